@@ -1,0 +1,45 @@
+PY := .venv/bin/python
+PORT ?= 8000
+HOST ?= 127.0.0.1
+.DEFAULT_GOAL := help
+
+##@ Use
+.PHONY: help install run
+help: ## list the targets
+	@awk -F':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+install: .venv/installed ## make the environment in .venv
+run: install ## run everything on this machine until Ctrl-C (PORT=8000)
+	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
+
+##@ Develop
+.PHONY: check test chart e2e e2e-images sbom faults bench format generate lock
+check: install ## the gate: format, lint, types, import laws, generated files, unit tests
+	@$(PY) -m tools.check
+test: install ## every test that needs no cluster, on real servers
+	@$(PY) -m pytest -q -n 4 --dist worksteal --ignore tests/e2e tests
+chart: install ## the chart: lint, every topology rendered, its schema (needs helm)
+	@$(PY) -m pytest -q -n 2 --no-servers tests/chart
+e2e: install ## in the cluster of KUBECONFIG, which has the images of e2e-images (E2E=tests/e2e/test_install.py)
+	@$(PY) -m pytest -v -p no:randomly --tb=short --no-servers $(or $(E2E),tests/e2e)
+e2e-images: ## build what e2e installs: both images, and a next version of each with a migration more
+	@for part in api worker; do \
+	  docker build --quiet -f Dockerfile.$$part -t jobproc-$$part:e2e . && \
+	  docker build --quiet --build-arg BEFORE=jobproc-$$part:e2e -t jobproc-$$part:e2e-next tests/e2e/next || exit; \
+	done
+sbom: ## the bill of materials of each image, in .local/sbom/
+	@for part in api worker; do docker build --quiet -f Dockerfile.$$part --target sbom --output .local/sbom/$$part . || exit; done
+faults: install ## clients and faults by a seed, ten minutes, then the laws (FAULTS="--seed 7 --seconds 60")
+	@PYTHONPATH=tests:tests/operations $(PY) -m faults.run $(FAULTS)
+bench: install ## measure beside the plain way and the ceilings (minutes)
+	@$(PY) -m tests.benchmarks.run $(BENCH)
+format: install ## format the code
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix-only .
+generate: install ## make the generated files anew
+	@$(PY) -m tools.generate
+lock: install ## compile the lock files from pyproject.toml
+	@$(PY) -m tools.lock
+
+# pip would show a bar for each of a hundred packages; one line says what takes the time.
+.venv/installed: requirements.lock
+	@echo "  making .venv (a minute the first time)"
+	@python3 -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock && touch $@

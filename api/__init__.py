@@ -1,0 +1,1 @@
+"""The API: takes submissions, reads jobs. Runs no job."""

@@ -1,0 +1,48 @@
+"""What the routes work with: built once at start, handed over by the app."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+
+from api.doorbells import Doorbells
+from api.intake import Intake
+from api.meters import Connections, Meters
+from api.operations import Operations
+from api.queues import Queues
+from common.settings import Settings
+from common.store.pool import Pool
+from common.telemetry import traces
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one API process."""
+
+    settings: Settings
+    pool: Pool
+    doorbells: Doorbells
+    intake: Intake
+    operations: Operations
+    queues: Queues
+
+    @classmethod
+    def start(cls, settings: Settings, meters: Meters) -> "Services":
+        """Build them; nothing connects before it is needed, so the API starts without its database."""
+        pool = Pool(settings)
+        meters.registry.register(Connections(pool, settings.api_pool_connections))
+        doorbells = Doorbells(settings, meters)
+        kind = Intake
+        if traces.tracer is not None:
+            from api.spans import TracedIntake as kind  # noqa: N813 - one of two classes
+        return cls(settings, pool, doorbells, kind(settings, pool, doorbells.due, meters), Operations(settings, pool), Queues(settings, pool))
+
+    async def stop(self) -> None:
+        """Close what is open."""
+        await self.doorbells.close()
+        await self.pool.close()
+
+
+def services(request: Request) -> Services:
+    """Return the app's services."""
+    return cast("Services", request.app.state.services)

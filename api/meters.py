@@ -1,0 +1,138 @@
+"""What the API counts: requests by the template of their route, commits, doorbells, the pool."""
+
+import time
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
+from sqlalchemy import QueuePool
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from common.domain.job import NewJob
+from common.store.pool import Pool
+from common.telemetry import logs, metrics, traces
+from common.telemetry.metrics import OTHER
+
+log = logs.get("api")
+_BUCKETS = metrics.HTTP_DURATION.buckets
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Meters:
+    """The metrics of one API process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Requests()
+        self.registry.register(self.requests)
+        self.commit_jobs = metrics.COMMIT_JOBS.histogram(self.registry)
+        self.commit_wait = metrics.COMMIT_WAIT.histogram(self.registry)
+        self.commit_duration = metrics.COMMIT_DURATION.histogram(self.registry)
+        self.doorbells = metrics.DOORBELLS.counter(self.registry, *metrics.RINGS)
+        self._accepted = metrics.ACCEPTED.counter(self.registry)
+
+    def accepted(self, jobs: Sequence[NewJob]) -> None:
+        """Count jobs whose commit stood."""
+        counts: dict[tuple[str, str], int] = {}
+        for job in jobs:
+            of = job.operation, job.queue
+            counts[of] = counts.get(of, 0) + 1
+        for of, count in counts.items():
+            self._accepted.labels(*of).inc(count)
+
+
+class Requests(Collector):
+    """Every request that was answered. Counted by one thread in plain numbers: the client's own, with their locks, took a tenth of the POST/s."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self._counts: dict[tuple[str, str, int], int] = {}  # by method, route and status
+        self._durations: dict[str, list[float]] = {}  # by route: the count in each bucket and beyond the last, then the sum
+        self._exemplars: dict[str, list[Exemplar | None]] = {}  # by route: of each bucket the last request that is traced
+
+    def answered(self, method: str, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
+        """Count one; `trace_id`: of its trace, if it is sampled."""
+        of = method, route, status
+        self._counts[of] = self._counts.get(of, 0) + 1
+        counts = self._durations.get(route)
+        if counts is None:
+            counts = self._durations[route] = [0.0] * (len(_BUCKETS) + 2)
+            self._exemplars[route] = [None] * (len(_BUCKETS) + 1)
+        bucket = bisect_left(_BUCKETS, seconds)
+        counts[bucket] += 1
+        counts[-1] += seconds
+        if trace_id is not None:
+            self._exemplars[route][bucket] = Exemplar({"trace_id": trace_id}, seconds, time.time())
+
+    def collect(self) -> Iterator[Any]:
+        """Yield what has been counted."""
+        yield metrics.counters(metrics.HTTP_REQUESTS, [([method, route, str(status)], count) for (method, route, status), count in list(self._counts.items())])
+        durations = list(self._durations.items())
+        exemplars = [list(self._exemplars[route]) for route, _ in durations]
+        yield metrics.histograms(metrics.HTTP_DURATION, [([route], counts) for route, counts in durations], exemplars)
+        yield metrics.gauges(metrics.HTTP_OPEN, [([], self.open)])
+
+
+class Connections(Collector):
+    """The pool, read at scrape."""
+
+    def __init__(self, pool: Pool, most: int) -> None:
+        self._pool = pool
+        self._most = most
+
+    def collect(self) -> Iterator[Any]:
+        """Read it."""
+        pool = self._pool.engine.pool
+        used = pool.checkedout() if isinstance(pool, QueuePool) else 0
+        yield metrics.gauges(metrics.POOL, [(["used"], used), (["most"], self._most)])
+
+
+class Answer:
+    """Sends on what a request is answered, and knows its status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 500  #: of a request that ends without an answer
+
+    async def __call__(self, message: Message) -> None:
+        """Send it on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+def route(scope: Scope) -> str | None:
+    """Return the template of the route that a request took, None when it took none. A slash at its end makes no difference."""
+    path: str | None = getattr(scope.get("route"), "path", None)
+    return None if path is None else path.rstrip("/") or "/"
+
+
+class Measured:
+    """Measures each request, by the template of its route."""
+
+    def __init__(self, app: ASGIApp, requests: Requests, *, logs_each: bool) -> None:
+        self._app = app
+        self._logs_each = logs_each
+        self._requests = requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = Answer(send)
+        requests, began = self._requests, time.perf_counter()
+        requests.open += 1
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            requests.open -= 1
+            method = scope["method"] if scope["method"] in METHODS else OTHER
+            template = route(scope) or OTHER
+            took = time.perf_counter() - began
+            requests.answered(method, template, answer.status, took, traces.sampled_id())
+            if self._logs_each:
+                log.info("request", method=method, route=template, status=answer.status, duration_ms=round(took * 1000, 3))

@@ -1,0 +1,192 @@
+"""Errors on the wire: RFC 9457 problems, for everything that can go wrong, the framework's own 404s and 422s included.
+
+No problem repeats what the client sent: an echo of NaN or of a lone surrogate could not even be encoded.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from common.domain.errors import InvalidSubmission, JobNotFound, JobprocError, Overloaded, StoreUnavailable, UnknownOperation
+from common.telemetry import logs
+
+log = logs.get("api")
+MEDIA_TYPE = "application/problem+json"
+PREFIX = "urn:jobproc:problem:"
+MOST_ERRORS = 20  # named in one problem
+MOST_NAME = 100  # characters of a field's name: an unknown field's is the client's text
+RETRY_AFTER_S = 1
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="Where it is, such as `data.3`; empty for the whole body.", examples=["data.3"])
+    reason: str = Field(description="What was expected.", examples=["Input should be a finite number"])
+
+
+class ProblemBody(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str = Field(examples=["urn:jobproc:problem:invalid-body"])
+    title: str = Field(examples=["The body breaks a rule"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["data.3: Input should be a finite number"])
+    errors: list[FieldError] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem."""
+
+    name: str
+    status: int
+    title: str
+    detail: str  #: used where nothing better is known; the example in the OpenAPI document
+
+    @property
+    def type(self) -> str:
+        """The URI that names it."""
+        return PREFIX + self.name
+
+
+MALFORMED = Kind("malformed-json", 400, "The body is not JSON", "Invalid JSON: expected value at line 1 column 1")
+NOT_FOUND = Kind("not-found", 404, "There is nothing at this path", "No such path.")
+JOB_NOT_FOUND = Kind("job-not-found", 404, "No such job", "No job has this id.")
+METHOD = Kind("method-not-allowed", 405, "This path has no such method", "The Allow header lists the methods of this path.")
+TIMEOUT = Kind("body-timeout", 408, "The body did not arrive in time", "The body did not arrive within 10 s.")
+TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "The body has more than 1048576 bytes.")
+MEDIA = Kind("unsupported-media-type", 415, "The body must be JSON", "Content-Type: application/json is expected.")
+INVALID = Kind("invalid-body", 422, "The body breaks a rule", "data.3: Input should be a finite number")
+UNKNOWN_OPERATION = Kind("unknown-operation", 422, "No such operation", "operation: unknown operation; known ones: cube_sum, square_sum")
+INVALID_ID = Kind("invalid-parameter", 422, "A parameter breaks a rule", "job_id: Input should be a valid UUID")
+NOT_READY = Kind("not-ready", 503, "This process cannot take submissions", "database: does not answer (ConnectionRefusedError)")
+OVERLOADED = Kind("overloaded", 503, "Too many submissions are waiting", "More submissions are waiting than the limit allows; nothing was stored.")
+UNAVAILABLE = Kind("store-unavailable", 503, "The database is away", "The database did not answer in time; nothing was stored.")
+INTERNAL = Kind("internal", 500, "Something is wrong with the server", "The server's log has the cause.")
+OTHER = Kind("http-error", 400, "The request cannot be served", "The request cannot be served.")
+
+#: What the domain's errors are on the wire; the first that fits counts.
+DOMAIN: dict[type[JobprocError], Kind] = {
+    UnknownOperation: UNKNOWN_OPERATION,
+    InvalidSubmission: INVALID,
+    JobNotFound: JOB_NOT_FOUND,
+    StoreUnavailable: UNAVAILABLE,
+    Overloaded: OVERLOADED,
+}
+
+#: Every kind, for the reference.
+KINDS = tuple(value for value in vars().copy().values() if isinstance(value, Kind) and value is not OTHER)
+
+
+class ProblemError(Exception):
+    """An answer that is a problem."""
+
+    def __init__(
+        self, kind: Kind, detail: str | None = None, errors: list[dict[str, str]] | None = None, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        """`members` are added to the body, as RFC 9457 allows."""
+        super().__init__(detail or kind.detail)
+        self.headers = dict(headers or {})
+        self.members = members
+        self.kind = kind
+        self.detail = detail or kind.detail
+        self.errors = errors
+
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the answer."""
+        body: dict[str, Any] = {"type": self.kind.type, "title": self.kind.title, "status": self.kind.status, "detail": self.detail, **self.members}
+        if self.errors:
+            body["errors"] = self.errors[:MOST_ERRORS]
+        sent = {**self.headers, **(headers or {})}
+        if self.kind.status == UNAVAILABLE.status:
+            sent["Retry-After"] = str(RETRY_AFTER_S)
+        return Response(orjson.dumps(body), self.kind.status, sent, MEDIA_TYPE)
+
+
+def invalid(error: ValidationError | RequestValidationError, kind: Kind = INVALID, skip: int = 0, at: str = "") -> ProblemError:
+    """Return the problem of a Pydantic error; `skip` leaves out leading parts of each location, `at` is put before it."""
+    if isinstance(error, ValidationError):
+        found: Sequence[Any] = error.errors(include_url=False, include_context=False, include_input=False)
+    else:
+        found = error.errors()
+    return named(kind, [(at + ".".join(str(part) for part in one["loc"][skip:]), _reason(one)) for one in found[:MOST_ERRORS]], len(found))
+
+
+def named(kind: Kind, wrong: Sequence[tuple[str, str]], count: int) -> ProblemError:
+    """Return the problem of fields and their reasons; `count` is how many there are in all."""
+    errors = [{"field": field.rstrip(".")[:MOST_NAME], "reason": reason} for field, reason in wrong[:MOST_ERRORS]]
+    first = errors[0]
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    return ProblemError(kind, f"{first['field'] or 'body'}: {first['reason']}{more}", errors)
+
+
+def _reason(error: Any) -> str:
+    # Pydantic says which letter of a UUID is wrong: the client's own.
+    return "Input should be a valid UUID" if error["type"] == "uuid_parsing" else str(error["msg"])
+
+
+def documented(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that may answer these problems, each with its example."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for kind in (*kinds, INTERNAL):
+        entry = found.setdefault(
+            kind.status,
+            {
+                "model": ProblemBody,
+                "description": kind.title,
+                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}, "examples": {}}},
+            },
+        )
+        entry["content"][MEDIA_TYPE]["examples"][kind.name] = {"value": {"type": kind.type, "title": kind.title, "status": kind.status, "detail": kind.detail}}
+    return found
+
+
+def only_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """Return an OpenAPI document in which errors are problems and nothing else: FastAPI adds each model as plain JSON too."""
+    for route in (route for path in document["paths"].values() for route in path.values()):
+        for response in route["responses"].values():
+            if MEDIA_TYPE in response.get("content", {}):
+                response["content"].pop("application/json", None)
+    return document
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the app a problem."""
+
+    @app.exception_handler(ProblemError)
+    async def problem(_request: Request, error: ProblemError) -> Response:
+        """Answer what a route refused."""
+        return error.response()
+
+    @app.exception_handler(JobprocError)
+    async def domain(_request: Request, error: JobprocError) -> Response:
+        """Answer an error of the domain."""
+        kind = next((kind for of, kind in DOMAIN.items() if isinstance(error, of)), INTERNAL)
+        if isinstance(error, InvalidSubmission):
+            return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}]).response()
+        return ProblemError(kind).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def parameters(_request: Request, error: RequestValidationError) -> Response:
+        """Answer a parameter that the framework refused."""
+        return invalid(error, INVALID_ID, skip=1).response()
+
+    @app.exception_handler(HTTPException)
+    async def framework(_request: Request, error: HTTPException) -> Response:
+        """Answer what the framework found no route or method for."""
+        kind = next((k for k in (NOT_FOUND, METHOD) if k.status == error.status_code), Kind(OTHER.name, error.status_code, OTHER.title, OTHER.detail))
+        return ProblemError(kind).response(error.headers)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        """Answer a bug: log it, say nothing of it."""
+        route = request.scope.get("route")
+        log.error("request_failed", method=request.method, route=getattr(route, "path", None), exc_info=error)
+        return ProblemError(INTERNAL).response()

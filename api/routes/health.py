@@ -1,0 +1,64 @@
+"""Whether this process lives, and whether it can take submissions."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from api.dependencies import Services, services
+from api.problems import NOT_READY, ProblemError, documented
+from api.schemas import Check, Liveness, Readiness
+from common.domain.errors import StoreUnavailable
+from common.migrations import head
+from common.store import read
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez/", include_in_schema=False)
+@router.get("/livez", responses=documented())
+async def livez() -> Liveness:
+    """Say that this process answers. Says nothing of the database: a restart would not bring that back."""
+    return Liveness(alive=True)
+
+
+@router.get("/readyz/", include_in_schema=False)
+@router.get("/readyz", responses=documented(NOT_READY))
+async def readyz(to: Annotated[Services, Depends(services)]) -> Readiness:
+    """Check the database, that its schema is at this version's head or past it, and that the clocks agree.
+
+    Redis is not asked: submissions are stored without it.
+    """
+    checks = await _checks(to)
+    ready = all(check.ok for check in checks)
+    if not ready:
+        missing = "; ".join(f"{check.name}: {check.detail}" for check in checks if not check.ok)
+        raise ProblemError(NOT_READY, missing, ready=False, checks=[check.model_dump() for check in checks])
+    return Readiness(ready=ready, checks=checks)
+
+
+async def _checks(to: Services) -> list[Check]:
+    wanted = head()
+    try:
+        revision, database_s = await to.pool.read(read.readiness)
+    except StoreUnavailable as error:
+        cause = type(error.__cause__).__name__
+        if cause == "UndefinedTableError":
+            return [
+                Check(name="database", ok=True, detail="answers"),
+                Check(name="migrations", ok=False, detail=f"the schema is missing; run migrations up to {wanted}"),
+            ]
+        return [Check(name="database", ok=False, detail=f"does not answer ({cause})")]
+    skew = abs(database_s - time.time())
+    limit = to.settings.max_clock_skew_seconds
+    # Newer than this code is fine: migrations expand first, old code runs on the new schema.
+    migrated = revision is not None and revision >= wanted
+    return [
+        Check(name="database", ok=True, detail="answers"),
+        Check(name="migrations", ok=migrated, detail=f"at {revision}" if migrated else f"at {revision}, {wanted} is needed; run migrations"),
+        Check(
+            name="clock",
+            ok=skew <= limit,
+            detail=f"within {limit:g} s of the database's" if skew <= limit else f"{skew:.0f} s from the database's; at most {limit:g} s is allowed",
+        ),
+    ]

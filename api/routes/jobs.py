@@ -1,0 +1,191 @@
+"""Submit jobs, look at them."""
+
+import asyncio
+import json
+import secrets
+import time
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import TypeAdapter, ValidationError
+
+from api.body import read_json
+from api.dependencies import Services, services
+from api.problems import (  # fmt: skip
+    INVALID,
+    INVALID_ID,
+    JOB_NOT_FOUND,
+    MALFORMED,
+    MEDIA,
+    METHOD,
+    MOST_ERRORS,
+    OVERLOADED,
+    TIMEOUT,
+    TOO_LARGE,
+    UNAVAILABLE,
+    UNKNOWN_OPERATION,
+    ProblemError,
+    documented,
+    invalid,
+    named,
+)
+from api.schemas import Accepted, AttemptView, BatchAccepted, Failure, JobView, Progress, Result, Status, Submission
+from common.domain.errors import InvalidSubmission, JobNotFound
+from common.domain.job import NewJob, new_job_id
+from common.domain.states import State
+from common.store import read
+from common.store.read import Record
+
+router = APIRouter(tags=["jobs"])
+CHECKED_AT_ONCE = 500  # submissions of a batch, about 3 ms
+MOST_ATTEMPTS = 100  # shown with a job
+
+_BODY = (MALFORMED, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATION, UNAVAILABLE, OVERLOADED)
+_submission: TypeAdapter[Submission] = TypeAdapter(Submission)
+
+
+def _json_body(schema: dict[str, Any]) -> dict[str, Any]:
+    # These routes read their body themselves: the framework's own reading has no limits and echoes the input in errors.
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+_ONE = _submission.json_schema()
+_MANY = {"type": "array", "items": _ONE, "minItems": 1, "maxItems": 10_000, "examples": [[{"data": [1, 2, 3], "operation": "square_sum"}]]}
+
+
+@router.post("/jobs", status_code=202, include_in_schema=False)
+@router.post("/jobs/", status_code=202, response_model=Accepted, responses=documented(*_BODY), openapi_extra=_json_body(_ONE))
+async def submit(request: Request) -> Response:
+    """Store a job and answer its id; a worker runs it.
+
+    202 means committed: the job survives whatever happens next.
+    """
+    to = services(request)
+    job = await _checked(to, await read_json(request, to.settings), "")
+    await to.intake.submit(job)
+    return Response(b'{"job_id":"%b","status":"PENDING"}' % str(job.id).encode(), 202, media_type="application/json")
+
+
+@router.post("/jobs/batch/", status_code=202, include_in_schema=False)
+@router.post("/jobs/batch", status_code=202, response_model=BatchAccepted, responses=documented(*_BODY), openapi_extra=_json_body(_MANY))
+async def submit_batch(request: Request) -> Response:
+    """Store up to 10,000 jobs in one transaction, all or none; answers their ids in order."""
+    to = services(request)
+    values = await read_json(request, to.settings)
+    if not isinstance(values, list) or not 1 <= len(values) <= to.settings.max_batch_jobs:
+        raise named(INVALID, [("", f"an array of 1 to {to.settings.max_batch_jobs} submissions is expected")], 1)
+    jobs = []
+    for at, value in enumerate(values):
+        if at % CHECKED_AT_ONCE == 0:
+            await asyncio.sleep(0)  # others have their turn
+        jobs.append(await _checked(to, value, f"{at}."))
+    await to.intake.submit_all(jobs)
+    return Response(orjson.dumps({"job_ids": [job.id for job in jobs], "status": State.PENDING}), 202, media_type="application/json")
+
+
+@router.api_route("/jobs/batch", methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route("/jobs/batch/", methods=["GET", "HEAD"], include_in_schema=False)
+async def no_batch() -> None:
+    """Refuse the method: without this, `batch` would be read as an id."""
+    raise ProblemError(METHOD, headers={"Allow": "POST"})
+
+
+async def _checked(to: Services, value: Any, at: str) -> NewJob:
+    """Return the job of a submission that breaks no rule; `at` is where it stands in the body."""
+    if isinstance(value, dict) and isinstance(data := value.get("data"), list) and len(data) > to.settings.max_numbers:
+        raise InvalidSubmission(f"{at}data", f"has {len(data)} numbers, more than {to.settings.max_numbers}")
+    if isinstance(value, dict) and len(value) > MOST_ERRORS:  # a hundred thousand errors would cost half a second and 100 MB
+        unknown = [name for name in value if name not in Submission.model_fields]
+        raise named(INVALID, [(at + name, "Extra inputs are not permitted") for name in unknown[:MOST_ERRORS]], len(unknown))
+    try:
+        submission = _submission.validate_python(value)
+    except ValidationError as error:
+        raise invalid(error, at=at) from error
+    spec = await to.operations.get(submission.operation, f"{at}operation")
+    return NewJob(
+        id=new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74)),
+        operation=spec.name,
+        queue=spec.queue,
+        input=_as_sent(value["data"]),
+        max_attempts=spec.retry.max_attempts,
+        timeout_ms=spec.timeout_ms,
+    )
+
+
+def _as_sent(sent: list[Any]) -> str:
+    try:
+        return '{"data":%s}' % orjson.dumps(sent).decode()  # noqa: UP031 - braces
+    except TypeError:  # an integer of more than 64 bits
+        return '{"data":%s}' % json.dumps(sent, separators=(",", ":"))  # noqa: UP031 - braces
+
+
+_Services = Annotated[Services, Depends(services)]
+_READ = documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE)
+
+
+@router.get("/jobs/{job_id}/status/", include_in_schema=False)
+@router.get("/jobs/{job_id}/status", response_model=Status, responses=_READ)
+async def status(job_id: UUID, to: _Services) -> Response:
+    """Say where a job is."""
+    found = await to.pool.read(lambda connection: read.result(connection, job_id))
+    if found is None:
+        raise JobNotFound
+    return Response(b'{"status":"%b"}' % found[0].encode(), media_type="application/json")
+
+
+@router.get("/jobs/{job_id}/result/", include_in_schema=False)
+@router.get("/jobs/{job_id}/result", response_model=Result, responses=_READ)
+async def result(job_id: UUID, to: _Services) -> Response:
+    """Return a job's result; null until there is one, and the status says why."""
+    found = await to.pool.read(lambda connection: read.result(connection, job_id))
+    if found is None:
+        raise JobNotFound
+    state, text = found
+    body = b'{"job_id":"%b","status":"%b","result":%b}' % (str(job_id).encode(), state.encode(), (text or "null").encode())
+    return Response(body, media_type="application/json")
+
+
+@router.get("/jobs/{job_id}/", include_in_schema=False)
+@router.get("/jobs/{job_id}", responses=_READ)
+async def job(job_id: UUID, to: _Services) -> JobView:
+    """Return everything that is known of a job."""
+    found = await to.pool.read(lambda connection: read.job(connection, job_id))
+    if found is None:
+        raise JobNotFound
+    attempts = await to.pool.read(lambda connection: read.attempts(connection, job_id, MOST_ATTEMPTS))
+    return _view(found, attempts)
+
+
+def _view(row: Record, attempts: list[Record]) -> JobView:
+    reported = row["progress"] is not None or row["progress_text"] is not None
+    return JobView(
+        job_id=row["id"],
+        status=row["status"],
+        operation=row["operation"],
+        queue=row["queue"],
+        priority=row["priority"],
+        input=orjson.loads(row["input"]),
+        created_at=row["created_at"],
+        due_at=row["due_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        timeout_seconds=None if row["timeout_ms"] is None else row["timeout_ms"] / 1000,
+        progress=Progress(fraction=row["progress"], text=row["progress_text"]) if reported else None,
+        result=None if row["result"] is None else json.loads(row["result"]),
+        error=_failure(row),
+        attempts=[
+            AttemptView(
+                epoch=one["epoch"], attempt=one["attempt"], worker=one["worker"], started_at=one["started_at"], ended_at=one["ended_at"],
+                retry_at=one["retry_at"], outcome=one["ended"], error=_failure(one),
+            )
+            for one in attempts
+        ],
+    )  # fmt: skip
+
+
+def _failure(row: Record) -> Failure | None:
+    return None if row["error_type"] is None else Failure(type=row["error_type"], text=row["error_text"] or "")

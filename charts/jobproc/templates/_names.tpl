@@ -1,0 +1,54 @@
+{{- define "jobproc.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{/* Labels that never change; of: root, component, pool (workers only). */}}
+{{- define "jobproc.selector" -}}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .pool }}
+jobproc/pool: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* name, namespace, labels and annotations; of: root, component, pool, name, annotations. */}}
+{{- define "jobproc.metadata" -}}
+name: {{ .name | default (printf "%s-%s" (include "jobproc.fullname" .root) .component) }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
+  app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+  app.kubernetes.io/part-of: jobproc
+  app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+  {{- include "jobproc.selector" . | nindent 2 }}
+  {{- with merge (dict) (.labels | default dict) .root.Values.commonLabels }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Reference of an image; of: root, image. */}}
+{{- define "jobproc.image" -}}
+{{- with .root.Values.global.imageRegistry }}{{ . }}/{{ end }}{{ .image.repository }}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .root.Chart.AppVersion }}{{ end -}}
+{{- end }}
+
+{{/* Of: root, component, config. */}}
+{{- define "jobproc.serviceAccount" -}}
+{{- $account := .config.serviceAccount -}}
+{{- default (ternary (printf "%s-%s" (include "jobproc.fullname" .root) .component) "default" $account.create) $account.name -}}
+{{- end }}
+
+{{/* With the bundled PostgreSQL the migration is a plain Job; with an external one it is a hook. */}}
+{{- define "jobproc.migrateHook" -}}
+{{- if not .Values.postgresql.enabled -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+{{- end }}

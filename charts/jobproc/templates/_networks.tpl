@@ -1,0 +1,68 @@
+{{/* Names are asked for wherever the cluster's DNS is: in kube-system, or on the node. */}}
+{{- define "jobproc.dns" -}}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+{{- end }}
+
+{{/* Pods of the release that are one of: root, components. */}}
+{{- define "jobproc.clients" -}}
+matchLabels:
+  app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
+  app.kubernetes.io/instance: {{ .root.Release.Name }}
+matchExpressions:
+  - {key: app.kubernetes.io/component, operator: In, values: {{ toJson .components }}}
+{{- end }}
+
+{{/* Where the pods of a component may go. Of: root, component. */}}
+{{- define "jobproc.egress" -}}
+{{- $values := .root.Values -}}
+{{- $policy := $values.networkPolicy -}}
+{{- include "jobproc.dns" . }}
+{{- if $values.postgresql.enabled }}
+- ports: [{port: 5432, protocol: TCP}]
+  to:
+    - podSelector:
+        matchLabels: {{- include "jobproc.postgresql.selector" .root.Subcharts.postgresql | nindent 10 }}
+{{- else }}
+- ports: [{port: {{ int $values.externalDatabase.port }}, protocol: TCP}]
+  {{- with $policy.databaseTo }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- if ne .component "migrate" }}
+{{- if $values.redis.enabled }}
+- ports: [{port: 6379, protocol: TCP}]
+  to:
+    - podSelector:
+        matchLabels: {{- include "jobproc.redis.selector" .root.Subcharts.redis | nindent 10 }}
+{{- else }}
+- ports: [{port: {{ int $values.externalRedis.port }}, protocol: TCP}]
+  {{- with $policy.redisTo }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- if eq .component "worker" }}
+{{- if $values.worker.podDeletionCost.enabled }}
+- ports:
+    - {port: 443, protocol: TCP}
+    - {port: 6443, protocol: TCP}
+  {{- with $policy.kubernetesTo }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- with $policy.workerEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+{{- with $policy.extraEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Who may read /metrics. Of: networkPolicy. */}}
+{{- define "jobproc.scraped" -}}
+- ports: [{port: metrics, protocol: TCP}]
+  from: {{- toYaml .metricsFrom | nindent 4 }}
+{{- end }}

@@ -1,0 +1,93 @@
+{{/*
+The parts that the pods of jobproc share. Of: root, component, pool (workers only), config (the component's values), image,
+token (whether the pod speaks with the cluster).
+*/}}
+
+{{- define "jobproc.podMetadata" -}}
+labels:
+  {{- include "jobproc.selector" . | nindent 2 }}
+  app.kubernetes.io/part-of: jobproc
+  {{- with merge (dict) .config.podLabels .root.Values.commonLabels }}{{ toYaml . | nindent 2 }}{{ end }}
+annotations:
+  checksum/credentials: {{ include "jobproc.credentials" .root | sha256sum }}
+  {{- with .config.podAnnotations }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end }}
+
+{{/* What decides the credentials, so that a change of it rolls the pods. The Secret itself is not known where a chart is rendered without the cluster. */}}
+{{- define "jobproc.credentials" -}}
+{{- list .Values.externalDatabase .Values.externalRedis (dig "auth" "" .Values.postgresql) (dig "auth" "" .Values.redis) | toJson -}}
+{{- end }}
+
+{{- define "jobproc.podSpec" -}}
+enableServiceLinks: false
+automountServiceAccountToken: {{ .token | default false }}
+serviceAccountName: {{ include "jobproc.serviceAccount" . }}
+securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+{{- with .root.Values.global.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .config.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .config.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .config.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .config.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if hasKey .config "topologySpreadConstraints" }}
+{{- with .config.topologySpreadConstraints | default (include "jobproc.spread" . | fromYamlArray) }}
+topologySpreadConstraints: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+volumes:
+  - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
+  {{- with .config.extraVolumes }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end }}
+
+{{- define "jobproc.spread" -}}
+{{- $spread := .root.Values.topologySpread -}}
+{{- range $spread.topologyKeys }}
+- topologyKey: {{ . }}
+  maxSkew: {{ int $spread.maxSkew }}
+  whenUnsatisfiable: {{ $spread.whenUnsatisfiable }}
+  labelSelector:
+    matchLabels: {{- include "jobproc.selector" $ | nindent 6 }}
+  matchLabelKeys: [pod-template-hash]
+{{- end }}
+{{- end }}
+
+{{/* Image, security, resources and mounts of a container. */}}
+{{- define "jobproc.container" -}}
+image: {{ include "jobproc.image" . }}
+imagePullPolicy: {{ .image.pullPolicy }}
+securityContext: {{- toYaml .root.Values.securityContext | nindent 2 }}
+resources: {{- toYaml .config.resources | nindent 2 }}
+volumeMounts:
+  - {name: tmp, mountPath: /tmp}
+  {{- with .config.extraVolumeMounts }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- with .config.extraEnvFrom }}
+envFrom: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* New code does not run on an old schema: a pod begins once the schema of its version is there. */}}
+{{- define "jobproc.waitForSchema" -}}
+name: schema
+command: [python, -m, common.migrate, --wait, {{ int .root.Values.migrate.waitSeconds | quote }}]
+env: {{- include "jobproc.env" (merge (dict "withoutRedis" true) .) | trim | nindent 2 }}
+{{ include "jobproc.container" . }}
+{{- end }}
+
+{{/* Settings, then the ways to PostgreSQL and (unless withoutRedis) Redis, then what the operator adds. */}}
+{{- define "jobproc.env" -}}
+{{- range $name, $value := merge (dict) .root.Values.settings (dict "JOBPROC_ENVIRONMENT" "production") }}
+- {name: {{ $name }}, value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}}
+{{- end }}
+{{- include "jobproc.databaseEnv" .root }}
+{{- if not .withoutRedis }}{{ include "jobproc.redisEnv" .root }}{{ end }}
+{{- with .config.extraEnv }}{{ toYaml . | nindent 0 }}{{ end }}
+{{- end }}

@@ -1,0 +1,31 @@
+{{/* The values of a pool: those of `worker` with the pool's own over them, and its `keda` over `keda`; YAML. Of: root, pool. */}}
+{{- define "jobproc.pool" -}}
+{{- $own := get .root.Values.worker.pools .pool -}}
+{{- $pool := mergeOverwrite (deepCopy (omit .root.Values.worker "pools" "requiredQueues")) (deepCopy (omit $own "keda")) -}}
+{{- $keda := mergeOverwrite (deepCopy .root.Values.keda) (deepCopy (dig "keda" dict $own)) -}}
+{{- $scaled := or $keda.enabled $pool.autoscaling.enabled -}}
+{{- mergeOverwrite $pool (dict "keda" $keda "scaled" $scaled "most" (ternary $pool.maxReplicas $pool.replicas $scaled)) | toYaml -}}
+{{- end }}
+
+{{/* Names of the pools, in order; a pool that an overlay set to null is gone. */}}
+{{- define "jobproc.pools" -}}
+{{- $names := list -}}
+{{- range $name, $pool := .Values.worker.pools }}{{ if $pool }}{{ $names = append $names $name }}{{ end }}{{ end -}}
+{{- dict "names" $names | toYaml -}}
+{{- end }}
+
+{{/* Most connections that the pods may hold at once, and how that comes about; YAML. */}}
+{{- define "jobproc.connections" -}}
+{{- $root := . -}}
+{{- $pods := ternary (int .Values.api.autoscaling.maxReplicas) (int .Values.api.replicas) .Values.api.autoscaling.enabled -}}
+{{- $each := dig "JOBPROC_API_POOL_CONNECTIONS" 5 .Values.settings | int -}}
+{{- $total := add (mul $pods $each) (mul 3 (int .Values.controller.replicas)) -}}
+{{- $sum := list (printf "api %d pods x %d" $pods $each) -}}
+{{- range (include "jobproc.pools" . | fromYaml).names }}
+{{- $pool := include "jobproc.pool" (dict "root" $root "pool" .) | fromYaml -}}
+{{- $total = add $total (mul (int $pool.most) (add1 (int $pool.concurrency))) -}}
+{{- $sum = append $sum (printf "pool %s %d pods x (%d + 1)" . (int $pool.most) (int $pool.concurrency)) -}}
+{{- end -}}
+{{- $sum = append $sum (printf "controller %d pods x 3" (int .Values.controller.replicas)) -}}
+{{- dict "total" $total "sum" (join ", " $sum) | toYaml -}}
+{{- end }}

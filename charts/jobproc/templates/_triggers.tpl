@@ -1,0 +1,49 @@
+{{/* The part of a KEDA trigger that differs by its kind. Of: root, keda, queue, target. */}}
+{{- define "jobproc.trigger" -}}
+{{- $full := include "jobproc.fullname" .root -}}
+{{- $namespace := .root.Release.Namespace -}}
+{{- if eq .keda.trigger "metrics-api" -}}
+metadata:
+  url: http://{{ $full }}-controller.{{ $namespace }}.svc:9000/metrics
+  format: prometheus
+  valueLocation: {{ printf "jobproc_queue_depth{queue=%q}" .queue | squote }}
+  targetValue: {{ .target | quote }}
+  activationTargetValue: "0"
+{{- else if eq .keda.trigger "prometheus" -}}
+metadata:
+  serverAddress: {{ .keda.prometheus.serverAddress }}
+  query: {{ .keda.prometheus.query | replace "$queue" .queue | replace "$namespace" $namespace | squote }}
+  threshold: {{ .target | quote }}
+  activationThreshold: "0"
+  ignoreNullValues: "false" # no series is a failed read, never 0
+{{- with .keda.prometheus.authenticationRef }}
+authenticationRef: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- else -}}
+metadata:
+  query: SELECT count(*) FROM (SELECT FROM live WHERE queue = '{{ .queue }}' AND pos <= now() LIMIT 100000) due
+  targetQueryValue: {{ .target | quote }}
+  activationTargetQueryValue: "0"
+  {{- with include "jobproc.databaseMetadata" .root | trim }}{{ . | nindent 2 }}{{ end }}
+authenticationRef: {name: {{ $full }}-database}
+{{- end }}
+{{- end }}
+
+{{/* What KEDA's trigger `postgresql` may read in plain; the rest is in the TriggerAuthentication. */}}
+{{- define "jobproc.databaseMetadata" -}}
+{{- if .Values.postgresql.enabled }}
+host: {{ include "jobproc.postgresql.fullname" .Subcharts.postgresql }}.{{ .Release.Namespace }}.svc
+port: "5432"
+userName: {{ .Values.postgresql.auth.username | quote }}
+dbName: {{ .Values.postgresql.auth.database | quote }}
+sslmode: prefer
+{{- else if not .Values.externalDatabase.keys.url }}
+{{- $external := .Values.externalDatabase }}
+{{- range $part, $name := dict "host" "host" "port" "port" "user" "userName" "database" "dbName" }}
+{{- if not (get $external.keys $part) }}
+{{ $name }}: {{ get $external $part | toString | quote }}
+{{- end }}
+{{- end }}
+sslmode: {{ $external.sslmode | default "prefer" }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,55 @@
+"""What can go wrong, as types with data. The class docstring is the default message.
+
+JobprocError
+├── InvalidSubmission      the body of a submission breaks a rule; names the field
+│   └── UnknownOperation   no operation of that name
+├── JobNotFound            no job of that id
+├── StoreUnavailable       PostgreSQL did not answer in time
+├── Overloaded             more submissions wait than the limit allows
+├── PermanentFailure       raised by an operation: do not try again
+└── StartupError           the process cannot start; the message is the one sentence to print
+"""
+
+
+class JobprocError(Exception):
+    """Something went wrong in jobproc."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+
+
+class InvalidSubmission(JobprocError):
+    """The submission breaks a rule."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class UnknownOperation(InvalidSubmission):
+    """No operation of that name exists."""
+
+    def __init__(self, field: str, known: list[str]) -> None:
+        super().__init__(field, f"unknown operation; known ones: {', '.join(known)}")
+        self.known = known
+
+
+class JobNotFound(JobprocError):
+    """No job has this id."""
+
+
+class StoreUnavailable(JobprocError):
+    """The database did not answer in time; nothing was stored."""
+
+
+class Overloaded(JobprocError):
+    """Too many submissions are waiting to be stored."""
+
+
+class PermanentFailure(JobprocError):
+    """The operation failed in a way that trying again cannot mend."""
+
+
+class StartupError(JobprocError):
+    """The process cannot start."""

@@ -1,0 +1,24 @@
+"""What an operation is, as far as everybody may know: the API and the controller read this, only workers have its code."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.domain.job import DEFAULT_QUEUE
+from common.domain.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class OperationSpec:
+    """An operation's name and defaults."""
+
+    name: str  #: as clients write it; 1 to 64 of a-z, 0-9, _ and .
+    queue: str = DEFAULT_QUEUE  #: where its jobs go
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    timeout_s: float | None = 300.0  #: limit of one attempt in seconds; None: no limit
+    description: str = ""  #: the first paragraph of its docstring
+    input_schema: dict[str, Any] = field(default_factory=dict)  #: JSON Schema of its input
+
+    @property
+    def timeout_ms(self) -> int | None:
+        """The limit of one attempt in milliseconds, None for no limit."""
+        return None if self.timeout_s is None else round(self.timeout_s * 1000)

@@ -1,0 +1,13 @@
+"""Alembic's entry: runs on the connection that common.migrate hands over."""
+
+from alembic import context
+
+from common.models import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    on_version_apply=context.config.attributes.get("on_version_apply", ()),
+)
+with context.begin_transaction():
+    context.run_migrations()

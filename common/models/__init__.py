@@ -1,0 +1,12 @@
+"""The tables. Only common.store and the migrations see them."""
+
+from common.models.attempt import Attempt
+from common.models.base import Base
+from common.models.job import Job
+from common.models.leader import Leader
+from common.models.live import Live
+from common.models.operation import Operation
+from common.models.outcome import Outcome
+from common.models.worker import Worker
+
+__all__ = ["Attempt", "Base", "Job", "Leader", "Live", "Operation", "Outcome", "Worker"]

@@ -1,0 +1,33 @@
+"""What was submitted. Never updated; goes with its partition."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Integer, SmallInteger, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from common.models.base import Base, Json
+
+
+class Job(Base):
+    """A submission. A UUIDv7 begins with its time, so the partition is found from the id alone."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
+        CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="max_attempts_range"),
+        CheckConstraint("timeout_ms > 0", name="timeout_positive"),
+        {"postgresql_partition_by": "RANGE (id)"},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    run_at: Mapped[datetime | None]  #: not before; None: at once
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))  #: one until tenants come
+    timeout_ms: Mapped[int | None] = mapped_column(Integer)  #: limit of one attempt; None: no limit
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))  #: 0 is taken first
+    max_attempts: Mapped[int] = mapped_column(SmallInteger)
+    queue: Mapped[str]
+    operation: Mapped[str]
+    trace: Mapped[str | None]  #: W3C traceparent of the request
+    input: Mapped[Json]  #: as it was sent; json and not jsonb: kept to the letter, a third less to write

@@ -1,0 +1,67 @@
+"""The operations that workers have shown to know, with their defaults."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from common.domain.operations import OperationSpec
+from common.domain.retry import RetryPolicy
+
+BUILT_IN = Path(__file__).parent / "operations.json"  # made from worker/operations by `make generate`
+
+
+def built_in() -> list[OperationSpec]:
+    """Return the operations that every worker image has, so that they can be submitted before a worker has started."""
+    return [OperationSpec(**entry | {"retry": RetryPolicy(**entry["retry"])}) for entry in json.loads(BUILT_IN.read_text())]
+
+
+def as_json(specs: Sequence[OperationSpec]) -> str:
+    """Return the text of the built-in catalogue."""
+    return json.dumps([asdict(spec) for spec in specs], indent=1) + "\n"
+
+
+_COLUMNS = "queue, max_attempts, retry_base_s, retry_cap_s, timeout_ms, description, input_schema"
+_NEW = ", ".join(f"excluded.{name}" for name in _COLUMNS.split(", "))
+_PUBLISH = text(f"""
+    INSERT INTO operations AS o (name, {_COLUMNS})
+    VALUES (:name, :queue, :max_attempts, :retry_base_s, :retry_cap_s, :timeout_ms, :description, CAST(:input_schema AS jsonb))
+    ON CONFLICT (name) DO UPDATE SET ({_COLUMNS}, updated_at) = ({_NEW}, clock_timestamp())
+    WHERE (o.{_COLUMNS.replace(", ", ", o.")}) IS DISTINCT FROM ({_NEW})
+""")
+_READ = text(f"SELECT name, {_COLUMNS} FROM operations ORDER BY name")
+
+
+def publish(connection: Connection, specs: Sequence[OperationSpec]) -> None:
+    """Write down operations and their defaults; only rows that differ are written. The caller commits."""
+    for spec in sorted(specs, key=lambda s: s.name):
+        row = {
+            "name": spec.name,
+            "queue": spec.queue,
+            "max_attempts": spec.retry.max_attempts,
+            "retry_base_s": spec.retry.base_s,
+            "retry_cap_s": spec.retry.cap_s,
+            "timeout_ms": spec.timeout_ms,
+            "description": spec.description,
+            "input_schema": json.dumps(spec.input_schema),
+        }
+        connection.execute(_PUBLISH, row)
+
+
+def read(connection: Connection) -> dict[str, OperationSpec]:
+    """Return every operation by its name."""
+    return {row.name: _spec(row) for row in connection.execute(_READ)}
+
+
+def _spec(row: Any) -> OperationSpec:
+    return OperationSpec(
+        name=row.name,
+        queue=row.queue,
+        retry=RetryPolicy(row.max_attempts, row.retry_base_s, row.retry_cap_s),
+        timeout_s=None if row.timeout_ms is None else row.timeout_ms / 1000,
+        description=row.description,
+        input_schema=row.input_schema,
+    )

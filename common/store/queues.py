@@ -1,0 +1,122 @@
+"""Queues as the controller sees them: which have due work, what lies below the low water, how deep they are."""
+
+from common.store.session import Hot, Statement
+
+# The furthest that any living worker has looked, by queue and priority.
+_FRONTS = """
+fronts AS MATERIALIZED (
+    SELECT q.key AS queue, p.key::smallint AS priority, max(p.value::timestamptz) AS pos
+    FROM workers w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
+    WHERE w.ended_at IS NULL GROUP BY 1, 2)
+"""
+
+# Queues are known from operations and workers and not from `live`: the first row of a queue may lie behind a million dead ones.
+_KNOWN = """
+known AS MATERIALIZED (
+    SELECT queue FROM operations UNION SELECT unnest(queues) FROM workers WHERE ended_at IS NULL)
+"""
+
+DUE = Statement(
+    "due_queues",
+    "int",
+    f"""
+    WITH {_KNOWN}, {_FRONTS}
+    SELECT k.queue FROM known k
+    WHERE EXISTS (
+        SELECT FROM generate_series(0, $1) AS p(priority)
+        LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
+        CROSS JOIN LATERAL (
+            SELECT FROM live l
+            WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
+              AND l.pos >= coalesce(f.pos, '-infinity') AND l.pos <= now()
+            LIMIT 1) one)
+    """,
+)
+
+FLOAT = Statement(
+    "float_strays",
+    "interval, bigint",
+    f"""
+    WITH {_FRONTS},
+    strays AS MATERIALIZED (
+        SELECT one.id FROM fronts f
+        CROSS JOIN LATERAL (
+            SELECT l.id FROM live l
+            WHERE l.queue = f.queue AND l.priority = f.priority AND l.worker IS NULL
+              AND l.pos < f.pos AND l.pos > coalesce(now() - $1, '-infinity')
+            ORDER BY l.pos, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) one)
+    UPDATE live SET pos = clock_timestamp(), rev = rev + 1 WHERE id = ANY (ARRAY(SELECT id FROM strays)) AND worker IS NULL
+    RETURNING queue
+    """,
+)
+
+DEPTH = Statement(
+    "depth",
+    "bigint",
+    f"""
+    WITH {_KNOWN}
+    SELECT k.queue, d.queued, d.running FROM known k
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE one.worker IS NULL) AS queued, count(one.worker) AS running
+        FROM (SELECT l.worker FROM live l WHERE l.queue = k.queue AND l.pos <= now() LIMIT $1) one) d
+    """,
+)
+
+# From the marks on, as a claim looks: what lies left of them is dead, or a stray that is floated within a tick.
+OLDEST = Statement(
+    "oldest_due",
+    "int",
+    f"""
+    WITH {_KNOWN}, {_FRONTS}
+    SELECT k.queue, coalesce(extract(epoch FROM now() - oldest.pos), 0)::float8
+    FROM known k
+    CROSS JOIN LATERAL (
+        SELECT min(one.pos) AS pos
+        FROM generate_series(0, $1) AS p(priority)
+        LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
+        CROSS JOIN LATERAL (
+            SELECT l.pos FROM live l
+            WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
+              AND l.pos >= coalesce(f.pos, '-infinity') AND l.pos <= now()
+            ORDER BY l.pos LIMIT 1) one) oldest
+    """,
+)
+
+ALIVE = Statement(
+    "workers_alive",
+    "interval",
+    """
+    SELECT queue, count(*) FROM workers, unnest(queues) AS queue
+    WHERE ended_at IS NULL AND alive_until > clock_timestamp() - $1::interval GROUP BY 1
+    """,
+)
+
+
+def due(hot: Hot) -> list[str]:
+    """Return the queues in which a job waits that may be claimed now."""
+    return [row[0] for row in hot.run(DUE, (9,))]
+
+
+def float_strays(hot: Hot, since_s: float | None, most: int) -> list[str]:
+    """Make jobs claimable again that every worker has passed by; returns their queues, one entry a job.
+
+    A stray is an unclaimed due row below the highest mark of its queue and priority: a claim rolled back, an insert that
+    took longer than the slack to commit, a clock set back. A waiting backlog lies above every mark and is not touched.
+    Looks at the last `since_s` seconds, at everything when None; at most `most` jobs a queue and priority.
+    """
+    return [row[0] for row in hot.run(FLOAT, (None if since_s is None else f"{since_s} s", most))]
+
+
+def depth(hot: Hot, cap: int) -> dict[str, tuple[int, int]]:
+    """Return, by queue, how many due jobs wait and how many run; together no more than cap are counted."""
+    return {row[0]: (row[1], row[2]) for row in hot.run(DEPTH, (cap,))}
+
+
+def oldest_due_s(hot: Hot) -> dict[str, float]:
+    """Return, by queue, for how many seconds the oldest job that may be claimed now has been due; 0 when there is none."""
+    return {row[0]: row[1] for row in hot.run(OLDEST, (9,))}
+
+
+def alive(hot: Hot) -> dict[str, int]:
+    """Return, by queue, the worker processes with a lease that serve it; a queue that has none is left out."""
+    return {row[0]: row[1] for row in hot.run(ALIVE, ("0 s",))}

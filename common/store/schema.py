@@ -1,0 +1,14 @@
+"""The schema's own version."""
+
+from sqlalchemy import Connection, text
+
+_THERE = text("SELECT to_regclass('alembic_version')")
+_REVISION = text("SELECT max(version_num) FROM alembic_version")
+
+
+def revision(connection: Connection) -> str | None:
+    """Return the revision that the schema is at, None where there is no schema."""
+    if connection.execute(_THERE).scalar_one() is None:
+        return None
+    found: str | None = connection.execute(_REVISION).scalar_one()
+    return found

@@ -1,0 +1,161 @@
+"""Every metric of jobproc, declared once: name, kind, labels, buckets, and what it says. docs/reference/metrics.md is made from this.
+
+Labels hold what the registry of operations, the routes and this code know, never what a client sent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import accumulate, repeat
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.samples import Exemplar
+
+RINGS = ("rang", "unanswered", "failed")  # what becomes of a doorbell
+V = TypeVar("V")
+OTHER = "other"  # a label whose value is not one of those known
+
+
+class Kind(StrEnum):
+    """What a metric is."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Part(StrEnum):
+    """Which processes expose a metric."""
+
+    API = "api"
+    WORKER = "worker"
+    CONTROLLER = "controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. The unit is the end of its name."""
+
+    name: str
+    kind: Kind
+    parts: tuple[Part, ...]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+    def counter(self, registry: CollectorRegistry, *known: str) -> Counter:
+        """Make it, in a registry; `known`: the values of its one label, which are there from the start, so that its first count is a rise."""
+        made = Counter(self.name, self.help, self.labels, registry=registry)
+        for value in known:
+            made.labels(value)
+        return made
+
+    def gauge(self, registry: CollectorRegistry) -> Gauge:
+        """Make it, in a registry."""
+        return Gauge(self.name, self.help, self.labels, registry=registry)
+
+    def histogram(self, registry: CollectorRegistry) -> Histogram:
+        """Make it, in a registry."""
+        return Histogram(self.name, self.help, self.labels, buckets=self.buckets, registry=registry)
+
+
+Labelled = Sequence[tuple[Sequence[str], V]]
+
+
+def gauges(of: Metric, values: Labelled[float]) -> GaugeMetricFamily:
+    """Return a family of gauges with these labels and values, for a collector that knows them already."""
+    made = GaugeMetricFamily(of.name, of.help, labels=of.labels)
+    for labels, value in values:
+        made.add_metric(labels, value)
+    return made
+
+
+def counters(of: Metric, values: Labelled[float]) -> CounterMetricFamily:
+    """Return a family of counters with these labels and values."""
+    made = CounterMetricFamily(of.name, of.help, labels=of.labels)
+    for labels, value in values:
+        made.add_metric(labels, value)
+    return made
+
+
+def histograms(of: Metric, values: Labelled[Sequence[float]], exemplars: Sequence[Sequence[Exemplar | None]] | None = None) -> HistogramMetricFamily:
+    """Return a family of histograms; a value is the count in each bucket and beyond the last, then the sum.
+
+    `exemplars`: for each value one of each bucket and of beyond the last, None: there is none. Only the OpenMetrics format shows them.
+    """
+    made = HistogramMetricFamily(of.name, of.help, labels=of.labels)
+    bounds = [*(repr(float(bound)) for bound in of.buckets), "+Inf"]
+    for (labels, (*counts, total)), of_buckets in zip(values, exemplars or repeat([None] * len(bounds)), strict=False):
+        made.add_metric(labels, list(zip(bounds, accumulate(counts), of_buckets, strict=True)), total)  # type: ignore[arg-type]  # it takes None too
+    return made
+
+
+_QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LONG = (0.0001, 0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600)
+_WAIT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200)
+_COUNT = (1, 2, 5, 10, 25, 50, 100, 200, 400)
+_API, _WORKER, _CONTROLLER = (Part.API,), (Part.WORKER,), (Part.CONTROLLER,)
+
+HTTP_REQUESTS = Metric(
+    "jobproc_http_requests_total", Kind.COUNTER, _API, "Requests that were answered, by the template of their route.", ("method", "route", "status")
+)
+HTTP_DURATION = Metric(
+    "jobproc_http_request_duration_seconds", Kind.HISTOGRAM, _API, "Time from the first byte of a request to the last of its answer.", ("route",), _QUICK
+)
+HTTP_OPEN = Metric("jobproc_http_requests_in_progress", Kind.GAUGE, _API, "Requests that are being answered.")
+ACCEPTED = Metric("jobproc_jobs_accepted_total", Kind.COUNTER, _API, "Jobs whose commit stood.", ("operation", "queue"))
+COMMIT_JOBS = Metric("jobproc_commit_jobs", Kind.HISTOGRAM, _API, "Single submissions that one commit took together.", (), _COUNT)
+COMMIT_WAIT = Metric(
+    "jobproc_commit_wait_seconds", Kind.HISTOGRAM, _API, "Time from the first submission of a commit to its begin: the commit before.", (), _QUICK
+)
+COMMIT_DURATION = Metric("jobproc_commit_duration_seconds", Kind.HISTOGRAM, _API, "Time of a commit, tries and pauses included.", (), _QUICK)
+POOL = Metric("jobproc_database_pool_connections", Kind.GAUGE, _API, "Connections of the pool that are in use, and its most.", ("state",))
+DOORBELLS = Metric(
+    "jobproc_doorbells_total",
+    Kind.COUNTER,
+    (Part.API, Part.CONTROLLER),
+    "Doorbells, by what became of them: rang, unanswered (one is waiting already), failed (Redis is away).",
+    ("outcome",),
+)
+
+ATTEMPTS = Metric(
+    "jobproc_attempts_total",
+    Kind.COUNTER,
+    _WORKER,
+    "Attempts that ended in this worker: success, failed (the job ends), retried, released (given back, not charged).",
+    ("operation", "queue", "outcome"),
+)
+RUN_DURATION = Metric("jobproc_attempt_duration_seconds", Kind.HISTOGRAM, _WORKER, "Time in the operation, one attempt.", ("operation",), _LONG)
+START_DELAY = Metric("jobproc_start_delay_seconds", Kind.HISTOGRAM, _WORKER, "Time from when a job was due to its claim.", ("queue",), _WAIT)
+CLAIM_JOBS = Metric("jobproc_claim_jobs", Kind.HISTOGRAM, _WORKER, "Jobs that one claim took.", ("queue",), _COUNT)
+EMPTY_CLAIMS = Metric("jobproc_claims_empty_total", Kind.COUNTER, _WORKER, "Looks that found no job: after a doorbell, or at the end of a backlog.", ("queue",))
+REFUSED = Metric("jobproc_results_refused_total", Kind.COUNTER, _WORKER, "Results that the fence refused: another attempt had the job by then.")
+LEASES_LOST = Metric("jobproc_leases_lost_total", Kind.COUNTER, _WORKER, "Leases of this worker's processes that had ended when they were to be renewed.")
+DEATHS = Metric("jobproc_worker_processes_died_total", Kind.COUNTER, _WORKER, "Processes that died or were ended while they ran a job, by why.", ("reason",))
+PROCESSES = Metric("jobproc_worker_processes", Kind.GAUGE, _WORKER, "Processes that run a job, and those that do not.", ("state",))
+LAST_LOOK = Metric("jobproc_worker_last_look_timestamp_seconds", Kind.GAUGE, _WORKER, "When a process of this worker last looked for work.")
+
+DEPTH = Metric("jobproc_queue_depth", Kind.GAUGE, _CONTROLLER, "What a queue needs workers for: due jobs that wait and jobs that run.", ("queue",))
+JOBS = Metric("jobproc_queue_jobs", Kind.GAUGE, _CONTROLLER, "Due jobs by queue: waiting, and held by a worker; counted up to a cap.", ("queue", "state"))
+OLDEST = Metric("jobproc_queue_oldest_due_seconds", Kind.GAUGE, _CONTROLLER, "How long the oldest job that may run has waited; 0 when none does.", ("queue",))
+ALIVE = Metric("jobproc_workers_alive", Kind.GAUGE, _CONTROLLER, "Worker processes with a lease that serve a queue.", ("queue",))
+TABLE_BYTES = Metric("jobproc_table_bytes", Kind.GAUGE, _CONTROLLER, "Size of a table with its partitions: its rows, and its indexes.", ("table", "of"))
+DEAD_ROWS = Metric(
+    "jobproc_table_dead_rows", Kind.GAUGE, _CONTROLLER, "Dead rows of a table that vacuum has not taken yet, as PostgreSQL estimates them.", ("table",)
+)
+OLDEST_SNAPSHOT = Metric(
+    "jobproc_database_oldest_transaction_seconds",
+    Kind.GAUGE,
+    _CONTROLLER,
+    "Age of the oldest transaction on the server; while it is open nothing that died since can be cleaned up.",
+)
+SCRAPE_ERRORS = Metric(
+    "jobproc_scrape_errors_total", Kind.COUNTER, _CONTROLLER, "Scrapes in which the database could not be read; what it tells is absent then."
+)
+LEADING = Metric("jobproc_controller_leading", Kind.GAUGE, _CONTROLLER, "1 while this controller leads.")
+DUTY_DONE = Metric("jobproc_controller_duty_last_done_timestamp_seconds", Kind.GAUGE, _CONTROLLER, "When a duty of the leader was last done.", ("duty",))
+DUTY_JOBS = Metric("jobproc_controller_jobs_total", Kind.COUNTER, _CONTROLLER, "Jobs that a duty of the leader has moved.", ("duty",))
+
+ALL = [value for value in list(globals().values()) if isinstance(value, Metric)]

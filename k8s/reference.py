@@ -1,0 +1,82 @@
+"""The generated parts of the chart: the table of values in its README, and the settings in its schema."""  # noqa: INP001 - beside the files it reads
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # PyYAML carries no types
+
+from common.settings import Settings, name_of
+
+CHART = Path(__file__).resolve().parent.parent / "charts" / "jobproc"
+MARK = "<!-- below: made by `make generate` from the comments of values.yaml -->\n"
+WIDTH = 150
+#: What the chart sets itself.
+OWN = {name_of(field) for field in ("database_url", "redis_url", "grace_seconds", "leave_seconds", "metrics_port")}
+OWN |= {name_of(field) for field in ("health_file", "pod_name", "pod_namespace", "pod_deletion_cost")}
+KEY = re.compile(r"( *)([A-Za-z]\w*):")
+
+
+def documented(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield each key with a `# --` comment above it, and the comment."""
+    path: list[tuple[int, str]] = []
+    comment: list[str] = []
+    for line in text.splitlines():
+        if stripped := re.match(r" *# ?(.*)", line):
+            if stripped[1].startswith("-- "):
+                comment = [stripped[1].removeprefix("-- ")]
+            elif comment:
+                comment.append(stripped[1])
+        elif found := KEY.match(line):
+            path = [step for step in path if step[0] < len(found[1])] + [(len(found[1]), found[2])]
+            if comment:
+                yield tuple(key for _, key in path), " ".join(comment)
+            comment = []
+        else:
+            comment = []
+
+
+def rows(chart: Path, prefix: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the rows of a chart's values."""
+    text = (chart / "values.yaml").read_text()
+    values = yaml.safe_load(text)
+    for path, comment in documented(text):
+        default: Any = values
+        for key in path:
+            default = default[key]
+        shown = json.dumps(default, ensure_ascii=False).replace("|", "\\|")
+        yield f"| `{'.'.join(prefix + path)}` | `{shown}` | {comment.replace('|', '/')} |"
+
+
+def readme() -> str:
+    """Return the chart's README: the written part as it is, then the table of values."""
+    written = (CHART / "README.md").read_text().partition(MARK)[0]
+    table = [*rows(CHART), *(row for name in ("postgresql", "redis") for row in rows(CHART / "charts" / name, (name,)))]
+    return written + MARK + "\n" + "\n".join(["| key | default | meaning |", "|---|---|---|", *table]) + "\n"
+
+
+def schema() -> str:
+    """Return the chart's schema with the settings of this version."""
+    made = json.loads((CHART / "values.schema.json").read_text())
+    names = sorted({name_of(field) for field in Settings.model_fields} - OWN)
+    made["properties"]["settings"]["properties"] = {name: {"type": ["string", "number", "boolean"]} for name in names}
+    return laid_out(made) + "\n"
+
+
+def laid_out(value: object, depth: int = 0) -> str:
+    """Return JSON with what fits on a line on one line."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or len(line) + depth <= WIDTH:
+        return line
+    inner = " " * (depth + 1)
+    if isinstance(value, dict):
+        parts = [f"{inner}{json.dumps(key)}: {laid_out(one, depth + 1)}" for key, one in value.items()]
+    else:
+        parts = [f"{inner}{laid_out(one, depth + 1)}" for one in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return f"{opening}\n" + ",\n".join(parts) + f"\n{' ' * depth}{closing}"
+
+
+FILES: dict[str, Callable[[], str]] = {"charts/jobproc/README.md": readme, "charts/jobproc/values.schema.json": schema}

@@ -1,0 +1,117 @@
+"""What is read beside the load: the database's counters, memory, single latencies, pgbench."""
+
+import http.client
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+
+from tools.servers import programs
+
+SAMPLE = json.dumps({"data": [1, 2, 3], "operation": "square_sum"})
+LATE_S = 1.2  # backends report their counters within a second
+
+
+class Database:
+    """Looks into the measured database."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg2.connect(url)
+        self._connection.autocommit = True
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """Return the first row."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            return tuple(cursor.fetchone() or ())
+
+    def counters(self) -> tuple[float, float]:
+        """Return committed transactions and bytes of WAL so far."""
+        time.sleep(LATE_S)
+        return self.row(
+            "SELECT (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()), pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8"
+        )
+
+    def close(self) -> None:
+        """Close it."""
+        self._connection.close()
+
+
+def drained(database: Database, finished: str, at_least: int, limit_s: float) -> tuple[int, float, float]:
+    """Wait until every job has ended with 14.0; returns how many, the first start and the last finish. Raises past the limit."""
+    until = time.monotonic() + limit_s
+    while True:
+        jobs, right, first, last = database.row(finished)
+        if jobs == right >= at_least:
+            return jobs, float(first or 0), float(last or 0)
+        if time.monotonic() > until:
+            raise RuntimeError(f"{jobs} jobs, {right} ended with 14.0 after {limit_s:g} s; at least {at_least} were accepted")
+        time.sleep(0.25)
+
+
+def proportional_mib(processes: "Iterable[subprocess.Popen[bytes]]") -> float:
+    """Return the memory of processes and their children in MiB, shared pages counted once (PSS)."""
+    total = 0
+    for process in processes:
+        top = psutil.Process(process.pid)
+        for one in [top, *top.children(recursive=True)]:
+            total += one.memory_full_info().pss
+    return total / 2**20
+
+
+def one_at_a_time(port: int, laps: int) -> list[float]:
+    """Submit a job, read its result until it is there, over and over; returns milliseconds, ordered."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+
+    def call(method: str, path: str, body: str | None = None) -> dict[str, Any]:
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        return dict(json.loads(connection.getresponse().read()))
+
+    took = []
+    for _ in range(laps):
+        began = time.perf_counter()
+        path = f"/jobs/{call('POST', '/jobs/', SAMPLE)['job_id']}/result"
+        while call("GET", path)["status"] != "SUCCESS" and time.perf_counter() - began < 10:
+            time.sleep(0.001)
+        took.append((time.perf_counter() - began) * 1e3)
+    return sorted(took)
+
+
+def wait_until(what: str, ready: Callable[[], bool], limit_s: float = 40) -> None:
+    """Wait for a condition."""
+    until = time.monotonic() + limit_s
+    while not ready():
+        if time.monotonic() > until:
+            raise RuntimeError(f"{what}: not within {limit_s:g} s")
+        time.sleep(0.05)
+
+
+_LIFE_OF_100 = """
+\\set a random(1, 1000000000)
+INSERT INTO bench_jobs (id, operation, data) SELECT md5(:a::text || g)::uuid, 'square_sum', '[1,2,3]' FROM generate_series(1,100) g ON CONFLICT DO NOTHING;
+UPDATE bench_jobs SET status='IN_PROGRESS', started_at=now() WHERE id = ANY (ARRAY(SELECT md5(:a::text || g)::uuid FROM generate_series(1,100) g)) AND status='PENDING';
+UPDATE bench_jobs SET status='SUCCESS', result=14.0, finished_at=now() WHERE id = ANY (ARRAY(SELECT md5(:a::text || g)::uuid FROM generate_series(1,100) g)) AND status='IN_PROGRESS';
+"""  # noqa: E501 - a statement a line, as pgbench reads them
+
+
+def pgbench(url: str, seconds: int) -> float:
+    """Return jobs a second of pgbench: insert, claim, settle, a hundred a statement, four clients."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
+        script.write(_LIFE_OF_100)
+        script.flush()
+        Path(script.name).chmod(0o644)
+        argv = [str(Path(programs()) / "pgbench"), "-n", "-T", str(seconds), "-c", "4", "-j", "2", "-f", script.name, url]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return next(float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("tps")) * 100
+
+
+BENCH_TABLE = (
+    "CREATE TABLE bench_jobs (id uuid PRIMARY KEY, operation text NOT NULL, data jsonb NOT NULL, status text NOT NULL DEFAULT 'PENDING', "
+    "result double precision, created_at timestamptz NOT NULL DEFAULT now(), started_at timestamptz, finished_at timestamptz)"
+)

@@ -1,0 +1,187 @@
+"""`make bench`: jobproc beside the plain way and the ceilings, interleaved rounds in one run, medians out.
+
+Durable PostgreSQL (fsync on), one uvicorn process, two Celery processes, everything on this machine. Every run checks that each
+accepted job ended with 14.0. Machines are noisy: compare within a run only.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from tests.benchmarks import measure, systems
+from tests.benchmarks.measure import Database
+from tools.servers import Postgres, Redis, free_port
+
+Figures = dict[str, float]
+POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
+DRAIN_LIMIT_S = 300.0
+
+
+@contextmanager
+def fresh(postgres: Postgres, redis: Redis, folder: Path) -> Iterator[dict[str, str]]:
+    """Give an empty database and an empty Redis."""
+    admin = psycopg2.connect(postgres.url())
+    admin.autocommit = True
+    admin.cursor().execute("DROP DATABASE IF EXISTS bench WITH (FORCE)")
+    admin.cursor().execute("CREATE DATABASE bench")
+    admin.cursor().execute("CHECKPOINT")
+    redis.client.flushall()
+    yield {**os.environ, "DATABASE_URL": postgres.url("bench"), "REDIS_URL": redis.url}
+    admin.close()
+
+
+def load(port: int, connections: int, seconds: float) -> Figures:
+    """Run the load generator in a process of its own."""
+    argv = [sys.executable, "-m", "tests.benchmarks.load", str(port), str(connections), str(seconds)]
+    return dict(json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, cwd=systems.ROOT).stdout))
+
+
+def measured(system: systems.System, port: int, url: str, options: argparse.Namespace, backlogs: list[int]) -> Figures:
+    """Measure a system: one at a time, under load, draining."""
+    out: Figures = {}
+    system.run(system.prepare)
+    database = Database(url)
+    try:
+        system.start("api", "worker", "others")
+        measure.wait_until("the first job", lambda: _answers(port))
+        laps = measure.one_at_a_time(port, options.laps)
+        out["lap_p50_ms"], out["lap_p99_ms"] = laps[len(laps) // 2], laps[int(len(laps) * 0.99)]
+        before, began = database.row(system.finished)[0], time.time()
+        commits, wal = database.counters()
+        began = time.time()
+        loaded = load(port, options.connections, options.seconds)
+        jobs, _, last = measure.drained(database, system.finished, int(before + loaded["accepted"]), DRAIN_LIMIT_S)
+        out |= {name: loaded[name] for name in ("post_s", "p50_ms", "p99_ms", "max_ms", "refused", "unanswered", "generator_cpu")}
+        out["e2e_s"] = (jobs - before) / (last - began)
+        commits2, wal2 = database.counters()
+        out["transactions_a_job"], out["wal_bytes_a_job"] = (commits2 - commits) / (jobs - before), (wal2 - wal) / (jobs - before)
+        out["pss_mib"] = measure.proportional_mib(system.processes.values())
+        for backlog in backlogs:
+            out |= _drain(system, database, backlog)
+    finally:
+        system.end()
+        database.close()
+    return out
+
+
+def _answers(port: int) -> bool:
+    try:
+        return bool(measure.one_at_a_time(port, 1))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _drain(system: systems.System, database: Database, backlog: int) -> Figures:
+    system.end("worker")
+    system.end("others")
+    before = database.row(system.finished)[0]
+    began = time.perf_counter()
+    system.run([*system.load, str(backlog)])
+    submitted = backlog / (time.perf_counter() - began)
+    commits, _ = database.counters()
+    mark = time.time()
+    system.start("worker", "others")
+    jobs, _, last = measure.drained(database, system.finished, before + backlog, DRAIN_LIMIT_S)
+    table = "seed_jobs" if system.name == "seed" else "outcomes"
+    first = float(database.row(f"SELECT extract(epoch FROM min(started_at)) FROM {table} WHERE started_at > to_timestamp({mark})")[0])
+    commits2, _ = database.counters()
+    return {
+        f"drain_{backlog}_s": (jobs - before) / (last - first),
+        f"bulk_submit_{backlog}_s": submitted,
+        f"drain_{backlog}_transactions_a_job": (commits2 - commits) / backlog,
+    }
+
+
+def rounds(options: argparse.Namespace) -> dict[str, list[Figures]]:
+    """Run everything, interleaved."""
+    folder = Path(tempfile.mkdtemp(prefix="jobproc-bench-"))
+    folder.chmod(0o755)
+    postgres, redis = Postgres(folder / "postgres", folder / "postgres.log", options=POSTGRES), Redis(folder / "redis", folder / "redis.log")
+    runs: dict[str, list[Figures]] = {}
+    try:
+        postgres.start()
+        redis.start()
+        for number in range(options.rounds):
+            for name in options.systems.split(","):
+                with fresh(postgres, redis, folder) as env:
+                    figures = _one(name, env, folder, options)
+                runs.setdefault(name, []).append(figures)
+                print(f"{number + 1} {name}: " + json.dumps({key: round(value, 3) for key, value in figures.items()}), flush=True)
+    finally:
+        redis.stop()
+        postgres.stop()
+    return runs
+
+
+def _one(name: str, env: dict[str, str], folder: Path, options: argparse.Namespace) -> Figures:
+    port, url = free_port(), env["DATABASE_URL"]
+    if name == "pgbench":
+        database = Database(url)
+        database.row(f"{measure.BENCH_TABLE}; SELECT 1")
+        database.close()
+        return {"drain_s": measure.pgbench(url, round(options.seconds))}
+    if name == "bare":
+        system = systems.bare(port, folder)
+        try:
+            system.start("api")
+            measure.wait_until("the endpoint", lambda: _listens(port))
+            return load(port, options.connections, options.seconds)
+        finally:
+            system.end()
+    if name == "seed":
+        return measured(systems.seed(port, folder, env), port, url, options, [options.seed_backlog])
+    if name in systems.SAMPLERS:
+        return measured(systems.traced(port, folder, env, name), port, url, options, [options.traced_backlog])
+    return measured(systems.jobproc(port, folder, env), port, url, options, [int(n) for n in options.backlogs.split(",") if n])
+
+
+def _listens(port: int) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def table(runs: dict[str, list[Figures]]) -> str:
+    """Return the medians as a table, a row a figure."""
+    medians = {name: {key: statistics.median([f[key] for f in figures if key in f]) for key in figures[0]} for name, figures in runs.items()}
+    keys = list(dict.fromkeys(key for figures in medians.values() for key in figures))
+    rows = [f"| figure | {' | '.join(medians)} |", "|---|" + "---|" * len(medians)]
+    rows += [f"| {key} | " + " | ".join(f"{m[key]:,.4g}" if key in m else "" for m in medians.values()) + " |" for key in keys]
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--systems", default="bare,pgbench,seed,jobproc,sampled-none,sampled-all")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--laps", type=int, default=200)
+    parser.add_argument("--backlogs", default="10000,100000,1000000", help="jobs to drain, one after the other")
+    parser.add_argument("--seed-backlog", type=int, default=3000, help="the same for the plain way")
+    parser.add_argument("--traced-backlog", type=int, default=100_000, help="the same with tracing on")
+    parser.add_argument("--out", default="bench-results.json")
+    options = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=systems.ROOT).stdout.strip()
+    about: dict[str, Any] = {"commit": commit, "python": platform.python_version(), "cores": os.cpu_count(), "options": vars(options)}
+    runs = rounds(options)
+    Path(options.out).write_text(json.dumps({"about": about, "runs": runs}, indent=1))
+    print(table(runs))
+
+
+if __name__ == "__main__":
+    main()

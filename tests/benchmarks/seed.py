@@ -1,0 +1,119 @@
+"""The baseline: the plain way. A sync SQLAlchemy session in async endpoints, one `.delay()` a job, one task a job, acknowledged early."""
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from celery import Celery
+from fastapi import Depends, FastAPI, HTTPException
+from pydantic import BaseModel, Field
+from sqlalchemy import create_engine, insert
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+
+DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql://").replace("postgresql://", "postgresql+psycopg2://")
+
+
+class Base(DeclarativeBase):
+    """Declarative base."""
+
+
+class Job(Base):
+    """The one table."""
+
+    __tablename__ = "seed_jobs"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    operation: Mapped[str]
+    data: Mapped[list[Any]] = mapped_column(JSONB)
+    status: Mapped[str] = mapped_column(default="PENDING")
+    result: Mapped[float | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+engine = create_engine(DATABASE_URL)
+sessions = sessionmaker(engine)
+celery = Celery("seed", broker=os.environ.get("REDIS_URL"))
+app = FastAPI()
+
+
+class JobIn(BaseModel):
+    """A submission."""
+
+    data: list[float] = Field(min_length=1, max_length=10_000)
+    operation: Literal["square_sum", "cube_sum"]
+
+
+class JobOut(BaseModel):
+    """An answer."""
+
+    job_id: uuid.UUID
+    status: str
+
+
+class ResultOut(JobOut):
+    """An answer with the result."""
+
+    result: float | None = None
+
+
+async def get_db() -> Iterator[Session]:  # type: ignore[misc]  # the plain way has it like this
+    """Lend a session."""
+    with sessions() as db:
+        yield db
+
+
+Db = Annotated[Session, Depends(get_db)]
+
+
+@app.post("/jobs/", status_code=202)
+async def create(body: JobIn, db: Db) -> JobOut:
+    """Store the job, send its task."""
+    job = Job(operation=body.operation, data=body.data)
+    db.add(job)
+    db.commit()
+    db.refresh(job)
+    process.delay(str(job.id))
+    return JobOut(job_id=job.id, status=job.status)
+
+
+@app.get("/jobs/{job_id}/result")
+async def result(job_id: uuid.UUID, db: Db) -> ResultOut:
+    """Read the job."""
+    job = db.get(Job, job_id)
+    if job is None:
+        raise HTTPException(404)
+    return ResultOut(job_id=job.id, status=job.status, result=job.result)
+
+
+@celery.task(name="seed.process", ignore_result=True)
+def process(job_id: str) -> None:
+    """Run the job."""
+    with sessions() as db:
+        job = db.get_one(Job, uuid.UUID(job_id))
+        job.status, job.started_at = "IN_PROGRESS", datetime.now(UTC)
+        db.commit()
+        power = {"square_sum": 2, "cube_sum": 3}[job.operation]
+        job.result = float(sum(x**power for x in job.data))
+        job.status, job.finished_at = "SUCCESS", datetime.now(UTC)
+        db.commit()
+
+
+def load(jobs: int) -> None:
+    """Store jobs and send their tasks, the plain way in bulk."""
+    rows = [{"id": uuid.uuid4(), "operation": "square_sum", "data": [1, 2, 3]} for _ in range(jobs)]
+    with sessions() as db:
+        db.execute(insert(Job), rows)
+        db.commit()
+    with celery.producer_pool.acquire() as producer:
+        for row in rows:
+            process.apply_async((str(row["id"]),), producer=producer)
+
+
+if __name__ == "__main__":
+    Base.metadata.create_all(engine)
+    if len(sys.argv) > 1:
+        load(int(sys.argv[1]))

@@ -1,0 +1,117 @@
+"""How each system is started, loaded and counted."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools.servers import free_port, spawn, stop
+
+ROOT = Path(__file__).resolve().parents[2]
+PY = sys.executable
+SAMPLERS = {"sampled-none": "parentbased_always_off", "sampled-all": "parentbased_always_on"}
+
+
+def _uvicorn(app: str, port: int) -> list[str]:
+    return [
+        PY,
+        "-m",
+        "uvicorn",
+        app,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        "--no-access-log",
+        "--log-level",
+        "warning",
+    ]
+
+
+@dataclass
+class System:
+    """A system under measurement. One uvicorn process, two Celery processes."""
+
+    name: str
+    prepare: list[str]
+    api: list[str]
+    worker: list[str]
+    others: list[list[str]]
+    load: list[str]  #: loads a backlog; the number of jobs is appended
+    finished: str  #: SQL: jobs, jobs with 14.0, epoch of the first start, of the last finish
+    folder: Path
+    env: Mapping[str, str]
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def start(self, *parts: str) -> None:
+        """Start parts: api, worker, others."""
+        for part in parts:
+            commands = self.others if part == "others" else [getattr(self, part)]
+            for number, argv in enumerate(commands):
+                self.processes[f"{part}{number}"] = spawn(argv, self.folder / f"{self.name}-{part}.log", self.env, cwd=ROOT)
+
+    def end(self, part: str | None = None) -> None:
+        """End a part, or all."""
+        ending = {name: process for name, process in self.processes.items() if part is None or name.startswith(part)}
+        for process in ending.values():
+            process.terminate()
+        for name, process in ending.items():
+            stop(process)
+            del self.processes[name]
+
+    def run(self, argv: list[str]) -> None:
+        """Run a command to its end."""
+        done = subprocess.run(argv, env=dict(self.env), cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(argv)}: {done.stderr[-500:]}")
+
+
+def jobproc(port: int, folder: Path, env: Mapping[str, str], name: str = "jobproc", others: Sequence[list[str]] = ()) -> System:
+    """Return this project, as its users start it; `others`: what runs beside it."""
+    return System(
+        name,
+        [PY, "-m", "common.migrate"],
+        [PY, "-m", "api", "--port", str(port)],
+        [PY, "-m", "worker", "--queues", "default", "--concurrency", "2"],
+        [*others, [PY, "-m", "worker.controller"]],
+        [PY, "-m", "tests.benchmarks.backlog", str(port)],
+        "SELECT (SELECT count(*) FROM jobs), count(*) FILTER (WHERE status = 'SUCCESS' AND result::text = '14.0'), "
+        "extract(epoch FROM min(started_at)), extract(epoch FROM max(finished_at)) FROM outcomes",
+        folder,
+        env,
+    )
+
+
+def traced(port: int, folder: Path, env: Mapping[str, str], name: str) -> System:
+    """Return this project with tracing on, sampling none or all of the jobs, and something that takes its spans."""
+    sink = free_port()
+    to = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink}", "OTEL_TRACES_SAMPLER": SAMPLERS[name]}
+    return jobproc(port, folder, {**env, **to}, name, [[PY, "-m", "tests.benchmarks.sink", str(sink)]])
+
+
+def seed(port: int, folder: Path, env: Mapping[str, str]) -> System:
+    """Return the plain way."""
+    module = "tests.benchmarks.seed"
+    return System(
+        "seed",
+        [PY, "-m", module],
+        _uvicorn(f"{module}:app", port),
+        [PY, "-m", "celery", "-A", f"{module}:celery", "worker", "-c", "2", "--loglevel", "warning"],
+        [],
+        [PY, "-m", module],
+        "SELECT count(*), count(*) FILTER (WHERE status = 'SUCCESS' AND result = 14.0), "
+        "extract(epoch FROM min(started_at)), extract(epoch FROM max(finished_at)) FROM seed_jobs",
+        folder,
+        {**env, "C_FORCE_ROOT": "1"},
+    )
+
+
+def bare(port: int, folder: Path) -> System:
+    """Return the endpoint without I/O."""
+    return System("bare", [], _uvicorn("tests.benchmarks.bare:app", port), [], [], [], "", folder, dict(os.environ))

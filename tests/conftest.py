@@ -1,0 +1,154 @@
+"""Servers once a session, a database once a test, processes that end with it."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+from rig.settings import settings_of
+from rig.system import System
+
+from common.migrate import migrate
+from common.settings import Settings
+from tools.servers import Postgres, Redis
+
+_servers: list[Postgres | Redis] = []
+TEMPLATE = "jobproc_template"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-servers", action="store_true", help="start no PostgreSQL and no Redis (unit tests)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # With xdist only the controlling process starts servers; its workers find them in the environment.
+    if hasattr(config, "workerinput") or config.getoption("--no-servers") or config.option.collectonly:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="jobproc-tests-"))
+    folder.chmod(0o755)
+    os.environ["JOBPROC_TESTS_FOLDER"] = str(folder)
+    postgres = Postgres(folder / "postgres", folder / "postgres.log", options={"shared_buffers": "256MB", "max_wal_size": "2GB"})
+    redis = Redis(folder / "redis", folder / "redis.log", options=("--save", "", "--databases", "64"))
+    _servers.extend([postgres, redis])
+    postgres.start()
+    redis.start()
+    os.environ["JOBPROC_TESTS_POSTGRES"] = postgres.url("{}")
+    os.environ["JOBPROC_TESTS_REDIS"] = redis.url.removesuffix("/0")
+    connection = psycopg2.connect(postgres.url())
+    connection.autocommit = True
+    connection.cursor().execute(f"CREATE DATABASE {TEMPLATE}")
+    connection.close()
+    migrate(settings_of(postgres.url(TEMPLATE), redis.url))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for server in reversed(_servers):
+        server.stop()
+    if _servers:
+        shutil.rmtree(os.environ["JOBPROC_TESTS_FOLDER"], ignore_errors=True)
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    """A migrated database of its own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    form = os.environ["JOBPROC_TESTS_POSTGRES"]
+    connection = psycopg2.connect(form.format("postgres"))
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield form.format(name)
+    cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = %s", (name,))
+    deadlocks = cursor.fetchone()
+    cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    connection.close()
+    assert deadlocks is None or deadlocks[0] == 0, "a deadlock happened"
+
+
+@pytest.fixture
+def empty_database_url() -> Iterator[str]:
+    """A database of its own without a schema."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    form = os.environ["JOBPROC_TESTS_POSTGRES"]
+    connection = psycopg2.connect(form.format("postgres"))
+    connection.autocommit = True
+    connection.cursor().execute(f"CREATE DATABASE {name}")
+    yield form.format(name)
+    connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
+    connection.close()
+
+
+@pytest.fixture
+def redis_url(worker_id: str) -> str:
+    """An empty database of the session's Redis, not shared with other test workers."""
+    import redis
+
+    number = 1 + (int(worker_id.removeprefix("gw")) if worker_id != "master" else 0)
+    url = f"{os.environ['JOBPROC_TESTS_REDIS']}/{number}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> Settings:
+    """Settings of this test's database and Redis."""
+    return settings_of(database_url, redis_url)
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
+    """A PostgreSQL that this test may stop, kill and restart; migrated."""
+    folder = Path(tempfile.mkdtemp(prefix="jobproc-own-"))
+    folder.chmod(0o755)
+    server = Postgres(folder / "data", tmp_path / "postgres.log")
+    server.start()
+    migrate(settings_of(server.url(), "redis://127.0.0.1:1/0"))
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis that this test may stop, kill, flush and restart; keeps nothing over a restart."""
+    server = Redis(tmp_path / "redis", tmp_path / "redis.log", options=("--save", ""))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_system(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., System]]:
+    """Make systems from a database, a Redis and settings; their logs are shown when the test fails."""
+    made: list[System] = []
+
+    def make(database_url: str, redis_url: str, **others: str) -> System:
+        folder = tmp_path / f"system{len(made)}"
+        folder.mkdir()
+        made.append(System(folder, database_url, redis_url, **others))
+        return made[-1]
+
+    yield make
+    for system in made:
+        if getattr(request.node, "failed", False):
+            print("\n".join(system.show_logs()))
+        system.close()
+
+
+@pytest.fixture
+def system(make_system: Callable[..., System], database_url: str, redis_url: str) -> System:
+    """A system on this test's own database and Redis; start what the test needs of it."""
+    return make_system(database_url, redis_url)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.when == "call" and report.failed:  # type: ignore[attr-defined]  # of a hook wrapper
+        item.failed = True  # type: ignore[attr-defined]  # read by make_system
+    return report

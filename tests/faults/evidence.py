@@ -1,0 +1,89 @@
+"""What a run leaves to be checked: the calls, the tables, the effects, when what was away."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rig.system import Database, System
+
+from faults.history import Call, Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row of `jobs`."""
+
+    sent: Sent
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A row of `outcomes`."""
+
+    status: str
+    attempt: int
+    released: int
+    started_at: datetime | None
+    finished_at: datetime
+    result: Any = None
+    error_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A row of `attempts`: one that did not end its job."""
+
+    attempt: int
+    ended: str
+    started_at: datetime
+    ended_at: datetime
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A line of the effects ledger."""
+
+    job: str
+    attempt: int
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All of a run."""
+
+    calls: Sequence[Call] = ()
+    stored: Mapping[str, Stored] = field(default_factory=dict)
+    ends: Mapping[str, Sequence[End]] = field(default_factory=dict)
+    tried: Mapping[str, Sequence[Tried]] = field(default_factory=dict)
+    unfinished: frozenset[str] = frozenset()
+    effects: Sequence[Effect] = ()
+    away: Sequence[tuple[float, float]] = ()  #: from when to when PostgreSQL could not be relied on
+    interrupted: bool = True  #: whether any fault could end or repeat a run
+    drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
+    drain_limit_s: float = 0.0
+
+
+def tables(database: Database) -> dict[str, Any]:
+    """Return what the tables hold."""
+    ends, tried = defaultdict(list), defaultdict(list)
+    for job_id, *rest in database.rows("SELECT id::text, status, attempt, released, started_at, finished_at, result, error_type FROM outcomes ORDER BY epoch"):
+        ends[job_id].append(End(*rest))
+    for job_id, *rest in database.rows("SELECT id::text, attempt, ended, started_at, ended_at, retry_at FROM attempts ORDER BY epoch, attempt"):
+        tried[job_id].append(Tried(*rest))
+    jobs = database.rows("SELECT id::text, operation, input, max_attempts FROM jobs")
+    return {
+        "stored": {job_id: Stored(Sent(operation, tuple(given["data"])), most) for job_id, operation, given, most in jobs},
+        "ends": ends,
+        "tried": tried,
+        "unfinished": frozenset(row[0] for row in database.rows("SELECT id::text FROM live")),
+    }
+
+
+def effects(system: System) -> list[Effect]:
+    """Return the effects ledger of a system."""
+    return [Effect(line["job"], line["attempt"], line["phase"]) for line in system.effects()]

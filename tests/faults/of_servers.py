@@ -1,0 +1,154 @@
+"""Faults of PostgreSQL and Redis, and of the way to them."""
+
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Callable
+
+import psycopg2
+from rig.proxy import Proxy
+
+from faults.fault import fault
+from faults.place import Place
+
+
+@fault(interrupts=False)
+def redis_flushed(place: Place, chance: random.Random) -> str | None:
+    """F10: FLUSHALL, several times."""
+    for _ in range(5):
+        place.redis.client.flushall()
+        time.sleep(chance.uniform(0.05, 0.5))
+    return "5 times"
+
+
+@fault(interrupts=False)
+def redis_killed(place: Place, chance: random.Random) -> str | None:
+    """F9: SIGKILL; it comes back empty."""
+    place.redis.stop(signal.SIGKILL)
+    time.sleep(chance.uniform(0.1, 2))
+    place.redis.start()
+    return "it came back with nothing" if place.redis.client.dbsize() < 10 else None
+
+
+@fault(interrupts=False)
+def redis_hangs(place: Place, chance: random.Random) -> str | None:
+    """F12: it takes connections and answers nothing."""
+    place.before_redis.hang()
+    time.sleep(chance.uniform(0.5, 3))
+    place.before_redis.heal()
+    return f"{place.before_redis.connections} connections"
+
+
+@fault(interrupts=False)
+def redis_reset(place: Place, chance: random.Random) -> str | None:
+    """F14: its connections are reset again and again, within one look."""
+    for _ in range(8):
+        place.before_redis.reset()
+        time.sleep(chance.uniform(0.01, 0.3))
+    return "8 times"
+
+
+@fault(interrupts=False)
+def redis_full(place: Place, chance: random.Random) -> str | None:
+    """F11: no memory is left, and nothing is thrown out."""
+    with place.redis.client as client:
+        client.config_set("maxmemory", 1)
+        time.sleep(chance.uniform(0.5, 2))
+        refused = client.info("stats").get("total_error_replies", 0)
+        client.config_set("maxmemory", 0)
+    return f"{refused} commands refused" if refused else None
+
+
+def _start_again(place: Place, chance: random.Random, sign: int) -> None:
+    with place.database_away():
+        place.postgres.stop(sign)
+        time.sleep(chance.uniform(0, 1))
+        place.postgres.start()
+
+
+@fault(interrupts=True)
+def postgres_restarted(place: Place, chance: random.Random) -> str | None:
+    """F16: a fast restart."""
+    _start_again(place, chance, signal.SIGINT)
+    return "started again"
+
+
+@fault(interrupts=True)
+def postgres_killed(place: Place, chance: random.Random) -> str | None:
+    """F17: it ends as in a crash, and recovers from its log."""
+    _start_again(place, chance, signal.SIGQUIT)
+    return "recovered"
+
+
+@fault(interrupts=True)
+def connections_terminated(place: Place, chance: random.Random) -> str | None:
+    """Every connection of every process is ended, several times."""
+    ended = 0
+    with place.database_away():
+        for _ in range(3):
+            ended += place.end_connections()
+            time.sleep(chance.uniform(0.1, 1))
+    return f"{ended} connections" if ended else None
+
+
+def _on_the_way(place: Place, chance: random.Random, begin: Callable[[Proxy], None], least_s: float, most_s: float, end: Callable[[Proxy], None]) -> str:
+    """Let a fault of the way to PostgreSQL last for a while, for one kind of process; returns which."""
+    part = chance.choice(list(place.between))
+    proxy = place.between[part]
+    with place.database_away():
+        begin(proxy)
+        time.sleep(chance.uniform(least_s, most_s))
+        end(proxy)
+    return part
+
+
+@fault(interrupts=True)
+def postgres_unreachable(place: Place, chance: random.Random) -> str | None:
+    """F19, F27: one kind of process cannot reach it."""
+    return f"from {_on_the_way(place, chance, Proxy.refuse, 0.5, 4, Proxy.heal)}"
+
+
+@fault(interrupts=True)
+def answers_lost(place: Place, chance: random.Random) -> str | None:
+    """F18, F28: what one kind of process says arrives, the answers do not, commits included; then the connections are reset."""
+
+    def end(proxy: Proxy) -> None:
+        proxy.reset()
+        proxy.heal()
+
+    return f"to {_on_the_way(place, chance, Proxy.swallow, 0.1, 1, end)}"
+
+
+@fault(interrupts=True)
+def postgres_hangs(place: Place, chance: random.Random) -> str | None:
+    """F13: connections of one kind of process stand still, and go on later."""
+    return f"for {_on_the_way(place, chance, Proxy.hang, 0.5, 4, Proxy.heal)}"
+
+
+@fault(interrupts=True)
+def postgres_out_of_connections(place: Place, chance: random.Random) -> str | None:
+    """F22: others hold every connection, while ours are ended."""
+    held = []
+    with place.database_away():
+        place.end_connections()
+        try:
+            while True:
+                held.append(psycopg2.connect(place.postgres.url(), connect_timeout=2))
+        except psycopg2.OperationalError:
+            pass
+        time.sleep(chance.uniform(0.5, 3))
+        for connection in held:
+            connection.close()
+    return f"{len(held)} held by others" if held else None
+
+
+@fault(interrupts=False)
+def rows_locked(place: Place, chance: random.Random) -> str | None:
+    """F23: somebody else locks waiting jobs for a while."""
+    with contextlib.closing(psycopg2.connect(place.postgres.url())) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM live WHERE worker IS NULL LIMIT 100 FOR UPDATE SKIP LOCKED")
+        locked = cursor.rowcount
+        time.sleep(chance.uniform(0.2, 1))
+        connection.rollback()
+    return f"{locked} rows" if locked else None

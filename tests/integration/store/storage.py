@@ -1,0 +1,204 @@
+"""The store as its tests see it: a database, claimers, statements that wait for each other."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+import asyncpg
+import psycopg2
+from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class with a small name
+from rig.system import Database, until
+from sqlalchemy import Engine
+
+from common.domain.decisions import WORKER_LOST, Decision, Ended, Fail, Failure, Release, Retry
+from common.domain.job import DEFAULT_PRIORITY, Claimed, NewJob, new_job_id
+from common.settings import Settings
+from common.store import claims, endings, partitions, submit, workers
+from common.store.claims import Marks, Results
+from common.store.session import Hot, sync_engine
+
+T = TypeVar("T")
+LONG_S = 300.0  # a lease that no test outlives
+ERROR = Failure(Ended.ERROR, "RuntimeError", "it went wrong")
+BACK = Release(Failure(Ended.RELEASED, "released", "given back"))
+LOST = Fail(WORKER_LOST)
+
+
+class Storage:
+    """A migrated database; every connection that it gives out is closed with the test."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(settings.database_url)
+        self.rows = self.database.rows
+        self.one = self.database.one
+        self.engine: Engine = sync_engine(settings, "test")
+        self._open: list[Hot | PgConnection] = []
+        self._threads = ThreadPoolExecutor(8)
+
+    # --- connections
+
+    def hot(self, *, by_index: bool = True) -> Hot:
+        """Return a connection such as workers have; by_index=False: such as their parents and the controller have."""
+        hot = Hot(self.settings, "test", by_index=by_index)
+        self._open.append(hot)
+        return hot
+
+    def session(self) -> PgConnection:
+        """Return a plain connection that begins a transaction with its first statement."""
+        connection = psycopg2.connect(self.settings.database_url)
+        self._open.append(connection)
+        return connection
+
+    def claimer(self, lease_s: float = LONG_S, queue: str = "default") -> "Claimer":
+        """Return a registered worker process."""
+        return Claimer(self, lease_s, queue)
+
+    def close(self) -> None:
+        for connection in self._open:
+            connection.close()
+        self._threads.shutdown(wait=True)
+        self.engine.dispose()
+        self.database.close()
+
+    # --- jobs
+
+    def new(self, count: int = 1, *, queue: str = "default", priority: int = DEFAULT_PRIORITY, max_attempts: int = 3, ago_s: float = 0) -> list[NewJob]:
+        """Return jobs that nobody has stored yet, their ids made so many seconds ago."""
+        now_ms = int(self.one("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
+        return [
+            NewJob(new_job_id(now_ms - round(ago_s * 1000), uuid4().int), "square_sum", queue, '{"data":[1,2,3]}', max_attempts, None, priority)
+            for _ in range(count)
+        ]
+
+    def store(self, *batches: Sequence[NewJob]) -> list[str]:
+        """Store jobs as the API does, each batch in a transaction; returns their ids."""
+
+        async def work(connection: asyncpg.Connection) -> None:
+            for batch in batches:
+                await submit.insert(connection, batch)
+
+        self.api(work)
+        return [str(job.id) for batch in batches for job in batch]
+
+    def submit(self, count: int = 1, *, queue: str = "default", priority: int = DEFAULT_PRIORITY, max_attempts: int = 3) -> list[str]:
+        """Store new jobs; returns their ids, which are also the order in which they are claimed."""
+        jobs = self.new(count, queue=queue, priority=priority, max_attempts=max_attempts)
+        return self.store(sorted(jobs, key=lambda job: job.id))
+
+    def fill(self, count: int, pos: str = "clock_timestamp() - interval '1 hour'", *, queue: str = "default", priority: str = "5") -> None:
+        """Store many jobs quickly; `pos` and `priority` are SQL."""
+        self.rows(
+            f"""WITH new AS (INSERT INTO jobs (id, operation, queue, input, max_attempts, priority)
+                 SELECT uuidv7(), 'square_sum', %s, '{{"data":[1,2,3]}}', 3, {priority} FROM generate_series(1, %s) RETURNING id, queue, priority)
+             INSERT INTO live (id, queue, priority, max_attempts, pos) SELECT id, queue, priority, 3, {pos} FROM new""",
+            (queue, count),
+        )
+
+    def age(self, ids: Sequence[str], seconds: float) -> None:
+        """Let unclaimed jobs have come so many seconds earlier."""
+        self.rows("UPDATE live SET pos = pos - %s * interval '1 s' WHERE id = ANY(%s::uuid[])", (seconds, list(ids)))
+
+    def state(self, job_id: str) -> str | None:
+        """Return a job's status as clients see it, None when it is unknown."""
+        found = self.rows("SELECT status FROM job_states WHERE id = %s", (job_id,))
+        return found[0][0] if found else None
+
+    def api(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Do something on a connection such as the API has."""
+
+        async def run() -> T:
+            connection = await asyncpg.connect(self.settings.database_url)
+            try:
+                return await work(connection)
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
+
+    # --- what waits
+
+    def begin(self, work: Callable[[], T]) -> "Future[T]":
+        """Do something in a thread."""
+        return self._threads.submit(work)
+
+    def until_blocked(self, pid: int, by: int | None = None) -> None:
+        """Wait until a connection waits for another's lock."""
+        what = f"{pid} waits for {by or 'a lock'}"
+        until(
+            what,
+            lambda: self.one("SELECT CASE WHEN %s::int IS NULL THEN pg_blocking_pids(%s) <> '{}' ELSE %s = ANY(pg_blocking_pids(%s)) END", (by, pid, by, pid)),
+        )
+
+
+class Claimer:
+    """A worker process as the database knows it, with what it holds."""
+
+    def __init__(self, storage: Storage, lease_s: float, queue: str) -> None:
+        self.storage = storage
+        self.hot = storage.hot()
+        self.queue = queue
+        self.marks = Marks()
+        self.id = workers.register(self.hot, lease_s, self.pid, "test", [queue], ["square_sum"])
+
+    @property
+    def pid(self) -> int:
+        """The process of its connection at the server."""
+        return int(self.hot.connection.info.backend_pid)
+
+    def claim(self, wanted: int = 100) -> list[Claimed]:
+        return claims.settle_and_claim(self.hot, self.id, Results(), self.queue, self.marks, wanted)[1]
+
+    def settle(self, jobs: Sequence[Claimed], result: str = "14.0") -> set[str]:
+        return claims.settle(self.hot, self.id, results(jobs, result))
+
+    def write(self, jobs: Sequence[Claimed], decision: Decision) -> set[str]:
+        """Write one decision about each job, in a transaction."""
+        with self.hot.transaction():
+            return endings.write(self.hot, self.id, [(job, decision) for job in jobs])
+
+    def publish(self, lease_s: float = LONG_S) -> bool:
+        """Renew the lease with the low-water marks, as the parent does. Returns False when it is lost."""
+        low = {self.queue: {str(priority): pos for priority, pos in self.marks.pos.items() if pos != "-infinity"}}
+        return self.id in workers.renew(self.hot, lease_s, [workers.Lease(self.id, 0, low)])
+
+    def expire(self) -> None:
+        """Let the lease have run out."""
+        self.storage.rows("UPDATE workers SET alive_until = clock_timestamp() - interval '1 ms' WHERE id = %s", (self.id,))
+
+
+def results(jobs: Sequence[Claimed], result: str = "14.0") -> Results:
+    """Return the results of jobs, ready to be settled."""
+    made = Results()
+    for job in jobs:
+        made.add(job, result)
+    return made
+
+
+def retry_after(delay_s: float) -> Retry:
+    """Return the decision to try again after so many seconds."""
+    return Retry(ERROR, delay_s)
+
+
+def ids(jobs: Sequence[Claimed]) -> list[str]:
+    """Return the ids of jobs, in their order."""
+    return [job.id for job in jobs]
+
+
+def old_period(storage: Storage, days_ago: int) -> partitions.Period:
+    """Return the period of a day that long ago, with partitions made for it."""
+    with storage.engine.begin() as connection:
+        now_ms = partitions.database_ms(connection)
+        start = (now_ms // partitions.DAY_MS - days_ago) * partitions.DAY_MS
+        period = partitions.Period(start, start + partitions.DAY_MS)
+        first, after = period.bounds
+        for table in partitions.TABLES:
+            connection.exec_driver_sql(f"CREATE TABLE {table}_{period.suffix} PARTITION OF {table} FOR VALUES FROM ('{first}') TO ('{after}')")
+    return period
+
+
+def id_in(period: partitions.Period, number: int) -> UUID:
+    """Return the id of a job that was made in a period."""
+    return new_job_id(period.start + 1 + number, number)

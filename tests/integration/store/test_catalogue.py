@@ -1,0 +1,57 @@
+"""The catalogue of operations: written where it differs, read as it was written."""
+
+from dataclasses import replace
+
+from integration.store.storage import Storage
+
+from common.domain.operations import OperationSpec
+from common.domain.retry import RetryPolicy
+from common.store import catalogue
+
+ODD = OperationSpec("odd.one_2", "slow", RetryPolicy(1_000, 0.25, 1e6), 0.001, "quote ' \" \\ %s :name, é", {"properties": {"%": {"$ref": "#"}}})
+LIMITLESS = replace(ODD, name="limitless", timeout_s=None)
+
+
+def _publish(storage: Storage, *specs: OperationSpec) -> None:
+    with storage.engine.begin() as connection:
+        catalogue.publish(connection, specs)
+
+
+def _read(storage: Storage) -> dict[str, OperationSpec]:
+    with storage.engine.begin() as connection:
+        return catalogue.read(connection)
+
+
+def test_operations_are_read_as_they_were_published(storage: Storage) -> None:
+    _publish(storage, ODD, LIMITLESS)
+    built_in = {spec.name: spec for spec in catalogue.built_in()}
+    assert _read(storage) == built_in | {ODD.name: ODD, LIMITLESS.name: LIMITLESS}
+    assert list(_read(storage)) == sorted(_read(storage))
+
+
+def test_only_rows_that_differ_are_written(storage: Storage) -> None:
+    rows = "SELECT name, xmin::text, updated_at FROM operations ORDER BY name"
+    _publish(storage, ODD, LIMITLESS)
+    before = storage.rows(rows)
+    _publish(storage, LIMITLESS, ODD)
+    assert storage.rows(rows) == before
+    for changed in (replace(ODD, queue="other"), replace(ODD, timeout_s=None), replace(ODD, input_schema={}), replace(ODD, retry=RetryPolicy(2, 0.25, 1e6))):
+        _publish(storage, changed, LIMITLESS)
+        after = storage.rows(rows)
+        assert [row[0] for row, old in zip(after, before, strict=True) if row != old] == [ODD.name]
+        assert _read(storage)[ODD.name] == changed
+        before = after
+
+
+def test_workers_that_start_at_once_publish_without_a_deadlock(storage: Storage) -> None:
+    """Whatever order they name their operations in, they write them in one order: who waits for the first holds no other."""
+    with storage.engine.connect() as first, storage.engine.connect() as second:
+        catalogue.publish(first, [LIMITLESS])
+        waits = storage.begin(lambda: catalogue.publish(second, [replace(ODD, queue="other"), LIMITLESS]))
+        assert second.connection.driver_connection is not None
+        storage.until_blocked(second.connection.driver_connection.info.backend_pid)
+        _publish(storage, ODD)
+        first.commit()
+        waits.result(10)
+        second.commit()
+    assert _read(storage)[ODD.name].queue == "other"

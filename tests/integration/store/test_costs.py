@@ -1,0 +1,119 @@
+"""What a job costs: rows written, transactions, and pages walked while somebody holds an old snapshot."""
+
+from integration.store.plans import explain
+from integration.store.storage import Claimer, Storage, results
+from rig.system import Database, until
+
+from common.domain.job import Claimed
+from common.store import claims
+from common.store.claims import Marks, Results
+
+JOBS = 2_000
+SUBMITS = 20
+BATCH = 400
+
+Counts = dict[str, tuple[int, int, int, int]]
+
+
+def _written(storage: Storage) -> Counts:
+    """Return, by table, rows inserted, updated, updated in place (HOT) and deleted; partitions are summed up."""
+    counts: Counts = {}
+    for name, *four in storage.rows(
+        r"""SELECT regexp_replace(relname, '_\d{8}$', ''), sum(n_tup_ins)::int, sum(n_tup_upd)::int, sum(n_tup_hot_upd)::int, sum(n_tup_del)::int
+            FROM pg_stat_user_tables GROUP BY 1"""
+    ):
+        counts[name] = (four[0], four[1], four[2], four[3])
+    return counts
+
+
+class Commits:
+    """Counts the transactions of a database from another one, so that looking does not count."""
+
+    def __init__(self, storage: Storage) -> None:
+        server, _, self._name = storage.settings.database_url.rpartition("/")
+        self._beside = Database(f"{server}/postgres")
+        storage.database.close()  # what it has not reported yet is reported now
+        self._start = self.now()
+
+    def now(self) -> int:
+        return int(self._beside.one("SELECT xact_commit FROM pg_stat_database WHERE datname = %s", (self._name,)))
+
+    def since(self, at_least: int) -> int:
+        """Return how many there were since the last call, once those of closed connections are there."""
+        count: int = until("the transactions are reported", lambda: n if (n := self.now() - self._start) >= at_least else 0)
+        self._start += count
+        return count
+
+    def close(self) -> None:
+        self._beside.close()
+
+
+def _drain(claimer: Claimer) -> int:
+    """Run everything as a worker does: each settle is one transaction with the next claim. Returns how many jobs."""
+    ended, count = Results(), 0
+    while True:
+        stood, jobs = claims.settle_and_claim(claimer.hot, claimer.id, ended, claimer.queue, claimer.marks, BATCH)
+        assert stood == len(ended.ids)
+        count += len(jobs)
+        if not jobs:
+            return count
+        ended = results(jobs)
+
+
+def test_a_job_that_succeeds_at_once_is_written_four_times_and_takes_a_hundredth_of_a_transaction(storage: Storage) -> None:
+    """One row each of jobs, live and outcomes; live is updated once, in place, and deleted. Nothing else is written."""
+    storage.rows("ALTER TABLE live SET (autovacuum_enabled = off)")  # its transactions would be counted with ours
+    claimer = storage.claimer()
+    claimer.hot._cursor.execute("SELECT pg_stat_force_next_flush()")
+    before = until("the worker's own row is counted", lambda: counts if (counts := _written(storage))["workers"][0] else None)
+    batches = [storage.new(JOBS // SUBMITS) for _ in range(SUBMITS)]
+    commits = Commits(storage)
+    storage.store(*batches)
+    assert commits.since(SUBMITS) <= SUBMITS + 10  # a connection begins with a few of its own
+    assert _drain(claimer) == JOBS
+    claimer.hot.close()
+    assert commits.since(JOBS // BATCH) <= 0.01 * JOBS
+    commits.close()
+    counts = {
+        name: (after[0] - old[0], after[1] - old[1], after[2] - old[2], after[3] - old[3])
+        for name, after in _written(storage).items()
+        if after != (old := before[name])
+    }
+    inserted, updated, hot, deleted = counts.pop("live")
+    assert (inserted, updated, deleted) == (JOBS, JOBS, JOBS)
+    assert hot >= 0.8 * JOBS
+    assert counts == {"jobs": (JOBS, 0, 0, 0), "outcomes": (JOBS, 0, 0, 0)}
+
+
+def _buffers(claimer: Claimer, jobs: list[Claimed], marks: Marks) -> int:
+    """Return the pages that a settle with the next claim touches; the transaction is rolled back."""
+    arguments = (
+        claimer.id,
+        *results(jobs).arguments(),
+        claimer.queue,
+        claims._PRIORITY_ARRAY,
+        claims._array(marks.pos.values()),
+        claims._array(marks.id.values()),
+        100,
+    )
+    return explain(claimer.hot, claims.SETTLE_AND_CLAIM, arguments).buffers
+
+
+def test_a_claim_stays_flat_while_a_transaction_is_held_open_for_a_hundred_thousand_jobs(storage: Storage) -> None:
+    """Dead entries that nobody may remove lie below the mark. Without it a claim would walk them all: the last line shows it."""
+    storage.fill(101_000, "timestamptz '2026-01-01 00:00:00+00' + row_number() OVER () * interval '1 ms'")
+    claimer = storage.claimer()
+    jobs = claimer.claim(100)
+    before = _buffers(claimer, jobs, claimer.marks)
+    pin = storage.session()
+    pin.cursor().execute("SELECT pg_current_xact_id(), count(*) FROM workers")
+    ended = results(jobs)
+    for _ in range(100):
+        _, jobs = claims.settle_and_claim(claimer.hot, claimer.id, ended, claimer.queue, claimer.marks, 1_000)
+        assert len(jobs) == 1_000
+        ended = results(jobs)
+    claims.settle_and_claim(claimer.hot, claimer.id, ended, "other", Marks(), 1)
+    jobs = claimer.claim(100)
+    assert _buffers(claimer, jobs, claimer.marks) <= 2 * before
+    pin.rollback()
+    assert _buffers(claimer, jobs, Marks()) > 10 * before

@@ -1,0 +1,225 @@
+"""Plans of the statements that run all the time: by index, from a known place, whatever the statistics say; partitions pruned."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+from integration.store.plans import Plan, explain
+from integration.store.storage import Claimer, Storage, old_period, results
+from rig.system import until
+
+from common.store import claims, endings, leader, queues, read, submit, workers
+from common.store.session import Hot, Statement
+from worker.controller.__main__ import Controller
+from worker.controller.gauges import Gauges
+from worker.holder import Holder
+from worker.leases import Watch
+from worker.seats import Seats
+
+PARTITIONS = 30
+TAKEN = 100
+CAP = 1_000
+
+# What each part runs again and again. endings.HELD and workers.ORPHANED are not here: there is no index by worker, a claim
+# would have to write it; they read all of `live`, once for each process that has died.
+HOT = {
+    "process": [claims.SETTLE_AND_CLAIM, claims.SETTLE, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.PROGRESS, workers.RENEW],
+    "parent": [endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.RENEW],
+    "controller": [queues.DUE, queues.FLOAT, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.EXPIRED],
+    "gauges": [queues.DEPTH, queues.OLDEST],
+}
+JOINED = {"process": [claims.SETTLE_AND_CLAIM, endings.HELD], "parent": [endings.HELD], "controller": [endings.HELD]}
+
+
+@pytest.fixture
+def parts(storage: Storage) -> Iterator[dict[str, Hot]]:
+    """The connection of each part of the product, as that part opens it."""
+    settings = storage.settings
+    controller, seats = Controller(settings, Gauges()), Seats(1, 1)
+    leader.lead(storage.hot(), "another", 60)  # so that this one connects and changes nothing
+    controller.tick()
+    assert controller._hot is not None
+    watch = Watch.__new__(Watch)  # all that counts here is how it opens its connection
+    watch._settings, watch._hot = settings, None
+    holder = Holder(settings, seats.all[0], ["default"], ["square_sum"])
+    yield {"process": holder.hot, "parent": watch._connection(), "controller": controller._hot, "gauges": storage.hot()}
+    controller.close(resign=False)
+    watch._close()
+    holder.close()
+
+
+@dataclass
+class Ground:
+    """A database in some state, and the arguments of each statement in it."""
+
+    storage: Storage
+    claimer: Claimer
+
+    def fill(self, rows: int, since: str = "timestamptz '2026-01-01 00:00:00+00'") -> None:
+        """Let a backlog wait."""
+        self.storage.fill(rows, f"{since} + row_number() OVER () * interval '1 us'")
+
+    def arguments(self) -> dict[Statement, Sequence[object]]:
+        """Claim a batch, leave a few strays, and return what each statement is then called with."""
+        jobs = self.claimer.claim(TAKEN)
+        self.claimer.publish()
+        self.storage.rows("UPDATE live SET pos = '2025-12-31' WHERE id IN (SELECT id FROM live WHERE worker IS NULL ORDER BY id LIMIT 3)")
+        ids, attempts, texts = results(jobs).arguments()
+        errors = json.dumps(["error"] * len(jobs))
+        held = (self.claimer.id, ids, attempts)
+        marks = self.claimer.marks
+        return {
+            claims.SETTLE_AND_CLAIM: (
+                *held,
+                texts,
+                "default",
+                claims._PRIORITY_ARRAY,
+                claims._array(marks.pos.values()),
+                claims._array(marks.id.values()),
+                TAKEN,
+            ),
+            claims.SETTLE: (*held, texts),
+            claims.SETTLED_BEFORE: held,
+            endings.LOCK: held,
+            endings.FAIL: (*held, errors, errors),
+            endings.GIVE_BACK: (*held, [0.0] * len(jobs), ["error"] * len(jobs), errors, errors),
+            endings.HELD: (self.claimer.id, CAP),
+            workers.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]"),
+            workers.EXPIRED: (100,),
+            workers.PROGRESS: (self.claimer.id, jobs[0].id if jobs else claims.NIL, 1, 0.5, None),
+            queues.DUE: (9,),
+            queues.FLOAT: (None, 10_000),
+            queues.DEPTH: (CAP,),
+            queues.OLDEST: (9,),
+        }
+
+
+@pytest.fixture
+def ground(request: pytest.FixtureRequest, storage: Storage) -> Ground:
+    """`new`: no job was ever there; `drained`: many were; `just filled`, and the planner knows nothing of it; `large`: it does."""
+    storage.rows("ALTER TABLE live SET (autovacuum_enabled = off)")
+    have = storage.one("SELECT count(*) FROM pg_inherits WHERE inhparent = 'jobs'::regclass")
+    for days_ago in range(3, 3 + PARTITIONS - have):
+        old_period(storage, days_ago)
+    ground = Ground(storage, storage.claimer())
+    if request.param == "drained":
+        ground.fill(1_000)
+        storage.rows("TRUNCATE jobs")
+        storage.rows("DELETE FROM live")
+        storage.rows("VACUUM ANALYZE")
+    elif request.param == "just filled":
+        ground.fill(50_000)
+    elif request.param == "large":
+        ground.fill(100_000)
+        storage.rows("ANALYZE")
+    return ground
+
+
+EMPTY, FILLED = ["new", "drained"], ["just filled", "large"]
+
+
+def _look(ground: Ground, parts: dict[str, Hot], arguments: dict[Statement, Sequence[object]]) -> dict[str, Plan]:
+    """Run every hot statement on the connections that run it."""
+    plans = {}
+    for part, statements in HOT.items():
+        hot = parts[part]
+        for statement in statements:
+            hot._cursor.execute("BEGIN")
+            hot.run(statement, arguments[statement])
+            hot._cursor.execute("ROLLBACK")
+            plans[f"{part}: {statement.name}"] = explain(hot, statement, arguments[statement])
+    return plans
+
+
+def _wide(plans: dict[str, Plan]) -> dict[str, list[str]]:
+    return {name: wide for name, plan in plans.items() if (wide := plan.wide("live"))}
+
+
+@pytest.mark.parametrize("ground", FILLED, indirect=True)
+def test_no_hot_statement_reads_or_sorts_the_whole_of_live(ground: Ground, parts: dict[str, Hot]) -> None:
+    plans = _look(ground, parts, ground.arguments())
+    assert _wide(plans) == {}
+    claim, depth = plans["process: settle_and_claim"], plans["gauges: depth"]
+    assert claim.buffers < 40 * TAKEN, f"about 25 pages a job for settle and claim, whatever the size\n{claim}"
+    assert claim.read("live", "live_due") <= TAKEN + 10, "a claim reads little more than it takes"
+    assert depth.read("live", "live_due") <= CAP
+
+
+@pytest.mark.parametrize("ground", EMPTY, indirect=True)
+def test_plans_that_were_made_on_an_empty_table_do_not_outlive_a_backlog(ground: Ground, parts: dict[str, Hot]) -> None:
+    """A worker prepares its statements when there is nothing to do; what PostgreSQL thinks best then is to walk the table.
+
+    Such a plan is kept until somebody vacuums or analyzes the table, unless the store does something about it.
+    """
+    for _ in range(6):  # from the sixth on a plan may be kept that was made without looking at the arguments
+        _look(ground, parts, ground.arguments())
+    ground.fill(50_000, "now()")
+    arguments, found = ground.arguments(), dict[str, list[str]]()
+
+    def good() -> bool:
+        found.clear()
+        found.update(_wide(_look(ground, parts, arguments)))
+        return not found
+
+    with contextlib.suppress(AssertionError):
+        until("every plan is good", good, 10)
+    assert found == {}
+
+
+@pytest.mark.parametrize("ground", FILLED, indirect=True)
+def test_jobs_are_joined_by_id_in_their_partition_alone(ground: Ground, parts: dict[str, Hot]) -> None:
+    """Neither a claim nor a rescue reads the history: thirty partitions, the jobs of one."""
+    today = ground.storage.one("SELECT DISTINCT tableoid::regclass::text FROM jobs")
+    arguments, read_of = ground.arguments(), dict[tuple[str, str], set[str]]()
+    for part, statements in JOINED.items():
+        for statement in statements:
+            scans = explain(parts[part], statement, arguments[statement]).scans("jobs")
+            read_of[part, statement.name] = {f"{node['Node Type']} {node['Relation Name']}" for node in scans}
+    assert read_of == {key: {f"Index Scan {today}"} for key in read_of}
+
+
+@pytest.mark.parametrize("ground", ["large"], indirect=True)
+def test_what_was_settled_before_is_looked_up_in_its_partitions_alone(ground: Ground) -> None:
+    plan = explain(ground.claimer.hot, claims.SETTLED_BEFORE, ground.arguments()[claims.SETTLED_BEFORE])
+    today = ground.storage.one("SELECT right(min(tableoid::regclass::text), 8) FROM jobs")
+    assert plan.partitions("outcomes") == {f"outcomes_{today}"}
+    assert plan.partitions("attempts") == {f"attempts_{today}"}
+
+
+@pytest.mark.parametrize("ground", FILLED, indirect=True)
+def test_a_read_by_id_looks_into_one_partition_of_each_table(ground: Ground) -> None:
+    job_id, today = ground.storage.rows("SELECT id::text, right(tableoid::regclass::text, 8) FROM jobs LIMIT 1")[0]
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        hot = ground.storage.hot(by_index=False)
+        hot._cursor.execute(f"SET plan_cache_mode = {mode}")
+        for name, (sql, types, arguments) in {
+            "result": (read._RESULT, "uuid", (job_id,)),
+            "job": (read._JOB, "uuid", (job_id,)),
+            "attempts": (read._ATTEMPTS, "uuid, int", (job_id, 100)),
+        }.items():
+            plan = explain(hot, Statement(name, types, sql), arguments)
+            found = {table: plan.partitions(table) - {f"{table}_{today}"} for table in ("jobs", "outcomes", "attempts")}
+            assert found == {"jobs": set(), "outcomes": set(), "attempts": set()}, f"{mode} {name}\n{plan}"
+            assert plan.wide("live") == []
+            assert plan.buffers <= 40, f"{mode} {name}\n{plan}"
+
+
+@pytest.mark.parametrize("ground", ["new", "just filled"], indirect=True)
+def test_a_submission_reads_no_table(ground: Ground) -> None:
+    new = ground.storage.new(100)
+
+    async def explained(connection: asyncpg.Connection) -> Plan:
+        async with connection.transaction():
+            text = await connection.fetchval(
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {submit._INSERT}",
+                *([getattr(job, name) for job in new] for name in ("id", "operation", "queue", "input", "max_attempts", "timeout_ms", "priority", "trace")),
+            )
+            return Plan(json.loads(text)[0]["Plan"])
+
+    plan = ground.storage.api(explained)
+    assert not [node for node in plan.nodes if "Scan" in node["Node Type"] and "Relation Name" in node], str(plan)
+    assert not [node for node in plan.nodes if "Sort" in node["Node Type"]], str(plan)
+    assert plan.buffers < 60 * len(new), str(plan)

@@ -1,0 +1,283 @@
+"""Retention: whole partitions go, what must stay stays, and nobody who crosses it loses a job."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from integration.store.storage import LOST, Claimer, Storage, id_in, ids, old_period, retry_after
+from rig.system import until
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from common.domain.job import Claimed, NewJob
+from common.settings import Settings
+from common.store import endings, read, retention
+from common.store.partitions import TABLES, Period, periods
+
+DAYS = 7
+QUICKLY_S = 0.5
+
+
+@dataclass
+class Past:
+    """A day whose jobs are past retention."""
+
+    storage: Storage
+    period: Period
+    claimer: Claimer
+    made: int = 0
+
+    def waiting(self, count: int = 1) -> list[str]:
+        """Store jobs of that day that nobody has run yet."""
+        new = [NewJob(id_in(self.period, self.made + n), "square_sum", "default", '{"data":[1]}', 3, None) for n in range(count)]
+        self.made += count
+        return self.storage.store(new)
+
+    def running(self, count: int = 1) -> list[Claimed]:
+        wanted = self.waiting(count)
+        jobs = self.claimer.claim()
+        assert ids(jobs) == wanted
+        return jobs
+
+    def finished(self, count: int = 1, days_ago: float = DAYS + 1) -> list[str]:
+        """Store jobs of that day that ended so many days ago."""
+        jobs = self.waiting(count)
+        self.storage.rows("DELETE FROM live WHERE id = ANY(%s::uuid[])", (jobs,))
+        self.storage.rows(
+            """INSERT INTO outcomes (id, epoch, attempt, released, rev, finished_at, status, result)
+               SELECT unnest(%s::uuid[]), 0, 1, 0, 2, now() - %s * interval '1 day', 'SUCCESS', '14.0'""",
+            (jobs, days_ago),
+        )
+        return jobs
+
+    def clear(self, connection: Connection) -> int:
+        cut_ms, ended = retention.ended_periods(connection, DAYS)
+        assert self.period in ended
+        return retention.clear(connection, self.period, cut_ms)
+
+    def clear_all(self) -> int:
+        with self.storage.engine.begin() as connection:
+            return self.clear(connection)
+
+    def blocked(self) -> int:
+        """Wait until a connection waits for a lock, and return its process."""
+        waits = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return int(until("somebody waits for a lock", lambda: self.storage.rows(waits))[0][0])
+
+    def pid(self, connection: Connection) -> int:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        return int(driver.info.backend_pid)
+
+
+@pytest.fixture
+def past(storage: Storage) -> Past:
+    return Past(storage, old_period(storage, DAYS + 3), storage.claimer())
+
+
+@pytest.fixture
+def impatient(settings: Settings, storage: Storage) -> Iterator[Storage]:
+    """The same database, for whom a tenth of a second is a long wait for a lock."""
+    made = Storage(settings.model_copy(update={"lock_timeout_seconds": 0.1}))
+    yield made
+    made.close()
+
+
+def test_periods_end_before_the_cut_or_are_left(past: Past) -> None:
+    with past.storage.engine.begin() as connection:
+        cut_ms, ended = retention.ended_periods(connection, DAYS)
+        assert ended == [past.period]
+        assert retention.ended_periods(connection, DAYS + 5)[1] == []
+        now_ms = int(past.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
+        assert abs(cut_ms - (now_ms - DAYS * 86_400_000)) < 5_000
+
+
+def test_old_finished_jobs_go_and_the_living_and_the_newly_finished_stay_as_they_are(past: Past) -> None:
+    gone = past.finished(5)
+    recent = past.finished(2, days_ago=1)
+    (running,) = ids(past.running())
+    (retried,) = past.running()
+    past.claimer.write([retried], retry_after(3_600))
+    waiting = past.waiting(2)
+    today = past.storage.submit(1)
+    everything = {table: past.storage.rows(f"SELECT * FROM {table} WHERE id <> ALL(%s::uuid[]) ORDER BY id", (gone,)) for table in (*TABLES, "live")}
+    assert past.clear_all() == 6
+    assert {table: past.storage.rows(f"SELECT * FROM {table} ORDER BY id") for table in (*TABLES, "live")} == everything
+    assert [past.storage.state(job) for job in gone] == [None] * 5
+    assert {job: past.storage.state(job) for job in [*recent, running, retried.id, *waiting, *today]} == {
+        **dict.fromkeys(recent, "SUCCESS"), running: "IN_PROGRESS", retried.id: "RETRYING", **dict.fromkeys([*waiting, *today], "PENDING"),
+    }  # fmt: skip
+    assert past.clear_all() == 6, "what stayed stays; nothing is copied about again"
+
+
+def test_a_period_with_too_many_survivors_waits(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "MOST_SURVIVORS", 3)
+    gone = past.finished(2)
+    past.waiting(4)
+    assert past.clear_all() == 4
+    assert past.storage.state(gone[0]) == "SUCCESS"
+    past.storage.rows("DELETE FROM live WHERE id = (SELECT max(id::text)::uuid FROM live)")
+    assert past.clear_all() == 3
+    assert past.storage.state(gone[0]) is None
+
+
+def test_an_empty_period_is_dropped_and_one_with_a_job_is_not(past: Past) -> None:
+    past.finished(3)
+    (kept,) = past.waiting()
+    for survivors, left in ((1, True), (0, False)):
+        assert past.clear_all() == survivors
+        with past.storage.engine.begin() as connection:
+            retention.drop_empty(connection, past.period)
+        with past.storage.engine.begin() as connection:
+            assert [past.period in periods(connection, table) for table in TABLES] == [left] * 3
+        if left:
+            assert past.claimer.settle(past.claimer.claim()) == {kept}
+            past.storage.rows("UPDATE outcomes SET finished_at = now() - interval '30 days'")
+
+
+def test_dropping_gives_up_at_once_while_a_submission_is_under_way(past: Past) -> None:
+    past.clear_all()
+    late = past.storage.session()
+    late.cursor().execute("INSERT INTO jobs (id, operation, queue, input, max_attempts) VALUES (uuidv7(), 'square_sum', 'default', '{}', 3)")
+    began = time.monotonic()
+    with pytest.raises(OperationalError), past.storage.engine.begin() as connection:
+        retention.drop_empty(connection, past.period)
+    assert time.monotonic() - began < QUICKLY_S
+    late.rollback()
+
+
+def test_a_submission_that_commits_meanwhile_is_kept(past: Past) -> None:
+    """The gate is asked again under the lock."""
+    past.finished(3)
+    late, storage = past.storage.session(), past.storage
+    job_id = str(id_in(past.period, 999))
+    late.cursor().execute("INSERT INTO jobs (id, operation, queue, input, max_attempts) VALUES (%s, 'square_sum', 'default', '{}', 3)", (job_id,))
+    late.cursor().execute("INSERT INTO live (id, queue, max_attempts, pos) VALUES (%s, 'default', 3, now())", (job_id,))
+    with storage.engine.connect() as connection:
+        cleared = storage.begin(lambda: past.clear(connection))
+        storage.until_blocked(past.pid(connection), by=late.info.backend_pid)
+        late.commit()
+        assert cleared.result(10) == 1
+        connection.commit()
+    assert past.claimer.settle(past.claimer.claim()) == {job_id}
+
+
+def test_a_submission_waits_for_a_clearing_under_way_and_stands(past: Past) -> None:
+    past.finished(3)
+    with past.storage.engine.connect() as connection:
+        assert past.clear(connection) == 0
+        stored = past.storage.begin(past.waiting)
+        past.storage.until_blocked(past.blocked(), by=past.pid(connection))
+        connection.commit()
+    assert [past.storage.state(job) for job in stored.result(10)] == ["PENDING"]
+
+
+def test_a_finish_that_commits_meanwhile_is_kept(past: Past) -> None:
+    past.finished(3)
+    jobs, storage = past.running(2), past.storage
+    with storage.engine.connect() as connection:
+        with past.claimer.hot.transaction():
+            past.claimer.settle(jobs)
+            cleared = storage.begin(lambda: past.clear(connection))
+            storage.until_blocked(past.pid(connection), by=past.claimer.pid)
+        assert cleared.result(10) == 2
+        connection.commit()
+    assert [storage.state(job.id) for job in jobs] == ["SUCCESS"] * 2
+
+
+def test_a_finish_waits_for_a_clearing_under_way_and_stands(past: Past) -> None:
+    past.finished(3)
+    jobs, storage = past.running(2), past.storage
+    with storage.engine.connect() as connection:
+        assert past.clear(connection) == 2
+        settled = storage.begin(lambda: past.claimer.settle(jobs))
+        storage.until_blocked(past.claimer.pid, by=past.pid(connection))
+        connection.commit()
+    assert settled.result(10) == set(ids(jobs))
+    assert [storage.state(job.id) for job in jobs] == ["SUCCESS"] * 2
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_claim_that_waits_for_a_clearing_gets_the_job_with_its_input(past: Past, prepared: bool) -> None:
+    past.finished(3)
+    if prepared:
+        past.claimer.claim()
+    (job_id,) = past.waiting()
+    past.storage.rows("UPDATE live SET pos = clock_timestamp()")
+    with past.storage.engine.connect() as connection:
+        assert past.clear(connection) == 1
+        claimed = past.storage.begin(past.claimer.claim)
+        past.storage.until_blocked(past.claimer.pid, by=past.pid(connection))
+        connection.commit()
+    assert [(job.id, job.input) for job in claimed.result(10)] == [(job_id, '{"data":[1]}')]
+
+
+def test_a_reader_sees_a_survivor_before_during_and_after(past: Past) -> None:
+    past.finished(3)
+    past.waiting()
+    job_id, storage = id_in(past.period, 3), past.storage
+    with storage.engine.connect() as connection:
+        assert past.clear(connection) == 1
+        found = storage.begin(lambda: storage.api(lambda api: read.job(api, job_id)))
+        storage.until_blocked(past.blocked(), by=past.pid(connection))
+        connection.commit()
+    assert (found.result(10) or {})["status"] == "PENDING"
+
+
+def test_a_long_reader_keeps_a_period_for_later_and_nobody_waits_behind_the_clearing(past: Past) -> None:
+    """While it waits for its lock, claims, reads and submissions of today go on: they wait for every lock that is asked for."""
+    old = past.finished(2)
+    storage = past.storage
+    claimer = storage.claimer()
+    for _ in range(2):
+        storage.submit()
+        claimer.settle(claimer.claim())
+    (today,) = storage.submit()
+    reader = storage.session()
+    reader.cursor().execute("SELECT count(*) FROM job_states")
+    with storage.engine.connect() as connection:
+        cleared = storage.begin(lambda: past.clear(connection))
+        storage.until_blocked(past.pid(connection), by=reader.info.backend_pid)
+        began = time.monotonic()
+        assert ids(claimer.claim()) == [today]
+        storage.submit()
+        assert storage.state(today) == "IN_PROGRESS"
+        waited = time.monotonic() - began
+        assert isinstance(cleared.exception(10), OperationalError)
+        connection.rollback()
+    assert waited < QUICKLY_S
+    reader.rollback()
+    assert [storage.state(job) for job in old] == ["SUCCESS"] * 2
+    past.clear_all()
+    assert [storage.state(job) for job in old] == [None] * 2
+
+
+def test_a_transaction_that_fails_an_old_job_and_then_claims_does_not_deadlock_with_a_clearing(past: Past) -> None:
+    """It has written to outcomes and comes for jobs; the clearing has jobs and waits for outcomes. The clearing yields."""
+    past.finished(2)
+    (job,) = past.running()
+    storage, worker = past.storage, past.claimer
+    (today,) = storage.submit()
+    with storage.engine.connect() as connection:
+        with worker.hot.transaction():
+            endings.write(worker.hot, worker.id, [(job, LOST)])
+            cleared = storage.begin(lambda: past.clear(connection))
+            storage.until_blocked(past.pid(connection), by=worker.pid)
+            assert ids(worker.claim()) == [today]
+        with contextlib.suppress(OperationalError):
+            cleared.result(10)
+            connection.commit()
+    assert storage.state(job.id) == "FAILED"
+    assert storage.database.deadlocks() == 0
+
+
+def test_a_clearing_yields_to_whoever_holds_the_lock(past: Past, impatient: Storage) -> None:
+    past.finished(2)
+    holder = past.storage.session()
+    holder.cursor().execute(f"SELECT count(*) FROM jobs_{past.period.suffix}")
+    with pytest.raises(OperationalError), impatient.engine.begin() as connection:
+        past.clear(connection)
+    holder.rollback()
+    assert past.clear_all() == 0

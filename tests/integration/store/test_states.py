@@ -1,0 +1,79 @@
+"""A job's state, as one statement tells it."""
+
+import pytest
+from integration.store.storage import BACK, ERROR, Storage, retry_after
+
+from common.domain.decisions import Fail
+from common.store import read, workers
+
+
+def test_a_job_goes_through_its_states(storage: Storage) -> None:
+    claimer = storage.claimer()
+    (job_id,) = storage.submit()
+    seen = [storage.state(job_id)]
+    for decision in (retry_after(3_600), retry_after(0), BACK, Fail(ERROR)):
+        jobs = claimer.claim()
+        seen.append(storage.state(job_id))
+        claimer.write(jobs, decision)
+        seen.append(storage.state(job_id))
+        storage.rows("UPDATE live SET pos = clock_timestamp() WHERE pos > clock_timestamp()")
+    running = "IN_PROGRESS"
+    assert seen == ["PENDING", running, "RETRYING", running, "PENDING", running, "PENDING", running, "FAILED"]
+
+
+def test_a_job_whose_time_has_not_come_is_scheduled_until_an_attempt_was_charged_to_it(storage: Storage) -> None:
+    claimer = storage.claimer()
+    (job_id,) = storage.submit()
+    storage.age([job_id], -60)
+    assert storage.state(job_id) == "SCHEDULED"
+    storage.age([job_id], 60)
+    claimer.write(claimer.claim(), BACK)
+    storage.age([job_id], -60)
+    assert storage.state(job_id) == "SCHEDULED", "a released attempt is none"
+    storage.age([job_id], 60)
+    claimer.write(claimer.claim(), retry_after(60))
+    assert storage.state(job_id) == "RETRYING"
+
+
+def test_everything_known_of_a_job_is_of_one_moment(storage: Storage) -> None:
+    claimer = storage.claimer()
+    (new,) = storage.new()
+    storage.store([new])
+
+    def job() -> dict[str, object]:
+        return storage.api(lambda connection: read.job(connection, new.id)) or {}
+
+    waiting = job()
+    assert waiting["due_at"] is not None
+    assert [waiting[name] for name in ("status", "attempt", "started_at", "finished_at", "result", "error_type")] == ["PENDING", 0, None, None, None, None]
+    (held,) = claimer.claim()
+    workers.report_progress(claimer.hot, claimer.id, held.id, held.attempt, 0.5, "half")
+    running = job()
+    assert running["started_at"] is not None
+    assert [running[name] for name in ("status", "attempt", "due_at", "progress", "progress_text")] == ["IN_PROGRESS", 1, None, 0.5, "half"]
+    claimer.settle([held])
+    ended = job()
+    assert ended["started_at"] == running["started_at"]
+    assert ended["finished_at"] is not None
+    assert [ended[name] for name in ("status", "attempt", "due_at", "progress", "result")] == ["SUCCESS", 1, None, None, "14.0"]
+    assert [ended[name] for name in ("queue", "operation", "priority", "max_attempts", "input")] == ["default", "square_sum", 5, 3, '{"data":[1,2,3]}']
+    assert storage.api(lambda connection: read.result(connection, new.id)) == ("SUCCESS", "14.0")
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        "UPDATE live SET worker = 1",
+        "UPDATE live SET started_at = now()",
+        "UPDATE live SET released = attempt + 1",
+        "UPDATE live SET progress = 1.5",
+        "INSERT INTO outcomes (id, epoch, attempt, released, rev, status) SELECT id, 0, 1, 0, 1, 'SUCCESS' FROM live",
+        "INSERT INTO outcomes (id, epoch, attempt, released, rev, status) SELECT id, 0, 1, 0, 1, 'FAILED' FROM live",
+        "INSERT INTO outcomes (id, epoch, attempt, released, rev, status) SELECT id, 0, 1, 0, 1, 'PENDING' FROM live",
+        "INSERT INTO outcomes (id, epoch, attempt, released, rev, status, result, error_type) SELECT id, 0, 1, 0, 1, 'SUCCESS', '1', 'x' FROM live",
+    ],
+)
+def test_rows_that_cannot_be_are_refused_by_the_database(storage: Storage, impossible: str) -> None:
+    storage.submit()
+    with pytest.raises(Exception, match="violates check constraint"):
+        storage.rows(impossible)

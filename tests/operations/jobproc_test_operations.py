@@ -1,0 +1,191 @@
+"""Operations that tests need, as a third party's package would bring them: by the entry point group `jobproc.operations`.
+
+They take what they need from the numbers of `data`. Files go to the folder that JOBPROC_TEST_FOLDER names.
+"""
+
+import json
+import os
+import random
+import re
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+from common.domain.errors import PermanentFailure
+from worker.operations import Context, Numbers, operation
+
+quick = partial(operation, base_s=0.05, cap_s=0.2)  # tried again at once
+
+
+def _folder() -> Path:
+    return Path(os.environ["JOBPROC_TEST_FOLDER"])
+
+
+def _write(job: Context, phase: str) -> None:
+    # One short line by one O_APPEND write: whole, whatever is killed next.
+    line = json.dumps({"job": job.job_id, "attempt": job.attempt, "pid": os.getpid(), "phase": phase, "at": time.monotonic()}) + "\n"
+    ledger = os.open(_folder() / "effects.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(ledger, line.encode())
+    os.close(ledger)
+
+
+def _raise_at_first(numbers: Numbers, job: Context) -> None:
+    if job.attempt <= numbers.data[0]:
+        raise RuntimeError(f"attempt {job.attempt} fails")
+
+
+def _die(sign: int = signal.SIGKILL) -> None:
+    os.kill(os.getpid(), sign)
+    time.sleep(60)
+
+
+@operation("noop")
+def noop(numbers: Numbers) -> int:
+    """Return how many numbers came."""
+    return len(numbers.data)
+
+
+@quick("effect", max_attempts=20)
+def effect(numbers: Numbers, job: Context) -> float:
+    """Write to the ledger, sleep data[0] seconds, write again, return data[-1]."""
+    _write(job, "begin")
+    time.sleep(numbers.data[0])
+    _write(job, "end")
+    return numbers.data[-1]
+
+
+@quick("stumble", max_attempts=20)
+def stumble(numbers: Numbers, job: Context) -> float:
+    """Write to the ledger, raise in the first data[0] attempts, later write again and return data[-1]."""
+    _write(job, "begin")
+    _raise_at_first(numbers, job)
+    _write(job, "end")
+    return numbers.data[-1]
+
+
+@quick("fall", max_attempts=20)
+def fall(numbers: Numbers, job: Context) -> float:
+    """Write to the ledger, kill the own process in the first data[0] attempts, later write again and return data[-1]."""
+    _write(job, "begin")
+    if job.attempt <= numbers.data[0]:
+        _die()
+    _write(job, "end")
+    return numbers.data[-1]
+
+
+@quick("sleep")
+def sleep(numbers: Numbers, job: Context) -> float:
+    """Sleep data[0] seconds."""
+    time.sleep(numbers.data[0])
+    return numbers.data[0]
+
+
+@quick("fail_times", max_attempts=5)
+def fail_times(numbers: Numbers, job: Context) -> int:
+    """Raise in the first data[0] attempts, then return the attempt."""
+    _raise_at_first(numbers, job)
+    return job.attempt
+
+
+@quick("fail_for_good", max_attempts=5, permanent=(ZeroDivisionError,))
+def fail_for_good(numbers: Numbers) -> float:
+    """Divide by data[0]; where that is not 0, raise PermanentFailure."""
+    1 / numbers.data[0]
+    raise PermanentFailure("there is no use in trying")
+
+
+@quick("die_times", max_attempts=3)
+def die_times(numbers: Numbers, job: Context) -> int:
+    """Kill the own process with signal data[1] (SIGKILL without) in the first data[0] attempts, then return the attempt."""
+    if job.attempt <= numbers.data[0]:
+        _write(job, "die")
+        _die(int(numbers.data[1]) if len(numbers.data) > 1 else signal.SIGKILL)
+    return job.attempt
+
+
+@operation("exit_process", max_attempts=1)
+def exit_process(numbers: Numbers) -> None:
+    """Raise SystemExit."""
+    raise SystemExit(int(numbers.data[0]))
+
+
+@quick("hang_in_c", max_attempts=2, timeout_s=1.0)
+def hang_in_c(numbers: Numbers) -> bool:
+    """Hold the GIL in C code for ages: no signal handler of Python runs meanwhile."""
+    return re.match(r"(a+)+$", "a" * int(numbers.data[0]) + "b") is not None
+
+
+@quick("sleep_limited", max_attempts=2, timeout_s=0.5)
+def sleep_limited(numbers: Numbers, job: Context) -> float:
+    """Sleep data[0] seconds; half a second is the limit."""
+    _write(job, "begin")
+    time.sleep(numbers.data[0])
+    return numbers.data[0]
+
+
+@operation("ignore_signals", max_attempts=1, timeout_s=1.0)
+def ignore_signals(numbers: Numbers) -> None:
+    """Ignore every signal that can be ignored, sleep data[0] seconds."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+    time.sleep(numbers.data[0])
+
+
+@operation("allocate", max_attempts=1)
+def allocate(numbers: Numbers) -> int:
+    """Fill data[0] MiB of memory."""
+    return len(bytearray(int(numbers.data[0]) << 20))
+
+
+@operation("tell_progress", max_attempts=1)
+def tell_progress(numbers: Numbers, job: Context) -> list[bool]:
+    """Report progress data[0], then wait until the file `go` is there."""
+    told = [job.progress(numbers.data[0], "half way\x00 there")]
+    until = time.monotonic() + 30
+    while not (_folder() / "go").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    return told
+
+
+@quick("big_result", max_attempts=3)
+def big_result(numbers: Numbers) -> str:
+    """Return a text of data[0] characters."""
+    return "x" * int(numbers.data[0])
+
+
+@quick("odd_result", max_attempts=3)
+def odd_result(numbers: Numbers) -> object:
+    """Return what JSON cannot hold, or only just, by data[0]."""
+    return [float("nan"), {1, 2}, "\ud800", None, {"nul": "\x00"}, {"deep": [1, "two"]}, 10**400][int(numbers.data[0])]
+
+
+class Rude(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@operation("rude_error", max_attempts=1)
+def rude_error(numbers: Numbers) -> None:
+    """Raise what cannot be shown, or a very long text with characters that cannot be stored, by data[0]."""
+    raise Rude if numbers.data[0] else ValueError("\x00\ud800" + "é" * 100_000)
+
+
+@operation("current_span")
+def current_span(numbers: Numbers) -> str:
+    """Return the trace and the span that this code runs in, after a span of its own; it seeds `random`, as simulations do."""
+    from opentelemetry import trace
+
+    random.seed(int(numbers.data[0]))
+    with trace.get_tracer("own").start_as_current_span("own"):
+        pass
+    here = trace.get_current_span().get_span_context()
+    return f"{here.trace_id:032x}-{here.span_id:016x}"
+
+
+@operation("other_queue", queue="slow")
+def other_queue(numbers: Numbers) -> float:
+    """Run in another queue."""
+    return numbers.data[0]

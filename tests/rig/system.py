@@ -1,0 +1,221 @@
+"""A running jobproc: real servers, real processes, a client. Everything ends with the test."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg2
+import psycopg2.extras
+
+from tools.servers import free_port, spawn, stop, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+TERMINAL = {"SUCCESS", "FAILED", "CANCELLED"}
+#: Quick enough that a test sees a lease end within two seconds.
+QUICK = {
+    "JOBPROC_LEASE_SECONDS": "2",
+    "JOBPROC_HEARTBEAT_SECONDS": "0.4",
+    "JOBPROC_TICK_SECONDS": "0.2",
+    "JOBPROC_WATCH_MILLISECONDS": "50",
+    "JOBPROC_LEADER_SECONDS": "1",
+    "JOBPROC_GRACE_SECONDS": "10",
+    "JOBPROC_RECONNECT_CAP_SECONDS": "0.5",
+    "JOBPROC_LOG_LEVEL": "debug",
+}
+
+
+def until(what: str, condition: Callable[[], Any], limit_s: float = 20.0, pause_s: float = 0.02) -> Any:
+    """Wait until a condition holds and return what it gave. Fails with `what` when the time is up."""
+    end = time.monotonic() + limit_s
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit_s:g} s: {what}")
+        time.sleep(pause_s)
+
+
+class Database:
+    """A look into the database, beside the product's own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._connection: Any = None
+
+    def rows(self, sql: str, arguments: Any = None) -> list[tuple[Any, ...]]:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg2.connect(self.url)
+            self._connection.autocommit = True
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql, arguments)
+                return cursor.fetchall() if cursor.description else []
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            self.close()
+            raise
+
+    def one(self, sql: str, arguments: Any = None) -> Any:
+        return self.rows(sql, arguments)[0][0]
+
+    def deadlocks(self) -> int:
+        return int(self.one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+class System:
+    """The processes of one test and a client to them."""
+
+    def __init__(self, folder: Path, database_url: str, redis_url: str, **settings: str) -> None:
+        self.folder = folder
+        self.database = Database(database_url)
+        self.env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("JOBPROC_")},
+            **QUICK,
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "JOBPROC_TEST_FOLDER": str(folder),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "operations")]),
+            **settings,
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.port = free_port()
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=15)
+
+    # --- processes
+
+    def spawn(self, name: str, module: str, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
+        """Start a process of jobproc; its log is <folder>/<name>.log."""
+        self.processes[name] = spawn([sys.executable, "-m", module, *arguments], self.log_file(name), {**self.env, **settings}, cwd=self.folder)
+        return self.processes[name]
+
+    def api(self, name: str = "api", **settings: str) -> "System":
+        """Start the API and wait until it answers."""
+        process = self.spawn(name, "api", "--port", str(self.port), **settings)
+        wait_for("the API", self._answers, process, 20)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return self.client.get("/livez").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def worker(self, name: str = "worker", queues: str = "default", concurrency: int = 2, **settings: str) -> "System":
+        """Start a worker and wait until its processes are registered."""
+        before = self._workers()
+        process = self.spawn(name, "worker", "--queues", queues, "--concurrency", str(concurrency), **settings)
+        wait_for("the worker", lambda: len(self._workers() - before) >= concurrency, process, 20)
+        wait_for("the worker's log", lambda: "worker_ready" in self.log(name), process, 20)
+        wait_for("its operations", lambda: self.database.one("SELECT count(*) FROM operations WHERE name = 'noop'"), process, 20)
+        return self
+
+    def _workers(self) -> set[int]:
+        return {row[0] for row in self.database.rows("SELECT id FROM workers")}
+
+    def controller(self, name: str = "controller", **settings: str) -> "System":
+        """Start a controller and wait until it is ready."""
+        process = self.spawn(name, "worker.controller", **settings)
+        wait_for("the controller", lambda: "controller_ready" in self.log(name), process, 20)
+        return self
+
+    def all(self, **settings: str) -> "System":
+        """Start an API, a worker of two processes and a controller."""
+        self.env.update(settings)
+        return self.api().worker().controller()
+
+    def children(self, name: str = "worker") -> list[int]:
+        """Return the process ids of a worker's children."""
+        out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.processes[name].pid)], capture_output=True, text=True, check=False).stdout
+        return [int(pid) for pid in out.split()]
+
+    def kill(self, name: str, sign: int = signal.SIGKILL) -> None:
+        """Send a signal to one process, not to its children."""
+        self.processes[name].send_signal(sign)
+
+    def end(self, name: str, sign: int = signal.SIGTERM, limit_s: float = 20) -> int:
+        """End a process and return its exit code."""
+        stop(self.processes[name], sign, limit_s)
+        return int(self.processes[name].returncode)
+
+    def log_file(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def log(self, name: str) -> str:
+        return self.log_file(name).read_text(errors="replace") if self.log_file(name).exists() else ""
+
+    def events(self, name: str, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of an event."""
+        found = []
+        for line in self.log(name).splitlines():
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                if entry.get("event") == event:
+                    found.append(entry)
+        return found
+
+    # --- client
+
+    def submit(self, operation: str, *data: float) -> str:
+        """Submit a job and return its id."""
+        answer = self.client.post("/jobs/", json={"data": list(data), "operation": operation})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["job_id"])
+
+    def submit_many(self, operation: str, inputs: list[list[float]]) -> list[str]:
+        """Submit jobs in one batch and return their ids."""
+        answer = self.client.post("/jobs/batch", json=[{"data": data, "operation": operation} for data in inputs])
+        assert answer.status_code == 202, answer.text
+        return list(answer.json()["job_ids"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        answer = self.client.get(f"/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def status(self, job_id: str) -> str:
+        return str(self.client.get(f"/jobs/{job_id}/status").json()["status"])
+
+    def wait_status(self, job_id: str, *wanted: str, limit_s: float = 20) -> str:
+        return str(until(f"{job_id} is {' or '.join(wanted)}", lambda: s if (s := self.status(job_id)) in wanted else None, limit_s))
+
+    def wait(self, job_id: str, limit_s: float = 20) -> dict[str, Any]:
+        """Wait for the end of a job and return everything that is known of it."""
+        self.wait_status(job_id, *TERMINAL, limit_s=limit_s)
+        return self.job(job_id)
+
+    def wait_all(self, limit_s: float = 40) -> None:
+        """Wait until no job is unfinished."""
+        until("no live job is left", lambda: not self.database.one("SELECT count(*) FROM live"), limit_s)
+
+    def effects(self) -> list[dict[str, Any]]:
+        """Return the lines of the effects ledger."""
+        ledger = self.folder / "effects.jsonl"
+        return [json.loads(line) for line in ledger.read_text().splitlines()] if ledger.exists() else []
+
+    def close(self) -> None:
+        """End everything."""
+        self.client.close()
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+        for process in self.processes.values():
+            process.wait()
+        self.database.close()
+
+    def show_logs(self) -> Iterator[str]:
+        """Yield the ends of the logs, for a failed test."""
+        for name in self.processes:
+            yield f"--- {name}\n" + "\n".join(self.log(name).splitlines()[-30:])

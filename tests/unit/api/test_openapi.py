@@ -1,0 +1,153 @@
+"""The OpenAPI document: valid as far as simple checks go, every answer has a model, every error its problem and an example."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from api.app import create_app
+from api.problems import KINDS, MEDIA_TYPE, ProblemBody
+from api.schemas import Submission
+from common.settings import Settings
+
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+#: What each route may answer besides its success: the kinds of its problems. The server's own fault is everywhere.
+BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "unknown-operation", "store-unavailable", "overloaded"}
+READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
+ROUTES = {
+    ("post", "/jobs/"): BODY,
+    ("post", "/jobs/batch"): BODY,
+    ("get", "/jobs/{job_id}"): READ,
+    ("get", "/jobs/{job_id}/status"): READ,
+    ("get", "/jobs/{job_id}/result"): READ,
+    ("get", "/stats"): {"store-unavailable"},
+    ("get", "/livez"): set(),
+    ("get", "/readyz"): {"not-ready"},
+}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The document, as it goes over the wire."""
+    return dict(json.loads(json.dumps(create_app(Settings()).openapi())))
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield method, path, operation
+
+
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in a document."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from walk(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from walk(inner)
+
+
+def resolve(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    return dict(document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]) if "$ref" in schema else schema
+
+
+def test_it_has_the_form_of_openapi_3_1(document: dict[str, Any]) -> None:
+    assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
+    assert set(document) <= {"openapi", "info", "jsonSchemaDialect", "servers", "paths", "webhooks", "components", "security", "tags", "externalDocs"}
+    assert document["info"]["title"] == "jobproc"
+    assert document["info"]["version"]
+    assert all(path.startswith("/") for path in document["paths"])
+    for method, path, operation in operations(document):
+        assert method in METHODS
+        assert set(operation) <= {"tags", "summary", "description", "operationId", "parameters", "requestBody", "responses"}, (method, path)
+        for status, response in operation["responses"].items():
+            assert re.fullmatch(r"[1-5]\d\d|default", status)
+            assert response["description"]
+            assert set(response) <= {"description", "headers", "content", "links"}
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_used(document: dict[str, Any]) -> None:
+    found = {one["$ref"] for one in walk(document) if "$ref" in one}
+    assert found == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+
+def test_every_parameter_of_a_path_is_declared(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        declared = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path" and one["required"] and one["schema"]}
+        assert declared == set(re.findall(r"{(\w+)}", path)), (method, path)
+
+
+def test_operations_have_a_name_of_their_own_and_a_description(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(names) == len(set(names))
+    assert all(operation["summary"] and operation["description"] for _, _, operation in operations(document))
+
+
+def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str, Any]) -> None:
+    """`nullable`, a boolean `exclusiveMinimum` and a bare `example` are of OpenAPI 3.0."""
+    for schema in walk(document["components"]["schemas"]):
+        assert not {"nullable", "example", "discriminator"} & set(schema)
+        assert not any(isinstance(schema.get(name), bool) for name in ("exclusiveMinimum", "exclusiveMaximum"))
+        assert isinstance(schema.get("required", []), list | dict)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_every_success_has_a_model(document: dict[str, Any], method: str, path: str) -> None:
+    responses = document["paths"][path][method]["responses"]
+    (success,) = (status for status in responses if status.startswith("2"))
+    assert success == ("202" if method == "post" else "200")
+    schema = resolve(document, responses[success]["content"]["application/json"]["schema"])
+    assert schema["type"] == "object"
+    assert schema["properties"]
+    assert set(schema["required"]) == set(schema["properties"])
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_every_error_of_a_route_is_a_problem_with_an_example(document: dict[str, Any], method: str, path: str) -> None:
+    by_name = {kind.name: kind for kind in KINDS}
+    found = set()
+    for status, response in document["paths"][path][method]["responses"].items():
+        if status.startswith("2"):
+            continue
+        assert set(response["content"]) == {MEDIA_TYPE}, "errors are problems and nothing else"
+        media = response["content"][MEDIA_TYPE]
+        assert {"type", "title", "status", "detail"} <= set(resolve(document, media["schema"])["properties"])
+        assert media["examples"]
+        for name, example in media["examples"].items():
+            body = ProblemBody.model_validate(example["value"])
+            assert (body.type, body.title, body.status) == (by_name[name].type, by_name[name].title, int(status))
+            found.add(name)
+    assert found == ROUTES[method, path] | {"internal"}
+
+
+def test_the_document_has_these_routes_and_no_other(document: dict[str, Any]) -> None:
+    assert {(method, path) for method, path, _ in operations(document)} == set(ROUTES)
+
+
+@pytest.mark.parametrize("path", ["/jobs/", "/jobs/batch"])
+def test_bodies_are_described_and_their_examples_can_be_submitted(document: dict[str, Any], path: str) -> None:
+    body = document["paths"][path]["post"]["requestBody"]
+    assert body["required"] is True
+    schema = resolve(document, body["content"]["application/json"]["schema"])
+    for example in schema["examples"]:
+        for one in example if path == "/jobs/batch" else [example]:
+            Submission.model_validate(one)
+    one = resolve(document, schema["items"]) if path == "/jobs/batch" else schema
+    assert one["additionalProperties"] is False
+    assert set(one["required"]) == {"data", "operation"}
+    assert one["properties"]["data"]["minItems"] == 1
+
+
+def test_the_states_on_the_wire_are_listed(document: dict[str, Any]) -> None:
+    states = document["components"]["schemas"]["State"]["enum"]
+    assert set(states) == {"SCHEDULED", "PENDING", "IN_PROGRESS", "RETRYING", "SUCCESS", "FAILED", "CANCELLED"}
+
+
+def test_it_is_the_same_each_time_it_is_made() -> None:
+    """It is committed and compared, so nothing in it may depend on the order of a set."""
+    one, other = (json.dumps(create_app(Settings()).openapi()) for _ in range(2))
+    assert one == other

@@ -1,0 +1,64 @@
+"""The tree of errors, and what they say."""
+
+import inspect
+import re
+
+import pytest
+
+from common.domain import errors
+from common.domain.errors import InvalidSubmission, JobNotFound, JobprocError, Overloaded, PermanentFailure, StartupError, StoreUnavailable, UnknownOperation
+
+PLAIN = [JobprocError, JobNotFound, StoreUnavailable, Overloaded, PermanentFailure, StartupError]
+
+
+def drawn() -> dict[str, str | None]:
+    """Return each class of the picture in the module's docstring with its parent."""
+    path: list[str] = []
+    parents: dict[str, str | None] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.match(r"((?:│   |    )*(?:├── |└── )|)([A-Z]\w+)(?:  |$)", line):
+            del path[len(found[1]) // 4 :]
+            parents[found[2]] = path[-1] if path else None
+            path.append(found[2])
+    return parents
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
+    classes = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, JobprocError)]
+    real = {one.__name__: one.__base__.__name__ if one.__base__ and one is not JobprocError else None for one in classes}
+    assert drawn() == real
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_the_first_line_of_the_docstring_is_the_default_message(kind: type[JobprocError]) -> None:
+    assert str(kind()) == (kind.__doc__ or "").splitlines()[0]
+    assert str(kind()).endswith(".")
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_message_of_ones_own_takes_its_place(kind: type[JobprocError]) -> None:
+    assert str(kind("the port is taken")) == "the port is taken"
+
+
+def test_what_the_docstring_says_further_on_is_not_part_of_the_message() -> None:
+    class Long(JobprocError):
+        """It went wrong.
+
+        More about it.
+        """
+
+    assert str(Long()) == "It went wrong."
+    Long.__doc__ = None
+    assert str(Long()) == ""
+
+
+def test_a_bad_submission_names_the_field_and_the_reason() -> None:
+    error = InvalidSubmission("data.3", "must be finite")
+    assert (str(error), error.field, error.reason) == ("data.3: must be finite", "data.3", "must be finite")
+
+
+def test_an_unknown_operation_lists_the_known_ones() -> None:
+    error = UnknownOperation("operation", ["cube_sum", "square_sum"])
+    assert str(error) == "operation: unknown operation; known ones: cube_sum, square_sum"
+    assert error.known == ["cube_sum", "square_sum"]
+    assert error.field == "operation"

@@ -1,0 +1,134 @@
+"""Logs: one line an event, in one form for our own and for the libraries'."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import structlog
+
+from common.settings import Settings
+from common.telemetry import logs
+
+Lines = Callable[[], list[str]]
+Configure = Callable[..., Lines]
+
+
+@pytest.fixture
+def configure(bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Configure]:
+    """Set up the logs as a process would; returns what has been written since the last look."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def configured(**variables: str) -> Lines:
+        for name, value in variables.items():
+            bare.setenv(name, value)
+        logs.configure(Settings(), "test")
+
+        def lines() -> list[str]:
+            out, err = capsys.readouterr()
+            assert out == ""
+            return err.splitlines()
+
+        return lines
+
+    yield configured
+    root.handlers[:], root.level = handlers, level
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
+
+
+def only(lines: list[str]) -> dict[str, Any]:
+    assert len(lines) == 1
+    return dict(json.loads(lines[0]))
+
+
+def test_an_event_is_one_line_of_json_with_its_facts(configure: Configure) -> None:
+    lines = configure()
+    before = datetime.now(UTC)
+    logs.get("worker").warning("results_refused", count=2, job_id="some-id")
+    entry = only(lines())
+    at = datetime.fromisoformat(entry.pop("timestamp"))
+    assert timedelta() <= at - before < timedelta(minutes=1)
+    assert entry == {"event": "results_refused", "count": 2, "job_id": "some-id", "level": "warning", "part": "jobproc.worker", "process": "test"}
+
+
+def test_line_ends_and_odd_characters_stay_within_the_line(configure: Configure) -> None:
+    lines = configure()
+    text = 'a\nb\r\nc\x00\x1b[31m\u2028\x85"\\ \ud800 é'
+    logs.get("api").info("odd", text=text)
+    assert only(lines())["text"] == text
+
+
+def test_a_fact_that_json_cannot_hold_is_shown_and_never_raises(configure: Configure) -> None:
+    lines = configure()
+    logs.get("api").info("odd", fact={1, 2}, error=ValueError("no"))
+    assert only(lines())["error"] == "ValueError('no')"
+
+
+def test_an_exception_is_part_of_its_line(configure: Configure) -> None:
+    lines = configure()
+    try:
+        raise ZeroDivisionError("by\nzero")
+    except ZeroDivisionError:
+        logs.get("api").exception("failed")
+    entry = only(lines())
+    assert entry["level"] == "error"
+    assert "Traceback" in entry["exception"]
+    assert "by\nzero" in entry["exception"]
+
+
+def test_a_library_comes_out_in_the_same_form(configure: Configure) -> None:
+    lines = configure()
+    logging.getLogger("some.library").warning("lost %s\nof %d", "all", 3)
+    entry = only(lines())
+    assert entry["event"] == "library_log"
+    assert entry["message"] == "lost all\nof 3"
+    assert (entry["library"], entry["level"], entry["process"]) == ("some.library", "warning", "test")
+    assert "timestamp" in entry
+
+
+def test_an_exception_of_a_library_is_part_of_its_line(configure: Configure) -> None:
+    lines = configure()
+    try:
+        raise KeyError("k")
+    except KeyError:
+        logging.getLogger("some.library").exception("it broke")
+    entry = only(lines())
+    assert entry["message"] == "it broke"
+    assert "KeyError: 'k'" in entry["exception"]
+
+
+def test_libraries_speak_only_when_something_is_wrong(configure: Configure) -> None:
+    lines = configure(JOBPROC_LOG_LEVEL="debug")
+    logging.getLogger("some.library").info("chatter")
+    logs.get("api").debug("detail")
+    assert only(lines())["event"] == "detail"
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_what_lies_below_the_level_is_not_logged(configure: Configure, level: str) -> None:
+    lines = configure(JOBPROC_LOG_LEVEL=level)
+    log = logs.get("api")
+    for name in logs.LEVELS:
+        getattr(log, name)("said")
+    expected = list(logs.LEVELS)[list(logs.LEVELS).index(level) :]
+    assert [json.loads(line)["level"] for line in lines()] == expected
+
+
+def test_the_form_for_people_shows_event_facts_and_traceback(configure: Configure) -> None:
+    lines = configure(JOBPROC_LOG_FORMAT="console")
+    try:
+        raise ZeroDivisionError("by zero")
+    except ZeroDivisionError:
+        logs.get("api").exception("failed", job_id="some-id")
+    logging.getLogger("some.library").warning("lost")
+    written = lines()
+    assert "failed" in written[0]
+    assert "job_id=some-id" in written[0]
+    assert "ZeroDivisionError: by zero" in written
+    assert "library_log" in written[-1]
+    assert "message=lost" in written[-1]
+    assert not any("\x1b" in line for line in written)

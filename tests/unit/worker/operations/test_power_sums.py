@@ -1,0 +1,105 @@
+"""Sums of powers against exact fractions."""
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from worker.operations.power_sums import cube_sum, power_sum, square_sum
+from worker.operations.registry import Numbers
+
+#: From here on, a number rounds to 2**1024, which is no double: half a unit above the largest one.
+TOO_LARGE = Fraction(2**1024 - 2**970)
+EXTREMES = [1e308, -1e308, 1.7976931348623157e308, 5e-324, -5e-324, -0.0, 0.0, 2.2250738585072014e-308, 1e154, 1e103, 1 / 3, 0.1, 2.0**53 + 2, 1.0]
+
+doubles = st.sampled_from(EXTREMES) | st.floats(allow_nan=False, allow_infinity=False) | st.floats(-1e100, 1e100)
+
+
+def is_nearest(value: float, exact: Fraction) -> bool:
+    """Return whether no double lies nearer; of two equally near ones it must be the even one."""
+    off = abs(Fraction(value) - exact)
+    for neighbour in (math.nextafter(value, -math.inf), math.nextafter(value, math.inf)):
+        other = abs((Fraction(neighbour) if math.isfinite(neighbour) else TOO_LARGE + 2**970) - exact)
+        if other < off or (other == off and int(math.frexp(value)[0] * 2**53) % 2):
+            return False
+    return True
+
+
+@given(st.lists(doubles, min_size=1, max_size=20), st.sampled_from([2, 3]))
+@example([1e308, 1e308], 2)
+@example([1e308, 5e-324], 3)
+@example([5e-324], 3)
+@example([-0.0], 2)
+@example([1.0, 1e100, 1.0, -1e100], 3)
+@settings(deadline=None, max_examples=300)
+def test_a_sum_is_the_double_nearest_to_the_exact_one(data: list[float], power: int) -> None:
+    exact = sum((Fraction(x) ** power for x in data), Fraction())
+    if abs(exact) >= TOO_LARGE:
+        with pytest.raises(OverflowError):
+            power_sum(data, power)
+    else:
+        assert is_nearest(power_sum(data, power), exact)
+
+
+@given(st.lists(doubles, min_size=1, max_size=10), st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=100)
+def test_the_order_of_the_numbers_does_not_matter(data: list[float], random: object) -> None:
+    shuffled = data[:]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random of hypothesis
+    try:
+        assert power_sum(data, 3) == power_sum(shuffled, 3)
+    except OverflowError:
+        with pytest.raises(OverflowError):
+            power_sum(shuffled, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "squares", "cubes"),
+    [
+        ([1, 2, 3], 14.0, 36.0),
+        ([0.1], 0.010000000000000002, 0.0010000000000000002),
+        ([-2, 2], 8.0, 0.0),
+        ([5e-324], 0.0, 0.0),
+        ([1e200, -1e200, 1e-5], None, 1e-15),
+    ],
+)
+def test_sums_that_can_be_looked_up(data: list[float], squares: float | None, cubes: float) -> None:
+    numbers = Numbers(data=data)
+    if squares is not None:
+        assert square_sum(numbers) == squares
+    assert cube_sum(numbers) == pytest.approx(cubes, rel=1e-15, abs=0)
+
+
+def test_a_zero_has_no_sign() -> None:
+    for power in (2, 3):
+        assert math.copysign(1, power_sum([-0.0, -0.0], power)) == 1
+    assert math.copysign(1, power_sum([-5e-324], 3)) == -1
+
+
+@pytest.mark.parametrize("data", [[1e308], [1e155], [1e154] * 2 + [1.4e154], [-1e103] * 2])
+def test_a_sum_past_the_largest_double_overflows_instead_of_being_infinite(data: list[float]) -> None:
+    exact = sum((Fraction(x) ** 3 for x in data), Fraction())
+    assert abs(exact) >= TOO_LARGE
+    with pytest.raises(OverflowError):
+        cube_sum(Numbers(data=data))
+
+
+def test_an_overflow_on_the_way_is_none_in_the_end() -> None:
+    assert cube_sum(Numbers(data=[1e300, -1e300, 2.0])) == 8.0
+
+
+def test_ten_thousand_numbers_of_every_size_take_no_longer_than_a_few_seconds() -> None:
+    """The largest input there is: integers of 6,000 bits. The limit is a twentieth of the operation's own."""
+    data = [5e-324, 1e102, -1e102, 1.5, 1e-200] * 2_000
+    assert power_sum(data, 3) == 2_000 * 1.5**3
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"data":[]}', '{"data":[NaN]}', '{"data":[Infinity]}', '{"data":[1e400]}', '{"data":["x"]}', '{"data":[1],"more":2}', '{"data":[[1]]}']
+)
+def test_an_input_that_is_no_list_of_finite_numbers_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        Numbers.model_validate_json(text)

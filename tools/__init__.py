@@ -1,0 +1,1 @@
+"""Tools of the developers: each behind a target of the Makefile."""

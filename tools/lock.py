@@ -1,0 +1,62 @@
+"""`make lock`: compile the hash-locked requirements of each image and of development from pyproject.toml.
+
+`--check` needs no network: each lock file begins with the digest of the dependencies that it was compiled from.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = {
+    "api/requirements.lock": ["--extra", "api"],
+    "worker/requirements.lock": ["--extra", "worker"],
+    "requirements.lock": ["--all-extras", "--group", "dev"],
+}
+MARK = "# dependencies sha256:"
+
+
+def digest() -> str:
+    """Return the digest of everything in pyproject.toml that a lock file depends on."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    parts = [
+        project["project"]["dependencies"],
+        project["project"]["optional-dependencies"],
+        project["dependency-groups"],
+        project["project"]["requires-python"],
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def compile_lock(name: str, extras: list[str], upgrade: bool) -> None:
+    """Compile one lock file; pins that still fit stay, unless `upgrade`."""
+    argv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-annotate", "--no-header", "--no-emit-index-url"]
+    argv += ["--python-version", "3.11", *extras, "pyproject.toml", "-o", name, *(["--upgrade"] if upgrade else [])]
+    subprocess.run(argv, cwd=ROOT, check=True)
+    path = ROOT / name
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(MARK)]
+    path.write_text("\n".join([f"{MARK}{digest()}", *lines]) + "\n")
+
+
+def main() -> int:
+    """Compile or compare; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare instead of compile")
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
+    arguments = parser.parse_args()
+    if not arguments.check:
+        for name, extras in LOCKS.items():
+            compile_lock(name, extras, arguments.upgrade)
+        return 0
+    stale = [name for name in LOCKS if not (ROOT / name).read_text().startswith(f"{MARK}{digest()}\n")]
+    if stale:
+        print(f"{', '.join(stale)}: compiled from other dependencies; run `make lock`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

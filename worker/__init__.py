@@ -1,0 +1,1 @@
+"""The worker: claims, runs, settles; and the controller."""

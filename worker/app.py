@@ -1,0 +1,158 @@
+"""Celery's wiring: the app, the parent's watch, what happens in each process after the fork."""
+
+import ctypes
+import gc
+import os
+import random
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from billiard import current_process
+from celery import Celery, signals
+from kombu import Queue
+from prometheus_client import CollectorRegistry
+
+from common.broker import Bell, celery_queue, celery_settings
+from common.domain.errors import StartupError
+from common.settings import Settings
+from common.store import catalogue
+from common.store.session import AWAY, sync_engine
+from common.telemetry import logs, traces
+from common.telemetry.exposition import Exposition
+from worker import tasks
+from worker.executor import Executor
+from worker.holder import Holder
+from worker.leases import Watch
+from worker.meters import Layout
+from worker.operations.registry import Operation
+from worker.processes import Processes
+from worker.seats import Seat, Seats
+
+log = logs.get("worker")
+PR_SET_PDEATHSIG = 1
+
+
+class WorkerApp:
+    """One worker: a parent that consumes doorbells and watches, and its processes that run jobs."""
+
+    def __init__(self, settings: Settings, queues: Sequence[str], concurrency: int, operations: Mapping[str, Operation]) -> None:
+        self._settings = settings
+        self._queues = queues
+        self._concurrency = concurrency
+        self._operations = operations
+        layout = Layout([one.spec for one in operations.values()], queues)
+        self._seats = Seats(concurrency, settings.max_claim_jobs, layout, traced=traces.wanted())
+        self._watch = Watch(settings, self._seats, operations, Bell(settings), queues, self._publish)
+        self._executor: Executor | None = None
+        self._parent = os.getpid()
+        self._celery = Celery("jobproc")
+        self._celery.conf.update(celery_settings(settings), task_queues=[Queue(celery_queue(q), routing_key=celery_queue(q)) for q in queues])
+        self._celery.conf.broker_transport = "worker.transport:Transport"
+        tasks.register(self._celery, self._serve)
+        for signal_, receiver in (
+            (signals.setup_logging, _keep_logging),
+            (signals.worker_ready, self._ready),
+            (signals.worker_shutting_down, self._shutting_down),
+            (signals.worker_process_init, self._forked),
+            (signals.worker_process_shutdown, _last_spans),
+        ):
+            signal_.connect(receiver, weak=False)
+
+    def run(self) -> int:
+        """Work until a signal ends it; returns the exit code."""
+        worker = self._celery.Worker(
+            hostname=f"jobproc-{os.getpid()}@%h",
+            pool="worker.pool:Pool",
+            concurrency=self._concurrency,
+            optimization="fair",
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            loglevel="WARNING",
+            quiet=True,
+        )
+        registry = CollectorRegistry()
+        for collector in (self._seats.meters, Processes(self._seats)):
+            registry.register(collector)
+        self._exposition = Exposition(self._settings.metrics_port, registry)
+        if traces.wanted():  # a process that is forked while another thread imports waits for ever for what that one had locked
+            from worker import spans  # noqa: F401 - imported by the processes
+
+            traces.load()
+        gc.collect()
+        gc.freeze()  # the processes share these pages for longer: a collection in one of them does not write to them
+        try:
+            worker.start()
+        finally:
+            self._watch.stop()
+            traces.close()
+        return int(worker.exitcode or 0)
+
+    def _ready(self, **_facts: Any) -> None:
+        if traces.wanted():  # by the thread that forks, and before the watch has something to record
+            from worker import spans
+
+            spans.configure(of_user_code=False)
+        self._watch.start()
+        self._exposition.start()
+        log.info("worker_ready", queues=list(self._queues), concurrency=self._concurrency, operations=sorted(self._operations))
+
+    def _publish(self) -> None:
+        """Write down what this worker can do."""
+        engine = sync_engine(self._settings, "worker")
+        try:
+            with engine.begin() as connection:
+                catalogue.publish(connection, [one.spec for one in self._operations.values()])
+        finally:
+            engine.dispose()
+
+    def _shutting_down(self, **_facts: Any) -> None:
+        self._seats.drain()
+
+    def _forked(self, **_facts: Any) -> None:
+        _die_with(self._parent)
+        # Who signals a whole group means the parent, which drains: without this the running job would see SystemExit.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        random.seed()
+        seat = self._take_seat()
+        holder = Holder(self._settings, seat, self._queues, sorted(self._operations))
+        self._executor = Executor(self._settings, holder, self._seats, seat, self._operations, Bell(self._settings))
+        if traces.wanted():  # after the fork, which no thread of an exporter survives
+            from worker import spans
+
+            self._executor.spans = spans.configure(of_user_code=True)
+        try:
+            holder.hot  # noqa: B018 - registers, so that the process is seen before its first job
+        except AWAY as error:
+            log.warning("database_away", reason=str(error).strip())
+
+    def _take_seat(self) -> Seat:
+        # A replacement has the index of the process that died, whose seat the parent may not have cleared yet: it takes
+        # another one of the same index. No two living processes share an index.
+        for seat in self._seats.all[current_process().index :: self._concurrency]:  # type: ignore[attr-defined]  # billiard sets it
+            if not seat.pid:
+                seat.sit()
+                return seat
+        raise StartupError("no seat is free: processes die faster than they are buried")
+
+    def _serve(self, queue: str) -> None:
+        if self._executor is not None and queue in self._queues:
+            self._executor.serve(queue)
+
+
+def _keep_logging(**_facts: Any) -> None:
+    pass
+
+
+def _last_spans(**_facts: Any) -> None:
+    traces.close()
+
+
+def _die_with(parent: int) -> None:
+    """Make the kernel end this process when its parent ends, however that happens."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)

@@ -1,0 +1,1 @@
+"""The controller: what has to happen although nobody asks for it."""

@@ -1,0 +1,99 @@
+"""Jobs of workers that are gone, and jobs that everybody has passed by."""
+
+import random
+import time
+from collections.abc import Mapping
+
+import psycopg2
+
+from common import failpoints
+from common.domain.decisions import WORKER_LOST, Decision, Ended, Fail, Failure, decide
+from common.domain.job import Claimed
+from common.domain.operations import OperationSpec
+from common.domain.retry import DEFAULT_RETRY
+from common.store import endings, queues, workers
+from common.store.session import AWAY, Hot
+from common.telemetry import logs
+from worker import deaths
+
+log = logs.get("controller")
+MOST_WORKERS = 100  # looked at in one tick
+MOST_JOBS = 1_000  # given back in one transaction
+MOST_STRAYS = 10_000  # floated in one look, a queue and priority
+RECENT_S = 60.0  # how far back the look of every tick goes
+FULL_LOOK_S = 60.0  # time between two looks at everything
+
+
+class Rescue:
+    """Gives back what lost workers held, floats strays."""
+
+    def __init__(self) -> None:
+        self._full_look = 0.0
+
+    def lost_workers(self, hot: Hot, operations: Mapping[str, OperationSpec]) -> tuple[int, set[str]]:
+        """Charge or give up the jobs of workers whose lease has ended. Returns how many jobs, and their queues."""
+        return self._of_workers(hot, workers.expired(hot, MOST_WORKERS), operations)
+
+    def leftovers(self, hot: Hot, operations: Mapping[str, OperationSpec]) -> tuple[int, set[str]]:
+        """Do the same for workers that ended before, but hold jobs: a claim that committed after its worker's rescue."""
+        return self._of_workers(hot, workers.orphaned(hot, MOST_WORKERS), operations)
+
+    def _of_workers(self, hot: Hot, lost: list[int], operations: Mapping[str, OperationSpec]) -> tuple[int, set[str]]:
+        count, touched = 0, set[str]()
+        for worker in lost:
+            try:
+                with hot.transaction():
+                    if not workers.alone(hot, worker):
+                        continue
+                    held = endings.held(hot, worker, MOST_JOBS)
+                    failpoints.reach("sweep.between_select_and_update")
+                    endings.write(hot, worker, [(job, _decided(job, operations)) for job, _ in held])
+                    if len(held) < MOST_JOBS:  # else it keeps its place among the expired, and the next tick takes more
+                        workers.end(hot, worker)
+            except AWAY:
+                raise
+            except psycopg2.Error as refused:
+                held = self._one_by_one(hot, worker, operations, refused)
+            if held:
+                log.warning("jobs_rescued", worker=worker, count=len(held))
+            for job, queue in held:
+                deaths.record(job, queue, WORKER_LOST, 0.0)
+            count, touched = count + len(held), touched | {queue for _, queue in held}
+        return count, touched
+
+    def _one_by_one(self, hot: Hot, worker: int, operations: Mapping[str, OperationSpec], refused: psycopg2.Error) -> list[tuple[Claimed, str]]:
+        """Give back row by row: one bad row must not keep the others. The bad one fails with a code; the next tick ends the worker."""
+        log.error("rescue_refused", worker=worker, reason=str(refused).strip())
+        with hot.transaction():
+            held = endings.held(hot, worker, MOST_JOBS)
+        for job, _ in held:
+            try:
+                with hot.transaction():
+                    endings.write(hot, worker, [(job, _decided(job, operations))])
+            except AWAY:
+                raise
+            except psycopg2.Error as error:
+                with hot.transaction():
+                    endings.write(hot, worker, [(job, Fail(Failure(Ended.LOST, "rescue_refused", str(error).strip())))])
+        return held
+
+    def strays(self, hot: Hot) -> tuple[int, set[str]]:
+        """Float what lies below the low water: of the last minute in each tick, of all times once a minute."""
+        now = time.monotonic()
+        full = now - self._full_look >= FULL_LOOK_S
+        floated = queues.float_strays(hot, None if full else RECENT_S, MOST_STRAYS)
+        if full:
+            self._full_look = now
+        if floated:
+            log.warning("strays_floated", count=len(floated))
+        return len(floated), set(floated)
+
+    @property
+    def full_look_due(self) -> bool:
+        """Whether the next look for strays goes over everything."""
+        return time.monotonic() - self._full_look >= FULL_LOOK_S
+
+
+def _decided(job: Claimed, operations: Mapping[str, OperationSpec]) -> Decision:
+    spec = operations.get(job.operation)
+    return decide(job, WORKER_LOST, spec.retry if spec else DEFAULT_RETRY, random.random())  # noqa: S311 - jitter

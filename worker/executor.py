@@ -1,0 +1,284 @@
+"""The way of jobs through a worker process: claim, run, decide, settle with the next claim, until the queue is empty."""
+
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import psycopg2
+
+from common import failpoints
+from common.broker import Bell
+from common.domain.decisions import RELEASED, Decision, Ended, Fail, Failure, Release, decide
+from common.domain.job import Claimed
+from common.domain.retry import DEFAULT_RETRY
+from common.settings import Settings
+from common.store import claims, endings
+from common.store.claims import Results
+from common.store.session import AWAY
+from common.telemetry import logs
+from worker.holder import Holder
+from worker.meters import Outcome, outcome
+from worker.operations.registry import Operation
+from worker.pace import Pace
+from worker.progress import Progress
+from worker.run import attempt, printable
+from worker.seats import Seat, Seats
+
+if TYPE_CHECKING:  # imported only while tracing is on
+    from opentelemetry.trace import SpanContext
+
+    from worker.spans import Spans
+
+log = logs.get("worker")
+AGAIN_S = 0.05  # an alarm that finds the connection in use comes again after this
+
+
+class Executor:
+    """Serves queues in one process, one job at a time."""
+
+    def __init__(self, settings: Settings, holder: Holder, seats: Seats, seat: Seat, operations: Mapping[str, Operation], bell: Bell) -> None:
+        self._settings = settings
+        self._holder = holder
+        self._seats = seats
+        self._seat = seat
+        self._meter = seat.meter
+        self._operations = operations
+        self._bell = bell
+        self._pace = Pace(settings.batch_milliseconds / 1000, settings.max_claim_jobs)
+        self._rang = 0.0
+        self._ended = Endings()  # of the batch under way
+        self._batch: list[Claimed] = []
+        self._queue = ""  # which it is of
+        self._at = 0
+        self._progress: Progress | None = None
+        self._in_operation = False
+        self.spans: Spans | None = None  #: None: tracing is off
+
+    def serve(self, queue: str) -> None:
+        """Run the jobs of a queue until none is due, the worker drains, or other queues should have their turn."""
+        until = time.monotonic() + self._settings.serve_seconds
+        if self._holder.lost:
+            self._holder.renew_identity()
+        while not self._seats.draining:
+            wanted = self._pace.batch(queue)
+            jobs = self._exchange(queue, wanted)
+            if not jobs and self._holder.lost:
+                self._holder.renew_identity()
+                continue
+            if not jobs:
+                return
+            full = len(jobs) == wanted
+            if full:
+                self._wake_another(queue)
+            self._run_batch(queue, jobs)
+            if time.monotonic() > until:
+                self._settle()
+                if not full or self._bell.ring(queue) is not None:
+                    return
+                # Redis is away, so nobody would come: this process goes on itself. Other queues are not rung for either.
+                until = time.monotonic() + self._settings.serve_seconds
+        self._settle()
+
+    def _wake_another(self, queue: str) -> None:
+        # Idle processes wake in a chain. Left out when this process rang a moment ago: it goes on claiming itself, and the
+        # next full claim rings.
+        now = time.monotonic()
+        if now - self._rang > self._settings.ring_interval_milliseconds / 1000:
+            self._rang = now
+            self._bell.ring(queue)
+
+    def _run_batch(self, queue: str, jobs: list[Claimed]) -> None:
+        began = time.perf_counter()
+        self._batch, self._queue, self._at = jobs, queue, 0
+        self._seat.begin(jobs)
+        if len(jobs) > 1:
+            signal.signal(signal.SIGALRM, self.settle_early)  # anew: an operation may have taken it
+            signal.setitimer(signal.ITIMER_REAL, self._settings.settle_early_seconds)
+        try:
+            while self._at < len(self._batch) and not self._seats.draining:
+                job = self._batch[self._at]
+                if self._ended and self._pace.is_long(job.operation):
+                    self._settle()
+                    if self._at == len(self._batch):  # the connection was lost, and with it the rest
+                        break
+                self._run(job)
+                self._at += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._seat.idle()
+        ran = self._at
+        self._give_back(self._batch[ran:])  # drained
+        self._batch = []
+        if ran:
+            self._pace.learn_queue(queue, time.perf_counter() - began, ran)
+
+    def _give_back(self, jobs: list[Claimed]) -> None:
+        for job in jobs:
+            self._ended.decided.append((job, Release(RELEASED)))
+            self._meter.ended(job.operation, self._queue, Outcome.RELEASED, None)
+
+    def _run(self, job: Claimed) -> None:
+        began = time.perf_counter()
+        self._progress = Progress(job, self._holder, self._settings.progress_seconds)
+        self._seat.run(self._at)
+        operation = self._operations.get(job.operation)
+        if self.spans is not None and job.trace is not None:
+            self.spans.begin(job, self._queue)
+        self._in_operation = True
+        came = attempt(job, operation, self._progress, self._settings)
+        self._in_operation = False
+        if isinstance(came, str):
+            how = Outcome.SUCCESS
+            self._ended.results.add(job, came)
+        else:
+            policy = operation.spec.retry if operation else DEFAULT_RETRY
+            decision = decide(job, came, policy, random.random())  # noqa: S311 - jitter
+            how = outcome(decision)
+            self._ended.decided.append((job, decision))
+            log.debug("attempt_failed", job_id=job.id, attempt=job.attempt, error=came.error_type, decision=type(decision).__name__)
+        took = time.perf_counter() - began
+        self._meter.ended(job.operation, self._queue, how, took)
+        self._pace.learn_operation(job.operation, took)
+        if self.spans is not None and (span := self.spans.end(came)) is not None:
+            self._ended.spans.append(span)
+            self._meter.ran_in(span.trace_id, job.operation, self._queue, took)
+
+    def _exchange(self, queue: str, wanted: int) -> list[Claimed]:
+        """Settle what has ended and claim more, in one transaction. A lost connection is waited out."""
+        hold = self._holder
+        while True:
+            ended = self._ended
+            marks = hold.marks(queue)
+            began_ns = time.time_ns()
+            try:
+                failpoints.reach("settle.before_commit")
+                if ended.decided:
+                    with hold.hot.transaction():
+                        stood = len(endings.write(hold.hot, hold.worker, ended.decided))
+                        settled, jobs = claims.settle_and_claim(hold.hot, hold.worker, ended.results, queue, marks, wanted)
+                else:
+                    stood = 0
+                    settled, jobs = claims.settle_and_claim(hold.hot, hold.worker, ended.results, queue, marks, wanted)
+                failpoints.reach("settle.after_commit")
+                failpoints.reach("claim.after_commit")
+            except AWAY as error:
+                self._away(error)
+                continue
+            except psycopg2.Error as error:
+                self._one_by_one(error)
+                continue
+            self._count_fenced(len(ended) - stood - settled)
+            self._forget(began_ns)
+            self._meter.claimed(queue, jobs)
+            if self.spans is not None:
+                self.spans.claimed(queue, jobs, began_ns, self._meter)
+            return jobs
+
+    def _forget(self, began_ns: int, *, in_handler: bool = False) -> None:
+        """Forget what has ended: it is stored, which began at that time."""
+        if self.spans is not None and self._ended.spans:
+            self.spans.settled(self._queue, self._ended.spans, began_ns, in_handler=in_handler)
+        self._ended = Endings()
+
+    def _settle(self) -> None:
+        """Settle what has ended and claim nothing."""
+        if not self._ended:
+            return
+        hold, ended, began_ns = self._holder, self._ended, time.time_ns()
+        try:
+            failpoints.reach("settle.before_commit")
+            with hold.hot.transaction():
+                stood = endings.write(hold.hot, hold.worker, ended.decided)
+                stood |= claims.settle(hold.hot, hold.worker, ended.results)
+            failpoints.reach("settle.after_commit")
+            self._count_fenced(len(ended) - len(stood))
+            self._forget(began_ns)
+        except AWAY as error:
+            self._away(error)
+        except psycopg2.Error as error:
+            self._one_by_one(error)
+
+    def _away(self, error: Exception) -> None:
+        log.warning("database_away", reason=str(error).strip(), worker=self._holder.worker)
+        ended, began_ns = self._ended, time.time_ns()
+        # The rest of the batch is given back with everything else that the old id holds.
+        self._batch = self._batch[: self._at]
+        self._count_fenced(len(ended) - self._holder.reconnect(ended.results, ended.decided))
+        self._forget(began_ns)
+
+    def _one_by_one(self, error: psycopg2.Error) -> None:
+        """Store what has ended row by row: one bad row must not take its batch down. The bad one fails with a code."""
+        log.error("settle_refused", reason=str(error).strip(), worker=self._holder.worker)
+        ended, began_ns = self._ended, time.time_ns()
+        pairs = zip(ended.results.ids, ended.results.attempts, ended.results.results, strict=True)
+        try:
+            fenced = sum(not self._store_result(Claimed(job_id, number, 0, 1, "", None, None), text) for job_id, number, text in pairs)
+            fenced += sum(not self._store_decision(job, decision) for job, decision in ended.decided)
+        except AWAY as away:
+            self._away(away)
+        else:
+            self._count_fenced(fenced)
+            self._forget(began_ns)
+
+    def _store_result(self, job: Claimed, text: str) -> set[str]:
+        hold, one = self._holder, Results()
+        one.add(job, text)
+        return self._or_fail(job, lambda: claims.settle(hold.hot, hold.worker, one))
+
+    def _store_decision(self, job: Claimed, decision: Decision) -> set[str]:
+        hold = self._holder
+        return self._or_fail(job, lambda: endings.write(hold.hot, hold.worker, [(job, decision)]))
+
+    def _or_fail(self, job: Claimed, store: Callable[[], set[str]]) -> set[str]:
+        try:
+            return store()
+        except AWAY:
+            raise
+        except psycopg2.Error as refused:
+            reason = printable(str(refused).strip(), self._settings.max_error_characters)
+            return endings.write(self._holder.hot, self._holder.worker, [(job, Fail(Failure(Ended.PERMANENT, "result_not_stored", reason)))])
+
+    def settle_early(self, _signal: int, _frame: FrameType | None) -> None:
+        """Handle the alarm of a batch that takes long: store what has ended, give back what has not begun.
+
+        Runs between two bytecodes of user code. The connection is idle then, but while progress is stored.
+        """
+        if not self._in_operation or (self._progress is not None and self._progress.storing):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+            return
+        rest = self._batch[self._at + 1 :]
+        self._give_back(rest)
+        ended = self._ended
+        if not ended:
+            return
+        self._batch = self._batch[: self._at + 1]
+        hold, began_ns = self._holder, time.time_ns()
+        try:
+            with hold.hot.transaction():
+                endings.write(hold.hot, hold.worker, ended.decided)
+                claims.settle(hold.hot, hold.worker, ended.results)
+            self._forget(began_ns, in_handler=True)
+        except psycopg2.Error:
+            pass  # what has ended stays in self._ended; the settle of the batch's end takes care of it
+
+    def _count_fenced(self, fenced: int) -> None:
+        if fenced > 0:
+            self._meter.refused(fenced)
+            log.warning("results_refused", count=fenced, worker=self._holder.worker)
+
+
+class Endings:
+    """What has ended and is not stored yet."""
+
+    __slots__ = ("decided", "results", "spans")
+
+    def __init__(self) -> None:
+        self.results = Results()
+        self.decided: list[tuple[Claimed, Decision]] = []
+        self.spans: list[SpanContext] = []  #: of the runs that are traced
+
+    def __len__(self) -> int:
+        return len(self.results.ids) + len(self.decided)

@@ -1,0 +1,246 @@
+"""The parent's watch over its processes: renews their leases, ends what runs past its limit, gives back what a dead one held.
+
+It runs in the parent, so user code that holds its process's GIL, or kills the process, cannot stop it.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from common.broker import Bell
+from common.domain.decisions import RELEASED, WORKER_LOST, Failure, Release, decide, timed_out
+from common.domain.retry import DEFAULT_RETRY
+from common.settings import Settings
+from common.store import endings, workers
+from common.store import queues as store_queues
+from common.store.session import AWAY, Hot
+from common.telemetry import logs
+from worker import deaths
+from worker.health import Health
+from worker.holder import MOST_HELD
+from worker.meters import outcome
+from worker.operations.registry import Operation
+from worker.pod import DeletionCost
+from worker.recent import Throughput
+from worker.seats import Running, Seat, Seats
+
+log = logs.get("worker")
+STOP_S = 1.0  # longest wait for a process to stop on SIGSTOP
+
+
+class Watch:
+    """Keeps the leases of one worker's processes, from a thread of the parent."""
+
+    def __init__(
+        self, settings: Settings, seats: Seats, operations: Mapping[str, Operation], bell: Bell, queues: Sequence[str], publish: Callable[[], None]
+    ) -> None:
+        """`publish` is called until it does not raise: once the database is there."""
+        self._health = Health(settings.health_file, settings.deaf_seconds, queues)
+        self._cost = DeletionCost(settings)
+        self._settings = settings
+        self._seats = seats
+        self._meter = seats.meters.of_parent
+        self._throughput = Throughput(seats.meters, time.time)
+        self._operations = operations
+        self._bell = bell
+        self._publish: Callable[[], None] | None = publish
+        self._hot: Hot | None = None
+        self._renewed = 0.0
+        self._began: dict[int, tuple[Running, float]] = {}  # by process id: what runs there, and since when
+        self._fates: dict[int, Failure] = {}  # by process id: why this parent ended its process
+        self._drain_until: float | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give back what is still held and end; waits no longer than a connection may take."""
+        self._done.set()
+        if self._thread.ident is not None:  # Redis was away: the worker never became ready
+            self._thread.join(self._settings.database_timeout_seconds * 2)
+
+    def _run(self) -> None:
+        pause = self._settings.watch_milliseconds / 1000
+        while not self._done.wait(pause):
+            self._look(self._look_at_all)
+        self._look(self._leave)
+
+    def _look(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (*AWAY, DBAPIError) as error:
+            log.warning("database_away", reason=str(error).strip(), of="leases")
+            self._close()
+            self._health.write(time.monotonic(), deaf=False, ready=any(seat.worker for seat in self._seats.all))
+            time.sleep(min(1.0, self._settings.heartbeat_seconds / 2))
+        except Exception:
+            log.exception("lease_watch_failed")  # the next look tries again; a lease that nobody renews ends by itself
+            self._close()
+
+    def _look_at_all(self) -> None:
+        now = time.monotonic()
+        if self._seats.draining and self._drain_until is None:
+            self._drain_until = now + self._settings.grace_seconds
+        for seat in self._seats.all:
+            if seat.pid:
+                self._look_at(seat, now)
+        if now - self._renewed >= self._settings.heartbeat_seconds:
+            self._renew()
+            self._renewed = now
+        if self._publish is not None:
+            self._publish()
+            self._publish = None
+        self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        """Say how the worker is: to its probe, to whoever scales in."""
+        taken = [seat for seat in self._seats.all if seat.pid]
+        idle = [seat for seat in taken if seat.running is None]
+        looked = max((seat.looked_s for seat in taken), default=now)
+        listens = idle and not self._seats.draining
+        deaf = bool(listens) and self._health.is_deaf(now, looked, lambda: store_queues.due(self._connection()))
+        self._health.write(now, deaf=deaf, ready=any(seat.worker for seat in taken))
+        since = [began for _, began in self._began.values()]
+        self._cost.tell(now - min(since) if since else None)
+
+    def _look_at(self, seat: Seat, now: float) -> None:
+        draining_too_long = self._drain_until is not None and now > self._drain_until
+        if not _alive(seat.pid):
+            self._bury(seat)
+            return
+        running = seat.running
+        if running is None:
+            self._began.pop(seat.pid, None)
+            if draining_too_long:  # it waits for the database, or for nothing
+                os.kill(seat.pid, signal.SIGKILL)
+                self._bury(seat)
+            return
+        known, since = self._began.get(seat.pid, (None, now))
+        if known is None or (known.batch, known.at) != (running.batch, running.at):
+            self._began[seat.pid] = (running, now)
+            since = now
+        if running.timeout_ms and now - since > running.timeout_ms / 1000:
+            self._end(seat, running, timed_out(running.timeout_ms))
+        elif draining_too_long:
+            self._end(seat, running, RELEASED)
+
+    def _end(self, seat: Seat, running: Running, failure: Failure) -> None:
+        """End a process because of what it runs; not if it has gone on to the next job meanwhile."""
+        pid = seat.pid
+        os.kill(pid, signal.SIGSTOP)
+        until = time.monotonic() + STOP_S
+        while _state(pid) not in "TtZX" and time.monotonic() < until:
+            time.sleep(0.001)
+        if seat.running != running:
+            os.kill(pid, signal.SIGCONT)
+            return
+        os.kill(pid, signal.SIGKILL)
+        log.warning("process_ended", pid=pid, worker=seat.worker, job_id=running.job_id, reason=failure.error_type)
+        self._fates[seat.pid] = failure
+        self._bury(seat)
+
+    def _bury(self, seat: Seat) -> None:
+        """Charge the job that a dead process was running, give its others back, free its seat."""
+        worker, running = seat.worker, seat.running
+        failure = self._fates.get(seat.pid, WORKER_LOST)
+        if worker:
+            queues: set[str] = set()
+            while True:
+                held = self._settle_dead(worker, running, failure, self._ran_s(seat))
+                queues |= held
+                if not held:
+                    break
+            say = log.warning if running else log.info
+            if running:
+                self._meter.died(failure.error_type)
+            say("process_buried", worker=worker, pid=seat.pid, job_id=running.job_id if running else None, reason=failure.error_type)
+            for queue in queues:
+                self._bell.ring(queue)
+        self._began.pop(seat.pid, None)
+        self._fates.pop(seat.pid, None)
+        seat.leave()
+
+    def _ran_s(self, seat: Seat) -> float:
+        running, (known, since) = seat.running, self._began.get(seat.pid, (None, 0.0))
+        same = running is not None and known is not None and (known.batch, known.at) == (running.batch, running.at)
+        return time.monotonic() - since if same else 0.0  # it died before the first look
+
+    def _settle_dead(self, worker: int, running: Running | None, failure: Failure, ran_s: float) -> set[str]:
+        hot, ran = self._connection(), (running.job_id, running.attempt) if running else None
+        with hot.transaction():
+            held = endings.held(hot, worker, MOST_HELD)
+            decided = []
+            for job, _ in held:
+                if (job.id, job.attempt) == ran:
+                    known = self._operations.get(job.operation)
+                    decided.append((job, decide(job, failure, known.spec.retry if known else DEFAULT_RETRY, random.random())))  # noqa: S311 - jitter
+                else:
+                    decided.append((job, Release(RELEASED)))
+            endings.write(hot, worker, decided)
+            workers.end(hot, worker)
+        for (job, queue), (_, decision) in zip(held, decided, strict=True):
+            self._meter.ended(job.operation, queue, outcome(decision), None)
+            if (job.id, job.attempt) == ran:
+                deaths.record(job, queue, failure, ran_s)
+        return {queue for _, queue in held}
+
+    def _renew(self) -> None:
+        seats = {seat.worker: seat for seat in self._seats.all if seat.worker}
+        first = min(seats, default=0)
+        recent = self._throughput.of(first)
+        leases = [workers.Lease(w, seat.busy, seat.low, recent if w == first else {}) for w, seat in seats.items()]
+        kept = workers.renew(self._connection(), self._settings.lease_seconds, leases)
+        if first in kept:
+            self._throughput.stored()
+        for worker, seat in seats.items():
+            if worker not in kept and seat.worker == worker:
+                log.warning("lease_lost", worker=worker, pid=seat.pid)
+                self._meter.lease_lost()
+                seat.register(0)  # its process takes a new id before its next claim
+
+    def _leave(self) -> None:
+        for seat in self._seats.all:
+            if seat.pid:
+                if _alive(seat.pid):
+                    os.kill(seat.pid, signal.SIGKILL)
+                    self._fates[seat.pid] = RELEASED
+                self._bury(seat)
+        self._close()
+
+    def _connection(self) -> Hot:
+        if self._hot is None:
+            self._hot = Hot(self._settings, "leases", by_index=True)
+        return self._hot
+
+    def _close(self) -> None:
+        if self._hot is not None:
+            self._hot.close()
+        self._hot = None
+
+
+def _alive(pid: int) -> bool:
+    return _state(pid) not in "ZX"
+
+
+def _state(pid: int) -> str:
+    """Return the letter of a process's state, X for none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    if Path("/proc/self").exists():
+        return "X"
+    try:  # a system without /proc
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return "X"
+    return "T"

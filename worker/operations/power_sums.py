@@ -1,0 +1,27 @@
+"""Sums of powers, correctly rounded: exact in integers, rounded once at the end."""
+
+from worker.operations.registry import Numbers, operation
+
+
+def power_sum(data: list[float], power: int) -> float:
+    """Return the sum of x**power, correctly rounded. Raises OverflowError past the largest double.
+
+    A double is an integer over a power of two, so the sum is exact over the largest of the denominators; dividing two
+    integers rounds correctly.
+    """
+    ratios = [x.as_integer_ratio() for x in data]
+    scale = max(denominator for _, denominator in ratios)
+    total: int = sum((numerator * (scale // denominator)) ** power for numerator, denominator in ratios)
+    return float(total / scale**power)
+
+
+@operation("square_sum", permanent=(OverflowError,))
+def square_sum(numbers: Numbers) -> float:
+    """Sum of the squares of the numbers, correctly rounded."""
+    return power_sum(numbers.data, 2)
+
+
+@operation("cube_sum", permanent=(OverflowError,))
+def cube_sum(numbers: Numbers) -> float:
+    """Sum of the cubes of the numbers, correctly rounded."""
+    return power_sum(numbers.data, 3)

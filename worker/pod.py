@@ -1,0 +1,92 @@
+"""The pod's deletion cost: scale-in takes idle pods first, busy ones last, the longest job the very last.
+
+The annotation is taken back when the pod is idle. Needs `patch` on pods; off unless JOBPROC_POD_DELETION_COST is true.
+"""
+
+import http.client
+import json
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from common.settings import Settings
+from common.telemetry import logs
+
+log = logs.get("worker")
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
+BUSY = 1_000  # of a pod whose jobs are all short
+MOST = 2_000_000_000  # near the end of the annotation's 32-bit integer
+EPOCH = 1_735_689_600  # 2025-01-01: the second of a start is counted from here, which fits for 60 years
+LONG_S = 10.0  # a job that has run for less is short; also the time between two writes of a pod, however its jobs come and go
+
+
+def cost(started: float | None, now: float) -> int | None:
+    """Return the cost of a pod whose longest job began at `started`, in seconds of Unix time; None when it is idle.
+
+    The earlier the start the higher the cost, and it stays the same for as long as the job runs: a long job costs one write.
+    """
+    if started is None:
+        return None
+    return BUSY if now - started < LONG_S else MOST - (int(started) - EPOCH)
+
+
+def annotate(name: str, namespace: str, timeout_s: float, wanted: int | None) -> None:
+    """Write the annotation of a pod, or take it back, as the pod's service account. Raises OSError, HTTPException."""
+    context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # the authority of many a cluster is older than the rules of RFC 5280 for its fields
+    body = {"metadata": {"annotations": {ANNOTATION: None if wanted is None else str(wanted)}}}
+    headers = {"Content-Type": "application/merge-patch+json", "Authorization": f"Bearer {(ACCOUNT / 'token').read_text().strip()}"}
+    address = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
+    connection = http.client.HTTPSConnection(*address, timeout=timeout_s, context=context)
+    try:
+        connection.request("PATCH", f"/api/v1/namespaces/{namespace}/pods/{name}", json.dumps(body), headers)
+        answer = connection.getresponse()
+        if answer.status != http.client.OK:
+            raise OSError(f"{answer.status} {answer.read(1_000).decode(errors='replace')}")
+    finally:
+        connection.close()
+
+
+class DeletionCost:
+    """Writes the annotation of its own pod, in the background: the API server may be slow, the leases must not be."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time, write: Callable[[int | None], None] | None = None) -> None:
+        """`write` None: to the API server of the cluster."""
+        name, namespace = settings.pod_name, settings.pod_namespace
+        self._on = settings.pod_deletion_cost and bool(name and namespace)
+        self._annotate = write or partial(annotate, name, namespace, settings.kubernetes_timeout_seconds)
+        self._clock = clock
+        self._started: float | None = None
+        self._written: int | None = None
+        self._next = 0.0
+        self._writing: threading.Thread | None = None
+
+    def tell(self, longest_s: float | None) -> None:
+        """Say for how long the longest job runs; None when the pod is idle."""
+        if not self._on:
+            return
+        now = self._clock()
+        if longest_s is None:
+            self._started = None
+        elif self._started is None or abs(now - longest_s - self._started) > 1:
+            self._started = now - longest_s
+        if now < self._next or (self._writing is not None and self._writing.is_alive()):
+            return
+        wanted = cost(self._started, now)
+        if wanted != self._written:
+            self._next = now + LONG_S
+            self._writing = threading.Thread(target=self._write, args=(wanted,), name="deletion-cost", daemon=True)
+            self._writing.start()
+
+    def _write(self, wanted: int | None) -> None:
+        try:
+            self._annotate(wanted)
+        except Exception as error:  # noqa: BLE001 - only a hint to the scaler: whatever goes wrong must not stop the watch
+            log.warning("deletion_cost_not_written", reason=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+        else:
+            self._written = wanted

@@ -1,0 +1,37 @@
+"""What a running operation may ask and tell: its Context."""
+
+import time
+
+from common.domain.job import Claimed
+from worker.holder import Holder
+from worker.run import printable
+
+MOST_CHARACTERS = 200  # of the text that goes with a progress report
+
+
+class Progress:
+    """The Context of one attempt. Reports are stored at most once in `every_s` seconds."""
+
+    def __init__(self, job: Claimed, holder: Holder, every_s: float) -> None:
+        self.job_id = job.id
+        self.attempt = job.attempt
+        self._holder = holder
+        self._every_s = every_s
+        self._next = 0.0
+        self._ours = True
+        self.storing = False  #: the connection is in use: an alarm must wait
+
+    def progress(self, fraction: float | None, text: str | None = None) -> bool:
+        """Tell how far the job is; see worker.operations.Context."""
+        now = time.monotonic()
+        if not self._ours or now < self._next:
+            return self._ours
+        self._next = now + self._every_s
+        bounded = None if fraction is None else min(1.0, max(0.0, float(fraction)))
+        shown = None if text is None else printable(str(text), MOST_CHARACTERS)
+        self.storing = True
+        try:
+            self._ours = self._holder.report_progress(self.job_id, self.attempt, bounded, shown)
+        finally:
+            self.storing = False
+        return self._ours

@@ -1,0 +1,57 @@
+"""Run one attempt of a job: call the operation, turn what comes of it into a result or a failure."""
+
+import json
+import math
+
+from common import failpoints
+from common.domain.decisions import Ended, Failure
+from common.domain.errors import PermanentFailure
+from common.domain.job import Claimed
+from common.settings import Settings
+from worker.operations.registry import Context, InvalidInputError, Operation
+
+
+def attempt(job: Claimed, operation: Operation | None, context: Context, settings: Settings) -> str | Failure:
+    """Run it and return the result's JSON text, or why there is none. Never raises what the operation raises."""
+    if operation is None:
+        return Failure(Ended.ERROR, "unknown_operation", f"this worker has no operation {job.operation!r}")
+    try:
+        failpoints.reach("run.before_effect")
+        value = operation.run(job.input or "{}", context)
+        failpoints.reach("run.after_effect")
+        text = repr(value) if type(value) is float and math.isfinite(value) else _json(value)
+    except InvalidInputError as error:
+        return Failure(Ended.PERMANENT, "invalid_input", printable(str(error), settings.max_error_characters))
+    except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit included, is the attempt's failure
+        permanent = isinstance(error, (PermanentFailure, ResultNotJsonError, *operation.permanent))
+        return Failure(Ended.PERMANENT if permanent else Ended.ERROR, type(error).__name__, _said(error, settings.max_error_characters))
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > settings.max_result_bytes:
+        return Failure(Ended.PERMANENT, "result_too_large", f"the result has {size} bytes, more than {settings.max_result_bytes}")
+    return text
+
+
+class ResultNotJsonError(TypeError):
+    """The operation returned what JSON cannot hold."""
+
+
+def _json(value: object) -> str:
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResultNotJsonError(f"the operation returned what JSON cannot hold: {error}") from error
+    return text
+
+
+def _said(error: BaseException, most: int) -> str:
+    try:
+        return printable(str(error) or type(error).__name__, most)
+    except BaseException:  # noqa: BLE001 - an exception whose __str__ raises
+        return type(error).__name__
+
+
+def printable(text: str, most: int) -> str:
+    """Return the text as PostgreSQL and JSON can hold it, cut to so many characters."""
+    clean = text.encode("utf-8", "replace").decode().replace("\x00", "�")
+    return clean if len(clean) <= most else clean[: most - 1] + "…"

@@ -1,0 +1,15 @@
+"""The one task: a doorbell rang, serve the queue."""
+
+from collections.abc import Callable
+
+from celery import Celery
+
+from common.broker import TASK
+
+
+def register(app: Celery, serve: Callable[[str], None]) -> None:
+    """Give the app its task. `serve` takes the name of a queue."""
+
+    @app.task(name=TASK, ignore_result=True)
+    def serve_queue(queue: str) -> None:
+        serve(queue)
