@@ -12,11 +12,13 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
 
 ##@ Develop
-.PHONY: check test chart e2e e2e-images sbom faults bench format generate lock
+.PHONY: check test test-again chart e2e e2e-images sbom faults bench format generate lock
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers
 	@$(PY) -m pytest -q -n 4 --dist worksteal --ignore tests/e2e tests
+test-again: install ## the tests that failed last, one at a time
+	@$(PY) -m pytest -v -p no:randomly --tb=short --last-failed --last-failed-no-failures none tests
 chart: install ## the chart: lint, every topology rendered, its schema (needs helm)
 	@$(PY) -m pytest -q -n 2 --no-servers tests/chart
 e2e: install ## in the cluster of KUBECONFIG, which has the images of e2e-images (E2E=tests/e2e/test_install.py)
