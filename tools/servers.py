@@ -6,6 +6,7 @@ As root too: PostgreSQL refuses to run as root, so it runs as `nobody` then.
 import ctypes
 import os
 import pwd
+import secrets
 import signal
 import socket
 import subprocess
@@ -25,10 +26,14 @@ PORTS_TRIED = 3
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of 127.0.0.1 that nobody listens on now.
+
+    By chance out of those that the kernel gives to no connection: one that it had just shown to be free could be a client's by the time it is listened on.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)  # Linux gives out 32,768 and up, others 49,152 and up
+        if port_is_free(port):
+            return port
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+from tools.servers import free_port
+
 HOST = "127.0.0.1"
 CALL_S = 10.0  # longest that the proxy's own thread may take to do what it is told
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends RST and not FIN
@@ -46,7 +48,7 @@ class Proxy:
         self._thread.start()
         self._flows = asyncio.Event()
         self._flows.set()
-        self.port = 0
+        self.port = free_port()
         self._server: asyncio.Server | None = None
         self._do(self._listen())
 
@@ -98,7 +100,6 @@ class Proxy:
     async def _listen(self) -> None:
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, HOST, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     async def _set(self, *, silent: bool = False, flows: bool = True, swallows: bool = False, delay_s: float = 0.0) -> None:
         self._silent, self._swallows, self._delay_s = silent, swallows, delay_s

@@ -23,6 +23,13 @@ def test_a_free_port_can_be_listened_on() -> None:
     assert port_is_free(port), "a port that was just left is free"
 
 
+def test_a_free_port_is_none_that_the_kernel_may_give_to_a_connection_meanwhile() -> None:
+    """A client of another process had it, now and then, before who asked for it could listen."""
+    given: Path = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    lowest = int(given.read_text().split()[0]) if given.exists() else 49_152
+    assert all(free_port() < lowest for _ in range(200))
+
+
 def test_a_port_taken_on_every_address_is_taken_on_each() -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:  # noqa: S104 - that is the case in question
         port = server.getsockname()[1]
