@@ -106,7 +106,9 @@ class Settings(BaseSettings):
     pod_deletion_cost: bool = Field(default=False, description="Worker: raise the deletion cost of its pod while it runs jobs.")
     kubernetes_timeout_seconds: Seconds = Field(5, description="Worker: longest wait for the Kubernetes API.")
 
-    tick_seconds: Seconds = Field(1, description="Controller: how often it looks for lost leases, due jobs and strays.")
+    tick_seconds: Seconds = Field(
+        1, description="Controller: how often it looks for lost leases, due jobs and strays. Worker: how often, while idle, for work that nobody rang for."
+    )
     leader_seconds: Seconds = Field(10, description="Controller: how long a leader that is not heard of stays leader.")
     retention_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
         7, description="Controller: finished jobs are removed once they are older than this many days."

@@ -27,6 +27,7 @@ from worker.holder import Holder
 from worker.leases import Watch
 from worker.meters import Layout
 from worker.operations.registry import Operation
+from worker.pool import Pool, watching
 from worker.processes import Processes
 from worker.seats import Seat, Seats
 
@@ -46,10 +47,13 @@ class WorkerApp:
         self._seats = Seats(concurrency, settings.max_claim_jobs, layout, traced=traces.wanted())
         self._watch = Watch(settings, self._seats, operations, Bell(settings), queues, self._publish)
         self._executor: Executor | None = None
+        self._looks = 0  # how often this process has been sent to look
         self._parent = os.getpid()
         self._celery = Celery("jobproc")
         self._celery.conf.update(celery_settings(settings), task_queues=[Queue(celery_queue(q), routing_key=celery_queue(q)) for q in queues])
         self._celery.conf.broker_transport = "worker.transport:Transport"
+        self._celery.steps["worker"].add(watching(self._watch_begins))
+        Pool.while_idle(self._look)
         tasks.register(self._celery, self._serve)
         for signal_, receiver in (
             (signals.setup_logging, _keep_logging),
@@ -90,13 +94,15 @@ class WorkerApp:
             traces.close()
         return int(worker.exitcode or 0)
 
-    def _ready(self, **_facts: Any) -> None:
+    def _watch_begins(self) -> None:
         if traces.wanted():  # by the thread that forks, and before the watch has something to record
             from worker import spans
 
             spans.configure(of_user_code=False)
         self._watch.start()
         self._exposition.start()
+
+    def _ready(self, **_facts: Any) -> None:
         log.info("worker_ready", queues=list(self._queues), concurrency=self._concurrency, operations=sorted(self._operations))
 
     def _publish(self) -> None:
@@ -136,6 +142,14 @@ class WorkerApp:
                 seat.sit()
                 return seat
         raise StartupError("no seat is free: processes die faster than they are buried")
+
+    def _look(self) -> None:
+        """Serve all queues if the parent says so: nobody rings, and work is due."""
+        looks = self._seats.looks
+        if looks != self._looks and self._executor is not None:
+            self._looks = looks
+            for queue in self._queues:
+                self._executor.serve(queue)
 
     def _serve(self, queue: str) -> None:
         if self._executor is not None and queue in self._queues:

@@ -24,6 +24,7 @@ from common.telemetry import logs
 from worker import deaths
 from worker.health import Health
 from worker.holder import MOST_HELD
+from worker.lookout import Lookout
 from worker.meters import outcome
 from worker.operations.registry import Operation
 from worker.pod import DeletionCost
@@ -41,7 +42,8 @@ class Watch:
         self, settings: Settings, seats: Seats, operations: Mapping[str, Operation], bell: Bell, queues: Sequence[str], publish: Callable[[], None]
     ) -> None:
         """`publish` is called until it does not raise: once the database is there."""
-        self._health = Health(settings.health_file, settings.deaf_seconds, queues)
+        self._health = Health(settings.health_file, settings.deaf_seconds)
+        self._lookout = Lookout(seats, settings.tick_seconds, queues, lambda: store_queues.due(self._connection()))
         self._cost = DeletionCost(settings)
         self._settings = settings
         self._seats = seats
@@ -106,8 +108,8 @@ class Watch:
         taken = [seat for seat in self._seats.all if seat.pid]
         idle = [seat for seat in taken if seat.running is None]
         looked = max((seat.looked_s for seat in taken), default=now)
-        listens = idle and not self._seats.draining
-        deaf = bool(listens) and self._health.is_deaf(now, looked, lambda: store_queues.due(self._connection()))
+        waits = not self._seats.draining and self._lookout.look(now, idle)
+        deaf = self._health.is_deaf(now, looked, waits=waits)
         self._health.write(now, deaf=deaf, ready=any(seat.worker for seat in taken))
         since = [began for _, began in self._began.values()]
         self._cost.tell(now - min(since) if since else None)

@@ -1,14 +1,33 @@
-"""Celery's pool of processes, with a quicker eye for those that died, and whose processes end when they are told to."""
+"""Celery's pool of processes, with a quicker eye for those that died; its processes end when told to, and look when nobody rings."""
 
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from celery import bootsteps
 from celery.concurrency.asynpool import AsynPool, Worker
 from celery.concurrency.prefork import TaskPool
 
 # Celery: 5 s. It also looks when a dead process's end of a pipe closes, but that is a moment before the process can be waited
 # for: on two cores that look came too early in two of three cases, and a worker of one process stood still for 5 s.
 REPLACE_S = 0.25
+IDLE_S = 0.1  # an idle process asks so often whether it is sent to look
 
 
 class _Process(Worker):
+    while_idle: ClassVar[Callable[[], None]]
+
+    def _make_child_methods(self, *arguments: Any) -> None:
+        super()._make_child_methods(*arguments)  # type: ignore[misc]  # the stubs do not know it
+        mine: Any = self
+        doorbell, come = mine.wait_for_job, mine.inq._reader.poll  # noqa: SLF001 - the pipe's end that this process reads
+
+        def wait() -> Any:
+            while not come(IDLE_S):
+                type(self).while_idle()
+            return doorbell()
+
+        mine.wait_for_job = wait
+
     def _ensure_messages_consumed(self, completed: int) -> bool:
         # Celery's waits up to 30 s for the parent to have read each answer. A parent that was told to end while a doorbell lay
         # unread in this process's pipe has forgotten it and reads no answer; a doorbell's has nothing in it anyway.
@@ -28,3 +47,23 @@ class Pool(TaskPool):
     """Celery's prefork pool."""
 
     Pool = _Pool
+
+    @staticmethod
+    def while_idle(work: Callable[[], None]) -> None:
+        """Let each process do this again and again while no doorbell has come for it; to be said before they are made."""
+        _Process.while_idle = staticmethod(work)
+
+
+def watching(begin: Callable[[], None]) -> type[bootsteps.StartStopStep]:
+    """Return the step of a worker's start that begins its watch: after its processes, before it waits for Redis."""
+
+    class Watching(bootsteps.StartStopStep):
+        """It ends with the worker, not by this step."""
+
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, _worker: Any) -> None:
+            """Begin."""
+            begin()
+
+    return Watching

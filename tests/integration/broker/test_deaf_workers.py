@@ -1,5 +1,7 @@
 """A worker that no longer hears while work is due for it: its probe says so, and says nothing else."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,23 +25,18 @@ def _probe(system: System) -> tuple[int, str]:
     return ended.returncode, ended.stderr
 
 
-def _redis_port(system: System) -> int:
-    return int(system.env["REDIS_URL"].rpartition(":")[2].partition("/")[0])
-
-
-def test_a_worker_that_does_not_hear_of_due_work_is_unhealthy_until_it_does(system: System, health: Path) -> None:
-    """Its connection to Redis stands still. An idle one with nothing to do is well, and so is a busy one."""
-    with Proxy(_redis_port(system)) as proxy:
-        number = system.env["REDIS_URL"].rpartition("/")[2]
-        system.worker(concurrency=1, REDIS_URL=f"redis://127.0.0.1:{proxy.port}/{number}").api()
-        until("it says that it is well", lambda: health.exists() and _probe(system) == (0, ""))
-        proxy.hang()
-        job_id = system.submit("effect", 0, 1)
-        until("it is found deaf", lambda: _probe(system)[0] != 0, limit_s=6)
-        assert "deaf" in _probe(system)[1]
-        proxy.heal()
-        assert system.wait(job_id, limit_s=15)["status"] == "SUCCESS"
-        until("it is well again", lambda: _probe(system) == (0, ""), limit_s=5)
+def test_a_worker_whose_idle_process_does_not_look_for_due_work_is_unhealthy_until_it_does(system: System, health: Path) -> None:
+    """Its process stands still. An idle one with nothing to do is well, and so is a busy one."""
+    system.worker(concurrency=1).api()
+    until("it says that it is well", lambda: health.exists() and _probe(system) == (0, ""))
+    (process,) = system.children()
+    os.kill(process, signal.SIGSTOP)
+    job_id = system.submit("effect", 0, 1)
+    until("it is found deaf", lambda: _probe(system)[0] != 0, limit_s=6)
+    assert "deaf" in _probe(system)[1]
+    os.kill(process, signal.SIGCONT)
+    assert system.wait(job_id, limit_s=15)["status"] == "SUCCESS"
+    until("it is well again", lambda: _probe(system) == (0, ""), limit_s=5)
 
 
 def test_a_busy_worker_is_not_deaf_although_work_waits(system: System, health: Path) -> None:
