@@ -52,6 +52,7 @@ class WorkerApp:
         self._celery = Celery("jobproc")
         self._celery.conf.update(celery_settings(settings), task_queues=[Queue(celery_queue(q), routing_key=celery_queue(q)) for q in queues])
         self._celery.conf.broker_transport = "worker.transport:Transport"
+        self._celery.conf.worker_consumer = "worker.consumer:Consumer"
         self._celery.steps["worker"].add(watching(self._watch_begins))
         Pool.while_idle(self._look)
         tasks.register(self._celery, self._serve)

@@ -21,6 +21,7 @@ EVENTS = {
     "process_buried": "What a dead or ended process held was given back; the job that it ran was charged.",
     "process_ended": "The parent ended a process: its job ran past its limit, or the worker had to leave.",
     "reconnected": "A process came back after a lost connection, under a new id; what had ended is settled.",
+    "redis_away": "Redis could not be reached; the worker tries again, and meanwhile looks for due work by itself.",
     "request": "A request was answered (JOBPROC_ACCESS_LOG).",
     "request_failed": "A request ended in an error that nobody thought of; the client got 500.",
     "rescue_refused": "A lost job could not be put back with its batch; it is tried alone, and fails if it must.",

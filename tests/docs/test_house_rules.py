@@ -123,7 +123,9 @@ RULES: dict[str, tuple[Callable[[Path], Found], Callable[[], list[Path]]]] = {
     "time comes in as an argument, or from the database": (wall_clock, lambda: files("common/domain", "common/store", ending=".py")),
     "Celery is imported where it is wired": (
         celery,
-        lambda: files(*PRODUCT, "tools", outside=("worker/app.py", "worker/tasks.py", "worker/pool.py", "worker/transport.py"), ending=".py"),
+        lambda: files(
+            *PRODUCT, "tools", outside=("worker/app.py", "worker/consumer.py", "worker/tasks.py", "worker/pool.py", "worker/transport.py"), ending=".py"
+        ),
     ),
     "PostgreSQL is the queue: no ETA, retry, beat or canvas of Celery": (of_celery, lambda: files(*PRODUCT, ending=".py")),
     "where packages and images come from is the machine's business": (registries, everywhere),

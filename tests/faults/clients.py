@@ -14,6 +14,7 @@ from faults.history import Answer, Call, History, Sent, now_s
 
 ANSWER_S = 20.0  # longest that a client waits: longer than the API's own limits
 NOT_STORED = "urn:jobproc:problem:overloaded"  # the one 503 that says so
+SWOLLEN_MIB = 64.0
 Action = Callable[["Client"], None]
 
 
@@ -73,6 +74,8 @@ class Client:
             return Sent("stumble", (float(self.chance.randint(1, 2)), tag))
         if kind < 0.22:
             return Sent("fall", (1.0, tag))
+        if kind < 0.23:
+            return Sent("swell", (SWOLLEN_MIB, tag))
         return Sent("effect", (0.3 if kind > 0.95 else self.chance.choice([0.0, 0.001, 0.01, 0.03]), tag))
 
     def call(self, what: str, method: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), ids: tuple[str, ...] = ()) -> None:

@@ -53,6 +53,15 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What there was at one moment."""
+
+    at_s: float
+    due_s: float  #: how long the oldest due job had waited, 0: none did
+    idle: frozenset[int]  #: worker processes that were well and had nothing to do
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All of a run."""
 
@@ -62,6 +71,8 @@ class Evidence:
     tried: Mapping[str, Sequence[Tried]] = field(default_factory=dict)
     unfinished: frozenset[str] = frozenset()
     effects: Sequence[Effect] = ()
+    looks: Sequence[Look] = ()
+    wait_limit_s: float = 0.0  #: a due job may wait so long beside an idle process
     away: Sequence[tuple[float, float]] = ()  #: from when to when PostgreSQL could not be relied on
     interrupted: bool = True  #: whether any fault could end or repeat a run
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished

@@ -1,6 +1,6 @@
 """What goes wrong. Each fault happens, lasts, is over, and says what shows that it happened; None: it missed its window.
 
-A further fault is one function with `@fault` in `of_processes.py` or `of_servers.py`. The numbers are those of the fault matrix.
+A further fault is one function with `@fault` in a module `of_….py`. The numbers are those of the fault matrix.
 """
 
 import random
@@ -19,6 +19,11 @@ class Fault:
     name: str
     work: Work
     interrupts: bool  #: whether a job may run again because of it
+
+    @property
+    def kind(self) -> str:
+        """What it is of: two of one kind would get into each other's way."""
+        return self.work.__module__
 
 
 FAULTS: dict[str, Fault] = {}

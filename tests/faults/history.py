@@ -1,9 +1,8 @@
-"""What clients did and were told, in the order of their ends; a line of JSON each, so that a run can be looked at and checked again."""
+"""What clients did and were told, in the order of their ends; a line of JSON each, so that a run can be looked at."""
 
 import json
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -63,14 +62,6 @@ class History:
     def close(self) -> None:
         """Close its file."""
         self._file.close()
-
-
-def load(path: Path) -> Iterator[Call]:
-    """Yield the calls of a file."""
-    for line in path.read_text().splitlines():
-        found = json.loads(line)
-        sent = tuple(Sent(one["operation"], tuple(one["data"])) for one in found["sent"])
-        yield Call(**found | {"answer": Answer(found["answer"]), "sent": sent, "ids": tuple(found["ids"])})
 
 
 def now_s() -> float:

@@ -10,7 +10,7 @@ from rig.system import TERMINAL
 from faults.evidence import Evidence
 from faults.history import Answer, Call, Sent
 
-WRITES = frozenset({"effect", "stumble", "fall"})  # operations that write to the ledger
+WRITES = frozenset({"effect", "stumble", "fall", "swell"})  # operations that write to the ledger
 MOST_SHOWN = 10
 
 
@@ -158,6 +158,15 @@ def errors_are_those_of_an_absent_database(run: Evidence, verdict: Verdict) -> N
             )
 
 
+def no_due_job_waits_beside_an_idle_worker(run: Evidence, verdict: Verdict) -> None:
+    """A process that was idle all the while, and a job that was due all the while: not for longer than two ticks."""
+    since: dict[int, float] = {}
+    for look in run.looks:
+        since = {worker: since.get(worker, look.at_s) for worker in look.idle} if look.due_s else {}
+        waited_s = min(look.due_s, max((look.at_s - began_s for began_s in since.values()), default=0.0))
+        verdict.that(waited_s <= run.wait_limit_s, f"at {look.at_s:.2f} a due job had waited {waited_s:.1f} s beside one of the idle workers {set(since)}")
+
+
 def everything_is_drained(run: Evidence, verdict: Verdict) -> None:
     """Nothing is left so long after the last fault."""
     verdict.that(not run.unfinished and run.drained_s <= run.drain_limit_s, f"{len(run.unfinished)} jobs left {run.drained_s:.1f} s after the last fault")
@@ -173,6 +182,7 @@ LAWS: tuple[Law, ...] = (
     attempts_do_not_overlap,
     effects_are_bounded,
     errors_are_those_of_an_absent_database,
+    no_due_job_waits_beside_an_idle_worker,
     everything_is_drained,
 )
 

@@ -15,8 +15,7 @@ from faults.place import LEASE_S, PROCESSES, WORKERS, Place
 @fault(interrupts=True)
 def worker_process_killed(place: Place, chance: random.Random) -> str | None:
     """F1: SIGKILL of one process of a worker."""
-    name = chance.choice(WORKERS)
-    pid = until("it has one", lambda: place.system.children(name))[0]
+    name, pid = place.a_process(chance)
     os.kill(pid, signal.SIGKILL)
     until("it is replaced", lambda: pid not in (now := place.system.children(name)) and len(now) == PROCESSES, 20)
     return f"process {pid} of {name}"
@@ -50,6 +49,22 @@ def worker_told_to_end(place: Place, chance: random.Random) -> str | None:
     code = place.system.end(name, limit_s=15)
     place.start_worker(name)
     return f"{name} ended with {code}" if code == 0 else None
+
+
+@fault(interrupts=False)
+def worker_told_to_end_at_once(place: Place, chance: random.Random) -> str | None:
+    """F4: SIGTERM with a grace shorter than most jobs: what runs is given back too."""
+    name = chance.choice(WORKERS)
+    place.start_again(name, JOBPROC_GRACE_SECONDS="0.05")
+    time.sleep(chance.uniform(0.2, 1))
+    before = _given_back(place)
+    code = place.system.end(name, limit_s=15)
+    place.start_worker(name)
+    return f"{_given_back(place) - before} given back" if code == 0 and _given_back(place) > before else None
+
+
+def _given_back(place: Place) -> int:
+    return int(place.system.database.one("SELECT count(*) FROM attempts WHERE ended = 'released'"))
 
 
 @fault(interrupts=True)
@@ -103,6 +118,16 @@ def api_killed_after_a_commit(place: Place, chance: random.Random) -> str | None
         mark.unlink(missing_ok=True)
     place.start_api()
     return "killed by itself" if code == -signal.SIGKILL else None
+
+
+@fault(interrupts=False)
+def api_frozen(place: Place, chance: random.Random) -> str | None:
+    """SIGSTOP of the API, in the middle of whatever, then SIGCONT."""
+    place.system.kill("api", signal.SIGSTOP)
+    with place.database_away():  # a statement or a wait whose time went by in its sleep has failed
+        time.sleep(chance.uniform(0.5, 3))
+        place.system.kill("api", signal.SIGCONT)
+    return "it went on"
 
 
 @fault(interrupts=False)

@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 import psycopg2
 from rig.proxy import Proxy
+from rig.system import until
 
+from common.broker import Message, celery_queue
 from faults.fault import fault
-from faults.place import Place
+from faults.place import WORKERS, Place
+from tools.servers import free_port
 
 
 @fault(interrupts=False)
@@ -31,22 +34,83 @@ def redis_killed(place: Place, chance: random.Random) -> str | None:
     return "it came back with nothing" if place.redis.client.dbsize() < 10 else None
 
 
+def _ways(place: Place, chance: random.Random) -> dict[str, Proxy]:
+    """Return the ways to Redis of all kinds of processes, or of one."""
+    ways = place.before_redis
+    return ways if chance.random() < 0.4 else dict([chance.choice(list(ways.items()))])
+
+
 @fault(interrupts=False)
 def redis_hangs(place: Place, chance: random.Random) -> str | None:
-    """F12: it takes connections and answers nothing."""
-    place.before_redis.hang()
+    """F12, F26: it takes connections and answers nothing."""
+    ways = _ways(place, chance)
+    for proxy in ways.values():
+        proxy.hang()
     time.sleep(chance.uniform(0.5, 3))
-    place.before_redis.heal()
-    return f"{place.before_redis.connections} connections"
+    for proxy in ways.values():
+        proxy.heal()
+    return f"for {', '.join(ways)}" if any(proxy.connections for proxy in ways.values()) else None
+
+
+@fault(interrupts=False)
+def redis_dropped(place: Place, chance: random.Random) -> str | None:
+    """F13: connections are forgotten on the way: they never end, and nothing passes."""
+    ways = _ways(place, chance)
+    open_ones = sum(proxy.connections for proxy in ways.values())
+    for proxy in ways.values():
+        proxy.drop()
+    return f"{open_ones} connections of {', '.join(ways)}" if open_ones else None
 
 
 @fault(interrupts=False)
 def redis_reset(place: Place, chance: random.Random) -> str | None:
     """F14: its connections are reset again and again, within one look."""
+    ways = _ways(place, chance)
     for _ in range(8):
-        place.before_redis.reset()
+        for proxy in ways.values():
+            proxy.reset()
         time.sleep(chance.uniform(0.01, 0.3))
-    return "8 times"
+    return f"8 times for {', '.join(ways)}"
+
+
+@fault(interrupts=False)
+def redis_cannot_be_written(place: Place, chance: random.Random) -> str | None:
+    """F15: it is a replica of one that is not there, until it is made the primary again."""
+    with place.redis.client as client:
+        client.replicaof("127.0.0.1", free_port())
+        time.sleep(chance.uniform(0.5, 2))
+        refused = client.info("errorstats").get("errorstat_READONLY", {}).get("count", 0)
+        client.replicaof("NO", "ONE")
+    return f"{refused} commands refused" if refused else None
+
+
+@fault(interrupts=False)
+def doorbells_multiplied(place: Place, chance: random.Random) -> str | None:
+    """F31: each doorbell comes again and again."""
+    message, key = Message("default"), celery_queue("default")
+    with place.redis.client as client:
+        for _ in range(50):
+            client.lpush(key, *[message.text()] * 3)
+            time.sleep(chance.uniform(0, 0.02))
+    return "150 too many"
+
+
+@fault(interrupts=False)
+def not_doorbells(place: Place, chance: random.Random) -> str | None:
+    """F32: what is no doorbell lies among them."""
+    rubbish = ["", "{", "null", '{"body": 1}', "\x80", "x" * 100_000, Message("nowhere").text(), Message("default").text()[:-9]]
+
+    def refused() -> int:
+        return sum(len(place.system.events(name, "doorbell_refused")) for name in WORKERS)
+
+    before = refused()
+    with place.redis.client as client:
+        for text in chance.sample(rubbish, len(rubbish)):
+            client.lpush(celery_queue("default"), text)
+            time.sleep(chance.uniform(0, 0.05))
+    with contextlib.suppress(AssertionError):
+        until("some are refused", lambda: refused() > before, 5)
+    return f"{refused() - before} refused so far" if refused() > before else None
 
 
 @fault(interrupts=False)
@@ -94,8 +158,7 @@ def connections_terminated(place: Place, chance: random.Random) -> str | None:
 
 def _on_the_way(place: Place, chance: random.Random, begin: Callable[[Proxy], None], least_s: float, most_s: float, end: Callable[[Proxy], None]) -> str:
     """Let a fault of the way to PostgreSQL last for a while, for one kind of process; returns which."""
-    part = chance.choice(list(place.between))
-    proxy = place.between[part]
+    part, proxy = chance.choice(list(place.before_postgres.items()))
     with place.database_away():
         begin(proxy)
         time.sleep(chance.uniform(least_s, most_s))
@@ -124,6 +187,13 @@ def answers_lost(place: Place, chance: random.Random) -> str | None:
 def postgres_hangs(place: Place, chance: random.Random) -> str | None:
     """F13: connections of one kind of process stand still, and go on later."""
     return f"for {_on_the_way(place, chance, Proxy.hang, 0.5, 4, Proxy.heal)}"
+
+
+@fault(interrupts=True)
+def postgres_slow(place: Place, chance: random.Random) -> str | None:
+    """Every answer takes longer for one kind of process."""
+    delay_s = chance.choice([0.01, 0.05, 0.2])
+    return f"{delay_s} s more for {_on_the_way(place, chance, lambda proxy: proxy.delay(delay_s), 1, 4, Proxy.heal)}"
 
 
 @fault(interrupts=True)

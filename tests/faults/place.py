@@ -1,14 +1,20 @@
 """Where a run takes place: servers of its own, processes of jobproc, and proxies between them."""
 
 import os
+import random
 import signal
+import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg2
 from rig.proxy import Proxy
 from rig.settings import settings_of
-from rig.system import QUICK, System
+from rig.system import QUICK, Database, System, until
 
 from common.migrate import migrate
 from faults.history import now_s
@@ -18,10 +24,35 @@ LEASE_S, TICK_S = float(QUICK["JOBPROC_LEASE_SECONDS"]), float(QUICK["JOBPROC_TI
 BACK_S = 5.0  # after PostgreSQL is back: a time limit of a read, and a pause before the next try
 WORKERS = ("first", "second")
 PROCESSES = 2  # of each worker
+DISK_MIB = 400  # of PostgreSQL
+PATIENCE_S = 20.0  # longer than any fault keeps PostgreSQL away
+PARTS = ("api", "worker", "controller")
+
+
+class _PatientDatabase(Database):
+    """A look beside the product, by any thread, that waits for PostgreSQL to be back."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._lock = threading.Lock()
+
+    def rows(self, sql: str, arguments: Any = None) -> list[tuple[Any, ...]]:
+        until_s = now_s() + PATIENCE_S
+        while True:
+            try:
+                with self._lock:
+                    return super().rows(sql, arguments)
+            except psycopg2.Error:
+                if now_s() > until_s:
+                    raise
+                time.sleep(0.1)
 
 
 class Place:
-    """An API, two workers of two processes, a controller; each reaches PostgreSQL through a proxy of its own kind, and Redis through one."""
+    """An API, two workers of two processes, a controller; each kind reaches PostgreSQL and Redis through proxies of its own.
+
+    PostgreSQL has a small disk of its own where one may be mounted: `disk`, else None.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Start everything; `folder` must be for this run alone, and readable by all."""
@@ -35,24 +66,38 @@ class Place:
             raise
 
     def _start(self) -> None:
-        self.postgres = Postgres(self.folder / "postgres", self.folder / "postgres.log", options={"max_connections": "60"})
+        self.disk = self._mounted(self.folder / "disk")
+        options = {"max_connections": "60", "max_wal_size": "64MB", "min_wal_size": "32MB"}
+        self.postgres = Postgres((self.disk or self.folder) / "postgres", self.folder / "postgres.log", options=options)
         self._stack.callback(self.postgres.stop)
         self.postgres.start()
         self.redis = Redis(self.folder / "redis", self.folder / "redis.log", options=("--save", ""))
         self._stack.callback(self.redis.stop)
         self.redis.start()
-        self.between = {part: self._stack.enter_context(Proxy(self.postgres.port)) for part in ("api", "worker", "controller")}
-        self.before_redis = self._stack.enter_context(Proxy(self.redis.port))
+        self.before_postgres = {part: self._stack.enter_context(Proxy(self.postgres.port)) for part in PARTS}
+        self.before_redis = {part: self._stack.enter_context(Proxy(self.redis.port)) for part in PARTS}
         migrate(settings_of(self.postgres.url(), self.redis.url))
-        self.system = System(self.folder, self.postgres.url(), f"redis://127.0.0.1:{self.before_redis.port}/0")
+        self.system = System(self.folder, self.postgres.url(), self.redis.url)
+        self.system.database = _PatientDatabase(self.postgres.url())
         self._stack.callback(self.system.close)
         self.start_api()
         for name in WORKERS:
             self.start_worker(name)
         self.start_controller()
 
+    def _mounted(self, folder: Path) -> Path | None:
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=755", "jobproc-faults", str(folder)]
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+            return None
+        self._stack.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
+        return folder
+
     def _through(self, part: str) -> dict[str, str]:
-        return {"DATABASE_URL": f"postgresql://postgres@127.0.0.1:{self.between[part].port}/postgres"}
+        return {
+            "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{self.before_postgres[part].port}/postgres",
+            "REDIS_URL": f"redis://127.0.0.1:{self.before_redis[part].port}/0",
+        }
 
     # --- processes
 
@@ -60,13 +105,28 @@ class Place:
         """Start the API."""
         self.system.api(**self._through("api"), **settings)
 
-    def start_worker(self, name: str) -> None:
+    def start_worker(self, name: str, **settings: str) -> None:
         """Start a worker."""
-        self.system.worker(name, concurrency=PROCESSES, **self._through("worker"))
+        self.system.worker(name, concurrency=PROCESSES, **self._through("worker"), **settings)
 
-    def start_controller(self, name: str = "controller") -> None:
+    def start_controller(self, name: str = "controller", **settings: str) -> None:
         """Start a controller."""
-        self.system.controller(name, **self._through("controller"))
+        self.system.controller(name, **self._through("controller"), **settings)
+
+    def start_again(self, name: str, **settings: str) -> None:
+        """Let the API, a worker or the controller end in order, and start it again with these settings."""
+        self.system.end(name)
+        if name in WORKERS:
+            self.start_worker(name, **settings)
+        elif name == "api":
+            self.start_api(**settings)
+        else:
+            self.start_controller(**settings)
+
+    def a_process(self, chance: random.Random) -> tuple[str, int]:
+        """Return a worker and one of its processes."""
+        name = chance.choice(WORKERS)
+        return name, until("it has one", lambda: self.system.children(name))[0]
 
     def group(self, name: str) -> list[int]:
         """Return the pids of a process and its children."""

@@ -7,27 +7,33 @@ Exit code 0: every law held and every fault happened; 1: a law is broken; 2: a f
 import argparse
 import contextlib
 import json
+import pickle
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rig.system import until
 
-from faults import evidence, laws, of_processes, of_servers  # noqa: F401 - the faults register themselves
+from faults import evidence, laws, of_processes, of_resources, of_servers  # noqa: F401 - the faults register themselves
 from faults.clients import Client, Jobs
 from faults.evidence import Evidence
 from faults.fault import FAULTS, Fault
 from faults.history import History, now_s
 from faults.laws import Verdict
 from faults.place import LEASE_S, TICK_S, Place
+from faults.watch import Watch
 
-DRAIN_S = 3 * LEASE_S + 2 * TICK_S + 6.0  # and Celery's pauses between two tries to reach Redis: 2 s and 4 s
+DRAIN_S = 3 * LEASE_S + 6.0  # and what four processes may have left to do
 DRAIN_MOST_S = 60.0
+WAIT_S = 2 * TICK_S + 2.0  # and a claim, on a busy machine
+EVIDENCE = "evidence.pickle"
 
 
 @dataclass
@@ -50,6 +56,12 @@ class Report:
         """Faults that were tried and never happened."""
         return [name for name in self.void if not self.happened[name]]
 
+    def judge(self, run: Evidence) -> None:
+        """Hold the laws against a run."""
+        self.verdicts = laws.check(run)
+        answers = Counter(f"{call.what} {call.answer}" for call in run.calls)
+        self.counts = {"calls": len(run.calls), "jobs": len(run.stored), "retried": sum(len(tried) for tried in run.tried.values()), **answers}
+
     def text(self) -> str:
         """Return it for people."""
         faults = [f"  {name}: {self.happened[name]} times" + f", {self.void[name]} missed" * bool(self.void[name]) for name in self.happened | self.void]
@@ -63,70 +75,99 @@ class Run:
         self._folder = folder
         self._report = Report(seed)
         self._chance = random.Random(f"{seed}-faults")
-        self._place = Place(folder)
-        self._history = History(folder / "history.jsonl")
-        self._jobs = Jobs()
-        url = str(self._place.system.client.base_url)
-        self._clients = [Client(number, url, self._history, self._jobs, seed, pause_s) for number in range(1, clients + 1)]
+        self._stack = ExitStack()
+        self._threads = self._stack.enter_context(ThreadPoolExecutor(2))  # not one for each fault: a server ends with the thread that started it
+        try:
+            self.place = Place(folder)
+            self._stack.callback(self.place.close)
+            self._watch = self._stack.enter_context(Watch(self.place.postgres.url()))
+            self._history = History(folder / "history.jsonl")
+            self._stack.callback(self._history.close)
+        except BaseException:
+            self._stack.close()
+            raise
+        jobs, url = Jobs(), str(self.place.system.client.base_url)
+        self._clients = [Client(number, url, self._history, jobs, seed, pause_s) for number in range(1, clients + 1)]
         self._interrupted = False
+        self._faults = 0
 
-    def go(self, faults: Sequence[Fault], gap_s: float, until_s: float) -> Report:
-        """Let faults happen until a time, each once before any of them again, in orders by chance; then check the laws.
-
-        `gap_s`: mean time between two faults. Raises AssertionError when a process does not come back.
-        """
+    @contextlib.contextmanager
+    def _load(self) -> Iterator[None]:
         for client in self._clients:
             client.start()
         try:
+            yield
+        finally:
+            for client in self._clients:
+                client.stop()
+
+    def go(self, faults: Sequence[Fault], gap_s: float, until_s: float, beside: float = 0.0) -> Report:
+        """Let faults happen until a time, each once before any of them again, in orders by chance; then check the laws.
+
+        `gap_s`: mean time between two faults. `beside`: how often, from 0 to 1, a second one of another kind happens at the same
+        time. Raises AssertionError when a process does not come back.
+        """
+        with self._load():
             for one in self._in_turn(faults):
                 time.sleep(self._chance.expovariate(1 / gap_s))
-                self._let_happen(one)
+                others = [other for other in faults if other.kind != one.kind]
+                with_it = [self._chance.choice(others)] if others and self._chance.random() < beside else []
+                self._let_happen(one, *with_it)
                 if now_s() > until_s:
                     break
             time.sleep(gap_s)
-        finally:
-            over_s = now_s()
-            for client in self._clients:
-                client.stop()
-        return self._check(over_s)
+        return self._check()
+
+    def each_once(self, faults: Sequence[Fault], tries: int) -> Report:
+        """Let each fault happen, in an order by chance; one that missed is tried again. Then check the laws."""
+        with self._load():
+            for one in self._chance.sample(faults, len(faults)):
+                for _ in range(tries):
+                    self._let_happen(one)
+                    if self._report.happened[one.name]:
+                        break
+        return self._check()
 
     def _in_turn(self, faults: Sequence[Fault]) -> Iterator[Fault]:
         while True:
             yield from self._chance.sample(faults, len(faults))
 
-    def _let_happen(self, one: Fault) -> None:
+    def _let_happen(self, *together: Fault) -> None:
+        for done in [self._threads.submit(self._let_one_happen, one, random.Random(self._chance.random())) for one in together]:
+            done.result()
+
+    def _let_one_happen(self, one: Fault, chance: random.Random) -> None:
         began_s = now_s()
         self._interrupted |= one.interrupts
-        shown = one.work(self._place, self._chance)
+        shown = one.work(self.place, chance)
         (self._report.happened if shown else self._report.void)[one.name] += 1
         line = {"fault": one.name, "began_s": began_s, "ended_s": now_s(), "shown": shown}
         with (self._folder / "faults.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def _check(self, over_s: float) -> Report:
-        database = self._place.system.database
+    def _check(self) -> Report:
+        """Wait until all is done and check the laws."""
+        database, over_s = self.place.system.database, now_s()
         with contextlib.suppress(AssertionError):  # a law says so
             until("nothing is unfinished", lambda: not database.one("SELECT count(*) FROM live"), DRAIN_MOST_S)
-        drained_s = now_s() - over_s
-        calls = self._history.calls
         run = Evidence(
-            calls=calls,
-            effects=evidence.effects(self._place.system),
-            away=self._place.away,
+            calls=self._history.calls,
+            effects=evidence.effects(self.place.system),
+            looks=self._watch.looks,
+            wait_limit_s=WAIT_S,
+            away=self.place.away,
             interrupted=self._interrupted,
-            drained_s=drained_s,
+            drained_s=now_s() - over_s,
             drain_limit_s=DRAIN_S,
             **evidence.tables(database),
         )
-        self._report.verdicts = laws.check(run)
-        answers = Counter(f"{call.what} {call.answer}" for call in calls)
-        self._report.counts = {"calls": len(calls), "jobs": len(run.stored), "retried": sum(len(tried) for tried in run.tried.values()), **answers}
+        (self._folder / EVIDENCE).write_bytes(pickle.dumps(run))
+        self._report.judge(run)
         return self._report
 
     def close(self) -> None:
         """End everything."""
-        self._history.close()
-        self._place.close()
+        self._stack.close()
 
 
 def main() -> None:
@@ -137,18 +178,32 @@ def main() -> None:
     parser.add_argument("--faults", default="", help="names, by default all: " + ", ".join(FAULTS))
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--gap", type=float, default=1.0, help="mean seconds between two faults")
+    parser.add_argument("--beside", type=float, default=0.3, help="how often two faults happen at the same time, from 0 to 1")
+    parser.add_argument("--check", type=Path, help="check the laws again on what a run has left in this folder, and run nothing")
     options = parser.parse_args()
+    if options.check:
+        report = Report(options.seed)
+        report.judge(pickle.loads((options.check / EVIDENCE).read_bytes()))  # noqa: S301 - a run of ours wrote it
+    else:
+        report = _run(options)
+    print(report.text())
+    sys.exit(1 if report.broken else 2 if report.never else 0)
+
+
+def _run(options: argparse.Namespace) -> Report:
     folder = Path(tempfile.mkdtemp(prefix="jobproc-faults-"))
     folder.chmod(0o755)
     print(f"seed {options.seed}, {options.seconds:g} s, in {folder}", flush=True)
     run = Run(folder, options.seed, options.clients)
     try:
-        chosen = [FAULTS[name] for name in options.faults.split(",") if name] or list(FAULTS.values())
-        report = run.go(chosen, options.gap, now_s() + options.seconds)
+        chosen = [name for name in options.faults.split(",") if name] or list(FAULTS)
+        for name, what in of_resources.absent(run.place).items():
+            if name in chosen:
+                chosen.remove(name)
+                print(f"  NOT RUN: {name}: it needs {what}", flush=True)
+        return run.go([FAULTS[name] for name in chosen], options.gap, now_s() + options.seconds, options.beside)
     finally:
         run.close()
-    print(report.text())
-    sys.exit(1 if report.broken else 2 if report.never else 0)
 
 
 if __name__ == "__main__":

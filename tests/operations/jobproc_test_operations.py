@@ -74,6 +74,15 @@ def fall(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
+@quick("swell", max_attempts=20)
+def swell(numbers: Numbers, job: Context) -> float:
+    """Write to the ledger, fill data[0] MiB of memory, write again, return data[-1]."""
+    _write(job, "begin")
+    bytearray(int(numbers.data[0]) << 20)
+    _write(job, "end")
+    return numbers.data[-1]
+
+
 @quick("sleep")
 def sleep(numbers: Numbers, job: Context) -> float:
     """Sleep data[0] seconds."""

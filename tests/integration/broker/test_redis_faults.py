@@ -176,6 +176,20 @@ def test_while_redis_is_away_idle_workers_look_by_themselves(make_system: MakeSy
         assert system.wait(job_id)["status"] == "SUCCESS"
 
 
+def test_a_process_that_dies_while_redis_is_away_is_replaced(make_system: MakeSystem, database_url: str, own_redis: Redis) -> None:
+    """Its job runs again there. Once Redis is back the new ones hear as the old ones did."""
+    system = make_system(database_url, own_redis.url)
+    system.worker(concurrency=1).api()
+    own_redis.stop(signal.SIGKILL)
+    assert system.wait(system.submit("die_times", 1), limit_s=10)["attempt"] == 2
+    assert system.wait(system.submit("die_times", 1), limit_s=10)["attempt"] == 2
+    own_redis.start()
+    until("its consumer is back", lambda: own_redis.client.client_list(_type="normal"), limit_s=10)
+    rung = Counter(system.submit("noop", n) for n in range(3))
+    assert [system.wait(job_id, limit_s=CLAIM_S)["status"] for job_id in rung] == ["SUCCESS"] * 3
+    assert system.end("worker") == 0
+
+
 def test_a_worker_that_starts_while_redis_is_away_works(make_system: MakeSystem, database_url: str, own_redis: Redis) -> None:
     """Its leases are kept as well: a job longer than a lease runs once. It leaves as any other."""
     system = make_system(database_url, own_redis.url).worker(concurrency=1).api()

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.evidence import Effect, End, Evidence, Stored, Tried
-from faults.history import Answer, Call, History, Sent, load
+from faults.evidence import Effect, End, Evidence, Look, Stored, Tried
+from faults.history import Answer, Call, Sent
 from faults.laws import LAWS, check, report
 
 A, B = "01a210bb-0000-7000-8000-00000000000a", "01a210bb-0000-7000-8000-00000000000b"
@@ -42,6 +41,8 @@ GOOD = Evidence(
     ends={A: [End("SUCCESS", 2, 0, at(3), at(4), 7.0)], B: [End("SUCCESS", 1, 0, at(1), at(2), 13.0)]},
     tried={A: [Tried(1, "lost", at(1), at(2), at(2.5))]},
     effects=[Effect(A, 1, "begin"), Effect(A, 2, "begin"), Effect(A, 2, "end")],
+    looks=[Look(0.1, 0.1, frozenset({1})), Look(1.0, 0.0, frozenset({1, 2})), Look(2.0, 9.0, frozenset()), Look(3.0, 10.0, frozenset({1}))],
+    wait_limit_s=1.0,
     away=[(0.0, 1.0)],
     drained_s=3.0,
     drain_limit_s=6.0,
@@ -63,6 +64,10 @@ def tried(**changes: Any) -> Evidence:
 
 def effects(*more: Effect, **changes: Any) -> Evidence:
     return replace(GOOD, effects=[*GOOD.effects, *more], **changes)
+
+
+def looks(*at_s: float) -> Evidence:
+    return replace(GOOD, looks=[*GOOD.looks, *(Look(one, 7.0 + one, frozenset({1})) for one in at_s)])
 
 
 BAD: list[tuple[str, str, Callable[[], Evidence]]] = [
@@ -99,6 +104,7 @@ BAD: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("effects_are_bounded", "a job that is not stored had one", lambda: effects(Effect("c", 1, "begin"))),
     ("errors_are_those_of_an_absent_database", "a 500", lambda: calls(Call("read", 2, 0.5, 0.6, Answer.UNKNOWN, 500, ids=(A,)))),
     ("errors_are_those_of_an_absent_database", "a 503 while it was there", lambda: calls(Call("read", 2, 5.0, 5.1, Answer.UNKNOWN, 503, ids=(A,)))),
+    ("no_due_job_waits_beside_an_idle_worker", "it waited", lambda: looks(3.5, 4.5)),
     ("everything_is_drained", "it took too long", lambda: replace(GOOD, drained_s=7.0)),
 ]
 
@@ -107,6 +113,11 @@ def test_a_good_history_holds_every_law() -> None:
     verdicts = check(GOOD)
     assert {name: verdict.broken for name, verdict in verdicts.items() if verdict.broken} == {}
     assert all(verdict.judged for verdict in verdicts.values()), "each has something to judge"
+
+
+def test_a_process_that_was_busy_in_between_has_not_been_idle_all_the_while() -> None:
+    idle = [Look(3.0 + n * 0.5, 10.0 + n * 0.5, frozenset({n % 2})) for n in range(20)]
+    assert not check(replace(GOOD, looks=idle))["no_due_job_waits_beside_an_idle_worker"].broken
 
 
 @pytest.mark.parametrize(("law", "make"), [(law, make) for law, _, make in BAD], ids=[f"{law}: {what}" for law, what, _ in BAD])
@@ -122,11 +133,3 @@ def test_every_law_has_a_history_that_breaks_it() -> None:
 
 def test_a_law_without_facts_has_proven_nothing() -> None:
     assert report(check(Evidence(), [law for law in LAWS if law.__name__ == "nothing_is_lost"])).startswith("  VOID")
-
-
-def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
-    history = History(tmp_path / "history.jsonl")
-    for call in GOOD.calls:
-        history.add(call)
-    history.close()
-    assert list(load(tmp_path / "history.jsonl")) == GOOD.calls

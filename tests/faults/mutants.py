@@ -1,0 +1,148 @@
+"""`make mutants`: break each guard on purpose, in a copy, and see that a run under the right faults breaks a law. `python -m faults.mutants`.
+
+A mutant that no law notices says that the laws, or the faults, are too weak. Exit code 0: every one was noticed.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("api", "worker", "common", "tests", "tools")
+RUN_S = 15
+LIMIT_S = 240.0  # of one run, its start and end included
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One guard, broken: `was`, which stands once in the file, becomes `becomes`; under `faults` one of `laws` must break."""
+
+    name: str
+    file: str
+    was: str
+    becomes: str
+    faults: tuple[str, ...]
+    laws: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "a result is settled whoever has the job",
+        "common/store/claims.py",
+        "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l),\ngone",
+        "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l),\ngone",
+        ("worker_frozen_past_its_lease",),
+        ("effects are bounded", "attempts are complete"),
+    ),
+    Mutant(
+        "a retry is written whoever has the job",
+        "common/store/endings.py",
+        "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l\n",
+        "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l\n",
+        ("worker_frozen_past_its_lease", "answers_lost"),
+        ("attempts are complete", "attempts do not overlap", "effects are bounded"),
+    ),
+    Mutant(
+        "it is answered before the commit",
+        "api/routes/jobs.py",
+        "await to.intake.submit(job)",
+        "job.__class__.kept = asyncio.create_task(to.intake.submit(job))",
+        ("api_killed", "postgres_killed"),
+        ("nothing is lost", "an accepted job can be read"),
+    ),
+    Mutant(
+        "a commit whose answer was lost is made again",
+        "common/store/submit.py",
+        "    ON CONFLICT (id) DO NOTHING\n",
+        "",
+        ("answers_lost",),
+        ("errors are those of an absent database", "nothing is invented"),
+    ),
+    Mutant(
+        "nobody rescues the jobs of a lost worker",
+        "worker/controller/__main__.py",
+        'self._move("rescue", lambda: self._rescue.lost_workers(hot, self._operations))',
+        "pass",
+        ("worker_killed",),
+        ("everything is drained",),
+    ),
+    Mutant(
+        "a retry does not wait for its pause",
+        "common/store/endings.py",
+        "pos = mine.retry_at",
+        "pos = clock_timestamp()",
+        ("worker_process_killed",),
+        ("attempts do not overlap",),
+    ),
+    Mutant(
+        "a job that runs is claimed",
+        "common/store/claims.py",
+        "AND l.priority = mark.priority AND l.worker IS NULL",
+        "AND l.priority = mark.priority",
+        ("redis_flushed",),
+        ("attempts are complete", "attempts do not overlap", "effects are bounded"),
+    ),
+    Mutant(
+        "what is given back is charged",
+        "common/store/endings.py",
+        "WHEN 'released' THEN 1 ELSE 0",
+        "WHEN 'released' THEN 0 ELSE 0",
+        ("worker_told_to_end_at_once",),
+        ("attempts are complete",),
+    ),
+    Mutant(
+        "nobody looks when nobody rings",
+        "worker/lookout.py",
+        "self._seats.send_to_look()",
+        "pass",
+        ("redis_killed", "redis_hangs"),
+        ("no due job waits beside an idle worker", "everything is drained"),
+    ),
+)
+
+
+def survived(mutant: Mutant, seed: int) -> str | None:
+    """Try a mutant; returns what was seen instead of a broken law, None when it was noticed."""
+    with tempfile.TemporaryDirectory(prefix="jobproc-mutant-") as name:
+        folder = Path(name)
+        for part in COPIED:
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / mutant.file).write_text(broken(mutant, folder))
+        argv = ["-m", "faults.run", "--seed", str(seed), "--seconds", str(RUN_S), "--faults", ",".join(mutant.faults), "--beside", "0"]
+        env = {**os.environ, "PYTHONPATH": f"{folder}/tests:{folder}/tests/operations:{folder}"}
+        ended = subprocess.run([sys.executable, *argv], cwd=folder, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    found = re.findall(r"^  BROKEN (.*) \(", ended.stdout, re.MULTILINE)
+    return None if set(found) & set(mutant.laws) else f"broken: {found}, exit code {ended.returncode}\n{ended.stdout[-3000:]}{ended.stderr[-1000:]}"
+
+
+def broken(mutant: Mutant, root: Path = ROOT) -> str:
+    """Return the text of its file with the guard broken. Raises ValueError where the guard is not there, or twice."""
+    text = (root / mutant.file).read_text()
+    if text.count(mutant.was) != 1:
+        raise ValueError(f"{mutant.name}: {mutant.file} has {text.count(mutant.was)} times {mutant.was!r}")
+    return text.replace(mutant.was, mutant.becomes)
+
+
+def main() -> None:
+    """Try them, print, exit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="a part of the name")
+    options = parser.parse_args()
+    left = 0
+    for mutant in MUTANTS:
+        if options.only in mutant.name:
+            seen = survived(mutant, options.seed)
+            left += seen is not None
+            print(f"  {'SURVIVED' if seen else 'noticed '} {mutant.name}" + (f": {seen}" if seen else ""), flush=True)
+    sys.exit(1 if left else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""A look, again and again all through a run, at the oldest due job and at the processes that have nothing to do."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+import psycopg2
+from rig.system import QUICK, Database
+
+from faults.evidence import Look
+from faults.history import now_s
+
+EVERY_S = 0.1
+# Well: its lease was renewed within two heartbeats, so it is neither frozen nor dead.
+_FRESH_S = float(QUICK["JOBPROC_LEASE_SECONDS"]) - 2 * float(QUICK["JOBPROC_HEARTBEAT_SECONDS"])
+_LOOK = """
+SELECT coalesce(extract(epoch FROM now() - (SELECT min(pos) FROM live WHERE worker IS NULL AND pos <= now())), 0)::float8,
+       ARRAY(SELECT w.id FROM workers w
+             WHERE w.ended_at IS NULL AND w.busy = 0 AND w.alive_until > now() + %s * interval '1 s'
+               AND NOT EXISTS (SELECT FROM live l WHERE l.worker = w.id))
+"""
+
+
+class Watch:
+    """A thread with a connection of its own. What it cannot see, while PostgreSQL is away, is one look with nothing in it."""
+
+    def __init__(self, url: str) -> None:
+        self.looks: list[Look] = []
+        self._database = Database(url)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        self._done.set()
+        self._thread.join()
+        self._database.close()
+
+    def _run(self) -> None:
+        while not self._done.wait(EVERY_S):
+            self.looks.append(self._look())
+
+    def _look(self) -> Look:
+        try:
+            due_s, idle = self._database.rows(_LOOK, (_FRESH_S,))[0]
+        except psycopg2.Error:
+            self._database.close()
+            return Look(now_s(), 0.0, frozenset())
+        return Look(now_s(), due_s, frozenset(idle))

@@ -1,0 +1,36 @@
+"""The ten most valuable faults, each once, under clients, and every law after them. `make faults` has all of them, for longer."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from faults.fault import FAULTS
+from faults.run import Run
+
+TEN = (
+    "worker_process_killed",
+    "worker_frozen_past_its_lease",
+    "redis_killed",
+    "redis_reset",
+    "postgres_restarted",
+    "answers_lost",
+    "api_killed_after_a_commit",
+    "doorbells_multiplied",
+    "leader_frozen",
+    "connections_terminated",
+)
+TRIES = 4  # of a fault that missed its window
+
+
+@pytest.mark.timeout(240)
+def test_no_law_is_broken_by_any_of_ten_faults(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder: Path = tmp_path_factory.mktemp("faults")
+    seed = int(os.environ.get("JOBPROC_FAULTS_SEED") or random.SystemRandom().randrange(10**6))
+    run = Run(folder, seed, clients=2)
+    try:
+        report = run.each_once([FAULTS[name] for name in TEN], TRIES)
+    finally:
+        run.close()
+    assert not report.broken, report.text()
+    assert set(TEN) == set(report.happened), f"a fault never happened, so nothing is proven: {report.text()}"
