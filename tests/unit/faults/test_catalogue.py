@@ -1,0 +1,28 @@
+"""The guards that `make mutants` breaks are there, and docs/faults.md names every fault and every law."""
+
+import re
+from pathlib import Path
+
+import pytest
+from faults import of_processes, of_resources, of_servers  # noqa: F401 - the faults register themselves
+from faults.fault import FAULTS
+from faults.laws import LAWS
+from faults.mutants import MUTANTS, ROOT, Mutant, broken
+
+PAGE = (ROOT / "docs" / "faults.md").read_text()
+NAMES = {law.__name__.replace("_", " ") for law in LAWS}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_each_guard_is_found_and_can_be_broken(mutant: Mutant) -> None:
+    compile(broken(mutant), mutant.file, "exec")
+    assert set(mutant.faults) <= set(FAULTS)
+    assert set(mutant.laws) <= NAMES
+
+
+def test_the_page_names_every_fault_and_every_law() -> None:
+    laws, faults = PAGE.partition("## The laws")[2].split("## The faults")
+    assert set(re.findall(r"^\| ([a-z ]+) \| ", laws, re.MULTILINE)) - {"law"} == NAMES
+    assert set(re.findall(r"`([a-z_]+)`", faults)) - {"synchronous_commit"} == set(FAULTS)
+    for file in re.findall(r"tests/[a-z_/.]+", faults):
+        assert Path(ROOT / file).exists(), file
