@@ -12,7 +12,7 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
 
 ##@ Develop
-.PHONY: check test test-again chart e2e e2e-images sbom faults mutants bench format generate lock
+.PHONY: check test test-again chart e2e e2e-images sbom faults mutants bench growth pressure format generate lock
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers
@@ -36,6 +36,10 @@ mutants: install ## break each guard on purpose and see that `make faults` notic
 	@PYTHONPATH=tests:tests/operations $(PY) -m faults.mutants $(MUTANTS)
 bench: install ## measure beside the plain way and the ceilings (minutes)
 	@$(PY) -m tests.benchmarks.run $(BENCH)
+growth: install ## what a claim, a submission, a gauge cost as the tables grow (GROWTH="--finished 0")
+	@$(PY) -m tests.benchmarks.growth $(GROWTH)
+pressure: install ## throughput and p99 while something bad happens, beside the plain way (PRESSURE="--cells held --held 60")
+	@$(PY) -m tests.benchmarks.pressure $(PRESSURE)
 format: install ## format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix-only .
 generate: install ## make the generated files anew

@@ -1,6 +1,8 @@
-"""A load generator of one process: raw HTTP/1.1 over kept connections, closed loop, latencies of every request.
+"""A load generator of one process: raw HTTP/1.1 over kept connections, latencies of every request.
 
-`python -m tests.benchmarks.load PORT CONNECTIONS SECONDS` prints JSON. Its own CPU share is in it: on two cores it is a competitor.
+`python -m tests.benchmarks.load PORT CONNECTIONS SECONDS [RATE]` prints JSON. Without a rate a closed loop: the next request when the last one
+has been answered. With one (requests a second) requests are due at fixed times and a latency counts from then, so that a stall is seen by every
+request behind it; figures are given by second too. Its own CPU share is in it: on two cores it is a competitor.
 """
 
 import asyncio
@@ -15,37 +17,87 @@ import uvloop
 BODY = b'{"data":[1,2,3],"operation":"square_sum"}'
 REQUEST = b"POST /jobs/ HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 LIMIT_S = 15.0  # a request without an answer for this long counts as lost
+AGAIN_S = 0.2  # before a connection that was lost is made again
 
 
 @dataclass
 class Load:
     """What came back."""
 
+    port: int
+    began: float
     until: float
-    latencies: list[float] = field(default_factory=list)
+    rate: float = 0.0  #: requests a second, 0: each as soon as may be
+    latencies: list[tuple[float, float]] = field(default_factory=list)  #: when a request was due, how long its answer took
     refused: int = 0
+    broken: int = 0  #: requests whose connection was lost
     open: int = 0
+    sent: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def due(self) -> float:
+        """Return when the next request is due."""
+        self.sent += 1
+        return self.began + (self.sent - 1) / self.rate if self.rate else time.perf_counter()
+
+    async def connect(self) -> None:
+        """Make a connection, again and again until the time is up."""
+        self.open += 1
+        while time.perf_counter() < self.until:
+            try:
+                await asyncio.get_running_loop().create_connection(lambda: Connection(self), "127.0.0.1", self.port)
+            except OSError:
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
+        self.left()
+
+    def again(self) -> None:
+        """Replace a connection that was lost."""
+        self.open -= 1
+        task = asyncio.get_running_loop().create_task(self.connect())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def left(self) -> None:
+        """Say that a connection has gone for good."""
+        self.open -= 1
+        if not self.open:
+            self.over.set()
 
 
 class Connection(asyncio.Protocol):
-    """One connection: the next request when the last one has been answered."""
+    """One connection: the next request when the last one has been answered, and it is due."""
 
     def __init__(self, load: Load) -> None:
         self.load = load
-        self.began = 0.0
+        self.due = 0.0
+        self.waits = False
+        self.done = False
         self.got = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # a TCP transport is one
-        self.load.open += 1
         self._next()
 
     def _next(self) -> None:
-        self.began = time.perf_counter()
-        if self.began >= self.load.until:
+        self.due = self.load.due()
+        if self.due >= self.load.until:
+            self.done = True
             self.transport.close()
             return
+        wait_s = self.due - time.perf_counter()
+        if wait_s > 0:
+            asyncio.get_running_loop().call_later(wait_s, self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        if self.transport.is_closing():  # lost while it waited for its time
+            self.load.broken += 1
+            return
+        self.waits = True
         self.transport.write(REQUEST)
 
     def data_received(self, data: bytes) -> None:
@@ -53,44 +105,50 @@ class Connection(asyncio.Protocol):
         head, end, body = self.got.partition(b"\r\n\r\n")
         if not end or len(body) < _length(head):
             return
-        self.got = b""
-        self.load.latencies.append(time.perf_counter() - self.began)
+        self.got, self.waits = b"", False
+        self.load.latencies.append((self.due, time.perf_counter() - self.due))
         self.load.refused += not head.startswith(b"HTTP/1.1 202")
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's form
-        self.load.open -= 1
-        if not self.load.open:
-            self.load.over.set()
+        if self.done:
+            self.load.left()
+        else:
+            self.load.broken += self.waits
+            self.load.again()
 
 
 def _length(head: bytes) -> int:
     return int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
 
 
-async def run(port: int, connections: int, seconds: float) -> dict[str, float]:
+async def run(port: int, connections: int, seconds: float, rate: float = 0.0) -> dict[str, object]:
     """Load the port and return the figures."""
-    began = time.perf_counter()
-    cpu = time.process_time()
-    load = Load(began + seconds)
-    loop = asyncio.get_running_loop()
+    began, cpu = time.perf_counter(), time.process_time()
+    load = Load(port, began, began + seconds, rate)
     for _ in range(connections):
-        await loop.create_connection(lambda: Connection(load), "127.0.0.1", port)
+        await load.connect()
     with suppress(TimeoutError):
         await asyncio.wait_for(load.over.wait(), seconds + LIMIT_S)
     took = max(seconds, time.perf_counter() - began)
-    ordered = sorted(load.latencies)
+    by_second: list[list[float]] = [[] for _ in range(int(seconds) + 1)]
+    for due, latency in load.latencies:
+        by_second[min(int(seconds), int(due - began))].append(latency)
     return {
-        "accepted": len(ordered) - load.refused,
+        "accepted": len(load.latencies) - load.refused,
         "refused": load.refused,
-        "unanswered": load.open,
-        "post_s": (len(ordered) - load.refused) / took,
-        "p50_ms": ordered[len(ordered) // 2] * 1e3,
-        "p99_ms": ordered[int(len(ordered) * 0.99)] * 1e3,
-        "max_ms": ordered[-1] * 1e3,
+        "unanswered": load.open + load.broken,
+        "post_s": (len(load.latencies) - load.refused) / took,
+        **_percentiles([latency for _, latency in load.latencies]),
         "generator_cpu": (time.process_time() - cpu) / took,
+        **({"by_second": [{"answered": len(one), **_percentiles(one)} for one in by_second]} if rate else {}),
     }
 
 
+def _percentiles(latencies: list[float]) -> dict[str, float]:
+    ordered = sorted(latencies) or [float("inf")]
+    return {"p50_ms": ordered[len(ordered) // 2] * 1e3, "p99_ms": ordered[int(len(ordered) * 0.99)] * 1e3, "max_ms": ordered[-1] * 1e3}
+
+
 if __name__ == "__main__":
-    print(json.dumps(uvloop.run(run(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))))
+    print(json.dumps(uvloop.run(run(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), *map(float, sys.argv[4:])))))

@@ -42,9 +42,9 @@ def fresh(postgres: Postgres, redis: Redis, folder: Path) -> Iterator[dict[str, 
     admin.close()
 
 
-def load(port: int, connections: int, seconds: float) -> Figures:
+def load(port: int, connections: int, seconds: float, rate: float = 0.0) -> dict[str, Any]:
     """Run the load generator in a process of its own."""
-    argv = [sys.executable, "-m", "tests.benchmarks.load", str(port), str(connections), str(seconds)]
+    argv = [sys.executable, "-m", "tests.benchmarks.load", str(port), str(connections), str(seconds), str(rate)]
     return dict(json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, cwd=systems.ROOT).stdout))
 
 
@@ -55,7 +55,7 @@ def measured(system: systems.System, port: int, url: str, options: argparse.Name
     database = Database(url)
     try:
         system.start("api", "worker", "others")
-        measure.wait_until("the first job", lambda: _answers(port))
+        measure.wait_until("the first job", lambda: answers(port))
         laps = measure.one_at_a_time(port, options.laps)
         out["lap_p50_ms"], out["lap_p99_ms"] = laps[len(laps) // 2], laps[int(len(laps) * 0.99)]
         before, began = database.row(system.finished)[0], time.time()
@@ -76,7 +76,8 @@ def measured(system: systems.System, port: int, url: str, options: argparse.Name
     return out
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Return whether a first job has gone all the way."""
     try:
         return bool(measure.one_at_a_time(port, 1))
     except (OSError, ValueError, KeyError):

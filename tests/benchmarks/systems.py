@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tools.servers import free_port, spawn, stop
 
@@ -110,6 +111,16 @@ def seed(port: int, folder: Path, env: Mapping[str, str]) -> System:
         folder,
         {**env, "C_FORCE_ROOT": "1"},
     )
+
+
+def given(commands: Mapping[str, Any], port: int, folder: Path, env: Mapping[str, str]) -> System:
+    """Return a system that is described by commands; `{port}` in them is the API's port, `env` is added to the environment."""
+
+    def filled(name: str) -> list[str]:
+        return [word.replace("{port}", str(port)) for word in commands.get(name, [])]
+
+    prepare, finished = filled("prepare") or ["true"], str(commands["finished"])
+    return System(str(commands["name"]), prepare, filled("api"), filled("worker"), [], [], finished, folder, {**env, **commands.get("env", {})})
 
 
 def bare(port: int, folder: Path) -> System:
