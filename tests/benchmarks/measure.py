@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,16 @@ def proportional_mib(processes: "Iterable[subprocess.Popen[bytes]]") -> float:
         for one in [top, *top.children(recursive=True)]:
             total += one.memory_full_info().pss
     return total / 2**20
+
+
+def cpu_s(process: "subprocess.Popen[bytes]") -> float:
+    """Return the CPU time of a process and its children so far, those that have ended included."""
+    top = psutil.Process(process.pid)
+    spent = sum(top.cpu_times()[:4])
+    for one in top.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            spent += sum(one.cpu_times()[:4])
+    return float(spent)
 
 
 def one_at_a_time(port: int, laps: int) -> list[float]:

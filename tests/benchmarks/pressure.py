@@ -23,7 +23,7 @@ import psycopg2
 
 from tests.benchmarks import measure, systems
 from tests.benchmarks.cells import CELLS, CONNECTIONS, Cell, Scene
-from tests.benchmarks.run import DRAIN_LIMIT_S, POSTGRES, answers, fresh, load
+from tests.benchmarks.run import DRAIN_LIMIT_S, POSTGRES, Servers, answers, fresh, load
 from tools.servers import Postgres, Redis, free_port
 
 BEFORE_S, AFTER_S = 10.0, 15.0
@@ -110,7 +110,7 @@ def _settled(scene: Scene, at_least: int) -> tuple[int, int]:
 
 
 @contextmanager
-def scene(make: Maker, servers: tuple[Postgres, Redis], folder: Path, peak_s: float) -> Iterator[Scene]:
+def scene(make: Maker, servers: Servers, folder: Path, peak_s: float) -> Iterator[Scene]:
     """Start a system on an empty database."""
     postgres, redis = servers
     with fresh(postgres, redis, folder) as env:
@@ -150,7 +150,7 @@ def _given(commands: dict[str, Any], folder: Path, port: int, env: Mapping[str, 
     return systems.given(commands, port, folder, env)
 
 
-def measured(options: argparse.Namespace, folder: Path, servers: tuple[Postgres, Redis]) -> dict[str, dict[str, dict[str, float]]]:
+def measured(options: argparse.Namespace, folder: Path, servers: Servers) -> dict[str, dict[str, dict[str, float]]]:
     """Measure each cell with each system."""
     of, peaks = makers(folder, options.beside), {}
     for name in options.systems.split(","):

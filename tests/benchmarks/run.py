@@ -25,6 +25,7 @@ from tests.benchmarks.measure import Database
 from tools.servers import Postgres, Redis, free_port
 
 Figures = dict[str, float]
+Servers = tuple[Postgres, Redis]
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
 DRAIN_LIMIT_S = 300.0
 
@@ -48,7 +49,26 @@ def load(port: int, connections: int, seconds: float, rate: float = 0.0) -> dict
     return dict(json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, cwd=systems.ROOT).stdout))
 
 
-def measured(system: systems.System, port: int, url: str, options: argparse.Namespace, backlogs: list[int]) -> Figures:
+class Spent:
+    """CPU time by part, from now on."""
+
+    def __init__(self, system: systems.System, servers: Servers) -> None:
+        self._processes = {**system.processes, "postgres": servers[0].process, "redis": servers[1].process}
+        self._before = self._now()
+
+    def _now(self) -> dict[str, float]:
+        return {name: measure.cpu_s(process) for name, process in self._processes.items() if process is not None}
+
+    def a_job(self, prefix: str, jobs: float) -> Figures:
+        """Return microseconds a job, by part."""
+        spent: Figures = {}
+        for name, now in self._now().items():
+            part = f"{prefix}cpu_us_a_job_{name.rstrip('0123456789')}"
+            spent[part] = spent.get(part, 0.0) + (now - self._before[name]) / jobs * 1e6
+        return spent
+
+
+def measured(system: systems.System, port: int, servers: Servers, url: str, options: argparse.Namespace, backlogs: list[int]) -> Figures:
     """Measure a system: one at a time, under load, draining."""
     out: Figures = {}
     system.run(system.prepare)
@@ -60,16 +80,18 @@ def measured(system: systems.System, port: int, url: str, options: argparse.Name
         out["lap_p50_ms"], out["lap_p99_ms"] = laps[len(laps) // 2], laps[int(len(laps) * 0.99)]
         before, began = database.row(system.finished)[0], time.time()
         commits, wal = database.counters()
+        spent = Spent(system, servers)
         began = time.time()
         loaded = load(port, options.connections, options.seconds)
         jobs, _, last = measure.drained(database, system.finished, int(before + loaded["accepted"]), DRAIN_LIMIT_S)
         out |= {name: loaded[name] for name in ("post_s", "p50_ms", "p99_ms", "max_ms", "refused", "unanswered", "generator_cpu")}
+        out |= spent.a_job("", jobs - before)
         out["e2e_s"] = (jobs - before) / (last - began)
         commits2, wal2 = database.counters()
         out["transactions_a_job"], out["wal_bytes_a_job"] = (commits2 - commits) / (jobs - before), (wal2 - wal) / (jobs - before)
         out["pss_mib"] = measure.proportional_mib(system.processes.values())
         for backlog in backlogs:
-            out |= _drain(system, database, backlog)
+            out |= _drain(system, database, servers, backlog)
     finally:
         system.end()
         database.close()
@@ -84,7 +106,7 @@ def answers(port: int) -> bool:
         return False
 
 
-def _drain(system: systems.System, database: Database, backlog: int) -> Figures:
+def _drain(system: systems.System, database: Database, servers: Servers, backlog: int) -> Figures:
     system.end("worker")
     system.end("others")
     before = database.row(system.finished)[0]
@@ -94,7 +116,9 @@ def _drain(system: systems.System, database: Database, backlog: int) -> Figures:
     commits, _ = database.counters()
     mark = time.time()
     system.start("worker", "others")
+    spent = Spent(system, servers)
     jobs, _, last = measure.drained(database, system.finished, before + backlog, DRAIN_LIMIT_S)
+    cpu = spent.a_job(f"drain_{backlog}_", backlog)
     table = "seed_jobs" if system.name == "seed" else "outcomes"
     first = float(database.row(f"SELECT extract(epoch FROM min(started_at)) FROM {table} WHERE started_at > to_timestamp({mark})")[0])
     commits2, _ = database.counters()
@@ -102,6 +126,7 @@ def _drain(system: systems.System, database: Database, backlog: int) -> Figures:
         f"drain_{backlog}_s": (jobs - before) / (last - first),
         f"bulk_submit_{backlog}_s": submitted,
         f"drain_{backlog}_transactions_a_job": (commits2 - commits) / backlog,
+        **cpu,
     }
 
 
@@ -117,7 +142,7 @@ def rounds(options: argparse.Namespace) -> dict[str, list[Figures]]:
         for number in range(options.rounds):
             for name in options.systems.split(","):
                 with fresh(postgres, redis, folder) as env:
-                    figures = _one(name, env, folder, options)
+                    figures = _one(name, env, (postgres, redis), folder, options)
                 runs.setdefault(name, []).append(figures)
                 print(f"{number + 1} {name}: " + json.dumps({key: round(value, 3) for key, value in figures.items()}), flush=True)
     finally:
@@ -126,7 +151,7 @@ def rounds(options: argparse.Namespace) -> dict[str, list[Figures]]:
     return runs
 
 
-def _one(name: str, env: dict[str, str], folder: Path, options: argparse.Namespace) -> Figures:
+def _one(name: str, env: dict[str, str], servers: Servers, folder: Path, options: argparse.Namespace) -> Figures:
     port, url = free_port(), env["DATABASE_URL"]
     if name == "pgbench":
         database = Database(url)
@@ -142,10 +167,10 @@ def _one(name: str, env: dict[str, str], folder: Path, options: argparse.Namespa
         finally:
             system.end()
     if name == "seed":
-        return measured(systems.seed(port, folder, env), port, url, options, [options.seed_backlog])
+        return measured(systems.seed(port, folder, env), port, servers, url, options, [options.seed_backlog])
     if name in systems.SAMPLERS:
-        return measured(systems.traced(port, folder, env, name), port, url, options, [options.traced_backlog])
-    return measured(systems.jobproc(port, folder, env), port, url, options, [int(n) for n in options.backlogs.split(",") if n])
+        return measured(systems.traced(port, folder, env, name), port, servers, url, options, [options.traced_backlog])
+    return measured(systems.jobproc(port, folder, env), port, servers, url, options, [int(n) for n in options.backlogs.split(",") if n])
 
 
 def _listens(port: int) -> bool:

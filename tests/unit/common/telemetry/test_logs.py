@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -132,3 +134,8 @@ def test_the_form_for_people_shows_event_facts_and_traceback(configure: Configur
     assert "library_log" in written[-1]
     assert "message=lost" in written[-1]
     assert not any("\x1b" in line for line in written)
+
+
+def test_what_is_not_needed_is_not_loaded_and_can_be_loaded_by_an_operation() -> None:
+    code = "import sys; import common.telemetry.logs; assert 'rich' not in sys.modules; import rich"
+    subprocess.run([sys.executable, "-c", code], check=True)
