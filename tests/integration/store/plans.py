@@ -9,7 +9,7 @@ from common.store.session import Hot, Statement
 
 _BY_ID = ("live_pkey",)
 _FIRST_COLUMN = {"live_pkey": "id = ", "live_due": "queue = "}
-_ANALYZE = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
+_ANALYZE = "EXPLAIN (ANALYZE, BUFFERS, WAL, FORMAT JSON)"
 
 
 @dataclass(frozen=True)

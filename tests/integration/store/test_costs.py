@@ -1,6 +1,6 @@
 """What a job costs: rows written, transactions, and pages walked while somebody holds an old snapshot."""
 
-from integration.store.plans import explain
+from integration.store.plans import Plan, explain
 from integration.store.storage import Claimer, Storage, results
 from rig.system import Database, until
 
@@ -85,8 +85,8 @@ def test_a_job_that_succeeds_at_once_is_written_four_times_and_takes_a_hundredth
     assert counts == {"jobs": (JOBS, 0, 0, 0), "outcomes": (JOBS, 0, 0, 0)}
 
 
-def _buffers(claimer: Claimer, jobs: list[Claimed], marks: Marks) -> int:
-    """Return the pages that a settle with the next claim touches; the transaction is rolled back."""
+def _exchange(claimer: Claimer, jobs: list[Claimed], marks: Marks) -> Plan:
+    """Return what a settle with the next claim of a hundred does; the transaction is rolled back."""
     arguments = (
         claimer.id,
         *results(jobs).arguments(),
@@ -96,7 +96,7 @@ def _buffers(claimer: Claimer, jobs: list[Claimed], marks: Marks) -> int:
         claims._array(marks.id.values()),
         100,
     )
-    return explain(claimer.hot, claims.SETTLE_AND_CLAIM, arguments).buffers
+    return explain(claimer.hot, claims.SETTLE_AND_CLAIM, arguments)
 
 
 def test_a_claim_stays_flat_while_a_transaction_is_held_open_for_a_hundred_thousand_jobs(storage: Storage) -> None:
@@ -104,7 +104,7 @@ def test_a_claim_stays_flat_while_a_transaction_is_held_open_for_a_hundred_thous
     storage.fill(101_000, "timestamptz '2026-01-01 00:00:00+00' + row_number() OVER () * interval '1 ms'")
     claimer = storage.claimer()
     jobs = claimer.claim(100)
-    before = _buffers(claimer, jobs, claimer.marks)
+    before = _exchange(claimer, jobs, claimer.marks).buffers
     pin = storage.session()
     pin.cursor().execute("SELECT pg_current_xact_id(), count(*) FROM workers")
     ended = results(jobs)
@@ -114,6 +114,18 @@ def test_a_claim_stays_flat_while_a_transaction_is_held_open_for_a_hundred_thous
         ended = results(jobs)
     claims.settle_and_claim(claimer.hot, claimer.id, ended, "other", Marks(), 1)
     jobs = claimer.claim(100)
-    assert _buffers(claimer, jobs, claimer.marks) <= 2 * before
+    assert _exchange(claimer, jobs, claimer.marks).buffers <= 2 * before
     pin.rollback()
-    assert _buffers(claimer, jobs, Marks()) > 10 * before
+    assert _exchange(claimer, jobs, Marks()).buffers > 10 * before
+
+
+def test_settling_and_claiming_a_hundred_jobs_writes_a_bounded_log(storage: Storage) -> None:
+    """Five records a job: its outcome with two entries, the row that is deleted, the row that is claimed, in place."""
+    storage.fill(1_000, "timestamptz '2026-01-01 00:00:00+00' + row_number() OVER () * interval '1 ms'")
+    claimer = storage.claimer()
+    jobs = claimer.claim(100)
+    _exchange(claimer, jobs, claimer.marks)  # pages are written whole once after a checkpoint
+    plan = _exchange(claimer, jobs, claimer.marks)
+    assert plan.root["WAL FPI"] == 0
+    assert plan.root["WAL Records"] <= 5.5 * 100  # 521 at the time of writing
+    assert plan.root["WAL Bytes"] <= 500 * 100  # 44,834
