@@ -79,6 +79,7 @@ class Workers(Jobs):
         moved = {job_id for job_id, place in _places(hot).items() if before[job_id] != place}
         assert len(told) == len(moved)
         assert moved <= self.model.passed & free, "what waits above every mark, and what is held, stays where it is"
+        assert not full or not set(_strays(hot)) & free, "a full look leaves nobody below the marks"
         jobs = self.model.see("controller")
         self.model.write("controller", {job_id: jobs[job_id].touch() for job_id in moved}, moved=True)
 
@@ -117,3 +118,10 @@ def _bury(hot: Hot, worker: int, running: str) -> None:
 def _places(hot: Hot) -> dict[str, object]:
     hot._cursor.execute("SELECT id::text, pos FROM live")
     return dict(hot._cursor.fetchall())
+
+
+def _strays(hot: Hot) -> list[str]:
+    hot._cursor.execute("""
+        SELECT l.id::text FROM live l WHERE worker IS NULL AND pos <
+            (SELECT max((w.low -> l.queue ->> l.priority::text)::timestamptz) FROM workers w WHERE ended_at IS NULL)""")
+    return [row[0] for row in hot._cursor.fetchall()]

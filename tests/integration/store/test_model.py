@@ -120,6 +120,22 @@ class Store(Workers):
         if batch:
             self._end_attempts(whose, batch, what, how)
 
+    @rule(whose=processes, late_s=st.sampled_from([5, 70]), commits=st.booleans(), how=ends)
+    def float_beside_a_claim(self, whose: str, late_s: float, commits: bool, how: tuple[bool, bool]) -> None:
+        """What one has passed by, another that has only just come may be claiming."""
+        other = "two" if whose == "one" else "one"
+        for name in (whose, other):
+            self.register(name)
+        self._exchange(other, [], "default", 20, how)
+        self.renew(other, how)
+        self.submit("twin" if "api" in self.model.open else "api", 2, "default", 5, 2, late_s)
+        self.processes[whose].marks.clear()
+        self.begin(whose)
+        self._exchange(whose, [], "default", 1, how)
+        self.float_strays(full=True)
+        if whose in self.model.open:
+            self._end(whose, commits=commits)
+
     @rule(whose=processes, heir=processes, which=picks, back=st.sampled_from(["release", "error"]), what=st.sampled_from(HOW), how=ends)
     def come_too_late(self, whose: str, heir: str, which: int, back: str, what: str, how: tuple[bool, bool]) -> None:
         """A process ends attempts that were taken from it; another has the jobs by then, or the same once more."""
