@@ -1,0 +1,183 @@
+"""What must be true of jobs and workers, told simply: what is committed, and what each open transaction has changed beside it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from common.domain.decisions import Ended
+from common.domain.states import TERMINAL, State, Step, step
+
+Past = tuple[int, str, int]  # an attempt that did not end its job: its number, how it ended, whose it was
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job. Each method is a step of it."""
+
+    queue: str
+    max_attempts: int
+    state: State = State.PENDING
+    attempt: int = 0
+    released: int = 0
+    rev: int = 0
+    worker: int | None = None  #: who holds it, or whose attempt ended it
+    past: tuple[Past, ...] = ()
+    result: str | None = None
+    error: str | None = None
+
+    def claim(self, worker: int) -> "Job":
+        return self._after(Step.CLAIM, attempt=self.attempt + 1, worker=worker)
+
+    def settle(self, result: str) -> "Job":
+        return self._after(Step.SUCCEED, result=result)
+
+    def give_up(self, ended: str, error: str, *, later: bool = False) -> "Job":
+        """End the attempt without a result: the budget says whether it is the last."""
+        if ended == Ended.PERMANENT or (ended != Ended.RELEASED and self.attempt - self.released >= self.max_attempts):
+            return self._after(Step.FAIL, error=error)
+        past = (*self.past, (self.attempt, ended, self.worker or 0))
+        if ended == Ended.RELEASED:
+            return self._after(Step.RELEASE, worker=None, past=past, released=self.released + 1)
+        job = self._after(Step.RETRY, worker=None, past=past)
+        return job if later else replace(job, state=step(job.state, Step.DUE))
+
+    def due(self) -> "Job":
+        """Let its delay be over; nothing is written."""
+        return replace(self, state=step(self.state, Step.DUE))
+
+    def touch(self) -> "Job":
+        """Write something of it that is no step."""
+        return replace(self, rev=self.rev + 1)
+
+    def held_by(self, worker: int, attempt: int) -> bool:
+        """Whether the fence lets this attempt of this worker write."""
+        return (self.state, self.worker, self.attempt) == (State.IN_PROGRESS, worker, attempt)
+
+    def succeeded_by(self, worker: int, attempt: int) -> bool:
+        """Whether this attempt brought the result."""
+        return (self.state, self.worker, self.attempt) == (State.SUCCESS, worker, attempt)
+
+    def ended_by(self, worker: int, attempt: int) -> bool:
+        """Whether the attempt is written down as ended, by its own word."""
+        if (self.worker, self.attempt) == (worker, attempt) and self.state in TERMINAL:
+            return self.error != "worker_lost"
+        return any((number, whose) == (attempt, worker) and ended != Ended.LOST for number, ended, whose in self.past)
+
+    def _after(self, by: Step, **changed: object) -> "Job":
+        return replace(self, state=step(self.state, by), rev=self.rev + 1, **changed)  # type: ignore[arg-type]  # fields of this class
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process: whether its lease runs, and whether it has been ended."""
+
+    alive: bool = True
+    ended: bool = False
+
+    @property
+    def works(self) -> bool:
+        return self.alive and not self.ended
+
+
+@dataclass
+class Open:
+    """A transaction that has not ended. What it has changed is locked."""
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    workers: dict[int, Worker] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)  #: got a new place in the queue, above every mark of then
+    passed: set[str] = field(default_factory=set)  #: below somebody's marks when it ends, whichever way
+
+
+@dataclass
+class Model:
+    """Everything, by session. A session without an open transaction commits each statement."""
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    workers: dict[int, Worker] = field(default_factory=dict)
+    open: dict[str, Open] = field(default_factory=dict)
+    passed: set[str] = field(default_factory=set)  #: committed, and maybe below somebody's marks
+
+    def see(self, session: str) -> dict[str, Job]:
+        """Return the jobs as a session sees them."""
+        return self.jobs | (self.open[session].jobs if session in self.open else {})
+
+    def worker(self, session: str, worker: int) -> Worker:
+        mine = self.open.get(session, Open())
+        return mine.workers.get(worker) or self.workers[worker]
+
+    def others(self, session: str) -> dict[str, Open]:
+        return {name: one for name, one in self.open.items() if name != session}
+
+    def locked(self, session: str) -> set[str]:
+        """Return the jobs that others have locked."""
+        return {job_id for one in self.others(session).values() for job_id in one.jobs}
+
+    def locked_workers(self, session: str = "") -> set[int]:
+        return {worker for one in self.others(session).values() for worker in one.workers}
+
+    def free(self, session: str, queue: str) -> set[str]:
+        """Return what a claim may take."""
+        waiting = {job_id for job_id, job in self.see(session).items() if job.queue == queue and job.state is State.PENDING}
+        return waiting - self.locked(session)
+
+    def held(self, session: str, worker: int) -> set[str]:
+        """Return what a worker holds as a session sees it, locked or not."""
+        return {job_id for job_id, job in self.see(session).items() if job.worker == worker and job.state is State.IN_PROGRESS}
+
+    def expired(self, session: str) -> list[int]:
+        """Return the workers that a rescue finds."""
+        lost = [w for w in self.workers if not self.worker(session, w).alive and not self.worker(session, w).ended]
+        return [w for w in lost if w not in self.locked_workers(session)]
+
+    def orphaned(self, session: str) -> list[int]:
+        return [w for w in self.workers if self.worker(session, w).ended and self.held(session, w)]
+
+    def write(self, session: str, jobs: Mapping[str, Job], *, moved: bool = False) -> None:
+        """Change jobs; `moved`: each has a new place in its queue."""
+        if session in self.open:
+            self.open[session].jobs.update(jobs)
+            self.open[session].moved |= set(jobs) if moved else set()
+        else:
+            self.jobs.update(jobs)
+            self.passed -= set(jobs) if moved else set()
+
+    def write_worker(self, session: str, worker: int, now: Worker) -> None:
+        (self.open[session].workers if session in self.open else self.workers)[worker] = now
+
+    def give_back(self, session: str, worker: int, ended: Callable[[str], tuple[str, str]]) -> set[str]:
+        """Take from a worker what nobody has locked, and end it where that is everything. Returns what was taken."""
+        taken = self.held(session, worker) - self.locked(session)
+        jobs = self.see(session)
+        self.write(session, {job_id: jobs[job_id].give_up(*ended(job_id)) for job_id in taken}, moved=True)
+        now = self.worker(session, worker)
+        self.write_worker(session, worker, now if self.held(session, worker) else replace(now, ended=True))
+        return taken
+
+    def rescue(self, session: str, lost: Iterable[int]) -> set[str]:
+        """Do what a rescue of workers does; those that another has locked are passed over."""
+        taken: set[str] = set()
+        for worker in lost:
+            if worker not in self.locked_workers(session):
+                taken |= self.give_back(session, worker, lambda _: (str(Ended.LOST), "worker_lost"))
+        return taken
+
+    def look(self, session: str) -> None:
+        """Somebody looks through a queue: what others hold back, or have not committed, may fall below the marks."""
+        for one in self.others(session).values():
+            one.passed |= set(one.jobs)
+
+    def end(self, session: str, *, commits: bool) -> None:
+        """End a transaction."""
+        mine = self.open.pop(session)
+        if commits:
+            self.jobs.update(mine.jobs)
+            self.workers.update(mine.workers)
+            self.passed -= mine.moved
+            self.passed |= mine.passed
+        else:
+            self.passed |= (mine.passed | set(mine.jobs)) & set(self.jobs)  # its own marks have gone by what it had claimed
+
+    def depth(self, queue: str) -> tuple[int, int]:
+        """Return how many jobs wait and how many run."""
+        states = [job.state for job in self.jobs.values() if job.queue == queue]
+        return states.count(State.PENDING), states.count(State.IN_PROGRESS)

@@ -1,0 +1,64 @@
+"""A renewal that is under way while the lease before it runs out: what the model has no clock for."""
+
+import pytest
+from integration.store.storage import LONG_S, Claimer, Storage, ids
+from rig.system import until
+
+from common.domain.operations import OperationSpec
+from common.domain.retry import RetryPolicy
+from common.store import workers
+from common.store.session import Hot
+from common.store.workers import Lease
+from worker.controller.rescue import Rescue
+
+AT_ONCE = {"square_sum": OperationSpec("square_sum", retry=RetryPolicy(3, 0, 0))}
+
+
+def _renewal_under_way(storage: Storage, parent: Hot, claimer: Claimer) -> None:
+    """Begin a renewal in time, and wait until the lease that everybody else sees has run out."""
+
+    def began() -> bool:
+        storage.rows("UPDATE workers SET alive_until = clock_timestamp() + interval '0.2 s' WHERE id = %s", (claimer.id,))
+        parent._cursor.execute("BEGIN")
+        if workers.renew(parent, LONG_S, [Lease(claimer.id, 0, {})]):
+            return True
+        parent._cursor.execute("ROLLBACK")
+        return False
+
+    until("a renewal began in time", began)
+    until("the old lease has run out", lambda: storage.one("SELECT alive_until < clock_timestamp() FROM workers WHERE id = %s", (claimer.id,)))
+
+
+def _rescue(hot: Hot) -> int:
+    return Rescue().lost_workers(hot, AT_ONCE)[0] + Rescue().leftovers(hot, AT_ONCE)[0]
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_renewal_that_began_in_time_keeps_the_rescue_away_until_it_ends(storage: Storage, commits: bool) -> None:
+    claimer, parent, controller = storage.claimer(), storage.hot(by_index=False), storage.hot(by_index=False)
+    storage.submit(3)
+    jobs = claimer.claim(2)
+    _renewal_under_way(storage, parent, claimer)
+    assert _rescue(controller) == 0, "it neither waits nor takes"
+    assert claimer.claim() == [], "nor does the worker claim under a lease that nobody can see"
+    parent._cursor.execute("COMMIT" if commits else "ROLLBACK")
+    assert _rescue(controller) == (0 if commits else 2)
+    assert claimer.settle(jobs) == (set(ids(jobs)) if commits else set())
+    assert storage.one("SELECT ended_at IS NULL FROM workers") == commits
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_of_a_worker_whose_row_another_has_nobody_else_looks_after_the_jobs(storage: Storage, commits: bool) -> None:
+    """Two controllers that have both found it lost: the second one passes it over, whatever becomes of the first."""
+    dead, first, second = storage.claimer(), storage.hot(by_index=False), storage.hot(by_index=False)
+    storage.submit(2)
+    dead.claim()
+    dead.expire()
+    found = workers.expired(second, 10)
+    first._cursor.execute("BEGIN")
+    assert workers.alone(first, dead.id)
+    assert Rescue()._of_workers(second, found, AT_ONCE)[0] == 0
+    assert workers.end(first, dead.id) is False, "it holds jobs"
+    first._cursor.execute("COMMIT" if commits else "ROLLBACK")
+    assert Rescue()._of_workers(second, found, AT_ONCE)[0] == 2
+    assert Rescue()._of_workers(second, found, AT_ONCE)[0] == 0
