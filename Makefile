@@ -12,7 +12,7 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
 
 ##@ Develop
-.PHONY: check test test-again chart e2e e2e-images sbom faults bench format generate lock
+.PHONY: check test test-again chart e2e e2e-images sbom faults soak bench format generate lock
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers
@@ -32,6 +32,8 @@ sbom: ## the bill of materials of each image, in .local/sbom/
 	@for part in api worker; do docker build --quiet -f Dockerfile.$$part --target sbom --output .local/sbom/$$part . || exit; done
 faults: install ## clients and faults by a seed, ten minutes, then the laws (FAULTS="--seed 7 --seconds 60")
 	@PYTHONPATH=tests:tests/operations $(PY) -m faults.run $(FAULTS)
+soak: install ## a steady load for twenty minutes, then what grew: memory, tables, connections (SOAK="--seconds 3600")
+	@PYTHONPATH=tests:tests/operations $(PY) -m soak.run $(SOAK)
 bench: install ## measure beside the plain way and the ceilings (minutes)
 	@$(PY) -m tests.benchmarks.run $(BENCH)
 format: install ## format the code
