@@ -166,7 +166,7 @@ async def end_process(load: Load) -> bool:
 
 Call = Callable[[Load], Awaitable[bool]]
 #: By name: calls a second, and the call. 200 jobs a second together.
-STREAMS: dict[str, tuple[float, Call]] = {"submit": (40, submit), "batch": (4, batch), "read": (20, read), "end": (0.2, end_process)}
+STREAMS: dict[str, tuple[float, Call]] = {"submit": (20, submit), "batch": (4.5, batch), "read": (10, read), "end": (0.2, end_process)}
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from soak.verdicts import Finding, exact, growth, table
 
 DAYS = 20  # that pass in a run
 DAY_LEAST_S = 3.0
+WINDOWS = 40  # of the load in a run, at most: a p99 of 600 submissions each in twenty minutes
 DRAIN_S = 60.0
 REPORT_S = 60.0
 
@@ -49,7 +50,7 @@ class Run:
         """Run, wait until every job has ended, and judge."""
         sampler = Sampler(self._place)
         self._began_s, self._began_ms = time.monotonic(), time.time_ns() // 1_000_000
-        load = self._place.load(self._seconds, self._every_s, self._rate)
+        load = self._place.load(self._seconds, max(self._every_s, self._seconds / WINDOWS), self._rate)
         day_s, days, told_s = max(DAY_LEAST_S, self._seconds / DAYS), 0, 0.0
         while (now_s := self._now_s()) < self._seconds:
             self.samples.append(sample := sampler.take(now_s))

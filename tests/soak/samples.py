@@ -1,19 +1,21 @@
 """One look at everything: memory, threads, files and connections of each process; tables, Redis, /metrics."""
 
+import contextlib
 import os
 import re
 from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from common.store.partitions import TABLES
 from soak.place import Place
 
 MIB = 2**20
+LISTENS = "0A"  # the state of a TCP socket that has no other end
 _SUFFIX = re.compile(rf"({'|'.join(TABLES)})_(\d{{8}})")
 _ACTIVITY = "SELECT pid, CASE WHEN application_name = '' THEN backend_type ELSE application_name END FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
 _TABLES = "SELECT relname, pg_table_size(relid), pg_indexes_size(relid), n_tup_ins, n_dead_tup FROM pg_stat_user_tables"
@@ -66,12 +68,24 @@ def _fields(text: str) -> dict[str, int]:
     return {name: int(value.split()[0]) for name, value in pairs if value.split() and value.split()[0].isdigit()}
 
 
-def process(role: str, pid: int) -> Look | None:
-    """Look at a process; None when it has ended."""
+def tcp_sockets() -> set[str]:
+    """Return what the files of a process that are TCP connections link to. Read once a sample: psutil reads all of it for each process."""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return {f"socket:[{line[9]}]" for line in lines if line[3] != LISTENS}
+
+
+def _links(folder: Path) -> Iterator[str]:
+    for file in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            yield str(file.readlink())
+
+
+def process(role: str, pid: int, tcp: Container[str] = ()) -> Look | None:
+    """Look at a process; None when it has ended. `tcp`: from `tcp_sockets`."""
     folder = Path(f"/proc/{pid}")
     try:
         memory, status = _fields((folder / "smaps_rollup").read_text()), _fields((folder / "status").read_text())
-        fds, tcp = len(os.listdir(folder / "fd")), len(psutil.Process(pid).net_connections("tcp"))  # noqa: PTH208 - a count
+        files = list(_links(folder / "fd"))
         return Look(
             role,
             pid,
@@ -81,10 +95,10 @@ def process(role: str, pid: int) -> Look | None:
             swap=memory["Swap"] / 1024,
             shared=status["RssShmem"] / 1024,
             threads=status["Threads"],
-            fds=fds,
-            tcp=tcp,
+            fds=len(files),
+            tcp=sum(file in tcp for file in files),
         )
-    except (OSError, KeyError, psutil.Error):
+    except (OSError, KeyError):
         return None
 
 
@@ -129,15 +143,13 @@ class Sampler:
             text = page.text()
             figures[f"series {part}"] = sum(len(family.samples) for family in text_string_to_metric_families(text))
             figures[f"metrics KiB {part}"] = len(text) / 1024
-        looks = [process(role, pid) for role, pid in self._place.processes()]
-        looks += [process(f"postgres {name}", pid) for pid, name in backends if name.startswith("jobproc")]
-        server = self._place.postgres.process
-        looks += [process("postgres parent", server.pid)] if server else []
-        seen = [look for look in looks if look]
-        figures |= self._sums(seen)
-        figures["postgres PSS MiB"] = sum(look.pss for pid, _ in backends if (look := process("", pid)))
+        tcp = tcp_sockets()
+        ours = [look for role, pid in self._place.processes() if (look := process(role, pid, tcp))]
+        theirs = [look for pid, name in backends if (look := process(f"postgres {name}", pid, tcp))]
+        figures |= sums(ours)
+        figures["postgres PSS MiB"] = sum(look.pss for look in theirs)
         figures["load average"] = os.getloadavg()[0]
-        return Sample(at_s, seen, {name: round(value, 3) for name, value in figures.items()})
+        return Sample(at_s, ours + theirs, {name: round(value, 3) for name, value in figures.items()})
 
     def _tables(self) -> dict[str, float]:
         live, workers, registered = self._database.rows(_ROWS)[0]
@@ -158,13 +170,13 @@ class Sampler:
             found[f"doorbells {queue}"] = float(self._redis.llen(f"jobproc.{queue}"))
         return found
 
-    @staticmethod
-    def _sums(looks: list[Look]) -> dict[str, float]:
-        figures: dict[str, float] = defaultdict(float)
-        for look in looks:
-            if not look.role.startswith("postgres"):
-                for name in ("threads", "fds", "tcp"):
-                    figures[f"{name} {look.role}"] += getattr(look, name)
-                figures[f"RSS MiB {look.role}"] += look.rss + look.swap
-                figures[f"shared MiB {look.role}"] += look.shared
-        return dict(figures)
+
+def sums(looks: Iterable[Look]) -> dict[str, float]:
+    """Return what the processes of each role have together."""
+    figures: dict[str, float] = defaultdict(float)
+    for look in looks:
+        for name in ("threads", "fds", "tcp"):
+            figures[f"{name} {look.role}"] += getattr(look, name)
+        figures[f"RSS MiB {look.role}"] += look.rss + look.swap
+        figures[f"shared MiB {look.role}"] += look.shared
+    return dict(figures)

@@ -1,12 +1,13 @@
 """The verdicts of `make soak`: each can fail, and what is no leak passes."""
 
 import json
+import os
 import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from soak.samples import Look, Sample, tables
+from soak.samples import Look, Sample, process, sums, tables
 from soak.verdicts import exact, figures_are_bounded, growth, load_is_steady, memory_is_flat, slack, slopes, table
 
 EVERY_S, SECONDS = 5.0, 1200.0
@@ -198,3 +199,20 @@ def test_what_is_not_there_counts_as_nothing() -> None:
 def test_a_sample_is_read_as_it_was_written() -> None:
     (sample, *_) = of_memory(lambda _: 0)
     assert Sample.of(json.loads(json.dumps(sample.written()))) == sample
+
+
+def test_a_process_is_looked_at_and_one_that_has_ended_is_not() -> None:
+    found = process("test", os.getpid(), {"no such socket"})
+    assert found is not None
+    assert found.rss >= found.pss > 0
+    assert found.unique > 0
+    assert found.fds > 2
+    assert found.tcp == 0
+    assert process("test", 2**22 + 1) is None
+
+
+def test_a_role_has_what_its_processes_have_together() -> None:
+    found = sums([look("api", 7, 80.0), look("worker process", 8, 60.0, swap=1.0), look("worker process", 9, 70.0)])
+    assert found["RSS MiB worker process"] == 131
+    assert found["threads api"] == 2
+    assert found["fds worker process"] == 18
