@@ -15,13 +15,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import uvloop
 from faults.clients import body
 from faults.history import Sent
 
+from soak.connections import ERRORS, Connections
+
 ANSWER_S = 20.0  # longest that a client waits: longer than the API's own limits
-MOST_OPEN = 2_000  # calls without an answer; further ones are dropped and counted as failed
+MOST_OPEN = 200  # calls without an answer, and connections; further ones are not made and counted as failed
 BATCH = 40
 KEPT = 0.05  # share of the accepted jobs whose results are checked
 PATHS = ("/jobs/{}", "/jobs/{}/status", "/jobs/{}/result", "/stats")
@@ -51,7 +52,7 @@ class Load:
         """`rate`: times the calls a second of STREAMS."""
         self._seconds, self._window_s, self._rate = seconds, window_s, rate
         self._chance = random.Random("soak")
-        self._http = httpx.AsyncClient(base_url=url, timeout=ANSWER_S, limits=httpx.Limits(max_connections=64, max_keepalive_connections=64))
+        self._http = Connections(url, ANSWER_S)
         self._ids: deque[str] = deque(maxlen=500)
         self._took_ms: dict[str, list[float]] = {}
         self._counts: Counter[str] = Counter()
@@ -67,7 +68,7 @@ class Load:
         while self._open:  # noqa: ASYNC110 - once a run, bounded by the clients' limit
             await asyncio.sleep(0.05)
         self._write()
-        await self._http.aclose()
+        await self._http.close()
 
     async def _stream(self, name: str) -> None:
         usual, call = STREAMS[name]
@@ -76,7 +77,7 @@ class Load:
             due = began + number / rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             if self._open >= MOST_OPEN:
-                self._counts["failed"] += 1
+                self._counts.update(("failed", "not made"))
                 continue
             calls.add(task := asyncio.create_task(self._timed(name, call, due)))
             task.add_done_callback(calls.discard)
@@ -85,7 +86,7 @@ class Load:
         self._open += 1
         try:
             good = await call(self)
-        except (httpx.HTTPError, ValueError):
+        except ERRORS:
             self._counts["unknown" if STREAMS[name][1] is not read else "unread"] += 1
             good = False
         finally:
@@ -96,11 +97,10 @@ class Load:
     async def send(self, path: str, *jobs: Sent) -> bool:
         """Submit jobs, one or in a batch; remember some of what was accepted."""
         sent: Any = [body(one) for one in jobs] if path.endswith("batch") else body(jobs[0])
-        answer = await self._http.post(path, json=sent)
-        if answer.status_code != 202:
+        status, found = await self._http.call("POST", path, sent)
+        if status != 202:
             self._counts["refused"] += 1
             return False
-        found = answer.json()
         ids = found.get("job_ids") or [found["job_id"]]
         self._counts["accepted"] += len(ids)
         for job_id, one in zip(ids, jobs, strict=True):
@@ -116,11 +116,11 @@ class Load:
     async def look(self) -> bool:
         """Read a job, or how the queues are; now and then send what must be refused."""
         if self._chance.random() < 0.05:
-            answer = await self._http.post("/jobs/", json={"operation": "no_such_operation", "data": [1]})
-            return answer.status_code == 422
+            status, _ = await self._http.call("POST", "/jobs/", {"operation": "no_such_operation", "data": [1]})
+            return status == 422
         path = self._chance.choice(PATHS if self._ids else PATHS[-1:])
-        answer = await self._http.get(path.format(self._chance.choice(self._ids) if self._ids else ""))
-        return answer.status_code == 200
+        status, _ = await self._http.call("GET", path.format(self._chance.choice(self._ids) if self._ids else ""))
+        return status == 200
 
     def mortal(self) -> Sent:
         """Make a job that ends its process."""

@@ -62,8 +62,8 @@ class Run:
                 rss = {name[8:]: round(value) for name, value in sample.figures.items() if name.startswith("RSS MiB ")}
                 print(f"{now_s:.0f} s: {sample.figures.get('outcomes rows', 0):,.0f} jobs ended, RSS in MiB {rss}", flush=True)
             time.sleep(max(0.0, len(self.samples) * self._every_s - self._now_s()))
-        load.wait(DRAIN_S)
-        with contextlib.suppress(AssertionError):  # a finding says so
+        with contextlib.suppress(subprocess.TimeoutExpired, AssertionError):  # a finding says so
+            load.wait(DRAIN_S)
             self._place.system.wait_all(DRAIN_S)
         lines = (self._folder / "load.jsonl").read_text().splitlines()
         self.windows = [line | {"at_s": round(line["at_s"] - self._began_s, 3)} for line in map(json.loads, lines)]
@@ -90,6 +90,7 @@ class Run:
             exact("stored jobs have ended", stored, ended, f"{stored} jobs are stored, {ended} have ended"),
             exact("results of a sample", len(kept), len(kept) - len(wrong), f"{len(wrong)} of {len(kept)} results are wrong, such as {wrong[:1]}"),
             exact("calls that failed", 0, counts.get("failed", 0), f"{counts.get('failed', 0)} calls were not answered as they must be: {counts}"),
+            exact("calls without an answer", 0, self.windows[-1]["open"], "the load did not end"),
             exact("errors in the logs", 0, sum(errors.values()), f"the logs have errors: {dict(errors)}"),
             exact("parts that ended", 0, len(gone), f"ended by themselves: {gone}"),
             exact("processes of the worker", PROCESSES, lived, f"{lived} processes served the queue whose jobs do no harm"),
