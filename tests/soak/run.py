@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -141,7 +142,9 @@ def main() -> None:
         run.close()
         made = {"findings": [{"name": f.name, "rule": f.rule, **f.measured, "otherwise": f.otherwise} for f in findings]}
         Path(options.out).write_text(json.dumps({"about": about, **made, "samples": [s.written() for s in run.samples], "load": run.windows}))
-    sys.exit(tell(findings))
+    if not (code := tell(findings)):
+        shutil.rmtree(folder)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -145,11 +145,11 @@ class Sampler:
             figures[f"metrics KiB {part}"] = len(text) / 1024
         tcp = tcp_sockets()
         ours = [look for role, pid in self._place.processes() if (look := process(role, pid, tcp))]
-        theirs = [look for pid, name in backends if (look := process(f"postgres {name}", pid, tcp))]
+        server = [look for pid, name in backends if (look := process(f"postgres {name}", pid, tcp))]
         figures |= sums(ours)
-        figures["postgres PSS MiB"] = sum(look.pss for look in theirs)
+        figures["postgres PSS MiB"] = sum(look.pss for look in server)
         figures["load average"] = os.getloadavg()[0]
-        return Sample(at_s, ours + theirs, {name: round(value, 3) for name, value in figures.items()})
+        return Sample(at_s, ours + [look for look in server if "jobproc" in look.role], {name: round(value, 3) for name, value in figures.items()})
 
     def _tables(self) -> dict[str, float]:
         live, workers, registered = self._database.rows(_ROWS)[0]

@@ -130,7 +130,7 @@ def figures_are_bounded(samples: Sequence[Sample]) -> Iterator[Finding]:
             continue
         _, second, last = thirds([sample.at_s for sample in samples], [sample.figures.get(name, 0.0) for sample in samples])
         most = max(second) * FACTOR + allowed
-        otherwise = "" if max(last) <= most else f"{name} rose to {max(last):,.4g} in the last third, from {max(second):,.4g} in the second"
+        otherwise = "" if max(last) <= most else f"{name} rose to {number(max(last))} in the last third, from {number(max(second))} in the second"
         yield Finding(name, "bounded", {"second": max(second), "last": max(last)}, otherwise)
 
 
@@ -167,6 +167,11 @@ def growth(samples: Sequence[Sample], windows: Sequence[Mapping[str, Any]]) -> l
     return [*memory_is_flat(samples), *figures_are_bounded(samples), *load_is_steady(windows, samples)]
 
 
+def number(value: float) -> str:
+    """Return it as it is read: no more than four digits that say something, and a count whole."""
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+
+
 def table(findings: Sequence[Finding]) -> str:
     """Return them as a table, a rule at a time."""
     rows = []
@@ -175,5 +180,5 @@ def table(findings: Sequence[Finding]) -> str:
         columns = list(dict.fromkeys(name for one in of for name in one.measured))
         rows += ["", f"| {rule} | {' | '.join(columns)} | |", "|---|" + "---|" * (len(columns) + 1)]
         for one in of:
-            rows.append(f"| {one.name} | {' | '.join(f'{one.measured[name]:,.4g}' for name in columns)} | {'NO' if one.otherwise else 'ok'} |")
+            rows.append(f"| {one.name} | {' | '.join(f'{number(one.measured[name])}' for name in columns)} | {'NO' if one.otherwise else 'ok'} |")
     return "\n".join(rows)

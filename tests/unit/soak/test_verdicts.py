@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from soak.samples import Look, Sample, process, sums, tables
-from soak.verdicts import exact, figures_are_bounded, growth, load_is_steady, memory_is_flat, slack, slopes, table
+from soak.verdicts import exact, figures_are_bounded, growth, load_is_steady, memory_is_flat, number, slack, slopes, table
 
 EVERY_S, SECONDS = 5.0, 1200.0
 AT = [n * EVERY_S for n in range(int(SECONDS / EVERY_S))]
@@ -166,6 +166,11 @@ def test_the_table_shows_each_rule_and_what_does_not_hold() -> None:
     assert "| memory api 7 |" in text
     assert "| jobs | 3 | 2 | NO |" in text
     assert "| calls | 0 | 0 | ok |" in text
+
+
+@pytest.mark.parametrize(("value", "text"), [(240_120.0, "240,120"), (0.0, "0"), (2.0, "2"), (1.25, "1.25"), (86.4512, "86.45"), (-0.02385, "-0.02385")])
+def test_a_number_is_read_easily(value: float, text: str) -> None:
+    assert number(value) == text
 
 
 def test_tables_are_by_row_where_they_only_grow_and_summed_where_they_are_past() -> None:
