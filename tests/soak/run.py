@@ -41,23 +41,24 @@ class Run:
     def __init__(self, folder: Path, seconds: float, every_s: float = 5.0, rate: float = 1.0) -> None:
         """`every_s`: between two samples; `rate`: times the usual load."""
         self._seconds, self._every_s, self._rate = seconds, every_s, rate
-        self._place = Place(folder)
+        self.place = Place(folder)
         self._folder = folder
         self._began_s, self._began_ms = 0.0, 0
+        self.days = 0
         self.samples: list[Sample] = []
         self.windows: list[dict[str, Any]] = []
 
     def go(self) -> list[Finding]:
         """Run, wait until every job has ended, and judge."""
-        sampler = Sampler(self._place)
+        sampler = Sampler(self.place)
         self._began_s, self._began_ms = time.monotonic(), time.time_ns() // 1_000_000
-        load = self._place.load(self._seconds, max(self._every_s, self._seconds / WINDOWS), self._rate)
-        day_s, days, told_s = max(DAY_LEAST_S, self._seconds / DAYS), 0, 0.0
+        load = self.place.load(self._seconds, max(self._every_s, self._seconds / WINDOWS), self._rate)
+        day_s, told_s = max(DAY_LEAST_S, self._seconds / DAYS), 0.0
         while (now_s := self._now_s()) < self._seconds:
             self.samples.append(sample := sampler.take(now_s))
-            if now_s >= (days + 1) * day_s:
-                pass_a_day(self._place.system.database, days)
-                days += 1
+            if self._now_s() >= (self.days + 1) * day_s:
+                pass_a_day(self.place.system.database, self.days)
+                self.days += 1
             if now_s - told_s >= REPORT_S:
                 told_s = now_s
                 rss = {name[8:]: round(value) for name, value in sample.figures.items() if name.startswith("RSS MiB ")}
@@ -65,7 +66,7 @@ class Run:
             time.sleep(max(0.0, len(self.samples) * self._every_s - self._now_s()))
         with contextlib.suppress(subprocess.TimeoutExpired, AssertionError):  # a finding says so
             load.wait(DRAIN_S)
-            self._place.system.wait_all(DRAIN_S)
+            self.place.system.wait_all(DRAIN_S)
         lines = (self._folder / "load.jsonl").read_text().splitlines()
         self.windows = [line | {"at_s": round(line["at_s"] - self._began_s, 3)} for line in map(json.loads, lines)]
         return [*growth(self.samples, self.windows), *self._ended()]
@@ -74,15 +75,15 @@ class Run:
         return time.monotonic() - self._began_s
 
     def _ended(self) -> list[Finding]:
-        database, counts, since = self._place.system.database, self.windows[-1]["counts"], str(first_job_id(self._began_ms))
+        database, counts, since = self.place.system.database, self.windows[-1]["counts"], str(first_job_id(self._began_ms))
         stored = database.one("SELECT count(*) FROM jobs WHERE id >= %s::uuid", (since,))
         ended = database.one("SELECT count(*) FROM outcomes WHERE id >= %s::uuid", (since,))
         accepted, most = counts.get("accepted", 0), counts.get("accepted", 0) + counts.get("unknown", 0) * BATCH  # a call without an answer may have stored
         kept = [json.loads(line) for line in (self._folder / "accepted.jsonl").read_text().splitlines()]
         found = dict(database.rows("SELECT id::text, result FROM outcomes WHERE id = ANY(%s::uuid[])", ([one["id"] for one in kept],)))
         wrong = [one for one in kept if one["id"] not in found or found[one["id"]] != wanted(one)]
-        errors = self._place.errors()
-        gone = [part for part in STEADY if self._place.system.processes[part].poll() is not None]
+        errors = self.place.errors()
+        gone = [part for part in STEADY if self.place.system.processes[part].poll() is not None]
         lived = len({look.pid for sample in self.samples for look in sample.looks if look.role == "worker process"})
         return [
             exact(
@@ -100,7 +101,7 @@ class Run:
 
     def close(self) -> None:
         """End everything."""
-        self._place.close()
+        self.place.close()
 
 
 def wanted(one: dict[str, Any]) -> float | None:
