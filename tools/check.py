@@ -9,7 +9,7 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 PYTHON = sys.executable
 LIMIT_S = 300
-TESTS = [f"tests/{name}" for name in ("conftest.py", "rig", "unit", "docs", "integration", "migrations", "operations", "chart", "e2e", "faults")]
+TESTS = [f"tests/{name}" for name in ("conftest.py", "rig", "unit", "docs", "integration", "migrations", "operations", "chart", "e2e", "faults", "soak")]
 
 
 def types(*, of: str, path: str) -> list[str]:

@@ -20,7 +20,15 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)|!\[[^\]]*
 FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 OUTSIDE = ("http://", "https://", "mailto:")
 #: Not settings of the product: what tests and tools pass to each other.
-OTHER_VARIABLES = {"JOBPROC_EXAMPLES", "JOBPROC_FAULTS_SEED", "JOBPROC_TEST_FOLDER", "JOBPROC_TESTS_FOLDER", "JOBPROC_TESTS_POSTGRES", "JOBPROC_TESTS_REDIS", "JOBPROC_CLUSTER"}
+OTHER_VARIABLES = {
+    "JOBPROC_EXAMPLES",
+    "JOBPROC_FAULTS_SEED",
+    "JOBPROC_TEST_FOLDER",
+    "JOBPROC_TESTS_FOLDER",
+    "JOBPROC_TESTS_POSTGRES",
+    "JOBPROC_TESTS_REDIS",
+    "JOBPROC_CLUSTER",
+}
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 RECORDS = sorted(DECISIONS.glob("*.md"))

@@ -61,7 +61,7 @@ def test_depth_is_queued_and_running_by_queue_and_what_is_not_due_is_not_in_it(s
     assert page.value(DEPTH, queue="default", state="queued") == 0
     assert page.value(DEPTH, queue="slow", state="queued") == 0  # of an operation that nobody serves here
     system.submit_many("other_queue", [[n] for n in range(7)])
-    jobs = system.submit_many("effect", [[2.0, n] for n in range(5)])
+    jobs = system.submit_many("effect", [[60, n] for n in range(5)])
     until("two run", lambda: len(system.effects()) == 2)
     assert page.value(DEPTH, queue="default", state="queued") == 3
     assert page.value(DEPTH, queue="default", state="running") == 2
