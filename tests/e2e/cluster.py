@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import time
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -166,11 +167,17 @@ class Namespace:
         self._ways.append(made)
         return made
 
+    def database_url(self, release: str, port: int) -> str:
+        """Return the URL of the bundled database by a port of this machine."""
+        return f"postgresql://jobproc:{self.password(release)}@127.0.0.1:{port}/jobproc"
+
+    def password(self, secret: str) -> str:
+        """Return the password that a Secret holds."""
+        return b64decode(self.core.read_namespaced_secret(secret, self.name).data["password"]).decode()
+
     def database(self, release: str = "jobproc-postgresql") -> Database:
         """Return a look into the bundled database."""
-        secret = self.core.read_namespaced_secret(release, self.name).data["password"]
-        password = run("base64", "--decode", given=secret)
-        made = Database(f"postgresql://jobproc:{password}@127.0.0.1:{self.forward(f'pod/{release}-0', 5432)}/jobproc")
+        made = Database(self.database_url(release, self.forward(f"pod/{release}-0", 5432)))
         self._ways.append(made)
         return made
 

@@ -17,7 +17,7 @@ def servers(namespace: Namespace) -> Namespace:
 
 
 def password(namespace: Namespace, server: str) -> str:
-    return run("base64", "--decode", given=namespace.core.read_namespaced_secret(f"their-{server}", namespace.name).data["password"])
+    return namespace.password(f"their-{server}")
 
 
 def secret(namespace: Namespace, name: str, **data: str) -> None:

@@ -1,12 +1,12 @@
 """What a run leaves to be checked: the calls, the tables, the effects, when what was away."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from rig.system import Database, System
+from rig.system import Database
 
 from faults.history import Call, Sent
 
@@ -95,6 +95,6 @@ def tables(database: Database) -> dict[str, Any]:
     }
 
 
-def effects(system: System) -> list[Effect]:
-    """Return the effects ledger of a system."""
-    return [Effect(line["job"], line["attempt"], line["phase"]) for line in system.effects()]
+def effects(lines: Iterable[Mapping[str, Any]]) -> list[Effect]:
+    """Return the effects of the lines of a ledger."""
+    return [Effect(line["job"], line["attempt"], line["phase"]) for line in lines]

@@ -6,10 +6,10 @@ A further fault is one function with `@fault` in a module `of_….py`. The numbe
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from faults.place import Place
-
-Work = Callable[[Place, random.Random], str | None]
+#: Takes the place, on this machine or in a cluster, and a source of chance.
+Work = Callable[[Any, random.Random], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Fault:
     name: str
     work: Work
     interrupts: bool  #: whether a job may run again because of it
+    where: str  #: the kind of place that it is for
 
     @property
     def kind(self) -> str:
@@ -27,13 +28,14 @@ class Fault:
 
 
 FAULTS: dict[str, Fault] = {}
+HERE, CLUSTER = "here", "cluster"
 
 
-def fault(*, interrupts: bool) -> Callable[[Work], Work]:
+def fault(*, interrupts: bool, where: str = HERE) -> Callable[[Work], Work]:
     """Put a function into FAULTS."""
 
     def put(work: Work) -> Work:
-        FAULTS[work.__name__] = Fault(work.__name__, work, interrupts)
+        FAULTS[work.__name__] = Fault(work.__name__, work, interrupts, where)
         return work
 
     return put

@@ -10,9 +10,7 @@ from rig.system import until
 
 from faults.clients import SWOLLEN_MIB
 from faults.fault import fault
-from faults.place import WORKERS, Place
-
-CLOCKS = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+from faults.place import CLOCKS, WORKERS, Place
 
 
 @fault(interrupts=True)
@@ -50,7 +48,7 @@ def api_out_of_files(place: Place, chance: random.Random) -> str | None:
 @fault(interrupts=True)
 def disk_full(place: Place, chance: random.Random) -> str | None:
     """F24: PostgreSQL's disk is full, later there is room again."""
-    assert place.disk is not None, "see `absent`"
+    assert place.disk is not None, "see Place.absent"
     filler, complaints = place.disk / "filler", place.folder / "postgres.log"
     before = complaints.read_text(errors="replace").count("No space left on device")
     with place.database_away():
@@ -70,18 +68,8 @@ def disk_full(place: Place, chance: random.Random) -> str | None:
 def clock_wrong(place: Place, chance: random.Random) -> str | None:
     """F33: the clock of one process, and its children's, is minutes off; only the clock that is not monotonic."""
     name, minutes = chance.choice([*WORKERS, "api", "controller"]), chance.choice([-10, 10])
-    assert CLOCKS is not None, "see `absent`"
+    assert CLOCKS is not None, "see Place.absent"
     place.start_again(name, LD_PRELOAD=CLOCKS, FAKETIME=f"{minutes:+}m", FAKETIME_DONT_FAKE_MONOTONIC="1")
     time.sleep(chance.uniform(1, 4))
     place.start_again(name)
     return f"{minutes} minutes of {name}"
-
-
-def absent(place: Place) -> dict[str, str]:
-    """Return the faults that cannot happen in this place, and what they would need."""
-    needs = {}
-    if place.disk is None:
-        needs["disk_full"] = "the right to mount a small disk for PostgreSQL"
-    if CLOCKS is None:
-        needs["clock_wrong"] = "libfaketime (Debian: faketime)"
-    return needs

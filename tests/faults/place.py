@@ -24,12 +24,15 @@ LEASE_S, TICK_S = float(QUICK["JOBPROC_LEASE_SECONDS"]), float(QUICK["JOBPROC_TI
 BACK_S = 5.0  # after PostgreSQL is back: a time limit of a read, and a pause before the next try
 WORKERS = ("first", "second")
 PROCESSES = 2  # of each worker
+DRAIN_S = 3 * LEASE_S + 6.0  # and what four processes may have left to do
+WAIT_S = 2 * TICK_S + 2.0  # a due job beside an idle worker; and a claim, on a busy machine
 DISK_MIB = 400  # of PostgreSQL
 PATIENCE_S = 20.0  # longer than any fault keeps PostgreSQL away
 PARTS = ("api", "worker", "controller")
+CLOCKS = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 
 
-class _PatientDatabase(Database):
+class PatientDatabase(Database):
     """A look beside the product, by any thread, that waits for PostgreSQL to be back."""
 
     def __init__(self, url: str) -> None:
@@ -49,10 +52,12 @@ class _PatientDatabase(Database):
 
 
 class Place:
-    """An API, two workers of two processes, a controller; each kind reaches PostgreSQL and Redis through proxies of its own.
+    """On this machine: an API, two workers of two processes, a controller; each kind reaches PostgreSQL and Redis through proxies of its own.
 
     PostgreSQL has a small disk of its own where one may be mounted: `disk`, else None.
     """
+
+    lease_s, heartbeat_s, drain_s, wait_s = LEASE_S, float(QUICK["JOBPROC_HEARTBEAT_SECONDS"]), DRAIN_S, WAIT_S
 
     def __init__(self, folder: Path) -> None:
         """Start everything; `folder` must be for this run alone, and readable by all."""
@@ -78,12 +83,40 @@ class Place:
         self.before_redis = {part: self._stack.enter_context(Proxy(self.redis.port)) for part in PARTS}
         migrate(settings_of(self.postgres.url(), self.redis.url))
         self.system = System(self.folder, self.postgres.url(), self.redis.url)
-        self.system.database = _PatientDatabase(self.postgres.url())
+        self.system.database = PatientDatabase(self.postgres.url())
         self._stack.callback(self.system.close)
         self.start_api()
         for name in WORKERS:
             self.start_worker(name)
         self.start_controller()
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return str(self.system.client.base_url)
+
+    @property
+    def database(self) -> Database:
+        """A look beside the product."""
+        return self.system.database
+
+    @property
+    def postgres_url(self) -> str:
+        """Where PostgreSQL is, past every fault of the way to it."""
+        return self.postgres.url()
+
+    def effects(self) -> list[dict[str, Any]]:
+        """Return the lines of the effects ledger."""
+        return self.system.effects()
+
+    def absent(self) -> dict[str, str]:
+        """Return the faults that cannot happen here, and what they would need."""
+        needs = {}
+        if self.disk is None:
+            needs["disk_full"] = "the right to mount a small disk for PostgreSQL"
+        if CLOCKS is None:
+            needs["clock_wrong"] = "libfaketime (Debian: faketime)"
+        return needs
 
     def _mounted(self, folder: Path) -> Path | None:
         folder.mkdir()

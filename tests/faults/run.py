@@ -13,26 +13,25 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rig.system import until
 
-from faults import evidence, laws, of_processes, of_resources, of_servers  # noqa: F401 - the faults register themselves
+from faults import evidence, laws, of_pods, of_processes, of_resources, of_servers  # noqa: F401 - the faults register themselves
 from faults.clients import Client, Jobs
 from faults.evidence import Evidence
-from faults.fault import FAULTS, Fault
+from faults.fault import CLUSTER, FAULTS, HERE, Fault
 from faults.history import History, now_s
 from faults.laws import Verdict
-from faults.place import LEASE_S, TICK_S, Place
+from faults.place import Place
 from faults.watch import Watch
 
-DRAIN_S = 3 * LEASE_S + 6.0  # and what four processes may have left to do
-DRAIN_MOST_S = 60.0
-WAIT_S = 2 * TICK_S + 2.0  # and a claim, on a busy machine
+DRAIN_MOST_S = 120.0
 EVIDENCE = "evidence.pickle"
 
 
@@ -71,23 +70,24 @@ class Report:
 class Run:
     """Clients and faults in a place."""
 
-    def __init__(self, folder: Path, seed: int, clients: int = 4, pause_s: float = 0.05) -> None:
+    def __init__(self, folder: Path, seed: int, clients: int = 4, pause_s: float = 0.05, make: Callable[[Path], Any] = Place) -> None:
+        """`pause_s`: mean time between two calls of a client; `make` makes the place."""
         self._folder = folder
         self._report = Report(seed)
         self._chance = random.Random(f"{seed}-faults")
         self._stack = ExitStack()
         self._threads = self._stack.enter_context(ThreadPoolExecutor(2))  # not one for each fault: a server ends with the thread that started it
         try:
-            self.place = Place(folder)
+            self.place = make(folder)
             self._stack.callback(self.place.close)
-            self._watch = self._stack.enter_context(Watch(self.place.postgres.url()))
+            self._watch = self._stack.enter_context(Watch(self.place.postgres_url, self.place.lease_s - 2 * self.place.heartbeat_s))
             self._history = History(folder / "history.jsonl")
             self._stack.callback(self._history.close)
         except BaseException:
             self._stack.close()
             raise
-        jobs, url = Jobs(), str(self.place.system.client.base_url)
-        self._clients = [Client(number, url, self._history, jobs, seed, pause_s) for number in range(1, clients + 1)]
+        jobs = Jobs()
+        self._clients = [Client(number, self.place.url, self._history, jobs, seed, pause_s) for number in range(1, clients + 1)]
         self._interrupted = False
         self._faults = 0
 
@@ -147,19 +147,19 @@ class Run:
 
     def _check(self) -> Report:
         """Wait until all is done and check the laws."""
-        database, over_s = self.place.system.database, now_s()
+        place, over_s = self.place, now_s()
         with contextlib.suppress(AssertionError):  # a law says so
-            until("nothing is unfinished", lambda: not database.one("SELECT count(*) FROM live"), DRAIN_MOST_S)
+            until("nothing is unfinished", lambda: not place.database.one("SELECT count(*) FROM live"), DRAIN_MOST_S)
         run = Evidence(
             calls=self._history.calls,
-            effects=evidence.effects(self.place.system),
+            effects=evidence.effects(place.effects()),
             looks=self._watch.looks,
-            wait_limit_s=WAIT_S,
-            away=self.place.away,
+            wait_limit_s=place.wait_s,
+            away=place.away,
             interrupted=self._interrupted,
             drained_s=now_s() - over_s,
-            drain_limit_s=DRAIN_S,
-            **evidence.tables(database),
+            drain_limit_s=place.drain_s,
+            **evidence.tables(place.database),
         )
         (self._folder / EVIDENCE).write_bytes(pickle.dumps(run))
         self._report.judge(run)
@@ -179,6 +179,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--gap", type=float, default=1.0, help="mean seconds between two faults")
     parser.add_argument("--beside", type=float, default=0.3, help="how often two faults happen at the same time, from 0 to 1")
+    parser.add_argument("--cluster", action="store_true", help="in the cluster of KUBECONFIG, which has the images of `make e2e-images`")
     parser.add_argument("--check", type=Path, help="check the laws again on what a run has left in this folder, and run nothing")
     options = parser.parse_args()
     if options.check:
@@ -194,16 +195,23 @@ def _run(options: argparse.Namespace) -> Report:
     folder = Path(tempfile.mkdtemp(prefix="jobproc-faults-"))
     folder.chmod(0o755)
     print(f"seed {options.seed}, {options.seconds:g} s, in {folder}", flush=True)
-    run = Run(folder, options.seed, options.clients)
+    where = CLUSTER if options.cluster else HERE
+    chosen = [name for name in options.faults.split(",") if name] or [name for name, one in FAULTS.items() if one.where == where]
+    run = Run(folder, options.seed, options.clients, make=_in_cluster if options.cluster else Place)
     try:
-        chosen = [name for name in options.faults.split(",") if name] or list(FAULTS)
-        for name, what in of_resources.absent(run.place).items():
+        for name, what in run.place.absent().items():
             if name in chosen:
                 chosen.remove(name)
                 print(f"  NOT RUN: {name}: it needs {what}", flush=True)
         return run.go([FAULTS[name] for name in chosen], options.gap, now_s() + options.seconds, options.beside)
     finally:
         run.close()
+
+
+def _in_cluster(folder: Path) -> Any:
+    from faults.cluster import ClusterPlace  # needs the client of Kubernetes
+
+    return ClusterPlace(folder)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,12 @@ from types import TracebackType
 from typing import Self
 
 import psycopg2
-from rig.system import QUICK, Database
+from rig.system import Database
 
 from faults.evidence import Look
 from faults.history import now_s
 
 EVERY_S = 0.1
-# Well: its lease was renewed within two heartbeats, so it is neither frozen nor dead.
-_FRESH_S = float(QUICK["JOBPROC_LEASE_SECONDS"]) - 2 * float(QUICK["JOBPROC_HEARTBEAT_SECONDS"])
 _LOOK = """
 SELECT coalesce(extract(epoch FROM now() - (SELECT min(pos) FROM live WHERE worker IS NULL AND pos <= now())), 0)::float8,
        ARRAY(SELECT w.id FROM workers w
@@ -24,7 +22,9 @@ SELECT coalesce(extract(epoch FROM now() - (SELECT min(pos) FROM live WHERE work
 class Watch:
     """A thread with a connection of its own. What it cannot see, while PostgreSQL is away, is one look with nothing in it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, fresh_s: float) -> None:
+        """`fresh_s`: a process whose lease lasts for so long yet was heard of a moment ago, so it is neither frozen nor dead."""
+        self._fresh_s = fresh_s
         self.looks: list[Look] = []
         self._database = Database(url)
         self._done = threading.Event()
@@ -45,7 +45,7 @@ class Watch:
 
     def _look(self) -> Look:
         try:
-            due_s, idle = self._database.rows(_LOOK, (_FRESH_S,))[0]
+            due_s, idle = self._database.rows(_LOOK, (self._fresh_s,))[0]
         except psycopg2.Error:
             self._database.close()
             return Look(now_s(), 0.0, frozenset())

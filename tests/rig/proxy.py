@@ -38,7 +38,7 @@ class Proxy:
 
     def __init__(self, target: int) -> None:
         self.accepted = 0  #: connections since the start
-        self._target = target
+        self.target = target
         self._links: set[_Link] = set()
         self._silent = False
         self._swallows = False
@@ -130,7 +130,7 @@ class Proxy:
             if self._silent:
                 await reader.read()  # until the client gives up
                 return
-            back, forth = await asyncio.open_connection(HOST, self._target)
+            back, forth = await asyncio.open_connection(HOST, self.target)
             link.writers.append(forth)
             await asyncio.gather(self._pump(link, reader, forth, answers=False), self._pump(link, back, writer, answers=True))
         except (OSError, asyncio.CancelledError):
