@@ -1,7 +1,7 @@
 """jobproc on a PostgreSQL and a Redis that are not its own: the migration is a hook, and a hook that fails stops the release."""
 
 import pytest
-from e2e.cluster import CHART, NEXT, READY_S, Namespace, run
+from e2e.cluster import CHART, NEXT, READY_S, Namespace
 
 SMALL = ("api.replicas=1", "controller.replicas=1", "worker.drainSeconds=5")
 

@@ -1,5 +1,6 @@
 """Memory, files, disk and clocks that give out or go wrong."""
 
+import contextlib
 import os
 import random
 import resource
@@ -10,7 +11,7 @@ from rig.system import until
 
 from faults.clients import SWOLLEN_MIB
 from faults.fault import fault
-from faults.place import CLOCKS, WORKERS, Place
+from faults.place import CLOCKS, DISK_MIB, WORKERS, Place
 
 
 @fault(interrupts=True)
@@ -52,9 +53,9 @@ def disk_full(place: Place, chance: random.Random) -> str | None:
     filler, complaints = place.disk / "filler", place.folder / "postgres.log"
     before = complaints.read_text(errors="replace").count("No space left on device")
     with place.database_away():
-        free = os.statvfs(place.disk)
-        with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+        with filler.open("wb") as file, contextlib.suppress(OSError):
+            for mib in range(DISK_MIB):
+                os.posix_fallocate(file.fileno(), mib << 20, 1 << 20)
         time.sleep(chance.uniform(1, 3))
         filler.unlink()
         if place.postgres.process is not None and place.postgres.process.poll() is not None:  # it could not recover, and ended
