@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from common.domain.decisions import WORKER_LOST, Decision, Ended, Fail, Failure, Release, Retry
 from common.domain.job import DEFAULT_PRIORITY, Claimed, NewJob, new_job_id
-from common.settings import Settings
+from common.settings import Pooler, Settings
 from common.store import claims, endings, partitions, submit, workers
 from common.store.claims import Marks, Results
 from common.store.session import Hot, sync_engine
@@ -127,6 +127,10 @@ class Storage:
     def until_blocked(self, pid: int, by: int | None = None) -> None:
         """Wait until a connection waits for another's lock."""
         what = f"{pid} waits for {by or 'a lock'}"
+        if self.settings.database_pooler is Pooler.TRANSACTION:  # which gives its clients other numbers than PostgreSQL's
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            until(what, lambda: self.one(waits))
+            return
         until(
             what,
             lambda: self.one("SELECT CASE WHEN %s::int IS NULL THEN pg_blocking_pids(%s) <> '{}' ELSE %s = ANY(pg_blocking_pids(%s)) END", (by, pid, by, pid)),
