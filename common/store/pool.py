@@ -18,8 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from common.domain.errors import StoreUnavailable
-from common.settings import Pooler, Settings
-from common.store.session import application_name
+from common.settings import Settings
+from common.store.session import application_name, pooled
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class Pool:
     """The API's connections."""
 
     def __init__(self, settings: Settings) -> None:
-        self.pooled = settings.database_pooler is Pooler.TRANSACTION
+        self.pooled = pooled(settings)
         self._timeout_s = settings.database_timeout_seconds
         self._settings = settings
         self._tries = settings.api_pool_connections + 1  # the server may have ended every one of the pool

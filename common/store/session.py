@@ -21,13 +21,19 @@ Row = tuple[Any, ...]
 AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.IdleInTransactionSessionTimeout)
 
 
+def pooled(settings: Settings) -> bool:
+    """Return whether each transaction may be in another session, that of a pooler."""
+    return settings.database_pooler is Pooler.TRANSACTION
+
+
 def application_name(settings: Settings, name: str) -> str:
     """Return the name of a connection. One for all through a pooler: it would set another one with each connection that it lends."""
-    return "jobproc" if settings.database_pooler is Pooler.TRANSACTION else f"jobproc-{name}"
+    return "jobproc" if pooled(settings) else f"jobproc-{name}"
 
 
 def connect(settings: Settings, name: str) -> PgConnection:
-    """Return a connection. `name` shows in pg_stat_activity, unless through a pooler. Raises what is in AWAY."""
+    """Return a connection, in UTC with bounded waits unless through a pooler. `name` shows in pg_stat_activity. Raises what is in AWAY."""
+    options = f"-c lock_timeout={_lock_ms(settings)} -c timezone=UTC"
     return psycopg2.connect(
         settings.database_url,
         application_name=application_name(settings, name),
@@ -35,19 +41,24 @@ def connect(settings: Settings, name: str) -> PgConnection:
         keepalives_idle=30,
         keepalives_interval=5,
         keepalives_count=3,
+        options=None if pooled(settings) else options,  # a pooler refuses them, also where the setting was forgotten
     )
 
 
 def sync_engine(settings: Settings, name: str) -> Engine:
-    """Return an engine for schema, partitions and catalogue, in UTC with bounded waits for locks; connects when first used."""
+    """Return an engine for schema, partitions and catalogue, in UTC with bounded waits; connects when first used."""
     engine = create_engine("postgresql+psycopg2://", creator=partial(connect, settings, name), pool_size=1, max_overflow=2, pool_pre_ping=True)
-    limits = f"SET LOCAL timezone = 'UTC'; SET LOCAL lock_timeout = {round(settings.lock_timeout_seconds * 1000)}"
-
-    def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(limits)
-
-    event.listen(engine, "begin", begun)
+    if pooled(settings):
+        event.listen(engine, "begin", partial(_limit, f"SET LOCAL lock_timeout = {_lock_ms(settings)}; SET LOCAL timezone = 'UTC'"))
     return engine
+
+
+def _lock_ms(settings: Settings) -> int:
+    return round(settings.lock_timeout_seconds * 1000)
+
+
+def _limit(limits: str, connection: Connection) -> None:
+    connection.exec_driver_sql(limits)
 
 
 def alone(connection: Connection, work: str) -> None:
@@ -76,7 +87,7 @@ class Hot:
         """Connect. `by_index`: never a plan that reads a whole table, for claim and settle. Raises what is in AWAY."""
         self.connection = connect(settings, name)
         self.connection.autocommit = True
-        self.pooled = settings.database_pooler is Pooler.TRANSACTION
+        self.pooled = pooled(settings)
         self._cursor = self.connection.cursor()
         wanted = {
             **(_BY_INDEX if by_index else {}),

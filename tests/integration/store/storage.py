@@ -110,13 +110,18 @@ class Storage:
         """Do something on a connection such as the API has."""
 
         async def run() -> T:
-            connection = await asyncpg.connect(self.settings.database_url)
+            connection = await self.connect()
             try:
                 return await work(connection)
             finally:
                 await connection.close()
 
         return asyncio.run(run())
+
+    async def connect(self) -> asyncpg.Connection:
+        """Return a connection such as the API has; the caller closes it."""
+        pooled = self.settings.database_pooler is Pooler.TRANSACTION
+        return await asyncpg.connect(self.settings.database_url, statement_cache_size=0 if pooled else 100)
 
     # --- what waits
 
