@@ -15,8 +15,8 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 .PHONY: check test test-again chart e2e e2e-images sbom faults mutants soak bench growth pressure format generate lock
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
-test: install ## every test that needs no cluster, on real servers
-	@$(PY) -m pytest -q -n 4 --dist worksteal --ignore tests/e2e tests
+test: install ## every test that needs no cluster, on real servers (BOUNCER=1: through PgBouncer)
+	@$(PY) -m pytest -q -n 4 --dist worksteal $(if $(BOUNCER),--pgbouncer -rs) --ignore tests/e2e tests
 test-again: install ## the tests that failed last, one at a time
 	@$(PY) -m pytest -v -p no:randomly --tb=short --last-failed --last-failed-no-failures none tests
 chart: install ## the chart: lint, every topology rendered, its schema (needs helm)

@@ -42,6 +42,13 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class Pooler(StrEnum):
+    """What is between the processes and PostgreSQL."""
+
+    NONE = "none"
+    TRANSACTION = "transaction"
+
+
 class Settings(BaseSettings):
     """Everything that can be set. A description is the row of the generated reference."""
 
@@ -54,6 +61,9 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0", validation_alias="REDIS_URL", description="Redis, `redis://` or `rediss://`; doorbells only, may be lost at any moment."
+    )
+    database_pooler: Pooler = Field(
+        Pooler.NONE, description="`transaction`: DATABASE_URL is a pooler that lends a connection for a transaction, such as PgBouncer in that mode."
     )
     environment: Environment = Field(Environment.DEVELOPMENT, description="`production` refuses failpoints.")
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(

@@ -9,22 +9,36 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from rig import bouncer
+from rig.bouncer import Bouncer
 from rig.settings import settings_of
-from rig.system import System
+from rig.system import QUICK, System
 
 from common.migrate import migrate
 from common.settings import Settings
 from tools.servers import Postgres, Redis
 
-_servers: list[Postgres | Redis] = []
+_servers: list[Postgres | Redis | Bouncer] = []
 TEMPLATE = "jobproc_template"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-servers", action="store_true", help="start no PostgreSQL and no Redis (unit tests)")
+    parser.addoption("--pgbouncer", action="store_true", help="reach PostgreSQL through PgBouncer in transaction mode")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--pgbouncer"):
+        for item in items:
+            if reason := bouncer.not_through(item.nodeid):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--pgbouncer"):
+        if reason := bouncer.missing():
+            raise pytest.UsageError(reason)
+        os.environ["JOBPROC_DATABASE_POOLER"] = QUICK["JOBPROC_DATABASE_POOLER"] = "transaction"
     # With xdist only the controlling process starts servers; its workers find them in the environment.
     if hasattr(config, "workerinput") or config.getoption("--no-servers") or config.option.collectonly:
         return
@@ -43,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     connection.cursor().execute(f"CREATE DATABASE {TEMPLATE}")
     connection.close()
     migrate(settings_of(postgres.url(TEMPLATE), redis.url))
+    if config.getoption("--pgbouncer"):
+        pooler = Bouncer(folder / "pgbouncer", postgres.port).start()
+        _servers.append(pooler)
+        os.environ["JOBPROC_TESTS_POSTGRES"] = pooler.url("{}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

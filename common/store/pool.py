@@ -5,11 +5,13 @@ prepares each once a connection (68 instead of 175 microseconds of CPU for a rea
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -17,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from common.domain.errors import StoreUnavailable
 from common.settings import Settings
+from common.store.session import application_name, pooled
 
 T = TypeVar("T")
 
@@ -41,14 +44,42 @@ AWAY = (
 )
 
 
+_LIMITS = "SELECT set_config('jit', 'off', true), set_config('statement_timeout', $1, true)"
+
+
+class Described(asyncpg.Connection):
+    """A connection through a pooler: what a statement takes and gives is asked for once, then it is parsed in the message that runs it.
+
+    That takes a connection without a cache of statements: asyncpg then names none, and parses it with each run.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._described: dict[str, PreparedStatement[asyncpg.Record]] = {}
+
+    async def _statement(self, query: str) -> "PreparedStatement[asyncpg.Record]":
+        if query not in self._described:
+            self._described[query] = await self.prepare(query)
+        return self._described[query]
+
+    async def fetch(self, query: str, *arguments: object, **named: Any) -> Any:
+        """Return the rows of a statement."""
+        return await (await self._statement(query)).fetch(*arguments, **named)
+
+    async def fetchrow(self, query: str, *arguments: object, **named: Any) -> Any:
+        """Return the first row of a statement."""
+        return await (await self._statement(query)).fetchrow(*arguments, **named)
+
+
 class Pool:
     """The API's connections."""
 
     def __init__(self, settings: Settings) -> None:
+        self.pooled = pooled(settings)
         self._timeout_s = settings.database_timeout_seconds
         self._settings = settings
         self._tries = settings.api_pool_connections + 1  # the server may have ended every one of the pool
-        self.statement_s = self._timeout_s * 0.8  #: the server's limit of one statement
+        self.statement_s = math.inf if self.pooled else self._timeout_s * 0.8  #: the server's limit of one statement
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
@@ -61,9 +92,14 @@ class Pool:
 
     async def _connect(self) -> asyncpg.Connection:
         # The server gives a statement up while its client still waits: what is answered with 503 is not stored later.
-        server = {"application_name": "jobproc-api", "timezone": "UTC", "jit": "off", "statement_timeout": f"{self.statement_s * 1000:.0f}"}
+        server, how = {"application_name": application_name(self._settings, "api")}, dict[str, Any]()
+        if self.pooled:
+            server["client_encoding"] = "UTF8"  # as PostgreSQL spells it: the driver's 'utf-8' would be set anew with each transaction
+            how = {"connection_class": Described, "statement_cache_size": 0}
+        else:
+            server |= {"timezone": "UTC", "jit": "off", "statement_timeout": f"{self.statement_s * 1000:.0f}"}
         try:
-            return await asyncpg.connect(self._settings.database_url, timeout=self._timeout_s, command_timeout=self._timeout_s, server_settings=server)
+            return await asyncpg.connect(self._settings.database_url, timeout=self._timeout_s, command_timeout=self._timeout_s, server_settings=server, **how)
         except asyncpg.PostgresError as error:  # SQLAlchemy would make a class of its own of it, outside of AWAY
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
@@ -111,6 +147,8 @@ class Pool:
             async with asyncio.timeout(self._timeout_s), self.engine.connect() as connection:
                 await connection.execution_options(isolation_level="READ COMMITTED")
                 async with connection.begin():
+                    if self.pooled:
+                        await connection.exec_driver_sql(_LIMITS, (f"{self._timeout_s * 800:.0f}",))
                     return await connection.run_sync(work)
         except AWAY as error:
             raise StoreUnavailable from error

@@ -170,7 +170,11 @@ def _one(name: str, env: dict[str, str], servers: Servers, folder: Path, options
         return measured(systems.seed(port, folder, env), port, servers, url, options, [options.seed_backlog])
     if name in systems.SAMPLERS:
         return measured(systems.traced(port, folder, env, name), port, servers, url, options, [options.traced_backlog])
-    return measured(systems.jobproc(port, folder, env), port, servers, url, options, [int(n) for n in options.backlogs.split(",") if n])
+    backlogs = [int(n) for n in options.backlogs.split(",") if n]
+    if name == "bouncer":
+        with systems.pooled(folder, env) as through:
+            return measured(systems.jobproc(port, folder, through, name), port, servers, url, options, backlogs)
+    return measured(systems.jobproc(port, folder, env), port, servers, url, options, backlogs)
 
 
 def _listens(port: int) -> bool:

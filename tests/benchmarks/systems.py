@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from tests.rig.bouncer import Bouncer
 from tools.servers import free_port, spawn, stop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +97,18 @@ def traced(port: int, folder: Path, env: Mapping[str, str], name: str) -> System
     sink = free_port()
     to = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink}", "OTEL_TRACES_SAMPLER": SAMPLERS[name]}
     return jobproc(port, folder, {**env, **to}, name, [[PY, "-m", "tests.benchmarks.sink", str(sink)]])
+
+
+@contextmanager
+def pooled(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Give the environment of processes that reach the same database through PgBouncer in transaction mode."""
+    url = urlsplit(env["DATABASE_URL"])
+    assert url.port
+    bouncer = Bouncer(folder / "bouncer", url.port).start()
+    try:
+        yield {**env, "DATABASE_URL": bouncer.url(url.path.lstrip("/")), "JOBPROC_DATABASE_POOLER": "transaction"}
+    finally:
+        bouncer.stop()
 
 
 def seed(port: int, folder: Path, env: Mapping[str, str]) -> System:

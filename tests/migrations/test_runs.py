@@ -24,7 +24,7 @@ class Run:
     """A process of the migrations; what it says goes to a file."""
 
     def __init__(self, folder: Path, url: str, *arguments: str, **settings: str) -> None:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("JOBPROC_")}
+        env = {name: value for name, value in os.environ.items() if not name.startswith("JOBPROC_") or name == "JOBPROC_DATABASE_POOLER"}
         env |= {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0", "PYTHONPATH": str(ROOT), "JOBPROC_LOCK_TIMEOUT_SECONDS": "0.2", **settings}
         self._log = folder / f"run{len(list(folder.iterdir()))}.log"
         with self._log.open("wb") as log:

@@ -70,12 +70,15 @@ def _below(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def explain(hot: Hot, statement: Statement, arguments: Sequence[object]) -> Plan:
     """Run a statement as its connection would, under EXPLAIN, and roll it back."""
     cursor = hot.connection.cursor()
-    if statement.name not in hot._prepared:
+    if not hot.pooled and statement.name not in hot._prepared:
         cursor.execute(statement.prepare)
         hot._prepared.add(statement.name)
-    cursor.execute("BEGIN")
+    cursor.execute(f"BEGIN; {hot._setup if hot.pooled else ''}")
     try:
-        cursor.execute(f"{_ANALYZE} {statement.execute}", arguments)
+        if hot.pooled:
+            cursor.execute(f"{_ANALYZE} {statement.inline}", statement.named(arguments))
+        else:
+            cursor.execute(f"{_ANALYZE} {statement.execute}", arguments)
         row = cursor.fetchone()
     finally:
         cursor.execute("ROLLBACK")

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from common.domain.decisions import WORKER_LOST, Decision, Ended, Fail, Failure, Release, Retry
 from common.domain.job import DEFAULT_PRIORITY, Claimed, NewJob, new_job_id
-from common.settings import Settings
+from common.settings import Pooler, Settings
 from common.store import claims, endings, partitions, submit, workers
 from common.store.claims import Marks, Results
 from common.store.session import Hot, sync_engine
@@ -110,13 +110,18 @@ class Storage:
         """Do something on a connection such as the API has."""
 
         async def run() -> T:
-            connection = await asyncpg.connect(self.settings.database_url)
+            connection = await self.connect()
             try:
                 return await work(connection)
             finally:
                 await connection.close()
 
         return asyncio.run(run())
+
+    async def connect(self) -> asyncpg.Connection:
+        """Return a connection such as the API has; the caller closes it."""
+        pooled = self.settings.database_pooler is Pooler.TRANSACTION
+        return await asyncpg.connect(self.settings.database_url, statement_cache_size=0 if pooled else 100)
 
     # --- what waits
 
@@ -127,6 +132,10 @@ class Storage:
     def until_blocked(self, pid: int, by: int | None = None) -> None:
         """Wait until a connection waits for another's lock."""
         what = f"{pid} waits for {by or 'a lock'}"
+        if self.settings.database_pooler is Pooler.TRANSACTION:  # which gives its clients other numbers than PostgreSQL's
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            until(what, lambda: self.one(waits))
+            return
         until(
             what,
             lambda: self.one("SELECT CASE WHEN %s::int IS NULL THEN pg_blocking_pids(%s) <> '{}' ELSE %s = ANY(pg_blocking_pids(%s)) END", (by, pid, by, pid)),

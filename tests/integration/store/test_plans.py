@@ -11,6 +11,7 @@ from integration.store.plans import Plan, explain
 from integration.store.storage import Claimer, Storage, old_period, results
 from rig.system import until
 
+from common.settings import Pooler, Settings
 from common.store import claims, endings, leader, queues, read, submit, workers
 from common.store.session import Hot, Statement
 from worker.controller.__main__ import Controller
@@ -32,6 +33,12 @@ HOT = {
     "gauges": [queues.DEPTH, queues.OLDEST],
 }
 JOINED = {"process": [claims.SETTLE_AND_CLAIM, endings.HELD], "parent": [endings.HELD], "controller": [endings.HELD]}
+
+
+@pytest.fixture(params=Pooler)
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """Prepared once and planned each second, or planned with each transaction: through a pooler."""
+    return settings.model_copy(update={"database_pooler": request.param})
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 from functools import partial
 
-import asyncpg
 import pytest
 from integration.store.storage import BACK, Claimer, Storage, ids
 from rig.system import until
@@ -34,7 +33,7 @@ def test_an_insert_that_commits_late_is_a_stray_and_is_floated(storage: Storage)
     (job,) = storage.new()
 
     async def work() -> None:
-        connection = await asyncpg.connect(storage.settings.database_url)
+        connection = await storage.connect()
         late = connection.transaction()
         await late.start()
         await submit.insert(connection, [job])

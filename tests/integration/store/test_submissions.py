@@ -48,7 +48,7 @@ def test_two_commits_of_the_same_jobs_at_once_store_them_once(storage: Storage) 
     jobs = storage.new(2)
 
     async def work() -> None:
-        first, second = [await asyncpg.connect(storage.settings.database_url) for _ in range(2)]
+        first, second = [await storage.connect() for _ in range(2)]
         transaction = first.transaction()
         await transaction.start()
         await submit.insert(first, jobs)
