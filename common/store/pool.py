@@ -20,8 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from common.domain.errors import StoreUnavailable
 from common.settings import Settings
 from common.store.session import application_name, pooled
+from common.telemetry import logs
 
 T = TypeVar("T")
+log = logs.get("api")
 
 #: The database is away, or refuses service: to be tried again, never the client's fault.
 AWAY = (
@@ -139,7 +141,7 @@ class Pool:
                             raise
                 raise AssertionError("a read is tried at least once")
         except AWAY as error:
-            raise StoreUnavailable from error
+            raise _unavailable(error) from error
 
     async def run_sync(self, work: Callable[[Connection], T]) -> T:
         """Run sync SQLAlchemy work in a transaction of its own. Raises StoreUnavailable as `read` does."""
@@ -151,8 +153,14 @@ class Pool:
                         await connection.exec_driver_sql(_LIMITS, (f"{self._timeout_s * 800:.0f}",))
                     return await connection.run_sync(work)
         except AWAY as error:
-            raise StoreUnavailable from error
+            raise _unavailable(error) from error
 
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+def _unavailable(error: BaseException) -> StoreUnavailable:
+    """Say why: DBAPIError, which is in AWAY, may also be a statement that is wrong."""
+    log.warning("database_away", reason=f"{type(error).__name__}: {error}".strip())
+    return StoreUnavailable()

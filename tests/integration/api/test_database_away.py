@@ -51,6 +51,9 @@ def test_a_database_that_is_down_is_a_503_in_time_and_nothing_is_stored(
     assert system.status(job_id) == "PENDING"
     assert system.client.get("/readyz").status_code == 200
     own_postgres.stop()
+    said = len(system.events("api", "database_away"))
+    assert system.client.get(f"/jobs/{UNKNOWN}").status_code == 503
+    assert len(system.events("api", "database_away")) > said, "a read that fails says why"
     refuses_in_time(system, refused)
     own_postgres.start()
     assert system.status(job_id) == "PENDING"
