@@ -7,6 +7,7 @@ the report as JSON. Half of the threads keep their connection, half make one for
 import http.client
 import json
 import random
+import socket
 import sys
 import threading
 import time
@@ -133,10 +134,21 @@ class Load:
         }
 
 
+def resolved(address: str) -> str:
+    """Return the address of a Service by its number, which stays; how the cluster's names do under load is not what is tried."""
+    host, _, port = address.partition(":")
+    for _ in range(60):
+        try:
+            return f"{socket.gethostbyname(host)}:{port}"
+        except socket.gaierror:
+            time.sleep(0.5)
+    raise SystemExit(f"no address of {host}")
+
+
 def main() -> None:
     """`client.py ADDRESS RATE WAIT_SECONDS`."""
     address, rate, wait_s = sys.argv[1:]
-    print(json.dumps(Load(address, float(rate)).run(float(wait_s))), flush=True)
+    print(json.dumps(Load(resolved(address), float(rate)).run(float(wait_s))), flush=True)
 
 
 main()
