@@ -59,7 +59,7 @@ class Finished:
         connection.autocommit = True
         with connection.cursor() as cursor:
             while not self._done.wait(1.0):
-                cursor.execute(self._scene.system.finished)
+                cursor.execute(self._scene.system.progress or self._scene.system.finished)
                 self._seen.append((time.monotonic() - self._began, cursor.fetchone()[1]))
         connection.close()
 

@@ -51,6 +51,7 @@ class System:
     finished: str  #: SQL: jobs, jobs with 14.0, epoch of the first start, of the last finish
     folder: Path
     env: Mapping[str, str]
+    progress: str = ""  #: SQL: how many have ended, about, at no cost however many there are; empty: `finished` tells
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, *parts: str) -> None:
@@ -89,6 +90,7 @@ def jobproc(port: int, folder: Path, env: Mapping[str, str], name: str = "jobpro
         "extract(epoch FROM min(started_at)), extract(epoch FROM max(finished_at)) FROM outcomes",
         folder,
         env,
+        "SELECT 0, sum(n_tup_ins)::bigint FROM pg_stat_user_tables WHERE relname LIKE 'outcomes%'",
     )
 
 
