@@ -47,7 +47,8 @@ class WorkerApp:
         self._seats = Seats(concurrency, settings.max_claim_jobs, layout, traced=traces.wanted())
         self._watch = Watch(settings, self._seats, operations, Bell(settings), queues, self._publish)
         self._executor: Executor | None = None
-        self._looks = 0  # how often this process has been sent to look
+        self._seat: Seat | None = None  # of this process
+        self._sent = 0  # how often it has been sent to look
         self._parent = os.getpid()
         self._celery = Celery("jobproc")
         self._celery.conf.update(celery_settings(settings), task_queues=[Queue(celery_queue(q), routing_key=celery_queue(q)) for q in queues])
@@ -123,7 +124,8 @@ class WorkerApp:
         # Who signals a whole group means the parent, which drains: without this the running job would see SystemExit.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         random.seed()
-        seat = self._take_seat()
+        seat = self._seat = self._take_seat()
+        self._sent = seat.sent
         holder = Holder(self._settings, seat, self._queues, sorted(self._operations))
         self._executor = Executor(self._settings, holder, self._seats, seat, self._operations, Bell(self._settings))
         if traces.wanted():  # after the fork, which no thread of an exporter survives
@@ -145,10 +147,9 @@ class WorkerApp:
         raise StartupError("no seat is free: processes die faster than they are buried")
 
     def _look(self) -> None:
-        """Serve all queues if the parent says so: nobody rings, and work is due."""
-        looks = self._seats.looks
-        if looks != self._looks and self._executor is not None:
-            self._looks = looks
+        """Serve all queues if the parent has sent this process: nobody rings."""
+        if self._executor is not None and self._seat is not None and self._seat.sent != self._sent:
+            self._sent = self._seat.sent
             for queue in self._queues:
                 self._executor.serve(queue)
 

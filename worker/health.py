@@ -8,6 +8,7 @@ asked the worker counts as healthy, for a restart would not help.
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 FILE = "JOBPROC_HEALTH_FILE"
@@ -19,16 +20,24 @@ OK = "ok"
 class Health:
     """What the parent knows of its own health."""
 
-    def __init__(self, file: str, deaf_s: float) -> None:
+    def __init__(self, file: str, deaf_s: float, queues: Sequence[str]) -> None:
         """`file` empty: nothing is written. `deaf_s`: seconds without a look, with work due, after which it is deaf."""
         self._file = Path(file) if file else None
         self._deaf_s = deaf_s
+        self._queues = frozenset(queues)
         self._written = 0.0
+        self._asked = 0.0
         self._deaf_since: float | None = None
 
-    def is_deaf(self, now: float, looked: float, *, waits: bool) -> bool:
-        """Return whether due work has waited unseen for too long; `looked`: when a process last looked; `waits`: work is due and one is idle."""
-        if not waits or now - looked < self._deaf_s / 2:
+    def is_deaf(self, now: float, looked: float, due: Callable[[], Sequence[str]]) -> bool:
+        """Return whether due work has waited unseen for too long; `looked`: when a process last looked. Asks `due` seldom."""
+        if now - looked < self._deaf_s / 2:
+            self._deaf_since = None
+            return False
+        if now - self._asked < EVERY_S:
+            return self._deaf_since is not None and now - self._deaf_since >= self._deaf_s / 2
+        self._asked = now
+        if not self._queues.intersection(due()):
             self._deaf_since = None
             return False
         if self._deaf_since is None:

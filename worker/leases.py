@@ -42,8 +42,8 @@ class Watch:
         self, settings: Settings, seats: Seats, operations: Mapping[str, Operation], bell: Bell, queues: Sequence[str], publish: Callable[[], None]
     ) -> None:
         """`publish` is called until it does not raise: once the database is there."""
-        self._health = Health(settings.health_file, settings.deaf_seconds)
-        self._lookout = Lookout(seats, settings.tick_seconds, queues, lambda: store_queues.due(self._connection()))
+        self._health = Health(settings.health_file, settings.deaf_seconds, queues)
+        self._lookout = Lookout(settings.tick_seconds)
         self._cost = DeletionCost(settings)
         self._settings = settings
         self._seats = seats
@@ -108,8 +108,10 @@ class Watch:
         taken = [seat for seat in self._seats.all if seat.pid]
         idle = [seat for seat in taken if seat.running is None]
         looked = max((seat.looked_s for seat in taken), default=now)
-        waits = not self._seats.draining and self._lookout.look(now, idle)
-        deaf = self._health.is_deaf(now, looked, waits=waits)
+        listens = idle and not self._seats.draining
+        if listens:
+            self._lookout.look(now, taken)
+        deaf = bool(listens) and self._health.is_deaf(now, looked, lambda: store_queues.due(self._connection()))
         self._health.write(now, deaf=deaf, ready=any(seat.worker for seat in taken))
         since = [began for _, began in self._began.values()]
         self._cost.tell(now - min(since) if since else None)

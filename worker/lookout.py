@@ -1,33 +1,27 @@
-"""Work that nobody rings for: an idle process that waits for doorbells in vain is sent to look.
+"""Looks that nobody rang for: an idle process that has waited in vain for a doorbell is sent to look for work.
 
-So work goes on while Redis is away, at the pace of a tick instead of at once. That work is due is what PostgreSQL says, asked by
-the parent at most once a tick, and only while one of its processes is idle and none has rung it for as long.
+So work goes on while Redis is away, or a consumer is deaf, at the pace of a tick instead of at once. A look is a claim like any other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from worker.seats import Seat, Seats
+from worker.seats import Seat
 
 
 class Lookout:
-    """The parent's eye for due work of its queues."""
+    """Sends the idle processes of one worker: in turns one a tick, every one while others find work."""
 
-    def __init__(self, seats: Seats, tick_s: float, queues: Sequence[str], due: Callable[[], Sequence[str]]) -> None:
-        """`tick_s`: seconds between two questions; `due`: asks PostgreSQL for the queues in which work is due, and may raise."""
-        self._seats = seats
+    def __init__(self, tick_s: float) -> None:
+        """`tick_s`: seconds without a look after which a process is sent, and between two times of sending."""
         self._tick_s = tick_s
-        self._queues = frozenset(queues)
-        self._due = due
-        self._asked = float("-inf")
-        self._waits = False
+        self._sent_s = float("-inf")
 
-    def look(self, now: float, idle: Sequence[Seat]) -> bool:
-        """Return whether work waits that these processes could do, as far as was asked; sends them to look when it does."""
-        if all(now - seat.looked_s < self._tick_s for seat in idle):  # holds too when none is idle
-            self._waits = False
-        elif now - self._asked >= self._tick_s:
-            self._asked = now
-            self._waits = not self._queues.isdisjoint(self._due())
-            if self._waits:
-                self._seats.send_to_look()
-        return self._waits
+    def look(self, now: float, seats: Sequence[Seat]) -> None:
+        """Send whom it is time for; `now` in seconds of the monotonic clock, `seats`: those that are taken."""
+        idle = [seat for seat in seats if seat.running is None and now - seat.looked_s >= self._tick_s]
+        if not idle or now - self._sent_s < self._tick_s:
+            return
+        self._sent_s = now
+        busy = any(seat.running is not None for seat in seats)
+        for seat in idle if busy else [min(idle, key=lambda seat: seat.sent)]:
+            seat.send_to_look()

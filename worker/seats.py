@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from common.domain.job import Claimed
 from worker.meters import Layout, Meter, Meters
 
-_PID, _WORKER, _BATCH, _COUNT, _AT, _LOW, _TURN, _LOOKED, _HEADER = range(9)  # words of a seat's header
-_DRAINING, _LOOKS, _FLAGS = range(3)  # words that all seats share
+_PID, _WORKER, _BATCH, _COUNT, _AT, _LOW, _TURN, _LOOKED, _SENT, _HEADER = range(10)  # words of a seat's header
 _WORD = 8
 # _LOW: length of the marks' JSON; _TURN: odd while they are being written.
 _ID = 36  # a UUID as text
@@ -104,6 +103,15 @@ class Seat:
         return self._head[_LOOKED] / 1e9
 
     @property
+    def sent(self) -> int:
+        """How often the process that sits here has been sent to look."""
+        return self._head[_SENT]
+
+    def send_to_look(self) -> None:
+        """Let the process look for work, as if its doorbell had rung, when it next waits for one. Of the parent alone."""
+        self._head[_SENT] += 1
+
+    @property
     def busy(self) -> int:
         """Jobs in its hands that have not run to their end."""
         at = self._head[_AT]
@@ -149,28 +157,19 @@ class Seats:
         `traced`: what they count has exemplars.
         """
         count = processes * 4  # a replacement may come before the parent has cleared up after the one that died
-        self._memory = mmap.mmap(-1, _FLAGS * _WORD + count * seat_size(room))
-        self._flags = memoryview(self._memory)[: _FLAGS * _WORD].cast("q")
+        self._memory = mmap.mmap(-1, _WORD + count * seat_size(room))
+        self._flags = memoryview(self._memory)[:_WORD].cast("q")
         self.meters = Meters(layout or Layout((), ()), count, traced=traced)
-        self.all = [Seat(self._memory, _FLAGS * _WORD + n * seat_size(room), room, meter) for n, meter in enumerate(self.meters.of_seats)]
+        self.all = [Seat(self._memory, _WORD + n * seat_size(room), room, meter) for n, meter in enumerate(self.meters.of_seats)]
 
     @property
     def draining(self) -> bool:
         """Whether the worker takes no more jobs."""
-        return bool(self._flags[_DRAINING])
+        return bool(self._flags[0])
 
     def drain(self) -> None:
         """Take no more jobs; for good."""
-        self._flags[_DRAINING] = 1
-
-    @property
-    def looks(self) -> int:
-        """How often idle processes have been sent to look."""
-        return self._flags[_LOOKS]
-
-    def send_to_look(self) -> None:
-        """Let each process that is idle look for work, as if its doorbell had rung. Of the parent alone."""
-        self._flags[_LOOKS] += 1
+        self._flags[0] = 1
 
 
 def seat_size(room: int) -> int:

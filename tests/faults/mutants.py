@@ -99,7 +99,7 @@ MUTANTS = (
     Mutant(
         "nobody looks when nobody rings",
         "worker/lookout.py",
-        "self._seats.send_to_look()",
+        "seat.send_to_look()",
         "pass",
         ("redis_killed", "redis_hangs"),
         ("no due job waits beside an idle worker", "everything is drained"),
