@@ -7,6 +7,7 @@ prefetch of one the worker is deaf from then on. So what is not a doorbell goes 
 from typing import Any
 
 from kombu.transport import redis
+from redis.exceptions import ResponseError
 
 from common.broker import queue_of
 from common.telemetry import logs
@@ -33,6 +34,8 @@ class Transport(redis.Transport):
 
     Channel = Channel
     delivering = False
+    # A replica that may not be written, an access list that changed: to Kombu an error of the program, over which Celery ends the worker.
+    connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
     def _deliver(self, message: Any, queue: str | None) -> None:
         if queue_of(message) is None:

@@ -22,7 +22,8 @@ def worker_out_of_memory(place: Place, chance: random.Random) -> str | None:
     taken = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     was = resource.prlimit(pid, resource.RLIMIT_AS)
     resource.prlimit(pid, resource.RLIMIT_AS, (taken + (int(SWOLLEN_MIB) << 19), was[1]))
-    time.sleep(chance.uniform(1, 3))
+    with contextlib.suppress(AssertionError):
+        until("an attempt meets it", lambda: _memory_errors(place) > before, 10)
     if Path(f"/proc/{pid}").exists():
         resource.prlimit(pid, resource.RLIMIT_AS, was)
     failed = _memory_errors(place) - before
@@ -51,18 +52,23 @@ def disk_full(place: Place, chance: random.Random) -> str | None:
     """F24: PostgreSQL's disk is full, later there is room again."""
     assert place.disk is not None, "see Place.absent"
     filler, complaints = place.disk / "filler", place.folder / "postgres.log"
-    before = complaints.read_text(errors="replace").count("No space left on device")
+
+    def complained() -> int:
+        return complaints.read_text(errors="replace").count("No space left on device")
+
+    before = complained()
     with place.database_away():
         with filler.open("wb") as file, contextlib.suppress(OSError):
             for mib in range(DISK_MIB):
                 os.posix_fallocate(file.fileno(), mib << 20, 1 << 20)
-        time.sleep(chance.uniform(1, 3))
+        with contextlib.suppress(AssertionError):
+            until("it needs some", lambda: complained() > before, 15)
+        time.sleep(chance.uniform(0, 2))
         filler.unlink()
         if place.postgres.process is not None and place.postgres.process.poll() is not None:  # it could not recover, and ended
             place.postgres.start()
         until("it answers", lambda: place.system.database.one("SELECT 1"))
-    failed = complaints.read_text(errors="replace").count("No space left on device") - before
-    return f"{failed} times no space" if failed else None
+    return f"{complained() - before} times no space" if complained() > before else None
 
 
 @fault(interrupts=True)

@@ -16,7 +16,7 @@ import redis
 from rig.proxy import Proxy
 from rig.system import System, until
 
-from tools.servers import Redis
+from tools.servers import Redis, free_port
 
 MakeSystem = Callable[..., System]
 CLAIM_S = 2.0  # two ticks of 0.2 s and a claim, on a busy machine
@@ -244,3 +244,18 @@ def test_a_full_redis_refuses_rings_and_no_submission(make_system: MakeSystem, d
         _quick(took)
     _each_claims(system, CLAIM_S)
     _once_each(system)
+
+
+def test_a_redis_that_may_not_be_written_ends_no_worker(make_system: MakeSystem, database_url: str, own_redis: Redis) -> None:
+    """As in a failover, until clients are sent to the new primary. Work goes on meanwhile."""
+    system = _two_workers(make_system(database_url, own_redis.url))
+    with own_redis.client as client, _submissions(system) as took:
+        client.replicaof("127.0.0.1", free_port())
+        for name in ("first", "second"):
+            until(f"the {name} worker has met it", lambda name=name: "ReadOnlyError" in system.log(name) or "read only replica" in system.log(name), 10)
+        _each_claims(system, CLAIM_S)
+        client.replicaof("NO", "ONE")
+        _quick(took)
+    _each_claims(system, CLAIM_S)
+    _once_each(system)
+    assert all(system.processes[name].poll() is None for name in ("first", "second"))
