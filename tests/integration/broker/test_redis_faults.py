@@ -251,8 +251,11 @@ def test_a_redis_that_may_not_be_written_ends_no_worker(make_system: MakeSystem,
     system = _two_workers(make_system(database_url, own_redis.url))
     with own_redis.client as client, _submissions(system) as took:
         client.replicaof("127.0.0.1", free_port())
-        for name in ("first", "second"):
-            until(f"the {name} worker has met it", lambda name=name: "ReadOnlyError" in system.log(name) or "read only replica" in system.log(name), 10)
+        until(
+            "both workers have met it",
+            lambda: all("read only replica" in system.log(name) or "ReadOnlyError" in system.log(name) for name in ("first", "second")),
+            10,
+        )
         _each_claims(system, CLAIM_S)
         client.replicaof("NO", "ONE")
         _quick(took)
