@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import psycopg2
 import redis
@@ -109,7 +109,31 @@ def _let_pass(path: Path) -> None:
             folder.chmod(folder.stat().st_mode | 0o001)
 
 
-def start_on_a_free_port(server: "Postgres | Redis", start: Callable[[], None]) -> None:
+def hand_over(folder: Path, user: str | None) -> None:
+    """Make a folder that is of the user whom its server runs as; None: of this one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if user:
+        _let_pass(folder)
+        os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+
+
+def takes_connections(url: str) -> bool:
+    """Return whether PostgreSQL answers there."""
+    try:
+        psycopg2.connect(url, connect_timeout=2).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+class OnAPort(Protocol):
+    """A server that listens on a port."""
+
+    port: int
+    process: "subprocess.Popen[bytes] | None"
+
+
+def start_on_a_free_port(server: OnAPort, start: Callable[[], None]) -> None:
     """Start a server; again on another port when somebody took its port between the choice and the start."""
     for _ in range(PORTS_TRIED):
         try:
@@ -139,11 +163,9 @@ class Postgres:
 
     def start(self) -> None:
         """Start it and wait until it answers; the first time its data are made."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        hand_over(self.folder, self._user)
         if self._user:
-            for path in (self.folder, programs()):
-                _let_pass(path)
-            os.chown(self.folder, pwd.getpwnam(self._user).pw_uid, pwd.getpwnam(self._user).pw_gid)
+            _let_pass(programs())
         self.folder.chmod(0o700)
         if not (self.folder / "PG_VERSION").exists():
             made = spawn(
@@ -166,11 +188,7 @@ class Postgres:
 
     def answers(self) -> bool:
         """Return whether it takes connections."""
-        try:
-            psycopg2.connect(self.url(), connect_timeout=2).close()
-        except psycopg2.OperationalError:
-            return False
-        return True
+        return takes_connections(self.url())
 
     def stop(self, sign: int = signal.SIGINT) -> None:
         """Stop it: SIGINT is fast, SIGQUIT immediate, as if it had crashed."""

@@ -108,10 +108,10 @@ class Watch:
         taken = [seat for seat in self._seats.all if seat.pid]
         idle = [seat for seat in taken if seat.running is None]
         looked = max((seat.looked_s for seat in taken), default=now)
-        listens = idle and not self._seats.draining
+        listens = bool(idle) and not self._seats.draining
         if listens:
-            self._lookout.look(now, taken)
-        deaf = bool(listens) and self._health.is_deaf(now, looked, lambda: store_queues.due(self._connection()))
+            self._lookout.look(now, idle, busy=len(idle) < len(taken))
+        deaf = listens and self._health.is_deaf(now, looked, lambda: store_queues.due(self._connection()))
         self._health.write(now, deaf=deaf, ready=any(seat.worker for seat in taken))
         since = [began for _, began in self._began.values()]
         self._cost.tell(now - min(since) if since else None)

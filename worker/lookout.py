@@ -16,12 +16,11 @@ class Lookout:
         self._tick_s = tick_s
         self._sent_s = float("-inf")
 
-    def look(self, now: float, seats: Sequence[Seat]) -> None:
-        """Send whom it is time for; `now` in seconds of the monotonic clock, `seats`: those that are taken."""
-        idle = [seat for seat in seats if seat.running is None and now - seat.looked_s >= self._tick_s]
-        if not idle or now - self._sent_s < self._tick_s:
+    def look(self, now: float, idle: Sequence[Seat], *, busy: bool) -> None:
+        """Send whom it is time for; `now` in seconds of the monotonic clock, `busy`: whether there are others, that run something."""
+        wait = [seat for seat in idle if now - seat.looked_s >= self._tick_s]
+        if not wait or now - self._sent_s < self._tick_s:
             return
         self._sent_s = now
-        busy = any(seat.running is not None for seat in seats)
-        for seat in idle if busy else [min(idle, key=lambda seat: seat.sent)]:
+        for seat in wait if busy else [min(wait, key=lambda seat: seat.sent)]:
             seat.send_to_look()

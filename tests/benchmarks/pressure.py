@@ -9,21 +9,20 @@ import json
 import os
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psycopg2
 
 from tests.benchmarks import measure, systems
 from tests.benchmarks.cells import CELLS, CONNECTIONS, Cell, Scene
 from tests.benchmarks.run import DRAIN_LIMIT_S, POSTGRES, Servers, answers, fresh, load
+from tests.rig.beside import Beside
 from tools.servers import Postgres, Redis, free_port
 
 BEFORE_S, AFTER_S = 10.0, 15.0
@@ -31,23 +30,14 @@ SHARE = 0.5  # of its own peak that each system is offered
 Maker = Callable[[int, Mapping[str, str]], systems.System]
 
 
-class Finished:
+class Finished(Beside):
     """Counts, each second, the jobs that have ended."""
 
     def __init__(self, scene: Scene) -> None:
+        super().__init__()
         self._scene = scene
         self._began = time.monotonic()
         self._seen: list[tuple[float, int]] = []
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
-        self._done.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._done.wait(1.0):

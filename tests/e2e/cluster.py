@@ -139,6 +139,12 @@ class Namespace:
             )[0]
         )
 
+    def delete_pod(self, pod: str, *, told: bool, limit_s: float = 60) -> None:
+        """Delete a pod and wait until it is gone; `told`: with its grace, else as an operator in need does: its processes get SIGKILL."""
+        uid = self.core.read_namespaced_pod(pod, self.name).metadata.uid
+        self.kubectl("delete", "pod", pod, *(() if told else ("--force", "--grace-period=0")))
+        until(f"{pod} is gone", lambda: uid not in [one.metadata.uid for one in self.core.list_namespaced_pod(self.name).items], limit_s)
+
     def scale(self, deployment: str, replicas: int) -> None:
         self.apps.patch_namespaced_deployment_scale(deployment, self.name, {"spec": {"replicas": replicas}})
 

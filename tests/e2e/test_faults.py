@@ -34,17 +34,10 @@ def _whole_again(installed: Namespace) -> Iterator[None]:
         installed.until_ready(component, count)
 
 
-def kill(namespace: Namespace, pod: str) -> None:
-    """Delete a pod as an operator in need does: its processes get SIGKILL."""
-    uid = namespace.core.read_namespaced_pod(pod, namespace.name).metadata.uid
-    namespace.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
-    until(f"{pod} is gone", lambda: uid not in [one.metadata.uid for one in namespace.core.list_namespaced_pod(namespace.name).items], 60)
-
-
 def test_a_killed_worker_loses_nothing(installed: Namespace) -> None:
     with installed.load("worker-killed") as report:
         for pod in installed.ready("worker"):
-            kill(installed, pod)
+            installed.delete_pod(pod, told=False)
         installed.until_ready("worker", 2)
     report.shows_no_loss()
 
@@ -56,28 +49,28 @@ def test_a_killed_controller_loses_nothing_and_another_one_leads(installed: Name
     before = leader()
     with installed.load("controller-killed") as report:
         (led,) = [pod for pod in installed.ready("controller") if pod in before] or installed.ready("controller")[:1]
-        kill(installed, led)
+        installed.delete_pod(led, told=False)
         until("another one leads", lambda: leader() != before, 60)
     report.shows_no_loss()
 
 
 def test_a_killed_redis_neither_fails_a_submission_nor_loses_a_job(installed: Namespace) -> None:
     with installed.load("redis-killed") as report:
-        kill(installed, "jobproc-redis-0")
+        installed.delete_pod("jobproc-redis-0", told=False)
         until("Redis is back", lambda: installed.ready_pod("jobproc-redis-0"), 60)
     report.shows_no_loss()
 
 
 def test_a_killed_api_costs_open_requests_only(installed: Namespace) -> None:
     with installed.load("api-killed") as report:
-        kill(installed, installed.ready("api")[0])
+        installed.delete_pod(installed.ready("api")[0], told=False)
         installed.until_ready("api", 2)
     report.shows_no_loss(*AWAY)
 
 
 def test_a_killed_postgresql_is_answered_with_503_until_it_is_back(installed: Namespace) -> None:
     with installed.load("postgresql-killed", wait_s=180) as report:
-        kill(installed, "jobproc-postgresql-0")
+        installed.delete_pod("jobproc-postgresql-0", told=False)
         until("PostgreSQL is back", lambda: installed.ready_pod("jobproc-postgresql-0"), 120)
         installed.until_ready("api", 2)
     report.shows_no_loss("503", *AWAY)

@@ -4,18 +4,15 @@ import json
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from e2e.cluster import Namespace, forward, until
 from kubernetes import config
 from rig.proxy import Proxy
-from rig.system import Database
 
-from faults.history import now_s
-from faults.place import PatientDatabase
+from faults.place import AnyPlace, PatientDatabase
 
 COUNTS = {"api": 2, "worker": 2, "controller": 2}
 LEASE_S, HEARTBEAT_S = 6.0, 1.0
@@ -56,9 +53,10 @@ class Way:
         self._proxy.close()
 
 
-class ClusterPlace:
+class ClusterPlace(AnyPlace):
     """Two APIs, workers and controllers, with the bundled PostgreSQL and Redis."""
 
+    back_s = BACK_S
     lease_s, heartbeat_s = LEASE_S, HEARTBEAT_S
     drain_s = 3 * LEASE_S + 20.0  # and pods that start
     wait_s = 2.0 + 3.0  # two ticks, and a claim
@@ -66,8 +64,7 @@ class ClusterPlace:
     def __init__(self, folder: Path) -> None:
         """Install it and wait until it is ready."""
         config.load_kube_config()  # type: ignore[no-untyped-call]  # the client has no type for it
-        self.folder = folder
-        self.away: list[tuple[float, float]] = []
+        super().__init__(folder)
         self.namespace = Namespace(f"faults-{uuid.uuid4().hex[:5]}")
         self._ways: list[Way] = []
         try:
@@ -87,7 +84,7 @@ class ClusterPlace:
             "worker.drainSeconds=5",
         )
         self.postgres_url = self.namespace.database_url("jobproc-postgresql", self._way("pod/jobproc-postgresql-0", 5432))
-        self.database: Database = PatientDatabase(self.postgres_url)
+        self.database = PatientDatabase(self.postgres_url)
         self.url = f"http://127.0.0.1:{self._way('service/jobproc-api', 8000)}"
 
     def _with_ledger(self, values: list[str]) -> list[str]:
@@ -121,22 +118,11 @@ class ClusterPlace:
 
     def kill(self, pod: str, *, told: bool = False) -> None:
         """Delete a pod and wait until it is gone; `told`: with its grace, else its processes get SIGKILL."""
-        uid = self.namespace.core.read_namespaced_pod(pod, self.namespace.name).metadata.uid
-        self.namespace.kubectl("delete", "pod", pod, *(() if told else ("--force", "--grace-period=0")))
-        until(f"{pod} is gone", lambda: uid not in [one.metadata.uid for one in self.namespace.core.list_namespaced_pod(self.namespace.name).items], 90)
+        self.namespace.delete_pod(pod, told=told, limit_s=90)
 
     def whole_again(self, component: str) -> None:
         """Wait until a component has its pods."""
         self.namespace.until_ready(component, COUNTS[component])
-
-    @contextmanager
-    def database_away(self) -> Iterator[None]:
-        """Say that PostgreSQL cannot be relied on meanwhile, and shortly after."""
-        began_s = now_s()
-        try:
-            yield
-        finally:
-            self.away.append((began_s, now_s() + BACK_S))
 
     def close(self) -> None:
         """Take everything back."""

@@ -12,22 +12,24 @@ if TYPE_CHECKING:  # needs the client of Kubernetes
     from faults.cluster import ClusterPlace
 
 
+def _delete_one(place: "ClusterPlace", component: str, chance: random.Random, *, told: bool = False) -> str:
+    """Delete a pod of a component, and wait until another one is ready; returns which."""
+    pod = chance.choice(place.namespace.ready(component))
+    place.kill(pod, told=told)
+    place.whole_again(component)
+    return pod
+
+
 @fault(interrupts=True, where=CLUSTER)
 def worker_pod_killed(place: "ClusterPlace", chance: random.Random) -> str | None:
     """F2: a pod of a worker, at once."""
-    pod = chance.choice(place.namespace.ready("worker"))
-    place.kill(pod)
-    place.whole_again("worker")
-    return pod
+    return _delete_one(place, "worker", chance)
 
 
 @fault(interrupts=True, where=CLUSTER)
 def worker_pod_told_to_end(place: "ClusterPlace", chance: random.Random) -> str | None:
     """F3: a pod of a worker, with its grace."""
-    pod = chance.choice(place.namespace.ready("worker"))
-    place.kill(pod, told=True)
-    place.whole_again("worker")
-    return pod
+    return _delete_one(place, "worker", chance, told=True)
 
 
 @fault(interrupts=True, where=CLUSTER)
@@ -46,10 +48,7 @@ def workers_scaled(place: "ClusterPlace", chance: random.Random) -> str | None:
 @fault(interrupts=False, where=CLUSTER)
 def api_pod_killed(place: "ClusterPlace", chance: random.Random) -> str | None:
     """A pod of the API, at once."""
-    pod = chance.choice(place.namespace.ready("api"))
-    place.kill(pod)
-    place.whole_again("api")
-    return pod
+    return _delete_one(place, "api", chance)
 
 
 @fault(interrupts=False, where=CLUSTER)
@@ -85,9 +84,4 @@ def postgresql_pod_killed(place: "ClusterPlace", chance: random.Random) -> str |
 @fault(interrupts=True, where=CLUSTER)
 def connections_of_pods_terminated(place: "ClusterPlace", chance: random.Random) -> str | None:
     """Every connection of jobproc is ended, several times."""
-    ended = 0
-    with place.database_away():
-        for _ in range(3):
-            ended += place.database.one("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'jobproc%'")
-            time.sleep(chance.uniform(0.1, 1))
-    return f"{ended} connections" if ended else None
+    return place.end_connections_often(chance)

@@ -148,12 +148,7 @@ def postgres_killed(place: Place, chance: random.Random) -> str | None:
 @fault(interrupts=True)
 def connections_terminated(place: Place, chance: random.Random) -> str | None:
     """Every connection of every process is ended, several times."""
-    ended = 0
-    with place.database_away():
-        for _ in range(3):
-            ended += place.end_connections()
-            time.sleep(chance.uniform(0.1, 1))
-    return f"{ended} connections" if ended else None
+    return place.end_connections_often(chance)
 
 
 def _on_the_way(place: Place, chance: random.Random, begin: Callable[[Proxy], None], least_s: float, most_s: float, end: Callable[[Proxy], None]) -> str:

@@ -13,10 +13,9 @@ from typing import Any
 
 import psycopg2
 from rig.proxy import Proxy
-from rig.settings import settings_of
+from rig.servers import serve
 from rig.system import QUICK, Database, System, until
 
-from common.migrate import migrate
 from faults.history import now_s
 from tools.servers import Postgres, Redis
 
@@ -51,18 +50,53 @@ class PatientDatabase(Database):
                 time.sleep(0.1)
 
 
-class Place:
+class AnyPlace:
+    """What places on this machine and in a cluster have in common."""
+
+    database: Database  #: a look beside the product
+    back_s: float  #: how long after PostgreSQL is back its absence may be felt yet
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.away: list[tuple[float, float]] = []  #: from when to when PostgreSQL could not be relied on
+
+    @contextmanager
+    def database_away(self) -> Iterator[None]:
+        """Say that PostgreSQL cannot be relied on meanwhile, and shortly after."""
+        began_s = now_s()
+        try:
+            yield
+        finally:
+            self.away.append((began_s, now_s() + self.back_s))
+            self.database.close()  # the look beside the product has lost its connection too
+
+    def end_connections(self) -> int:
+        """End every connection that jobproc has, and return how many there were."""
+        ended: int = self.database.one("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'jobproc%'")
+        return ended
+
+    def end_connections_often(self, chance: random.Random) -> str | None:
+        """End them several times; returns what shows that there were some."""
+        ended = 0
+        with self.database_away():
+            for _ in range(3):
+                ended += self.end_connections()
+                time.sleep(chance.uniform(0.1, 1))
+        return f"{ended} connections" if ended else None
+
+
+class Place(AnyPlace):
     """On this machine: an API, two workers of two processes, a controller; each kind reaches PostgreSQL and Redis through proxies of its own.
 
     PostgreSQL has a small disk of its own where one may be mounted: `disk`, else None.
     """
 
+    back_s = BACK_S
     lease_s, heartbeat_s, drain_s, wait_s = LEASE_S, float(QUICK["JOBPROC_HEARTBEAT_SECONDS"]), DRAIN_S, WAIT_S
 
     def __init__(self, folder: Path) -> None:
         """Start everything; `folder` must be for this run alone, and readable by all."""
-        self.folder = folder
-        self.away: list[tuple[float, float]] = []
+        super().__init__(folder)
         self._stack = ExitStack()
         try:
             self._start()
@@ -74,16 +108,12 @@ class Place:
         self.disk = self._mounted(self.folder / "disk")
         options = {"max_connections": "60", "max_wal_size": "64MB", "min_wal_size": "32MB"}
         self.postgres = Postgres((self.disk or self.folder) / "postgres", self.folder / "postgres.log", options=options)
-        self._stack.callback(self.postgres.stop)
-        self.postgres.start()
         self.redis = Redis(self.folder / "redis", self.folder / "redis.log", options=("--save", ""))
-        self._stack.callback(self.redis.stop)
-        self.redis.start()
+        serve(self._stack, self.postgres, self.redis)
         self.before_postgres = {part: self._stack.enter_context(Proxy(self.postgres.port)) for part in PARTS}
         self.before_redis = {part: self._stack.enter_context(Proxy(self.redis.port)) for part in PARTS}
-        migrate(settings_of(self.postgres.url(), self.redis.url))
         self.system = System(self.folder, self.postgres.url(), self.redis.url)
-        self.system.database = PatientDatabase(self.postgres.url())
+        self.database = self.system.database = PatientDatabase(self.postgres.url())
         self._stack.callback(self.system.close)
         self.start_api()
         for name in WORKERS:
@@ -94,11 +124,6 @@ class Place:
     def url(self) -> str:
         """Where the API is."""
         return str(self.system.client.base_url)
-
-    @property
-    def database(self) -> Database:
-        """A look beside the product."""
-        return self.system.database
 
     @property
     def postgres_url(self) -> str:
@@ -170,23 +195,6 @@ class Place:
         for pid in self.group(name):
             os.kill(pid, signal.SIGKILL)
         self.system.processes[name].wait(10)
-
-    # --- PostgreSQL
-
-    @contextmanager
-    def database_away(self) -> Iterator[None]:
-        """Say that PostgreSQL cannot be relied on meanwhile, and shortly after."""
-        began_s = now_s()
-        try:
-            yield
-        finally:
-            self.away.append((began_s, now_s() + BACK_S))
-            self.system.database.close()  # the look beside the product has lost its connection too
-
-    def end_connections(self) -> int:
-        """End every connection that jobproc has, and return how many there were."""
-        ended: int = self.system.database.one("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'jobproc%'")
-        return ended
 
     def lost(self) -> int:
         """Return how many attempts were lost or refused so far."""

@@ -89,7 +89,6 @@ class Run:
         jobs = Jobs()
         self._clients = [Client(number, self.place.url, self._history, jobs, seed, pause_s) for number in range(1, clients + 1)]
         self._interrupted = False
-        self._faults = 0
 
     @contextlib.contextmanager
     def _load(self) -> Iterator[None]:

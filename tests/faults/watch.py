@@ -1,10 +1,7 @@
 """A look, again and again all through a run, at the oldest due job and at the processes that have nothing to do."""
 
-import threading
-from types import TracebackType
-from typing import Self
-
 import psycopg2
+from rig.beside import Beside
 from rig.system import Database
 
 from faults.evidence import Look
@@ -19,29 +16,20 @@ SELECT coalesce(extract(epoch FROM now() - (SELECT min(pos) FROM live WHERE work
 """
 
 
-class Watch:
+class Watch(Beside):
     """A thread with a connection of its own. What it cannot see, while PostgreSQL is away, is one look with nothing in it."""
 
     def __init__(self, url: str, fresh_s: float) -> None:
         """`fresh_s`: a process whose lease lasts for so long yet was heard of a moment ago, so it is neither frozen nor dead."""
+        super().__init__()
         self._fresh_s = fresh_s
         self.looks: list[Look] = []
         self._database = Database(url)
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
-        self._done.set()
-        self._thread.join()
-        self._database.close()
 
     def _run(self) -> None:
         while not self._done.wait(EVERY_S):
             self.looks.append(self._look())
+        self._database.close()
 
     def _look(self) -> Look:
         try:

@@ -1,17 +1,13 @@
 """PgBouncer in transaction mode in front of a PostgreSQL: as its package installs it, never as root."""
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
-import psycopg2
+from tools.servers import free_port, hand_over, spawn, start_on_a_free_port, stop, takes_connections, wait_for
 
-from tools.servers import free_port, port_is_free, spawn, stop, wait_for
-
-PORTS_TRIED = 3
 #: What docs/howto/pgbouncer.md says, and a pool that is smaller than what the processes of a test would open without it.
 OPTIONS = {
     "pool_mode": "transaction",
@@ -70,19 +66,8 @@ class Bouncer:
 
     def start(self) -> "Bouncer":
         """Start it and wait until it answers; on another port when somebody took its own."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self._user:
-            for folder in self.folder.resolve().parents:
-                folder.chmod(folder.stat().st_mode | 0o001)
-            os.chown(self.folder, pwd.getpwnam(self._user).pw_uid, pwd.getpwnam(self._user).pw_gid)
-        for left in reversed(range(PORTS_TRIED)):
-            try:
-                self._serve()
-                break
-            except RuntimeError:
-                if not left or port_is_free(self.port):
-                    raise
-                self.port = free_port()
+        hand_over(self.folder, self._user)
+        start_on_a_free_port(self, self._serve)
         return self
 
     def _serve(self) -> None:
@@ -98,11 +83,7 @@ class Bouncer:
 
     def answers(self) -> bool:
         """Return whether it lends connections."""
-        try:
-            psycopg2.connect(self.url(), connect_timeout=2).close()
-        except psycopg2.OperationalError:
-            return False
-        return True
+        return takes_connections(self.url())
 
     def stop(self, sign: int = signal.SIGINT) -> None:
         """Stop it."""

@@ -9,10 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from rig.scrape import Page
-from rig.settings import settings_of
+from rig.servers import serve
 from rig.system import QUICK, ROOT, Database, System
 
-from common.migrate import migrate
 from tools.servers import Postgres, Redis, spawn
 
 POSTGRES = {"max_connections": "60", "shared_buffers": "64MB", "max_wal_size": "1GB"}  # small, so that they are full before anything is judged
@@ -37,12 +36,8 @@ class Place:
 
     def _start(self) -> None:
         self.postgres = Postgres(self.folder / "postgres", self.folder / "postgres.log", options=POSTGRES)
-        self._stack.callback(self.postgres.stop)
-        self.postgres.start()
         self.redis = Redis(self.folder / "redis", self.folder / "redis.log", options=("--save", ""))
-        self._stack.callback(self.redis.stop)
-        self.redis.start()
-        migrate(settings_of(self.postgres.url(), self.redis.url))
+        serve(self._stack, self.postgres, self.redis)
         self.system = System(self.folder, self.postgres.url(), self.redis.url)
         self._stack.callback(self.system.close)
         self.system.database = Database(self.postgres.url("postgres?application_name=soak"))

@@ -21,7 +21,8 @@ class World:
 
     def look(self, after_s: float) -> list[int]:
         """Let the parent look; returns how often each has been sent by then."""
-        self.lookout.look(self.began + after_s, self.seats)
+        idle = [seat for seat in self.seats if seat.running is None]
+        self.lookout.look(self.began + after_s, idle, busy=len(idle) < len(self.seats))
         return [seat.sent for seat in self.seats]
 
     def run(self, at: int) -> None:
