@@ -11,7 +11,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from api import problems
+from api import problems, submissions
 from api.dependencies import Services
 from api.meters import Measured, Meters
 from api.routes import health, jobs, stats
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     _add_docs(app)
     document = app.openapi
-    app.openapi = lambda: problems.only_problems(document())  # type: ignore[method-assign]  # FastAPI's own way to change it
+    app.openapi = lambda: submissions.described(problems.only_problems(document()))  # type: ignore[method-assign]  # FastAPI's own way to change it
     return app
 
 

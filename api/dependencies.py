@@ -10,6 +10,7 @@ from api.intake import Intake
 from api.meters import Connections, Meters
 from api.operations import Operations
 from api.queues import Queues
+from api.submissions import Submissions
 from common.settings import Settings
 from common.store.pool import Pool
 from common.telemetry import traces
@@ -24,6 +25,7 @@ class Services:
     doorbells: Doorbells
     intake: Intake
     operations: Operations
+    submissions: Submissions
     queues: Queues
 
     @classmethod
@@ -35,7 +37,9 @@ class Services:
         kind = Intake
         if traces.tracer is not None:
             from api.spans import TracedIntake as kind  # noqa: N813 - one of two classes
-        return cls(settings, pool, doorbells, kind(settings, pool, doorbells.due, meters), Operations(settings, pool), Queues(settings, pool))
+        operations = Operations(settings, pool)
+        intake = kind(settings, pool, doorbells.due, meters)
+        return cls(settings, pool, doorbells, intake, operations, Submissions(settings, operations), Queues(settings, pool))
 
     async def stop(self) -> None:
         """Close what is open."""

@@ -1,25 +1,14 @@
 """What goes over the wire."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from common.domain.states import State
 
 _ID = Field(description="The job's id, a UUIDv7.", examples=["019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"])
-
-
-class Submission(BaseModel):
-    """A job to run."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [{"data": [1, 2, 3], "operation": "square_sum"}]})
-
-    data: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)] = Field(
-        description="1 to 10,000 finite numbers (JOBPROC_MAX_NUMBERS); each is read as a double."
-    )
-    operation: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="The name of an operation.", examples=["square_sum"])
 
 
 class Accepted(BaseModel):

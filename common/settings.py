@@ -75,6 +75,14 @@ class Settings(BaseSettings):
     max_body_bytes: Count = Field(1_048_576, description="API: largest request body in bytes.")
     max_numbers: Count = Field(10_000, description="API: most numbers in the data of one job.")
     max_batch_jobs: Count = Field(10_000, description="API: most jobs in one POST /jobs/batch.")
+    max_attempts: Annotated[int, Field(ge=1, le=1_000)] = Field(100, description="API: most attempts that a submission may ask for.")
+    max_backoff_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(86_400, description="API: longest backoff that a submission may ask for.")
+    max_timeout_seconds: Annotated[float, Field(gt=0, le=2_147_483)] = Field(
+        86_400, description="API: longest limit of an attempt that a submission may ask for."
+    )
+    max_delay_days: Annotated[int, Field(ge=1, le=3_650)] = Field(365, description="API: a job may begin, and have its deadline, so many days ahead.")
+    max_keep_days: Annotated[int, Field(ge=1, le=3_650)] = Field(90, description="API: longest time after its end that a submission may ask to be kept.")
+    max_metadata_bytes: Count = Field(4_096, description="API: largest metadata of a job, in bytes of JSON.")
     max_waiting_jobs: Count = Field(50_000, description="API: jobs of one process that may wait for their commit; more get 503.")
     flush_jobs: Count = Field(1_000, description="API: most jobs of single submissions in one commit.")
     body_timeout_seconds: Seconds = Field(10, description="API: a body that has not arrived by then gets 408.")
@@ -102,6 +110,9 @@ class Settings(BaseSettings):
         description="API: after SIGTERM a kept connection may carry requests for so long, and each answer closes it; within the grace. 0: closed at once.",
     )
     max_result_bytes: Count = Field(1_048_576, description="Worker: largest result in bytes of JSON; a larger one fails the job with `result_too_large`.")
+    max_crashes: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        3, description="Worker and controller: a job ends FAILED with `worker_lost` once it has taken its process down so often."
+    )
     max_error_characters: Count = Field(4_000, description="Worker: longest error text that is stored.")
     progress_seconds: Seconds = Field(1, description="Worker: shortest time between two stored progress reports of a job.")
     reconnect_cap_seconds: Seconds = Field(5, description="Longest pause between two attempts to reach the database.")

@@ -126,7 +126,7 @@ class WorkerApp:
         random.seed()
         seat = self._seat = self._take_seat()
         self._sent = seat.sent
-        holder = Holder(self._settings, seat, self._queues, sorted(self._operations))
+        holder = Holder(self._settings, seat, self._queues, sorted(name for one in self._operations.values() for name in one.spec.knows))
         self._executor = Executor(self._settings, holder, self._seats, seat, self._operations, Bell(self._settings))
         if traces.wanted():  # after the fork, which no thread of an exporter survives
             from worker import spans

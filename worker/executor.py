@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import psycopg2
 
 from common import failpoints
 from common.broker import Bell
-from common.domain.decisions import RELEASED, Decision, Ended, Fail, Failure, Release, decide
+from common.domain.decisions import RELEASED, Decision, Ended, Fail, Failure, Release, Spent, decide
 from common.domain.job import Claimed
 from common.domain.retry import DEFAULT_RETRY
 from common.settings import Settings
@@ -19,6 +20,7 @@ from common.store import claims, endings
 from common.store.claims import Results
 from common.store.session import AWAY
 from common.telemetry import logs
+from worker.ended import Consumption, Endings
 from worker.holder import Holder
 from worker.meters import Outcome, outcome
 from worker.operations.registry import Operation
@@ -28,8 +30,6 @@ from worker.run import attempt, printable
 from worker.seats import Seat, Seats
 
 if TYPE_CHECKING:  # imported only while tracing is on
-    from opentelemetry.trace import SpanContext
-
     from worker.spans import Spans
 
 log = logs.get("worker")
@@ -50,6 +50,8 @@ class Executor:
         self._pace = Pace(settings.batch_milliseconds / 1000, settings.max_claim_jobs)
         self._rang = 0.0
         self._ended = Endings()  # of the batch under way
+        self._consumption = Consumption()
+        self._began = 0.0  # when the running job began
         self._batch: list[Claimed] = []
         self._queue = ""  # which it is of
         self._at = 0
@@ -92,6 +94,8 @@ class Executor:
 
     def _run_batch(self, queue: str, jobs: list[Claimed]) -> None:
         began = time.perf_counter()
+        jobs.sort(key=_alone)  # last: by then the others are stored
+        self._consumption.begin()
         self._batch, self._queue, self._at = jobs, queue, 0
         self._seat.begin(jobs)
         if len(jobs) > 1:
@@ -100,10 +104,9 @@ class Executor:
         try:
             while self._at < len(self._batch) and not self._seats.draining:
                 job = self._batch[self._at]
-                if self._ended and self._pace.is_long(job.operation):
-                    self._settle()
-                    if self._at == len(self._batch):  # the connection was lost, and with it the rest
-                        break
+                self._make_way(job)
+                if self._at == len(self._batch):  # the connection was lost, and with it the rest
+                    break
                 self._run(job)
                 self._at += 1
         finally:
@@ -111,9 +114,24 @@ class Executor:
             self._seat.idle()
         ran = self._at
         self._give_back(self._batch[ran:])  # drained
+        self._consumption.measure(self._ended)
         self._batch = []
         if ran:
             self._pace.learn_queue(queue, time.perf_counter() - began, ran)
+
+    def _make_way(self, job: Claimed) -> None:
+        """Store what has ended before a job that may take long, or the process with it; then it is the last of its batch."""
+        if job.alone:
+            self._keep(self._at)
+        if self._ended and (job.alone or self._pace.is_long(job.operation)):
+            self._consumption.measure(self._ended)
+            self._settle()
+            self._consumption.begin()
+
+    def _keep(self, at: int) -> None:
+        """Give back all of the batch after a place in it."""
+        self._give_back(self._batch[at + 1 :])
+        self._batch = self._batch[: at + 1]
 
     def _give_back(self, jobs: list[Claimed]) -> None:
         for job in jobs:
@@ -121,7 +139,7 @@ class Executor:
             self._meter.ended(job.operation, self._queue, Outcome.RELEASED, None)
 
     def _run(self, job: Claimed) -> None:
-        began = time.perf_counter()
+        began = self._began = time.perf_counter()
         self._progress = Progress(job, self._holder, self._settings.progress_seconds)
         self._seat.run(self._at)
         operation = self._operations.get(job.operation)
@@ -130,16 +148,16 @@ class Executor:
         self._in_operation = True
         came = attempt(job, operation, self._progress, self._settings)
         self._in_operation = False
+        took = time.perf_counter() - began
         if isinstance(came, str):
             how = Outcome.SUCCESS
-            self._ended.results.add(job, came)
+            self._ended.results.add(job, came, took)
         else:
             policy = operation.spec.retry if operation else DEFAULT_RETRY
-            decision = decide(job, came, policy, random.random())  # noqa: S311 - jitter
+            decision = decide(job, replace(came, spent=Spent(took)), policy, random.random(), self._settings.max_crashes)  # noqa: S311 - jitter
             how = outcome(decision)
             self._ended.decided.append((job, decision))
             log.debug("attempt_failed", job_id=job.id, attempt=job.attempt, error=came.error_type, decision=type(decision).__name__)
-        took = time.perf_counter() - began
         self._meter.ended(job.operation, self._queue, how, took)
         self._pace.learn_operation(job.operation, took)
         if self.spans is not None and (span := self.spans.end(came)) is not None:
@@ -213,9 +231,8 @@ class Executor:
         """Store what has ended row by row: one bad row must not take its batch down. The bad one fails with a code."""
         log.error("settle_refused", reason=str(error).strip(), worker=self._holder.worker)
         ended, began_ns = self._ended, time.time_ns()
-        pairs = zip(ended.results.ids, ended.results.attempts, ended.results.results, strict=True)
         try:
-            fenced = sum(not self._store_result(Claimed(job_id, number, 0, 1, "", None, None), text) for job_id, number, text in pairs)
+            fenced = sum(not self._store_result(job, text, run_s) for job, text, run_s in ended.results.each())
             fenced += sum(not self._store_decision(job, decision) for job, decision in ended.decided)
         except AWAY as away:
             self._away(away)
@@ -223,9 +240,9 @@ class Executor:
             self._count_fenced(fenced)
             self._forget(began_ns)
 
-    def _store_result(self, job: Claimed, text: str) -> set[str]:
+    def _store_result(self, job: Claimed, text: str, run_s: float) -> set[str]:
         hold, one = self._holder, Results()
-        one.add(job, text)
+        one.add(job, text, run_s)
         return self._or_fail(job, lambda: claims.settle(hold.hot, hold.worker, one))
 
     def _store_decision(self, job: Claimed, decision: Decision) -> set[str]:
@@ -249,12 +266,11 @@ class Executor:
         if not self._in_operation or (self._progress is not None and self._progress.storing):
             signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
             return
-        rest = self._batch[self._at + 1 :]
-        self._give_back(rest)
+        self._keep(self._at)
         ended = self._ended
         if not ended:
             return
-        self._batch = self._batch[: self._at + 1]
+        self._consumption.measure(ended, time.perf_counter() - self._began)
         hold, began_ns = self._holder, time.time_ns()
         try:
             with hold.hot.transaction():
@@ -270,15 +286,5 @@ class Executor:
             log.warning("results_refused", count=fenced, worker=self._holder.worker)
 
 
-class Endings:
-    """What has ended and is not stored yet."""
-
-    __slots__ = ("decided", "results", "spans")
-
-    def __init__(self) -> None:
-        self.results = Results()
-        self.decided: list[tuple[Claimed, Decision]] = []
-        self.spans: list[SpanContext] = []  #: of the runs that are traced
-
-    def __len__(self) -> int:
-        return len(self.results.ids) + len(self.decided)
+def _alone(job: Claimed) -> bool:
+    return job.special is not None and job.special.alone

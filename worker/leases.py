@@ -186,7 +186,7 @@ class Watch:
             for job, _ in held:
                 if (job.id, job.attempt) == ran:
                     known = self._operations.get(job.operation)
-                    decided.append((job, decide(job, failure, known.spec.retry if known else DEFAULT_RETRY, random.random())))  # noqa: S311 - jitter
+                    decided.append((job, decide(job, failure, known.spec.retry if known else DEFAULT_RETRY, random.random(), self._settings.max_crashes)))  # noqa: S311 - jitter
                 else:
                     decided.append((job, Release(RELEASED)))
             endings.write(hot, worker, decided)

@@ -4,8 +4,8 @@ import json
 import math
 
 from common import failpoints
-from common.domain.decisions import Ended, Failure
-from common.domain.errors import PermanentFailure
+from common.domain.decisions import DEADLINE_EXCEEDED, Ended, Failure
+from common.domain.errors import PermanentFailure, RetryAfter
 from common.domain.job import Claimed
 from common.settings import Settings
 from worker.operations.registry import Context, InvalidInputError, Operation
@@ -13,6 +13,8 @@ from worker.operations.registry import Context, InvalidInputError, Operation
 
 def attempt(job: Claimed, operation: Operation | None, context: Context, settings: Settings) -> str | Failure:
     """Run it and return the result's JSON text, or why there is none. Never raises what the operation raises."""
+    if job.is_late:
+        return DEADLINE_EXCEEDED
     if operation is None:
         return Failure(Ended.ERROR, "unknown_operation", f"this worker has no operation {job.operation!r}")
     try:
@@ -24,7 +26,8 @@ def attempt(job: Claimed, operation: Operation | None, context: Context, setting
         return Failure(Ended.PERMANENT, "invalid_input", printable(str(error), settings.max_error_characters))
     except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit included, is the attempt's failure
         permanent = isinstance(error, (PermanentFailure, ResultNotJsonError, *operation.permanent))
-        return Failure(Ended.PERMANENT if permanent else Ended.ERROR, type(error).__name__, _said(error, settings.max_error_characters))
+        after_s = error.seconds if isinstance(error, RetryAfter) else None
+        return Failure(Ended.PERMANENT if permanent else Ended.ERROR, type(error).__name__, _said(error, settings.max_error_characters), after_s)
     size = len(text) if text.isascii() else len(text.encode())
     if size > settings.max_result_bytes:
         return Failure(Ended.PERMANENT, "result_too_large", f"the result has {size} bytes, more than {settings.max_result_bytes}")

@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-import secrets
-import time
 from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import TypeAdapter, ValidationError
 
 from api.body import read_json
 from api.dependencies import Services, services
@@ -20,7 +17,6 @@ from api.problems import (  # fmt: skip
     MALFORMED,
     MEDIA,
     METHOD,
-    MOST_ERRORS,
     OVERLOADED,
     TIMEOUT,
     TOO_LARGE,
@@ -28,12 +24,12 @@ from api.problems import (  # fmt: skip
     UNKNOWN_OPERATION,
     ProblemError,
     documented,
-    invalid,
     named,
 )
-from api.schemas import Accepted, AttemptView, BatchAccepted, Failure, JobView, Progress, Result, Status, Submission
-from common.domain.errors import InvalidSubmission, JobNotFound
-from common.domain.job import NewJob, new_job_id
+from api.schemas import Accepted, AttemptView, BatchAccepted, Failure, JobView, Progress, Result, Status
+from api.submissions import SCHEMA as SUBMISSION
+from api.submissions import first_state
+from common.domain.errors import JobNotFound
 from common.domain.states import State
 from common.store import read
 from common.store.read import Record
@@ -43,7 +39,6 @@ CHECKED_AT_ONCE = 500  # submissions of a batch, about 3 ms
 MOST_ATTEMPTS = 100  # shown with a job
 
 _BODY = (MALFORMED, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATION, UNAVAILABLE, OVERLOADED)
-_submission: TypeAdapter[Submission] = TypeAdapter(Submission)
 
 
 def _json_body(schema: dict[str, Any]) -> dict[str, Any]:
@@ -51,21 +46,20 @@ def _json_body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-_ONE = _submission.json_schema()
-_MANY = {"type": "array", "items": _ONE, "minItems": 1, "maxItems": 10_000, "examples": [[{"data": [1, 2, 3], "operation": "square_sum"}]]}
+_MANY = {"type": "array", "items": SUBMISSION, "minItems": 1, "maxItems": 10_000, "examples": [[{"data": [1, 2, 3], "operation": "square_sum"}]]}
 
 
 @router.post("/jobs", status_code=202, include_in_schema=False)
-@router.post("/jobs/", status_code=202, response_model=Accepted, responses=documented(*_BODY), openapi_extra=_json_body(_ONE))
+@router.post("/jobs/", status_code=202, response_model=Accepted, responses=documented(*_BODY), openapi_extra=_json_body(SUBMISSION))
 async def submit(request: Request) -> Response:
     """Store a job and answer its id; a worker runs it.
 
     202 means committed: the job survives whatever happens next.
     """
     to = services(request)
-    job = await _checked(to, await read_json(request, to.settings), "")
+    job = await to.submissions.job(await read_json(request, to.settings))
     await to.intake.submit(job)
-    return Response(b'{"job_id":"%b","status":"PENDING"}' % str(job.id).encode(), 202, media_type="application/json")
+    return Response(b'{"job_id":"%b","status":"%b"}' % (str(job.id).encode(), first_state(job).encode()), 202, media_type="application/json")
 
 
 @router.post("/jobs/batch/", status_code=202, include_in_schema=False)
@@ -80,7 +74,7 @@ async def submit_batch(request: Request) -> Response:
     for at, value in enumerate(values):
         if at % CHECKED_AT_ONCE == 0:
             await asyncio.sleep(0)  # others have their turn
-        jobs.append(await _checked(to, value, f"{at}."))
+        jobs.append(await to.submissions.job(value, f"{at}."))
     await to.intake.submit_all(jobs)
     return Response(orjson.dumps({"job_ids": [job.id for job in jobs], "status": State.PENDING}), 202, media_type="application/json")
 
@@ -90,35 +84,6 @@ async def submit_batch(request: Request) -> Response:
 async def no_batch() -> None:
     """Refuse the method: without this, `batch` would be read as an id."""
     raise ProblemError(METHOD, headers={"Allow": "POST"})
-
-
-async def _checked(to: Services, value: Any, at: str) -> NewJob:
-    """Return the job of a submission that breaks no rule; `at` is where it stands in the body."""
-    if isinstance(value, dict) and isinstance(data := value.get("data"), list) and len(data) > to.settings.max_numbers:
-        raise InvalidSubmission(f"{at}data", f"has {len(data)} numbers, more than {to.settings.max_numbers}")
-    if isinstance(value, dict) and len(value) > MOST_ERRORS:  # a hundred thousand errors would cost half a second and 100 MB
-        unknown = [name for name in value if name not in Submission.model_fields]
-        raise named(INVALID, [(at + name, "Extra inputs are not permitted") for name in unknown[:MOST_ERRORS]], len(unknown))
-    try:
-        submission = _submission.validate_python(value)
-    except ValidationError as error:
-        raise invalid(error, at=at) from error
-    spec = await to.operations.get(submission.operation, f"{at}operation")
-    return NewJob(
-        id=new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74)),
-        operation=spec.name,
-        queue=spec.queue,
-        input=_as_sent(value["data"]),
-        max_attempts=spec.retry.max_attempts,
-        timeout_ms=spec.timeout_ms,
-    )
-
-
-def _as_sent(sent: list[Any]) -> str:
-    try:
-        return '{"data":%s}' % orjson.dumps(sent).decode()  # noqa: UP031 - braces
-    except TypeError:  # an integer of more than 64 bits
-        return '{"data":%s}' % json.dumps(sent, separators=(",", ":"))  # noqa: UP031 - braces
 
 
 _Services = Annotated[Services, Depends(services)]

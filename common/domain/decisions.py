@@ -1,11 +1,23 @@
 """What happens next to a job: pure, from the job, what became of its attempt, its policy and a random number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
 from common.domain.job import Claimed
 from common.domain.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What an attempt took; None: nobody has seen it."""
+
+    run_s: float | None = None  #: seconds in the operation
+    cpu_s: float | None = None  #: seconds of its process's CPU meanwhile
+    peak_mib: float | None = None  #: most memory that its process had
+
+
+UNSEEN = Spent()
 
 
 class Ended(StrEnum):
@@ -15,6 +27,7 @@ class Ended(StrEnum):
     PERMANENT = "permanent"  #: the operation raised what its registration calls permanent
     TIMEOUT = "timeout"  #: it ran past the job's time limit; its process was ended
     LOST = "lost"  #: its process died, or its lease ran out
+    CANCELLED = "cancelled"  #: its client asked it to stop, and it did not: its process was ended
     RELEASED = "released"  #: given back unfinished on purpose; not charged
 
 
@@ -25,6 +38,8 @@ class Failure:
     ended: Ended
     error_type: str  #: a code such as `timeout`, or the class of the exception
     error_text: str  #: for people; cut to the limit of the settings
+    retry_after_s: float | None = None  #: the operation knows better than its backoff when to try again
+    spent: Spent = UNSEEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +62,17 @@ class Release:
     """The job goes back to its queue at once and the attempt is not charged."""
 
     failure: Failure
+    alone: bool = False  #: from now on it runs without neighbours: it, or one of them, may have taken their worker down
 
 
 Decision = Fail | Retry | Release
+MOST_RETRY_AFTER_S = 86_400.0
+MAX_CRASHES = 3
 
 WORKER_LOST = Failure(Ended.LOST, "worker_lost", "the worker process died or its lease ran out")
 RELEASED = Failure(Ended.RELEASED, "released", "given back before it had ended")
+CANCELLED = Failure(Ended.CANCELLED, "cancelled", "it did not stop when it was asked to; its process was ended")
+DEADLINE_EXCEEDED = Failure(Ended.PERMANENT, "deadline_exceeded", "the job had not ended by its deadline")
 
 
 def timed_out(timeout_ms: int) -> Failure:
@@ -60,16 +80,20 @@ def timed_out(timeout_ms: int) -> Failure:
     return Failure(Ended.TIMEOUT, "timeout", f"the attempt ran longer than its limit of {timeout_ms / 1000:g} s")
 
 
-def decide(job: Claimed, failure: Failure, policy: RetryPolicy, jitter: float) -> Decision:
-    """Return what to write for an attempt that gave no result. `jitter` is uniform in [0, 1)."""
+def decide(job: Claimed, failure: Failure, policy: RetryPolicy, jitter: float, max_crashes: int = MAX_CRASHES) -> Decision:
+    """Return what to write for an attempt that gave no result. `jitter` is uniform in [0, 1); `max_crashes`: lost attempts that end a job."""
+    if job.is_late:
+        return Fail(replace(DEADLINE_EXCEEDED, spent=failure.spent))
     match failure.ended:
         case Ended.RELEASED:
             return Release(failure)
-        case Ended.PERMANENT:
+        case Ended.PERMANENT | Ended.CANCELLED:
             return Fail(failure)
         case Ended.ERROR | Ended.TIMEOUT | Ended.LOST:
-            if job.charged >= job.max_attempts:
+            if job.charged >= job.max_attempts or (failure.ended is Ended.LOST and job.crashes + 1 >= max_crashes):
                 return Fail(failure)
-            return Retry(failure, policy.delay_s(job.charged, jitter))
+            backoff = policy.delay_s if job.special is None else policy.of(job.special).delay_s
+            delay_s = backoff(job.charged, jitter) if failure.retry_after_s is None else min(failure.retry_after_s, MOST_RETRY_AFTER_S)
+            return Retry(failure, delay_s)
         case _:
             assert_never(failure.ended)

@@ -7,6 +7,7 @@ JobprocError
 ├── StoreUnavailable       PostgreSQL did not answer in time
 ├── Overloaded             more submissions wait than the limit allows
 ├── PermanentFailure       raised by an operation: do not try again
+├── RetryAfter             raised by an operation: try again after so many seconds
 └── StartupError           the process cannot start; the message is the one sentence to print
 """
 
@@ -49,6 +50,15 @@ class Overloaded(JobprocError):
 
 class PermanentFailure(JobprocError):
     """The operation failed in a way that trying again cannot mend."""
+
+
+class RetryAfter(JobprocError):
+    """The operation failed and knows when to try again; the attempt is charged."""
+
+    def __init__(self, seconds: float, message: str | None = None) -> None:
+        """`seconds`: 0 to 86,400; more is cut."""
+        super().__init__(message)
+        self.seconds = max(0.0, float(seconds))
 
 
 class StartupError(JobprocError):

@@ -2,11 +2,15 @@
 
 from common.models.attempt import Attempt
 from common.models.base import Base
+from common.models.deadline import Deadline
 from common.models.job import Job
+from common.models.key import Key, Uniq
 from common.models.leader import Leader
 from common.models.live import Live
 from common.models.operation import Operation
 from common.models.outcome import Outcome
+from common.models.rerun import Rerun
+from common.models.tag import Tag
 from common.models.worker import Worker
 
-__all__ = ["Attempt", "Base", "Job", "Leader", "Live", "Operation", "Outcome", "Worker"]
+__all__ = ["Attempt", "Base", "Deadline", "Job", "Key", "Leader", "Live", "Operation", "Outcome", "Rerun", "Tag", "Uniq", "Worker"]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, SmallInteger, text
+from sqlalchemy import REAL, CheckConstraint, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from common.models.base import Base
@@ -28,3 +28,6 @@ class Attempt(Base):
     ended: Mapped[str]  #: error, timeout, lost or released
     error_type: Mapped[str]
     error_text: Mapped[str]
+    run_s: Mapped[float | None] = mapped_column(REAL)  #: in the operation; the rest of the time is overhead. None: nobody saw it
+    cpu_s: Mapped[float | None] = mapped_column(REAL)  #: of its process meanwhile
+    peak_mib: Mapped[float | None] = mapped_column(REAL)  #: most memory that its process had while its batch ran

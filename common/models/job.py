@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Integer, SmallInteger, text
+from sqlalchemy import CheckConstraint, Integer, SmallInteger, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from common.models.base import Base, Json
@@ -31,3 +32,12 @@ class Job(Base):
     operation: Mapped[str]
     trace: Mapped[str | None]  #: W3C traceparent of the request
     input: Mapped[Json]  #: as it was sent; json and not jsonb: kept to the letter, a third less to write
+    deadline: Mapped[datetime | None]  #: ended by then, or it ends FAILED; None: no such limit
+    retry_base_s: Mapped[float | None]  #: None: as its operation
+    retry_cap_s: Mapped[float | None]
+    keep_s: Mapped[int | None] = mapped_column(Integer)  #: kept for so long after its end; None: as the operator says
+    version: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))  #: of its operation
+    tags: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    metadata_: Mapped[Json | None] = mapped_column("metadata")  #: the client's own; returned as it was sent
+    unique_key: Mapped[str | None]
+    unique_while: Mapped[str | None]  #: waiting, running or both

@@ -47,3 +47,6 @@ class Live(Base):
     cancel: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  #: the running attempt is asked to stop
     queue: Mapped[str]
     progress_text: Mapped[str | None]
+    needs: Mapped[str | None]  #: what a worker has to know: its operation, from the second version on with `@` and the version; None: written by old code
+    alone: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  #: it may have taken a process down, and runs without neighbours since
+    crashes: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  #: attempts that have certainly taken their process down

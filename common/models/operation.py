@@ -24,3 +24,5 @@ class Operation(Base):
     queue: Mapped[str]
     description: Mapped[str]
     input_schema: Mapped[Json] = mapped_column(JSONB)
+    version: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))  #: what a submission of today gets
+    since: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))  #: the oldest version whose jobs it still runs

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, SmallInteger, text
+from sqlalchemy import REAL, CheckConstraint, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from common.models.base import Base, Json
@@ -32,3 +32,6 @@ class Outcome(Base):
     result: Mapped[Json | None]
     error_type: Mapped[str | None]
     error_text: Mapped[str | None]
+    run_s: Mapped[float | None] = mapped_column(REAL)  #: in the operation; the rest of the time is overhead. None: nobody saw it
+    cpu_s: Mapped[float | None] = mapped_column(REAL)  #: of its process meanwhile
+    peak_mib: Mapped[float | None] = mapped_column(REAL)  #: most memory that its process had while its batch ran

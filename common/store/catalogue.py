@@ -24,19 +24,19 @@ def as_json(specs: Sequence[OperationSpec]) -> str:
     return json.dumps([asdict(spec) for spec in specs], indent=1) + "\n"
 
 
-_COLUMNS = "queue, max_attempts, retry_base_s, retry_cap_s, timeout_ms, description, input_schema"
+_COLUMNS = "queue, max_attempts, retry_base_s, retry_cap_s, timeout_ms, description, input_schema, version, since"
 _NEW = ", ".join(f"excluded.{name}" for name in _COLUMNS.split(", "))
 _PUBLISH = text(f"""
     INSERT INTO operations AS o (name, {_COLUMNS})
-    VALUES (:name, :queue, :max_attempts, :retry_base_s, :retry_cap_s, :timeout_ms, :description, CAST(:input_schema AS jsonb))
+    VALUES (:name, :queue, :max_attempts, :retry_base_s, :retry_cap_s, :timeout_ms, :description, CAST(:input_schema AS jsonb), :version, :since)
     ON CONFLICT (name) DO UPDATE SET ({_COLUMNS}, updated_at) = ({_NEW}, clock_timestamp())
-    WHERE (o.{_COLUMNS.replace(", ", ", o.")}) IS DISTINCT FROM ({_NEW})
+    WHERE (o.{_COLUMNS.replace(", ", ", o.")}) IS DISTINCT FROM ({_NEW}) AND o.version <= excluded.version
 """)
 _READ = text(f"SELECT name, {_COLUMNS} FROM operations ORDER BY name")
 
 
 def publish(connection: Connection, specs: Sequence[OperationSpec]) -> None:
-    """Write down operations and their defaults; only rows that differ are written. The caller commits."""
+    """Write down operations and their defaults; only rows that differ are written, and none of a newer version. The caller commits."""
     for spec in sorted(specs, key=lambda s: s.name):
         row = {
             "name": spec.name,
@@ -47,6 +47,8 @@ def publish(connection: Connection, specs: Sequence[OperationSpec]) -> None:
             "timeout_ms": spec.timeout_ms,
             "description": spec.description,
             "input_schema": json.dumps(spec.input_schema),
+            "version": spec.version,
+            "since": spec.since,
         }
         connection.execute(_PUBLISH, row)
 
@@ -64,4 +66,6 @@ def _spec(row: Any) -> OperationSpec:
         timeout_s=None if row.timeout_ms is None else row.timeout_ms / 1000,
         description=row.description,
         input_schema=row.input_schema,
+        version=row.version,
+        since=row.since,
     )

@@ -1,9 +1,10 @@
 """Claim and settle: the two statements that every job goes through, as one transaction."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from common.domain.job import PRIORITIES, Claimed
+from common.domain.job import PRIORITIES, Claimed, Special
 from common.store.session import Hot, Statement
 
 NIL = "00000000-0000-0000-0000-000000000000"
@@ -12,61 +13,75 @@ NIL = "00000000-0000-0000-0000-000000000000"
 SLACK = "interval '0.5 s'"
 
 # Rows are locked in the order of their ids, so that two settles of overlapping batches cannot deadlock. An id that does not
-# come back was fenced: another attempt or another worker owns the row, or it is gone.
+# come back was fenced: another attempt or another worker owns the row, or it is gone. A result that comes after a cancel was
+# acknowledged is not kept.
 _SETTLE = """
 mine AS MATERIALIZED (
-    SELECT l.id, l.epoch, l.attempt, l.released, l.rev, l.started_at, d.result
-    FROM ROWS FROM (unnest($2), unnest($3), json_array_elements($4)) AS d(id, attempt, result)
+    SELECT l.id, l.epoch, l.attempt, l.released, l.rev, l.started_at, l.cancel, d.result, d.run_us / 1e6 AS run_s
+    FROM ROWS FROM (unnest($2), unnest($3), json_array_elements($4), unnest($5)) AS d(id, attempt, result, run_us)
     JOIN live l ON l.id = d.id
     WHERE l.attempt = d.attempt AND l.worker = $1
     ORDER BY l.id FOR UPDATE OF l),
 gone AS (
     DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine))),
 done AS (
-    INSERT INTO outcomes (id, epoch, attempt, released, rev, worker, started_at, status, result)
-    SELECT id, epoch, attempt, released, rev + 1, $1, started_at, 'SUCCESS', result FROM mine
+    INSERT INTO outcomes (id, epoch, attempt, released, rev, worker, started_at, status, result, run_s, cpu_s, peak_mib)
+    SELECT id, epoch, attempt, released, rev + 1, $1, started_at, CASE WHEN cancel THEN 'CANCELLED' ELSE 'SUCCESS' END,
+           CASE WHEN cancel THEN NULL ELSE result END, run_s, run_s * $6, $7
+    FROM mine
     RETURNING id)
 """
+
+# What a later epoch runs with: the newest input that an explicit retry brought.
+INPUT = """coalesce(
+    (SELECT r.input FROM reruns r WHERE r.id = t.id AND r.epoch <= t.epoch AND r.input IS NOT NULL ORDER BY r.epoch DESC LIMIT 1), j.input)"""
+
+# What few jobs have, as JSON; NULL for all others. Of a live row t and its job j.
+SPECIAL = """
+    CASE WHEN t.alone OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL OR (j.deadline IS NOT NULL AND t.epoch = 0)
+    THEN json_build_object('alone', t.alone, 'crashes', t.crashes, 'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
+        'left_s', CASE t.epoch WHEN 0 THEN date_part('epoch', j.deadline - clock_timestamp()) END)::text END"""
 
 # One index scan a priority, from its low-water mark on: dead entries left of it are never walked. MATERIALIZED matters: a
 # sub-select with LIMIT that is run again takes more than n.
 _CLAIM = f"""
 pick AS MATERIALIZED (
     SELECT one.id
-    FROM ROWS FROM (unnest($6), unnest($7), unnest($8)) AS mark(priority, pos, id)
+    FROM ROWS FROM (unnest($9), unnest($10), unnest($11)) AS mark(priority, pos, id)
     CROSS JOIN LATERAL (
         SELECT l.id FROM live l
-        WHERE l.queue = $5 AND l.priority = mark.priority AND l.worker IS NULL
+        WHERE l.queue = $8 AND l.priority = mark.priority AND l.worker IS NULL
           AND (l.pos, l.id) > (mark.pos, mark.id) AND l.pos <= now()
-        ORDER BY l.pos, l.id LIMIT $9 FOR UPDATE SKIP LOCKED) one
-    LIMIT $9),
+          AND (l.needs IS NULL OR l.needs = ANY ((SELECT w.operations FROM workers w WHERE w.id = $1)::text[]))
+        ORDER BY l.pos, l.id LIMIT $12 FOR UPDATE SKIP LOCKED) one
+    LIMIT $12),
 taken AS (
     UPDATE live l
     SET worker = $1, attempt = attempt + 1, rev = rev + 1, started_at = clock_timestamp(), progress = NULL, progress_text = NULL
     WHERE l.id = ANY (ARRAY(SELECT id FROM pick))
       AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND w.ended_at IS NULL AND w.alive_until > clock_timestamp())
-    RETURNING l.id, l.attempt, l.released, l.max_attempts, l.priority, l.pos, l.started_at)
+    RETURNING l.id, l.attempt, l.released, l.max_attempts, l.priority, l.pos, l.started_at, l.epoch, l.alone, l.crashes)
 SELECT (SELECT count(*) FROM done), (now() - {SLACK})::text, t.priority, t.pos::text, t.id::text,
-       t.attempt, t.released, t.max_attempts, j.operation, j.input::text, j.timeout_ms, j.trace,
-       date_part('epoch', t.started_at - t.pos)
+       t.attempt, t.released, t.max_attempts, j.operation, CASE t.epoch WHEN 0 THEN j.input ELSE {INPUT} END::text, j.timeout_ms, j.trace,
+       date_part('epoch', t.started_at - t.pos), {SPECIAL}
 FROM (VALUES (1)) AS always(one)
 LEFT JOIN (taken t JOIN jobs j ON j.id = t.id) ON true
 """
 
 SETTLE_AND_CLAIM = Statement(
     "settle_and_claim",
-    "bigint, uuid[], smallint[], json, text, smallint[], timestamptz[], uuid[], bigint",
+    "bigint, uuid[], smallint[], json, bigint[], float8, float8, text, smallint[], timestamptz[], uuid[], bigint",
     f"WITH {_SETTLE}, {_CLAIM}",
 )
 
-SETTLE = Statement("settle", "bigint, uuid[], smallint[], json", f"WITH {_SETTLE} SELECT id::text FROM done")
+SETTLE = Statement("settle", "bigint, uuid[], smallint[], json, bigint[], float8, float8", f"WITH {_SETTLE} SELECT id::text FROM done")
 
 SUCCEEDED_BEFORE = Statement(
     "succeeded_before",
     "bigint, uuid[], smallint[]",
     """
     SELECT d.id::text FROM unnest($2, $3) AS d(id, attempt)
-    CROSS JOIN LATERAL (SELECT FROM outcomes o WHERE o.id = d.id AND o.attempt = d.attempt AND o.worker = $1 AND o.status = 'SUCCESS' OFFSET 0) o
+    CROSS JOIN LATERAL (SELECT FROM outcomes o WHERE o.id = d.id AND o.attempt = d.attempt AND o.worker = $1 AND o.status <> 'FAILED' OFFSET 0) o
     """,
 )
 
@@ -118,16 +133,25 @@ class Results:
     ids: list[str] = field(default_factory=list)
     attempts: list[int] = field(default_factory=list)
     results: list[str] = field(default_factory=list)  #: JSON texts
+    run_us: list[int] = field(default_factory=list)  #: microseconds in their operations
+    cpu_share: float | None = None  #: of that time, that the process had the CPU; None: not measured
+    peak_mib: float | None = None  #: most memory that the process had meanwhile; None: not measured
 
-    def add(self, job: Claimed, result: str) -> None:
+    def add(self, job: Claimed, result: str, run_s: float) -> None:
         """Add one."""
         self.ids.append(job.id)
         self.attempts.append(job.attempt)
         self.results.append(result)
+        self.run_us.append(int(run_s * 1e6))
 
-    def arguments(self) -> tuple[str, str, str]:
-        """Return the three arguments of a settle, as PostgreSQL reads them."""
-        return _array(self.ids), _array(self.attempts), f"[{','.join(self.results)}]"
+    def each(self) -> Iterator[tuple[Claimed, str, float]]:
+        """Yield each, its result and its seconds; of the job only what fences a write."""
+        for job_id, attempt, text, run_us in zip(self.ids, self.attempts, self.results, self.run_us, strict=True):
+            yield Claimed(job_id, attempt, 0, 1, "", None, None), text, run_us / 1e6
+
+    def arguments(self) -> tuple[str, str, str, str, float | None, float | None]:
+        """Return the arguments of a settle, as PostgreSQL reads them."""
+        return _array(self.ids), _array(self.attempts), f"[{','.join(self.results)}]", _array(self.run_us), self.cpu_share, self.peak_mib
 
 
 def _array(values: Iterable[object]) -> str:
@@ -154,7 +178,12 @@ def settle_and_claim(hot: Hot, worker: int, results: Results, queue: str, marks:
     marks.advance(wanted, taken, floor)
     if len(rows) > 1:
         rows.sort(key=_place)
-    return stood, [Claimed(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12]) for r in rows]
+    return stood, [Claimed(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], special(r[13])) for r in rows]
+
+
+def special(text: str | None) -> Special | None:
+    """Return what `SPECIAL` gave."""
+    return None if text is None else Special(**json.loads(text))
 
 
 def _place(row: tuple[object, ...]) -> tuple[object, ...]:

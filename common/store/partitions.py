@@ -1,4 +1,4 @@
-"""Partitions of jobs, outcomes and attempts: by time, through the time in a UUIDv7."""
+"""Partitions of jobs, outcomes, attempts and tags: by time, through the time in a UUIDv7."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from common.domain.job import first_job_id, job_unix_ms
 from common.store.session import alone
 
-TABLES = ("jobs", "outcomes", "attempts")
+TABLES = ("jobs", "outcomes", "attempts", "tags")
 DAY_MS = 86_400_000
 
 _BOUNDS = text("""

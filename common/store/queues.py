@@ -16,12 +16,20 @@ known AS MATERIALIZED (
     SELECT queue FROM operations UNION SELECT unnest(queues) FROM workers WHERE ended_at IS NULL)
 """
 
+# What the workers of a queue can run; a queue without workers is not there.
+_KNOWLEDGE = """
+kinds AS MATERIALIZED (SELECT DISTINCT queues, operations FROM workers WHERE ended_at IS NULL),
+knowledge AS MATERIALIZED (
+    SELECT queue, array_agg(DISTINCT operation) AS operations
+    FROM kinds, unnest(queues) AS queue, unnest(operations) AS operation GROUP BY 1)
+"""
+
 DUE = Statement(
     "due_queues",
     "int",
     f"""
-    WITH {_KNOWN}, {_FRONTS}
-    SELECT k.queue FROM known k
+    WITH {_KNOWN}, {_KNOWLEDGE}, {_FRONTS}
+    SELECT k.queue FROM known k LEFT JOIN knowledge ON knowledge.queue = k.queue
     WHERE EXISTS (
         SELECT FROM generate_series(0, $1) AS p(priority)
         LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
@@ -29,6 +37,7 @@ DUE = Statement(
             SELECT FROM live l
             WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
               AND l.pos >= coalesce(f.pos, '-infinity') AND l.pos <= now()
+              AND (l.needs IS NULL OR knowledge.operations IS NULL OR l.needs = ANY (knowledge.operations))
             LIMIT 1) one)
     """,
 )
@@ -36,14 +45,18 @@ DUE = Statement(
 FLOAT = Statement(
     "float_strays",
     "interval, bigint",
-    f"""
-    WITH {_FRONTS},
+    """
+    WITH fronts AS MATERIALIZED (
+        SELECT q.key AS queue, p.key::smallint AS priority, w.operations, max(p.value::timestamptz) AS pos
+        FROM workers w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
+        WHERE w.ended_at IS NULL GROUP BY 1, 2, 3),
     strays AS MATERIALIZED (
         SELECT one.id FROM fronts f
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
             WHERE l.queue = f.queue AND l.priority = f.priority AND l.worker IS NULL
               AND l.pos < f.pos AND l.pos > coalesce(now() - $1, '-infinity')
+              AND (l.needs IS NULL OR l.needs = ANY (f.operations))
             ORDER BY l.pos, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) one)
     UPDATE live SET pos = clock_timestamp(), rev = rev + 1 WHERE id = ANY (ARRAY(SELECT id FROM strays)) AND worker IS NULL
     RETURNING queue
@@ -93,14 +106,14 @@ ALIVE = Statement(
 
 
 def due(hot: Hot) -> list[str]:
-    """Return the queues in which a job waits that may be claimed now."""
+    """Return the queues in which a job waits that may be claimed now, by one of its workers if it has any."""
     return [row[0] for row in hot.run(DUE, (9,))]
 
 
 def float_strays(hot: Hot, since_s: float | None, most: int) -> list[str]:
     """Make jobs claimable again that every worker has passed by; returns their queues, one entry a job.
 
-    A stray is an unclaimed due row below the highest mark of its queue and priority: a claim rolled back, an insert that
+    A stray is an unclaimed due row below the highest mark of those who could run it, in its queue and priority: a claim rolled back, an insert that
     took longer than the slack to commit, a clock set back. A waiting backlog lies above every mark and is not touched.
     Looks at the last `since_s` seconds, at everything when None; at most `most` jobs a queue and priority.
     """

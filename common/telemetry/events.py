@@ -28,6 +28,7 @@ EVENTS = {
     "results_refused": "The fence refused results: another attempt had the jobs by then.",
     "retention_waits": "A partition could not be cleared now, mostly as somebody reads it; the next look tries again.",
     "ring_failed": "A doorbell could not be rung; the controller rings at its next tick.",
+    "schema_not_usable": "The input schema of an operation cannot be read; its inputs are checked by its workers alone.",
     "schema_ready": "The schema that this process waited for is there.",
     "settle_refused": "PostgreSQL refused a batch of results; they are stored one by one.",
     "starting": "A process starts, with every setting that is not its default; passwords are masked.",

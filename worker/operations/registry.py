@@ -17,6 +17,7 @@ from common.domain.retry import RetryPolicy
 GROUP = "jobproc.operations"
 BUILT_IN = ("worker.operations.power_sums",)
 ATTEMPTS = range(1, 1001)
+VERSIONS = range(1, 1001)
 LEAST_SECONDS = 0.001  # a smaller limit would round to none
 MOST_SECONDS = 2_147_483  # in milliseconds it fits the column, an integer: 24 days
 _NAME = re.compile(r"[a-z0-9_.]{1,64}")
@@ -29,6 +30,8 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "base_s": lambda value: 0 <= value <= MOST_SECONDS,
     "cap_s": lambda value: 0 <= value <= MOST_SECONDS,
     "timeout_s": lambda value: value is None or LEAST_SECONDS <= value <= MOST_SECONDS,
+    "version": lambda value: value in VERSIONS,
+    "since": lambda value: value is not None,
     "permanent": lambda value: isinstance(value, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in value),
 }
 
@@ -91,14 +94,22 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
     cap_s: float = 300.0,
     timeout_s: float | None = 300.0,
     permanent: tuple[type[BaseException], ...] = (),
+    version: int = 1,
+    since: int = 1,
 ) -> Callable[[Function], Function]:
     """Register a function under a name.
 
     Its first argument is annotated with the Pydantic model of its input; a second one, if there is one, gets a Context. Its
     return value must be JSON. Retries wait min(cap_s, base_s * 2^n) seconds with jitter; `permanent` exceptions and
     PermanentFailure are not retried. `timeout_s` None: no limit.
+
+    A job keeps the `version` that its operation had when it was submitted, and only workers that know it take it: raise it where
+    older code could not run what is submitted from now on. `since` is the oldest version whose jobs this code still runs.
     """
-    options = {"queue": queue, "max_attempts": max_attempts, "base_s": base_s, "cap_s": cap_s, "timeout_s": timeout_s, "permanent": permanent}
+    options = {
+        "queue": queue, "max_attempts": max_attempts, "base_s": base_s, "cap_s": cap_s, "timeout_s": timeout_s, "permanent": permanent,
+        "version": version, "since": since if isinstance(version, int) and since in range(1, version + 1) else None,
+    }  # fmt: skip
 
     def register(function: Function) -> Function:
         arguments = function.__code__.co_argcount
@@ -116,6 +127,8 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
             timeout_s=timeout_s,
             description=(function.__doc__ or "").strip().partition("\n\n")[0],
             input_schema=adapter.json_schema(),
+            version=version,
+            since=since,
         )
         function.__jobproc__ = Operation(spec, function, adapter.validate_json, arguments == 2, permanent)  # type: ignore[attr-defined]  # noqa: PLR2004 - model and context
         return function

@@ -255,5 +255,5 @@ def _results(batch: list[tuple[int, Claimed]]) -> Results:
     """Return results that tell whose they are."""
     made = Results()
     for worker, job in batch:
-        made.add(job, f'"{job.attempt} of {worker}"')
+        made.add(job, f'"{job.attempt} of {worker}"', 0.0)
     return made

@@ -182,7 +182,7 @@ def results(jobs: Sequence[Claimed], result: str = "14.0") -> Results:
     """Return the results of jobs, ready to be settled."""
     made = Results()
     for job in jobs:
-        made.add(job, result)
+        made.add(job, result, 0.001)
     return made
 
 

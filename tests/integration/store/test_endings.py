@@ -141,8 +141,8 @@ def test_a_result_that_postgresql_refuses_stores_nothing_of_its_batch_and_alone_
     storage.submit(3)
     jobs = claimer.claim()
     batch = results(jobs[:1])
-    batch.add(jobs[1], bad)
-    batch.add(jobs[2], "16.0")
+    batch.add(jobs[1], bad, 0.0)
+    batch.add(jobs[2], "16.0", 0.0)
     with pytest.raises(psycopg2.Error) as refused:
         claims.settle(claimer.hot, claimer.id, batch)
     assert not isinstance(refused.value, psycopg2.InterfaceError)

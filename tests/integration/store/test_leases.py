@@ -114,8 +114,8 @@ def test_one_controller_leads_and_keeps_the_lead_under_one_term(storage: Storage
 
 def test_the_lead_goes_on_after_expiry_or_resignation_with_a_greater_term(storage: Storage) -> None:
     one, other = storage.hot(by_index=False), storage.hot(by_index=False)
-    assert leader.lead(one, "one", 0.3) == 1
     began = storage.one("SELECT clock_timestamp()")
+    assert leader.lead(one, "one", 0.3) == 1
     assert until("the other leads", lambda: leader.lead(other, "other", 60)) == 2
     assert storage.one("SELECT clock_timestamp()") - began >= timedelta(seconds=0.25)
     assert leader.lead(one, "one", 60) is None

@@ -74,25 +74,25 @@ class Ground:
         jobs = self.claimer.claim(TAKEN)
         self.claimer.publish()
         self.storage.rows("UPDATE live SET pos = '2025-12-31' WHERE id IN (SELECT id FROM live WHERE worker IS NULL ORDER BY id LIMIT 3)")
-        ids, attempts, texts = results(jobs).arguments()
-        errors = json.dumps(["error"] * len(jobs))
-        held = (self.claimer.id, ids, attempts)
+        ended = results(jobs).arguments()
+        errors, spent = json.dumps(["error"] * len(jobs)), ([0.1] * len(jobs), [0.1] * len(jobs), [64.0] * len(jobs))
+        held = (self.claimer.id, *ended[:2])
         marks = self.claimer.marks
         return {
             claims.SETTLE_AND_CLAIM: (
-                *held,
-                texts,
+                self.claimer.id,
+                *ended,
                 "default",
                 claims._PRIORITY_ARRAY,
                 claims._array(marks.pos.values()),
                 claims._array(marks.id.values()),
                 TAKEN,
             ),
-            claims.SETTLE: (*held, texts),
+            claims.SETTLE: (self.claimer.id, *ended),
             claims.SETTLED_BEFORE: held,
             endings.LOCK: held,
-            endings.FAIL: (*held, errors, errors),
-            endings.GIVE_BACK: (*held, [0.0] * len(jobs), ["error"] * len(jobs), errors, errors),
+            endings.FAIL: (*held, errors, errors, *spent),
+            endings.GIVE_BACK: (*held, errors, errors, *spent, [0.0] * len(jobs), ["error"] * len(jobs), [False] * len(jobs)),
             endings.HELD: (self.claimer.id, CAP),
             workers.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]"),
             workers.EXPIRED: (100,),
@@ -222,7 +222,7 @@ def test_a_submission_reads_no_table(ground: Ground) -> None:
         async with connection.transaction():
             text = await connection.fetchval(
                 f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {submit._INSERT}",
-                *([getattr(job, name) for job in new] for name in ("id", "operation", "queue", "input", "max_attempts", "timeout_ms", "priority", "trace")),
+                *([getattr(job, name) for job in new] for name in submit._NAMES),
             )
             return Plan(json.loads(text)[0]["Plan"])
 

@@ -9,7 +9,7 @@ import pytest
 
 from api.app import create_app
 from api.problems import KINDS, MEDIA_TYPE, ProblemBody
-from api.schemas import Submission
+from api.submissions import InputSubmission, Submission
 from common.settings import Settings
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
@@ -132,14 +132,16 @@ def test_the_document_has_these_routes_and_no_other(document: dict[str, Any]) ->
 def test_bodies_are_described_and_their_examples_can_be_submitted(document: dict[str, Any], path: str) -> None:
     body = document["paths"][path]["post"]["requestBody"]
     assert body["required"] is True
-    schema = resolve(document, body["content"]["application/json"]["schema"])
-    for example in schema["examples"]:
-        for one in example if path == "/jobs/batch" else [example]:
+    schema = body["content"]["application/json"]["schema"]
+    for example in schema.get("examples", []):
+        for one in example:
             Submission.model_validate(one)
-    one = resolve(document, schema["items"]) if path == "/jobs/batch" else schema
-    assert one["additionalProperties"] is False
-    assert set(one["required"]) == {"data", "operation"}
-    assert one["properties"]["data"]["minItems"] == 1
+    kinds = [resolve(document, kind) for kind in (schema["items"] if path == "/jobs/batch" else schema)["anyOf"]]
+    for kind, model, content in zip(kinds, (Submission, InputSubmission), ("data", "input"), strict=True):
+        assert [model.model_validate(one) for one in kind["examples"]]
+        assert kind["additionalProperties"] is False
+        assert set(kind["required"]) == {content, "operation"}
+    assert kinds[0]["properties"]["data"]["minItems"] == 1
 
 
 def test_the_states_on_the_wire_are_listed(document: dict[str, Any]) -> None:

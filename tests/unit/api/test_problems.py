@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from api.problems import DOMAIN, KINDS, MOST_ERRORS, ProblemBody, ProblemError, documented, invalid
-from api.schemas import Submission
+from api.submissions import Submission
 from common.domain import errors
 
 _submission: TypeAdapter[Submission] = TypeAdapter(Submission)
@@ -41,7 +41,7 @@ def test_kinds_have_names_of_their_own() -> None:
 
 
 def test_every_error_of_the_domain_that_a_client_can_cause_or_meet_has_a_kind() -> None:
-    inside = {errors.JobprocError, errors.PermanentFailure, errors.StartupError}
+    inside = {errors.JobprocError, errors.PermanentFailure, errors.RetryAfter, errors.StartupError}
     found = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.JobprocError)}
     assert found - inside == set(DOMAIN)
     seen: list[type[Exception]] = []

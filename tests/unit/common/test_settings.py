@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from common.domain.errors import StartupError
 from common.settings import Environment, LogFormat, Settings, name_of
 
-UNITS = {"seconds", "milliseconds", "days", "bytes", "characters", "numbers", "jobs", "connections", "partitions", "port"}
+UNITS = {"seconds", "milliseconds", "days", "bytes", "characters", "numbers", "jobs", "attempts", "crashes", "connections", "partitions", "port"}
 
 
 def read(bare: pytest.MonkeyPatch, **variables: str) -> Settings:

@@ -198,6 +198,7 @@ def test_what_is_not_there_counts_as_nothing() -> None:
         "jobs rows": 0,
         "outcomes rows": 0,
         "attempts rows": 0,
+        "tags rows": 0,
     }
 
 

@@ -96,4 +96,4 @@ def test_the_failures_that_the_system_itself_gives_have_codes() -> None:
 
 
 def test_the_stored_names_of_how_an_attempt_ends_are_fixed() -> None:
-    assert [ended.value for ended in Ended] == ["error", "permanent", "timeout", "lost", "released"]
+    assert [ended.value for ended in Ended] == ["error", "permanent", "timeout", "lost", "cancelled", "released"]

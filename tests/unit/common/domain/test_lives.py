@@ -159,12 +159,13 @@ def test_what_is_given_back_changes_nothing_of_the_rest_of_a_life(policy: RetryP
 def test_of_all_short_lives_each_is_as_its_endings_say(budget: int) -> None:
     """Every sequence of up to four endings, none left out."""
     policy = RetryPolicy(max_attempts=budget, base_s=1, cap_s=1)
+    at_once = {None, Ended.PERMANENT, Ended.CANCELLED}
     for endings in product([None, *Ended], repeat=4):
         life = Life(policy).run([(ended, 0.0) for ended in endings])
         charged, state = 0, State.PENDING
         for ended in endings:
             charged += ended in CHARGED
-            if ended is None or ended is Ended.PERMANENT or charged == budget:
+            if ended in at_once or charged == budget:
                 state = State.SUCCESS if ended is None else State.FAILED
                 break
         assert life.state is state, endings

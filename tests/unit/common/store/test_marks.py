@@ -106,15 +106,15 @@ def test_marks_never_go_back_while_the_clock_does_not(walk: list[tuple[int, list
         assert all((marks.pos[p], marks.id[p]) >= before[p] for p in PRIORITIES)
 
 
-def test_results_become_three_arguments_of_one_length() -> None:
+def test_results_become_arguments_of_one_length() -> None:
     results = Results()
-    results.add(Claimed("0190", 1, 0, 3, "noop", "{}", None), "14.0")
-    results.add(Claimed("0191", 2, 1, 3, "noop", "{}", None), '{"a":[null,"x, \\"y\\"}"]}')
-    assert results.arguments() == ("{0190,0191}", "{1,2}", '[14.0,{"a":[null,"x, \\"y\\"}"]}]')
+    results.add(Claimed("0190", 1, 0, 3, "noop", "{}", None), "14.0", 0.25)
+    results.add(Claimed("0191", 2, 1, 3, "noop", "{}", None), '{"a":[null,"x, \\"y\\"}"]}', 0.0000019)
+    assert results.arguments() == ("{0190,0191}", "{1,2}", '[14.0,{"a":[null,"x, \\"y\\"}"]}]', "{250000,1}", None, None)
 
 
 def test_no_results_are_empty_arguments() -> None:
-    assert Results().arguments() == ("{}", "{}", "[]")
+    assert Results().arguments() == ("{}", "{}", "[]", "{}", None, None)
 
 
 json_values = st.recursive(
@@ -127,5 +127,5 @@ json_values = st.recursive(
 def test_each_result_is_an_element_of_its_own_whatever_it_is(values: list[object]) -> None:
     results = Results()
     for number, value in enumerate(values):
-        results.add(Claimed(f"id-{number}", 1, 0, 3, "noop", "{}", None), json.dumps(value))
+        results.add(Claimed(f"id-{number}", 1, 0, 3, "noop", "{}", None), json.dumps(value), 0.0)
     assert json.loads(results.arguments()[2]) == values
