@@ -13,7 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from common.domain.errors import InvalidSubmission, JobNotFound, JobprocError, Overloaded, StoreUnavailable, UnknownOperation
+from common.domain.errors import InvalidSubmission, JobNotFound, JobprocError, NotRetryable, Overloaded, StoreUnavailable, Uncertain, UnknownOperation
+from common.domain.states import State
 from common.telemetry import logs
 
 log = logs.get("api")
@@ -39,6 +40,7 @@ class ProblemBody(BaseModel):
     status: int = Field(examples=[422])
     detail: str = Field(examples=["data.3: Input should be a finite number"])
     errors: list[FieldError] | None = None
+    state: State | None = Field(None, description="With `not-retryable`: that of the job.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ NOT_FOUND = Kind("not-found", 404, "There is nothing at this path", "No such pat
 JOB_NOT_FOUND = Kind("job-not-found", 404, "No such job", "No job has this id.")
 METHOD = Kind("method-not-allowed", 405, "This path has no such method", "The Allow header lists the methods of this path.")
 TIMEOUT = Kind("body-timeout", 408, "The body did not arrive in time", "The body did not arrive within 10 s.")
+NOT_RETRYABLE = Kind("not-retryable", 409, "The job cannot be retried now", "The job is IN_PROGRESS; only one that is FAILED or CANCELLED can be retried.")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "The body has more than 1048576 bytes.")
 MEDIA = Kind("unsupported-media-type", 415, "The body must be JSON", "Content-Type: application/json is expected.")
 INVALID = Kind("invalid-body", 422, "The body breaks a rule", "data.3: Input should be a finite number")
@@ -77,6 +80,7 @@ DOMAIN: dict[type[JobprocError], Kind] = {
     UnknownOperation: UNKNOWN_OPERATION,
     InvalidSubmission: INVALID,
     JobNotFound: JOB_NOT_FOUND,
+    NotRetryable: NOT_RETRYABLE,
     StoreUnavailable: UNAVAILABLE,
     Overloaded: OVERLOADED,
 }
@@ -171,7 +175,9 @@ def install(app: FastAPI) -> None:
         kind = next((kind for of, kind in DOMAIN.items() if isinstance(error, of)), INTERNAL)
         if isinstance(error, InvalidSubmission):
             return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}]).response()
-        return ProblemError(kind).response()
+        if isinstance(error, NotRetryable):
+            return ProblemError(kind, str(error), state=error.state).response()
+        return ProblemError(kind, str(error) if isinstance(error, Uncertain) else None).response()
 
     @app.exception_handler(RequestValidationError)
     async def parameters(_request: Request, error: RequestValidationError) -> Response:

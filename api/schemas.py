@@ -25,6 +25,24 @@ class BatchAccepted(BaseModel):
     status: State = Field(examples=[State.PENDING])
 
 
+class Cancellation(BaseModel):
+    """What became of the wish to cancel a job."""
+
+    job_id: UUID = _ID
+    status: State = Field(
+        description="CANCELLED: it has ended. IN_PROGRESS: it runs and is asked to stop. Another: it had ended before.", examples=[State.CANCELLED]
+    )
+    cancel_requested: bool = Field(description="The job runs and is asked to stop; it will end CANCELLED, whatever the attempt leads to.", examples=[False])
+
+
+class Retried(BaseModel):
+    """The job will run once more, with all its attempts anew."""
+
+    job_id: UUID = _ID
+    status: State = Field(examples=[State.PENDING])
+    epoch: int = Field(description="How often it has been retried by request.", examples=[1])
+
+
 class Status(BaseModel):
     """Where a job is."""
 
@@ -74,12 +92,14 @@ class JobView(BaseModel):
     operation: str
     queue: str
     priority: int
-    input: Any
+    input: Any = Field(description="What it runs with, or ran with last.")
     created_at: datetime
     due_at: datetime | None = Field(description="When it may be claimed; null while it runs and after the end.")
     started_at: datetime | None
     finished_at: datetime | None
-    attempt: int = Field(description="Attempts so far, the running one included.")
+    cancel_requested: bool = Field(description="It runs and was asked to stop.")
+    epoch: int = Field(description="0, and one more with each retry by request.")
+    attempt: int = Field(description="Attempts so far in this epoch, the running one included.")
     max_attempts: int
     timeout_seconds: float | None = Field(description="Limit of one attempt; null: no limit.")
     progress: Progress | None

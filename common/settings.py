@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         3, description="Worker and controller: a job ends FAILED with `worker_lost` once it has taken its process down so often."
     )
     max_error_characters: Count = Field(4_000, description="Worker: longest error text that is stored.")
+    cancel_check_seconds: Seconds = Field(
+        1, description="Worker: whether a job was asked to stop is looked up once it has run for so long, and again each time this has passed."
+    )
+    cancel_grace_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        10, description="Worker: time for a running job that is asked to stop; then its process is ended."
+    )
     progress_seconds: Seconds = Field(1, description="Worker: shortest time between two stored progress reports of a job.")
     reconnect_cap_seconds: Seconds = Field(5, description="Longest pause between two attempts to reach the database.")
     statement_timeout_seconds: Seconds = Field(30, description="Worker and controller: longest statement.")

@@ -136,6 +136,8 @@ def _view(row: Record, attempts: list[Record]) -> JobView:
         due_at=row["due_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        cancel_requested=row["cancel"],
+        epoch=row["epoch"],
         attempt=row["attempt"],
         max_attempts=row["max_attempts"],
         timeout_seconds=None if row["timeout_ms"] is None else row["timeout_ms"] / 1000,

@@ -5,11 +5,15 @@ from uuid import UUID
 
 import asyncpg
 
+from common.store.claims import INPUT
+
 _RESULT = "SELECT status, result::text FROM job_states WHERE id = $1"
-_JOB = """
-SELECT s.id, s.queue, s.operation, s.status, s.priority, s.attempt, s.max_attempts, s.timeout_ms, s.created_at, s.due_at, s.started_at,
-       s.finished_at, s.progress, s.progress_text, s.result::text, s.error_type, s.error_text, j.input::text
-FROM job_states s JOIN jobs j ON j.id = s.id WHERE s.id = $1
+_JOB = f"""
+SELECT t.id, t.queue, t.operation, t.status, t.priority, t.epoch, t.attempt, t.max_attempts, t.timeout_ms, t.created_at, t.due_at, t.started_at,
+       t.finished_at, t.progress, t.progress_text, t.result::text, t.error_type, t.error_text,
+       CASE t.epoch WHEN 0 THEN j.input ELSE {INPUT} END::text AS input,
+       coalesce((SELECT l.cancel FROM live l WHERE l.id = t.id), false) AS cancel
+FROM job_states t JOIN jobs j ON j.id = t.id WHERE t.id = $1
 """
 _ATTEMPTS = """
 SELECT epoch, attempt, worker, started_at, ended_at, retry_at, ended, error_type, error_text FROM attempts WHERE id = $1

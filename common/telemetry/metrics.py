@@ -124,7 +124,8 @@ ATTEMPTS = Metric(
     "jobproc_attempts_total",
     Kind.COUNTER,
     _WORKER,
-    "Attempts that ended in this worker: success, failed (the job ends), retried, released (given back, not charged).",
+    "Attempts that ended in this worker: success, failed (the job ends), retried, released (given back, not charged), cancelled (known to be: "
+    "one that was asked to stop in its last second may be counted as any other).",
     ("operation", "queue", "outcome"),
 )
 RUN_DURATION = Metric("jobproc_attempt_duration_seconds", Kind.HISTOGRAM, _WORKER, "Time in the operation, one attempt.", ("operation",), _LONG)
