@@ -12,7 +12,7 @@ from integration.store.storage import Claimer, Storage, old_period, results
 from rig.system import until
 
 from common.settings import Pooler, Settings
-from common.store import claims, endings, leader, queues, read, submit, workers
+from common.store import claims, control, endings, leader, queues, read, submit, workers
 from common.store.session import Hot, Statement
 from worker.controller.__main__ import Controller
 from worker.controller.gauges import Gauges
@@ -28,7 +28,7 @@ CAP = 1_000
 # would have to write it; they read all of `live`, once for each process that has died.
 HOT = {
     "process": [claims.SETTLE_AND_CLAIM, claims.SETTLE, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.PROGRESS, workers.RENEW],
-    "parent": [endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.RENEW],
+    "parent": [endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.RENEW, workers.ASKED_TO_STOP],
     "controller": [queues.DUE, queues.FLOAT, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.EXPIRED],
     "gauges": [queues.DEPTH, queues.OLDEST],
 }
@@ -96,6 +96,7 @@ class Ground:
             endings.HELD: (self.claimer.id, CAP),
             workers.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]"),
             workers.EXPIRED: (100,),
+            workers.ASKED_TO_STOP: (*ended[:2], [self.claimer.id] * len(jobs)),
             workers.PROGRESS: (self.claimer.id, jobs[0].id if jobs else claims.NIL, 1, 0.5, None),
             queues.DUE: (9,),
             queues.FLOAT: (None, 10_000),
@@ -212,6 +213,26 @@ def test_a_read_by_id_looks_into_one_partition_of_each_table(ground: Ground) -> 
             assert found == {"jobs": set(), "outcomes": set(), "attempts": set()}, f"{mode} {name}\n{plan}"
             assert plan.wide("live") == []
             assert plan.buffers <= 40, f"{mode} {name}\n{plan}"
+
+
+@pytest.mark.parametrize("ground", FILLED, indirect=True)
+def test_to_cancel_or_retry_a_job_looks_into_one_partition_of_each_table(ground: Ground) -> None:
+    job_id, today = ground.storage.rows("SELECT id::text, right(tableoid::regclass::text, 8) FROM jobs LIMIT 1")[0]
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        hot = ground.storage.hot(by_index=False)
+        hot._cursor.execute(f"SET plan_cache_mode = {mode}")
+        for name, (sql, types, arguments) in {
+            "cancel_running": (control._CANCEL_RUNNING, "uuid", (job_id,)),
+            "state": (control._STATE, "uuid", (job_id,)),
+            "lock": (control._LOCK, "uuid", (job_id,)),
+            "rerun": (control._RERUN, "uuid, text", (job_id, None)),
+            "cancel_waiting": (control._CANCEL_WAITING, "uuid", (job_id,)),
+        }.items():
+            plan = explain(hot, Statement(name, types, sql), arguments)
+            found = {table: plan.partitions(table) - {f"{table}_{today}"} for table in ("jobs", "outcomes", "attempts")}
+            assert found == {"jobs": set(), "outcomes": set(), "attempts": set()}, f"{mode} {name}\n{plan}"
+            assert plan.wide("live") == [], f"{mode} {name}\n{plan}"
+            assert plan.buffers <= 60, f"{mode} {name}\n{plan}"
 
 
 @pytest.mark.parametrize("ground", ["new", "just filled"], indirect=True)
