@@ -37,9 +37,9 @@ async def read_json(request: Request, settings: Settings) -> Any:
 
 
 async def read_json_if_any(request: Request, settings: Settings) -> Any:
-    """Return the body as `read_json` does, None where the request has none."""
+    """Return the body as `read_json` does, an empty object where the request has none."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
-        return None
+        return {}
     return await read_json(request, settings)
 
 

@@ -78,7 +78,7 @@ async def retry(job_id: UUID, request: Request) -> Response:
     """
     to = services(request)
     value, text = await read_json_if_any(request, to.settings), None
-    if value is not None:
+    if value != {}:
         operation = await _ask(to, lambda connection: control.operation(connection, job_id))
         text = await to.submissions.rerun(value, operation)
     made = await _ask(to, lambda connection: control.rerun(connection, job_id, text))

@@ -80,6 +80,8 @@ def test_no_letter_of_what_is_no_uuid_is_repeated(served: System, one: str, othe
         (f"/jobs/{UNKNOWN}", {"GET"}),
         (f"/jobs/{UNKNOWN}/status", {"GET"}),
         (f"/jobs/{UNKNOWN}/result/", {"GET"}),
+        (f"/jobs/{UNKNOWN}/cancel", {"POST"}),
+        (f"/jobs/{UNKNOWN}/retry/", {"POST"}),
         ("/livez", {"GET"}),
         ("/readyz", {"GET"}),
         ("/docs", {"GET"}),
