@@ -23,14 +23,29 @@ class Jobs:
 
     def __init__(self) -> None:
         self._ids: list[str] = []
+        self._cancelled: list[str] = []
+        self.sent: dict[str, Sent] = {}  #: what each was
 
-    def add(self, ids: tuple[str, ...]) -> None:
+    def add(self, ids: tuple[str, ...], sent: tuple[Sent, ...]) -> None:
         """Remember some."""
+        self.sent.update(zip(ids, sent, strict=True))
         self._ids.extend(ids)
+
+    def cancelled(self, job_id: str) -> None:
+        """Remember that one is cancelled, or will be."""
+        self._cancelled.append(job_id)
 
     def one(self, chance: random.Random) -> str | None:
         """Return one, of the newest rather than of the oldest; None while there is none."""
-        return self._ids[-1 - min(int(chance.expovariate(1 / 20)), len(self._ids) - 1)] if self._ids else None
+        return _newest(self._ids, chance)
+
+    def one_cancelled(self, chance: random.Random) -> str | None:
+        """Return one that was cancelled once, or may be yet."""
+        return _newest(self._cancelled, chance)
+
+
+def _newest(ids: list[str], chance: random.Random) -> str | None:
+    return ids[-1 - min(int(chance.expovariate(1 / 20)), len(ids) - 1)] if ids else None
 
 
 class Client:
@@ -78,11 +93,24 @@ class Client:
             return Sent("swell", (SWOLLEN_MIB, tag))
         return Sent("effect", (0.3 if kind > 0.95 else self.chance.choice([0.0, 0.001, 0.01, 0.03]), tag))
 
-    def call(self, what: str, method: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), ids: tuple[str, ...] = ()) -> None:
-        """Make a call and write down what came of it."""
+    def linger(self) -> Sent:
+        """Make a job that runs until it is cancelled, though not for long."""
+        return Sent("linger", (self.chance.uniform(0.2, 1.0), self.job().tag))
+
+    def again(self, job_id: str) -> Sent:
+        """Make another input of a job."""
+        before = self.jobs.sent[job_id]
+        return Sent(before.operation, (*before.data[:-1], self.job().tag))
+
+    def pause(self, seconds: float) -> None:
+        """Wait, no longer than this client is there."""
+        self._done.wait(seconds)
+
+    def call(self, what: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), *, ids: tuple[str, ...] = (), again: Sent | None = None) -> Call:
+        """Make a call, write down what came of it and return that."""
         began_s, status, found, said = now_s(), None, {}, Answer.UNKNOWN
         try:
-            answer = self._http.request(method, path, json=body)
+            answer = self._http.request("GET" if what == "read" else "POST", path, json=body)
             status, found = answer.status_code, answer.json()
             said = _said(status, found)
         except (httpx.HTTPError, ValueError):
@@ -90,9 +118,11 @@ class Client:
         if said is Answer.OK and sent:
             ids = tuple(found.get("job_ids") or [found["job_id"]])
         seen = found if said is Answer.OK and not sent else {}
-        self._history.add(Call(what, self.number, began_s, now_s(), said, status, sent, ids, seen))
+        call = Call(what, self.number, began_s, now_s(), said, status, sent, ids, seen, again)
+        self._history.add(call)
         if said is Answer.OK and sent:
-            self.jobs.add(ids)
+            self.jobs.add(ids, sent)
+        return call
 
 
 def _said(status: int, found: dict[str, Any]) -> Answer:
@@ -111,26 +141,56 @@ def body(sent: Sent) -> dict[str, Any]:
 def submit(client: Client) -> None:
     """Submit a job."""
     sent = client.job()
-    client.call("submit", "POST", "/jobs/", body(sent), (sent,))
+    client.call("submit", "/jobs/", body(sent), (sent,))
 
 
 def submit_batch(client: Client) -> None:
     """Submit some in one request: all or none."""
     sent = tuple(client.job() for _ in range(client.chance.randint(2, 30)))
-    client.call("batch", "POST", "/jobs/batch", [body(one) for one in sent], sent)
+    client.call("batch", "/jobs/batch", [body(one) for one in sent], sent)
 
 
 def submit_wrong(client: Client) -> None:
     """Submit what must be refused."""
     sent = Sent("no_such_operation", client.job().data)
-    client.call("wrong", "POST", "/jobs/", body(sent), (sent,))
+    client.call("wrong", "/jobs/", body(sent), (sent,))
 
 
 def look(client: Client) -> None:
     """Read a job."""
     if job_id := client.jobs.one(client.chance):
-        client.call("read", "GET", f"/jobs/{job_id}", ids=(job_id,))
+        client.call("read", f"/jobs/{job_id}", ids=(job_id,))
+
+
+def cancel(client: Client) -> None:
+    """Cancel a job: any, or one that runs for so long that it can be."""
+    job_id = client.jobs.one(client.chance)
+    if client.chance.random() < 0.3:
+        sent = client.linger()
+        made = client.call("submit", "/jobs/", body(sent), (sent,))
+        client.pause(client.chance.uniform(0, 0.5))
+        job_id = made.ids[0] if made.answer is Answer.OK else None
+    if job_id is not None:
+        told = client.call("cancel", f"/jobs/{job_id}/cancel", ids=(job_id,))
+        if told.seen.get("status") != "SUCCESS":
+            client.jobs.cancelled(job_id)
+
+
+def retry(client: Client) -> None:
+    """Retry a job: any, or one that was cancelled; with its input, or with another one."""
+    jobs, chance = client.jobs, client.chance
+    job_id = jobs.one_cancelled(chance) if chance.random() < 0.7 else jobs.one(chance)
+    if job_id is not None:
+        again = client.again(job_id) if chance.random() < 0.5 else None
+        client.call("retry", f"/jobs/{job_id}/retry", None if again is None else {"data": list(again.data)}, ids=(job_id,), again=again)
 
 
 #: Weight and function of what a client may do.
-ACTIONS: dict[str, tuple[int, Action]] = {"submit": (12, submit), "batch": (2, submit_batch), "wrong": (1, submit_wrong), "read": (10, look)}
+ACTIONS: dict[str, tuple[int, Action]] = {
+    "submit": (12, submit),
+    "batch": (2, submit_batch),
+    "wrong": (1, submit_wrong),
+    "read": (10, look),
+    "cancel": (2, cancel),
+    "retry": (2, retry),
+}

@@ -30,6 +30,7 @@ class End:
     finished_at: datetime
     result: Any = None
     error_type: str | None = None
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Tried:
     started_at: datetime
     ended_at: datetime
     retry_at: datetime
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Evidence:
     stored: Mapping[str, Stored] = field(default_factory=dict)
     ends: Mapping[str, Sequence[End]] = field(default_factory=dict)
     tried: Mapping[str, Sequence[Tried]] = field(default_factory=dict)
+    again: Mapping[str, Mapping[int, Sent | None]] = field(default_factory=dict)  #: explicit retries: by job and epoch, the input that each brought
     unfinished: frozenset[str] = frozenset()
     effects: Sequence[Effect] = ()
     looks: Sequence[Look] = ()
@@ -78,17 +81,33 @@ class Evidence:
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
     drain_limit_s: float = 0.0
 
+    def sent(self, job_id: str, epoch: int) -> Sent:
+        """Return what a job ran with in an epoch."""
+        brought = [sent for of, sent in self.again.get(job_id, {}).items() if sent is not None and of <= epoch]
+        return brought[-1] if brought else self.stored[job_id].sent
+
+    def tried_in(self, job_id: str, epoch: int) -> list[Tried]:
+        """Return the attempts that did not end an epoch of a job."""
+        return [one for one in self.tried.get(job_id, ()) if one.epoch == epoch]
+
 
 def tables(database: Database) -> dict[str, Any]:
     """Return what the tables hold."""
     ends, tried = defaultdict(list), defaultdict(list)
-    for job_id, *rest in database.rows("SELECT id::text, status, attempt, released, started_at, finished_at, result, error_type FROM outcomes ORDER BY epoch"):
+    for job_id, *rest in database.rows(
+        "SELECT id::text, status, attempt, released, started_at, finished_at, result, error_type, epoch FROM outcomes ORDER BY epoch"
+    ):
         ends[job_id].append(End(*rest))
-    for job_id, *rest in database.rows("SELECT id::text, attempt, ended, started_at, ended_at, retry_at FROM attempts ORDER BY epoch, attempt"):
+    for job_id, *rest in database.rows("SELECT id::text, attempt, ended, started_at, ended_at, retry_at, epoch FROM attempts ORDER BY epoch, attempt"):
         tried[job_id].append(Tried(*rest))
     jobs = database.rows("SELECT id::text, operation, input, max_attempts FROM jobs")
+    stored = {job_id: Stored(Sent(operation, tuple(given["data"])), most) for job_id, operation, given, most in jobs}
+    again: dict[str, dict[int, Sent | None]] = defaultdict(dict)
+    for job_id, epoch, given in database.rows("SELECT id::text, epoch, input FROM reruns ORDER BY epoch"):
+        again[job_id][epoch] = None if given is None else Sent(stored[job_id].sent.operation, tuple(given["data"]))
     return {
-        "stored": {job_id: Stored(Sent(operation, tuple(given["data"])), most) for job_id, operation, given, most in jobs},
+        "stored": stored,
+        "again": again,
         "ends": ends,
         "tried": tried,
         "unfinished": frozenset(row[0] for row in database.rows("SELECT id::text FROM live")),
