@@ -4,10 +4,8 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from uuid import UUID
 
 import pytest
-from integration.store.sessions import Loop
 from integration.store.storage import LOST, Claimer, Storage, id_in, ids, old_period, retry_after
 from rig.system import until
 from sqlalchemy import Connection
@@ -15,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from common.domain.job import Claimed, NewJob
 from common.settings import Settings
-from common.store import control, endings, read, retention
+from common.store import endings, read, retention
 from common.store.partitions import TABLES, Period, periods
 
 DAYS = 7
@@ -283,48 +281,3 @@ def test_a_clearing_yields_to_whoever_holds_the_lock(past: Past, impatient: Stor
         past.clear(connection)
     holder.rollback()
     assert past.clear_all() == 0
-
-
-def _failed(past: Past) -> str:
-    (job_id,) = past.finished()
-    past.storage.rows("UPDATE outcomes SET status = 'FAILED', result = NULL, error_type = 'RuntimeError', error_text = '' WHERE id = %s", (job_id,))
-    return job_id
-
-
-def test_an_explicit_retry_under_way_is_kept_with_its_history(past: Past) -> None:
-    past.finished(3)
-    job_id, storage, loop = _failed(past), past.storage, Loop()
-    api = loop.run(storage.connect())
-    under_way = api.transaction()
-    loop.run(under_way.start())
-    made = loop.run(control.rerun(api, UUID(job_id), '{"data":[9]}'))
-    assert made is not None and made.epoch == 1
-    with storage.engine.connect() as connection:
-        cleared = storage.begin(lambda: past.clear(connection))
-        storage.until_blocked(past.pid(connection), by=api.get_server_pid())
-        loop.run(under_way.commit())
-        assert cleared.result(10) == 1
-        connection.commit()
-    assert [(job.id, job.input) for job in past.claimer.claim()] == [(job_id, '{"data":[9]}')]
-    assert storage.rows("SELECT status FROM outcomes") == [("FAILED",)]
-    loop.run(api.close())
-    loop.close()
-
-
-def test_an_explicit_retry_waits_for_a_clearing_and_finds_nothing(past: Past) -> None:
-    """What it ran with goes with it."""
-    job_id, storage, loop = _failed(past), past.storage, Loop()
-    storage.rows("INSERT INTO reruns (id, epoch) VALUES (%s, 1)", (job_id,))
-    (stays,) = past.finished(days_ago=DAYS - 1)
-    storage.rows("INSERT INTO reruns (id, epoch) VALUES (%s, 1)", (stays,))
-    api = loop.run(storage.connect())
-    with storage.engine.connect() as connection:
-        assert past.clear(connection) == 1
-        answer = loop.start(control.rerun(api, UUID(job_id), None))
-        storage.until_blocked(api.get_server_pid(), by=past.pid(connection))
-        connection.commit()
-    assert answer.result(10) is None
-    assert storage.one("SELECT count(*) FROM live") == 0
-    assert storage.rows("SELECT id::text FROM reruns") == [(stays,)]
-    loop.run(api.close())
-    loop.close()
