@@ -165,7 +165,7 @@ def look(client: Client) -> None:
 def cancel(client: Client) -> None:
     """Cancel a job: any, or one that runs for so long that it can be."""
     job_id = client.jobs.one(client.chance)
-    if client.chance.random() < 0.3:
+    if client.chance.random() < 0.5:
         sent = client.linger()
         made = client.call("submit", "/jobs/", body(sent), (sent,))
         client.pause(client.chance.uniform(0, 0.5))

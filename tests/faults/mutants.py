@@ -104,6 +104,38 @@ MUTANTS = (
         ("redis_killed", "redis_hangs"),
         ("no due job waits beside an idle worker", "everything is drained"),
     ),
+    Mutant(
+        "a failure counts although its job was cancelled",
+        "common/store/endings.py",
+        "CASE WHEN cancel THEN 'CANCELLED' ELSE 'FAILED' END,\n           CASE WHEN NOT cancel THEN error_type END, CASE WHEN NOT cancel THEN error_text END,",
+        "'FAILED', error_type, error_text,",
+        ("redis_flushed",),
+        ("a cancel holds",),
+    ),
+    Mutant(
+        "a result is kept although its job was cancelled",
+        "common/store/claims.py",
+        "CASE WHEN cancel THEN 'CANCELLED' ELSE 'SUCCESS' END,\n           CASE WHEN cancel THEN NULL ELSE result END,",
+        "'SUCCESS', result,",
+        ("redis_flushed",),
+        ("a cancel holds",),
+    ),
+    Mutant(
+        "a job that runs is cancelled as if it waited",
+        "common/store/control.py",
+        "DELETE FROM live WHERE id = $1 AND worker IS NULL",
+        "DELETE FROM live WHERE id = $1",
+        ("redis_flushed",),
+        ("attempts are complete", "effects are bounded"),
+    ),
+    Mutant(
+        "a success is retried",
+        "common/store/control.py",
+        "last.status IN ('FAILED', 'CANCELLED') AND ",
+        "",
+        ("redis_flushed",),
+        ("a retry is an epoch",),
+    ),
 )
 
 
