@@ -33,6 +33,8 @@ if TYPE_CHECKING:  # imported only while tracing is on
     from worker.spans import Spans
 
 log = logs.get("worker")
+#: Results of a batch that are settled before its end: settling costs seven times their size (half a GiB for sixty results of a MiB).
+MOST_CHARACTERS = 4_000_000
 AGAIN_S = 0.05  # an alarm that finds the connection in use comes again after this
 
 
@@ -100,7 +102,7 @@ class Executor:
         try:
             while self._at < len(self._batch) and not self._seats.draining:
                 job = self._batch[self._at]
-                if self._ended and self._pace.is_long(job.operation):
+                if self._ended and (self._pace.is_long(job.operation) or self._ended.results.characters > MOST_CHARACTERS):
                     self._settle()
                     if self._at == len(self._batch):  # the connection was lost, and with it the rest
                         break

@@ -118,9 +118,11 @@ class Results:
     ids: list[str] = field(default_factory=list)
     attempts: list[int] = field(default_factory=list)
     results: list[str] = field(default_factory=list)  #: JSON texts
+    characters: int = 0  #: of all results
 
     def add(self, job: Claimed, result: str) -> None:
         """Add one."""
+        self.characters += len(result)
         self.ids.append(job.id)
         self.attempts.append(job.attempt)
         self.results.append(result)
