@@ -198,7 +198,9 @@ def _beside_slow(stage: Stage, there: Scene, kind: str) -> list[Figure]:
     def loaded() -> dict[str, Any]:
         return load(there.port, options.clients, options.beside)
 
-    without, limit_s = [loaded()], stage.settings.body_timeout_seconds
+    set_to = stage.settings
+    of_kind = {"bodies": set_to.body_timeout_seconds, "readers": set_to.answer_timeout_seconds}
+    without, limit_s = [loaded()], of_kind.get(kind, set_to.head_timeout_seconds)
     crowd = crowd_of("slow", there.port, options.slow, options.beside + 3, kind, options.pace, path)
     assert crowd.stdout is not None
     crowd.stdout.readline()  # all are connected
@@ -217,7 +219,7 @@ def _beside_slow(stage: Stage, there: Scene, kind: str) -> list[Figure]:
         Figure("requests refused or unanswered", sum(one["refused"] + one["unanswered"] for one in [*without, beside]), most=0),
         Figure("jobs that have not ended", ended(there, accepted)[0], most=0),
         Figure("s for which one is borne, median", told["median_s"]),
-        Figure("… longest", told["longest_s"], most=limit_s + 2 if kind == "bodies" else None),  # of the others nothing has a limit
+        Figure("… longest", told["longest_s"], most=limit_s + 3),
         Figure("borne to the end", told["still"]),
         Figure("most MiB of the API", peaks_mib(there)["API"], most=1_024),
     ]

@@ -57,7 +57,7 @@ def _options() -> argparse.Namespace:
     of.add_argument("--kinds", default="bodies,heads,silent,readers", help="send bodies, heads or nothing; or read")
     of.add_argument("--slow", type=int, default=200, help="slow clients")
     of.add_argument("--pace", type=float, default=0.5, help="seconds between two of their bytes")
-    of.add_argument("--beside", type=float, default=15, help="seconds of the load beside them; longer than JOBPROC_BODY_TIMEOUT_SECONDS")
+    of.add_argument("--beside", type=float, default=25, help="seconds of the load beside them; longer than JOBPROC_HEAD_TIMEOUT_SECONDS")
     return parser.parse_args()
 
 
