@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     max_waiting_jobs: Count = Field(50_000, description="API: jobs of one process that may wait for their commit; more get 503.")
     flush_jobs: Count = Field(1_000, description="API: most jobs of single submissions in one commit.")
     body_timeout_seconds: Seconds = Field(10, description="API: a body that has not arrived by then gets 408.")
+    head_timeout_seconds: Seconds = Field(20, description="API: a connection on which no whole request head has arrived by then is closed.")
+    answer_timeout_seconds: Seconds = Field(60, description="API: a connection whose client has not taken its answer by then is closed.")
     database_timeout_seconds: Seconds = Field(5, description="API: a request that PostgreSQL has not answered by then gets 503.")
     api_pool_connections: Count = Field(5, description="API: database connections of one process.")
     max_clock_skew_seconds: Seconds = Field(3_600, description="API: not ready while its clock is further from the database's than this.")

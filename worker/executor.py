@@ -33,6 +33,8 @@ if TYPE_CHECKING:  # imported only while tracing is on
     from worker.spans import Spans
 
 log = logs.get("worker")
+#: Results of a batch that are settled before its end: settling costs seven times their size (half a GiB for sixty results of a MiB).
+MOST_CHARACTERS = 4_000_000
 AGAIN_S = 0.05  # an alarm that finds the connection in use comes again after this
 
 
@@ -123,7 +125,8 @@ class Executor:
         """Store what has ended before a job that may take long, or the process with it; then it is the last of its batch."""
         if job.alone:
             self._keep(self._at)
-        if self._ended and (job.alone or self._pace.is_long(job.operation)):
+        great = self._ended.results.characters > MOST_CHARACTERS
+        if self._ended and (job.alone or great or self._pace.is_long(job.operation)):
             self._consumption.measure(self._ended)
             self._settle()
             self._consumption.begin()

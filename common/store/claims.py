@@ -136,9 +136,11 @@ class Results:
     run_us: list[int] = field(default_factory=list)  #: microseconds in their operations
     cpu_share: float | None = None  #: of that time, that the process had the CPU; None: not measured
     peak_mib: float | None = None  #: most memory that the process had meanwhile; None: not measured
+    characters: int = 0  #: of all results
 
     def add(self, job: Claimed, result: str, run_s: float) -> None:
         """Add one."""
+        self.characters += len(result)
         self.ids.append(job.id)
         self.attempts.append(job.attempt)
         self.results.append(result)
