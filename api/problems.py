@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from common.domain.errors import InvalidSubmission, JobNotFound, JobprocError, Overloaded, StoreUnavailable, UnknownOperation
+from common.domain.errors import InvalidSubmission, JobNotFound, JobprocError, KeyReused, Overloaded, StoreUnavailable, UniqueConflict, UnknownOperation
 from common.telemetry import logs
 
 log = logs.get("api")
@@ -66,6 +66,9 @@ MEDIA = Kind("unsupported-media-type", 415, "The body must be JSON", "Content-Ty
 INVALID = Kind("invalid-body", 422, "The body breaks a rule", "data.3: Input should be a finite number")
 UNKNOWN_OPERATION = Kind("unknown-operation", 422, "No such operation", "operation: unknown operation; known ones: cube_sum, square_sum")
 INVALID_ID = Kind("invalid-parameter", 422, "A parameter breaks a rule", "job_id: Input should be a valid UUID")
+KEY_REUSED = Kind("idempotency-key-reused", 422, "The key came with another body", "This Idempotency-Key came with another body before; nothing was stored.")
+INVALID_KEY = Kind("invalid-idempotency-key", 422, "The key breaks a rule", "Idempotency-Key: 1 to 255 printable ASCII characters are expected.")
+UNIQUE = Kind("unique-conflict", 409, "A job holds the unique key", "A job holds this unique key; `job_id` names it. Nothing was stored.")
 NOT_READY = Kind("not-ready", 503, "This process cannot take submissions", "database: does not answer (ConnectionRefusedError)")
 OVERLOADED = Kind("overloaded", 503, "Too many submissions are waiting", "More submissions are waiting than the limit allows; nothing was stored.")
 UNAVAILABLE = Kind("store-unavailable", 503, "The database is away", "The database did not answer in time; nothing was stored.")
@@ -77,6 +80,8 @@ DOMAIN: dict[type[JobprocError], Kind] = {
     UnknownOperation: UNKNOWN_OPERATION,
     InvalidSubmission: INVALID,
     JobNotFound: JOB_NOT_FOUND,
+    KeyReused: KEY_REUSED,
+    UniqueConflict: UNIQUE,
     StoreUnavailable: UNAVAILABLE,
     Overloaded: OVERLOADED,
 }
@@ -171,6 +176,8 @@ def install(app: FastAPI) -> None:
         kind = next((kind for of, kind in DOMAIN.items() if isinstance(error, of)), INTERNAL)
         if isinstance(error, InvalidSubmission):
             return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}]).response()
+        if isinstance(error, UniqueConflict):
+            return ProblemError(kind, job_id=error.holder).response()
         return ProblemError(kind).response()
 
     @app.exception_handler(RequestValidationError)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import psycopg2
 import pytest
 from rig import bouncer
 from rig.bouncer import Bouncer
+from rig.databases import SERVERS, TEMPLATE, database
 from rig.settings import settings_of
 from rig.system import QUICK, System
 
@@ -19,7 +19,6 @@ from common.settings import Settings
 from tools.servers import Postgres, Redis
 
 _servers: list[Postgres | Redis | Bouncer] = []
-TEMPLATE = "jobproc_template"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -73,31 +72,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture
 def database_url() -> Iterator[str]:
     """A migrated database of its own."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    form = os.environ["JOBPROC_TESTS_POSTGRES"]
-    connection = psycopg2.connect(form.format("postgres"))
-    connection.autocommit = True
-    cursor = connection.cursor()
-    cursor.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield form.format(name)
-    cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = %s", (name,))
-    deadlocks = cursor.fetchone()
-    cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    connection.close()
-    assert deadlocks is None or deadlocks[0] == 0, "a deadlock happened"
+    with database() as url:
+        yield url
 
 
 @pytest.fixture
 def empty_database_url() -> Iterator[str]:
     """A database of its own without a schema."""
-    name = f"empty_{uuid.uuid4().hex[:12]}"
-    form = os.environ["JOBPROC_TESTS_POSTGRES"]
-    connection = psycopg2.connect(form.format("postgres"))
-    connection.autocommit = True
-    connection.cursor().execute(f"CREATE DATABASE {name}")
-    yield form.format(name)
-    connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
-    connection.close()
+    with database(None) as url:
+        yield url
 
 
 @pytest.fixture

@@ -4,12 +4,16 @@ JobprocError
 ├── InvalidSubmission      the body of a submission breaks a rule; names the field
 │   └── UnknownOperation   no operation of that name
 ├── JobNotFound            no job of that id
+├── KeyReused              the idempotency key came with another body before
+├── UniqueConflict         a job holds the unique key; names it
 ├── StoreUnavailable       PostgreSQL did not answer in time
 ├── Overloaded             more submissions wait than the limit allows
 ├── PermanentFailure       raised by an operation: do not try again
 ├── RetryAfter             raised by an operation: try again after so many seconds
 └── StartupError           the process cannot start; the message is the one sentence to print
 """
+
+from uuid import UUID
 
 
 class JobprocError(Exception):
@@ -38,6 +42,18 @@ class UnknownOperation(InvalidSubmission):
 
 class JobNotFound(JobprocError):
     """No job has this id."""
+
+
+class KeyReused(JobprocError):
+    """This idempotency key came with another body before."""
+
+
+class UniqueConflict(JobprocError):
+    """A job holds the unique key."""
+
+    def __init__(self, holder: UUID) -> None:
+        super().__init__()
+        self.holder = holder
 
 
 class StoreUnavailable(JobprocError):

@@ -33,14 +33,20 @@ done AS (
 """
 
 # What a later epoch runs with: the newest input that an explicit retry brought.
-INPUT = """coalesce(
+_INPUT = """coalesce(
     (SELECT r.input FROM reruns r WHERE r.id = t.id AND r.epoch <= t.epoch AND r.input IS NOT NULL ORDER BY r.epoch DESC LIMIT 1), j.input)"""
 
+# Not with a batch: hundreds of great inputs at once would fill a process's memory. As it is stored, so compressed.
+LARGE_BYTES = 32_768
+_LARGE = f"pg_column_size(j.input) > {LARGE_BYTES}"
+
 # What few jobs have, as JSON; NULL for all others. Of a live row t and its job j.
-SPECIAL = """
+SPECIAL = f"""
     CASE WHEN t.alone OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL OR (j.deadline IS NOT NULL AND t.epoch = 0)
+           OR j.unique_while = 'running' OR {_LARGE}
     THEN json_build_object('alone', t.alone, 'crashes', t.crashes, 'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
-        'left_s', CASE t.epoch WHEN 0 THEN date_part('epoch', j.deadline - clock_timestamp()) END)::text END"""
+        'left_s', CASE t.epoch WHEN 0 THEN date_part('epoch', j.deadline - clock_timestamp()) END,
+        'mutex', CASE j.unique_while WHEN 'running' THEN j.unique_key END, 'large', {_LARGE} AND t.epoch = 0)::text END"""
 
 # One index scan a priority, from its low-water mark on: dead entries left of it are never walked. MATERIALIZED matters: a
 # sub-select with LIMIT that is run again takes more than n.
@@ -62,7 +68,7 @@ taken AS (
       AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND w.ended_at IS NULL AND w.alive_until > clock_timestamp())
     RETURNING l.id, l.attempt, l.released, l.max_attempts, l.priority, l.pos, l.started_at, l.epoch, l.alone, l.crashes)
 SELECT (SELECT count(*) FROM done), (now() - {SLACK})::text, t.priority, t.pos::text, t.id::text,
-       t.attempt, t.released, t.max_attempts, j.operation, CASE t.epoch WHEN 0 THEN j.input ELSE {INPUT} END::text, j.timeout_ms, j.trace,
+       t.attempt, t.released, t.max_attempts, j.operation, CASE WHEN t.epoch > 0 THEN {_INPUT} WHEN NOT {_LARGE} THEN j.input END::text, j.timeout_ms, j.trace,
        date_part('epoch', t.started_at - t.pos), {SPECIAL}
 FROM (VALUES (1)) AS always(one)
 LEFT JOIN (taken t JOIN jobs j ON j.id = t.id) ON true
@@ -100,6 +106,9 @@ SETTLED_BEFORE = Statement(
         SELECT FROM attempts a WHERE a.id = d.id AND a.attempt = d.attempt AND a.worker = $1 AND a.ended <> 'lost' OFFSET 0) a
     """,
 )
+
+
+INPUT_OF = Statement("input_of", "uuid", "SELECT input::text FROM jobs WHERE id = $1")
 
 
 @dataclass(slots=True)
@@ -203,6 +212,11 @@ def settle(hot: Hot, worker: int, results: Results) -> set[str]:
     if len(stood) < len(results.ids):
         stood |= {row[0] for row in hot.run(SUCCEEDED_BEFORE, (worker, *results.arguments()[:2]))}
     return stood
+
+
+def input_of(hot: Hot, job_id: str) -> str:
+    """Return the input of a job, JSON text."""
+    return str(hot.run(INPUT_OF, (job_id,))[0][0])
 
 
 def settled_before(hot: Hot, worker: int, ids: Sequence[str], attempts: Sequence[int]) -> set[str]:

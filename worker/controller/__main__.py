@@ -26,6 +26,7 @@ from worker.controller.rescue import Rescue
 log = logs.get("controller")
 PARTITIONS_EVERY_S = 600.0
 OPERATIONS_EVERY_S = 30.0
+KEYS_EVERY_S = 30.0
 
 
 class Controller:
@@ -60,6 +61,7 @@ class Controller:
             self._move("strays", lambda: self._rescue.strays(hot))
             self._ring(queues.due(hot))
             self._every("retention", self._settings.retention_check_seconds, lambda: upkeep.remove_finished(self._engine, self._settings))
+            self._every("keys", KEYS_EVERY_S, lambda: upkeep.forget_keys(self._engine))
             self._every("workers", PARTITIONS_EVERY_S, lambda: upkeep.forget_workers(hot, self._settings))
         self.last_tick = time.monotonic()
 
