@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,7 +111,7 @@ def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
     server.start()
     migrate(settings_of(server.url(), "redis://127.0.0.1:1/0"))
     yield server
-    server.stop()
+    server.stop(signal.SIGQUIT)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -120,7 +121,7 @@ def own_redis(tmp_path: Path) -> Iterator[Redis]:
     server = Redis(tmp_path / "redis", tmp_path / "redis.log", options=("--save", ""))
     server.start()
     yield server
-    server.stop()
+    server.stop(signal.SIGKILL)  # one that a test has stopped hears nothing else
 
 
 @pytest.fixture

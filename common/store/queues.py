@@ -2,12 +2,13 @@
 
 from common.store.session import Hot, Statement
 
-# The furthest that any living worker has looked, by queue and priority.
+# The furthest that any living worker has looked, by queue and priority. A mark that lies ahead is from before the clock was set
+# back: it would hide what is due, and end the pause of what is not.
 _FRONTS = """
 fronts AS MATERIALIZED (
     SELECT q.key AS queue, p.key::smallint AS priority, max(p.value::timestamptz) AS pos
     FROM workers w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
-    WHERE w.ended_at IS NULL GROUP BY 1, 2)
+    WHERE w.ended_at IS NULL AND p.value::timestamptz <= now() GROUP BY 1, 2)
 """
 
 # Queues are known from operations and workers and not from `live`: the first row of a queue may lie behind a million dead ones.
