@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 from rig import bouncer
 from rig.bouncer import Bouncer
-from rig.databases import SERVERS, TEMPLATE, database
+from rig.databases import TEMPLATE, database
 from rig.settings import settings_of
 from rig.system import QUICK, System
 

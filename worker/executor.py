@@ -86,6 +86,12 @@ class Executor:
                 until = time.monotonic() + self._settings.serve_seconds
         self._settle()
 
+    def recover(self) -> None:
+        """Give back all that this process holds, after an error that nobody thought of: what had ended and is not stored runs again."""
+        self._ended, self._batch = Endings(), []
+        self._in_operation = False
+        self._holder.reconnect(self._ended.results, self._ended.decided)
+
     def _wake_another(self, queue: str) -> None:
         # Idle processes wake in a chain. Left out when this process rang a moment ago: it goes on claiming itself, and the
         # next full claim rings.

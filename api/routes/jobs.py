@@ -95,9 +95,7 @@ def _accepted(job_id: UUID, state: str, status: int, headers: dict[str, str] | N
 
 
 @router.post("/jobs/batch/", status_code=202, include_in_schema=False)
-@router.post(
-    "/jobs/batch", status_code=202, response_model=BatchAccepted, responses=_there(BatchAccepted) | _REFUSED, openapi_extra=_json_body(_MANY)
-)
+@router.post("/jobs/batch", status_code=202, response_model=BatchAccepted, responses=_there(BatchAccepted) | _REFUSED, openapi_extra=_json_body(_MANY))
 async def submit_batch(request: Request) -> Response:
     """Store up to 10,000 jobs in one transaction, all or none; answers their ids in order."""
     to = services(request)

@@ -78,8 +78,9 @@ async def _replayed(connection: asyncpg.Connection, jobs: Sequence[NewJob], key:
             continue
         if row["digest"] != key.digest:
             raise KeyReused
-        mine = list(row["ids"]) == ids  # of an earlier try, whose answer was lost
-        return Stored(list(row["ids"]), list(jobs) if mine else [], replayed=not mine)
+        had = [_plain(one) for one in row["ids"]]
+        mine = had == ids  # of an earlier try, whose answer was lost
+        return Stored(had, list(jobs) if mine else [], replayed=not mine)
     return None
 
 
@@ -104,7 +105,7 @@ async def _holder(connection: asyncpg.Connection, job: NewJob, key: str) -> UUID
     """Lock a key and return who holds it: the job itself, once it has it."""
     row = await connection.fetchrow(_LOCK, key, job.id)
     assert row is not None  # noqa: S101 - inserted or there
-    holder: UUID = row[0]
+    holder = _plain(row[0])
     if holder == job.id:
         return holder
     held = await connection.fetchrow(_HOLDS, holder)
@@ -112,6 +113,11 @@ async def _holder(connection: asyncpg.Connection, job: NewJob, key: str) -> UUID
         return holder
     await connection.execute(_TAKE, key, job.id)
     return job.id
+
+
+def _plain(found: UUID) -> UUID:
+    """Return a UUID of the standard library: the driver's own class is not for everybody."""
+    return UUID(int=found.int)
 
 
 def _unique_key(job: NewJob) -> str | None:

@@ -57,6 +57,7 @@ class Controller:
             self._move("rescue", lambda: self._rescue.lost_workers(hot, self._operations))
             if self._rescue.full_look_due:
                 self._move("leftovers", lambda: self._rescue.leftovers(hot, self._operations))
+                self._gauges.say_unknown(queues.unknown(hot, self._settings.gauge_cap_jobs))
             self._move("deadlines", lambda: self._rescue.late(hot))
             self._move("strays", lambda: self._rescue.strays(hot))
             self._ring(queues.due(hot))
