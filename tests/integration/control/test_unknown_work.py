@@ -6,6 +6,7 @@ from rig.system import System, until
 from tools.servers import free_port
 
 FORGET = "UPDATE workers SET operations = array_remove(operations, 'marked@2')"
+PASSED = "SELECT count(*) FROM workers w, live l WHERE (w.low -> 'default' ->> '5')::timestamptz > l.pos"
 UNKNOWN = 'jobproc_queue_unknown_jobs{queue="default"} 1.0'
 
 
@@ -18,7 +19,7 @@ def test_a_job_of_a_version_that_no_worker_knows_waits_and_is_counted_and_spends
     assert system.database.one("SELECT needs FROM live WHERE id = %s", (waiting,)) == "marked@2"
     for _ in range(3):
         assert system.wait(system.submit("square_sum", 1, 2))["status"] == "SUCCESS"
-    until("marks have been handed over", lambda: system.database.one("SELECT count(*) FROM workers WHERE low <> '{}'"))
+    until("a mark above it has been handed over", lambda: system.database.one(PASSED))
     system.controller(JOBPROC_METRICS_PORT=str(port))
     until("it is counted", lambda: UNKNOWN in httpx.get(f"http://127.0.0.1:{port}/metrics").text)
     job = system.job(waiting)
