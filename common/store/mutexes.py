@@ -26,14 +26,14 @@ PUT_OFF = Statement(
     WHERE id = $2 AND attempt = $3 AND worker = $1 RETURNING true
     """,
 )
-_RUNNING = "while running: "  # such keys and those that wait are apart
+RUNNING = "while running: "  # such keys and those that wait are apart
 
 
 def take(hot: Hot, worker: int, key: str, job_id: str, attempt: int, put_off_s: float) -> bool:
     """Take the key for a job that is about to run; where another one runs under it, put the job off for so many seconds. Atomic."""
     with hot.transaction():
-        hot.run(LOCK, (_RUNNING + key, job_id))
-        if hot.run(TAKE, (_RUNNING + key, job_id)):
+        hot.run(LOCK, (RUNNING + key, job_id))
+        if hot.run(TAKE, (RUNNING + key, job_id)):
             return True
         hot.run(PUT_OFF, (worker, job_id, attempt, put_off_s))
         return False

@@ -10,7 +10,7 @@ fronts AS MATERIALIZED (
     FROM workers w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
     WHERE w.ended_at IS NULL AND p.value::timestamptz <= now() GROUP BY {groups})
 """
-_FRONTS = _FRONTS_BY.format(by="", groups="1, 2")
+FRONTS = _FRONTS_BY.format(by="", groups="1, 2")
 
 # Queues are known from operations and workers and not from `live`: the first row of a queue may lie behind a million dead ones.
 _KNOWN = """
@@ -30,7 +30,7 @@ DUE = Statement(
     "due_queues",
     "int",
     f"""
-    WITH {_KNOWN}, {_KNOWLEDGE}, {_FRONTS}
+    WITH {_KNOWN}, {_KNOWLEDGE}, {FRONTS}
     SELECT k.queue FROM known k LEFT JOIN knowledge ON knowledge.queue = k.queue
     WHERE EXISTS (
         SELECT FROM generate_series(0, $1) AS p(priority)
@@ -67,7 +67,7 @@ UNKNOWN = Statement(
     "unknown_jobs",
     "bigint",
     f"""
-    WITH {_KNOWLEDGE}, {_FRONTS}
+    WITH {_KNOWLEDGE}, {FRONTS}
     SELECT f.queue, sum(found.count)::bigint FROM fronts f JOIN knowledge ON knowledge.queue = f.queue
     CROSS JOIN LATERAL (
         SELECT count(*) FROM (
@@ -96,7 +96,7 @@ OLDEST = Statement(
     "oldest_due",
     "int",
     f"""
-    WITH {_KNOWN}, {_FRONTS}
+    WITH {_KNOWN}, {FRONTS}
     SELECT k.queue, coalesce(extract(epoch FROM now() - oldest.pos), 0)::float8
     FROM known k
     CROSS JOIN LATERAL (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from api.app import create_app
 from api.problems import KINDS, MEDIA_TYPE, ProblemBody
@@ -23,6 +24,7 @@ ROUTES = {
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/result"): READ,
+    ("get", "/jobs/{job_id}/explain"): READ,
     ("get", "/stats"): {"store-unavailable"},
     ("get", "/livez"): set(),
     ("get", "/readyz"): {"not-ready"},
@@ -139,7 +141,8 @@ def test_bodies_are_described_and_their_examples_can_be_submitted(document: dict
         for one in example:
             Submission.model_validate(one)
     kinds = [resolve(document, kind) for kind in (schema["items"] if path == "/jobs/batch" else schema)["anyOf"]]
-    for kind, model, content in zip(kinds, (Submission, InputSubmission), ("data", "input"), strict=True):
+    models: list[type[BaseModel]] = [Submission, InputSubmission]
+    for kind, model, content in zip(kinds, models, ("data", "input"), strict=True):
         assert [model.model_validate(one) for one in kind["examples"]]
         assert kind["additionalProperties"] is False
         assert set(kind["required"]) == {content, "operation"}
