@@ -12,7 +12,7 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
 
 ##@ Develop
-.PHONY: check test test-again chart e2e e2e-images sbom faults mutants soak bench growth pressure format generate lock
+.PHONY: check test test-again chart e2e e2e-images sbom faults mutants soak bench growth pressure extremes format generate lock
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers (BOUNCER=1: through PgBouncer)
@@ -42,6 +42,8 @@ growth: install ## what a claim, a submission, a gauge cost as the tables grow (
 	@$(PY) -m tests.benchmarks.growth $(GROWTH)
 pressure: install ## throughput and p99 while something bad happens, beside the plain way (PRESSURE="--cells held --held 60")
 	@$(PY) -m tests.benchmarks.pressure $(PRESSURE)
+extremes: install ## many processes, retries at once, a stampede, payloads at their limits, slow clients (EXTREMES="--figures retries,stampede")
+	@$(PY) -m tests.benchmarks.extremes $(EXTREMES)
 format: install ## format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix-only .
 generate: install ## make the generated files anew

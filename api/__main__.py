@@ -11,6 +11,7 @@ import time
 import uvicorn
 
 from api.app import create_app
+from api.patience import Patience
 from common.domain.errors import StartupError
 from common.settings import Settings
 from common.telemetry import logs, traces
@@ -23,9 +24,16 @@ LOOK_S = 0.05  # between two looks at what is still connected
 class Server(uvicorn.Server):
     """Leaves its clients in order: a kept connection is closed by an answer that says so, not under a request that is on its way."""
 
-    def __init__(self, config: uvicorn.Config, leave_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, leave_s: float, patience: Patience) -> None:
         super().__init__(config)
         self._leave_s = leave_s
+        self._patience = patience
+
+    async def main_loop(self) -> None:
+        """Serve, and break off clients that keep a connection waiting."""
+        watch = asyncio.create_task(self._patience.watch(self.server_state.connections))
+        await super().main_loop()
+        watch.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connections, let the kept ones end with their next answer, then end as uvicorn does."""
@@ -65,7 +73,7 @@ def main() -> None:
             timeout_graceful_shutdown=round(settings.grace_seconds - settings.leave_seconds),
         )
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once more after it has ended in order
-            Server(config, settings.leave_seconds).run(sockets=[listening])
+            Server(config, settings.leave_seconds, Patience(settings.head_timeout_seconds, settings.answer_timeout_seconds)).run(sockets=[listening])
     except StartupError as error:
         sys.exit(f"api: {error}")
 

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import asyncpg
 
@@ -13,10 +14,12 @@ from common import failpoints
 from common.domain.errors import Overloaded, StoreUnavailable
 from common.domain.job import NewJob
 from common.settings import Settings
-from common.store import partitions, submit
+from common.store import once, partitions, submit
+from common.store.once import Key, Stored
 from common.store.pool import AWAY, Pool
 from common.telemetry import logs
 
+T = TypeVar("T")
 log = logs.get("api")
 FIRST_PAUSE_S = 0.02  # before the second try of a commit; doubles
 MOST_PAUSE_S = 0.5
@@ -50,6 +53,16 @@ class Intake:
         """Store the jobs in a transaction of their own, all or none, beside the single ones. Raises StoreUnavailable."""
         await self._store(jobs)
         self._tell(jobs)
+
+    async def submit_once(self, jobs: Sequence[NewJob], key: Key | None) -> Stored:
+        """Store jobs that have unique keys, or came under an idempotency key, in a transaction of their own, all or none.
+
+        Raises KeyReused, UniqueConflict or StoreUnavailable; then nothing was stored.
+        """
+        stored = await self._repeat(lambda connection, within_s: once.insert(connection, jobs, key, within_s))
+        if stored.new:
+            self._tell(stored.new)
+        return stored
 
     async def _flush(self) -> None:
         try:
@@ -92,7 +105,11 @@ class Intake:
             self._stored(queue, count)
 
     async def _store(self, jobs: Sequence[NewJob]) -> None:
-        """Insert, over and over until the time limit: ids are fixed, so a commit whose answer was lost is not doubled."""
+        """Insert jobs whose ids are fixed."""
+        await self._repeat(lambda connection, within_s: submit.insert(connection, jobs, within_s))
+
+    async def _repeat(self, insert: Callable[[asyncpg.Connection, float | None], Awaitable[T]]) -> T:
+        """Insert, over and over until the time limit: it must be safe to repeat, for the answer of a commit may be lost."""
         pause = FIRST_PAUSE_S
         limit_s = self._settings.database_timeout_seconds
         end = asyncio.get_running_loop().time() + limit_s
@@ -104,9 +121,9 @@ class Intake:
                             left_s = end - asyncio.get_running_loop().time()
                             if left_s < limit_s / 10:  # too late to be sure that the server gives up before the client is answered
                                 raise StoreUnavailable
-                            await submit.insert(connection, jobs, None if left_s > self._pool.statement_s else left_s * 0.8)
+                            done = await insert(connection, None if left_s > self._pool.statement_s else left_s * 0.8)
                         failpoints.reach("submit.after_commit")
-                        return
+                        return done
                     except asyncpg.CheckViolationError as error:
                         if error.constraint_name is not None:  # a constraint of the table; of a missing partition it has no name
                             raise

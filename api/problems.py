@@ -13,7 +13,18 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from common.domain.errors import InvalidSubmission, JobNotFound, JobprocError, NotRetryable, Overloaded, StoreUnavailable, Uncertain, UnknownOperation
+from common.domain.errors import (
+    InvalidSubmission,
+    JobNotFound,
+    JobprocError,
+    KeyReused,
+    NotRetryable,
+    Overloaded,
+    StoreUnavailable,
+    Uncertain,
+    UniqueConflict,
+    UnknownOperation,
+)
 from common.domain.states import State
 from common.telemetry import logs
 
@@ -69,6 +80,9 @@ MEDIA = Kind("unsupported-media-type", 415, "The body must be JSON", "Content-Ty
 INVALID = Kind("invalid-body", 422, "The body breaks a rule", "data.3: Input should be a finite number")
 UNKNOWN_OPERATION = Kind("unknown-operation", 422, "No such operation", "operation: unknown operation; known ones: cube_sum, square_sum")
 INVALID_ID = Kind("invalid-parameter", 422, "A parameter breaks a rule", "job_id: Input should be a valid UUID")
+KEY_REUSED = Kind("idempotency-key-reused", 422, "The key came with another body", "This Idempotency-Key came with another body before; nothing was stored.")
+INVALID_KEY = Kind("invalid-idempotency-key", 422, "The key breaks a rule", "Idempotency-Key: 1 to 255 printable ASCII characters are expected.")
+UNIQUE = Kind("unique-conflict", 409, "A job holds the unique key", "A job holds this unique key; `job_id` names it. Nothing was stored.")
 NOT_READY = Kind("not-ready", 503, "This process cannot take submissions", "database: does not answer (ConnectionRefusedError)")
 OVERLOADED = Kind("overloaded", 503, "Too many submissions are waiting", "More submissions are waiting than the limit allows; nothing was stored.")
 UNAVAILABLE = Kind("store-unavailable", 503, "The database is away", "The database did not answer in time; nothing was stored.")
@@ -81,6 +95,8 @@ DOMAIN: dict[type[JobprocError], Kind] = {
     InvalidSubmission: INVALID,
     JobNotFound: JOB_NOT_FOUND,
     NotRetryable: NOT_RETRYABLE,
+    KeyReused: KEY_REUSED,
+    UniqueConflict: UNIQUE,
     StoreUnavailable: UNAVAILABLE,
     Overloaded: OVERLOADED,
 }
@@ -161,6 +177,20 @@ def only_problems(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def _of_domain(error: JobprocError) -> ProblemError:
+    kind = next((kind for of, kind in DOMAIN.items() if isinstance(error, of)), INTERNAL)
+    match error:
+        case InvalidSubmission():
+            return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}])
+        case UniqueConflict():
+            return ProblemError(kind, job_id=error.holder)
+        case NotRetryable():
+            return ProblemError(kind, str(error), state=error.state)
+        case Uncertain():
+            return ProblemError(kind, str(error))
+    return ProblemError(kind)
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem."""
 
@@ -172,12 +202,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(JobprocError)
     async def domain(_request: Request, error: JobprocError) -> Response:
         """Answer an error of the domain."""
-        kind = next((kind for of, kind in DOMAIN.items() if isinstance(error, of)), INTERNAL)
-        if isinstance(error, InvalidSubmission):
-            return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}]).response()
-        if isinstance(error, NotRetryable):
-            return ProblemError(kind, str(error), state=error.state).response()
-        return ProblemError(kind, str(error) if isinstance(error, Uncertain) else None).response()
+        return _of_domain(error).response()
 
     @app.exception_handler(RequestValidationError)
     async def parameters(_request: Request, error: RequestValidationError) -> Response:

@@ -8,13 +8,13 @@ from pydantic import BaseModel, Field
 
 from common.domain.states import State
 
-_ID = Field(description="The job's id, a UUIDv7.", examples=["019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"])
+JOB_ID = Field(description="The job's id, a UUIDv7.", examples=["019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"])
 
 
 class Accepted(BaseModel):
     """The job is stored and will run."""
 
-    job_id: UUID = _ID
+    job_id: UUID = JOB_ID
     status: State = Field(examples=[State.PENDING])
 
 
@@ -28,7 +28,7 @@ class BatchAccepted(BaseModel):
 class Cancellation(BaseModel):
     """What became of the wish to cancel a job."""
 
-    job_id: UUID = _ID
+    job_id: UUID = JOB_ID
     status: State = Field(
         description="CANCELLED: it has ended. IN_PROGRESS: it runs and is asked to stop. Another: it had ended before.", examples=[State.CANCELLED]
     )
@@ -38,7 +38,7 @@ class Cancellation(BaseModel):
 class Retried(BaseModel):
     """The job will run once more, with all its attempts anew."""
 
-    job_id: UUID = _ID
+    job_id: UUID = JOB_ID
     status: State = Field(examples=[State.PENDING])
     epoch: int = Field(description="How often it has been retried by request.", examples=[1])
 
@@ -52,7 +52,7 @@ class Status(BaseModel):
 class Result(BaseModel):
     """What came out of a job."""
 
-    job_id: UUID = _ID
+    job_id: UUID = JOB_ID
     status: State
     result: Any = Field(description="The operation's result; null before the end and where there is none.", examples=[14.0])
 
@@ -87,7 +87,7 @@ class Progress(BaseModel):
 class JobView(BaseModel):
     """Everything that is known of a job."""
 
-    job_id: UUID = _ID
+    job_id: UUID = JOB_ID
     status: State
     operation: str
     queue: str

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.intake import Intake
 from api.meters import METHODS, Answer, route
 from common.domain.job import NewJob
+from common.store.once import Key, Stored
 from common.telemetry import traces
 
 PROBES = frozenset({"/livez", "/readyz"})  # asked every few seconds by machines that look at the answer themselves
@@ -74,6 +75,14 @@ class TracedIntake(Intake):
             return
         with _Sending(request, jobs) as sent:
             await super().submit_all(sent)
+
+    async def submit_once(self, jobs: Sequence[NewJob], key: Key | None) -> Stored:
+        """See Intake."""
+        request = get_current_span()
+        if not request.is_recording():
+            return await super().submit_once(jobs, key)
+        with _Sending(request, jobs) as sent:
+            return await super().submit_once(sent, key)
 
     async def _flush(self) -> None:
         attach(Context())  # begun by one request, it serves all; the task ends with it, so nothing is to be detached

@@ -83,9 +83,12 @@ class Settings(BaseSettings):
     max_delay_days: Annotated[int, Field(ge=1, le=3_650)] = Field(365, description="API: a job may begin, and have its deadline, so many days ahead.")
     max_keep_days: Annotated[int, Field(ge=1, le=3_650)] = Field(90, description="API: longest time after its end that a submission may ask to be kept.")
     max_metadata_bytes: Count = Field(4_096, description="API: largest metadata of a job, in bytes of JSON.")
+    idempotency_seconds: Seconds = Field(86_400, description="API: how long an Idempotency-Key is remembered.")
     max_waiting_jobs: Count = Field(50_000, description="API: jobs of one process that may wait for their commit; more get 503.")
     flush_jobs: Count = Field(1_000, description="API: most jobs of single submissions in one commit.")
     body_timeout_seconds: Seconds = Field(10, description="API: a body that has not arrived by then gets 408.")
+    head_timeout_seconds: Seconds = Field(20, description="API: a connection on which no whole request head has arrived by then is closed.")
+    answer_timeout_seconds: Seconds = Field(60, description="API: a connection whose client has not taken its answer by then is closed.")
     database_timeout_seconds: Seconds = Field(5, description="API: a request that PostgreSQL has not answered by then gets 503.")
     api_pool_connections: Count = Field(5, description="API: database connections of one process.")
     max_clock_skew_seconds: Seconds = Field(3_600, description="API: not ready while its clock is further from the database's than this.")
@@ -109,6 +112,7 @@ class Settings(BaseSettings):
         0,
         description="API: after SIGTERM a kept connection may carry requests for so long, and each answer closes it; within the grace. 0: closed at once.",
     )
+    unique_retry_seconds: Seconds = Field(1, description="Worker: a job whose unique key, `while: running`, another one has is put off for so long.")
     max_result_bytes: Count = Field(1_048_576, description="Worker: largest result in bytes of JSON; a larger one fails the job with `result_too_large`.")
     max_crashes: Annotated[int, Field(ge=1, le=1_000)] = Field(
         3, description="Worker and controller: a job ends FAILED with `worker_lost` once it has taken its process down so often."

@@ -2,8 +2,8 @@
 
 import os
 import shutil
+import signal
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 from rig import bouncer
 from rig.bouncer import Bouncer
+from rig.databases import TEMPLATE, database
 from rig.settings import settings_of
 from rig.system import QUICK, System
 
@@ -19,7 +20,6 @@ from common.settings import Settings
 from tools.servers import Postgres, Redis
 
 _servers: list[Postgres | Redis | Bouncer] = []
-TEMPLATE = "jobproc_template"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -73,31 +73,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture
 def database_url() -> Iterator[str]:
     """A migrated database of its own."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    form = os.environ["JOBPROC_TESTS_POSTGRES"]
-    connection = psycopg2.connect(form.format("postgres"))
-    connection.autocommit = True
-    cursor = connection.cursor()
-    cursor.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield form.format(name)
-    cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = %s", (name,))
-    deadlocks = cursor.fetchone()
-    cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    connection.close()
-    assert deadlocks is None or deadlocks[0] == 0, "a deadlock happened"
+    with database() as url:
+        yield url
 
 
 @pytest.fixture
 def empty_database_url() -> Iterator[str]:
     """A database of its own without a schema."""
-    name = f"empty_{uuid.uuid4().hex[:12]}"
-    form = os.environ["JOBPROC_TESTS_POSTGRES"]
-    connection = psycopg2.connect(form.format("postgres"))
-    connection.autocommit = True
-    connection.cursor().execute(f"CREATE DATABASE {name}")
-    yield form.format(name)
-    connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
-    connection.close()
+    with database(None) as url:
+        yield url
 
 
 @pytest.fixture
@@ -127,7 +111,7 @@ def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
     server.start()
     migrate(settings_of(server.url(), "redis://127.0.0.1:1/0"))
     yield server
-    server.stop()
+    server.stop(signal.SIGQUIT)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -137,7 +121,7 @@ def own_redis(tmp_path: Path) -> Iterator[Redis]:
     server = Redis(tmp_path / "redis", tmp_path / "redis.log", options=("--save", ""))
     server.start()
     yield server
-    server.stop()
+    server.stop(signal.SIGKILL)  # one that a test has stopped hears nothing else
 
 
 @pytest.fixture

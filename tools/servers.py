@@ -154,6 +154,7 @@ class Postgres:
         self.log = log
         self.port = port or free_port()
         self.options = dict(options or {})
+        self.env: dict[str, str] = {}  #: beside the environment of this process, from the next start on
         self.process: subprocess.Popen[bytes] | None = None
         self._user = "nobody" if os.geteuid() == 0 else None
 
@@ -183,7 +184,7 @@ class Postgres:
         argv = [str(programs() / "postgres"), "-D", str(self.folder)]
         for name, value in settings.items():
             argv += ["-c", f"{name}={value}"]
-        self.process = spawn(argv, self.log, user=self._user, cwd=Path("/"))
+        self.process = spawn(argv, self.log, {**os.environ, **self.env}, self._user, Path("/"))
         wait_for("PostgreSQL", self.answers, self.process)
 
     def answers(self) -> bool:

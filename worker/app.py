@@ -151,11 +151,16 @@ class WorkerApp:
         if self._executor is not None and self._seat is not None and self._seat.sent != self._sent:
             self._sent = self._seat.sent
             for queue in self._queues:
-                self._executor.serve(queue)
+                self._serve(queue)
 
     def _serve(self, queue: str) -> None:
-        if self._executor is not None and queue in self._queues:
+        if self._executor is None or queue not in self._queues:
+            return
+        try:
             self._executor.serve(queue)
+        except Exception:
+            log.exception("serving_failed", queue=queue)
+            self._executor.recover()
 
 
 def _keep_logging(**_facts: Any) -> None:

@@ -3,7 +3,7 @@
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -12,27 +12,29 @@ import psycopg2
 
 from common import failpoints
 from common.broker import Bell
-from common.domain.decisions import RELEASED, Decision, Ended, Fail, Failure, Release, Spent, decide
+from common.domain.decisions import RELEASED, Release, Spent, decide
 from common.domain.job import Claimed
 from common.domain.retry import DEFAULT_RETRY
 from common.settings import Settings
-from common.store import claims, endings
-from common.store.claims import Results
+from common.store import claims, endings, mutexes
 from common.store.session import AWAY
 from common.telemetry import logs
+from worker import singly
 from worker.ended import Consumption, Endings
 from worker.holder import Holder
 from worker.meters import Outcome, outcome
 from worker.operations.registry import Operation
 from worker.pace import Pace
 from worker.progress import Progress
-from worker.run import attempt, printable
+from worker.run import attempt
 from worker.seats import Seat, Seats
 
 if TYPE_CHECKING:  # imported only while tracing is on
     from worker.spans import Spans
 
 log = logs.get("worker")
+#: Results of a batch that are settled before its end: settling costs seven times their size (half a GiB for sixty results of a MiB).
+MOST_CHARACTERS = 4_000_000
 AGAIN_S = 0.05  # an alarm that finds the connection in use comes again after this
 
 
@@ -84,6 +86,12 @@ class Executor:
                 until = time.monotonic() + self._settings.serve_seconds
         self._settle()
 
+    def recover(self) -> None:
+        """Give back all that this process holds, after an error that nobody thought of: what had ended and is not stored runs again."""
+        self._ended, self._batch = Endings(), []
+        self._in_operation = False
+        self._holder.reconnect(self._ended.results, self._ended.decided)
+
     def _wake_another(self, queue: str) -> None:
         # Idle processes wake in a chain. Left out when this process rang a moment ago: it goes on claiming itself, and the
         # next full claim rings.
@@ -105,9 +113,11 @@ class Executor:
             while self._at < len(self._batch) and not self._seats.draining:
                 job = self._batch[self._at]
                 self._make_way(job)
+                may = self._may_run(job)
                 if self._at == len(self._batch):  # the connection was lost, and with it the rest
                     break
-                self._run(job)
+                if may:
+                    self._run(job)
                 self._at += 1
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -123,10 +133,25 @@ class Executor:
         """Store what has ended before a job that may take long, or the process with it; then it is the last of its batch."""
         if job.alone:
             self._keep(self._at)
-        if self._ended and (job.alone or self._pace.is_long(job.operation)):
+        great = self._ended.results.characters > MOST_CHARACTERS
+        if self._ended and (job.alone or great or self._pace.is_long(job.operation)):
             self._consumption.measure(self._ended)
             self._settle()
             self._consumption.begin()
+
+    def _may_run(self, job: Claimed) -> bool:
+        """Read its input where that is too great to come with a batch; take the key of one that others may not run beside."""
+        special = job.special
+        if special is None or (special.mutex is None and not special.large):
+            return True
+        try:
+            if special.large:
+                job.input = claims.input_of(self._holder.hot, job.id)
+            put_off_s = self._settings.unique_retry_seconds
+            return special.mutex is None or mutexes.take(self._holder.hot, self._holder.worker, special.mutex, job.id, job.attempt, put_off_s)
+        except AWAY as error:
+            self._away(error)
+            return False
 
     def _keep(self, at: int) -> None:
         """Give back all of the batch after a place in it."""
@@ -230,35 +255,16 @@ class Executor:
         self._forget(began_ns)
 
     def _one_by_one(self, error: psycopg2.Error) -> None:
-        """Store what has ended row by row: one bad row must not take its batch down. The bad one fails with a code."""
+        """Store what has ended row by row."""
         log.error("settle_refused", reason=str(error).strip(), worker=self._holder.worker)
         ended, began_ns = self._ended, time.time_ns()
         try:
-            fenced = sum(not self._store_result(job, text, run_s) for job, text, run_s in ended.results.each())
-            fenced += sum(not self._store_decision(job, decision) for job, decision in ended.decided)
+            fenced = singly.store(self._holder, ended, self._settings.max_error_characters)
         except AWAY as away:
             self._away(away)
         else:
             self._count_fenced(fenced)
             self._forget(began_ns)
-
-    def _store_result(self, job: Claimed, text: str, run_s: float) -> set[str]:
-        hold, one = self._holder, Results()
-        one.add(job, text, run_s)
-        return self._or_fail(job, lambda: claims.settle(hold.hot, hold.worker, one))
-
-    def _store_decision(self, job: Claimed, decision: Decision) -> set[str]:
-        hold = self._holder
-        return self._or_fail(job, lambda: endings.write(hold.hot, hold.worker, [(job, decision)]))
-
-    def _or_fail(self, job: Claimed, store: Callable[[], set[str]]) -> set[str]:
-        try:
-            return store()
-        except AWAY:
-            raise
-        except psycopg2.Error as refused:
-            reason = printable(str(refused).strip(), self._settings.max_error_characters)
-            return endings.write(self._holder.hot, self._holder.worker, [(job, Fail(Failure(Ended.PERMANENT, "result_not_stored", reason)))])
 
     def settle_early(self, _signal: int, _frame: FrameType | None) -> None:
         """Handle the alarm of a batch that takes long: store what has ended, give back what has not begun.

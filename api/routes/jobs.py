@@ -7,13 +7,17 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
 
 from api.body import read_json
 from api.dependencies import Services, services
+from api.keys import PARAMETER, REPLAYED, key_of
 from api.problems import (  # fmt: skip
     INVALID,
     INVALID_ID,
+    INVALID_KEY,
     JOB_NOT_FOUND,
+    KEY_REUSED,
     MALFORMED,
     MEDIA,
     METHOD,
@@ -21,6 +25,7 @@ from api.problems import (  # fmt: skip
     TIMEOUT,
     TOO_LARGE,
     UNAVAILABLE,
+    UNIQUE,
     UNKNOWN_OPERATION,
     ProblemError,
     documented,
@@ -30,44 +35,72 @@ from api.schemas import Accepted, AttemptView, BatchAccepted, Failure, JobView, 
 from api.submissions import SCHEMA as SUBMISSION
 from api.submissions import first_state
 from common.domain.errors import JobNotFound
+from common.domain.job import NewJob
 from common.domain.states import State
 from common.store import read
+from common.store.once import Key
 from common.store.read import Record
 
 router = APIRouter(tags=["jobs"])
 CHECKED_AT_ONCE = 500  # submissions of a batch, about 3 ms
 MOST_ATTEMPTS = 100  # shown with a job
 
-_BODY = (MALFORMED, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATION, UNAVAILABLE, OVERLOADED)
+_BODY = (MALFORMED, UNIQUE, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATION, INVALID_KEY, KEY_REUSED, UNAVAILABLE, OVERLOADED)
+
+
+_REFUSED = documented(*_BODY)
+
+
+def _there(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": model, "description": "What was there: of the same Idempotency-Key, or of the same unique key."}}
 
 
 def _json_body(schema: dict[str, Any]) -> dict[str, Any]:
     # These routes read their body themselves: the framework's own reading has no limits and echoes the input in errors.
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}, "parameters": [PARAMETER]}
 
 
 _MANY = {"type": "array", "items": SUBMISSION, "minItems": 1, "maxItems": 10_000, "examples": [[{"data": [1, 2, 3], "operation": "square_sum"}]]}
 
 
 @router.post("/jobs", status_code=202, include_in_schema=False)
-@router.post("/jobs/", status_code=202, response_model=Accepted, responses=documented(*_BODY), openapi_extra=_json_body(SUBMISSION))
+@router.post("/jobs/", status_code=202, response_model=Accepted, responses=_there(Accepted) | _REFUSED, openapi_extra=_json_body(SUBMISSION))
 async def submit(request: Request) -> Response:
     """Store a job and answer its id; a worker runs it.
 
     202 means committed: the job survives whatever happens next.
     """
     to = services(request)
-    job = await to.submissions.job(await read_json(request, to.settings))
+    body = await read_json(request, to.settings)
+    key, job = key_of(request, body, to.settings), await to.submissions.job(body)
+    if key is not None or (job.options is not None and job.options.unique is not None):
+        return await _submit_once(to, job, key)
     await to.intake.submit(job)
-    return Response(b'{"job_id":"%b","status":"%b"}' % (str(job.id).encode(), first_state(job).encode()), 202, media_type="application/json")
+    return _accepted(job.id, first_state(job), 202)
+
+
+async def _submit_once(to: Services, job: NewJob, key: Key | None) -> Response:
+    stored = await to.intake.submit_once([job], key)
+    (job_id,) = stored.ids
+    if stored.new:
+        return _accepted(job_id, first_state(job), 202)
+    found = await to.pool.read(lambda connection: read.result(connection, job_id))
+    if found is None:
+        raise JobNotFound  # past retention
+    return _accepted(job_id, found[0], 200, REPLAYED if stored.replayed else None)
+
+
+def _accepted(job_id: UUID, state: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(b'{"job_id":"%b","status":"%b"}' % (str(job_id).encode(), state.encode()), status, headers, "application/json")
 
 
 @router.post("/jobs/batch/", status_code=202, include_in_schema=False)
-@router.post("/jobs/batch", status_code=202, response_model=BatchAccepted, responses=documented(*_BODY), openapi_extra=_json_body(_MANY))
+@router.post("/jobs/batch", status_code=202, response_model=BatchAccepted, responses=_there(BatchAccepted) | _REFUSED, openapi_extra=_json_body(_MANY))
 async def submit_batch(request: Request) -> Response:
     """Store up to 10,000 jobs in one transaction, all or none; answers their ids in order."""
     to = services(request)
     values = await read_json(request, to.settings)
+    key = key_of(request, values, to.settings)
     if not isinstance(values, list) or not 1 <= len(values) <= to.settings.max_batch_jobs:
         raise named(INVALID, [("", f"an array of 1 to {to.settings.max_batch_jobs} submissions is expected")], 1)
     jobs = []
@@ -75,8 +108,13 @@ async def submit_batch(request: Request) -> Response:
         if at % CHECKED_AT_ONCE == 0:
             await asyncio.sleep(0)  # others have their turn
         jobs.append(await to.submissions.job(value, f"{at}."))
-    await to.intake.submit_all(jobs)
-    return Response(orjson.dumps({"job_ids": [job.id for job in jobs], "status": State.PENDING}), 202, media_type="application/json")
+    ids, status, headers = [job.id for job in jobs], 202, dict[str, str]()
+    if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
+        stored = await to.intake.submit_once(jobs, key)
+        ids, status, headers = stored.ids, 200 if not stored.new else 202, REPLAYED if stored.replayed else {}
+    else:
+        await to.intake.submit_all(jobs)
+    return Response(orjson.dumps({"job_ids": ids, "status": State.PENDING}), status, headers, "application/json")
 
 
 @router.api_route("/jobs/batch", methods=["GET", "HEAD"], include_in_schema=False)

@@ -5,6 +5,8 @@ JobprocError
 │   └── UnknownOperation   no operation of that name
 ├── JobNotFound            no job of that id
 ├── NotRetryable           a job that has not failed cannot be retried; names its state
+├── KeyReused              the idempotency key came with another body before
+├── UniqueConflict         a job holds the unique key; names it
 ├── StoreUnavailable       PostgreSQL did not answer in time
 │   └── Uncertain          and it may have done what it was asked
 ├── Overloaded             more submissions wait than the limit allows
@@ -13,6 +15,8 @@ JobprocError
 ├── Cancelled              raised for an operation that was asked to stop
 └── StartupError           the process cannot start; the message is the one sentence to print
 """
+
+from uuid import UUID
 
 
 class JobprocError(Exception):
@@ -49,6 +53,18 @@ class NotRetryable(JobprocError):
     def __init__(self, state: str) -> None:
         super().__init__(f"The job is {state}; only one that is FAILED or CANCELLED can be retried.")
         self.state = state
+
+
+class KeyReused(JobprocError):
+    """This idempotency key came with another body before."""
+
+
+class UniqueConflict(JobprocError):
+    """A job holds the unique key."""
+
+    def __init__(self, holder: UUID) -> None:
+        super().__init__()
+        self.holder = holder
 
 
 class StoreUnavailable(JobprocError):

@@ -100,6 +100,8 @@ class Special:
     retry_base_s: float | None = None  #: None: as its operation
     retry_cap_s: float | None = None
     left_s: float | None = None  #: seconds until its deadline, at the claim
+    mutex: str | None = None  #: the unique key under which only one runs at a time
+    large: bool = False  #: its input did not come with the claim
 
 
 @dataclass(slots=True)

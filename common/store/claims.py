@@ -36,11 +36,23 @@ done AS (
 INPUT = """coalesce(
     (SELECT r.input FROM reruns r WHERE r.id = t.id AND r.epoch <= t.epoch AND r.input IS NOT NULL ORDER BY r.epoch DESC LIMIT 1), j.input)"""
 
+# Not with a batch: hundreds of great inputs at once would fill a process's memory. As it is stored, so compressed.
+LARGE_BYTES = 32_768
+_LARGE = f"pg_column_size(j.input) > {LARGE_BYTES}"
+
 # What few jobs have, as JSON; NULL for all others. Of a live row t and its job j.
-SPECIAL = """
+SPECIAL = f"""
     CASE WHEN t.alone OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL OR (j.deadline IS NOT NULL AND t.epoch = 0)
+           OR j.unique_while = 'running' OR {_LARGE}
     THEN json_build_object('alone', t.alone, 'crashes', t.crashes, 'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
-        'left_s', CASE t.epoch WHEN 0 THEN date_part('epoch', j.deadline - clock_timestamp()) END)::text END"""
+        'left_s', CASE t.epoch WHEN 0 THEN date_part('epoch', j.deadline - clock_timestamp()) END,
+        'mutex', CASE j.unique_while WHEN 'running' THEN j.unique_key END, 'large', {_LARGE} AND t.epoch = 0)::text END"""
+
+# What must hold of a live row l for a worker w to take it; GET /jobs/{id}/explain asks the same.
+ALIVE = "w.ended_at IS NULL AND w.alive_until > clock_timestamp()"
+UNHELD, DUE = "l.worker IS NULL", "l.pos <= now()"
+KNOWN = "(l.needs IS NULL OR l.needs = ANY ({operations}))"
+_MINE = KNOWN.format(operations="(SELECT w.operations FROM workers w WHERE w.id = $1)::text[]")
 
 # One index scan a priority, from its low-water mark on: dead entries left of it are never walked. MATERIALIZED matters: a
 # sub-select with LIMIT that is run again takes more than n.
@@ -50,19 +62,18 @@ pick AS MATERIALIZED (
     FROM ROWS FROM (unnest($9), unnest($10), unnest($11)) AS mark(priority, pos, id)
     CROSS JOIN LATERAL (
         SELECT l.id FROM live l
-        WHERE l.queue = $8 AND l.priority = mark.priority AND l.worker IS NULL
-          AND (l.pos, l.id) > (mark.pos, mark.id) AND l.pos <= now()
-          AND (l.needs IS NULL OR l.needs = ANY ((SELECT w.operations FROM workers w WHERE w.id = $1)::text[]))
+        WHERE l.queue = $8 AND l.priority = mark.priority AND (l.pos, l.id) > (mark.pos, mark.id)
+          AND {UNHELD} AND {DUE} AND {_MINE}
         ORDER BY l.pos, l.id LIMIT $12 FOR UPDATE SKIP LOCKED) one
     LIMIT $12),
 taken AS (
     UPDATE live l
     SET worker = $1, attempt = attempt + 1, rev = rev + 1, started_at = clock_timestamp(), progress = NULL, progress_text = NULL
     WHERE l.id = ANY (ARRAY(SELECT id FROM pick))
-      AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND w.ended_at IS NULL AND w.alive_until > clock_timestamp())
+      AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND {ALIVE})
     RETURNING l.id, l.attempt, l.released, l.max_attempts, l.priority, l.pos, l.started_at, l.epoch, l.alone, l.crashes)
 SELECT (SELECT count(*) FROM done), (now() - {SLACK})::text, t.priority, t.pos::text, t.id::text,
-       t.attempt, t.released, t.max_attempts, j.operation, CASE t.epoch WHEN 0 THEN j.input ELSE {INPUT} END::text, j.timeout_ms, j.trace,
+       t.attempt, t.released, t.max_attempts, j.operation, CASE WHEN t.epoch > 0 THEN {INPUT} WHEN NOT {_LARGE} THEN j.input END::text, j.timeout_ms, j.trace,
        date_part('epoch', t.started_at - t.pos), {SPECIAL}
 FROM (VALUES (1)) AS always(one)
 LEFT JOIN (taken t JOIN jobs j ON j.id = t.id) ON true
@@ -102,6 +113,9 @@ SETTLED_BEFORE = Statement(
 )
 
 
+INPUT_OF = Statement("input_of", "uuid", "SELECT input::text FROM jobs WHERE id = $1")
+
+
 @dataclass(slots=True)
 class Marks:
     """Low-water marks of one process at one queue: below them it has nothing left to find."""
@@ -136,9 +150,11 @@ class Results:
     run_us: list[int] = field(default_factory=list)  #: microseconds in their operations
     cpu_share: float | None = None  #: of that time, that the process had the CPU; None: not measured
     peak_mib: float | None = None  #: most memory that the process had meanwhile; None: not measured
+    characters: int = 0  #: of all results
 
     def add(self, job: Claimed, result: str, run_s: float) -> None:
         """Add one."""
+        self.characters += len(result)
         self.ids.append(job.id)
         self.attempts.append(job.attempt)
         self.results.append(result)
@@ -201,6 +217,11 @@ def settle(hot: Hot, worker: int, results: Results) -> set[str]:
     if len(stood) < len(results.ids):
         stood |= {row[0] for row in hot.run(SUCCEEDED_BEFORE, (worker, *results.arguments()[:2]))}
     return stood
+
+
+def input_of(hot: Hot, job_id: str) -> str:
+    """Return the input of a job, JSON text."""
+    return str(hot.run(INPUT_OF, (job_id,))[0][0])
 
 
 def settled_before(hot: Hot, worker: int, ids: Sequence[str], attempts: Sequence[int]) -> set[str]:

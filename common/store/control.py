@@ -7,26 +7,20 @@ import asyncpg
 
 from common.domain.errors import StoreUnavailable
 from common.domain.states import TERMINAL, State
+from common.store import once
 from common.store.pool import AWAY
 
 # One row, one lock: whoever claims, settles, gives back or cancels a job comes before or after the others. So each of these finds it
 # as it is once the lock is had, and a job that has moved on in between is found by the next statement, whose snapshot is a new one.
-_CANCEL_WAITING = """
-WITH gone AS (DELETE FROM live WHERE id = $1 AND worker IS NULL RETURNING id, epoch, attempt, released, rev)
-INSERT INTO outcomes (id, epoch, attempt, released, rev, status)
-SELECT id, epoch, attempt, released, rev + 1, 'CANCELLED' FROM gone
-RETURNING id
-"""
 _CANCEL_RUNNING = "UPDATE live SET cancel = true, rev = rev + (NOT cancel)::int WHERE id = $1 AND worker IS NOT NULL RETURNING id"
 _STATE = "SELECT status FROM job_states WHERE id = $1"
 MOST_ROUNDS = 20  # a job would have to be given back and claimed again between the same two statements so often
 
 # Two at once: the second waits here, and its next statement sees what the first has done.
-_LOCK = "SELECT queue FROM jobs WHERE id = $1 FOR NO KEY UPDATE"
+_LOCK = "SELECT queue, CASE unique_while WHEN 'both' THEN unique_key END FROM jobs WHERE id = $1 FOR NO KEY UPDATE"
 
 # NOT EXISTS besides ON CONFLICT: a settle that is under way is waited for, and would leave an epoch that this snapshot does not know.
 # What the last epochs ran with may be of a newer version than what was submitted: then that of today is needed.
-# A unique key (`jobs.unique_key`) is not taken again yet: that would be one more part here, before `new`.
 _RERUN = """
 WITH last AS (
     SELECT epoch, rev, status FROM outcomes WHERE id = $1 ORDER BY epoch DESC LIMIT 1),
@@ -63,7 +57,7 @@ async def cancel(connection: asyncpg.Connection, job_id: UUID) -> State | None:
     Returns how a job had ended before; None for an unknown id. Safe to repeat.
     """
     for _ in range(MOST_ROUNDS):
-        if await connection.fetchrow(_CANCEL_WAITING, job_id):
+        if await connection.fetchrow(once.CANCEL_WAITING, job_id):
             return State.CANCELLED
         if await connection.fetchrow(_CANCEL_RUNNING, job_id):
             return State.IN_PROGRESS
@@ -84,7 +78,8 @@ async def operation(connection: asyncpg.Connection, job_id: UUID) -> str | None:
 async def rerun(connection: asyncpg.Connection, job_id: UUID, text: str | None) -> Rerun | None:
     """Begin a new epoch of a job that has FAILED or was CANCELLED, with an input as JSON text, or with that of the epoch before.
 
-    Returns None for an unknown id. Not safe to repeat: raises StoreUnavailable where only the answer of the commit was lost.
+    Returns None for an unknown id. Raises UniqueConflict where another job holds its key. Not safe to repeat: raises StoreUnavailable
+    where only the answer of the commit was lost.
     """
     done = False
     try:
@@ -92,11 +87,14 @@ async def rerun(connection: asyncpg.Connection, job_id: UUID, text: str | None) 
             job = await connection.fetchrow(_LOCK, job_id)
             if job is None:
                 return None
+            if job[1] is not None:
+                await once.take(connection, job[1], job_id)
             row = await connection.fetchrow(_RERUN, job_id, text)
             assert row is not None  # noqa: S101 - a SELECT without FROM has a row
             done = True
     except AWAY as error:
         if done:
+            connection.terminate()  # nobody knows what it is in the middle of
             raise StoreUnavailable from error
         raise
     return Rerun(job[0], row[0], State(row[1]))

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from common.domain.errors import StoreUnavailable
+from common.domain.errors import JobprocError, StoreUnavailable
 from common.settings import Settings
 from common.store.session import application_name, pooled
 from common.telemetry import logs
@@ -119,6 +119,8 @@ class Pool:
                 driver = fairy.driver_connection
                 assert driver is not None  # noqa: S101 - as above
             yield driver
+        except JobprocError:  # the connection is well
+            raise
         except BaseException:
             fairy.invalidate()
             raise

@@ -2,13 +2,15 @@
 
 from common.store.session import Hot, Statement
 
-# The furthest that any living worker has looked, by queue and priority.
-_FRONTS = """
+# The furthest that any living worker has looked, by queue and priority. A mark that lies ahead is from before the clock was set
+# back: it would hide what is due, and end the pause of what is not.
+_FRONTS_BY = """
 fronts AS MATERIALIZED (
-    SELECT q.key AS queue, p.key::smallint AS priority, max(p.value::timestamptz) AS pos
+    SELECT q.key AS queue, p.key::smallint AS priority, {by} max(p.value::timestamptz) AS pos
     FROM workers w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
-    WHERE w.ended_at IS NULL GROUP BY 1, 2)
+    WHERE w.ended_at IS NULL AND p.value::timestamptz <= now() GROUP BY {groups})
 """
+FRONTS = _FRONTS_BY.format(by="", groups="1, 2")
 
 # Queues are known from operations and workers and not from `live`: the first row of a queue may lie behind a million dead ones.
 _KNOWN = """
@@ -28,7 +30,7 @@ DUE = Statement(
     "due_queues",
     "int",
     f"""
-    WITH {_KNOWN}, {_KNOWLEDGE}, {_FRONTS}
+    WITH {_KNOWN}, {_KNOWLEDGE}, {FRONTS}
     SELECT k.queue FROM known k LEFT JOIN knowledge ON knowledge.queue = k.queue
     WHERE EXISTS (
         SELECT FROM generate_series(0, $1) AS p(priority)
@@ -45,11 +47,8 @@ DUE = Statement(
 FLOAT = Statement(
     "float_strays",
     "interval, bigint",
-    """
-    WITH fronts AS MATERIALIZED (
-        SELECT q.key AS queue, p.key::smallint AS priority, w.operations, max(p.value::timestamptz) AS pos
-        FROM workers w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
-        WHERE w.ended_at IS NULL GROUP BY 1, 2, 3),
+    f"""
+    WITH {_FRONTS_BY.format(by="w.operations,", groups="1, 2, 3")},
     strays AS MATERIALIZED (
         SELECT one.id FROM fronts f
         CROSS JOIN LATERAL (
@@ -60,6 +59,23 @@ FLOAT = Statement(
             ORDER BY l.pos, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) one)
     UPDATE live SET pos = clock_timestamp(), rev = rev + 1 WHERE id = ANY (ARRAY(SELECT id FROM strays)) AND worker IS NULL
     RETURNING queue
+    """,
+)
+
+# Below the marks there is what everybody has passed by: strays, which are floated, and what no worker of the queue can run.
+UNKNOWN = Statement(
+    "unknown_jobs",
+    "bigint",
+    f"""
+    WITH {_KNOWLEDGE}, {FRONTS}
+    SELECT f.queue, sum(found.count)::bigint FROM fronts f JOIN knowledge ON knowledge.queue = f.queue
+    CROSS JOIN LATERAL (
+        SELECT count(*) FROM (
+            SELECT FROM live l
+            WHERE l.queue = f.queue AND l.priority = f.priority AND l.worker IS NULL
+              AND l.pos < f.pos AND l.needs IS NOT NULL AND NOT l.needs = ANY (knowledge.operations)
+            LIMIT $1) one) found
+    GROUP BY 1
     """,
 )
 
@@ -80,7 +96,7 @@ OLDEST = Statement(
     "oldest_due",
     "int",
     f"""
-    WITH {_KNOWN}, {_FRONTS}
+    WITH {_KNOWN}, {FRONTS}
     SELECT k.queue, coalesce(extract(epoch FROM now() - oldest.pos), 0)::float8
     FROM known k
     CROSS JOIN LATERAL (
@@ -118,6 +134,11 @@ def float_strays(hot: Hot, since_s: float | None, most: int) -> list[str]:
     Looks at the last `since_s` seconds, at everything when None; at most `most` jobs a queue and priority.
     """
     return [row[0] for row in hot.run(FLOAT, (None if since_s is None else f"{since_s} s", most))]
+
+
+def unknown(hot: Hot, cap: int) -> dict[str, int]:
+    """Return, by queue, how many due jobs none of its living workers can run; of each priority no more than cap are counted."""
+    return {row[0]: row[1] for row in hot.run(UNKNOWN, (cap,))}
 
 
 def depth(hot: Hot, cap: int) -> dict[str, tuple[int, int]]:

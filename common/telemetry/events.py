@@ -31,6 +31,7 @@ EVENTS = {
     "ring_failed": "A doorbell could not be rung; the controller rings at its next tick.",
     "schema_not_usable": "The input schema of an operation cannot be read; its inputs are checked by its workers alone.",
     "schema_ready": "The schema that this process waited for is there.",
+    "serving_failed": "A process met an error that nobody thought of between two jobs; what it held was given back.",
     "settle_refused": "PostgreSQL refused a batch of results; they are stored one by one.",
     "starting": "A process starts, with every setting that is not its default; passwords are masked.",
     "strays_floated": "Jobs that every worker had passed by were given a new place in their queue.",

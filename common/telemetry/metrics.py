@@ -142,6 +142,13 @@ DEPTH = Metric("jobproc_queue_depth", Kind.GAUGE, _CONTROLLER, "What a queue nee
 JOBS = Metric("jobproc_queue_jobs", Kind.GAUGE, _CONTROLLER, "Due jobs by queue: waiting, and held by a worker; counted up to a cap.", ("queue", "state"))
 OLDEST = Metric("jobproc_queue_oldest_due_seconds", Kind.GAUGE, _CONTROLLER, "How long the oldest job that may run has waited; 0 when none does.", ("queue",))
 ALIVE = Metric("jobproc_workers_alive", Kind.GAUGE, _CONTROLLER, "Worker processes with a lease that serve a queue.", ("queue",))
+UNKNOWN = Metric(
+    "jobproc_queue_unknown_jobs",
+    Kind.GAUGE,
+    _CONTROLLER,
+    "Due jobs that no living worker of their queue can run: none knows their operation in that version. Counted once a minute by the leader.",
+    ("queue",),
+)
 TABLE_BYTES = Metric("jobproc_table_bytes", Kind.GAUGE, _CONTROLLER, "Size of a table with its partitions: its rows, and its indexes.", ("table", "of"))
 DEAD_ROWS = Metric(
     "jobproc_table_dead_rows", Kind.GAUGE, _CONTROLLER, "Dead rows of a table that vacuum has not taken yet, as PostgreSQL estimates them.", ("table",)

@@ -32,6 +32,12 @@ QUEUES = Row(
             "How long the oldest job that may run has waited. Normal is seconds, and from zero pods the time to start one.",
             Query(highest(metrics.OLDEST, ["queue"]), "{{queue}}"),
         ),
+        graph(
+            "Jobs that nobody can run",
+            "short",
+            "Due jobs whose operation, or its version, no living worker of the queue knows. Normal is 0, and in a rollout as many as wait for the new workers.",
+            Query(highest(metrics.UNKNOWN, ["queue"]), "{{queue}}"),
+        ),
     ),
 )
 

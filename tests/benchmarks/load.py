@@ -1,6 +1,7 @@
 """A load generator of one process: raw HTTP/1.1 over kept connections, latencies of every request.
 
-`python -m tests.benchmarks.load PORT CONNECTIONS SECONDS [RATE]` prints JSON. Without a rate a closed loop: the next request when the last one
+`python -m tests.benchmarks.load PORT CONNECTIONS SECONDS [RATE [PATH FILE]]` prints JSON; PATH and FILE: where another body than the plain one
+goes, and the file that holds it. Without a rate, or with 0, a closed loop: the next request when the last one
 has been answered. With one (requests a second) requests are due at fixed times and a latency counts from then, so that a stall is seen by every
 request behind it; figures are given by second too. Its own CPU share is in it: on two cores it is a competitor.
 """
@@ -11,13 +12,22 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvloop
 
 BODY = b'{"data":[1,2,3],"operation":"square_sum"}'
-REQUEST = b"POST /jobs/ HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+HEAD = b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 LIMIT_S = 15.0  # a request without an answer for this long counts as lost
 AGAIN_S = 0.2  # before a connection that was lost is made again
+
+
+def request(path: str, body: bytes) -> bytes:
+    """Return a POST as it goes over the wire."""
+    return HEAD % (path.encode(), len(body)) + body
+
+
+PLAIN = request("/jobs/", BODY)
 
 
 @dataclass
@@ -28,13 +38,19 @@ class Load:
     began: float
     until: float
     rate: float = 0.0  #: requests a second, 0: each as soon as may be
+    request: bytes = PLAIN
     latencies: list[tuple[float, float]] = field(default_factory=list)  #: when a request was due, how long its answer took
     refused: int = 0
+    unavailable: int = 0  #: of these, by 503
     broken: int = 0  #: requests whose connection was lost
     open: int = 0
     sent: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def client(self) -> "Connection":
+        """Return the client of a new connection."""
+        return Connection(self)
 
     def due(self) -> float:
         """Return when the next request is due."""
@@ -46,7 +62,7 @@ class Load:
         self.open += 1
         while time.perf_counter() < self.until:
             try:
-                await asyncio.get_running_loop().create_connection(lambda: Connection(self), "127.0.0.1", self.port)
+                await asyncio.get_running_loop().create_connection(self.client, "127.0.0.1", self.port)
             except OSError:
                 await asyncio.sleep(AGAIN_S)
             else:
@@ -98,7 +114,7 @@ class Connection(asyncio.Protocol):
             self.load.broken += 1
             return
         self.waits = True
-        self.transport.write(REQUEST)
+        self.transport.write(self.load.request)
 
     def data_received(self, data: bytes) -> None:
         self.got += data
@@ -106,8 +122,12 @@ class Connection(asyncio.Protocol):
         if not end or len(body) < _length(head):
             return
         self.got, self.waits = b"", False
+        self._answered(head, body)
+
+    def _answered(self, head: bytes, body: bytes) -> None:  # noqa: ARG002 - others look into it
         self.load.latencies.append((self.due, time.perf_counter() - self.due))
         self.load.refused += not head.startswith(b"HTTP/1.1 202")
+        self.load.unavailable += head.startswith(b"HTTP/1.1 503")
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's form
@@ -122,14 +142,19 @@ def _length(head: bytes) -> int:
     return int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
 
 
-async def run(port: int, connections: int, seconds: float, rate: float = 0.0) -> dict[str, object]:
-    """Load the port and return the figures."""
-    began, cpu = time.perf_counter(), time.process_time()
-    load = Load(port, began, began + seconds, rate)
+async def drive(load: Load, connections: int) -> None:
+    """Open the connections and wait until their time is up."""
     for _ in range(connections):
         await load.connect()
     with suppress(TimeoutError):
-        await asyncio.wait_for(load.over.wait(), seconds + LIMIT_S)
+        await asyncio.wait_for(load.over.wait(), load.until - load.began + LIMIT_S)
+
+
+async def run(port: int, connections: int, seconds: float, rate: float = 0.0, sent: bytes = PLAIN) -> dict[str, object]:
+    """Load the port and return the figures."""
+    began, began_at, cpu = time.perf_counter(), time.time(), time.process_time()
+    load = Load(port, began, began + seconds, rate, sent)
+    await drive(load, connections)
     took = max(seconds, time.perf_counter() - began)
     by_second: list[list[float]] = [[] for _ in range(int(seconds) + 1)]
     for due, latency in load.latencies:
@@ -137,11 +162,12 @@ async def run(port: int, connections: int, seconds: float, rate: float = 0.0) ->
     return {
         "accepted": len(load.latencies) - load.refused,
         "refused": load.refused,
+        "unavailable": load.unavailable,
         "unanswered": load.open + load.broken,
         "post_s": (len(load.latencies) - load.refused) / took,
         **_percentiles([latency for _, latency in load.latencies]),
         "generator_cpu": (time.process_time() - cpu) / took,
-        **({"by_second": [{"answered": len(one), **_percentiles(one)} for one in by_second]} if rate else {}),
+        **({"began_at": began_at, "by_second": [{"answered": len(one), **_percentiles(one)} for one in by_second]} if rate else {}),
     }
 
 
@@ -150,5 +176,13 @@ def _percentiles(latencies: list[float]) -> dict[str, float]:
     return {"p50_ms": ordered[len(ordered) // 2] * 1e3, "p99_ms": ordered[int(len(ordered) * 0.99)] * 1e3, "max_ms": ordered[-1] * 1e3}
 
 
+def main() -> None:
+    """Load as the arguments say."""
+    port, connections, seconds, *others = sys.argv[1:]
+    rate, path, file = others + ["0", "", ""][len(others) :]
+    sent = request(path, Path(file).read_bytes()) if file else PLAIN
+    print(json.dumps(uvloop.run(run(int(port), int(connections), float(seconds), float(rate), sent))))
+
+
 if __name__ == "__main__":
-    print(json.dumps(uvloop.run(run(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), *map(float, sys.argv[4:])))))
+    main()

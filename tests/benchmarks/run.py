@@ -43,9 +43,9 @@ def fresh(postgres: Postgres, redis: Redis, folder: Path) -> Iterator[dict[str, 
     admin.close()
 
 
-def load(port: int, connections: int, seconds: float, rate: float = 0.0) -> dict[str, Any]:
-    """Run the load generator in a process of its own."""
-    argv = [sys.executable, "-m", "tests.benchmarks.load", str(port), str(connections), str(seconds), str(rate)]
+def load(port: int, connections: int, seconds: float, rate: float = 0.0, body: tuple[str, str] | None = None) -> dict[str, Any]:
+    """Run the load generator in a process of its own; `body`: path and file of another one than the plain one."""
+    argv = [sys.executable, "-m", "tests.benchmarks.load", str(port), str(connections), str(seconds), str(rate), *(body or ())]
     return dict(json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, cwd=systems.ROOT).stdout))
 
 

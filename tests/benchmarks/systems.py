@@ -77,13 +77,13 @@ class System:
             raise RuntimeError(f"{' '.join(argv)}: {done.stderr[-500:]}")
 
 
-def jobproc(port: int, folder: Path, env: Mapping[str, str], name: str = "jobproc", others: Sequence[list[str]] = ()) -> System:
-    """Return this project, as its users start it; `others`: what runs beside it."""
+def jobproc(port: int, folder: Path, env: Mapping[str, str], name: str = "jobproc", others: Sequence[list[str]] = (), processes: int = 2) -> System:
+    """Return this project, as its users start it; `others`: what runs beside it, `processes`: of the worker."""
     return System(
         name,
         [PY, "-m", "common.migrate"],
         [PY, "-m", "api", "--port", str(port)],
-        [PY, "-m", "worker", "--queues", "default", "--concurrency", "2"],
+        [PY, "-m", "worker", "--queues", "default", "--concurrency", str(processes)],
         [*others, [PY, "-m", "worker.controller"]],
         [PY, "-m", "tests.benchmarks.backlog", str(port)],
         "SELECT (SELECT count(*) FROM jobs), count(*) FILTER (WHERE status = 'SUCCESS' AND result::text = '14.0'), "

@@ -7,11 +7,12 @@ import resource
 import time
 from pathlib import Path
 
+from rig.clock import CLOCKS
 from rig.system import until
 
 from faults.clients import SWOLLEN_MIB
 from faults.fault import fault
-from faults.place import CLOCKS, DISK_MIB, WORKERS, Place
+from faults.place import DISK_MIB, WORKERS, Place
 
 
 @fault(interrupts=True)

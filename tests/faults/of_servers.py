@@ -146,6 +146,30 @@ def postgres_killed(place: Place, chance: random.Random) -> str | None:
 
 
 @fault(interrupts=True)
+def database_clock_set(place: Place, chance: random.Random) -> str | None:
+    """F34: PostgreSQL's clock is wrong and, later, right again, each in one step while jobs run.
+
+    Until it has passed every time that it has shown, so that what a step back has made late is not left to what comes after: ten
+    minutes back are righted soon, ten minutes forward would have to be waited for.
+    """
+    seconds = chance.choice([-600, -20, 20])
+
+    def lost() -> int:
+        return sum(len(place.system.events(name, "lease_lost")) for name in WORKERS)
+
+    with place.settable_clock() as clock:
+        before = lost()
+        clock.set(seconds)
+        time.sleep(chance.uniform(1, 4))
+        shown = place.database.one("SELECT clock_timestamp()")
+        clock.set(0)
+        with contextlib.suppress(AssertionError):
+            until("the step forward has ended leases", lambda: lost() > before, 5)
+        until("no time that it has shown is ahead", lambda: place.database.one("SELECT clock_timestamp() > %s", (shown,)), 30)
+    return f"{seconds:+} s, {lost() - before} leases ended early" if lost() > before else None
+
+
+@fault(interrupts=True)
 def connections_terminated(place: Place, chance: random.Random) -> str | None:
     """Every connection of every process is ended, several times."""
     return place.end_connections_often(chance)

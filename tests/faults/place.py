@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from rig import clock
+from rig.clock import Clock
 from rig.proxy import Proxy
 from rig.servers import serve
 from rig.system import QUICK, Database, System, until
@@ -28,7 +30,6 @@ WAIT_S = 2 * TICK_S + 2.0  # a due job beside an idle worker; and a claim, on a 
 DISK_MIB = 400  # of PostgreSQL
 PATIENCE_S = 20.0  # longer than any fault keeps PostgreSQL away
 PARTS = ("api", "worker", "controller")
-CLOCKS = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 
 
 class PatientDatabase(Database):
@@ -139,9 +140,26 @@ class Place(AnyPlace):
         needs = {}
         if self.disk is None:
             needs["disk_full"] = "the right to mount a small disk for PostgreSQL"
-        if CLOCKS is None:
-            needs["clock_wrong"] = "libfaketime (Debian: faketime)"
+        if reason := clock.missing():
+            needs |= dict.fromkeys(("clock_wrong", "database_clock_set"), reason)
         return needs
+
+    @contextmanager
+    def settable_clock(self) -> Iterator[Clock]:
+        """Start PostgreSQL again with a clock that may be set, and after the block without: the clock must be right by then."""
+        settable = Clock(self.folder)
+        self._start_postgres(settable.env)
+        since = self.database.one("SELECT clock_timestamp()")
+        leased = "SELECT count(*) FROM workers WHERE ended_at IS NULL AND alive_until > %s + %s * interval '1 s'"
+        until("every process has a lease of after the start", lambda: self.database.one(leased, (since, self.lease_s)) == len(WORKERS) * PROCESSES)
+        yield settable
+        self._start_postgres({})
+
+    def _start_postgres(self, env: dict[str, str]) -> None:
+        with self.database_away():
+            self.postgres.stop()
+            self.postgres.env = env
+            self.postgres.start()
 
     def _mounted(self, folder: Path) -> Path | None:
         folder.mkdir()

@@ -125,6 +125,13 @@ def fail_times(numbers: Numbers, job: Context) -> int:
     return job.attempt
 
 
+@operation("back_off", base_s=3_600.0, cap_s=3_600.0)
+def back_off(numbers: Numbers, job: Context) -> int:
+    """Raise in the first data[0] attempts, to be tried again long after; then return the attempt."""
+    _raise_at_first(numbers, job)
+    return job.attempt
+
+
 @quick("fail_for_good", max_attempts=5, permanent=(ZeroDivisionError,))
 def fail_for_good(numbers: Numbers) -> float:
     """Divide by data[0]; where that is not 0, raise PermanentFailure."""

@@ -26,6 +26,7 @@ from worker.controller.rescue import Rescue
 log = logs.get("controller")
 PARTITIONS_EVERY_S = 600.0
 OPERATIONS_EVERY_S = 30.0
+KEYS_EVERY_S = 30.0
 
 
 class Controller:
@@ -37,7 +38,7 @@ class Controller:
         self._engine = sync_engine(settings, "controller")
         self._bell = Bell(settings)
         self._leadership = Leadership(settings)
-        self._rescue = Rescue()
+        self._rescue = Rescue(settings.max_crashes)
         self._operations: dict[str, OperationSpec] = {}
         self._hot: Hot | None = None
         self._last: dict[str, float] = {}
@@ -56,9 +57,12 @@ class Controller:
             self._move("rescue", lambda: self._rescue.lost_workers(hot, self._operations))
             if self._rescue.full_look_due:
                 self._move("leftovers", lambda: self._rescue.leftovers(hot, self._operations))
+                self._gauges.say_unknown(queues.unknown(hot, self._settings.gauge_cap_jobs))
+            self._move("deadlines", lambda: self._rescue.late(hot))
             self._move("strays", lambda: self._rescue.strays(hot))
             self._ring(queues.due(hot))
             self._every("retention", self._settings.retention_check_seconds, lambda: upkeep.remove_finished(self._engine, self._settings))
+            self._every("keys", KEYS_EVERY_S, lambda: upkeep.forget_keys(self._engine))
             self._every("workers", PARTITIONS_EVERY_S, lambda: upkeep.forget_workers(hot, self._settings))
         self.last_tick = time.monotonic()
 

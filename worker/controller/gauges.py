@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -25,11 +25,18 @@ class Gauges:
         self.last_done = metrics.DUTY_DONE.gauge(self.registry)
         self.leading = metrics.LEADING.gauge(self.registry)
         self.jobs = metrics.DUTY_JOBS.counter(self.registry)
+        self._unknown = metrics.UNKNOWN.gauge(self.registry)
         self.rings = metrics.DOORBELLS.counter(self.registry, *metrics.RINGS)
 
     def done(self, duty: str) -> None:
         """Say that a duty has been done."""
         self.last_done.labels(duty).set(time.time())
+
+    def say_unknown(self, jobs: Mapping[str, int]) -> None:
+        """Say, by queue, how many jobs nobody can run."""
+        self._unknown.clear()
+        for queue, count in jobs.items():
+            self._unknown.labels(queue).set(count)
 
 
 class Database(Collector):

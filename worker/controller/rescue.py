@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import psycopg2
 
 from common import failpoints
-from common.domain.decisions import WORKER_LOST, Decision, Ended, Fail, Failure, decide
+from common.domain.decisions import DEADLINE_EXCEEDED, WORKER_LOST, Decision, Ended, Fail, Failure, Release, decide
 from common.domain.job import Claimed
 from common.domain.operations import OperationSpec
 from common.domain.retry import DEFAULT_RETRY
-from common.store import endings, queues, workers
+from common.store import deadlines, endings, queues, workers
 from common.store.session import AWAY, Hot
 from common.telemetry import logs
 from worker import deaths
@@ -25,9 +25,11 @@ FULL_LOOK_S = 60.0  # time between two looks at everything
 
 
 class Rescue:
-    """Gives back what lost workers held, floats strays."""
+    """Gives back what lost workers held, floats strays, ends what is past its deadline."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_crashes: int) -> None:
+        """`max_crashes`: lost attempts that end a job."""
+        self._max_crashes = max_crashes
         self._full_look = 0.0
 
     def lost_workers(self, hot: Hot, operations: Mapping[str, OperationSpec]) -> tuple[int, set[str]]:
@@ -47,7 +49,7 @@ class Rescue:
                         continue
                     held = endings.held(hot, worker, MOST_JOBS)
                     failpoints.reach("sweep.between_select_and_update")
-                    endings.write(hot, worker, [(job, _decided(job, operations)) for job, _ in held])
+                    endings.write(hot, worker, self._decided([job for job, _ in held], operations))
                     if len(held) < MOST_JOBS:  # else it keeps its place among the expired, and the next tick takes more
                         workers.end(hot, worker)
             except AWAY:
@@ -61,15 +63,27 @@ class Rescue:
             count, touched = count + len(held), touched | {queue for _, queue in held}
         return count, touched
 
+    def _decided(self, held: list[Claimed], operations: Mapping[str, OperationSpec]) -> list[tuple[Claimed, Decision]]:
+        """Decide about what a lost process held. Of several nobody knows which one ran: none is charged, and each runs alone from then on."""
+        if len(held) > 1:
+            return [(job, Release(WORKER_LOST, alone=True)) for job in held]
+        policies = [spec.retry if (spec := operations.get(job.operation)) else DEFAULT_RETRY for job in held]
+        return [(job, decide(job, WORKER_LOST, policy, random.random(), self._max_crashes)) for job, policy in zip(held, policies, strict=True)]  # noqa: S311 - jitter
+
+    def late(self, hot: Hot) -> tuple[int, set[str]]:
+        """End what waits past its deadline."""
+        failure = DEADLINE_EXCEEDED
+        return deadlines.end_late(hot, MOST_JOBS, failure.error_type, failure.error_text), set()
+
     def _one_by_one(self, hot: Hot, worker: int, operations: Mapping[str, OperationSpec], refused: psycopg2.Error) -> list[tuple[Claimed, str]]:
         """Give back row by row: one bad row must not keep the others. The bad one fails with a code; the next tick ends the worker."""
         log.error("rescue_refused", worker=worker, reason=str(refused).strip())
         with hot.transaction():
             held = endings.held(hot, worker, MOST_JOBS)
-        for job, _ in held:
+        for job, decision in self._decided([job for job, _ in held], operations):
             try:
                 with hot.transaction():
-                    endings.write(hot, worker, [(job, _decided(job, operations))])
+                    endings.write(hot, worker, [(job, decision)])
             except AWAY:
                 raise
             except psycopg2.Error as error:
@@ -92,8 +106,3 @@ class Rescue:
     def full_look_due(self) -> bool:
         """Whether the next look for strays goes over everything."""
         return time.monotonic() - self._full_look >= FULL_LOOK_S
-
-
-def _decided(job: Claimed, operations: Mapping[str, OperationSpec]) -> Decision:
-    spec = operations.get(job.operation)
-    return decide(job, WORKER_LOST, spec.retry if spec else DEFAULT_RETRY, random.random())  # noqa: S311 - jitter

@@ -4,7 +4,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from common.settings import Settings
-from common.store import partitions, retention, workers
+from common.store import keys, partitions, retention, workers
 from common.store.session import Hot
 from common.telemetry import logs
 
@@ -37,3 +37,9 @@ def remove_finished(engine: Engine, settings: Settings) -> None:
 def forget_workers(hot: Hot, settings: Settings) -> int:
     """Delete the rows of worker processes that ended before retention."""
     return workers.forget(hot, settings.retention_days)
+
+
+def forget_keys(engine: Engine) -> None:
+    """Delete idempotency keys whose time is over, and unique keys that nobody holds."""
+    with engine.begin() as connection:
+        keys.forget(connection)

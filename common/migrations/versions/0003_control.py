@@ -48,8 +48,8 @@ CREATE INDEX tags_tag_id ON tags (tag, id);
 CREATE TABLE keys (
     tenant integer NOT NULL DEFAULT 1,
     key text NOT NULL,
-    id uuid NOT NULL,
     until timestamptz NOT NULL,
+    ids uuid[] NOT NULL,
     digest bytea NOT NULL,
     CONSTRAINT keys_pkey PRIMARY KEY (tenant, key)
 );

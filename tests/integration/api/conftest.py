@@ -4,14 +4,13 @@ import http.client
 import os
 import socket
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import httpx
-import psycopg2
 import pytest
+from rig.databases import database
 from rig.system import System
 
 JSON = {"Content-Type": "application/json"}
@@ -22,20 +21,13 @@ MOST_BYTES = 8_192  # of a problem: twenty named fields and nothing of the input
 @pytest.fixture(scope="session")
 def shared_system(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[System]:
     """An API on a database of its own, for the whole session."""
-    name = f"shared_{uuid.uuid4().hex[:12]}"
-    form = os.environ["JOBPROC_TESTS_POSTGRES"]
-    connection = psycopg2.connect(form.format("postgres"))
-    connection.autocommit = True
-    cursor = connection.cursor()
-    cursor.execute(f"CREATE DATABASE {name} TEMPLATE jobproc_template")
     number = 33 + (int(worker_id.removeprefix("gw")) if worker_id != "master" else 0)
-    system = System(tmp_path_factory.mktemp("shared"), form.format(name), f"{os.environ['JOBPROC_TESTS_REDIS']}/{number}")
-    try:
-        yield system.api()
-    finally:
-        system.close()
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        connection.close()
+    with database() as url:
+        system = System(tmp_path_factory.mktemp("shared"), url, f"{os.environ['JOBPROC_TESTS_REDIS']}/{number}")
+        try:
+            yield system.api()
+        finally:
+            system.close()
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class Workers(Jobs):
 
     def rescue(self, name: str, leftovers: bool, **_prepared: bool) -> None:
         """It never waits: what another has locked is passed over."""
-        work = Rescue().leftovers if leftovers else Rescue().lost_workers
+        work = Rescue(3).leftovers if leftovers else Rescue(3).lost_workers
         (count, _), _ = self._do(name, partial(work, self.sessions[name].hot, KNOWN), (True, True), set())
         assert count == len(self.model.rescue(name, self.model.orphaned(name) if leftovers else self.model.expired(name)))
 

@@ -6,7 +6,7 @@ from integration.store.storage import Storage, ids, retry_after
 
 from common.domain.decisions import WORKER_LOST, Retry
 from common.domain.states import State
-from common.store import claims, control, endings, workers
+from common.store import claims, control, endings, mutexes, workers
 
 
 def test_a_job_that_waits_is_cancelled_at_once_and_never_claimed(storage: Storage, client: Client) -> None:
@@ -163,3 +163,17 @@ def test_only_the_attempts_that_run_and_are_to_stop_are_found(storage: Storage, 
     assert workers.asked_to_stop(claimer.hot, running) == set()
     assert workers.asked_to_stop(claimer.hot, [*running, (asked.id, 1, claimer.id)]) == {claimer.id}
     assert workers.asked_to_stop(claimer.hot, [(asked.id, 2, claimer.id), (asked.id, 1, other.id)]) == set()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_job_that_is_put_off_for_another_of_its_key_ends_if_it_was_asked_to_stop(storage: Storage, client: Client, asked: bool) -> None:
+    claimer = storage.claimer()
+    storage.submit(2)
+    runs, waits = claimer.claim()
+    assert mutexes.take(claimer.hot, claimer.id, "k", runs.id, runs.attempt, 60)
+    if asked:
+        client.cancel(waits.id).result(10)
+    assert not mutexes.take(claimer.hot, claimer.id, "k", waits.id, waits.attempt, 60)
+    assert storage.rows("SELECT attempt, started_at, status FROM outcomes") == ([(0, None, "CANCELLED")] if asked else [])
+    assert storage.state(waits.id) == ("CANCELLED" if asked else "SCHEDULED")
+    assert storage.rows("SELECT attempt, worker FROM live WHERE id = %s", (waits.id,)) == ([] if asked else [(0, None)])

@@ -30,7 +30,7 @@ def _renewal_under_way(storage: Storage, parent: Hot, claimer: Claimer) -> None:
 
 
 def _rescue(hot: Hot) -> int:
-    return Rescue().lost_workers(hot, AT_ONCE)[0] + Rescue().leftovers(hot, AT_ONCE)[0]
+    return Rescue(3).lost_workers(hot, AT_ONCE)[0] + Rescue(3).leftovers(hot, AT_ONCE)[0]
 
 
 @pytest.mark.parametrize("commits", [True, False])
@@ -57,8 +57,8 @@ def test_of_a_worker_whose_row_another_has_nobody_else_looks_after_the_jobs(stor
     found = workers.expired(second, 10)
     first._cursor.execute("BEGIN")
     assert workers.alone(first, dead.id)
-    assert Rescue()._of_workers(second, found, AT_ONCE)[0] == 0
+    assert Rescue(3)._of_workers(second, found, AT_ONCE)[0] == 0
     assert workers.end(first, dead.id) is False, "it holds jobs"
     first._cursor.execute("COMMIT" if commits else "ROLLBACK")
-    assert Rescue()._of_workers(second, found, AT_ONCE)[0] == 2
-    assert Rescue()._of_workers(second, found, AT_ONCE)[0] == 0
+    assert Rescue(3)._of_workers(second, found, AT_ONCE)[0] == 2
+    assert Rescue(3)._of_workers(second, found, AT_ONCE)[0] == 0

@@ -12,7 +12,7 @@ from integration.store.storage import Claimer, Storage, old_period, results
 from rig.system import until
 
 from common.settings import Pooler, Settings
-from common.store import claims, control, endings, leader, queues, read, submit, workers
+from common.store import claims, control, endings, leader, once, queues, read, submit, workers
 from common.store.session import Hot, Statement
 from worker.controller.__main__ import Controller
 from worker.controller.gauges import Gauges
@@ -226,7 +226,7 @@ def test_to_cancel_or_retry_a_job_looks_into_one_partition_of_each_table(ground:
             "state": (control._STATE, "uuid", (job_id,)),
             "lock": (control._LOCK, "uuid", (job_id,)),
             "rerun": (control._RERUN, "uuid, text", (job_id, None)),
-            "cancel_waiting": (control._CANCEL_WAITING, "uuid", (job_id,)),
+            "cancel_waiting": (once.CANCEL_WAITING, "uuid", (job_id,)),
         }.items():
             plan = explain(hot, Statement(name, types, sql), arguments)
             found = {table: plan.partitions(table) - {f"{table}_{today}"} for table in ("jobs", "outcomes", "attempts")}

@@ -14,7 +14,7 @@ AT_ONCE = {"square_sum": OperationSpec("square_sum", retry=RetryPolicy(3, 0, 0))
 
 
 def _rescue(hot: Hot) -> int:
-    return Rescue().lost_workers(hot, AT_ONCE)[0]
+    return Rescue(3).lost_workers(hot, AT_ONCE)[0]
 
 
 def _rescue_by_hand(hot: Hot, worker: int) -> int:
@@ -91,8 +91,8 @@ def test_a_settle_that_is_rolled_back_beside_a_rescue_is_taken_care_of_by_the_ne
     with pytest.raises(InterruptedError):
         settle_in_vain()
     assert [storage.state(job.id) for job in jobs] == ["IN_PROGRESS"] * 2
-    assert _rescue(controller) + Rescue().leftovers(controller, AT_ONCE)[0] == 2
-    assert _rescue(controller) + Rescue().leftovers(controller, AT_ONCE)[0] == 0
+    assert _rescue(controller) + Rescue(3).leftovers(controller, AT_ONCE)[0] == 2
+    assert _rescue(controller) + Rescue(3).leftovers(controller, AT_ONCE)[0] == 0
     assert set(ids(storage.claimer().claim())) == set(ids(jobs))
 
 
@@ -116,7 +116,7 @@ def test_two_controllers_rescue_a_worker_once(storage: Storage) -> None:
         assert _rescue_by_hand(one, dead.id) == 3
         assert _rescue(other) == 0
     assert _rescue(other) == 0
-    assert Rescue().leftovers(other, AT_ONCE)[0] == 0
+    assert Rescue(3).leftovers(other, AT_ONCE)[0] == 0
     assert storage.rows("SELECT count(*), min(ended), max(attempt) FROM attempts") == [(3, "lost", 1)]
 
 
@@ -129,8 +129,8 @@ def test_a_claim_that_commits_after_its_worker_was_rescued_is_a_leftover(storage
         assert _rescue(controller) == 0
     assert [storage.state(job.id) for job in jobs] == ["IN_PROGRESS"] * 2
     assert _rescue(controller) == 0
-    assert Rescue().leftovers(controller, AT_ONCE) == (2, {"default"})
-    assert Rescue().leftovers(controller, AT_ONCE)[0] == 0
+    assert Rescue(3).leftovers(controller, AT_ONCE) == (2, {"default"})
+    assert Rescue(3).leftovers(controller, AT_ONCE)[0] == 0
     heir = storage.claimer()
     assert [(job.id, job.attempt) for job in heir.claim()] == [(job.id, 2) for job in jobs]
 
@@ -142,7 +142,7 @@ def test_jobs_of_a_worker_that_has_been_forgotten_are_leftovers_too(storage: Sto
     storage.rows("DELETE FROM workers")
     controller = storage.hot(by_index=False)
     assert workers.orphaned(controller, 10) == [claimer.id]
-    assert Rescue().leftovers(controller, AT_ONCE)[0] == 1
+    assert Rescue(3).leftovers(controller, AT_ONCE)[0] == 1
 
 
 def test_a_rescued_job_is_charged_and_fails_with_its_last_attempt(storage: Storage) -> None:

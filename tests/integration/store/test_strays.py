@@ -4,10 +4,12 @@ import asyncio
 from functools import partial
 
 import pytest
-from integration.store.storage import BACK, Claimer, Storage, ids
+from integration.store.storage import BACK, Claimer, Storage, ids, retry_after
 from rig.system import until
 
+from common.domain.job import PRIORITIES
 from common.store import queues, submit
+from common.store.claims import Marks
 
 MOST = 10_000
 
@@ -114,6 +116,25 @@ def test_the_quick_look_goes_back_a_minute_and_the_full_look_for_ever(storage: S
     assert ids(claimer.claim()) == [recent]
     assert _float(storage, None) == ["default"]
     assert ids(claimer.claim()) == [old]
+
+
+def test_marks_that_lie_ahead_because_the_clock_was_set_back_hide_no_due_job_and_end_no_pause(storage: Storage) -> None:
+    """They are of a process that looked before the step, and may have died with it."""
+    claimer, hot = storage.claimer(), storage.hot()
+    (paused,) = storage.submit()
+    claimer.write(claimer.claim(), retry_after(30))
+    claimer.marks = Marks(pos=dict.fromkeys(PRIORITIES, storage.one("SELECT (now() + interval '10 min')::text")))
+    claimer.publish()
+    for since_s in (60.0, None):
+        assert _float(storage, since_s) == [], "it is not due yet"
+    assert queues.due(hot) == []
+    storage.age([paused], 31)
+    assert queues.due(hot) == ["default"]
+    assert queues.oldest_due_s(hot)["default"] >= 1
+    assert claimer.claim() == [], "it lies below the mark, which this sets back"
+    assert claimer.publish()
+    assert _float(storage) == ["default"]
+    assert ids(claimer.claim()) == [paused]
 
 
 def test_a_look_floats_no_more_than_its_limit_and_the_next_one_the_rest(storage: Storage) -> None:

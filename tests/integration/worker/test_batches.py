@@ -42,6 +42,16 @@ def test_quick_jobs_are_settled_and_claimed_many_in_a_transaction(system: System
     assert system.database.one("SELECT count(DISTINCT xmin::text) FROM outcomes") < 50
 
 
+def test_great_results_of_quick_jobs_are_settled_few_in_a_transaction(system: System) -> None:
+    """A settle costs a multiple of its results' size: sixty of a MiB made a process half a GiB large."""
+    system.env.update(JOBPROC_SETTLE_EARLY_SECONDS="30", JOBPROC_BATCH_MILLISECONDS="10000", JOBPROC_LEASE_SECONDS="60")
+    system.worker(concurrency=1).api()
+    system.submit_many("big_result", [[1_000_000]] * 21)
+    system.wait_all()
+    assert system.database.one("SELECT count(*) FROM outcomes WHERE status = 'SUCCESS'") == 21
+    assert system.database.one("SELECT max(settled) FROM (SELECT count(*) AS settled FROM outcomes GROUP BY xmin::text) AS one") <= 5
+
+
 def test_long_jobs_are_claimed_one_at_a_time(system: System) -> None:
     """So that none waits behind another in a process while a second one has nothing to do."""
     system.worker(concurrency=1).api()

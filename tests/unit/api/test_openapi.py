@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from api.app import create_app
 from api.problems import KINDS, MEDIA_TYPE, ProblemBody
@@ -15,6 +16,7 @@ from common.settings import Settings
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 #: What each route may answer besides its success: the kinds of its problems. The server's own fault is everywhere.
 BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "unknown-operation", "store-unavailable", "overloaded"}
+BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
 ROUTES = {
     ("post", "/jobs/"): BODY,
@@ -23,7 +25,8 @@ ROUTES = {
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/result"): READ,
     ("post", "/jobs/{job_id}/cancel"): READ,
-    ("post", "/jobs/{job_id}/retry"): READ | {"not-retryable"} | BODY - {"overloaded"},
+    ("post", "/jobs/{job_id}/retry"): READ | {"not-retryable"} | BODY - {"overloaded", "idempotency-key-reused", "invalid-idempotency-key"},
+    ("get", "/jobs/{job_id}/explain"): READ,
     ("get", "/stats"): {"store-unavailable"},
     ("get", "/livez"): set(),
     ("get", "/readyz"): {"not-ready"},
@@ -100,9 +103,9 @@ def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_every_success_has_a_model(document: dict[str, Any], method: str, path: str) -> None:
     responses = document["paths"][path][method]["responses"]
-    found = {status for status in responses if status.startswith("2")}
-    assert found == ({"200", "202"} if path.endswith("/cancel") else {"202"} if method == "post" else {"200"})
-    for success in found:
+    successes = {status for status in responses if status.startswith("2")}
+    assert successes == ({"202"} if path.endswith("/retry") else {"200", "202"} if method == "post" else {"200"})
+    for success in successes:
         schema = resolve(document, responses[success]["content"]["application/json"]["schema"])
         assert schema["type"] == "object"
         assert schema["properties"]
@@ -140,7 +143,8 @@ def test_bodies_are_described_and_their_examples_can_be_submitted(document: dict
         for one in example:
             Submission.model_validate(one)
     kinds = [resolve(document, kind) for kind in (schema["items"] if path == "/jobs/batch" else schema)["anyOf"]]
-    for kind, model, content in zip(kinds, (Submission, InputSubmission), ("data", "input"), strict=True):
+    models: list[type[BaseModel]] = [Submission, InputSubmission]
+    for kind, model, content in zip(kinds, models, ("data", "input"), strict=True):
         assert [model.model_validate(one) for one in kind["examples"]]
         assert kind["additionalProperties"] is False
         assert set(kind["required"]) == {content, "operation"}

@@ -1,0 +1,231 @@
+"""The extremes of load: each a function that returns its figures with their bounds. What became of every accepted job is looked at in each."""
+
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from tests.benchmarks import measure, systems
+from tests.benchmarks.cells import Scene
+from tests.benchmarks.run import DRAIN_LIMIT_S, fresh, load, measured
+from tests.benchmarks.stage import Figure, Stage, answer, batch, peaks_mib
+from tools.servers import free_port
+
+ENDED = (
+    "SELECT (SELECT count(*) FROM jobs), count(*) FILTER (WHERE status = 'SUCCESS'), extract(epoch FROM min(started_at) FILTER (WHERE attempt >= {0})), "
+    "extract(epoch FROM max(finished_at) FILTER (WHERE attempt >= {0})) FROM outcomes"
+)
+FAILED_ONCE = "SELECT count(*), extract(epoch FROM max(ended_at) - min(started_at)) FROM attempts"
+DUE_AT = "UPDATE live SET pos = to_timestamp(%s) WHERE attempt = 1 AND worker IS NULL"
+DIGITS = 150  # of a number whose square a double still holds
+LIGHT = 8  # connections of the light load
+
+
+def ended(there: Scene, at_least: int, attempt: int = 1) -> tuple[int, float, float]:
+    """Wait until every job has ended; returns how many did not, and when the first one of such an attempt began and the last one ended."""
+    sql = ENDED.format(attempt)
+    database = measure.Database(there.url)
+    try:
+        measure.drained(database, sql, at_least, DRAIN_LIMIT_S)
+    except RuntimeError as error:
+        print(f"    {error}", flush=True)
+    jobs, right, first, last = database.row(sql)
+    database.close()
+    return max(jobs, at_least) - right, float(first or 0), float(last or 0)
+
+
+def processes(stage: Stage) -> list[Figure]:
+    """Draining a backlog, and accepting, with so many processes of one worker; ratios to two."""
+    options = stage.options
+    runs = {count: _with_processes(stage, count) for count in map(int, options.processes.split(","))}
+    two = runs.get(2) or next(iter(runs.values()))
+    found = []
+    for count, run in runs.items():
+        drain, post = f"drain_{options.backlog}_s", "post_s"
+        found += [
+            Figure(f"{count}: jobs/s of a backlog", run[drain]),
+            Figure(f"{count}: … to that of 2", run[drain] / two[drain], least=0.4 if count == 1 else 0.8),
+            Figure(f"{count}: accepted POST/s", run[post]),
+            Figure(f"{count}: … to that of 2", run[post] / two[post], least=0.7),
+            Figure(f"{count}: transactions a job, draining", run[f"drain_{options.backlog}_transactions_a_job"], most=0.02),
+            Figure(f"{count}: transactions a job, under load", run["transactions_a_job"], most=0.3),
+        ]
+    return found
+
+
+def _with_processes(stage: Stage, count: int) -> dict[str, float]:
+    with fresh(*stage.servers, stage.folder) as env:
+        port = free_port()
+        system = systems.jobproc(port, stage.folder, env, processes=count)
+        return measured(system, port, stage.servers, env["DATABASE_URL"], stage.options, [stage.options.backlog])
+
+
+def retries(stage: Stage) -> list[Figure]:
+    """Jobs that failed once are all due again at one instant: alone, and beside a light load."""
+    found = []
+    for name, rate in (("alone", 0.0), ("beside a load", stage.options.rate)):
+        with stage.scene() as there:
+            found += [Figure(f"{name}: {one.name}", one.value, one.least, one.most) for one in _retried(stage, there, rate)]
+    return found
+
+
+def _retried(stage: Stage, there: Scene, rate: float) -> list[Figure]:
+    jobs, ahead_s, after_s = stage.options.retries, stage.options.ahead, stage.options.after
+    database = measure.Database(there.url)
+    _submit(there, "back_off", [1.0], jobs, stage.settings.max_batch_jobs)
+    measure.wait_until("the first attempts have failed", lambda: database.row(FAILED_ONCE)[0] == jobs, DRAIN_LIMIT_S)
+    failing_s = float(database.row(FAILED_ONCE)[1])
+    due = time.time() + ahead_s
+    with there.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(DUE_AT, (due,))
+    if time.time() > due:
+        raise RuntimeError(f"giving {jobs} jobs one due time took longer than the {ahead_s:g} s until then; --ahead")
+    with ThreadPoolExecutor(1) as beside:
+        loading = beside.submit(load, there.port, LIGHT, ahead_s + after_s, rate) if rate else None
+        measure.wait_until("the last retries", lambda: database.row(there.system.progress)[1] >= jobs, DRAIN_LIMIT_S)
+        loaded = loading.result() if loading else {"accepted": 0}
+    database.close()
+    unfinished, first, last = ended(there, jobs + loaded["accepted"], 2)
+    figures = [
+        Figure("first failures a second", jobs / failing_s),
+        Figure("s from due to the first start", first - due, least=0.0, most=2 * stage.settings.tick_seconds),
+        Figure("s from due to the last end", last - due, most=5 + jobs / 5_000),
+        Figure("jobs that have not ended", unfinished, most=0),
+    ]
+    return figures + (_light(loaded, due, last) if rate else [])
+
+
+def _light(loaded: dict[str, Any], due: float, last: float) -> list[Figure]:
+    seconds, start, end = loaded["by_second"], int(due - loaded["began_at"]), int(last - loaded["began_at"]) + 1
+    before = statistics.median(one["p99_ms"] for one in seconds[1:start])
+    during = [one["p99_ms"] for one in seconds[start:end] if one["answered"]] or [float("inf")]
+    return [
+        Figure("p99 of POST in ms before", before),
+        Figure("p99 of POST in ms until all have ended, median of seconds", statistics.median(during)),
+        Figure("… of the worst second", max(during), most=1_000),
+        Figure("requests refused or unanswered", loaded["refused"] + loaded["unanswered"], most=0),
+    ]
+
+
+def _submit(there: Scene, operation: str, data: list[float], jobs: int, at_once: int) -> list[str]:
+    ids: list[str] = []
+    for start in range(0, jobs, at_once):
+        told = answer(there.port, "/jobs/batch", batch(operation, data, min(at_once, jobs - start)))
+        ids += told.raise_for_status().json()["job_ids"]
+    return ids
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What clients send over and over."""
+
+    name: str
+    path: str
+    body: bytes
+    jobs: int = 1  #: of one request
+    rate: float = 0.0  #: requests a second, 0: as soon as may be
+
+
+def payloads(stage: Stage) -> list[Payload]:
+    """Return the plain job, and one payload for each limit of the settings, exactly at it."""
+    settings, seconds = stage.settings, stage.options.seconds
+    most, result = settings.max_body_bytes, batch("big_result", [settings.max_result_bytes - 2], stage.options.results)
+    return [
+        Payload("plain", "/jobs/", batch("square_sum", [1, 2, 3], 1)[1:-1]),
+        Payload("greatest body", "/jobs/", _filled(most, 1, settings.max_numbers)[1:-1].ljust(most)),
+        Payload("greatest batch", "/jobs/batch", _filled(most, settings.max_batch_jobs, 3).ljust(most), settings.max_batch_jobs),
+        Payload("greatest results", "/jobs/", batch("big_result", [settings.max_result_bytes - 2], 1)[1:-1], rate=stage.options.results / seconds),
+        Payload("greatest results at once", "/jobs/batch", result, stage.options.results, rate=1 / seconds),
+    ]
+
+
+def _filled(most: int, jobs: int, numbers: int) -> bytes:
+    """Return a batch of so many jobs of so many numbers, which have as many digits as there is room for."""
+    room = (most - len(batch("square_sum", [], jobs))) // (jobs * numbers) - 1
+    chance = random.Random("extremes")
+    data = [chance.randrange(10 ** (digits - 1), 10**digits) for digits in [max(1, min(DIGITS, room))] * numbers]
+    return batch("square_sum", data, jobs)
+
+
+def limits(stage: Stage) -> list[Figure]:
+    """Clients send what is exactly at a limit."""
+    found = []
+    for payload in payloads(stage):
+        with stage.scene() as there:
+            found += [Figure(f"{payload.name}: {one.name}", one.value, one.least, one.most) for one in _at_limit(stage, there, payload)]
+    return found
+
+
+def _at_limit(stage: Stage, there: Scene, payload: Payload) -> list[Figure]:
+    file = stage.body(payload.name.replace(" ", "-"), payload.body)
+    began = time.time()
+    loaded = load(there.port, stage.options.clients, stage.options.seconds, payload.rate, (payload.path, file))
+    unfinished, _, last = ended(there, loaded["accepted"] * payload.jobs)
+    peaks = peaks_mib(there)
+    return [
+        Figure("POST/s", loaded["post_s"]),
+        Figure("finished jobs/s", loaded["accepted"] * payload.jobs / max(last - began, 1e-3)),
+        Figure("p99 of POST in ms", loaded["p99_ms"]),
+        Figure("slowest answer in s", loaded["max_ms"] / 1e3, most=stage.settings.database_timeout_seconds + 5),
+        Figure("503", loaded["unavailable"]),
+        Figure("requests refused otherwise, or unanswered", loaded["refused"] - loaded["unavailable"] + loaded["unanswered"], most=0),
+        Figure("jobs that have not ended with a result", unfinished, most=0),
+        Figure("most MiB of the API", peaks["API"], most=1_024),
+        Figure("most MiB of a worker process", peaks["worker"], most=1_024),
+    ]
+
+
+def slow(stage: Stage) -> list[Figure]:
+    """A load of 16 clients beside many that are slow, of each kind; ratios to the load without them."""
+    found = []
+    for kind in stage.options.kinds.split(","):
+        with stage.scene() as there:
+            found += [Figure(f"{kind}: {one.name}", one.value, one.least, one.most) for one in _beside_slow(stage, there, kind)]
+    return found
+
+
+def _beside_slow(stage: Stage, there: Scene, kind: str) -> list[Figure]:
+    options, path = stage.options, "/"
+    if kind == "readers":
+        path = f"/jobs/{_submit(there, 'big_result', [stage.settings.max_result_bytes - 2], 1, 1)[0]}/result"
+        ended(there, 1)
+
+    def loaded() -> dict[str, Any]:
+        return load(there.port, options.clients, options.beside)
+
+    set_to = stage.settings
+    of_kind = {"bodies": set_to.body_timeout_seconds, "readers": set_to.answer_timeout_seconds}
+    without, limit_s = [loaded()], of_kind.get(kind, set_to.head_timeout_seconds)
+    crowd = crowd_of("slow", there.port, options.slow, options.beside + 3, kind, options.pace, path)
+    assert crowd.stdout is not None
+    crowd.stdout.readline()  # all are connected
+    beside = loaded()
+    told = json.loads(crowd.communicate()[0])
+    without.append(loaded())
+    accepted = sum(one["accepted"] for one in [*without, beside])
+    print(f"    {kind}: ended {told['ended']}, with {told['told']}; borne to the end of {options.beside + 3:g} s: {told['still']}", flush=True)
+
+    def ratio(figure: str) -> float:
+        return float(beside[figure] / statistics.mean(one[figure] for one in without))
+
+    return [
+        Figure("accepted POST/s to that without", ratio("post_s"), least=0.8),
+        Figure("p99 of POST to that without", ratio("p99_ms"), most=2.5),
+        Figure("requests refused or unanswered", sum(one["refused"] + one["unanswered"] for one in [*without, beside]), most=0),
+        Figure("jobs that have not ended", ended(there, accepted)[0], most=0),
+        Figure("s for which one is borne, median", told["median_s"]),
+        Figure("… longest", told["longest_s"], most=limit_s + 3),
+        Figure("borne to the end", told["still"]),
+        Figure("most MiB of the API", peaks_mib(there)["API"], most=1_024),
+    ]
+
+
+def crowd_of(*arguments: object) -> "subprocess.Popen[str]":
+    """Start clients of tests/benchmarks/crowd.py."""
+    argv = [sys.executable, "-m", "tests.benchmarks.crowd", *map(str, arguments)]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=systems.ROOT)

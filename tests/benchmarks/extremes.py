@@ -1,0 +1,101 @@
+"""`make extremes`: what happens at the edges, each figure with the bound that it must keep; ends with 1 when one does not.
+
+Each extreme has an empty database and processes of its own. Machines are noisy: ratios are of one run, and bounds are wide.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.benchmarks import systems
+from tests.benchmarks.edges import limits, processes, retries, slow
+from tests.benchmarks.run import POSTGRES
+from tests.benchmarks.stage import Figure, Stage, table
+from tests.benchmarks.stampede import stampede
+from tools.servers import Postgres, Redis
+
+EXTREMES: dict[str, Callable[[Stage], list[Figure]]] = {
+    "processes": processes,
+    "retries": retries,
+    "stampede": stampede,
+    "limits": limits,
+    "slow": slow,
+}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--figures", default=",".join(EXTREMES))
+    parser.add_argument("--seconds", type=float, default=10, help="of each load of `processes` and `limits`")
+    parser.add_argument("--clients", type=int, default=16, help="of each load of `limits` and `slow`")
+    parser.add_argument("--out", default="bench-extremes.json")
+    of = parser.add_argument_group("processes")
+    of.add_argument("--processes", default="1,2,4,8", help="of the worker")
+    of.add_argument("--backlog", type=int, default=100_000, help="jobs to drain")
+    of.add_argument("--connections", type=int, default=32, help="of the load")
+    of.add_argument("--laps", type=int, default=20, help="jobs submitted one at a time, to warm up")
+    of = parser.add_argument_group("retries")
+    of.add_argument("--retries", type=int, default=100_000, help="jobs that are due again at one instant")
+    of.add_argument("--rate", type=float, default=200, help="requests a second of the light load")
+    of.add_argument("--ahead", type=float, default=20, help="seconds until they are due")
+    of.add_argument("--after", type=float, default=20, help="seconds for which the light load goes on from then")
+    of = parser.add_argument_group("stampede")
+    of.add_argument("--crowds", default="32,64", help="clients")
+    of.add_argument("--calm", type=float, default=10, help="seconds before")
+    of.add_argument("--away", type=float, default=15, help="seconds for which PostgreSQL is away")
+    of.add_argument("--return-seconds", type=float, default=20, help="seconds after")
+    of = parser.add_argument_group("limits")
+    of.add_argument("--results", type=int, default=500, help="jobs with the greatest result")
+    of = parser.add_argument_group("slow")
+    of.add_argument("--kinds", default="bodies,heads,silent,readers", help="send bodies, heads or nothing; or read")
+    of.add_argument("--slow", type=int, default=200, help="slow clients")
+    of.add_argument("--pace", type=float, default=0.5, help="seconds between two of their bytes")
+    of.add_argument("--beside", type=float, default=25, help="seconds of the load beside them; longer than JOBPROC_HEAD_TIMEOUT_SECONDS")
+    return parser.parse_args()
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[Figure]]:
+    """Measure what was asked for; what cannot be measured is said, and the rest goes on."""
+    postgres = Postgres(folder / "postgres", folder / "postgres.log", options=POSTGRES)
+    redis = Redis(folder / "redis", folder / "redis.log")
+    found: dict[str, list[Figure]] = {}
+    try:
+        postgres.start()
+        redis.start()
+        stage = Stage((postgres, redis), folder, options)
+        for name in options.figures.split(","):
+            print(f"{name} …", flush=True)
+            try:
+                found[name] = EXTREMES[name](stage)
+            except RuntimeError as error:
+                found[name] = [Figure(f"cannot be measured: {error}", float("nan"), most=0)]
+            print(table({name: found[name]}), flush=True)
+    finally:
+        redis.stop()
+        postgres.stop()
+    return found
+
+
+def main() -> int:
+    """Measure and print; returns the exit code."""
+    options = _options()
+    folder = Path(tempfile.mkdtemp(prefix="jobproc-extremes-"))
+    folder.chmod(0o755)
+    found = measure(options, folder)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=systems.ROOT).stdout.strip()
+    about = {"commit": commit, "python": platform.python_version(), "cores": os.cpu_count(), "options": vars(options)}
+    rows = {name: [{**asdict(one), "holds": one.holds} for one in figures] for name, figures in found.items()}
+    Path(options.out).write_text(json.dumps({"about": about, "found": rows}, indent=1))
+    print(table(found))
+    return 0 if all(one.holds for figures in found.values() for one in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

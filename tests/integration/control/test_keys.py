@@ -1,0 +1,204 @@
+"""Keys: of requests that come twice, of jobs that may be there once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from rig.system import System, until
+
+DATA = {"data": [1, 2, 3], "operation": "square_sum"}
+
+
+def post(system: System, body: Any, key: str | None = None, path: str = "/jobs/") -> httpx.Response:
+    return system.client.post(path, json=body, headers={} if key is None else {"Idempotency-Key": key})
+
+
+def with_key(held_while: str = "both", on_conflict: str = "reject", key: str = "k", **body: Any) -> dict[str, Any]:
+    return DATA | {"unique": {"key": key, "while": held_while, "on_conflict": on_conflict}} | body
+
+
+def _knows_effect(system: System) -> None:
+    """Let the operations of the tests be known, and no worker be there."""
+    system.api().controller().worker().end("worker")
+
+
+def jobs(system: System) -> int:
+    return int(system.database.one("SELECT count(*) FROM jobs"))
+
+
+# --- idempotency keys
+
+
+def test_the_same_request_again_is_answered_with_the_same_job(system: System) -> None:
+    system.all()
+    first = post(system, DATA, "a")
+    assert (first.status_code, "Idempotency-Replayed" in first.headers) == (202, False)
+    job_id = first.json()["job_id"]
+    system.wait(job_id)
+    again = system.client.post(
+        "/jobs", content='{ "operation":"square_sum", "data":[1,2,3] }', headers={"Idempotency-Key": "a", "Content-Type": "application/json"}
+    )
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
+    assert again.json() == {"job_id": job_id, "status": "SUCCESS"}
+    other = post(system, DATA | {"priority": 1}, "a")
+    assert (other.status_code, other.json()["type"]) == (422, "urn:jobproc:problem:idempotency-key-reused")
+    assert post(system, DATA, "b").json()["job_id"] != job_id
+    assert jobs(system) == 2
+
+
+def test_a_batch_is_repeated_whole(system: System) -> None:
+    system.api()
+    batch = [DATA, DATA | {"data": [5]}]
+    first, again = post(system, batch, "a", "/jobs/batch"), post(system, batch, "a", "/jobs/batch")
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert first.json()["job_ids"] == again.json()["job_ids"]
+    assert post(system, batch[::-1], "a", "/jobs/batch").status_code == 422
+    assert post(system, batch[0], "a").status_code == 422, "the path is part of what is repeated"
+    assert jobs(system) == 2
+
+
+def test_many_at_the_same_instant_store_one_job(system: System) -> None:
+    system.api()
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda _: post(system, DATA, "a"), range(48)))
+    assert sorted({answer.status_code for answer in answers}) == [200, 202]
+    assert [answer.status_code for answer in answers].count(202) == 1
+    assert len({answer.json()["job_id"] for answer in answers}) == 1
+    assert jobs(system) == 1
+
+
+def test_a_key_is_free_again_after_its_time(system: System) -> None:
+    system.api(JOBPROC_IDEMPOTENCY_SECONDS="0.3").controller()
+    first = post(system, DATA, "a").json()["job_id"]
+    until("another job comes of it", lambda: post(system, DATA | {"data": [7]}, "a").status_code == 202)
+    assert post(system, DATA | {"data": [7]}, "b").json()["job_id"] != first
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b"])
+def test_a_key_that_breaks_the_rule_is_refused(shared: System, key: str) -> None:
+    answer = post(shared, DATA, key)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:jobproc:problem:invalid-idempotency-key")
+
+
+def test_a_refused_submission_does_not_use_its_key_up(system: System) -> None:
+    system.api()
+    assert post(system, DATA | {"priority": 77}, "a").status_code == 422
+    assert post(system, with_key()).status_code == 202
+    assert post(system, with_key(), "c").status_code == 409
+    assert post(system, DATA, "a").status_code == 202
+    assert post(system, DATA | {"data": [4]}, "c").status_code == 202
+
+
+# --- unique keys
+
+
+def test_a_second_job_of_a_key_is_refused_until_the_first_has_ended(system: System) -> None:
+    system.api().controller()
+    first = post(system, with_key())
+    assert first.status_code == 202
+    refused = post(system, with_key())
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:jobproc:problem:unique-conflict")
+    assert refused.json()["job_id"] == first.json()["job_id"]
+    assert post(system, with_key(key="other")).status_code == 202
+    system.worker()
+    system.wait(first.json()["job_id"])
+    assert post(system, with_key()).status_code == 202
+
+
+def test_the_holder_may_be_returned_instead(system: System) -> None:
+    system.api()
+    first = post(system, with_key(on_conflict="return"))
+    again = post(system, with_key(on_conflict="return", data=[9]))
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert again.json() == first.json()
+    assert "Idempotency-Replayed" not in again.headers
+    new = with_key(on_conflict="return", key="new")
+    batch = post(system, [DATA, with_key(on_conflict="return"), new, new], path="/jobs/batch")
+    assert batch.status_code == 202
+    ids = batch.json()["job_ids"]
+    assert ids[1] == first.json()["job_id"] and ids[2] == ids[3] and len(set(ids)) == 3
+    assert jobs(system) == 3
+
+
+def test_a_waiting_holder_may_be_replaced_and_a_running_one_may_not(system: System) -> None:
+    _knows_effect(system)
+    first, second = (post(system, with_key(on_conflict="replace", operation="effect", data=[1.5, 0])) for _ in range(2))
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert system.status(first.json()["job_id"]) == "CANCELLED"
+    system.worker("later")
+    system.wait_status(second.json()["job_id"], "IN_PROGRESS")
+    assert post(system, with_key(on_conflict="replace")).status_code == 409
+    assert system.wait(second.json()["job_id"])["status"] == "SUCCESS"
+    assert {line["job"] for line in system.effects()} == {second.json()["job_id"]}
+
+
+def test_a_key_that_is_held_while_waiting_is_free_once_the_job_has_begun(system: System) -> None:
+    _knows_effect(system)
+    first = post(system, with_key("waiting", operation="effect", data=[2, 0])).json()["job_id"]
+    assert post(system, with_key("waiting")).status_code == 409
+    system.worker("later")
+    system.wait_status(first, "IN_PROGRESS")
+    assert post(system, with_key("waiting", delay=30)).status_code == 202
+    assert post(system, with_key("waiting")).status_code == 409
+
+
+def test_jobs_of_a_key_that_is_held_while_running_run_one_after_the_other(system: System) -> None:
+    system.api(JOBPROC_UNIQUE_RETRY_SECONDS="0.2").worker("one").worker("two").controller()
+    ids = [post(system, with_key("running", operation="effect", data=[0.3, n], key=f"k{n % 2}")).json()["job_id"] for n in range(8)]
+    system.wait_all()
+    lines = [line for line in system.effects() if line["job"] in ids]
+    for parity in range(2):
+        mine = [line["phase"] for line in sorted(lines, key=lambda line: line["at"]) if ids.index(line["job"]) % 2 == parity]
+        assert mine == ["begin", "end"] * 4
+    assert [system.job(job_id)["attempt"] for job_id in ids] == [1] * 8, "waiting for its turn is no attempt"
+
+
+def test_many_at_the_same_instant_leave_one_unfinished_job_of_a_key(system: System) -> None:
+    system.api()
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda _: post(system, with_key()), range(48)))
+        returned = list(clients.map(lambda n: post(system, with_key(on_conflict="return" if n % 2 else "replace", key="m")), range(48)))
+    assert sorted({answer.status_code for answer in answers}) == [202, 409]
+    assert [answer.status_code for answer in answers].count(202) == 1
+    assert {answer.status_code for answer in returned} <= {200, 202}
+    assert system.database.rows("SELECT unique_key, count(*) FROM jobs JOIN live USING (id) GROUP BY 1 ORDER BY 1") == [("k", 1), ("m", 1)]
+
+
+def test_a_retry_takes_its_key_again_unless_another_job_holds_it(system: System) -> None:
+    system.api()
+    first = post(system, with_key()).json()["job_id"]
+    system.client.post(f"/jobs/{first}/cancel")
+    second = post(system, with_key()).json()["job_id"]
+    refused = system.client.post(f"/jobs/{first}/retry")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:jobproc:problem:unique-conflict")
+    assert refused.json()["job_id"] == second
+    assert system.status(first) == "CANCELLED"
+    system.client.post(f"/jobs/{second}/cancel")
+    assert system.client.post(f"/jobs/{first}/retry").status_code == 202
+    refused = post(system, with_key())
+    assert (refused.status_code, refused.json()["job_id"]) == (409, first)
+
+
+def test_retries_and_submissions_at_the_same_instant_leave_one_unfinished_job_of_a_key(system: System) -> None:
+    system.api()
+    ended = []
+    for _ in range(8):
+        ended.append(post(system, with_key()).json()["job_id"])
+        system.client.post(f"/jobs/{ended[-1]}/cancel")
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda n: system.client.post(f"/jobs/{ended[n // 2 % 8]}/retry") if n % 2 else post(system, with_key()), range(48)))
+    assert [answer.status_code for answer in answers].count(202) == 1
+    assert {answer.status_code for answer in answers} == {202, 409}
+    assert system.database.one("SELECT count(*) FROM live") == 1
+
+
+def test_keys_that_nobody_holds_are_forgotten(system: System) -> None:
+    system.all()
+    system.wait(post(system, with_key(), "a").json()["job_id"])
+    assert system.database.one("SELECT (SELECT count(*) FROM keys) + (SELECT count(*) FROM uniq)") == 2
+    system.database.rows("UPDATE keys SET until = now() - interval '1 s'")
+    system.database.rows("UPDATE uniq SET id = '01900000-0000-7000-8000-000000000000'")
+    system.end("controller")
+    system.controller()
+    until("both are gone", lambda: system.database.one("SELECT (SELECT count(*) FROM keys) + (SELECT count(*) FROM uniq)") == 0)

@@ -1,0 +1,66 @@
+"""Operations that the tests of directed jobs need."""
+
+import os
+import signal
+import time
+from functools import partial
+
+from jobproc_test_operations import _write
+from pydantic import BaseModel, ConfigDict
+
+from common.domain.errors import RetryAfter
+from worker.operations import Context, Numbers, operation
+
+quick = partial(operation, base_s=0.05, cap_s=0.2)
+
+
+class Greeting(BaseModel):
+    """Input that is no list of numbers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    times: int = 1
+
+
+@quick("greet", max_attempts=1)
+def greet(greeting: Greeting) -> str:
+    """Say hello."""
+    return " ".join([f"hello {greeting.name}"] * greeting.times)
+
+
+@quick("later", max_attempts=5)
+def later(numbers: Numbers, job: Context) -> int:
+    """Ask for another attempt data[0] seconds later, in the first one; then return the attempt."""
+    if job.attempt == 1:
+        raise RetryAfter(numbers.data[0], "come back")
+    return job.attempt
+
+
+@quick("marked", max_attempts=3, version=2)
+def marked(numbers: Numbers, job: Context) -> float:
+    """Write to the ledger, sleep data[0] seconds, write again."""
+    _write(job, "begin")
+    time.sleep(numbers.data[0])
+    _write(job, "end")
+    return numbers.data[-1]
+
+
+@quick("burn", max_attempts=1)
+def burn(numbers: Numbers) -> int:
+    """Use the CPU for data[0] seconds and hold data[1] MiB meanwhile."""
+    held = bytearray(int(numbers.data[1]) << 20)
+    until = time.process_time() + numbers.data[0]
+    while time.process_time() < until:
+        pass
+    return len(held)
+
+
+@quick("take_parent_along", max_attempts=9)
+def take_parent_along(numbers: Numbers, job: Context) -> int:
+    """Kill the whole worker in the first data[0] attempts."""
+    _write(job, "begin")
+    if job.attempt <= numbers.data[0]:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    return job.attempt

@@ -1,0 +1,30 @@
+"""Databases of one test, or of one file of tests."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+
+TEMPLATE = "jobproc_template"  # migrated once a session
+SERVERS = "JOBPROC_TESTS_POSTGRES"
+
+
+@contextmanager
+def database(template: str | None = TEMPLATE) -> Iterator[str]:
+    """Yield the URL of a database of its own, migrated unless the template is None. Fails where a deadlock happened in it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    form = os.environ[SERVERS]
+    connection = psycopg2.connect(form.format("postgres"))
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+    try:
+        yield form.format(name)
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = %s", (name,))
+        deadlocks = cursor.fetchone()
+    finally:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.close()
+    assert deadlocks is None or deadlocks[0] == 0, "a deadlock happened"
