@@ -83,8 +83,8 @@ MUTANTS = (
     Mutant(
         "a job that runs is claimed",
         "common/store/claims.py",
-        "AND l.priority = mark.priority AND l.worker IS NULL",
-        "AND l.priority = mark.priority",
+        "AND {UNHELD} AND {DUE} AND {_MINE}",
+        "AND {DUE} AND {_MINE}",
         ("redis_flushed",),
         ("attempts are complete", "attempts do not overlap", "effects are bounded"),
     ),
@@ -122,7 +122,7 @@ MUTANTS = (
     ),
     Mutant(
         "a job that runs is cancelled as if it waited",
-        "common/store/control.py",
+        "common/store/once.py",
         "DELETE FROM live WHERE id = $1 AND worker IS NULL",
         "DELETE FROM live WHERE id = $1",
         ("redis_flushed",),

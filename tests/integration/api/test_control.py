@@ -130,8 +130,9 @@ def test_a_body_is_read_as_that_of_a_submission(
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
 def test_an_unknown_job_is_not_found_and_what_is_no_uuid_is_refused_by_name(served: System, refused: Callable[..., Any], verb: str) -> None:
-    for body in ({}, {"json": {}}, {"json": {"data": [1]}}, {"json": []}):
-        refused(served.client.post(f"/jobs/{UNKNOWN}/{verb}", **body), 404, "job-not-found")  # type: ignore[arg-type]  # of httpx
+    bodies: list[dict[str, Any]] = [{}, {"json": {}}, {"json": {"data": [1]}}, {"json": []}]
+    for body in bodies:
+        refused(served.client.post(f"/jobs/{UNKNOWN}/{verb}", **body), 404, "job-not-found")
     for job_id in ("1", "zebra", UNKNOWN[:-1], "x" * 10_000):
         body = refused(served.client.post(f"/jobs/{job_id}/{verb}"), 422, "invalid-parameter")
         assert [one["field"] for one in body["errors"]] == ["job_id"]

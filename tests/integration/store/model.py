@@ -23,15 +23,24 @@ class Job:
     past: tuple[Past, ...] = ()
     result: str | None = None
     error: str | None = None
+    asked: bool = False  #: to stop
 
     def claim(self, worker: int) -> "Job":
         return self._after(Step.CLAIM, attempt=self.attempt + 1, worker=worker)
 
     def settle(self, result: str) -> "Job":
-        return self._after(Step.SUCCEED, result=result)
+        return self._after(Step.CANCEL) if self.asked else self._after(Step.SUCCEED, result=result)
+
+    def cancel(self) -> "Job":
+        """A client cancels it: what waits ends, what runs is asked to stop, and ends so however its attempt does."""
+        if self.state in TERMINAL or self.asked:
+            return self
+        return replace(self, rev=self.rev + 1, asked=True) if self.state is State.IN_PROGRESS else self._after(Step.CANCEL)
 
     def give_up(self, ended: str, error: str, *, later: bool = False) -> "Job":
         """End the attempt without a result: the budget says whether it is the last."""
+        if self.asked:
+            return self._after(Step.CANCEL)
         if ended == Ended.PERMANENT or (ended != Ended.RELEASED and self.attempt - self.released >= self.max_attempts):
             return self._after(Step.FAIL, error=error)
         past = (*self.past, (self.attempt, ended, self.worker or 0))
@@ -53,8 +62,8 @@ class Job:
         return (self.state, self.worker, self.attempt) == (State.IN_PROGRESS, worker, attempt)
 
     def succeeded_by(self, worker: int, attempt: int) -> bool:
-        """Whether this attempt brought the result."""
-        return (self.state, self.worker, self.attempt) == (State.SUCCESS, worker, attempt)
+        """Whether this attempt brought the result, or would have."""
+        return self.state in {State.SUCCESS, State.CANCELLED} and (self.worker, self.attempt) == (worker, attempt)
 
     def ended_by(self, worker: int, attempt: int) -> bool:
         """Whether the attempt is written down as ended, by its own word."""

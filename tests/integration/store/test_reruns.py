@@ -10,10 +10,11 @@ from integration.store.storage import ERROR, Storage, id_in, ids, old_period, re
 from sqlalchemy import Connection
 
 from common.domain.decisions import WORKER_LOST, Fail, Retry
+from common.domain.errors import StoreUnavailable
 from common.domain.job import NewJob
 from common.domain.states import State
 from common.settings import Pooler
-from common.store import control, endings, read, retention
+from common.store import endings, read, retention
 from common.store.control import Rerun
 
 
@@ -39,7 +40,8 @@ def test_a_retry_is_a_new_epoch_and_all_of_before_stays(storage: Storage, client
 
 
 def test_a_later_retry_has_the_newest_input_unless_it_brings_one(storage: Storage, client: Client) -> None:
-    job_id, claimer, inputs = cancelled(storage, client), storage.claimer(), []
+    job_id, claimer = cancelled(storage, client), storage.claimer()
+    inputs: list[str | None] = []
     for given in (None, '{"data":[2]}', None, None, '{"data":[3]}', None):
         made = client.rerun(job_id, given).result(10)
         assert made is not None and made.epoch == len(inputs) + 1
@@ -152,7 +154,7 @@ def test_a_commit_whose_answer_is_lost_is_not_made_again(storage: Storage, clien
     if storage.settings.database_pooler is Pooler.TRANSACTION:
         pytest.skip("the pooler ends the transaction of a client that has gone")
     job_id = cancelled(storage, client)
-    real = asyncpg.transaction.Transaction._Transaction__commit
+    real = getattr(asyncpg.transaction.Transaction, "_Transaction__commit")  # noqa: B009 - a name of its class's own
 
     async def lost(self: Any) -> None:
         if commits:
@@ -160,7 +162,7 @@ def test_a_commit_whose_answer_is_lost_is_not_made_again(storage: Storage, clien
         raise ConnectionResetError
 
     monkeypatch.setattr(asyncpg.transaction.Transaction, "_Transaction__commit", lost)
-    with pytest.raises(control.StoreUnavailable):
+    with pytest.raises(StoreUnavailable):
         client.rerun(job_id).result(10)
     assert storage.one("SELECT count(*) FROM reruns") == int(commits)
 

@@ -61,7 +61,8 @@ def test_a_process_that_does_not_stop_is_ended_after_the_grace_and_only_its_job_
         system.wait(system.submit(operation, 0.001 if operation == "effect" else 1))
     system.wait_all()
     (before,) = system.children()
-    stubborn, *rest = system.submit_many(operation, [[number], *[[0.002] if operation == "effect" else [2]] * 5])
+    quick = [0.002] if operation == "effect" else [2.0]
+    stubborn, *rest = system.submit_many(operation, [[number], *[quick] * 5])
     system.wait_status(stubborn, "IN_PROGRESS")
     assert cancel(system, stubborn) == "IN_PROGRESS"
     job = system.wait(stubborn)
