@@ -1,5 +1,7 @@
 """Queues as the controller sees them: which have due work, what lies below the low water, how deep they are."""
 
+from sqlalchemy import Connection
+
 from common.store.session import Hot, Statement
 
 # The furthest that any living worker has looked, by queue and priority. A mark that lies ahead is from before the clock was set
@@ -121,6 +123,12 @@ ALIVE = Statement(
 )
 
 
+_KNOWING = """
+SELECT queue, operation, count(*) FROM workers, unnest(queues) AS queue, unnest(operations) AS operation
+WHERE ended_at IS NULL AND alive_until > clock_timestamp() GROUP BY 1, 2
+"""
+
+
 def due(hot: Hot) -> list[str]:
     """Return the queues in which a job waits that may be claimed now, by one of its workers if it has any."""
     return [row[0] for row in hot.run(DUE, (9,))]
@@ -154,3 +162,8 @@ def oldest_due_s(hot: Hot) -> dict[str, float]:
 def alive(hot: Hot) -> dict[str, int]:
     """Return, by queue, the worker processes with a lease that serve it; a queue that has none is left out."""
     return {row[0]: row[1] for row in hot.run(ALIVE, ("0 s",))}
+
+
+def knowing(connection: Connection) -> dict[tuple[str, str], int]:
+    """Return, by queue and what they know, the worker processes with a lease."""
+    return {(row[0], row[1]): row[2] for row in connection.exec_driver_sql(_KNOWING)}
