@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     tick_seconds: Seconds = Field(
         1, description="Controller: how often it looks for lost leases, due jobs and strays. Worker: how often, while idle, for work that nobody rang for."
     )
+    starvation_seconds: Annotated[float, Field(ge=0, le=86_400 * 365)] = Field(
+        0, description="Controller: a job that has been due for so long gets priority 0. 0: never, priorities are exact."
+    )
     leader_seconds: Seconds = Field(10, description="Controller: how long a leader that is not heard of stays leader.")
     retention_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
         7, description="Controller: finished jobs are removed once they are older than this many days."
