@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from api import problems, submissions
 from api.dependencies import Services
 from api.meters import Measured, Meters
-from api.routes import control, explain, health, jobs, stats
+from api.routes import control, explain, health, jobs, operations, stats
 from common.settings import Settings
 from common.telemetry import traces
 from common.telemetry.exposition import Exposition
@@ -61,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(jobs.router)
     app.include_router(control.router)
     app.include_router(explain.router)
+    app.include_router(operations.router)
     app.include_router(stats.router)
     app.include_router(health.router)
     _add_docs(app)

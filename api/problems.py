@@ -83,6 +83,7 @@ INVALID_ID = Kind("invalid-parameter", 422, "A parameter breaks a rule", "job_id
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The key came with another body", "This Idempotency-Key came with another body before; nothing was stored.")
 INVALID_KEY = Kind("invalid-idempotency-key", 422, "The key breaks a rule", "Idempotency-Key: 1 to 255 printable ASCII characters are expected.")
 UNIQUE = Kind("unique-conflict", 409, "A job holds the unique key", "A job holds this unique key; `job_id` names it. Nothing was stored.")
+QUEUE_LATE = Kind("queue-late", 429, "The queue is late", "The oldest job of the queue 'default' has waited for 95 s, longer than 60 s.")
 NOT_READY = Kind("not-ready", 503, "This process cannot take submissions", "database: does not answer (ConnectionRefusedError)")
 OVERLOADED = Kind("overloaded", 503, "Too many submissions are waiting", "More submissions are waiting than the limit allows; nothing was stored.")
 UNAVAILABLE = Kind("store-unavailable", 503, "The database is away", "The database did not answer in time; nothing was stored.")

@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     max_delay_days: Annotated[int, Field(ge=1, le=3_650)] = Field(365, description="API: a job may begin, and have its deadline, so many days ahead.")
     max_keep_days: Annotated[int, Field(ge=1, le=3_650)] = Field(90, description="API: longest time after its end that a submission may ask to be kept.")
     max_metadata_bytes: Count = Field(4_096, description="API: largest metadata of a job, in bytes of JSON.")
+    max_queue_age_seconds: Annotated[float, Field(ge=0, le=86_400 * 365)] = Field(
+        0, description="API: a submission gets 429 while the oldest due job of its queue has waited for longer than this. 0: never."
+    )
     idempotency_seconds: Seconds = Field(86_400, description="API: how long an Idempotency-Key is remembered.")
     max_waiting_jobs: Count = Field(50_000, description="API: jobs of one process that may wait for their commit; more get 503.")
     flush_jobs: Count = Field(1_000, description="API: most jobs of single submissions in one commit.")
@@ -139,6 +142,9 @@ class Settings(BaseSettings):
 
     tick_seconds: Seconds = Field(
         1, description="Controller: how often it looks for lost leases, due jobs and strays. Worker: how often, while idle, for work that nobody rang for."
+    )
+    starvation_seconds: Annotated[float, Field(ge=0, le=86_400 * 365)] = Field(
+        0, description="Controller: a job that has been due for so long gets priority 0. 0: never, priorities are exact."
     )
     leader_seconds: Seconds = Field(10, description="Controller: how long a leader that is not heard of stays leader.")
     retention_days: Annotated[int, Field(ge=1, le=3_650)] = Field(

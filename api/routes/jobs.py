@@ -22,6 +22,7 @@ from api.problems import (  # fmt: skip
     MEDIA,
     METHOD,
     OVERLOADED,
+    QUEUE_LATE,
     TIMEOUT,
     TOO_LARGE,
     UNAVAILABLE,
@@ -45,7 +46,7 @@ router = APIRouter(tags=["jobs"])
 CHECKED_AT_ONCE = 500  # submissions of a batch, about 3 ms
 MOST_ATTEMPTS = 100  # shown with a job
 
-_BODY = (MALFORMED, UNIQUE, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATION, INVALID_KEY, KEY_REUSED, UNAVAILABLE, OVERLOADED)
+_BODY = (MALFORMED, UNIQUE, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATION, INVALID_KEY, KEY_REUSED, QUEUE_LATE, UNAVAILABLE, OVERLOADED)
 
 
 _REFUSED = documented(*_BODY)
@@ -73,6 +74,7 @@ async def submit(request: Request) -> Response:
     to = services(request)
     body = await read_json(request, to.settings)
     key, job = key_of(request, body, to.settings), await to.submissions.job(body)
+    await to.admission.check((job.queue,))
     if key is not None or (job.options is not None and job.options.unique is not None):
         return await _submit_once(to, job, key)
     await to.intake.submit(job)
@@ -108,6 +110,7 @@ async def submit_batch(request: Request) -> Response:
         if at % CHECKED_AT_ONCE == 0:
             await asyncio.sleep(0)  # others have their turn
         jobs.append(await to.submissions.job(value, f"{at}."))
+    await to.admission.check(job.queue for job in jobs)
     ids, status, headers = [job.id for job in jobs], 202, dict[str, str]()
     if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
         stored = await to.intake.submit_once(jobs, key)

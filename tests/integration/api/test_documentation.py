@@ -63,6 +63,7 @@ def test_the_document_is_served_as_json(served: System) -> None:
         "/jobs/{job_id}/cancel",
         "/jobs/{job_id}/retry",
         "/jobs/{job_id}/explain",
+        "/operations",
         "/stats",
         "/livez",
         "/readyz",

@@ -12,7 +12,8 @@ from integration.store.storage import Claimer, Storage, old_period, results
 from rig.system import until
 
 from common.settings import Pooler, Settings
-from common.store import claims, control, endings, leader, once, queues, read, submit, workers
+from common.store import claims, control, deadlines, endings, leader, mutexes, once, queues, read, submit, workers
+from common.store import explain as why
 from common.store.session import Hot, Statement
 from worker.controller.__main__ import Controller
 from worker.controller.gauges import Gauges
@@ -24,12 +25,14 @@ PARTITIONS = 30
 TAKEN = 100
 CAP = 1_000
 
+SELDOM = [claims.INPUT_OF, mutexes.LOCK, mutexes.TAKE, mutexes.PUT_OFF]  # for jobs of their kind
+
 # What each part runs again and again. endings.HELD and workers.ORPHANED are not here: there is no index by worker, a claim
 # would have to write it; they read all of `live`, once for each process that has died.
 HOT = {
-    "process": [claims.SETTLE_AND_CLAIM, claims.SETTLE, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.PROGRESS, workers.RENEW],
+    "process": [claims.SETTLE_AND_CLAIM, claims.SETTLE, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.PROGRESS, workers.RENEW, *SELDOM],
     "parent": [endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.RENEW, workers.ASKED_TO_STOP],
-    "controller": [queues.DUE, queues.FLOAT, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.EXPIRED],
+    "controller": [queues.DUE, queues.FLOAT, queues.RAISE, queues.UNKNOWN, deadlines.PASSED, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.EXPIRED],
     "gauges": [queues.DEPTH, queues.OLDEST],
 }
 JOINED = {"process": [claims.SETTLE_AND_CLAIM, endings.HELD], "parent": [endings.HELD], "controller": [endings.HELD]}
@@ -77,7 +80,7 @@ class Ground:
         ended = results(jobs).arguments()
         errors, spent = json.dumps(["error"] * len(jobs)), ([0.1] * len(jobs), [0.1] * len(jobs), [64.0] * len(jobs))
         held = (self.claimer.id, *ended[:2])
-        marks = self.claimer.marks
+        marks, one = self.claimer.marks, jobs[0].id if jobs else claims.NIL
         return {
             claims.SETTLE_AND_CLAIM: (
                 self.claimer.id,
@@ -97,9 +100,16 @@ class Ground:
             workers.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]"),
             workers.EXPIRED: (100,),
             workers.ASKED_TO_STOP: (*ended[:2], [self.claimer.id] * len(jobs)),
-            workers.PROGRESS: (self.claimer.id, jobs[0].id if jobs else claims.NIL, 1, 0.5, None),
+            workers.PROGRESS: (self.claimer.id, one, 1, 0.5, None),
             queues.DUE: (9,),
             queues.FLOAT: (None, 10_000),
+            queues.RAISE: (10**6, 100),
+            queues.UNKNOWN: (CAP,),
+            deadlines.PASSED: (CAP, "deadline_exceeded", "late"),
+            claims.INPUT_OF: (one,),
+            mutexes.LOCK: ("key", one),
+            mutexes.TAKE: ("key", one),
+            mutexes.PUT_OFF: (self.claimer.id, one, 1, 1.0),
             queues.DEPTH: (CAP,),
             queues.OLDEST: (9,),
         }
@@ -207,6 +217,8 @@ def test_a_read_by_id_looks_into_one_partition_of_each_table(ground: Ground) -> 
             "result": (read._RESULT, "uuid", (job_id,)),
             "job": (read._JOB, "uuid", (job_id,)),
             "attempts": (read._ATTEMPTS, "uuid, int", (job_id, 100)),
+            "waiting": (why._WAITING, "uuid, bigint", (job_id, 100)),
+            "history": (why._HISTORY, "uuid, int", (job_id, 100)),
         }.items():
             plan = explain(hot, Statement(name, types, sql), arguments)
             found = {table: plan.partitions(table) - {f"{table}_{today}"} for table in ("jobs", "outcomes", "attempts")}

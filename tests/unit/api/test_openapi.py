@@ -16,7 +16,7 @@ from common.settings import Settings
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 #: What each route may answer besides its success: the kinds of its problems. The server's own fault is everywhere.
 BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "unknown-operation", "store-unavailable", "overloaded"}
-BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key"}
+BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key", "queue-late"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
 ROUTES = {
     ("post", "/jobs/"): BODY,
@@ -27,6 +27,7 @@ ROUTES = {
     ("post", "/jobs/{job_id}/cancel"): READ,
     ("post", "/jobs/{job_id}/retry"): READ | {"not-retryable"} | BODY - {"overloaded", "idempotency-key-reused", "invalid-idempotency-key"},
     ("get", "/jobs/{job_id}/explain"): READ,
+    ("get", "/operations"): {"store-unavailable"},
     ("get", "/stats"): {"store-unavailable"},
     ("get", "/livez"): set(),
     ("get", "/readyz"): {"not-ready"},
