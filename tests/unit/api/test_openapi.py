@@ -25,7 +25,7 @@ ROUTES = {
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/result"): READ,
     ("post", "/jobs/{job_id}/cancel"): READ,
-    ("post", "/jobs/{job_id}/retry"): READ | {"not-retryable"} | BODY - {"overloaded", "idempotency-key-reused", "invalid-idempotency-key"},
+    ("post", "/jobs/{job_id}/retry"): READ | {"not-retryable"} | BODY - {"overloaded", "queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
     ("get", "/jobs/{job_id}/explain"): READ,
     ("get", "/operations"): {"store-unavailable"},
     ("get", "/stats"): {"store-unavailable"},
