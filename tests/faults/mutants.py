@@ -83,8 +83,8 @@ MUTANTS = (
     Mutant(
         "a job that runs is claimed",
         "common/store/claims.py",
-        "AND l.priority = mark.priority AND l.worker IS NULL",
-        "AND l.priority = mark.priority",
+        "AND {UNHELD} AND {DUE} AND {_MINE}",
+        "AND {DUE} AND {_MINE}",
         ("redis_flushed",),
         ("attempts are complete", "attempts do not overlap", "effects are bounded"),
     ),
