@@ -17,6 +17,7 @@ def queues(settings: Settings, pool: Pool) -> Kept[Stats]:
     """Return how the queues are, at most a second old."""
 
     async def ask() -> Stats:
+        """Read it."""
         now = time.time()
         found = await pool.run_sync(partial(stats.read, cap=settings.gauge_cap_jobs, unix_ms=int(now * 1000)))
         return Stats(queues=[_view(one, now) for one in found])

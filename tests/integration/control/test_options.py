@@ -131,6 +131,8 @@ def test_an_operation_may_take_other_input_than_numbers(shared: System) -> None:
         (DATA | {"run_at": "2030-01-01T00:00:00"}, "run_at"),
         (DATA | {"run_at": "9999-01-01T00:00:00Z"}, "run_at"),
         (DATA | {"run_at": "soon"}, "run_at"),
+        (DATA | {"run_at": 0}, "run_at"),
+        (DATA | {"deadline": 4e9}, "deadline"),
         (DATA | {"deadline": "2020-01-01T00:00:00Z"}, "deadline"),
         (DATA | {"delay": 20, "deadline": (datetime.now(UTC) + timedelta(seconds=10)).isoformat()}, "deadline"),
         (DATA | {"timeout": 0}, "timeout"),
