@@ -59,6 +59,50 @@ class AttemptView(BaseModel):
     error: Failure | None
 
 
+class Links(BaseModel):
+    """Where to go on with a job, as paths."""
+
+    self: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"])
+    status: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/status"])
+    result: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/result"])
+
+    @classmethod
+    def of(cls, job_id: UUID) -> "Links":
+        """Return those of a job."""
+        at = f"/jobs/{job_id}"
+        return cls(self=at, status=f"{at}/status", result=f"{at}/result")
+
+
+class JobSummary(BaseModel):
+    """A job in a list."""
+
+    job_id: UUID = _ID
+    status: State
+    operation: str = Field(examples=["square_sum"])
+    queue: str = Field(examples=["default"])
+    priority: int
+    tags: list[str]
+    created_at: datetime
+    due_at: datetime | None = Field(description="When it may be claimed; null while it runs and after the end.")
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempt: int = Field(description="Attempts so far, the running one included.")
+    max_attempts: int
+    error: Failure | None = Field(description="The first 200 characters of its text; all of it is in GET /jobs/{job_id}.")
+    links: Links
+
+
+class JobList(BaseModel):
+    """A page of jobs."""
+
+    jobs: list[JobSummary]
+    next: str | None = Field(description="The path of the next page, also in the Link header; null on the last one.")
+    scanned: int = Field(description="Rows that were walked for this page.", examples=[50])
+    estimated_total: int | None = Field(
+        description="Of the whole list, on its first page, from the database's statistics; null where they do not know.", examples=[1_204_000]
+    )
+
+
 class Progress(BaseModel):
     """How far the running attempt says it is."""
 

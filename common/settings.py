@@ -93,6 +93,15 @@ class Settings(BaseSettings):
     ring_interval_milliseconds: Annotated[float, Field(ge=0, le=1_000)] = Field(
         10, description="Shortest time between two doorbells of one process for one queue while jobs arrive many at a time."
     )
+    list_page_jobs: Annotated[int, Field(ge=1, le=1_000)] = Field(200, description="API: most jobs on a page of GET /jobs.")
+    list_scan_jobs: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        20_000, description="API: rows of an index that a page of GET /jobs may walk; then it comes back short, with a cursor to go on from."
+    )
+    cursor_key: str = Field("", description="API: signs the cursors of GET /jobs; the same for all processes. Empty: made from DATABASE_URL.")
+    cors_origins: str = Field("", description="API: origins whose pages may call it from a browser, by commas, such as `https://app.example`; `*`: all.")
+    compress_bytes: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        1_024, description="API: an answer to GET of at least so many bytes is sent as gzip to clients that take it; 0: none is."
+    )
     redis_timeout_seconds: Seconds = Field(2, description="Longest wait for an answer or a connection of Redis.")
 
     lease_seconds: Seconds = Field(30, description="Worker: a process not heard of for this long has lost its jobs.")
@@ -203,7 +212,7 @@ class Settings(BaseSettings):
         shown = {"database_url": masked_url(self.database_url), "redis_url": masked_url(self.redis_url)}
         for name, field in type(self).model_fields.items():
             if name not in shown and getattr(self, name) != field.default:
-                shown[name] = str(getattr(self, name))
+                shown[name] = "***" if name == "cursor_key" else str(getattr(self, name))
         return shown
 
 

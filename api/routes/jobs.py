@@ -79,8 +79,11 @@ async def submit_batch(request: Request) -> Response:
     return Response(orjson.dumps({"job_ids": [job.id for job in jobs], "status": State.PENDING}), 202, media_type="application/json")
 
 
-@router.api_route("/jobs/batch", methods=["GET", "HEAD"], include_in_schema=False)
-@router.api_route("/jobs/batch/", methods=["GET", "HEAD"], include_in_schema=False)
+_NOT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+
+
+@router.api_route("/jobs/batch", methods=_NOT_POST, include_in_schema=False)
+@router.api_route("/jobs/batch/", methods=_NOT_POST, include_in_schema=False)
 async def no_batch() -> None:
     """Refuse the method: without this, `batch` would be read as an id."""
     raise ProblemError(METHOD, headers={"Allow": "POST"})

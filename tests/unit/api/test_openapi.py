@@ -19,6 +19,7 @@ READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
 ROUTES = {
     ("post", "/jobs/"): BODY,
     ("post", "/jobs/batch"): BODY,
+    ("get", "/jobs/"): {"invalid-parameter", "store-unavailable"},
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/result"): READ,
@@ -137,7 +138,7 @@ def test_bodies_are_described_and_their_examples_can_be_submitted(document: dict
         for one in example:
             Submission.model_validate(one)
     kinds = [resolve(document, kind) for kind in (schema["items"] if path == "/jobs/batch" else schema)["anyOf"]]
-    for kind, model, content in zip(kinds, (Submission, InputSubmission), ("data", "input"), strict=True):
+    for kind, model, content in zip(kinds, [Submission, InputSubmission], ["data", "input"], strict=True):
         assert [model.model_validate(one) for one in kind["examples"]]
         assert kind["additionalProperties"] is False
         assert set(kind["required"]) == {content, "operation"}
