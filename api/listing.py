@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from api.cursors import MOST_CHARACTERS, Cursors
 from api.problems import INVALID_ID, ProblemError, named
-from api.schemas import Failure, JobList, JobSummary, Links
+from api.schemas import Failure, JobList, JobSummary, SelfLink
 from common.domain.job import QUEUE_PATTERN
 from common.domain.search import UNSUCCESSFUL, Order, Place, Search
 from common.domain.states import TERMINAL, State
@@ -144,5 +144,5 @@ def _summary(row: Record) -> JobSummary:
     return JobSummary(
         job_id=row["id"], status=row["status"], operation=row["operation"], queue=row["queue"], priority=row["priority"], tags=row["tags"] or [],
         created_at=row["created_at"], due_at=row["due_at"], started_at=row["started_at"], finished_at=row["finished_at"],
-        attempt=row["attempt"], max_attempts=row["max_attempts"], error=error, links=Links.of(row["id"]),
+        attempt=row["attempt"], max_attempts=row["max_attempts"], error=error, links=SelfLink(self=f"{PATH}/{row['id']}"),
     )  # fmt: skip
