@@ -52,6 +52,7 @@ class Intake:
         self._tell(jobs)
 
     async def _flush(self) -> None:
+        logs.request_id.set(b"")  # begun by one request, it serves all
         try:
             while self._waiting:
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._settings.flush_jobs))]

@@ -200,4 +200,4 @@ def install(app: FastAPI) -> None:
         """Answer a bug: log it, say nothing of it."""
         route = request.scope.get("route")
         log.error("request_failed", method=request.method, route=getattr(route, "path", None), exc_info=error)
-        return ProblemError(INTERNAL).response()
+        return ProblemError(INTERNAL).response({"X-Request-ID": logs.request_id.get().decode("ascii")})  # past what adds it to all others

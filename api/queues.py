@@ -9,6 +9,7 @@ from common.settings import Settings
 from common.store import stats
 from common.store.pool import Pool
 from common.store.stats import QueueStats, finished_s
+from common.telemetry import logs
 
 FRESH_S = 1.0
 
@@ -30,6 +31,7 @@ class Queues:
         return await asyncio.shield(self._reading)  # who leaves does not end it for the others
 
     async def _ask(self) -> Stats:
+        logs.request_id.set(b"")  # begun by one request, it serves all
         now = time.time()
         found = await self._pool.run_sync(partial(stats.read, cap=self._settings.gauge_cap_jobs, unix_ms=int(now * 1000)))
         self._until = time.monotonic() + FRESH_S

@@ -22,6 +22,7 @@ _UNPREFIXED = ("DATABASE_URL", "REDIS_URL")
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$")
 
 _HOST = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::(\d{0,5}))?")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 MOST_PORT = 65_535
 
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 365, allow_inf_nan=False)]
@@ -177,6 +178,19 @@ class Settings(BaseSettings):
     def _no_service_link(cls, value: object) -> object:
         # Kubernetes injects JOBPROC_METRICS_PORT=tcp://… for a Service named jobproc-metrics.
         return 0 if isinstance(value, str) and value.startswith("tcp://") else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _plain_origins(cls, value: str) -> str:
+        wrong = [one for one in value.split(",") if one.strip() and one.strip() != "*" and not _ORIGIN.fullmatch(one.strip())]
+        if wrong:
+            raise ValueError("each must be scheme://host or scheme://host:port, without a path, or the whole *")
+        return value
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins of `cors_origins`."""
+        return [one.strip() for one in self.cors_origins.split(",") if one.strip()]
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

@@ -7,7 +7,8 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
-from api import detail, etags
+from api import answers, detail
+from api.answers import Json
 from api.body import read_json
 from api.dependencies import Services, services
 from api.problems import (  # fmt: skip
@@ -58,7 +59,7 @@ async def submit(request: Request) -> Response:
     to = services(request)
     job = await to.submissions.job(await read_json(request, to.settings))
     await to.intake.submit(job)
-    return Response(b'{"job_id":"%b","status":"%b"}' % (str(job.id).encode(), first_state(job).encode()), 202, media_type="application/json")
+    return Json(b'{"job_id":"%b","status":"%b"}' % (str(job.id).encode(), first_state(job).encode()), 202)
 
 
 @router.post("/jobs/batch/", status_code=202, include_in_schema=False)
@@ -75,7 +76,7 @@ async def submit_batch(request: Request) -> Response:
             await asyncio.sleep(0)  # others have their turn
         jobs.append(await to.submissions.job(value, f"{at}."))
     await to.intake.submit_all(jobs)
-    return Response(orjson.dumps({"job_ids": [job.id for job in jobs], "status": State.PENDING}), 202, media_type="application/json")
+    return Json(orjson.dumps({"job_ids": [job.id for job in jobs], "status": State.PENDING}), 202)
 
 
 _NOT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -89,7 +90,7 @@ async def no_batch() -> None:
 
 
 _Services = Annotated[Services, Depends(services)]
-_READ = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE), **etags.DOCUMENTED}
+_READ = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE), **answers.CONDITIONAL}
 
 
 @router.get("/jobs/{job_id}/status/", include_in_schema=False)
@@ -99,7 +100,7 @@ async def status(job_id: UUID, to: _Services, request: Request) -> Response:
     moment = await to.pool.read(lambda connection: read.status(connection, job_id))
     if moment is None:
         raise JobNotFound
-    return etags.answer(request, moment, b'{"status":"%b"}' % moment.status.encode())
+    return answers.of_moment(request, moment, b'{"status":"%b"}' % moment.status.encode())
 
 
 @router.get("/jobs/{job_id}/result/", include_in_schema=False)
@@ -111,7 +112,7 @@ async def result(job_id: UUID, to: _Services, request: Request) -> Response:
         raise JobNotFound
     moment, text = found
     body = b'{"job_id":"%b","status":"%b","result":%b}' % (str(job_id).encode(), moment.status.encode(), (text or "null").encode())
-    return etags.answer(request, moment, body)
+    return answers.of_moment(request, moment, body)
 
 
 @router.get("/jobs/{job_id}/", include_in_schema=False)
@@ -122,4 +123,4 @@ async def job(job_id: UUID, to: _Services, request: Request) -> Response:
     if found is None:
         raise JobNotFound
     moment = Moment(found["status"], found["epoch"], found["rev"])
-    return etags.answer(request, moment, detail.view(found).model_dump_json(by_alias=True).encode())
+    return answers.of_moment(request, moment, detail.view(found).model_dump_json(by_alias=True).encode())

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from api.answers import Json
 from api.dependencies import Services, services
 from api.listing import Listing, ListQuery
 from api.problems import INVALID_ID, UNAVAILABLE, documented
@@ -28,4 +29,4 @@ async def jobs(request: Request, query: Annotated[ListQuery, Query()], to: Annot
     asked = Listing(query, request, to.settings)
     bounds = Bounds(asked.limit, to.settings.list_scan_jobs, to.settings.max_clock_skew_seconds)
     body = asked.body(await to.pool.run_sync(partial(listing.page, search=asked.search, beyond=asked.beyond, bounds=bounds)))
-    return Response(body.model_dump_json(), media_type="application/json", headers={"Link": asked.link(body.next)})
+    return Json(body.model_dump_json().encode(), headers=[(b"link", asked.link(body.next).encode("ascii"))])
