@@ -1,6 +1,7 @@
 """GET /jobs: filters, order, pages, what is refused."""
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from rig.system import System, until
+from rig.system import ROOT, System, until
 
 REFUSED = [
     ("zebra=1", "zebra", "allowed are status, operation"),
@@ -206,3 +207,18 @@ def test_a_job_that_was_retried_by_hand_is_listed_once_as_it_is_now(system: Syst
     for sort in ("created", "-created", "finished", "-finished"):
         assert found(system, f"status=FAILED,CANCELLED&sort={sort}") == [job_id]
         assert found(system, f"status=FAILED&sort={sort}") == []
+
+
+def test_the_examples_of_the_how_to_are_served(served: System) -> None:
+    examples = re.findall(r"^curl .*'http://127\.0\.0\.1:8000(/[^']*)'$", (ROOT / "docs" / "howto" / "find.md").read_text(), re.MULTILINE)
+    assert len(examples) == 6
+    for path in examples:
+        answer = served.client.get(path)
+        assert answer.status_code == (404 if path.startswith("/jobs/") else 200), answer.text
+
+
+def test_every_parameter_is_described_in_the_how_to(served: System) -> None:
+    table = (ROOT / "docs" / "howto" / "find.md").read_text().partition("A page:")[0]
+    assert set(re.findall(r"`([a-z_]+)`(?=[^\n]*\|)", "\n".join(line.split("|")[1] + "|" for line in table.splitlines() if line.startswith("| `")))) == {
+        one["name"] for one in served.client.get("/openapi.json").json()["paths"]["/jobs/"]["get"]["parameters"]
+    }

@@ -41,7 +41,7 @@ def test_everything_known_of_a_job_is_of_one_moment(storage: Storage) -> None:
     (new,) = storage.new()
     storage.store([new])
 
-    def job() -> dict[str, object]:
+    def job() -> read.Record:
         return storage.api(lambda connection: read.job(connection, new.id)) or {}
 
     waiting = job()
