@@ -53,29 +53,30 @@ class Requests(Collector):
     def __init__(self) -> None:
         self.open = 0
         self._counts: dict[tuple[str, str, int], int] = {}  # by method, route and status
-        self._durations: dict[str, list[float]] = {}  # by route: the count in each bucket and beyond the last, then the sum
-        self._exemplars: dict[str, list[Exemplar | None]] = {}  # by route: of each bucket the last request that is traced
+        self._durations: dict[tuple[str, str], list[float]] = {}  # by method and route: the count in each bucket and beyond the last, then the sum
+        self._exemplars: dict[tuple[str, str], list[Exemplar | None]] = {}  # by both: of each bucket the last request that is traced
 
     def answered(self, method: str, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
         """Count one; `trace_id`: of its trace, if it is sampled."""
         of = method, route, status
         self._counts[of] = self._counts.get(of, 0) + 1
-        counts = self._durations.get(route)
+        both = method, route
+        counts = self._durations.get(both)
         if counts is None:
-            counts = self._durations[route] = [0.0] * (len(_BUCKETS) + 2)
-            self._exemplars[route] = [None] * (len(_BUCKETS) + 1)
+            counts = self._durations[both] = [0.0] * (len(_BUCKETS) + 2)
+            self._exemplars[both] = [None] * (len(_BUCKETS) + 1)
         bucket = bisect_left(_BUCKETS, seconds)
         counts[bucket] += 1
         counts[-1] += seconds
         if trace_id is not None:
-            self._exemplars[route][bucket] = Exemplar({"trace_id": trace_id}, seconds, time.time())
+            self._exemplars[both][bucket] = Exemplar({"trace_id": trace_id}, seconds, time.time())
 
     def collect(self) -> Iterator[Any]:
         """Yield what has been counted."""
         yield metrics.counters(metrics.HTTP_REQUESTS, [([method, route, str(status)], count) for (method, route, status), count in list(self._counts.items())])
         durations = list(self._durations.items())
-        exemplars = [list(self._exemplars[route]) for route, _ in durations]
-        yield metrics.histograms(metrics.HTTP_DURATION, [([route], counts) for route, counts in durations], exemplars)
+        exemplars = [list(self._exemplars[both]) for both, _ in durations]
+        yield metrics.histograms(metrics.HTTP_DURATION, [(list(both), counts) for both, counts in durations], exemplars)
         yield metrics.gauges(metrics.HTTP_OPEN, [([], self.open)])
 
 
