@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from common.domain.errors import (
     InvalidSubmission,
@@ -34,6 +35,7 @@ PREFIX = "urn:jobproc:problem:"
 MOST_ERRORS = 20  # named in one problem
 MOST_NAME = 100  # characters of a field's name: an unknown field's is the client's text
 RETRY_AFTER_S = 1
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class FieldError(BaseModel):
@@ -192,6 +194,13 @@ def _of_domain(error: JobprocError) -> ProblemError:
     return ProblemError(kind)
 
 
+def _allowed(request: Request) -> dict[str, str]:
+    """Return the header that names the methods of a path. Nothing for mounted files, which name theirs themselves."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    found = [method for method in _METHODS if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)]
+    return {"Allow": ", ".join([*found, *(["HEAD"] if "GET" in found and "HEAD" not in found else [])])} if found else {}
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem."""
 
@@ -211,9 +220,11 @@ def install(app: FastAPI) -> None:
         return invalid(error, INVALID_ID, skip=1).response()
 
     @app.exception_handler(HTTPException)
-    async def framework(_request: Request, error: HTTPException) -> Response:
+    async def framework(request: Request, error: HTTPException) -> Response:
         """Answer what the framework found no route or method for."""
-        kind = next((k for k in (NOT_FOUND, METHOD) if k.status == error.status_code), Kind(OTHER.name, error.status_code, OTHER.title, OTHER.detail))
+        if error.status_code == METHOD.status:  # it names the methods of one route of the path
+            return ProblemError(METHOD).response({**(error.headers or {}), **_allowed(request)})
+        kind = NOT_FOUND if error.status_code == NOT_FOUND.status else Kind(OTHER.name, error.status_code, OTHER.title, OTHER.detail)
         return ProblemError(kind).response(error.headers)
 
     @app.exception_handler(Exception)
@@ -221,4 +232,4 @@ def install(app: FastAPI) -> None:
         """Answer a bug: log it, say nothing of it."""
         route = request.scope.get("route")
         log.error("request_failed", method=request.method, route=getattr(route, "path", None), exc_info=error)
-        return ProblemError(INTERNAL).response()
+        return ProblemError(INTERNAL).response({"X-Request-ID": logs.request_id.get().decode("ascii")})  # past what adds it to all others

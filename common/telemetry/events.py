@@ -7,6 +7,7 @@ EVENTS = {
     "database_away": "PostgreSQL could not be reached or refused service; the process waits and tries again.",
     "deletion_cost_not_written": "The annotation of the own pod could not be written; scale-in is less choosy.",
     "doorbell_refused": "A message in a queue's Redis list was no doorbell and was dropped.",
+    "index_made": "A partition that came before an index of its table has its own now.",
     "job_asked_to_stop": "A process was told that a client has cancelled what it runs; past the grace it is ended.",
     "jobs_rescued": "Jobs of a worker whose lease had ended were charged and put back or ended.",
     "lease_lost": "A lease had ended when it was to be renewed; the process takes a new id.",

@@ -74,8 +74,8 @@ def test_no_letter_of_what_is_no_uuid_is_repeated(served: System, one: str, othe
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/jobs", {"POST"}),
-        ("/jobs/", {"POST"}),
+        ("/jobs", {"GET", "POST"}),
+        ("/jobs/", {"GET", "POST"}),
         ("/jobs/batch", {"POST"}),
         (f"/jobs/{UNKNOWN}", {"GET"}),
         (f"/jobs/{UNKNOWN}/status", {"GET"}),

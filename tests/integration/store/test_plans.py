@@ -214,9 +214,9 @@ def test_a_read_by_id_looks_into_one_partition_of_each_table(ground: Ground) -> 
         hot = ground.storage.hot(by_index=False)
         hot._cursor.execute(f"SET plan_cache_mode = {mode}")
         for name, (sql, types, arguments) in {
+            "status": (read._STATUS, "uuid", (job_id,)),
             "result": (read._RESULT, "uuid", (job_id,)),
-            "job": (read._JOB, "uuid", (job_id,)),
-            "attempts": (read._ATTEMPTS, "uuid, int", (job_id, 100)),
+            "job": (read._JOB, "uuid, int, int", (job_id, 100, 10)),
             "waiting": (why._WAITING, "uuid, bigint", (job_id, 100)),
             "history": (why._HISTORY, "uuid, int", (job_id, 100)),
         }.items():

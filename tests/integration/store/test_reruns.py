@@ -31,11 +31,11 @@ def test_a_retry_is_a_new_epoch_and_all_of_before_stays(storage: Storage, client
     (job,) = claimer.claim()
     assert (job.id, job.attempt, job.charged, job.max_attempts, job.input) == (job_id, 1, 1, 2, given or '{"data":[1,2,3]}')
     claimer.settle([job])
-    history = client.do(read.attempts(client.connection, UUID(job_id), 10)).result(10)
-    assert [(one["epoch"], one["attempt"], one["ended"]) for one in history] == [(0, 1, "error"), (0, 2, "failed"), (1, 1, "success")]
     shown = client.do(read.job(client.connection, UUID(job_id))).result(10)
     assert shown is not None
-    assert (shown["status"], shown["epoch"], shown["attempt"], shown["input"]) == ("SUCCESS", 1, 1, job.input)
+    history = read.attempts(shown)
+    assert [(one["epoch"], one["attempt"], one["ended"]) for one in history] == [(0, 1, "error"), (0, 2, "failed"), (1, 1, "success")]
+    assert (shown["status"], shown["epoch"], shown["attempt"], shown["input"]) == ("SUCCESS", 1, 1, '{"data":[1,2,3]}')
     assert storage.one("SELECT input::text FROM jobs") == '{"data":[1,2,3]}'
 
 

@@ -85,7 +85,7 @@ def test_a_cancelled_job_that_was_retried_runs_again_and_is_rung_for(system: Sys
     answer = system.client.post(f"/jobs/{job_id}/retry", json={"data": [0.01, 2]})
     assert (answer.status_code, answer.json()) == (202, {"job_id": job_id, "status": "PENDING", "epoch": 1})
     job = system.wait(job_id, limit_s=10)
-    assert (job["status"], job["result"], job["epoch"], job["attempt"], job["input"]) == ("SUCCESS", 2.0, 1, 1, {"data": [0.01, 2]})
+    assert (job["status"], job["result"], job["epoch"], job["attempt"], job["reruns"][-1]["input"]) == ("SUCCESS", 2.0, 1, 1, {"data": [0.01, 2]})
     assert [(one["epoch"], one["attempt"], one["outcome"]) for one in job["attempts"]] == [(0, 1, "cancelled"), (1, 1, "success")]
     answer = system.client.post(f"/jobs/{job_id}/retry")
     assert (answer.status_code, answer.json()["state"]) == (409, "SUCCESS")
