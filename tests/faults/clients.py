@@ -6,6 +6,7 @@ A further action is one function in ACTIONS: it takes the client and makes one c
 import random
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ from faults.history import Answer, Call, History, Sent, now_s
 ANSWER_S = 20.0  # longest that a client waits: longer than the API's own limits
 NOT_STORED = "urn:jobproc:problem:overloaded"  # the one 503 that says so
 SWOLLEN_MIB = 64.0
+MOST_TRIES = 4  # of one request under a key
+UNIQUE_KEYS = 3
 Action = Callable[["Client"], None]
 
 
@@ -106,22 +109,24 @@ class Client:
         """Wait, no longer than this client is there."""
         self._done.wait(seconds)
 
-    def call(self, what: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), *, ids: tuple[str, ...] = (), again: Sent | None = None) -> Call:
-        """Make a call, write down what came of it and return that."""
+    def call(self, what: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), **about: Any) -> Call:
+        """Make a call, write down what came of it and return that. `about`: what else a Call says: `ids`, `again`, `key`."""
         began_s, status, found, said = now_s(), None, {}, Answer.UNKNOWN
         try:
-            answer = self._http.request("GET" if what == "read" else "POST", path, json=body)
+            answer = self._http.request(
+                "GET" if what == "read" else "POST", path, json=body, headers={"Idempotency-Key": about["key"]} if "key" in about else {}
+            )
             status, found = answer.status_code, answer.json()
             said = _said(status, found)
         except (httpx.HTTPError, ValueError):
             pass
         if said is Answer.OK and sent:
-            ids = tuple(found.get("job_ids") or [found["job_id"]])
+            about["ids"] = tuple(found.get("job_ids") or [found["job_id"]])
         seen = found if said is Answer.OK and not sent else {}
-        call = Call(what, self.number, began_s, now_s(), said, status, sent, ids, seen, again)
+        call = Call(what, self.number, began_s, now_s(), said, status, sent, seen=seen, **about)
         self._history.add(call)
         if said is Answer.OK and sent:
-            self.jobs.add(ids, sent)
+            self.jobs.add(call.ids, sent)
         return call
 
 
@@ -185,6 +190,37 @@ def retry(client: Client) -> None:
         client.call("retry", f"/jobs/{job_id}/retry", None if again is None else {"data": list(again.data)}, ids=(job_id,), again=again)
 
 
+def submit_again(client: Client) -> None:
+    """Submit a job under a key, over and over until an answer says what became of it, and sometimes once more."""
+    sent, tries = client.job(), 0
+    key = f"{client.number}-{sent.tag:.0f}"
+    while tries < MOST_TRIES:
+        tries += 1
+        told = client.call("keyed", "/jobs/", body(sent), (sent,), key=key)
+        if told.answer is not Answer.UNKNOWN and client.chance.random() < 0.7:
+            break
+        client.pause(0.05)
+
+
+def submit_unique(client: Client) -> None:
+    """Submit a job whose unique key others use too."""
+    sent = client.job()
+    unique = {"key": f"u{client.chance.randrange(UNIQUE_KEYS)}", "while": "both", "on_conflict": "reject"}
+    client.call("unique", "/jobs/", body(sent) | {"unique": unique}, (sent,))
+
+
+def submit_timed(client: Client) -> None:
+    """Submit a job that may not begin yet, or has to have ended soon, or both; of any priority."""
+    sent, chance = client.job(), client.chance
+    asked: dict[str, Any] = {"priority": chance.randrange(10)}
+    if chance.random() < 0.7:
+        asked["delay"] = round(chance.uniform(0.1, 3.0), 3)
+    if chance.random() < 0.5:
+        ends = datetime.now(UTC) + timedelta(seconds=asked.get("delay", 0.0) + chance.uniform(0.3, 4.0))
+        asked["deadline"] = ends.isoformat()
+    client.call("timed", "/jobs/", body(sent) | asked, (sent,))
+
+
 #: Weight and function of what a client may do.
 ACTIONS: dict[str, tuple[int, Action]] = {
     "submit": (12, submit),
@@ -193,4 +229,7 @@ ACTIONS: dict[str, tuple[int, Action]] = {
     "read": (10, look),
     "cancel": (2, cancel),
     "retry": (2, retry),
+    "keyed": (2, submit_again),
+    "unique": (2, submit_unique),
+    "timed": (3, submit_timed),
 }

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,16 @@ class Stored:
 
     sent: Sent
     max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a job's client chose, by the database's clock; and from when each of its epochs was there."""
+
+    came_at: Mapping[int, datetime]  #: by epoch
+    run_at: datetime | None = None
+    deadline: datetime | None = None
+    unique_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,7 @@ class Evidence:
     ends: Mapping[str, Sequence[End]] = field(default_factory=dict)
     tried: Mapping[str, Sequence[Tried]] = field(default_factory=dict)
     again: Mapping[str, Mapping[int, Sent | None]] = field(default_factory=dict)  #: explicit retries: by job and epoch, the input that each brought
+    chosen: Mapping[str, Chosen] = field(default_factory=dict)
     unfinished: frozenset[str] = frozenset()
     effects: Sequence[Effect] = ()
     looks: Sequence[Look] = ()
@@ -103,11 +114,16 @@ def tables(database: Database) -> dict[str, Any]:
     jobs = database.rows("SELECT id::text, operation, input, max_attempts FROM jobs")
     stored = {job_id: Stored(Sent(operation, tuple(given["data"])), most) for job_id, operation, given, most in jobs}
     again: dict[str, dict[int, Sent | None]] = defaultdict(dict)
-    for job_id, epoch, given in database.rows("SELECT id::text, epoch, input FROM reruns ORDER BY epoch"):
+    chosen = {
+        job_id: Chosen({0: came_at}, *rest) for job_id, came_at, *rest in database.rows("SELECT id::text, created_at, run_at, deadline, unique_key FROM jobs")
+    }
+    for job_id, epoch, given, came_at in database.rows("SELECT id::text, epoch, input, at FROM reruns ORDER BY epoch"):
+        chosen[job_id] = replace(chosen[job_id], came_at={**chosen[job_id].came_at, epoch: came_at})
         again[job_id][epoch] = None if given is None else Sent(stored[job_id].sent.operation, tuple(given["data"]))
     return {
         "stored": stored,
         "again": again,
+        "chosen": chosen,
         "ends": ends,
         "tried": tried,
         "unfinished": frozenset(row[0] for row in database.rows("SELECT id::text FROM live")),

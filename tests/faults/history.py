@@ -44,6 +44,7 @@ class Call:
     ids: tuple[str, ...] = ()  #: of the jobs that it named, in the order of `sent` where it sent some
     seen: dict[str, Any] = field(default_factory=dict)  #: what a read showed, or a cancel or a retry was answered
     again: Sent | None = None  #: the input that a retry brought, None: none
+    key: str | None = None  #: the idempotency key of the request
 
 
 class History:

@@ -9,6 +9,7 @@ from rig.system import TERMINAL
 from faults.evidence import Evidence
 from faults.history import Answer, Call, Sent
 from faults.laws_of_control import a_cancel_holds, a_retry_is_an_epoch
+from faults.laws_of_options import a_key_stores_once, a_unique_key_is_held_by_one, times_are_kept
 from faults.verdict import Law, Verdict
 
 WRITES = frozenset({"effect", "stumble", "fall", "swell", "linger"})  # operations that write to the ledger
@@ -34,14 +35,15 @@ def nothing_is_lost(run: Evidence, verdict: Verdict) -> None:
 
 def nothing_is_invented(run: Evidence, verdict: Verdict) -> None:
     """Each stored job was sent, once; what was refused is not there; of what nobody knows there is all or nothing, once."""
-    rows = Counter(row.sent for row in run.stored.values())
+    rows, by_key = Counter(row.sent for row in run.stored.values()), _answers_by_key(run.calls)
     known: set[Sent] = set()
     for call in run.calls:
         if not call.sent:
             continue
         known.update(call.sent)
         found = [rows[sent] for sent in call.sent]
-        wanted = {Answer.OK: {1}, Answer.REFUSED: {0}, Answer.UNKNOWN: {0, 1}}[call.answer]
+        answers = by_key.get(call.key, {call.answer})
+        wanted = {1} if Answer.OK in answers else {0, 1} if Answer.UNKNOWN in answers else {0}
         verdict.that(
             set(found) <= wanted and len(set(found)) == 1, f"{call.what} by client {call.client}, {call.answer} ({call.status}), is stored {found} times"
         )
@@ -182,6 +184,9 @@ LAWS: tuple[Law, ...] = (
     everything_is_drained,
     a_cancel_holds,
     a_retry_is_an_epoch,
+    a_key_stores_once,
+    a_unique_key_is_held_by_one,
+    times_are_kept,
 )
 
 
@@ -209,6 +214,15 @@ def _effects(run: Evidence, phase: str) -> dict[str, Counter[int]]:
     for effect in run.effects:
         if effect.phase == phase:
             found[effect.job][effect.attempt] += 1
+    return found
+
+
+def _answers_by_key(calls: Iterable[Call]) -> dict[str | None, set[Answer]]:
+    """Return all answers that requests of one key had: what one of them stored is there for all."""
+    found: dict[str | None, set[Answer]] = defaultdict(set)
+    for call in calls:
+        if call.key is not None:
+            found[call.key].add(call.answer)
     return found
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from faults.evidence import Effect, End, Evidence, Look, Stored, Tried
+from faults.evidence import Chosen, Effect, End, Evidence, Look, Stored, Tried
 from faults.history import Answer, Call, Sent
 from faults.laws import LAWS, check, report
 
@@ -42,6 +42,8 @@ GOOD = Evidence(
         Call("batch", 1, 0.2, 0.3, Answer.OK, 202, (SENT[B],), (B,)),
         Call("submit", 1, 0.4, 0.5, Answer.UNKNOWN, 503, (Sent("effect", (0.0, 8.0)),)),
         Call("wrong", 1, 0.6, 0.7, Answer.REFUSED, 422, (Sent("none", (9.0,)),)),
+        Call("keyed", 1, 0.8, 0.9, Answer.UNKNOWN, None, (SENT[A],), key="k"),
+        Call("keyed", 1, 0.8, 0.9, Answer.OK, 200, (SENT[A],), (A,), key="k"),
         read(A, 1.0, "IN_PROGRESS", 1),
         read(A, 2.0, "PENDING", 1),
         read(A, 3.0, "SUCCESS", 2, 7.0),
@@ -76,6 +78,7 @@ GOOD = Evidence(
     },
     tried={A: [Tried(1, "lost", at(1), at(2), at(2.5))], C: [Tried(1, "error", at(0.5), at(0.7), at(9.0))]},
     again={C: {1: AGAIN, 2: None}},
+    chosen={A: Chosen({0: at(2)}, at(0.5), at(3.5), "u"), B: Chosen({0: at(0)}, unique_key="u"), C: Chosen({0: at(0), 1: at(2), 2: at(4)})},
     effects=[
         Effect(A, 1, "begin"),
         Effect(A, 2, "begin"),
@@ -104,6 +107,10 @@ def ends(**changes: Any) -> Evidence:
 
 def tried(**changes: Any) -> Evidence:
     return replace(GOOD, tried={**GOOD.tried, A: [replace(TRIED_A, **changes)]})
+
+
+def chosen(job_id: str, **changes: Any) -> Evidence:
+    return replace(GOOD, chosen={**GOOD.chosen, job_id: replace(GOOD.chosen[job_id], **changes)})
 
 
 def ended_as(job_id: str, of: int, **changes: Any) -> Evidence:
@@ -167,6 +174,17 @@ BAD: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("effects_are_bounded", "a job that is not stored had one", lambda: effects(Effect("c", 1, "begin"))),
     ("errors_are_those_of_an_absent_database", "a 500", lambda: calls(Call("read", 2, 0.5, 0.6, Answer.UNKNOWN, 500, ids=(A,)))),
     ("errors_are_those_of_an_absent_database", "a 503 while it was there", lambda: calls(Call("read", 2, 5.0, 5.1, Answer.UNKNOWN, 503, ids=(A,)))),
+    ("a_key_stores_once", "another job of the key", lambda: calls(Call("keyed", 1, 5.0, 5.1, Answer.OK, 200, (SENT[B],), (B,), key="k"))),
+    (
+        "nothing_is_invented",
+        "what a key was promised is not there",
+        lambda: calls(Call("keyed", 1, 5.0, 5.1, Answer.OK, 202, (Sent("effect", (0.0, 30.0)),), ("x",), key="l")),
+    ),
+    ("a_unique_key_is_held_by_one", "two at once", lambda: chosen(B, came_at={0: at(3.9)})),
+    ("times_are_kept", "it began too early", lambda: chosen(A, run_at=at(1.5))),
+    ("times_are_kept", "it began after its deadline", lambda: chosen(A, deadline=at(2.5))),
+    ("times_are_kept", "it ended for a deadline before it", lambda: ends(status="FAILED", result=None, error_type="deadline_exceeded", finished_at=at(3.2))),
+    ("times_are_kept", "it ended for a deadline that it has not", lambda: ended_as(B, 0, status="FAILED", result=None, error_type="deadline_exceeded")),
     ("no_due_job_waits_beside_an_idle_worker", "it waited", lambda: looks(3.5, 4.5)),
     ("a_cancel_holds", "it succeeds although it was cancelled", lambda: ended_as(D, 0, status="SUCCESS", result=21.0)),
     ("a_cancel_holds", "it fails although it was cancelled", lambda: ended_as(D, 0, status="FAILED", error_type="RuntimeError")),
