@@ -108,7 +108,7 @@ SETTLED_BEFORE = Statement(
     UNION ALL
     SELECT d.id::text FROM unnest($2, $3) AS d(id, attempt)
     CROSS JOIN LATERAL (
-        SELECT FROM attempts a WHERE a.id = d.id AND a.attempt = d.attempt AND a.worker = $1 AND a.ended <> 'lost' OFFSET 0) a
+        SELECT FROM attempts a WHERE a.id = d.id AND a.attempt = d.attempt AND a.worker = $1 AND a.error_type <> 'worker_lost' OFFSET 0) a
     """,
 )
 
