@@ -38,7 +38,7 @@ def times_are_kept(run: Evidence, verdict: Verdict) -> None:
     for job_id, chosen in run.chosen.items():
         for end in run.ends.get(job_id, ()):
             begins = [one.started_at for one in run.tried_in(job_id, end.epoch)] + ([end.started_at] if end.started_at else [])
-            if chosen.run_at is not None and begins:
+            if chosen.run_at is not None and begins and end.epoch == 0:  # a retry runs at once
                 verdict.that(min(begins) >= chosen.run_at, f"{job_id} began at {min(begins)}, before {chosen.run_at}")
             if end.error_type == LATE:
                 due = chosen.deadline if end.epoch == 0 else None
