@@ -88,6 +88,7 @@ class Evidence:
     looks: Sequence[Look] = ()
     wait_limit_s: float = 0.0  #: a due job may wait so long beside an idle process
     away: Sequence[tuple[float, float]] = ()  #: from when to when PostgreSQL could not be relied on
+    steps: Sequence[tuple[datetime, datetime]] = ()  #: from when to when the database's clock does not say in which order things happened
     interrupted: bool = True  #: whether any fault could end or repeat a run
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
     drain_limit_s: float = 0.0
@@ -96,6 +97,10 @@ class Evidence:
         """Return what a job ran with in an epoch."""
         brought = [sent for of, sent in self.again.get(job_id, {}).items() if sent is not None and of <= epoch]
         return brought[-1] if brought else self.stored[job_id].sent
+
+    def in_order(self, one: datetime, other: datetime) -> bool:
+        """Return whether one thing happened no later than another, or the clock was set and nobody can tell."""
+        return one <= other or any(since <= moment <= until for since, until in self.steps for moment in (one, other))
 
     def tried_in(self, job_id: str, epoch: int) -> list[Tried]:
         """Return the attempts that did not end an epoch of a job."""

@@ -30,7 +30,7 @@ def a_unique_key_is_held_by_one(run: Evidence, verdict: Verdict) -> None:
     for key, spans in held.items():
         spans.sort()
         for (_, until, one), (since, _, other) in pairwise(spans):
-            verdict.that(until <= since, f"{key} was held by {one} until {until} and taken by {other} at {since}")
+            verdict.that(run.in_order(until, since), f"{key} was held by {one} until {until} and taken by {other} at {since}")
 
 
 def times_are_kept(run: Evidence, verdict: Verdict) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ class AnyPlace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.steps: list[tuple[datetime, datetime]] = []  #: times of the database's clock that do not say in which order things happened
         self.away: list[tuple[float, float]] = []  #: from when to when PostgreSQL could not be relied on
 
     @contextmanager

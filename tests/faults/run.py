@@ -161,6 +161,7 @@ class Run:
             looks=self._watch.looks,
             wait_limit_s=place.wait_s + slack_s,
             away=place.away,
+            steps=place.steps,
             interrupted=self._interrupted,
             drained_s=drained_s,
             drain_limit_s=place.drain_s + slack_s + left * WORK_S,
