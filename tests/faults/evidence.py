@@ -100,7 +100,11 @@ class Evidence:
 
     def in_order(self, one: datetime, other: datetime) -> bool:
         """Return whether one thing happened no later than another, or the clock was set and nobody can tell."""
-        return one <= other or any(since <= moment <= until for since, until in self.steps for moment in (one, other))
+        return one <= other or not (self.sure(one) and self.sure(other))
+
+    def sure(self, moment: datetime) -> bool:
+        """Return whether the clock was right when it said this."""
+        return not any(since <= moment <= until for since, until in self.steps)
 
     def tried_in(self, job_id: str, epoch: int) -> list[Tried]:
         """Return the attempts that did not end an epoch of a job."""
