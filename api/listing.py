@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import Request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from api.cursors import MOST_CHARACTERS, Cursors
+from api.instants import Instant
 from api.problems import INVALID_ID, ProblemError, named
 from api.schemas import Failure, JobList, JobSummary, SelfLink
 from common.domain.job import QUEUE_PATTERN
@@ -20,20 +20,12 @@ from common.store.listing import Page, Record
 
 PATH = "/jobs"
 LIMIT = 50
-_YEARS = range(1970, 9999)  # a year less at each end: in another zone it may be the next or the last one
 
 
 def _split(value: object) -> object:
     return [part for one in value for part in str(one).split(",")] if isinstance(value, list) else value
 
 
-def _utc(value: datetime) -> datetime:
-    if value.year not in _YEARS:
-        raise ValueError(f"a time between {_YEARS.start} and {_YEARS.stop - 1} is expected")
-    return value.astimezone(UTC)
-
-
-Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
 _Text = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
 
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.json_schema import models_json_schema
 
+from api.instants import Instant
 from api.operations import Known, Operations
 from api.problems import INVALID, MOST_ERRORS, invalid, named
 from common.domain.errors import InvalidSubmission
@@ -23,13 +24,6 @@ DAY_S = 86_400
 _KEY = r"^[\x21-\x7e]{1,200}$"  # printable ASCII without spaces
 
 
-def _text(value: Any) -> Any:
-    if not isinstance(value, str):  # a number would be taken for seconds since 1970
-        raise ValueError("a moment is expected as RFC 3339 text with an offset")  # noqa: TRY004 - Pydantic's form
-    return value
-
-
-Instant = Annotated[AwareDatetime, Strict(False), BeforeValidator(_text)]  # JSON has no instants
 _Numbers = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
 Duration = Annotated[float, Field(gt=0, le=MOST_SECONDS, allow_inf_nan=False)]
 

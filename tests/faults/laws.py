@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from rig.system import TERMINAL
@@ -116,7 +117,7 @@ def attempts_are_complete(run: Evidence, verdict: Verdict) -> None:
 def attempts_do_not_overlap(run: Evidence, verdict: Verdict) -> None:
     """No attempt begins before the one before it has ended, nor before its pause, by the database's clock."""
     for job_id, ends in run.ends.items():
-        before = None
+        before: datetime | None = None
         for end in ends:
             runs = [(one.attempt, one.started_at, max(one.ended_at, one.retry_at)) for one in run.tried_in(job_id, end.epoch)]
             last = before  # of the epoch before: a retry by request does not wait for a clock that was set back
