@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from api import problems, submissions
 from api.dependencies import Services
 from api.meters import Measured, Meters
-from api.routes import health, jobs, stats
+from api.routes import events, health, jobs, stats
 from common.settings import Settings
 from common.telemetry import traces
 from common.telemetry.exposition import Exposition
@@ -59,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(Traced)
     problems.install(app)
     app.include_router(jobs.router)
+    app.include_router(events.router)
     app.include_router(stats.router)
     app.include_router(health.router)
     _add_docs(app)

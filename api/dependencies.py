@@ -11,6 +11,7 @@ from api.meters import Connections, Meters
 from api.operations import Operations
 from api.queues import Queues
 from api.submissions import Submissions
+from api.waiting import Waiting
 from common.settings import Settings
 from common.store.pool import Pool
 from common.telemetry import traces
@@ -27,6 +28,7 @@ class Services:
     operations: Operations
     submissions: Submissions
     queues: Queues
+    waiting: Waiting
 
     @classmethod
     def start(cls, settings: Settings, meters: Meters) -> "Services":
@@ -39,10 +41,11 @@ class Services:
             from api.spans import TracedIntake as kind  # noqa: N813 - one of two classes
         operations = Operations(settings, pool)
         intake = kind(settings, pool, doorbells.due, meters)
-        return cls(settings, pool, doorbells, intake, operations, Submissions(settings, operations), Queues(settings, pool))
+        return cls(settings, pool, doorbells, intake, operations, Submissions(settings, operations), Queues(settings, pool), Waiting(settings, pool, meters))
 
     async def stop(self) -> None:
         """Close what is open."""
+        await self.waiting.close()
         await self.doorbells.close()
         await self.pool.close()
 

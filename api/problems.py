@@ -13,7 +13,17 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from common.domain.errors import InvalidSubmission, JobNotFound, JobprocError, KeyReused, Overloaded, StoreUnavailable, UniqueConflict, UnknownOperation
+from common.domain.errors import (
+    InvalidSubmission,
+    JobNotFound,
+    JobprocError,
+    KeyReused,
+    Overloaded,
+    StoreUnavailable,
+    TooManyWaiting,
+    UniqueConflict,
+    UnknownOperation,
+)
 from common.telemetry import logs
 
 log = logs.get("api")
@@ -71,6 +81,7 @@ INVALID_KEY = Kind("invalid-idempotency-key", 422, "The key breaks a rule", "Ide
 UNIQUE = Kind("unique-conflict", 409, "A job holds the unique key", "A job holds this unique key; `job_id` names it. Nothing was stored.")
 NOT_READY = Kind("not-ready", 503, "This process cannot take submissions", "database: does not answer (ConnectionRefusedError)")
 OVERLOADED = Kind("overloaded", 503, "Too many submissions are waiting", "More submissions are waiting than the limit allows; nothing was stored.")
+TOO_MANY = Kind("too-many-waiting", 503, "Too many clients are waiting", "More clients are waiting for jobs than the limit allows; nothing was stored.")
 UNAVAILABLE = Kind("store-unavailable", 503, "The database is away", "The database did not answer in time; nothing was stored.")
 INTERNAL = Kind("internal", 500, "Something is wrong with the server", "The server's log has the cause.")
 OTHER = Kind("http-error", 400, "The request cannot be served", "The request cannot be served.")
@@ -84,6 +95,7 @@ DOMAIN: dict[type[JobprocError], Kind] = {
     UniqueConflict: UNIQUE,
     StoreUnavailable: UNAVAILABLE,
     Overloaded: OVERLOADED,
+    TooManyWaiting: TOO_MANY,
 }
 
 #: Every kind, for the reference.

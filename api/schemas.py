@@ -25,10 +25,18 @@ class BatchAccepted(BaseModel):
     status: State = Field(examples=[State.PENDING])
 
 
+class Progress(BaseModel):
+    """How far the running attempt says it is."""
+
+    fraction: float | None = Field(examples=[0.4])
+    text: str | None = Field(examples=["row 4,000 of 10,000"])
+
+
 class Status(BaseModel):
     """Where a job is."""
 
     status: State
+    progress: Progress | None = Field(None, description="Only where the running attempt has reported some.")
 
 
 class Result(BaseModel):
@@ -57,13 +65,6 @@ class AttemptView(BaseModel):
     retry_at: datetime | None = Field(description="When the job could run again; null for the attempt that ended it.")
     outcome: str = Field(description="success, failed, cancelled, error, timeout, lost or released; a released attempt is not charged.")
     error: Failure | None
-
-
-class Progress(BaseModel):
-    """How far the running attempt says it is."""
-
-    fraction: float | None
-    text: str | None
 
 
 class JobView(BaseModel):

@@ -8,6 +8,7 @@ JobprocError
 ├── UniqueConflict         a job holds the unique key; names it
 ├── StoreUnavailable       PostgreSQL did not answer in time
 ├── Overloaded             more submissions wait than the limit allows
+├── TooManyWaiting         more clients wait for jobs than the limit allows
 ├── PermanentFailure       raised by an operation: do not try again
 ├── RetryAfter             raised by an operation: try again after so many seconds
 └── StartupError           the process cannot start; the message is the one sentence to print
@@ -62,6 +63,10 @@ class StoreUnavailable(JobprocError):
 
 class Overloaded(JobprocError):
     """Too many submissions are waiting to be stored."""
+
+
+class TooManyWaiting(JobprocError):
+    """Too many clients are waiting for jobs."""
 
 
 class PermanentFailure(JobprocError):
