@@ -35,7 +35,7 @@ MISSED = 3  # looks in a row without an answer: what was seen before is no answe
 class Watched:
     """A job that clients wait for, and how it was when it was looked at last."""
 
-    __slots__ = ("failed", "id", "look_s", "looks", "missing", "seen", "seen_s", "watchers")
+    __slots__ = ("id", "look_s", "looks", "missing", "seen", "seen_s", "watchers")
 
     def __init__(self, job_id: str) -> None:
         self.id = job_id
@@ -45,13 +45,12 @@ class Watched:
         self.seen: Seen | None = None
         self.seen_s = 0.0
         self.missing = False  #: no job has this id, or none any more
-        self.failed = False  #: it could not be looked at
 
 
 class Watcher:
     """A client that waits for a job."""
 
-    __slots__ = ("_limit", "_request", "after", "every", "job", "of", "woken")
+    __slots__ = ("_limit", "_request", "after", "every", "failed", "job", "looked", "of", "woken")
 
     def __init__(self, request: Request, job: Watched, after: int, *, every: bool) -> None:
         """`after`: a look that began later counts. `every`: woken by every change, and by the first look."""
@@ -62,12 +61,31 @@ class Watcher:
         self.every = every
         self.of: tuple[int, int, str] | None = None  #: what it has been woken by last
         self.woken = False
+        self.looked = False  #: whether the job was looked at since it came
+        self.failed = False  #: or could not be
 
     def wake(self) -> None:
         """End the pause that it is in, or the next one."""
         self.woken = True
         if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(0)
+
+    def could_not_look(self) -> None:
+        """Hear that a look has failed: whoever has seen nothing yet waits no longer."""
+        if not self.looked:
+            self.failed = True
+            self.wake()
+
+    def show(self, seen: Seen | None) -> bool:
+        """See its job as a look has shown it, None: there is none. Returns whether what it waits for has come, which is the end."""
+        self.looked = True
+        of = (0, 0, "") if seen is None else (seen.epoch, seen.rev, seen.status)
+        due = of != self.of if self.every else seen is None or seen.ended
+        if not due or self.woken:
+            return False
+        self.of = of
+        self.wake()
+        return not self.every and seen is not None
 
     async def pause(self, seconds: float) -> bool:
         """Wait until it is woken or the time is up. Returns False once the client has gone."""
@@ -129,7 +147,7 @@ class Waiting:
         """
         with self.counted(request.scope, RESULT), self.watch(request, job_id, every=False) as watcher:
             stayed = True if self.leaving else await watcher.pause(within_s)
-        seen = await self._answer(watcher.job, job_id)
+        seen = await self._answer(watcher, job_id)
         if not seen.ended:
             self._meters.waits.labels("time" if stayed and not self.leaving else "left").inc()
         return seen
@@ -137,18 +155,18 @@ class Waiting:
     async def first(self, watcher: Watcher, job_id: UUID) -> Seen:
         """Return a job as the first look sees it. Raises JobNotFound or StoreUnavailable."""
         await watcher.pause(self._first_look_s)
-        return await self._answer(watcher.job, job_id)
+        return await self._answer(watcher, job_id)
 
-    async def _answer(self, job: Watched, job_id: UUID) -> Seen:
-        if job.missing:
-            raise JobNotFound
-        if job.seen is None and not job.failed:  # its time was up before a look
-            job.seen, job.seen_s = (await self._pool.read(lambda connection: read.seen(connection, [job_id]))).get(job.id), _now()
-            if job.seen is None:
-                raise JobNotFound
-        if job.seen is None or _now() - job.seen_s > MISSED * self._look_every_s + self._first_look_s:
+    async def _answer(self, watcher: Watcher, job_id: UUID) -> Seen:
+        job = watcher.job
+        seen = job.seen
+        if not watcher.looked and not watcher.failed:  # its time was up before a look
+            seen = (await self._pool.read(lambda connection: read.seen(connection, [job_id]))).get(job.id)
+        elif watcher.failed or _now() - job.seen_s > MISSED * self._look_every_s + self._first_look_s:
             raise StoreUnavailable
-        return job.seen
+        if seen is None:
+            raise JobNotFound
+        return seen
 
     async def result(self, job_id: UUID, seen: Seen) -> str | None:
         """Return the result of a job that has been seen, as JSON text. Raises StoreUnavailable."""
@@ -237,28 +255,15 @@ class Waiting:
             job.look_s = now + (QUICK_S[job.looks] if quick else self._look_every_s)
             job.looks += 1
             heapq.heappush(self._due, (job.look_s, next(self._numbers), job))
-            job.failed = failed
-            if not failed:
+            watchers = [watcher for watcher in job.watchers if watcher.after < number]  # this look began after they came
+            if failed:
+                for watcher in watchers:
+                    watcher.could_not_look()
+            else:
                 job.seen, job.seen_s = found.get(job.id), now
                 job.missing = job.seen is None
-            self._wake(job, number, told=told)
-
-    def _wake(self, job: Watched, number: int, *, told: bool) -> None:
-        """Wake those who wait for what a look has shown; not by a look that began before they came."""
-        seen = job.seen
-        for watcher in job.watchers:
-            if watcher.after >= number or watcher.woken:
-                continue
-            if seen is None:
-                watcher.wake()
-            elif watcher.every:
-                at = (seen.epoch, seen.rev, seen.status)
-                if at != watcher.of:
-                    watcher.of = at
-                    watcher.wake()
-            elif seen.ended and not job.failed:
-                self._meters.waits.labels("told" if told and job.looks > 1 else "looked").inc()
-                watcher.wake()
+                ended = sum(watcher.show(job.seen) for watcher in watchers)
+                self._meters.waits.labels("told" if told and job.looks > 1 else "looked").inc(ended)
 
     def leave(self) -> None:
         """Answer everybody who waits, at once: this process ends."""

@@ -128,7 +128,7 @@ def test_what_is_no_stream_is_a_problem(served: System, refused: Callable[..., A
 def test_streams_are_bounded_end_in_time_and_with_the_process(system: System) -> None:
     page = Page()
     system.api(JOBPROC_MAX_EVENT_STREAMS="2", JOBPROC_EVENT_STREAM_SECONDS="2", JOBPROC_METRICS_PORT=page.port)
-    job_id = system.submit("noop", 1)
+    job_id = system.submit("square_sum", 1)
     with stream(system, job_id) as first, stream(system, job_id) as second:
         until("both have begun", lambda: first.events and second.events)
         assert page.value("jobproc_waiting_clients", **{"for": "events"}) == 2
@@ -152,17 +152,17 @@ def test_streams_are_bounded_end_in_time_and_with_the_process(system: System) ->
 def test_a_client_that_does_not_read_is_cut_off(system: System) -> None:
     """What happens meanwhile is not kept for it."""
     system.api(JOBPROC_ANSWER_TIMEOUT_SECONDS="1", JOBPROC_MAX_EVENT_STREAMS="1", JOBPROC_EVENT_HEARTBEAT_SECONDS="0.00001")
-    job_id = system.submit("noop", 1)
+    job_id = system.submit("square_sum", 1)
     reader = socket.socket()
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     reader.connect(("127.0.0.1", system.port))
     reader.sendall(f"GET /jobs/{job_id}/events HTTP/1.1\r\nHost: api\r\n\r\n".encode())
-    until("its place is taken", lambda: system.client.get(f"/jobs/{job_id}/events").status_code == 503)
     with httpx.Client(base_url=system.client.base_url, timeout=5) as client:
 
-        def free() -> bool:
+        def status() -> int:
             with client.stream("GET", f"/jobs/{job_id}/events") as answer:
-                return answer.status_code == 200
+                return answer.status_code
 
-        until("its place is free", free, 30)
+        until("its place is taken", lambda: status() == 503)
+        until("its place is free", lambda: status() == 200, 30)
     reader.close()

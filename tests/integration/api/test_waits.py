@@ -132,16 +132,16 @@ def test_a_result_is_the_same_however_great(system: System) -> None:
 
 def test_a_client_that_leaves_frees_its_place(system: System, wire: Callable[[System], Any]) -> None:
     system.api(JOBPROC_MAX_WAITING_CLIENTS="3")
-    job_id = system.submit("sleep", 60)
+    job_id = system.submit("square_sum", 1)
     waiting = [wire(system).send(f"GET /jobs/{job_id}/result?wait=60 HTTP/1.1\r\nHost: api\r\n\r\n".encode()) for _ in range(3)]
     full = until("all places are taken", lambda: a if (a := system.client.get(f"/jobs/{job_id}/result?wait=0.01")).status_code == 503 else None)
     assert full.json()["type"] == "urn:jobproc:problem:too-many-waiting"
     assert full.headers["retry-after"] == "1"
     before = system.database.one("SELECT count(*) FROM jobs")
-    assert system.client.post("/jobs/?wait=1", json=_job("noop", 1)).status_code == 503
+    assert system.client.post("/jobs/?wait=1", json=_job("square_sum", 1)).status_code == 503
     assert system.database.one("SELECT count(*) FROM jobs") == before, "what has no place to wait is not stored"
     assert system.client.get(f"/jobs/{job_id}/result").status_code == 200
-    assert system.client.post("/jobs/", json=_job("noop", 1)).status_code == 202
+    assert system.client.post("/jobs/", json=_job("square_sum", 1)).status_code == 202
     waiting[0].close()
     waiting[1].close(reset=True)
     until("two places are free", lambda: system.client.get(f"/jobs/{job_id}/result?wait=0.01").status_code == 200)
@@ -149,9 +149,9 @@ def test_a_client_that_leaves_frees_its_place(system: System, wire: Callable[[Sy
 
 def test_an_api_that_is_told_to_end_answers_who_waits(system: System, wire: Callable[[System], Any]) -> None:
     system.api()
-    job_id = system.submit("sleep", 60)
+    job_id = system.submit("square_sum", 1)
     waiting = [wire(system).send(f"GET /jobs/{job_id}/result?wait=60 HTTP/1.1\r\nHost: api\r\n\r\n".encode()) for _ in range(5)]
-    body = b'{"operation":"noop","data":[1]}'
+    body = b'{"operation":"square_sum","data":[1]}'
     submitter = wire(system).head(f"Content-Length: {len(body)}", path="/jobs/?wait=60").send(body)
     until("the last one is stored", lambda: system.database.one("SELECT count(*) FROM jobs") == 2)
     began = time.monotonic()
