@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 import sys
 import time
@@ -63,6 +64,7 @@ def main() -> None:
         logs.configure(settings, "api")
         traces.configure("api")
         log.info("starting", settings=settings.masked(), host=arguments.host, port=arguments.port)
+        _raise_files()
         listening = _listen(arguments.host, arguments.port)
         app = create_app(settings)
         config = uvicorn.Config(
@@ -86,6 +88,13 @@ def main() -> None:
             Server(config, settings.leave_seconds, patience, leave).run(sockets=[listening])
     except StartupError as error:
         sys.exit(f"api: {error}")
+
+
+def _raise_files() -> None:
+    """Allow as many open files, so connections, as the system lets this process have: thousands may wait."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -15,6 +15,7 @@ from faults.history import Answer, Call, History, Sent, now_s
 ANSWER_S = 20.0  # longest that a client waits: longer than the API's own limits
 NOT_STORED = "urn:jobproc:problem:overloaded"  # the one 503 that says so
 SWOLLEN_MIB = 64.0
+CLOSING = "closing"  # of an answer: the API has said that it leaves
 Action = Callable[["Client"], None]
 
 
@@ -78,19 +79,23 @@ class Client:
             return Sent("swell", (SWOLLEN_MIB, tag))
         return Sent("effect", (0.3 if kind > 0.95 else self.chance.choice([0.0, 0.001, 0.01, 0.03]), tag))
 
-    def call(self, what: str, method: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), ids: tuple[str, ...] = ()) -> None:
+    def call(  # noqa: PLR0913, PLR0917 - all of a call
+        self, what: str, method: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), ids: tuple[str, ...] = (), wait_s: float = 0.0
+    ) -> None:
         """Make a call and write down what came of it."""
         began_s, status, found, said = now_s(), None, {}, Answer.UNKNOWN
         try:
             answer = self._http.request(method, path, json=body)
             status, found = answer.status_code, answer.json()
+            if wait_s:
+                found[CLOSING] = answer.headers.get("connection") == "close"
             said = _said(status, found)
         except (httpx.HTTPError, ValueError):
             pass
         if said is Answer.OK and sent:
             ids = tuple(found.get("job_ids") or [found["job_id"]])
         seen = found if said is Answer.OK and not sent else {}
-        self._history.add(Call(what, self.number, began_s, now_s(), said, status, sent, ids, seen))
+        self._history.add(Call(what, self.number, began_s, now_s(), said, status, sent, ids, seen, wait_s))
         if said is Answer.OK and sent:
             self.jobs.add(ids)
 
@@ -132,5 +137,18 @@ def look(client: Client) -> None:
         client.call("read", "GET", f"/jobs/{job_id}", ids=(job_id,))
 
 
+def wait(client: Client) -> None:
+    """Wait for the end of a job."""
+    if job_id := client.jobs.one(client.chance):
+        wait_s = round(client.chance.uniform(0.5, 5), 2)
+        client.call("wait", "GET", f"/jobs/{job_id}/result?wait={wait_s}", ids=(job_id,), wait_s=wait_s)
+
+
 #: Weight and function of what a client may do.
-ACTIONS: dict[str, tuple[int, Action]] = {"submit": (12, submit), "batch": (2, submit_batch), "wrong": (1, submit_wrong), "read": (10, look)}
+ACTIONS: dict[str, tuple[int, Action]] = {
+    "submit": (12, submit),
+    "batch": (2, submit_batch),
+    "wrong": (1, submit_wrong),
+    "read": (10, look),
+    "wait": (4, wait),
+}

@@ -43,6 +43,7 @@ class Call:
     sent: tuple[Sent, ...] = ()
     ids: tuple[str, ...] = ()  #: of the jobs that it named, in the order of `sent` where it sent some
     seen: dict[str, Any] = field(default_factory=dict)  #: what a read showed
+    wait_s: float = 0.0  #: how long it asked to wait for the end of a job
 
 
 class History:

@@ -7,11 +7,13 @@ from typing import Any
 
 from rig.system import TERMINAL
 
+from faults.clients import CLOSING
 from faults.evidence import Evidence
 from faults.history import Answer, Call, Sent
 
 WRITES = frozenset({"effect", "stumble", "fall", "swell"})  # operations that write to the ledger
 MOST_SHOWN = 10
+EARLY_S = 0.05  # how far a timer may be off
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ def nothing_is_invented(run: Evidence, verdict: Verdict) -> None:
 def an_accepted_job_can_be_read(run: Evidence, verdict: Verdict) -> None:
     """A read that began after the job was accepted finds it; clients read no others."""
     for call in run.calls:
-        if call.what == "read" and call.answer is not Answer.UNKNOWN:
+        if call.what in {"read", "wait"} and call.answer is not Answer.UNKNOWN:
             verdict.that(call.answer is Answer.OK, f"{call.ids[0]} was accepted and is answered with {call.status}")
 
 
@@ -152,10 +154,8 @@ def errors_are_those_of_an_absent_database(run: Evidence, verdict: Verdict) -> N
     """No answer is a 5xx, but for a 503 while PostgreSQL is away."""
     for call in run.calls:
         if call.status is not None:
-            away = any(call.began_s <= until_s and from_s <= call.ended_s for from_s, until_s in run.away)
-            verdict.that(
-                call.status < 500 or (call.status == 503 and away), f"{call.what} by client {call.client} at {call.ended_s:.2f} was answered with {call.status}"
-            )
+            fine = call.status < 500 or (call.status == 503 and _away(run, call))
+            verdict.that(fine, f"{call.what} by client {call.client} at {call.ended_s:.2f} was answered with {call.status}")
 
 
 def no_due_job_waits_beside_an_idle_worker(run: Evidence, verdict: Verdict) -> None:
@@ -165,6 +165,23 @@ def no_due_job_waits_beside_an_idle_worker(run: Evidence, verdict: Verdict) -> N
         since = {worker: since.get(worker, look.at_s) for worker in look.idle} if look.due_s else {}
         waited_s = min(look.due_s, max((look.at_s - began_s for began_s in since.values()), default=0.0))
         verdict.that(waited_s <= run.wait_limit_s, f"at {look.at_s:.2f} a due job had waited {waited_s:.1f} s beside one of the idle workers {set(since)}")
+
+
+def a_wait_is_told(run: Evidence, verdict: Verdict) -> None:
+    """A wait that is answered before its time shows the end, and none lasts on after others have seen its job ended."""
+    waits = [call for call in run.calls if call.what == "wait" and call.answer is Answer.OK]
+    ended: dict[str, float] = {}
+    for call in [*_reads(run.calls), *waits]:
+        if call.seen["status"] in TERMINAL:
+            ended[call.ids[0]] = min(call.ended_s, ended.get(call.ids[0], call.ended_s))
+    for call in waits:
+        job_id, status, result = call.ids[0], call.seen["status"], call.seen["result"]
+        early = call.ended_s - call.began_s < call.wait_s - EARLY_S and not call.seen[CLOSING]
+        verdict.that(status in TERMINAL or not early, f"{job_id}: a wait of {call.wait_s} s ended after {call.ended_s - call.began_s:.2f} with {status}")
+        late_s = call.ended_s - max(call.began_s, ended.get(job_id, call.ended_s))
+        verdict.that(late_s <= run.wait_limit_s or _away(run, call), f"{job_id}: a wait lasted {late_s:.2f} s after others had seen the end")
+        right = status != "SUCCESS" or job_id not in run.stored or result == expected(run.stored[job_id].sent)
+        verdict.that(right, f"{job_id}: a wait was answered with {result}")
 
 
 def everything_is_drained(run: Evidence, verdict: Verdict) -> None:
@@ -183,6 +200,7 @@ LAWS: tuple[Law, ...] = (
     effects_are_bounded,
     errors_are_those_of_an_absent_database,
     no_due_job_waits_beside_an_idle_worker,
+    a_wait_is_told,
     everything_is_drained,
 )
 
@@ -219,6 +237,10 @@ def _accepted(calls: Iterable[Call]) -> Iterable[tuple[Call, Sent, str]]:
         if call.sent and call.answer is Answer.OK:
             for sent, job_id in zip(call.sent, call.ids, strict=True):
                 yield call, sent, job_id
+
+
+def _away(run: Evidence, call: Call) -> bool:
+    return any(call.began_s <= until_s and from_s <= call.ended_s for from_s, until_s in run.away)
 
 
 def _reads(calls: Iterable[Call]) -> Iterable[Call]:

@@ -5,7 +5,6 @@ import contextlib
 import os
 import resource
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ from rig.system import System, until
 CLIENTS = int(os.environ.get("JOBPROC_TEST_WAITERS", "2000"))
 AT_ONCE = 200  # connections that are being made
 JOBS = 50
-LATE_S = 3.0  # two thousand answers by one process, on a machine that does other things too
-MOST_KIB = 60  # a client
+#: Two thousand answers by one process, on a machine that does other things too.
+MOST = {"seconds late": 3, "KiB a client": 60, "connections to PostgreSQL": 6, "seconds of a read": 1, "CPU of waiting": 0.5}
 FILES = 100  # of everything else
 
 
@@ -79,13 +78,9 @@ def test_thousands_of_clients_wait_and_each_is_told(system: System) -> None:
     answers = asyncio.run(run())
     seen["seconds late"] = max(at for at, _ in answers) - seen.pop("ended")
     print(f"{CLIENTS} clients: {seen}")
-    results = Counter(float(answer.rpartition(b'"result":')[2].rstrip(b"}")) for _, answer in answers)
-    assert set(results) == {float(number * number) for number in range(JOBS)}
     assert all(b" 200 OK" in answer and b'"SUCCESS"' in answer for _, answer in answers)
-    assert seen["seconds late"] < LATE_S
-    assert seen["KiB a client"] < MOST_KIB
-    assert seen["connections to PostgreSQL"] <= 5
-    assert seen["seconds of a read"] < 1
+    assert {float(answer.rpartition(b'"result":')[2].rstrip(b"}")) for _, answer in answers} == {float(number * number) for number in range(JOBS)}
+    assert {name: value for name, value in seen.items() if value >= MOST[name]} == {}
 
 
 def _cpu_s(pid: int) -> float:

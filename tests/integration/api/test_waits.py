@@ -131,10 +131,13 @@ def test_a_result_is_the_same_however_great(system: System) -> None:
 
 
 def test_a_client_that_leaves_frees_its_place(system: System, wire: Callable[[System], Any]) -> None:
-    system.api(JOBPROC_MAX_WAITING_CLIENTS="3")
+    page = Page()
+    system.api(JOBPROC_MAX_WAITING_CLIENTS="3", JOBPROC_METRICS_PORT=page.port)
     job_id = system.submit("square_sum", 1)
     waiting = [wire(system).send(f"GET /jobs/{job_id}/result?wait=60 HTTP/1.1\r\nHost: api\r\n\r\n".encode()) for _ in range(3)]
-    full = until("all places are taken", lambda: a if (a := system.client.get(f"/jobs/{job_id}/result?wait=0.01")).status_code == 503 else None)
+    until("all wait", lambda: page.value("jobproc_waiting_clients", **{"for": "result"}) == 3)
+    full = system.client.get(f"/jobs/{job_id}/result?wait=1")
+    assert full.status_code == 503
     assert full.json()["type"] == "urn:jobproc:problem:too-many-waiting"
     assert full.headers["retry-after"] == "1"
     before = system.database.one("SELECT count(*) FROM jobs")

@@ -26,6 +26,11 @@ def read(job_id: str, began_s: float, status: str, attempt: int, result: float |
     )
 
 
+def wait(job_id: str, began_s: float, ended_s: float, status: str = "SUCCESS", result: float | None = 7.0, *, closing: bool = False) -> Call:
+    seen = {"status": status, "result": result, "closing": closing}
+    return Call("wait", 3, began_s, ended_s, Answer.OK, 200, ids=(job_id,), seen=seen, wait_s=4.0)
+
+
 GOOD = Evidence(
     calls=[
         Call("submit", 1, 0.0, 0.1, Answer.OK, 202, (SENT[A],), (A,)),
@@ -36,6 +41,9 @@ GOOD = Evidence(
         read(A, 2.0, "PENDING", 1),
         read(A, 3.0, "SUCCESS", 2, 7.0),
         read(A, 4.0, "SUCCESS", 2, 7.0),
+        wait(A, 1.5, 3.5),
+        wait(A, 0.0, 4.0, "IN_PROGRESS", None),
+        wait(A, 1.6, 2.0, "IN_PROGRESS", None, closing=True),
     ],
     stored={A: Stored(SENT[A], 20), B: Stored(SENT[B], 3)},
     ends={A: [End("SUCCESS", 2, 0, at(3), at(4), 7.0)], B: [End("SUCCESS", 1, 0, at(1), at(2), 13.0)]},
@@ -105,6 +113,11 @@ BAD: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("errors_are_those_of_an_absent_database", "a 500", lambda: calls(Call("read", 2, 0.5, 0.6, Answer.UNKNOWN, 500, ids=(A,)))),
     ("errors_are_those_of_an_absent_database", "a 503 while it was there", lambda: calls(Call("read", 2, 5.0, 5.1, Answer.UNKNOWN, 503, ids=(A,)))),
     ("no_due_job_waits_beside_an_idle_worker", "it waited", lambda: looks(3.5, 4.5)),
+    ("an_accepted_job_can_be_read", "a wait does not find it", lambda: calls(Call("wait", 2, 5.0, 5.1, Answer.REFUSED, 404, ids=(A,), wait_s=1.0))),
+    ("a_wait_is_told", "it ended before its time and before its job", lambda: calls(wait(A, 1.5, 2.0, "IN_PROGRESS", None))),
+    ("a_wait_is_told", "it lasted on after the end", lambda: calls(wait(A, 1.5, 5.4))),
+    ("a_wait_is_told", "its time was up long after the end", lambda: calls(wait(A, 2.0, 6.0, "IN_PROGRESS", None))),
+    ("a_wait_is_told", "it was answered with another result", lambda: calls(wait(A, 1.5, 3.5, "SUCCESS", 8.0))),
     ("everything_is_drained", "it took too long", lambda: replace(GOOD, drained_s=7.0)),
 ]
 
