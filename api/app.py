@@ -9,18 +9,23 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from api import problems, submissions
 from api.dependencies import Services
 from api.meters import Measured, Meters
-from api.routes import events, health, jobs, stats
+from api.routes import control, events, explain, health, jobs, lists, operations, stats
 from common.settings import Settings
 from common.telemetry import traces
 from common.telemetry.exposition import Exposition
 
 VERSION = "0.1.0"
 STATIC = "/docs/static"
+# Of pages of other origins: what they may ask with, and be told.
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_SENT = ("Content-Type", "If-None-Match", "Idempotency-Key", "X-Request-ID", "traceparent")
+_TOLD = ("Allow", "Deprecation", "ETag", "Link", "Location", "Retry-After", "Sunset", "X-Request-ID")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -52,16 +57,16 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its own would send the texts of exceptions
     )
-    app.add_middleware(Measured, requests=meters.requests, logs_each=settings.access_log)
+    if settings.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=_METHODS, allow_headers=_SENT, expose_headers=_TOLD)
+    app.add_middleware(Measured, requests=meters.requests, logs_each=settings.access_log, compress_bytes=settings.compress_bytes)
     if traces.tracer is not None:
         from api.spans import Traced
 
         app.add_middleware(Traced)
     problems.install(app)
-    app.include_router(jobs.router)
-    app.include_router(events.router)
-    app.include_router(stats.router)
-    app.include_router(health.router)
+    for one in (jobs, events, lists, control, explain, operations, stats, health):
+        app.include_router(one.router)
     _add_docs(app)
     document = app.openapi
     app.openapi = lambda: submissions.described(problems.only_problems(document()))  # type: ignore[method-assign]  # FastAPI's own way to change it

@@ -5,11 +5,15 @@ from typing import cast
 
 from fastapi import Request
 
+from api.admission import Admission
+from api.catalogue import OperationList, catalogue
 from api.doorbells import Doorbells
 from api.intake import Intake
+from api.kept import Kept
 from api.meters import Connections, Meters
 from api.operations import Operations
-from api.queues import Queues
+from api.queues import queues
+from api.schemas import Stats
 from api.submissions import Submissions
 from api.waiting import Waiting
 from common.settings import Settings
@@ -27,7 +31,9 @@ class Services:
     intake: Intake
     operations: Operations
     submissions: Submissions
-    queues: Queues
+    queues: Kept[Stats]
+    admission: Admission
+    catalogue: Kept[OperationList]
     waiting: Waiting
 
     @classmethod
@@ -39,9 +45,10 @@ class Services:
         kind = Intake
         if traces.tracer is not None:
             from api.spans import TracedIntake as kind  # noqa: N813 - one of two classes
-        operations = Operations(settings, pool)
+        operations, stats = Operations(settings, pool), queues(settings, pool)
         intake = kind(settings, pool, doorbells.due, meters)
-        return cls(settings, pool, doorbells, intake, operations, Submissions(settings, operations), Queues(settings, pool), Waiting(settings, pool, meters))
+        submissions, waiting = Submissions(settings, operations), Waiting(settings, pool, meters)
+        return cls(settings, pool, doorbells, intake, operations, submissions, stats, Admission(settings, stats), catalogue(pool), waiting)
 
     async def stop(self) -> None:
         """Close what is open."""

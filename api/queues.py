@@ -1,39 +1,30 @@
 """How the queues are, read at most once a second however many ask."""
 
-import asyncio
 import time
 from functools import partial
 
+from api.kept import Kept
 from api.schemas import QueueView, Rates, Stats
 from common.settings import Settings
 from common.store import stats
 from common.store.pool import Pool
 from common.store.stats import QueueStats, finished_s
+from common.telemetry import logs
 
 FRESH_S = 1.0
 
 
-class Queues:
-    """The last answer, shared by all who ask while it is fresh or being read."""
+def queues(settings: Settings, pool: Pool) -> Kept[Stats]:
+    """Return how the queues are, at most a second old."""
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
-        self._settings = settings
-        self._pool = pool
-        self._reading: asyncio.Task[Stats] | None = None
-        self._until = 0.0
-
-    async def read(self) -> Stats:
-        """Return it. Raises StoreUnavailable."""
-        if self._reading is None or (self._reading.done() and time.monotonic() >= self._until):
-            self._until = 0.0
-            self._reading = asyncio.create_task(self._ask())
-        return await asyncio.shield(self._reading)  # who leaves does not end it for the others
-
-    async def _ask(self) -> Stats:
+    async def ask() -> Stats:
+        """Read it."""
+        logs.request_id.set(b"")  # begun by one request, it serves all
         now = time.time()
-        found = await self._pool.run_sync(partial(stats.read, cap=self._settings.gauge_cap_jobs, unix_ms=int(now * 1000)))
-        self._until = time.monotonic() + FRESH_S
+        found = await pool.run_sync(partial(stats.read, cap=settings.gauge_cap_jobs, unix_ms=int(now * 1000)))
         return Stats(queues=[_view(one, now) for one in found])
+
+    return Kept(ask, FRESH_S)
 
 
 def _view(one: QueueStats, now: float) -> QueueView:

@@ -111,7 +111,7 @@ class Waiting:
         self._first_look_s = settings.database_timeout_seconds
         self._pool = pool
         self._meters = meters
-        self._wakeups = Wakeups(settings, self._tell)
+        self._wakeups = Wakeups(settings, self.tell)
         self._places = {RESULT: settings.max_waiting_clients, EVENTS: settings.max_event_streams}
         self._jobs: dict[str, Watched] = {}
         self._told: dict[str, None] = {}  # in the order in which they are to be looked at
@@ -187,7 +187,7 @@ class Waiting:
         job.watchers.add(watcher)
         job.looks = 0
         self._wakeups.want()
-        self._tell([key])
+        self.tell([key])
         if self._looker is None:
             self._looker = asyncio.create_task(self._look())
         try:
@@ -197,7 +197,8 @@ class Waiting:
             if not job.watchers:
                 del self._jobs[key]
 
-    def _tell(self, ids: Sequence[str]) -> None:
+    def tell(self, ids: Sequence[str]) -> None:
+        """Look at these jobs now, if anybody waits for them: they have changed."""
         for one in ids:
             if one in self._jobs:
                 self._told[one] = None

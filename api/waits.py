@@ -7,13 +7,15 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
+from api import answers
+from api.answers import Json
 from api.problems import INVALID_ID, named
 from api.waiting import Waiting
 from common.domain.errors import JobNotFound, StoreUnavailable
 from common.settings import Settings
-from common.store.read import Seen
 
 NAME = "wait"
+CLOSE = (b"connection", b"close")
 _FORM = re.compile(r"\d{1,6}(\.\d{1,6})?")
 #: How it stands in the OpenAPI document.
 PARAMETER: dict[str, Any] = {
@@ -41,24 +43,22 @@ def wait_of(request: Request, settings: Settings) -> float:
 
 async def as_it_is(request: Request, waiting: Waiting, job_id: UUID, wait_s: float) -> Response:
     """Answer once a job has ended, or as it is when the time is up. Raises JobNotFound or StoreUnavailable."""
-    return await _answer(waiting, job_id, await waiting.ended(request, job_id, wait_s))
+    seen = await waiting.ended(request, job_id, wait_s)
+    answer = answers.of_moment(request, seen.moment, result_of(job_id, seen.status, await waiting.result(job_id, seen)))
+    if waiting.leaving:
+        answer.raw_headers.append(CLOSE)  # says to the client why it is answered before its time
+    return answer
 
 
 async def ended(request: Request, waiting: Waiting, job_id: UUID, wait_s: float) -> Response | None:
     """Answer once a job has ended that this request has submitted; None when it has not, or nobody knows: it is stored all the same."""
     try:
         seen = await waiting.ended(request, job_id, wait_s)
-        return await _answer(waiting, job_id, seen) if seen.ended else None
+        return Json(result_of(job_id, seen.status, await waiting.result(job_id, seen))) if seen.ended else None
     except (JobNotFound, StoreUnavailable):
         return None
 
 
-async def _answer(waiting: Waiting, job_id: UUID, seen: Seen) -> Response:
-    headers = {"Connection": "close"} if waiting.leaving else None  # says to the client why it is answered before its time
-    return result_of(job_id, seen.status, await waiting.result(job_id, seen), headers)
-
-
-def result_of(job_id: UUID, state: str, text: str | None, headers: dict[str, str] | None = None) -> Response:
-    """Return the answer that shows a job's result."""
-    body = b'{"job_id":"%b","status":"%b","result":%b}' % (str(job_id).encode(), state.encode(), (text or "null").encode())
-    return Response(body, 200, headers, "application/json")
+def result_of(job_id: UUID, state: str, text: str | None) -> bytes:
+    """Return the body that shows a job's result."""
+    return b'{"job_id":"%b","status":"%b","result":%b}' % (str(job_id).encode(), state.encode(), (text or "null").encode())

@@ -33,7 +33,7 @@ done AS (
 """
 
 # What a later epoch runs with: the newest input that an explicit retry brought.
-_INPUT = """coalesce(
+INPUT = """coalesce(
     (SELECT r.input FROM reruns r WHERE r.id = t.id AND r.epoch <= t.epoch AND r.input IS NOT NULL ORDER BY r.epoch DESC LIMIT 1), j.input)"""
 
 # Not with a batch: hundreds of great inputs at once would fill a process's memory. As it is stored, so compressed.
@@ -48,6 +48,12 @@ SPECIAL = f"""
         'left_s', CASE t.epoch WHEN 0 THEN date_part('epoch', j.deadline - clock_timestamp()) END,
         'mutex', CASE j.unique_while WHEN 'running' THEN j.unique_key END, 'large', {_LARGE} AND t.epoch = 0)::text END"""
 
+# What must hold of a live row l for a worker w to take it; GET /jobs/{id}/explain asks the same.
+ALIVE = "w.ended_at IS NULL AND w.alive_until > clock_timestamp()"
+UNHELD, DUE = "l.worker IS NULL", "l.pos <= now()"
+KNOWN = "(l.needs IS NULL OR l.needs = ANY ({operations}))"
+_MINE = KNOWN.format(operations="(SELECT w.operations FROM workers w WHERE w.id = $1)::text[]")
+
 # One index scan a priority, from its low-water mark on: dead entries left of it are never walked. MATERIALIZED matters: a
 # sub-select with LIMIT that is run again takes more than n.
 _CLAIM = f"""
@@ -56,19 +62,18 @@ pick AS MATERIALIZED (
     FROM ROWS FROM (unnest($9), unnest($10), unnest($11)) AS mark(priority, pos, id)
     CROSS JOIN LATERAL (
         SELECT l.id FROM live l
-        WHERE l.queue = $8 AND l.priority = mark.priority AND l.worker IS NULL
-          AND (l.pos, l.id) > (mark.pos, mark.id) AND l.pos <= now()
-          AND (l.needs IS NULL OR l.needs = ANY ((SELECT w.operations FROM workers w WHERE w.id = $1)::text[]))
+        WHERE l.queue = $8 AND l.priority = mark.priority AND (l.pos, l.id) > (mark.pos, mark.id)
+          AND {UNHELD} AND {DUE} AND {_MINE}
         ORDER BY l.pos, l.id LIMIT $12 FOR UPDATE SKIP LOCKED) one
     LIMIT $12),
 taken AS (
     UPDATE live l
     SET worker = $1, attempt = attempt + 1, rev = rev + 1, started_at = clock_timestamp(), progress = NULL, progress_text = NULL
     WHERE l.id = ANY (ARRAY(SELECT id FROM pick))
-      AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND w.ended_at IS NULL AND w.alive_until > clock_timestamp())
+      AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND {ALIVE})
     RETURNING l.id, l.attempt, l.released, l.max_attempts, l.priority, l.pos, l.started_at, l.epoch, l.alone, l.crashes)
 SELECT (SELECT count(*) FROM done), (now() - {SLACK})::text, t.priority, t.pos::text, t.id::text,
-       t.attempt, t.released, t.max_attempts, j.operation, CASE WHEN t.epoch > 0 THEN {_INPUT} WHEN NOT {_LARGE} THEN j.input END::text, j.timeout_ms, j.trace,
+       t.attempt, t.released, t.max_attempts, j.operation, CASE WHEN t.epoch > 0 THEN {INPUT} WHEN NOT {_LARGE} THEN j.input END::text, j.timeout_ms, j.trace,
        date_part('epoch', t.started_at - t.pos), {SPECIAL}
 FROM (VALUES (1)) AS always(one)
 LEFT JOIN (taken t JOIN jobs j ON j.id = t.id) ON true
@@ -103,7 +108,7 @@ SETTLED_BEFORE = Statement(
     UNION ALL
     SELECT d.id::text FROM unnest($2, $3) AS d(id, attempt)
     CROSS JOIN LATERAL (
-        SELECT FROM attempts a WHERE a.id = d.id AND a.attempt = d.attempt AND a.worker = $1 AND a.ended <> 'lost' OFFSET 0) a
+        SELECT FROM attempts a WHERE a.id = d.id AND a.attempt = d.attempt AND a.worker = $1 AND a.error_type <> 'worker_lost' OFFSET 0) a
     """,
 )
 

@@ -1,5 +1,7 @@
 """Queues as the controller sees them: which have due work, what lies below the low water, how deep they are."""
 
+from sqlalchemy import Connection
+
 from common.store.session import Hot, Statement
 
 # The furthest that any living worker has looked, by queue and priority. A mark that lies ahead is from before the clock was set
@@ -10,7 +12,7 @@ fronts AS MATERIALIZED (
     FROM workers w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
     WHERE w.ended_at IS NULL AND p.value::timestamptz <= now() GROUP BY {groups})
 """
-_FRONTS = _FRONTS_BY.format(by="", groups="1, 2")
+FRONTS = _FRONTS_BY.format(by="", groups="1, 2")
 
 # Queues are known from operations and workers and not from `live`: the first row of a queue may lie behind a million dead ones.
 _KNOWN = """
@@ -30,7 +32,7 @@ DUE = Statement(
     "due_queues",
     "int",
     f"""
-    WITH {_KNOWN}, {_KNOWLEDGE}, {_FRONTS}
+    WITH {_KNOWN}, {_KNOWLEDGE}, {FRONTS}
     SELECT k.queue FROM known k LEFT JOIN knowledge ON knowledge.queue = k.queue
     WHERE EXISTS (
         SELECT FROM generate_series(0, $1) AS p(priority)
@@ -67,7 +69,7 @@ UNKNOWN = Statement(
     "unknown_jobs",
     "bigint",
     f"""
-    WITH {_KNOWLEDGE}, {_FRONTS}
+    WITH {_KNOWLEDGE}, {FRONTS}
     SELECT f.queue, sum(found.count)::bigint FROM fronts f JOIN knowledge ON knowledge.queue = f.queue
     CROSS JOIN LATERAL (
         SELECT count(*) FROM (
@@ -76,6 +78,25 @@ UNKNOWN = Statement(
               AND l.pos < f.pos AND l.needs IS NOT NULL AND NOT l.needs = ANY (knowledge.operations)
             LIMIT $1) one) found
     GROUP BY 1
+    """,
+)
+
+# Its place is new, for those at the front of priority 0 have been passed already; within a priority the order stays that of their waiting.
+RAISE = Statement(
+    "raise_starved",
+    "float8, bigint",
+    f"""
+    WITH {_KNOWN}, {FRONTS},
+    starved AS MATERIALIZED (
+        SELECT one.id FROM known k CROSS JOIN generate_series(1, 9) AS p(priority)
+        LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
+        CROSS JOIN LATERAL (
+            SELECT l.id FROM live l
+            WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
+              AND l.pos >= coalesce(f.pos, '-infinity') AND l.pos < now() - $1 * interval '1 s'
+            ORDER BY l.pos, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) one)
+    UPDATE live SET priority = 0, pos = clock_timestamp(), rev = rev + 1 WHERE id = ANY (ARRAY(SELECT id FROM starved)) AND worker IS NULL
+    RETURNING queue
     """,
 )
 
@@ -96,7 +117,7 @@ OLDEST = Statement(
     "oldest_due",
     "int",
     f"""
-    WITH {_KNOWN}, {_FRONTS}
+    WITH {_KNOWN}, {FRONTS}
     SELECT k.queue, coalesce(extract(epoch FROM now() - oldest.pos), 0)::float8
     FROM known k
     CROSS JOIN LATERAL (
@@ -121,6 +142,12 @@ ALIVE = Statement(
 )
 
 
+_KNOWING = """
+SELECT queue, operation, count(*) FROM workers, unnest(queues) AS queue, unnest(operations) AS operation
+WHERE ended_at IS NULL AND alive_until > clock_timestamp() GROUP BY 1, 2
+"""
+
+
 def due(hot: Hot) -> list[str]:
     """Return the queues in which a job waits that may be claimed now, by one of its workers if it has any."""
     return [row[0] for row in hot.run(DUE, (9,))]
@@ -134,6 +161,11 @@ def float_strays(hot: Hot, since_s: float | None, most: int) -> list[str]:
     Looks at the last `since_s` seconds, at everything when None; at most `most` jobs a queue and priority.
     """
     return [row[0] for row in hot.run(FLOAT, (None if since_s is None else f"{since_s} s", most))]
+
+
+def raise_starved(hot: Hot, waited_s: float, most: int) -> list[str]:
+    """Give jobs that have been due for so long priority 0, at most so many a queue and priority; returns their queues, one entry a job."""
+    return [row[0] for row in hot.run(RAISE, (waited_s, most))]
 
 
 def unknown(hot: Hot, cap: int) -> dict[str, int]:
@@ -154,3 +186,8 @@ def oldest_due_s(hot: Hot) -> dict[str, float]:
 def alive(hot: Hot) -> dict[str, int]:
     """Return, by queue, the worker processes with a lease that serve it; a queue that has none is left out."""
     return {row[0]: row[1] for row in hot.run(ALIVE, ("0 s",))}
+
+
+def knowing(connection: Connection) -> dict[tuple[str, str], int]:
+    """Return, by queue and what they know, the worker processes with a lease."""
+    return {(row[0], row[1]): row[2] for row in connection.exec_driver_sql(_KNOWING)}

@@ -49,6 +49,8 @@ def clear(connection: Connection, period: Period, cut_ms: int) -> int:
     if survivors:
         for table, name in zip(TABLES, names, strict=True):
             connection.execute(text(f"INSERT INTO {name} SELECT * FROM kept_{table}"))
+    left = "AND id NOT IN (SELECT id FROM survivors)" if survivors else ""
+    connection.execute(text(f"DELETE FROM reruns WHERE id >= :first AND id < :after {left}"), {"first": first, "after": after})  # few: not partitioned
     return int(survivors)
 
 

@@ -25,6 +25,7 @@ LEASE_S, TICK_S = float(QUICK["JOBPROC_LEASE_SECONDS"]), float(QUICK["JOBPROC_TI
 BACK_S = 5.0  # after PostgreSQL is back: a time limit of a read, and a pause before the next try
 WORKERS = ("first", "second")
 PROCESSES = 2  # of each worker
+MAX_CRASHES = "1000"  # or what the faults kill again and again would end for that
 DRAIN_S = 3 * LEASE_S + 6.0  # and what four processes may have left to do
 WAIT_S = 2 * TICK_S + 2.0  # a due job beside an idle worker; and a claim, on a busy machine
 DISK_MIB = 400  # of PostgreSQL
@@ -113,7 +114,7 @@ class Place(AnyPlace):
         serve(self._stack, self.postgres, self.redis)
         self.before_postgres = {part: self._stack.enter_context(Proxy(self.postgres.port)) for part in PARTS}
         self.before_redis = {part: self._stack.enter_context(Proxy(self.redis.port)) for part in PARTS}
-        self.system = System(self.folder, self.postgres.url(), self.redis.url)
+        self.system = System(self.folder, self.postgres.url(), self.redis.url, JOBPROC_MAX_CRASHES=MAX_CRASHES)
         self.database = self.system.database = PatientDatabase(self.postgres.url())
         self._stack.callback(self.system.close)
         self.start_api()

@@ -27,8 +27,8 @@ from faults.clients import Client, Jobs
 from faults.evidence import Evidence
 from faults.fault import CLUSTER, FAULTS, HERE, Fault
 from faults.history import History, now_s
-from faults.laws import Verdict
 from faults.place import Place
+from faults.verdict import Verdict
 from faults.watch import Watch
 
 DRAIN_MOST_S = 120.0

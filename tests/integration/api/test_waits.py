@@ -100,6 +100,30 @@ def test_a_repeat_by_its_key_waits_for_the_same_job(shared: System) -> None:
     assert (again.status_code, again.json()) == (200, {"job_id": first.json()["job_id"], "status": "SUCCESS", "result": 0.5})
 
 
+def test_a_wait_that_shows_nothing_new_has_no_body(shared: System) -> None:
+    job_id = shared.submit("sleep", 1)
+    shared.wait_status(job_id, "IN_PROGRESS")
+    first = shared.client.get(f"/jobs/{job_id}/result")
+    known = {"If-None-Match": first.headers["etag"]}
+    assert shared.client.get(f"/jobs/{job_id}/result?wait=0.1", headers=known).status_code == 304
+    ended = shared.client.get(f"/jobs/{job_id}/result?wait=10", headers=known)
+    assert (ended.status_code, ended.json()["result"]) == (200, 1.0)
+    assert ended.headers["etag"] == shared.client.get(f"/jobs/{job_id}/result").headers["etag"]
+
+
+def test_who_waits_is_told_of_a_cancel(system: System) -> None:
+    """At once by the process that was asked, with looks that would come a minute later."""
+    system.api(JOBPROC_WAIT_LOOK_SECONDS="60")
+    job_id = system.submit("square_sum", 1)
+    with ThreadPoolExecutor(1) as pool:
+        wait = pool.submit(_timed, lambda: system.client.get(f"/jobs/{job_id}/result?wait=10"))
+        time.sleep(1)  # past the quick looks
+        assert system.client.post(f"/jobs/{job_id}/cancel").json()["status"] == "CANCELLED"
+        took, answer = wait.result(10)
+    assert answer.json()["status"] == "CANCELLED"
+    assert took < 1 + LATE_S
+
+
 def test_many_clients_wait_for_one_job(shared: System) -> None:
     job_id = shared.submit("sleep", 0.6)
     with ThreadPoolExecutor(8) as pool:

@@ -1,0 +1,148 @@
+"""Why a job is where it is, said for people: from what the store sees by the conditions of the claim."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from api.schemas import JOB_ID, QueueView
+from common.domain.states import State
+from common.domain.waits import Ran, waits
+from common.store.explain import Waiting
+
+
+class Code(StrEnum):
+    """A reason."""
+
+    ENDED = "ended"
+    RUNNING = "running"
+    CANCEL_REQUESTED = "cancel_requested"  #: it runs, and has been asked to stop
+    NOT_DUE = "not_due"  #: its time has not come: the client's, or that of its pause after a failed attempt
+    QUEUE_NOT_SERVED = "queue_not_served"  #: no living worker serves its queue
+    OPERATION_NOT_KNOWN = "operation_not_known"  #: living workers serve its queue, and none knows its operation in that version
+    KEY_IN_USE = "key_in_use"  #: a job with the same unique key runs
+    JOBS_BEFORE = "jobs_before"  #: others are taken first
+    NEXT = "next"  #: nothing holds it: the next worker that is free takes it
+
+
+class Reason(BaseModel):
+    """Why a job is where it is."""
+
+    code: Code
+    text: str = Field(description="For people.", examples=["Due jobs of its queue that are taken before it: 12."])
+
+
+class Position(BaseModel):
+    """Its place in its queue."""
+
+    ahead: int = Field(description="Due jobs that are taken before it, counted up to JOBPROC_GAUGE_CAP_JOBS.", examples=[12])
+    exact: bool = Field(description="Whether all were counted.", examples=[True])
+
+
+class Expected(BaseModel):
+    """When it will probably start."""
+
+    earliest: datetime
+    latest: datetime
+
+
+class Waited(BaseModel):
+    """What its time went into, in seconds, all attempts together."""
+
+    scheduled_s: float = Field(description="Until the time that its client chose.")
+    queued_s: float = Field(description="Due, until a worker took it.")
+    paused_s: float = Field(description="Between a failed attempt and the next.")
+    running_s: float = Field(description="In the hands of a worker.")
+
+
+class Explanation(BaseModel):
+    """Why a job is where it is."""
+
+    job_id: UUID = JOB_ID
+    status: State
+    reasons: list[Reason] = Field(description="All that hold, the most lasting first.")
+    position: Position | None = Field(description="Of a due job that waits.")
+    expected_start: Expected | None = Field(
+        description="From the rates at which its queue has finished jobs over the last 1, 5 and 15 minutes; null where it does not wait, "
+        "where no worker could take it, or where nothing of its queue has ended lately."
+    )
+    waited: Waited
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the store knows of a job."""
+
+    job_id: UUID
+    starts: dict[int, tuple[datetime, datetime]]
+    ran: list[Ran]
+    waiting: Waiting | None  #: None: it has ended
+    end: tuple[str, datetime] | None  #: None: it never has
+
+
+def explanation(seen: Seen, queue: QueueView | None, cap: int) -> Explanation:
+    """Say it. `queue`: how its queue is, None where nobody knows it; `cap`: jobs before it were counted up to there."""
+    live = seen.waiting
+    if live is None:
+        assert seen.end is not None  # noqa: S101 - a job is unfinished or has ended
+        status, at = seen.end
+        reasons, position, expected = [Reason(code=Code.ENDED, text=f"It ended {status} at {at.isoformat(timespec='milliseconds')}.")], None, None
+        spent = waits(seen.starts, seen.ran, at)
+    else:
+        status, reasons = _status(live), _reasons(live, cap)
+        position = Position(ahead=live["ahead"], exact=live["ahead"] < cap) if live["unheld"] and live["due"] else None
+        possible = live["unheld"] and live["knowing"] and live["beside"] is None
+        expected = _expected(live, queue) if possible and queue is not None else None
+        spent = waits(seen.starts, seen.ran, live["now"], live["started_at"])
+    return Explanation(job_id=seen.job_id, status=State(status), reasons=reasons, position=position, expected_start=expected, waited=Waited(**asdict(spent)))
+
+
+def _status(live: Waiting) -> State:
+    if not live["unheld"]:
+        return State.IN_PROGRESS
+    if live["due"]:
+        return State.PENDING
+    return State.RETRYING if live["charged"] else State.SCHEDULED
+
+
+def _reasons(live: Waiting, cap: int) -> list[Reason]:
+    if live["unheld"]:
+        return list(_hindrances(live, cap)) or [Reason(code=Code.NEXT, text="Nothing holds it: the next worker that is free takes it.")]
+    runs = [Reason(code=Code.RUNNING, text=f"A worker has had it since {live['started_at'].isoformat(timespec='milliseconds')}.")]
+    return [*runs, Reason(code=Code.CANCEL_REQUESTED, text="It has been asked to stop.")] if live["cancel"] else runs
+
+
+def _hindrances(live: Waiting, cap: int) -> Iterator[Reason]:
+    if not live["serving"]:
+        yield Reason(code=Code.QUEUE_NOT_SERVED, text=f"No living worker serves the queue {live['queue']!r}.")
+    elif not live["knowing"]:
+        yield Reason(code=Code.OPERATION_NOT_KNOWN, text=f"None of the {live['serving']} workers of the queue {live['queue']!r} knows {live['needs']!r}.")
+    if live["beside"] is not None:
+        yield Reason(code=Code.KEY_IN_USE, text=f"The job {live['beside']} has the same unique key and runs.")
+    if not live["due"]:
+        yield _not_due(live)
+    elif live["ahead"]:
+        many = f"{'At least ' * (live['ahead'] == cap)}{live['ahead']}"
+        yield Reason(code=Code.JOBS_BEFORE, text=f"Due jobs of its queue that are taken before it: {many}.")
+
+
+def _not_due(live: Waiting) -> Reason:
+    why = f"It pauses after attempt {live['charged']} failed" if live["charged"] else "Its time has not come"
+    return Reason(code=Code.NOT_DUE, text=f"{why}: not before {live['due_at'].isoformat(timespec='milliseconds')}.")
+
+
+def _expected(live: Waiting, queue: QueueView) -> Expected | None:
+    if not live["due"]:
+        return Expected(earliest=live["due_at"], latest=live["due_at"] + timedelta(seconds=queue.oldest_due_seconds))
+    rates = [
+        rate
+        for name in ("last_minute", "last_5_minutes", "last_15_minutes")
+        if (rate := getattr(queue.succeeded_per_second, name) + getattr(queue.failed_per_second, name)) > 0
+    ]
+    if not rates:
+        return None
+    ahead = live["ahead"]
+    return Expected(earliest=live["now"] + timedelta(seconds=ahead / max(rates)), latest=live["now"] + timedelta(seconds=(ahead + 1) / min(rates)))

@@ -1,0 +1,5 @@
+"""The store on a database of the test's own."""
+
+from integration.store.conftest import storage
+
+__all__ = ["storage"]
