@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 import uvicorn
 
@@ -24,8 +26,10 @@ LOOK_S = 0.05  # between two looks at what is still connected
 class Server(uvicorn.Server):
     """Leaves its clients in order: a kept connection is closed by an answer that says so, not under a request that is on its way."""
 
-    def __init__(self, config: uvicorn.Config, leave_s: float, patience: Patience) -> None:
+    def __init__(self, config: uvicorn.Config, leave_s: float, patience: Patience, leave: Callable[[], None]) -> None:
+        """`leave` has those answered who wait for something."""
         super().__init__(config)
+        self._leave = leave
         self._leave_s = leave_s
         self._patience = patience
 
@@ -40,6 +44,7 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        self._leave()
         end = time.monotonic() + self._leave_s
         while self.server_state.connections and time.monotonic() < end and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(LOOK_S)
@@ -59,9 +64,11 @@ def main() -> None:
         logs.configure(settings, "api")
         traces.configure("api")
         log.info("starting", settings=settings.masked(), host=arguments.host, port=arguments.port)
+        _raise_files()
         listening = _listen(arguments.host, arguments.port)
+        app = create_app(settings)
         config = uvicorn.Config(
-            create_app(settings),
+            app,
             loop="uvloop",
             http="httptools",
             ws="none",
@@ -72,10 +79,22 @@ def main() -> None:
             timeout_keep_alive=75,  # longer than a load balancer's, so that it is the one to close
             timeout_graceful_shutdown=round(settings.grace_seconds - settings.leave_seconds),
         )
+
+        def leave() -> None:
+            app.state.services.waiting.leave()
+
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once more after it has ended in order
-            Server(config, settings.leave_seconds, Patience(settings.head_timeout_seconds, settings.answer_timeout_seconds)).run(sockets=[listening])
+            patience = Patience(settings.head_timeout_seconds, settings.answer_timeout_seconds)
+            Server(config, settings.leave_seconds, patience, leave).run(sockets=[listening])
     except StartupError as error:
         sys.exit(f"api: {error}")
+
+
+def _raise_files() -> None:
+    """Allow as many open files, so connections, as the system lets this process have: thousands may wait."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:

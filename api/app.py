@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from api import problems, submissions
 from api.dependencies import Services
 from api.meters import Measured, Meters
-from api.routes import control, explain, health, jobs, lists, operations, stats
+from api.routes import control, events, explain, health, jobs, lists, operations, stats
 from common.settings import Settings
 from common.telemetry import traces
 from common.telemetry.exposition import Exposition
@@ -65,13 +65,8 @@ def create_app(settings: Settings) -> FastAPI:
 
         app.add_middleware(Traced)
     problems.install(app)
-    app.include_router(jobs.router)
-    app.include_router(lists.router)
-    app.include_router(control.router)
-    app.include_router(explain.router)
-    app.include_router(operations.router)
-    app.include_router(stats.router)
-    app.include_router(health.router)
+    for one in (jobs, events, lists, control, explain, operations, stats, health):
+        app.include_router(one.router)
     _add_docs(app)
     document = app.openapi
     app.openapi = lambda: submissions.described(problems.only_problems(document()))  # type: ignore[method-assign]  # FastAPI's own way to change it

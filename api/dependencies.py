@@ -15,6 +15,7 @@ from api.operations import Operations
 from api.queues import queues
 from api.schemas import Stats
 from api.submissions import Submissions
+from api.waiting import Waiting
 from common.settings import Settings
 from common.store.pool import Pool
 from common.telemetry import traces
@@ -33,6 +34,7 @@ class Services:
     queues: Kept[Stats]
     admission: Admission
     catalogue: Kept[OperationList]
+    waiting: Waiting
 
     @classmethod
     def start(cls, settings: Settings, meters: Meters) -> "Services":
@@ -45,10 +47,12 @@ class Services:
             from api.spans import TracedIntake as kind  # noqa: N813 - one of two classes
         operations, stats = Operations(settings, pool), queues(settings, pool)
         intake = kind(settings, pool, doorbells.due, meters)
-        return cls(settings, pool, doorbells, intake, operations, Submissions(settings, operations), stats, Admission(settings, stats), catalogue(pool))
+        submissions, waiting = Submissions(settings, operations), Waiting(settings, pool, meters)
+        return cls(settings, pool, doorbells, intake, operations, submissions, stats, Admission(settings, stats), catalogue(pool), waiting)
 
     async def stop(self) -> None:
         """Close what is open."""
+        await self.waiting.close()
         await self.doorbells.close()
         await self.pool.close()
 

@@ -3,6 +3,7 @@
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import request_ids
 from api.reads import METHODS as READS
-from api.reads import Reads
+from api.reads import WAITED, Reads
 from common.domain.job import NewJob
 from common.store.pool import Pool
 from common.telemetry import logs, metrics, traces
@@ -35,7 +36,22 @@ class Meters:
         self.commit_wait = metrics.COMMIT_WAIT.histogram(self.registry)
         self.commit_duration = metrics.COMMIT_DURATION.histogram(self.registry)
         self.doorbells = metrics.DOORBELLS.counter(self.registry, *metrics.RINGS)
+        self.waits = metrics.WAITS.counter(self.registry, *metrics.WAIT_OUTCOMES)
+        self._waiting = metrics.WAITING.gauge(self.registry)
         self._accepted = metrics.ACCEPTED.counter(self.registry)
+
+    @contextmanager
+    def waiting(self, scope: Scope, waits_for: str) -> Iterator[None]:
+        """Count a client that waits; its request is none that is in progress meanwhile, nor does the wait count as its duration."""
+        gauge, began = self._waiting.labels(waits_for), time.perf_counter()
+        gauge.inc()
+        self.requests.open -= 1
+        try:
+            yield
+        finally:
+            gauge.dec()
+            self.requests.open += 1
+            scope[WAITED] = time.perf_counter() - began
 
     def accepted(self, jobs: Sequence[NewJob]) -> None:
         """Count jobs whose commit stood."""
@@ -142,7 +158,7 @@ class Measured:
             requests.open -= 1
             method = scope["method"] if scope["method"] in METHODS else OTHER
             template = route(scope) or OTHER
-            took = time.perf_counter() - began
+            took = time.perf_counter() - began - scope.get(WAITED, 0.0)
             requests.answered(method, template, answer.status, took, traces.sampled_id())
             if self._logs_each:
                 log.info("request", method=method, route=template, status=answer.status, duration_ms=round(took * 1000, 3))

@@ -22,6 +22,7 @@ from common.domain.errors import (
     NotRetryable,
     Overloaded,
     StoreUnavailable,
+    TooManyWaiting,
     Uncertain,
     UniqueConflict,
     UnknownOperation,
@@ -88,6 +89,7 @@ UNIQUE = Kind("unique-conflict", 409, "A job holds the unique key", "A job holds
 QUEUE_LATE = Kind("queue-late", 429, "The queue is late", "The oldest job of the queue 'default' has waited for 95 s, longer than 60 s.")
 NOT_READY = Kind("not-ready", 503, "This process cannot take submissions", "database: does not answer (ConnectionRefusedError)")
 OVERLOADED = Kind("overloaded", 503, "Too many submissions are waiting", "More submissions are waiting than the limit allows; nothing was stored.")
+TOO_MANY = Kind("too-many-waiting", 503, "Too many clients are waiting", "More clients are waiting for jobs than the limit allows; nothing was stored.")
 UNAVAILABLE = Kind("store-unavailable", 503, "The database is away", "The database did not answer in time; nothing was stored.")
 INTERNAL = Kind("internal", 500, "Something is wrong with the server", "The server's log has the cause.")
 OTHER = Kind("http-error", 400, "The request cannot be served", "The request cannot be served.")
@@ -102,6 +104,7 @@ DOMAIN: dict[type[JobprocError], Kind] = {
     UniqueConflict: UNIQUE,
     StoreUnavailable: UNAVAILABLE,
     Overloaded: OVERLOADED,
+    TooManyWaiting: TOO_MANY,
 }
 
 #: Every kind, for the reference.

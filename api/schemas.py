@@ -25,6 +25,13 @@ class BatchAccepted(BaseModel):
     status: State = Field(examples=[State.PENDING])
 
 
+class Progress(BaseModel):
+    """How far the running attempt says it is."""
+
+    fraction: float | None = Field(examples=[0.4])
+    text: str | None = Field(examples=["row 4,000 of 10,000"])
+
+
 class Cancellation(BaseModel):
     """What became of the wish to cancel a job."""
 
@@ -47,6 +54,7 @@ class Status(BaseModel):
     """Where a job is."""
 
     status: State
+    progress: Progress | None = Field(None, description="Only where the running attempt has reported some.")
 
 
 class Result(BaseModel):
@@ -165,13 +173,6 @@ class JobList(BaseModel):
     estimated_total: int | None = Field(
         description="Of the whole list, on its first page, from the database's statistics; null where they do not know.", examples=[1_204_000]
     )
-
-
-class Progress(BaseModel):
-    """How far the running attempt says it is."""
-
-    fraction: float | None
-    text: str | None
 
 
 class JobView(BaseModel):

@@ -1,4 +1,4 @@
-"""Doorbells: "there is work in queue Q", as Celery messages that carry neither payload nor job id. And Celery's settings.
+"""Doorbells: "there is work in queue Q", as Celery messages that carry neither payload nor job id; which jobs have changed; Celery's settings.
 
 Celery is not imported here: `send_task` costs 1.8 ms of CPU a ring, the message of a queue changes in nothing but its ids, and
 the API and the controller save Celery's 20 MB. A test holds the message against what the installed Celery makes.
@@ -8,10 +8,12 @@ import base64
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -20,6 +22,10 @@ from common.settings import Settings
 
 TASK = "jobproc.serve"
 PREFIX = "jobproc."  # of every Celery queue, so of every Redis list
+CHANGED = "jobproc:changed"  # the channel on which the ids of jobs that have changed are told
+NOBODY_S = 0.1  # for so long a process tells nothing after nobody has heard it
+MUTE_S = 1.0  # and after Redis did not take it
+TELL_S = 0.2  # longest wait of a process that has jobs to run for Redis to take it
 
 # A ring may be left out only while an earlier one is known to be not yet answered: it still lies in the list, and whoever
 # takes it claims after taking it, so after this commit. One script, so nothing can come between the look and the push.
@@ -103,9 +109,55 @@ class Bell:
             return None
 
 
+class Crier:
+    """Tells whoever listens which jobs have changed, from worker processes. Of no cost while nobody listens, and next to none while Redis is away.
+
+    What is not told, or not heard, is found by the look that every second has.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        wait_s = min(settings.redis_timeout_seconds, TELL_S)
+        options = _client_options(settings) | {"socket_timeout": wait_s, "socket_connect_timeout": wait_s}
+        # The connection of a Redis that was started again is found dead by the first try.
+        self._redis = redis.Redis.from_url(settings.redis_url, **options, retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+        self._mute_s = settings.redis_timeout_seconds * 2
+        self._quiet_until = 0.0
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is told now."""
+        return time.monotonic() < self._quiet_until
+
+    def tell(self, ids: Sequence[str]) -> None:
+        """Tell the ids of jobs whose change has been committed, in one message. Never raises what Redis does."""
+        if not ids or self.quiet:
+            return
+        try:
+            heard = self._redis.publish(CHANGED, ",".join(ids))
+        except redis.TimeoutError:
+            self._quiet_until = time.monotonic() + self._mute_s
+        except (redis.RedisError, OSError):
+            self._quiet_until = time.monotonic() + MUTE_S
+        else:
+            if not heard:
+                self._quiet_until = time.monotonic() + NOBODY_S
+
+
+def changed(message: dict[str, Any]) -> list[str]:
+    """Return the ids that a message of the channel tells; none of another's message."""
+    data = message.get("data")
+    return data.decode("ascii", "replace").split(",") if message.get("type") == "message" and isinstance(data, bytes) else []
+
+
 def async_redis(settings: Settings) -> redis.asyncio.Redis:
     """Return the API's client; every wait of it is bounded by the settings."""
     return redis.asyncio.Redis.from_url(settings.redis_url, **_client_options(settings), max_connections=20)
+
+
+def listening_redis(settings: Settings) -> redis.asyncio.Redis:
+    """Return the client of one who listens and looks after its connection itself: it neither asks whether Redis is well nor tries again."""
+    options = _client_options(settings) | {"health_check_interval": 0}
+    return redis.asyncio.Redis.from_url(settings.redis_url, **options, retry=AsyncRetry(NoBackoff(), 0))
 
 
 async def ring(client: redis.asyncio.Redis, message_of: Message, queue: str) -> bool:

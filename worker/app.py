@@ -14,7 +14,7 @@ from celery import Celery, signals
 from kombu import Queue
 from prometheus_client import CollectorRegistry
 
-from common.broker import Bell, celery_queue, celery_settings
+from common.broker import Bell, Crier, celery_queue, celery_settings
 from common.domain.errors import StartupError
 from common.settings import Settings
 from common.store import catalogue
@@ -127,6 +127,7 @@ class WorkerApp:
         seat = self._seat = self._take_seat()
         self._sent = seat.sent
         holder = Holder(self._settings, seat, self._queues, sorted(name for one in self._operations.values() for name in one.spec.knows))
+        holder.crier = Crier(self._settings)
         self._executor = Executor(self._settings, holder, self._seats, seat, self._operations, Bell(self._settings))
         if traces.wanted():  # after the fork, which no thread of an exporter survives
             from worker import spans

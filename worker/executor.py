@@ -226,6 +226,7 @@ class Executor:
         """Forget what has ended: it is stored, which began at that time."""
         if self.spans is not None and self._ended.spans:
             self.spans.settled(self._queue, self._ended.spans, began_ns, in_handler=in_handler)
+        self._holder.tell(self._ended)
         self._ended = Endings()
 
     def _settle(self) -> None:

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Sequence
 
+from common.broker import Crier
 from common.domain.decisions import RELEASED, Decision, Release
 from common.domain.job import Claimed
 from common.settings import Settings
@@ -12,6 +13,7 @@ from common.store import claims, endings, workers
 from common.store.claims import Marks, Results
 from common.store.session import AWAY, Hot
 from common.telemetry import logs
+from worker.ended import Endings
 from worker.seats import Seat
 
 log = logs.get("worker")
@@ -33,6 +35,7 @@ class Holder:
         self._published = 0.0
         self._hot: Hot | None = None
         self.worker = 0
+        self.crier: Crier | None = None  #: None: nobody is told of what has changed
 
     @property
     def hot(self) -> Hot:
@@ -67,9 +70,17 @@ class Holder:
         if self._hot is None:
             return True
         try:
-            return workers.report_progress(self._hot, self.worker, job_id, attempt, fraction, text)
+            ours = workers.report_progress(self._hot, self.worker, job_id, attempt, fraction, text)
         except AWAY:
             return True  # the settle will find out
+        if ours and self.crier is not None:
+            self.crier.tell([job_id])
+        return ours
+
+    def tell(self, ended: Endings) -> None:
+        """Tell who waits for jobs that attempts have ended, after the commit."""
+        if self.crier is not None and not self.crier.quiet:
+            self.crier.tell([*ended.results.ids, *(job.id for job, _ in ended.decided)])
 
     def _open(self) -> None:
         hot = Hot(self._settings, "worker", by_index=True)

@@ -65,7 +65,9 @@ async def cancel(job_id: UUID, request: Request) -> Response:
     A job that waits ends CANCELLED at once and never runs. One that runs is asked to stop: 202, and it ends CANCELLED, whatever the
     attempt leads to. One that has ended stays as it is: 200 with its state.
     """
-    state = await _ask(services(request), lambda connection: control.cancel(connection, job_id))
+    to = services(request)
+    state = await _ask(to, lambda connection: control.cancel(connection, job_id))
+    to.waiting.tell([str(job_id)])
     asked = state is State.IN_PROGRESS
     return Response(orjson.dumps({"job_id": job_id, "status": state, "cancel_requested": asked}), 202 if asked else 200, media_type="application/json")
 
@@ -83,6 +85,7 @@ async def retry(job_id: UUID, request: Request) -> Response:
         operation = await _ask(to, lambda connection: control.operation(connection, job_id))
         text = await to.submissions.rerun(value, operation)
     made = await _ask(to, lambda connection: control.rerun(connection, job_id, text))
+    to.waiting.tell([str(job_id)])
     if made.epoch is None:
         raise NotRetryable(made.state)
     to.doorbells.due(made.queue, 1)

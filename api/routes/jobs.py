@@ -6,7 +6,6 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel
 
 from api import answers, detail
 from api.answers import Json
@@ -26,6 +25,7 @@ from api.problems import (  # fmt: skip
     QUEUE_LATE,
     TIMEOUT,
     TOO_LARGE,
+    TOO_MANY,
     UNAVAILABLE,
     UNIQUE,
     UNKNOWN_OPERATION,
@@ -36,6 +36,8 @@ from api.problems import (  # fmt: skip
 from api.schemas import Accepted, BatchAccepted, JobView, Result, Status
 from api.submissions import SCHEMA as SUBMISSION
 from api.submissions import first_state
+from api.waits import PARAMETER as WAIT
+from api.waits import as_it_is, ended, result_of, wait_of
 from common.domain.errors import JobNotFound
 from common.domain.job import NewJob
 from common.domain.states import State
@@ -51,46 +53,59 @@ _BODY = (MALFORMED, UNIQUE, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATIO
 
 
 _REFUSED = documented(*_BODY)
+_REFUSED_OR_FULL = documented(*_BODY, INVALID_ID, TOO_MANY)
 
 
-def _there(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    return {200: {"model": model, "description": "What was there: of the same Idempotency-Key, or of the same unique key."}}
+def _there(model: Any, more: str = "") -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": model, "description": f"{more}What was there: of the same Idempotency-Key, or of the same unique key."}}
 
 
-def _json_body(schema: dict[str, Any]) -> dict[str, Any]:
+def _json_body(schema: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
     # These routes read their body themselves: the framework's own reading has no limits and echoes the input in errors.
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}, "parameters": [PARAMETER]}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}, "parameters": [PARAMETER, *parameters]}
 
 
 _MANY = {"type": "array", "items": SUBMISSION, "minItems": 1, "maxItems": 10_000, "examples": [[{"data": [1, 2, 3], "operation": "square_sum"}]]}
 
 
 @router.post("/jobs", status_code=202, include_in_schema=False)
-@router.post("/jobs/", status_code=202, response_model=Accepted, responses=_there(Accepted) | _REFUSED, openapi_extra=_json_body(SUBMISSION))
+@router.post(
+    "/jobs/",
+    status_code=202,
+    response_model=Accepted,
+    responses=_there(Accepted | Result, "With `wait`: the job has ended. ") | _REFUSED_OR_FULL,
+    openapi_extra=_json_body(SUBMISSION, WAIT),
+)
 async def submit(request: Request) -> Response:
     """Store a job and answer its id; a worker runs it.
 
     202 means committed: the job survives whatever happens next.
     """
     to = services(request)
+    wait_s = wait_of(request, to.settings)
     body = await read_json(request, to.settings)
     key, job = key_of(request, body, to.settings), await to.submissions.job(body)
     await to.admission.check((job.queue,))
-    if key is not None or (job.options is not None and job.options.unique is not None):
-        return await _submit_once(to, job, key)
-    await to.intake.submit(job)
-    return _accepted(job.id, first_state(job), 202)
+    if wait_s:
+        with to.waiting.place():
+            accepted = await _store(to, job, key)
+            return await ended(request, to.waiting, accepted[0], wait_s) or _accepted(*accepted)
+    return _accepted(*await _store(to, job, key))
 
 
-async def _submit_once(to: Services, job: NewJob, key: Key | None) -> Response:
+async def _store(to: Services, job: NewJob, key: Key | None) -> tuple[UUID, str, int, Headers]:
+    """Store a job; returns what is answered: an id, a state, a status and headers."""
+    if key is None and (job.options is None or job.options.unique is None):
+        await to.intake.submit(job)
+        return job.id, first_state(job), 202, ()
     stored = await to.intake.submit_once([job], key)
     (job_id,) = stored.ids
     if stored.new:
-        return _accepted(job_id, first_state(job), 202)
-    found = await to.pool.read(lambda connection: read.result(connection, job_id))
+        return job_id, first_state(job), 202, ()
+    found = await to.pool.read(lambda connection: read.status(connection, job_id))
     if found is None:
         raise JobNotFound  # past retention
-    return _accepted(job_id, found[0].status, 200, REPLAYED if stored.replayed else ())
+    return job_id, found[0].status, 200, REPLAYED if stored.replayed else ()
 
 
 def _accepted(job_id: UUID, state: str, status: int, headers: Headers = ()) -> Response:
@@ -133,28 +148,34 @@ async def no_batch() -> None:
 
 _Services = Annotated[Services, Depends(services)]
 _READ = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE), **answers.CONDITIONAL}
+_READ_OR_FULL = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE, TOO_MANY), **answers.CONDITIONAL}
 
 
 @router.get("/jobs/{job_id}/status/", include_in_schema=False)
 @router.get("/jobs/{job_id}/status", response_model=Status, responses=_READ)
 async def status(job_id: UUID, to: _Services, request: Request) -> Response:
-    """Say where a job is."""
-    moment = await to.pool.read(lambda connection: read.status(connection, job_id))
-    if moment is None:
+    """Say where a job is, and how far its running attempt says it is."""
+    found = await to.pool.read(lambda connection: read.status(connection, job_id))
+    if found is None:
         raise JobNotFound
-    return answers.of_moment(request, moment, b'{"status":"%b"}' % moment.status.encode())
+    moment, fraction, text = found
+    if fraction is None and text is None:
+        return answers.of_moment(request, moment, b'{"status":"%b"}' % moment.status.encode())
+    return answers.of_moment(request, moment, orjson.dumps({"status": moment.status, "progress": {"fraction": fraction, "text": text}}))
 
 
 @router.get("/jobs/{job_id}/result/", include_in_schema=False)
-@router.get("/jobs/{job_id}/result", response_model=Result, responses=_READ)
+@router.get("/jobs/{job_id}/result", response_model=Result, responses=_READ_OR_FULL, openapi_extra={"parameters": [WAIT]})
 async def result(job_id: UUID, to: _Services, request: Request) -> Response:
     """Return a job's result; null until there is one, and the status says why."""
+    if wait_s := wait_of(request, to.settings):
+        with to.waiting.place():
+            return await as_it_is(request, to.waiting, job_id, wait_s)
     found = await to.pool.read(lambda connection: read.result(connection, job_id))
     if found is None:
         raise JobNotFound
     moment, text = found
-    body = b'{"job_id":"%b","status":"%b","result":%b}' % (str(job_id).encode(), moment.status.encode(), (text or "null").encode())
-    return answers.of_moment(request, moment, body)
+    return answers.of_moment(request, moment, result_of(job_id, moment.status, text))
 
 
 @router.get("/jobs/{job_id}/", include_in_schema=False)

@@ -10,6 +10,7 @@ JobprocError
 ├── StoreUnavailable       PostgreSQL did not answer in time
 │   └── Uncertain          and it may have done what it was asked
 ├── Overloaded             more submissions wait than the limit allows
+├── TooManyWaiting         more clients wait for jobs than the limit allows
 ├── PermanentFailure       raised by an operation: do not try again
 ├── RetryAfter             raised by an operation: try again after so many seconds
 ├── Cancelled              raised for an operation that was asked to stop
@@ -77,6 +78,10 @@ class Uncertain(StoreUnavailable):
 
 class Overloaded(JobprocError):
     """Too many submissions are waiting to be stored."""
+
+
+class TooManyWaiting(JobprocError):
+    """Too many clients are waiting for jobs."""
 
 
 class PermanentFailure(JobprocError):

@@ -9,11 +9,22 @@ from uuid import UUID
 
 import asyncpg
 
+from common.domain.states import TERMINAL
+
 MOST_ATTEMPTS = 100  # shown with a job
 MOST_RERUNS = 10  # each may have an input as large as a body
+# Not with the looks of thousands of clients: hundreds of great results at once. As it is stored, so compressed.
+LARGE_BYTES = 2_048
 
-_STATUS = "SELECT status, epoch, rev FROM job_states WHERE id = $1"
+_STATUS = "SELECT status, epoch, rev, progress, progress_text FROM job_states WHERE id = $1"
 _RESULT = "SELECT status, epoch, rev, result::text FROM job_states WHERE id = $1"
+# OFFSET 0 keeps the look-up by id: it prunes partitions.
+_SEEN = f"""
+SELECT d.id::text, s.epoch, s.rev, s.status, s.attempt, s.progress, s.progress_text,
+       CASE WHEN pg_column_size(s.result) <= {LARGE_BYTES} THEN s.result::text END, coalesce(pg_column_size(s.result) > {LARGE_BYTES}, false)
+FROM unnest($1::uuid[]) AS d(id)
+CROSS JOIN LATERAL (SELECT * FROM job_states WHERE job_states.id = d.id OFFSET 0) s
+"""
 
 # Lists of rows as JSON, so that all of it is of one moment.
 _JOB = """
@@ -45,10 +56,43 @@ class Moment:
     rev: int
 
 
-async def status(connection: asyncpg.Connection, job_id: UUID) -> Moment | None:
-    """Return where a job is, None for an unknown id."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A job as those see it who wait for it."""
+
+    epoch: int
+    rev: int
+    status: str
+    attempt: int
+    progress: float | None
+    progress_text: str | None
+    result: str | None  #: JSON text; None where there is none, and where it is large
+    large: bool = False  #: its result is to be read alone
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self.status in TERMINAL
+
+    @property
+    def moment(self) -> Moment:
+        """Where it was."""
+        return Moment(self.status, self.epoch, self.rev)
+
+
+async def seen(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[str, Seen]:
+    """Return jobs by their id; unknown ones are not there. Bounded by the caller.
+
+    Planned anew: a plan that was made while a table was empty walks all of it, here once for each id.
+    """
+    statement = await connection.prepare(_SEEN, name="")
+    return {row[0]: Seen(*row[1:]) for row in (tuple(one) for one in await statement.fetch(job_ids))}
+
+
+async def status(connection: asyncpg.Connection, job_id: UUID) -> tuple[Moment, float | None, str | None] | None:
+    """Return where a job is and the progress of its running attempt, None for an unknown id."""
     row = await connection.fetchrow(_STATUS, job_id)
-    return None if row is None else Moment(*row)
+    return None if row is None else (Moment(row[0], row[1], row[2]), row[3], row[4])
 
 
 async def result(connection: asyncpg.Connection, job_id: UUID) -> tuple[Moment, str | None] | None:

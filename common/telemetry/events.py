@@ -38,6 +38,8 @@ EVENTS = {
     "strays_floated": "Jobs that every worker had passed by were given a new place in their queue.",
     "submissions_refused": "PostgreSQL refused a commit of submissions; they are stored one by one.",
     "tracing_off": "A worker process could not set up the sending of traces; it works without.",
+    "waiting_failed": "A look at the jobs that clients wait for failed in a way nobody thought of; the next one tries again.",
+    "wakeups_away": "Redis could not be reached to hear of jobs that have ended; who waits for one is answered by looks, up to a second late.",
     "worker_ready": "A worker takes jobs.",
     "worker_registered": "A worker process has its id and its lease.",
 }

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.samples import Exemplar
 
 RINGS = ("rang", "unanswered", "failed")  # what becomes of a doorbell
+WAIT_OUTCOMES = ("told", "looked", "time", "left", "refused")
 V = TypeVar("V")
 OTHER = "other"  # a label whose value is not one of those known
 
@@ -122,6 +123,22 @@ DOORBELLS = Metric(
     Kind.COUNTER,
     (Part.API, Part.CONTROLLER),
     "Doorbells, by what became of them: rang, unanswered (one is waiting already), failed (Redis is away).",
+    ("outcome",),
+)
+
+WAITING = Metric(
+    "jobproc_waiting_clients",
+    Kind.GAUGE,
+    _API,
+    "Clients that wait: for the end of a job (`result`), or read what happens to one (`events`). Not among the requests in progress.",
+    ("for",),
+)
+WAITS = Metric(
+    "jobproc_waits_total",
+    Kind.COUNTER,
+    _API,
+    "Waits for the end of a job, by why they ended: told (through Redis), looked (found without), time (it was up), left (the client, or this process), "
+    "refused (too many).",
     ("outcome",),
 )
 

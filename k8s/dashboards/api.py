@@ -136,6 +136,27 @@ NEIGHBOURS = Row(
 )
 
 
+WAITING = Row(
+    "Clients that wait",
+    (
+        graph(
+            "Waiting by pod",
+            "short",
+            "Clients that wait for the end of a job (result), or read what happens to one (events). "
+            "The bounds a process are JOBPROC_MAX_WAITING_CLIENTS and JOBPROC_MAX_EVENT_STREAMS.",
+            Query(total(metrics.WAITING, ["for", "pod"]), "{{for}} {{pod}}"),
+        ),
+        graph(
+            "Waits by their end",
+            "ops",
+            "Told: through Redis, at once. Looked: found within a second without, as for jobs that the controller ended; many mean that Redis is away. "
+            "Time: it was up. Refused: more than the bound, normally 0.",
+            Query(rate(metrics.WAITS, ["outcome"]), "{{outcome}}"),
+        ),
+    ),
+)
+
+
 def text() -> str:
     """Return the dashboard."""
-    return dashboard("api", "API", "Requests, group commit, doorbells and connections of the API.", (NOW, REQUESTS, COMMITS, NEIGHBOURS))
+    return dashboard("api", "API", "Requests, group commit, doorbells and connections of the API.", (NOW, REQUESTS, COMMITS, WAITING, NEIGHBOURS))

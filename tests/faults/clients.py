@@ -16,6 +16,7 @@ from faults.history import Answer, Call, History, Sent, now_s
 ANSWER_S = 20.0  # longest that a client waits: longer than the API's own limits
 NOT_STORED = "urn:jobproc:problem:overloaded"  # the one 503 that says so
 SWOLLEN_MIB = 64.0
+CLOSING = "closing"  # of an answer: the API has said that it leaves
 MOST_TRIES = 4  # of one request under a key
 UNIQUE_KEYS = 3
 Action = Callable[["Client"], None]
@@ -110,13 +111,15 @@ class Client:
         self._done.wait(seconds)
 
     def call(self, what: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), **about: Any) -> Call:
-        """Make a call, write down what came of it and return that. `about`: what else a Call says: `ids`, `again`, `key`."""
+        """Make a call, write down what came of it and return that. `about`: what else a Call says: `ids`, `again`, `key`, `wait_s`."""
         began_s, status, found, said = now_s(), None, {}, Answer.UNKNOWN
         try:
             answer = self._http.request(
-                "GET" if what == "read" else "POST", path, json=body, headers={"Idempotency-Key": about["key"]} if "key" in about else {}
+                "GET" if what in {"read", "wait"} else "POST", path, json=body, headers={"Idempotency-Key": about["key"]} if "key" in about else {}
             )
             status, found = answer.status_code, answer.json()
+            if "wait_s" in about:
+                found[CLOSING] = answer.headers.get("connection") == "close"
             said = _said(status, found)
         except (httpx.HTTPError, ValueError):
             pass
@@ -221,12 +224,20 @@ def submit_timed(client: Client) -> None:
     client.call("timed", "/jobs/", body(sent) | asked, (sent,))
 
 
+def wait(client: Client) -> None:
+    """Wait for the end of a job."""
+    if job_id := client.jobs.one(client.chance):
+        wait_s = round(client.chance.uniform(0.5, 5), 2)
+        client.call("wait", f"/jobs/{job_id}/result?wait={wait_s}", ids=(job_id,), wait_s=wait_s)
+
+
 #: Weight and function of what a client may do.
 ACTIONS: dict[str, tuple[int, Action]] = {
     "submit": (12, submit),
     "batch": (2, submit_batch),
     "wrong": (1, submit_wrong),
     "read": (10, look),
+    "wait": (4, wait),
     "cancel": (2, cancel),
     "retry": (2, retry),
     "keyed": (2, submit_again),

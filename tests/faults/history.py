@@ -45,6 +45,7 @@ class Call:
     seen: dict[str, Any] = field(default_factory=dict)  #: what a read showed, or a cancel or a retry was answered
     again: Sent | None = None  #: the input that a retry brought, None: none
     key: str | None = None  #: the idempotency key of the request
+    wait_s: float = 0.0  #: how long it asked to wait for the end of a job
 
 
 class History:

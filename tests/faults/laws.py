@@ -11,11 +11,12 @@ from faults.evidence import Evidence
 from faults.history import Answer, Call, Sent
 from faults.laws_of_control import a_cancel_holds, a_retry_is_an_epoch
 from faults.laws_of_options import a_key_stores_once, a_unique_key_is_held_by_one, times_are_kept
+from faults.laws_of_waits import a_wait_is_told, away
 from faults.verdict import Law, Verdict
 
 WRITES = frozenset({"effect", "stumble", "fall", "swell", "linger"})  # operations that write to the ledger
 MOST_SHOWN = 10
-FIND = {"read": {200}, "cancel": {200, 202}, "retry": {202, 409}}  # how those are answered that find their job
+FIND = {"read": {200}, "wait": {200}, "cancel": {200, 202}, "retry": {202, 409}}  # how those are answered that find their job
 
 
 def expected(sent: Sent) -> float:
@@ -155,10 +156,8 @@ def errors_are_those_of_an_absent_database(run: Evidence, verdict: Verdict) -> N
     """No answer is a 5xx, but for a 503 while PostgreSQL is away."""
     for call in run.calls:
         if call.status is not None:
-            away = any(call.began_s <= until_s and from_s <= call.ended_s for from_s, until_s in run.away)
-            verdict.that(
-                call.status < 500 or (call.status == 503 and away), f"{call.what} by client {call.client} at {call.ended_s:.2f} was answered with {call.status}"
-            )
+            fine = call.status < 500 or (call.status == 503 and away(run, call))
+            verdict.that(fine, f"{call.what} by client {call.client} at {call.ended_s:.2f} was answered with {call.status}")
 
 
 def no_due_job_waits_beside_an_idle_worker(run: Evidence, verdict: Verdict) -> None:
@@ -186,6 +185,7 @@ LAWS: tuple[Law, ...] = (
     effects_are_bounded,
     errors_are_those_of_an_absent_database,
     no_due_job_waits_beside_an_idle_worker,
+    a_wait_is_told,
     everything_is_drained,
     a_cancel_holds,
     a_retry_is_an_epoch,

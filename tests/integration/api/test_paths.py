@@ -7,7 +7,7 @@ import pytest
 from rig.system import System
 
 UNKNOWN = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
-JOB_PATHS = ["/jobs/{}", "/jobs/{}/status", "/jobs/{}/result"]
+JOB_PATHS = ["/jobs/{}", "/jobs/{}/status", "/jobs/{}/result"]  # and of a stream only what is refused
 GOOD = {"data": [1, 2, 3], "operation": "square_sum"}
 
 

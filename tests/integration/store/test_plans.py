@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -225,6 +226,38 @@ def test_a_read_by_id_looks_into_one_partition_of_each_table(ground: Ground) -> 
             assert found == {"jobs": set(), "outcomes": set(), "attempts": set()}, f"{mode} {name}\n{plan}"
             assert plan.wide("live") == []
             assert plan.buffers <= 40, f"{mode} {name}\n{plan}"
+
+
+@pytest.mark.parametrize("ground", FILLED, indirect=True)
+def test_a_look_at_hundreds_of_jobs_finds_each_by_its_id(ground: Ground) -> None:
+    """As the API looks: planned anew, as a plan that is kept may be of a time when the table was empty."""
+    ids, today = (
+        [row[0] for row in ground.storage.rows("SELECT id::text FROM jobs LIMIT 500")],
+        ground.storage.one("SELECT right(max(tableoid::regclass::text), 8) FROM jobs"),
+    )
+    hot = ground.storage.hot(by_index=False)
+    hot._cursor.execute("SET plan_cache_mode = force_custom_plan")
+    plan = explain(hot, Statement("seen", "uuid[]", read._SEEN), ("{" + ",".join(ids) + "}",))
+    assert {table: plan.partitions(table) - {f"{table}_{today}"} for table in ("jobs", "outcomes")} == {"jobs": set(), "outcomes": set()}
+    assert plan.wide("live") == []
+    assert plan.buffers <= 20 * len(ids), str(plan)
+
+
+@pytest.mark.parametrize("ground", ["new"], indirect=True)
+def test_a_look_does_not_keep_a_plan_of_when_a_table_was_empty(ground: Ground) -> None:
+    async def looks(connection: asyncpg.Connection) -> tuple[int, dict[str, read.Seen]]:
+        for _ in range(8):  # from the sixth on a plan may be kept
+            await read.seen(connection, [UUID(claims.NIL)])
+        ground.fill(20_000, "now()")
+        ids = [row[0] for row in await connection.fetch("SELECT id FROM live LIMIT 500")]
+        before = await connection.fetchval("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'")
+        async with connection.transaction():
+            found = await read.seen(connection, ids)
+            return await connection.fetchval("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'") - (before or 0), found
+
+    walked, found = ground.storage.api(looks)
+    assert len(found) == 500
+    assert walked < 100_000
 
 
 @pytest.mark.parametrize("ground", FILLED, indirect=True)

@@ -59,7 +59,7 @@ def test_everything_known_of_a_job_is_of_one_moment(storage: Storage) -> None:
     assert [ended[name] for name in ("status", "attempt", "due_at", "progress", "result")] == ["SUCCESS", 1, None, None, "14.0"]
     assert [ended[name] for name in ("queue", "operation", "priority", "max_attempts", "input")] == ["default", "square_sum", 5, 3, '{"data":[1,2,3]}']
     assert storage.api(lambda connection: read.result(connection, new.id)) == (Moment("SUCCESS", 0, ended["rev"]), "14.0")
-    assert storage.api(lambda connection: read.status(connection, new.id)) == Moment("SUCCESS", 0, ended["rev"])
+    assert storage.api(lambda connection: read.status(connection, new.id)) == (Moment("SUCCESS", 0, ended["rev"]), None, None)
 
 
 @pytest.mark.parametrize(

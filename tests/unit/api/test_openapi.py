@@ -19,12 +19,13 @@ BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-t
 BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key", "queue-late"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
 ROUTES = {
-    ("post", "/jobs/"): BODY,
+    ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter"},
     ("post", "/jobs/batch"): BODY,
     ("get", "/jobs/"): {"invalid-parameter", "store-unavailable"},
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,
-    ("get", "/jobs/{job_id}/result"): READ,
+    ("get", "/jobs/{job_id}/result"): READ | {"too-many-waiting"},
+    ("get", "/jobs/{job_id}/events"): READ | {"too-many-waiting"},
     ("post", "/jobs/{job_id}/cancel"): READ,
     ("post", "/jobs/{job_id}/retry"): READ | {"not-retryable"} | BODY - {"overloaded", "queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
     ("get", "/jobs/{job_id}/explain"): READ,
@@ -102,16 +103,38 @@ def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str
         assert isinstance(schema.get("required", []), list | dict)
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
+OPTIONAL = {"progress"}  # is there where there is some
+EVENTS = "/jobs/{job_id}/events"
+
+
+@pytest.mark.parametrize(("method", "path"), [one for one in ROUTES if one[1] != EVENTS])
 def test_every_success_has_a_model(document: dict[str, Any], method: str, path: str) -> None:
     responses = document["paths"][path][method]["responses"]
     successes = {status for status in responses if status.startswith("2")}
     assert successes == ({"202"} if path.endswith("/retry") else {"200", "202"} if method == "post" else {"200"})
     for success in successes:
-        schema = resolve(document, responses[success]["content"]["application/json"]["schema"])
-        assert schema["type"] == "object"
-        assert schema["properties"]
-        assert set(schema["required"]) == set(schema["properties"])
+        found = responses[success]["content"]["application/json"]["schema"]
+        for schema in (resolve(document, one) for one in found.get("anyOf", [found])):
+            assert schema["type"] == "object"
+            assert schema["properties"]
+            assert set(schema["required"]) == set(schema["properties"]) - (OPTIONAL if schema["title"] == "Status" else set())
+
+
+def test_the_stream_has_an_example_and_says_when_there_is_nothing_to_come(document: dict[str, Any]) -> None:
+    responses = document["paths"][EVENTS]["get"]["responses"]
+    assert set(responses["200"]["content"]) == {"text/event-stream"}
+    assert responses["200"]["content"]["text/event-stream"]["examples"]
+    assert "content" not in responses["204"]
+
+
+def test_what_a_request_may_say_beside_its_body_is_declared(document: dict[str, Any]) -> None:
+    declared = {
+        (method, path): {one["name"] for one in operation.get("parameters", []) if one["in"] != "path"} for method, path, operation in operations(document)
+    }
+    assert declared["post", "/jobs/"] == {"Idempotency-Key", "wait"}
+    assert declared["post", "/jobs/batch"] == {"Idempotency-Key"}
+    assert declared["get", "/jobs/{job_id}/result"] == {"wait"}
+    assert declared["get", EVENTS] == {"Last-Event-ID"}
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -11,6 +11,7 @@ from common.domain.errors import StartupError
 from common.settings import Environment, LogFormat, Settings, name_of
 
 UNITS = {"seconds", "milliseconds", "days", "bytes", "characters", "numbers", "jobs", "attempts", "crashes", "connections", "partitions", "port"}
+UNITS |= {"clients", "streams"}
 
 
 def read(bare: pytest.MonkeyPatch, **variables: str) -> Settings:

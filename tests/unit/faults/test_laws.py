@@ -36,6 +36,11 @@ def retry(job_id: str, began_s: float, epoch: int | None, again: Sent | None = N
     return Call("retry", 3, began_s, began_s + 0.1, answer, status if epoch is not None else None, ids=(job_id,), seen=seen, again=again)
 
 
+def wait(job_id: str, began_s: float, ended_s: float, status: str = "SUCCESS", result: float | None = 7.0, *, closing: bool = False) -> Call:
+    seen = {"status": status, "result": result, "closing": closing}
+    return Call("wait", 3, began_s, ended_s, Answer.OK, 200, ids=(job_id,), seen=seen, wait_s=4.0)
+
+
 GOOD = Evidence(
     calls=[
         Call("submit", 1, 0.0, 0.1, Answer.OK, 202, (SENT[A],), (A,)),
@@ -48,6 +53,9 @@ GOOD = Evidence(
         read(A, 2.0, "PENDING", 1),
         read(A, 3.0, "SUCCESS", 2, 7.0),
         read(A, 4.0, "SUCCESS", 2, 7.0),
+        wait(A, 1.5, 3.5),
+        wait(A, 0.0, 4.0, "IN_PROGRESS", None),
+        wait(A, 1.6, 2.0, "IN_PROGRESS", None, closing=True),
         cancel(A, 4.5, "SUCCESS"),
         # C is cancelled as it waits for its second attempt, retried with another input, cancelled as it waits, retried by a call without
         # an answer, and succeeds. D runs, and is cancelled.
@@ -186,6 +194,11 @@ BAD: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("times_are_kept", "it ended for a deadline before it", lambda: ends(status="FAILED", result=None, error_type="deadline_exceeded", finished_at=at(3.2))),
     ("times_are_kept", "it ended for a deadline that it has not", lambda: ended_as(B, 0, status="FAILED", result=None, error_type="deadline_exceeded")),
     ("no_due_job_waits_beside_an_idle_worker", "it waited", lambda: looks(3.5, 4.5)),
+    ("an_accepted_job_can_be_read", "a wait does not find it", lambda: calls(Call("wait", 2, 5.0, 5.1, Answer.REFUSED, 404, ids=(A,), wait_s=1.0))),
+    ("a_wait_is_told", "it ended before its time and before its job", lambda: calls(wait(A, 1.5, 2.0, "IN_PROGRESS", None))),
+    ("a_wait_is_told", "it lasted on after the end", lambda: calls(wait(A, 1.5, 5.4))),
+    ("a_wait_is_told", "its time was up long after the end", lambda: calls(wait(A, 2.0, 6.0, "IN_PROGRESS", None))),
+    ("a_wait_is_told", "it was answered with another result", lambda: calls(wait(A, 1.5, 3.5, "SUCCESS", 8.0))),
     ("a_cancel_holds", "it succeeds although it was cancelled", lambda: ended_as(D, 0, status="SUCCESS", result=21.0)),
     ("a_cancel_holds", "it fails although it was cancelled", lambda: ended_as(D, 0, status="FAILED", error_type="RuntimeError")),
     ("a_cancel_holds", "it never ends", lambda: replace(GOOD, ends={**GOOD.ends, D: []})),

@@ -1,0 +1,23 @@
+"""What happens to a job, as it happens."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api.dependencies import Services, services
+from api.events import PARAMETER, RESPONSES, EventStream
+from api.problems import INVALID_ID, JOB_NOT_FOUND, TOO_MANY, UNAVAILABLE, documented
+
+router = APIRouter(tags=["jobs"])
+_RESPONSES = RESPONSES | documented(JOB_NOT_FOUND, INVALID_ID, TOO_MANY, UNAVAILABLE)
+
+
+@router.get("/jobs/{job_id}/events/", include_in_schema=False)
+@router.get("/jobs/{job_id}/events", response_class=Response, responses=_RESPONSES, openapi_extra={"parameters": [PARAMETER]})
+async def events(job_id: UUID, request: Request, to: Annotated[Services, Depends(services)]) -> Response:
+    """Stream what happens to a job as server-sent events, until it has ended.
+
+    The first event is how it is. A stream that is lost goes on where `Last-Event-ID` says.
+    """
+    return EventStream(request, job_id, to.waiting, to.settings)
