@@ -74,7 +74,8 @@ class JobView(BaseModel):
     operation: str
     queue: str
     priority: int
-    input: Any
+    input: Any = Field(description="As it was sent; null once it has been removed.")
+    input_removed: bool = Field(description="Whether the input of the finished job has been removed: JOBPROC_PAYLOAD_DAYS.")
     created_at: datetime
     due_at: datetime | None = Field(description="When it may be claimed; null while it runs and after the end.")
     started_at: datetime | None

@@ -7,6 +7,8 @@ EVENTS = {
     "database_away": "PostgreSQL could not be reached or refused service; the process waits and tries again.",
     "deletion_cost_not_written": "The annotation of the own pod could not be written; scale-in is less choosy.",
     "doorbell_refused": "A message in a queue's Redis list was no doorbell and was dropped.",
+    "inputs_removed": "Inputs of finished jobs of a partition were removed; their results stay.",
+    "jobs_removed": "In a partition that cannot go as a whole, as too many jobs stay, those past retention were removed one by one.",
     "jobs_rescued": "Jobs of a worker whose lease had ended were charged and put back or ended.",
     "lease_lost": "A lease had ended when it was to be renewed; the process takes a new id.",
     "lease_watch_failed": "A look at the processes failed in a way nobody thought of; the next one tries again.",

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from integration.store.storage import LOST, Claimer, Storage, id_in, ids, old_period, retry_after
@@ -15,6 +15,7 @@ from common.domain.job import Claimed, NewJob
 from common.settings import Settings
 from common.store import endings, read, retention
 from common.store.partitions import TABLES, Period, periods
+from common.store.retention import Kept
 
 DAYS = 7
 QUICKLY_S = 0.5
@@ -28,6 +29,7 @@ class Past:
     period: Period
     claimer: Claimer
     made: int = 0
+    kept: Kept = field(default=Kept(DAYS, DAYS, DAYS))
 
     def waiting(self, count: int = 1) -> list[str]:
         """Store jobs of that day that nobody has run yet."""
@@ -53,9 +55,9 @@ class Past:
         return jobs
 
     def clear(self, connection: Connection) -> int:
-        cut_ms, ended = retention.ended_periods(connection, DAYS)
+        cuts, ended = retention.ended_periods(connection, self.kept)
         assert self.period in ended
-        return retention.clear(connection, self.period, cut_ms)
+        return retention.clear(connection, self.period, cuts)
 
     def clear_all(self) -> int:
         with self.storage.engine.begin() as connection:
@@ -87,11 +89,12 @@ def impatient(settings: Settings, storage: Storage) -> Iterator[Storage]:
 
 def test_periods_end_before_the_cut_or_are_left(past: Past) -> None:
     with past.storage.engine.begin() as connection:
-        cut_ms, ended = retention.ended_periods(connection, DAYS)
+        cuts, ended = retention.ended_periods(connection, past.kept)
         assert ended == [past.period]
-        assert retention.ended_periods(connection, DAYS + 5)[1] == []
+        assert retention.ended_periods(connection, Kept(DAYS + 5, DAYS + 5, DAYS + 5))[1] == []
+        assert retention.ended_periods(connection, Kept(DAYS + 5, DAYS, DAYS + 5))[1] == [past.period], "of failed ones something may go"
         now_ms = int(past.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
-        assert abs(cut_ms - (now_ms - DAYS * 86_400_000)) < 5_000
+        assert abs(cuts.success_ms - (now_ms - DAYS * 86_400_000)) < 5_000
 
 
 def test_old_finished_jobs_go_and_the_living_and_the_newly_finished_stay_as_they_are(past: Past) -> None:
