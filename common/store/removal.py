@@ -4,7 +4,7 @@ Look, lock the rows of `jobs`, and in a statement of its own, whose snapshot is 
 the same row before it makes a job live, so it either finds the job gone, or the job stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -109,5 +109,9 @@ def _locked(hot: Hot, write: Statement, jobs: Found) -> int:
     if not jobs:
         return 0
     ids, epochs = zip(*jobs, strict=True)
-    held = hot.run(LOCK, (list(ids), list(epochs)))
-    return int(hot.run(write, ([row[0] for row in held], [row[1] for row in held]))[0][0]) if held else 0
+    held = hot.run(LOCK, (_array(ids), _array(epochs)))
+    return int(hot.run(write, (_array(row[0] for row in held), _array(row[1] for row in held)))[0][0]) if held else 0
+
+
+def _array(values: Iterable[object]) -> str:
+    return "{" + ",".join(map(str, values)) + "}"

@@ -3,80 +3,18 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import pytest
-from integration.store.storage import LOST, Claimer, Storage, id_in, ids, old_period, retry_after
-from rig.system import until
-from sqlalchemy import Connection
+from integration.store.past import DAYS, Past
+from integration.store.storage import LOST, Storage, id_in, ids, retry_after
 from sqlalchemy.exc import OperationalError
 
-from common.domain.job import Claimed, NewJob
 from common.settings import Settings
 from common.store import endings, read, retention
-from common.store.partitions import TABLES, Period, periods
+from common.store.partitions import TABLES, periods
 from common.store.retention import Kept
 
-DAYS = 7
 QUICKLY_S = 0.5
-
-
-@dataclass
-class Past:
-    """A day whose jobs are past retention."""
-
-    storage: Storage
-    period: Period
-    claimer: Claimer
-    made: int = 0
-    kept: Kept = field(default=Kept(DAYS, DAYS, DAYS))
-
-    def waiting(self, count: int = 1) -> list[str]:
-        """Store jobs of that day that nobody has run yet."""
-        new = [NewJob(id_in(self.period, self.made + n), "square_sum", "default", '{"data":[1]}', 3, None) for n in range(count)]
-        self.made += count
-        return self.storage.store(new)
-
-    def running(self, count: int = 1) -> list[Claimed]:
-        wanted = self.waiting(count)
-        jobs = self.claimer.claim()
-        assert ids(jobs) == wanted
-        return jobs
-
-    def finished(self, count: int = 1, days_ago: float = DAYS + 1) -> list[str]:
-        """Store jobs of that day that ended so many days ago."""
-        jobs = self.waiting(count)
-        self.storage.rows("DELETE FROM live WHERE id = ANY(%s::uuid[])", (jobs,))
-        self.storage.rows(
-            """INSERT INTO outcomes (id, epoch, attempt, released, rev, finished_at, status, result)
-               SELECT unnest(%s::uuid[]), 0, 1, 0, 2, now() - %s * interval '1 day', 'SUCCESS', '14.0'""",
-            (jobs, days_ago),
-        )
-        return jobs
-
-    def clear(self, connection: Connection) -> int:
-        cuts, ended = retention.ended_periods(connection, self.kept)
-        assert self.period in ended
-        return retention.clear(connection, self.period, cuts)
-
-    def clear_all(self) -> int:
-        with self.storage.engine.begin() as connection:
-            return self.clear(connection)
-
-    def blocked(self) -> int:
-        """Wait until a connection waits for a lock, and return its process."""
-        waits = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        return int(until("somebody waits for a lock", lambda: self.storage.rows(waits))[0][0])
-
-    def pid(self, connection: Connection) -> int:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        return int(driver.info.backend_pid)
-
-
-@pytest.fixture
-def past(storage: Storage) -> Past:
-    return Past(storage, old_period(storage, DAYS + 3), storage.claimer())
 
 
 @pytest.fixture
