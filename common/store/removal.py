@@ -28,15 +28,17 @@ _STILL = """
         WHERE NOT EXISTS (SELECT FROM live l WHERE l.id = d.id) AND NOT EXISTS (SELECT FROM outcomes o WHERE o.id = d.id AND o.epoch > d.epoch))
 """
 _OF = ("outcomes", "attempts", "tags", "reruns", "deadlines", "expiries", "jobs")
-_GONE = ", ".join(f"of_{table} AS (DELETE FROM {table} USING still WHERE {table}.id = still.id)" for table in _OF)
-REMOVE = Statement("removal", "uuid[], smallint[]", f"WITH {_STILL}, {_GONE} SELECT count(*) FROM still")
+# The least and the greatest id prune partitions; a join to `still` would too, but not where the planner thinks that a table is empty.
+_THESE = "id BETWEEN $3 AND $4 AND id = ANY (ARRAY(SELECT id FROM still))"
+_GONE = ", ".join(f"of_{table} AS (DELETE FROM {table} WHERE {_THESE})" for table in _OF)
+REMOVE = Statement("removal", "uuid[], smallint[], uuid, uuid", f"WITH {_STILL}, {_GONE} SELECT count(*) FROM still")
 STRIP = Statement(
     "removal_of_inputs",
-    "uuid[], smallint[]",
+    "uuid[], smallint[], uuid, uuid",
     f"""
     WITH {_STILL},
-    of_reruns AS (UPDATE reruns SET input = NULL FROM still WHERE reruns.id = still.id AND input IS NOT NULL),
-    of_jobs AS (UPDATE jobs SET input = NULL FROM still WHERE jobs.id = still.id)
+    of_reruns AS (UPDATE reruns SET input = NULL WHERE {_THESE} AND input IS NOT NULL),
+    of_jobs AS (UPDATE jobs SET input = NULL WHERE {_THESE})
     SELECT count(*) FROM still
     """,
 )
@@ -110,7 +112,10 @@ def _locked(hot: Hot, write: Statement, jobs: Found) -> int:
         return 0
     ids, epochs = zip(*jobs, strict=True)
     held = hot.run(LOCK, (_array(ids), _array(epochs)))
-    return int(hot.run(write, (_array(row[0] for row in held), _array(row[1] for row in held)))[0][0]) if held else 0
+    if not held:
+        return 0
+    arguments = (_array(row[0] for row in held), _array(row[1] for row in held), held[0][0], held[-1][0])  # in the order of their ids
+    return int(hot.run(write, arguments)[0][0])
 
 
 def _array(values: Iterable[object]) -> str:
