@@ -50,6 +50,7 @@ _BODY = (MALFORMED, UNIQUE, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATIO
 
 
 _REFUSED = documented(*_BODY)
+_SINGLE = documented(*_BODY, JOB_NOT_FOUND)  # the job of its Idempotency-Key, which has been removed
 
 
 def _there(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
@@ -65,7 +66,7 @@ _MANY = {"type": "array", "items": SUBMISSION, "minItems": 1, "maxItems": 10_000
 
 
 @router.post("/jobs", status_code=202, include_in_schema=False)
-@router.post("/jobs/", status_code=202, response_model=Accepted, responses=_there(Accepted) | _REFUSED, openapi_extra=_json_body(SUBMISSION))
+@router.post("/jobs/", status_code=202, response_model=Accepted, responses=_there(Accepted) | _SINGLE, openapi_extra=_json_body(SUBMISSION))
 async def submit(request: Request) -> Response:
     """Store a job and answer its id; a worker runs it.
 
@@ -88,7 +89,7 @@ async def _submit_once(to: Services, job: NewJob, key: Key | None) -> Response:
         return _accepted(job_id, first_state(job), 202)
     found = await to.pool.read(lambda connection: read.result(connection, job_id))
     if found is None:
-        raise JobNotFound  # past retention
+        raise JobNotFound  # removed: it is not to run a second time
     return _accepted(job_id, found[0], 200, REPLAYED if stored.replayed else None)
 
 

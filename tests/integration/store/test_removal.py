@@ -19,7 +19,7 @@ def now_ms(past: Past) -> int:
 def walk(hot: Hot, past: Past, most: int = MOST) -> list[Step]:
     """Walk through the day to its end."""
     cuts = past.kept.before(now_ms(past))
-    steps, at = [], removal.begin(past.period)
+    steps, at = list[Step](), removal.begin(past.period)
     while not steps or not steps[-1].last:
         steps.append(removal.remove_past(hot, past.period, at, most, cuts))
         at = steps[-1].at

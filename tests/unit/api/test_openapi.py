@@ -19,7 +19,7 @@ BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-t
 BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key", "queue-late"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
 ROUTES = {
-    ("post", "/jobs/"): BODY,
+    ("post", "/jobs/"): BODY | {"job-not-found"},
     ("post", "/jobs/batch"): BODY,
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,
