@@ -9,18 +9,23 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from api import problems, submissions
 from api.dependencies import Services
 from api.meters import Measured, Meters
-from api.routes import explain, health, jobs, operations, stats
+from api.routes import control, explain, health, jobs, lists, operations, stats
 from common.settings import Settings
 from common.telemetry import traces
 from common.telemetry.exposition import Exposition
 
 VERSION = "0.1.0"
 STATIC = "/docs/static"
+# Of pages of other origins: what they may ask with, and be told.
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_SENT = ("Content-Type", "If-None-Match", "Idempotency-Key", "X-Request-ID", "traceparent")
+_TOLD = ("Allow", "Deprecation", "ETag", "Link", "Location", "Retry-After", "Sunset", "X-Request-ID")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -52,13 +57,17 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its own would send the texts of exceptions
     )
-    app.add_middleware(Measured, requests=meters.requests, logs_each=settings.access_log)
+    if settings.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=_METHODS, allow_headers=_SENT, expose_headers=_TOLD)
+    app.add_middleware(Measured, requests=meters.requests, logs_each=settings.access_log, compress_bytes=settings.compress_bytes)
     if traces.tracer is not None:
         from api.spans import Traced
 
         app.add_middleware(Traced)
     problems.install(app)
     app.include_router(jobs.router)
+    app.include_router(lists.router)
+    app.include_router(control.router)
     app.include_router(explain.router)
     app.include_router(operations.router)
     app.include_router(stats.router)

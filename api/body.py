@@ -36,6 +36,13 @@ async def read_json(request: Request, settings: Settings) -> Any:
         raise ProblemError(MALFORMED, f"Invalid JSON: {text}") from error
 
 
+async def read_json_if_any(request: Request, settings: Settings) -> Any:
+    """Return the body as `read_json` does, an empty object where the request has none."""
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return {}
+    return await read_json(request, settings)
+
+
 async def _read(request: Request, settings: Settings) -> bytes:
     most = settings.max_body_bytes
     declared = request.headers.get("content-length", "")

@@ -73,6 +73,7 @@ def catalogue(pool: Pool) -> Kept[OperationList]:
         return OperationList(operations=[_view(spec, taken.get(name), alive) for name, spec in sorted(store.read(connection).items())])
 
     async def ask() -> OperationList:
+        """Read them."""
         return await pool.run_sync(read)
 
     return Kept(ask, FRESH_S)

@@ -34,6 +34,7 @@ class Doorbells:
         task.add_done_callback(self._ringers.discard)
 
     async def _ring(self, queue: str) -> None:
+        logs.request_id.set(b"")  # begun by one request, it serves all
         message = self._messages.setdefault(queue, Message(queue))
         try:
             while jobs := self._due[queue]:

@@ -65,6 +65,7 @@ class Intake:
         return stored
 
     async def _flush(self) -> None:
+        logs.request_id.set(b"")  # begun by one request, it serves all
         try:
             while self._waiting:
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._settings.flush_jobs))]

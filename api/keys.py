@@ -13,7 +13,7 @@ from common.settings import Settings
 from common.store.once import Key
 
 HEADER = "Idempotency-Key"
-REPLAYED = {"Idempotency-Replayed": "true"}
+REPLAYED = ((b"idempotency-replayed", b"true"),)
 _FORM = re.compile(r"[\x21-\x7e]{1,255}")
 #: How it stands in the OpenAPI document.
 PARAMETER = {

@@ -11,6 +11,9 @@ from prometheus_client.samples import Exemplar
 from sqlalchemy import QueuePool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import request_ids
+from api.reads import METHODS as READS
+from api.reads import Reads
 from common.domain.job import NewJob
 from common.store.pool import Pool
 from common.telemetry import logs, metrics, traces
@@ -50,29 +53,30 @@ class Requests(Collector):
     def __init__(self) -> None:
         self.open = 0
         self._counts: dict[tuple[str, str, int], int] = {}  # by method, route and status
-        self._durations: dict[str, list[float]] = {}  # by route: the count in each bucket and beyond the last, then the sum
-        self._exemplars: dict[str, list[Exemplar | None]] = {}  # by route: of each bucket the last request that is traced
+        self._durations: dict[tuple[str, str], list[float]] = {}  # by method and route: the count in each bucket and beyond the last, then the sum
+        self._exemplars: dict[tuple[str, str], list[Exemplar | None]] = {}  # by both: of each bucket the last request that is traced
 
     def answered(self, method: str, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
         """Count one; `trace_id`: of its trace, if it is sampled."""
         of = method, route, status
         self._counts[of] = self._counts.get(of, 0) + 1
-        counts = self._durations.get(route)
+        both = method, route
+        counts = self._durations.get(both)
         if counts is None:
-            counts = self._durations[route] = [0.0] * (len(_BUCKETS) + 2)
-            self._exemplars[route] = [None] * (len(_BUCKETS) + 1)
+            counts = self._durations[both] = [0.0] * (len(_BUCKETS) + 2)
+            self._exemplars[both] = [None] * (len(_BUCKETS) + 1)
         bucket = bisect_left(_BUCKETS, seconds)
         counts[bucket] += 1
         counts[-1] += seconds
         if trace_id is not None:
-            self._exemplars[route][bucket] = Exemplar({"trace_id": trace_id}, seconds, time.time())
+            self._exemplars[both][bucket] = Exemplar({"trace_id": trace_id}, seconds, time.time())
 
     def collect(self) -> Iterator[Any]:
         """Yield what has been counted."""
         yield metrics.counters(metrics.HTTP_REQUESTS, [([method, route, str(status)], count) for (method, route, status), count in list(self._counts.items())])
         durations = list(self._durations.items())
-        exemplars = [list(self._exemplars[route]) for route, _ in durations]
-        yield metrics.histograms(metrics.HTTP_DURATION, [([route], counts) for route, counts in durations], exemplars)
+        exemplars = [list(self._exemplars[both]) for both, _ in durations]
+        yield metrics.histograms(metrics.HTTP_DURATION, [(list(both), counts) for both, counts in durations], exemplars)
         yield metrics.gauges(metrics.HTTP_OPEN, [([], self.open)])
 
 
@@ -93,14 +97,18 @@ class Connections(Collector):
 class Answer:
     """Sends on what a request is answered, and knows its status."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, request_id: bytes | None = None) -> None:
+        """`request_id`: told with the answer."""
         self._send = send
+        self._request_id = request_id
         self.status = 500  #: of a request that ends without an answer
 
     async def __call__(self, message: Message) -> None:
         """Send it on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self._request_id is not None:
+                message["headers"] = [*message["headers"], (request_ids.HEADER, self._request_id)]
         await self._send(message)
 
 
@@ -111,10 +119,11 @@ def route(scope: Scope) -> str | None:
 
 
 class Measured:
-    """Measures each request, by the template of its route."""
+    """Measures each request, by the template of its route, and names it. One layer for all that every request passes: each costs a POST."""
 
-    def __init__(self, app: ASGIApp, requests: Requests, *, logs_each: bool) -> None:
+    def __init__(self, app: ASGIApp, requests: Requests, *, logs_each: bool, compress_bytes: int) -> None:
         self._app = app
+        self._reads = Reads(app, compress_bytes)
         self._logs_each = logs_each
         self._requests = requests
 
@@ -123,11 +132,12 @@ class Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = Answer(send)
+        answer = Answer(send, request_ids.name(scope))
+        app = self._reads if scope["method"] in READS else self._app
         requests, began = self._requests, time.perf_counter()
         requests.open += 1
         try:
-            await self._app(scope, receive, answer)
+            await app(scope, receive, answer)
         finally:
             requests.open -= 1
             method = scope["method"] if scope["method"] in METHODS else OTHER

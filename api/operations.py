@@ -82,6 +82,7 @@ class Operations:
         return self._reading
 
     async def _read(self) -> None:
+        logs.request_id.set(b"")  # begun by one request, it serves all
         specs = await self._pool.run_sync(catalogue.read)
         self._known = {name: had if (had := self._known.get(name)) and had.spec == spec else Known(spec) for name, spec in specs.items()}
         self._read_at = time.monotonic()

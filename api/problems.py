@@ -12,8 +12,22 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
-from common.domain.errors import InvalidSubmission, JobNotFound, JobprocError, KeyReused, Overloaded, StoreUnavailable, UniqueConflict, UnknownOperation
+from common.domain.errors import (
+    InputRemoved,
+    InvalidSubmission,
+    JobNotFound,
+    JobprocError,
+    KeyReused,
+    NotRetryable,
+    Overloaded,
+    StoreUnavailable,
+    Uncertain,
+    UniqueConflict,
+    UnknownOperation,
+)
+from common.domain.states import State
 from common.telemetry import logs
 
 log = logs.get("api")
@@ -22,6 +36,7 @@ PREFIX = "urn:jobproc:problem:"
 MOST_ERRORS = 20  # named in one problem
 MOST_NAME = 100  # characters of a field's name: an unknown field's is the client's text
 RETRY_AFTER_S = 1
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class FieldError(BaseModel):
@@ -39,6 +54,7 @@ class ProblemBody(BaseModel):
     status: int = Field(examples=[422])
     detail: str = Field(examples=["data.3: Input should be a finite number"])
     errors: list[FieldError] | None = None
+    state: State | None = Field(None, description="With `not-retryable`: that of the job.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,8 @@ NOT_FOUND = Kind("not-found", 404, "There is nothing at this path", "No such pat
 JOB_NOT_FOUND = Kind("job-not-found", 404, "No such job", "No job has this id.")
 METHOD = Kind("method-not-allowed", 405, "This path has no such method", "The Allow header lists the methods of this path.")
 TIMEOUT = Kind("body-timeout", 408, "The body did not arrive in time", "The body did not arrive within 10 s.")
+NOT_RETRYABLE = Kind("not-retryable", 409, "The job cannot be retried now", "The job is IN_PROGRESS; only one that is FAILED or CANCELLED can be retried.")
+INPUT_REMOVED = Kind("input-removed", 409, "The input is no longer there", "The input of the job has been removed; a retry has to bring one.")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "The body has more than 1048576 bytes.")
 MEDIA = Kind("unsupported-media-type", 415, "The body must be JSON", "Content-Type: application/json is expected.")
 INVALID = Kind("invalid-body", 422, "The body breaks a rule", "data.3: Input should be a finite number")
@@ -81,6 +99,8 @@ DOMAIN: dict[type[JobprocError], Kind] = {
     UnknownOperation: UNKNOWN_OPERATION,
     InvalidSubmission: INVALID,
     JobNotFound: JOB_NOT_FOUND,
+    NotRetryable: NOT_RETRYABLE,
+    InputRemoved: INPUT_REMOVED,
     KeyReused: KEY_REUSED,
     UniqueConflict: UNIQUE,
     StoreUnavailable: UNAVAILABLE,
@@ -163,6 +183,27 @@ def only_problems(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def _of_domain(error: JobprocError) -> ProblemError:
+    kind = next((kind for of, kind in DOMAIN.items() if isinstance(error, of)), INTERNAL)
+    match error:
+        case InvalidSubmission():
+            return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}])
+        case UniqueConflict():
+            return ProblemError(kind, job_id=error.holder)
+        case NotRetryable():
+            return ProblemError(kind, str(error), state=error.state)
+        case Uncertain():
+            return ProblemError(kind, str(error))
+    return ProblemError(kind)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """Return the header that names the methods of a path. Nothing for mounted files, which name theirs themselves."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    found = [method for method in _METHODS if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)]
+    return {"Allow": ", ".join([*found, *(["HEAD"] if "GET" in found and "HEAD" not in found else [])])} if found else {}
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem."""
 
@@ -174,12 +215,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(JobprocError)
     async def domain(_request: Request, error: JobprocError) -> Response:
         """Answer an error of the domain."""
-        kind = next((kind for of, kind in DOMAIN.items() if isinstance(error, of)), INTERNAL)
-        if isinstance(error, InvalidSubmission):
-            return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}]).response()
-        if isinstance(error, UniqueConflict):
-            return ProblemError(kind, job_id=error.holder).response()
-        return ProblemError(kind).response()
+        return _of_domain(error).response()
 
     @app.exception_handler(RequestValidationError)
     async def parameters(_request: Request, error: RequestValidationError) -> Response:
@@ -187,9 +223,11 @@ def install(app: FastAPI) -> None:
         return invalid(error, INVALID_ID, skip=1).response()
 
     @app.exception_handler(HTTPException)
-    async def framework(_request: Request, error: HTTPException) -> Response:
+    async def framework(request: Request, error: HTTPException) -> Response:
         """Answer what the framework found no route or method for."""
-        kind = next((k for k in (NOT_FOUND, METHOD) if k.status == error.status_code), Kind(OTHER.name, error.status_code, OTHER.title, OTHER.detail))
+        if error.status_code == METHOD.status:  # it names the methods of one route of the path
+            return ProblemError(METHOD).response({**(error.headers or {}), **_allowed(request)})
+        kind = NOT_FOUND if error.status_code == NOT_FOUND.status else Kind(OTHER.name, error.status_code, OTHER.title, OTHER.detail)
         return ProblemError(kind).response(error.headers)
 
     @app.exception_handler(Exception)
@@ -197,4 +235,4 @@ def install(app: FastAPI) -> None:
         """Answer a bug: log it, say nothing of it."""
         route = request.scope.get("route")
         log.error("request_failed", method=request.method, route=getattr(route, "path", None), exc_info=error)
-        return ProblemError(INTERNAL).response()
+        return ProblemError(INTERNAL).response({"X-Request-ID": logs.request_id.get().decode("ascii")})  # past what adds it to all others

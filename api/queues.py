@@ -9,6 +9,7 @@ from common.settings import Settings
 from common.store import stats
 from common.store.pool import Pool
 from common.store.stats import QueueStats, finished_s
+from common.telemetry import logs
 
 FRESH_S = 1.0
 
@@ -17,6 +18,8 @@ def queues(settings: Settings, pool: Pool) -> Kept[Stats]:
     """Return how the queues are, at most a second old."""
 
     async def ask() -> Stats:
+        """Read it."""
+        logs.request_id.set(b"")  # begun by one request, it serves all
         now = time.time()
         found = await pool.run_sync(partial(stats.read, cap=settings.gauge_cap_jobs, unix_ms=int(now * 1000)))
         return Stats(queues=[_view(one, now) for one in found])

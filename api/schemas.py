@@ -25,6 +25,24 @@ class BatchAccepted(BaseModel):
     status: State = Field(examples=[State.PENDING])
 
 
+class Cancellation(BaseModel):
+    """What became of the wish to cancel a job."""
+
+    job_id: UUID = JOB_ID
+    status: State = Field(
+        description="CANCELLED: it has ended. IN_PROGRESS: it runs and is asked to stop. Another: it had ended before.", examples=[State.CANCELLED]
+    )
+    cancel_requested: bool = Field(description="The job runs and is asked to stop; it will end CANCELLED, whatever the attempt leads to.", examples=[False])
+
+
+class Retried(BaseModel):
+    """The job will run once more, with all its attempts anew."""
+
+    job_id: UUID = JOB_ID
+    status: State = Field(examples=[State.PENDING])
+    epoch: int = Field(description="How often it has been retried by request.", examples=[1])
+
+
 class Status(BaseModel):
     """Where a job is."""
 
@@ -46,6 +64,15 @@ class Failure(BaseModel):
     text: str
 
 
+class Spent(BaseModel):
+    """What an attempt took."""
+
+    run_seconds: float | None = Field(description="In the operation; null: nobody saw it, as after a lost worker.")
+    overhead_seconds: float | None = Field(description="The rest of the time from its start to its end: waiting in a batch, and to be stored.")
+    cpu_seconds: float | None = Field(description="Of its process meanwhile.")
+    peak_mebibytes: float | None = Field(description="Most memory that its process had while its batch ran.")
+
+
 class AttemptView(BaseModel):
     """An attempt that has ended."""
 
@@ -57,6 +84,87 @@ class AttemptView(BaseModel):
     retry_at: datetime | None = Field(description="When the job could run again; null for the attempt that ended it.")
     outcome: str = Field(description="success, failed, cancelled, error, timeout, lost or released; a released attempt is not charged.")
     error: Failure | None
+    took: Spent
+
+
+class StateView(BaseModel):
+    """A state that the job came to."""
+
+    at: datetime
+    status: State
+    epoch: int = Field(description="0; one more with each explicit retry of the finished job.")
+    attempt: int | None = Field(description="That began or ended with it.")
+    worker: int | None
+    error: Failure | None
+
+
+class RerunView(BaseModel):
+    """An explicit retry of the finished job."""
+
+    epoch: int
+    at: datetime
+    input: Any = Field(description="The input from then on; null: that of the epoch before.")
+
+
+class BackoffView(BaseModel):
+    """What the submission asked for between attempts, in seconds."""
+
+    base: float
+    cap: float
+
+
+class UniqueView(BaseModel):
+    """The key that the job holds, or held."""
+
+    key: str
+    held_while: str = Field(serialization_alias="while", validation_alias="while", description="waiting, running or both.")
+
+
+class SelfLink(BaseModel):
+    """Where everything that is known of a job is."""
+
+    self: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"])
+
+
+class Links(SelfLink):
+    """Where to go on with a job, as paths."""
+
+    status: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/status"])
+    result: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/result"])
+    cancel: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/cancel"])
+    retry: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/retry"])
+    events: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/events"])
+    explain: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/explain"])
+
+
+class JobSummary(BaseModel):
+    """A job in a list."""
+
+    job_id: UUID = JOB_ID
+    status: State
+    operation: str = Field(examples=["square_sum"])
+    queue: str = Field(examples=["default"])
+    priority: int
+    tags: list[str]
+    created_at: datetime
+    due_at: datetime | None = Field(description="When it may be claimed; null while it runs and after the end.")
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempt: int = Field(description="Attempts so far, the running one included.")
+    max_attempts: int
+    error: Failure | None = Field(description="The first 200 characters of its text; all of it is in GET /jobs/{job_id}.")
+    links: SelfLink
+
+
+class JobList(BaseModel):
+    """A page of jobs."""
+
+    jobs: list[JobSummary]
+    next: str | None = Field(description="The path of the next page, also in the Link header; null on the last one.")
+    scanned: int = Field(description="Rows that were walked for this page.", examples=[50])
+    estimated_total: int | None = Field(
+        description="Of the whole list, on its first page, from the database's statistics; null where they do not know.", examples=[1_204_000]
+    )
 
 
 class Progress(BaseModel):
@@ -72,21 +180,35 @@ class JobView(BaseModel):
     job_id: UUID = JOB_ID
     status: State
     operation: str
+    version: int = Field(description="Of its operation, as it was when the job came.")
     queue: str
     priority: int
-    input: Any = Field(description="As it was sent; null once it has been removed.")
-    input_removed: bool = Field(description="Whether the input of the finished job has been removed: JOBPROC_PAYLOAD_DAYS.")
+    input: Any = Field(description="As it was submitted; what later epochs got is in `reruns`. Null once it has been removed.")
+    input_removed: bool = Field(description="Whether the input has been removed, after the job's end: JOBPROC_PAYLOAD_DAYS.")
+    tags: list[str]
+    metadata: dict[str, Any] | None = Field(description="The client's own, as it was submitted.")
     created_at: datetime
-    due_at: datetime | None = Field(description="When it may be claimed; null while it runs and after the end.")
+    run_at: datetime | None = Field(description="Not before then, as it was submitted; null: at once.")
+    due_at: datetime | None = Field(description="When its next attempt may begin; null while it runs and after the end.")
     started_at: datetime | None
     finished_at: datetime | None
+    deadline: datetime | None
+    epoch: int = Field(description="0; one more with each explicit retry of the finished job.")
     attempt: int = Field(description="Attempts so far, the running one included.")
     max_attempts: int
     timeout_seconds: float | None = Field(description="Limit of one attempt; null: no limit.")
+    backoff: BackoffView | None = Field(description="null: that of its operation.")
+    keep_seconds: int | None = Field(description="How long it is kept after its end; null: as the operator says.")
+    unique: UniqueView | None
+    worker: int | None = Field(description="The worker process that runs it, or that ended it.")
+    cancel_requested: bool = Field(description="Its running attempt has been asked to stop.")
     progress: Progress | None
     result: Any
     error: Failure | None
-    attempts: list[AttemptView] = Field(description="Attempts that have ended, oldest first; at most 100.")
+    attempts: list[AttemptView] = Field(description="Attempts that have ended, oldest first; at most the last 100.")
+    reruns: list[RerunView] = Field(description="Explicit retries of it as a finished job, oldest first; at most the last 10.")
+    timeline: list[StateView] = Field(description="Its states, first to last, as far as its attempts are shown.")
+    links: Links
 
 
 class Check(BaseModel):

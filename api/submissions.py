@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.json_schema import models_json_schema
 
-from api.operations import Operations
+from api.operations import Known, Operations
 from api.problems import INVALID, MOST_ERRORS, invalid, named
 from common.domain.errors import InvalidSubmission
 from common.domain.job import NewJob, OnConflict, Options, Unique, While, new_job_id
@@ -22,7 +22,15 @@ MOST_SECONDS = 2_147_483  # in milliseconds it fits the column: 24 days
 DAY_S = 86_400
 _KEY = r"^[\x21-\x7e]{1,200}$"  # printable ASCII without spaces
 
-Instant = Annotated[AwareDatetime, Strict(False)]  # JSON has no instants: RFC 3339 text
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str):  # a number would be taken for seconds since 1970
+        raise ValueError("a moment is expected as RFC 3339 text with an offset")  # noqa: TRY004 - Pydantic's form
+    return value
+
+
+Instant = Annotated[AwareDatetime, Strict(False), BeforeValidator(_text)]  # JSON has no instants
+_Numbers = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
 Duration = Annotated[float, Field(gt=0, le=MOST_SECONDS, allow_inf_nan=False)]
 
 
@@ -72,9 +80,7 @@ class Submission(_Chosen):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"data": [1, 2, 3], "operation": "square_sum"}]})
 
-    data: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)] = Field(
-        description="1 to 10,000 finite numbers (JOBPROC_MAX_NUMBERS); each is read as a double."
-    )
+    data: _Numbers = Field(description="1 to 10,000 finite numbers (JOBPROC_MAX_NUMBERS); each is read as a double.")
 
 
 class InputSubmission(_Chosen):
@@ -85,11 +91,22 @@ class InputSubmission(_Chosen):
     input: Any = Field(description="What the operation takes: its `input_schema` in GET /operations.")
 
 
+class Rerun(_Model):
+    """What a job is to run again with: numbers, or whatever its operation takes, or neither: then that which it has."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [1, 2, 4]}, {"input": {"data": [1, 2, 4]}}, {}]})
+
+    data: _Numbers = Field(default_factory=list, description="As in a submission.")
+    input: Any = Field(None, description="As in a submission.")
+
+
 _numbers: TypeAdapter[Submission] = TypeAdapter(Submission)
 _any: TypeAdapter[InputSubmission] = TypeAdapter(InputSubmission)
-_KINDS = (Submission, InputSubmission)
+_rerun: TypeAdapter[Rerun] = TypeAdapter(Rerun)
+_KINDS = (Submission, InputSubmission, Rerun)
 _REF = "#/components/schemas/{model}"
-SCHEMA = {"anyOf": [{"$ref": _REF.format(model=kind.__name__)} for kind in _KINDS]}
+SCHEMA = {"anyOf": [{"$ref": _REF.format(model=kind.__name__)} for kind in (Submission, InputSubmission)]}
+RERUN = {"$ref": _REF.format(model=Rerun.__name__)}
 _PLAIN = len(("operation", "data"))
 
 
@@ -107,21 +124,14 @@ class Submissions:
         """
         settings = self._settings
         chosen: Submission | InputSubmission
-        if isinstance(value, dict) and isinstance(data := value.get("data"), list) and len(data) > settings.max_numbers:
-            raise InvalidSubmission(f"{at}data", f"has {len(data)} numbers, more than {settings.max_numbers}")
-        if isinstance(value, dict) and len(value) > MOST_ERRORS:  # a hundred thousand errors would cost half a second and 100 MB
-            unknown = [name for name in value if name not in Submission.model_fields]
-            raise named(INVALID, [(at + name, "Extra inputs are not permitted") for name in unknown[:MOST_ERRORS]], len(unknown))
-        with_input = isinstance(value, dict) and "input" in value
+        if isinstance(value, dict):
+            _bounded(value, settings.max_numbers, at)
         try:
-            chosen = _any.validate_python(value) if with_input else _numbers.validate_python(value)
+            chosen = _any.validate_python(value) if isinstance(value, dict) and "input" in value else _numbers.validate_python(value)
         except ValidationError as error:
             raise invalid(error, at=at) from error
         known = await self._operations.get(chosen.operation, f"{at}operation")
-        text = _as_json(value["input"], f"{at}input") if with_input else _as_sent(value["data"])
-        if wrong := known.refuses(value["input"] if with_input else {"data": value["data"]}, numbers=not with_input):
-            inside = f"{at}input" if with_input else at.rstrip(".")
-            raise named(INVALID, [(f"{inside}.{path}".strip("."), reason) for path, reason in wrong], len(wrong))
+        text = _input(value, known, at)
         spec = known.spec
         made = NewJob(
             id=new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74)),
@@ -133,6 +143,20 @@ class Submissions:
             version=spec.version,
         )
         return made if len(chosen.model_fields_set) == _PLAIN else self._directed(made, chosen, at)
+
+    async def rerun(self, value: Any, operation: str) -> str | None:
+        """Return, as JSON text, the input that a job of an operation is to run again with; None: with that which it has. Raises as `job` does."""
+        if isinstance(value, dict):
+            _bounded(value, self._settings.max_numbers, "")
+        try:
+            chosen = _rerun.validate_python(value)
+        except ValidationError as error:
+            raise invalid(error) from error
+        if not chosen.model_fields_set:
+            return None
+        if len(chosen.model_fields_set) > 1:
+            raise InvalidSubmission("input", "data is there too; one of them is expected")
+        return _input(value, await self._operations.get(operation), "")
 
     def _directed(self, job: NewJob, chosen: Submission | InputSubmission, at: str) -> NewJob:
         """Return the job with what the client asks for beyond its operation and input."""
@@ -174,6 +198,26 @@ class Submissions:
         begins = max(now, chosen.run_at or now) + timedelta(seconds=chosen.delay or 0)
         if chosen.deadline is not None and chosen.deadline <= begins:
             raise InvalidSubmission(f"{at}deadline", "is not after the time from which the job may run")
+
+
+def _bounded(value: dict[str, Any], max_numbers: int, at: str) -> None:
+    """Refuse what would take long to look at."""
+    if isinstance(data := value.get("data"), list) and len(data) > max_numbers:
+        raise InvalidSubmission(f"{at}data", f"has {len(data)} numbers, more than {max_numbers}")
+    if len(value) > MOST_ERRORS:  # a hundred thousand errors would cost half a second and 100 MB
+        unknown = [name for name in value if name not in Submission.model_fields]
+        raise named(INVALID, [(at + name, "Extra inputs are not permitted") for name in unknown[:MOST_ERRORS]], len(unknown))
+
+
+def _input(value: dict[str, Any], known: Known, at: str) -> str:
+    """Return the text of an input that its operation does not refuse."""
+    if "input" not in value:
+        text, inside, wrong = _as_sent(value["data"]), at.rstrip("."), known.refuses({"data": value["data"]}, numbers=True)
+    else:
+        text, inside, wrong = _as_json(value["input"], f"{at}input"), f"{at}input", known.refuses(value["input"], numbers=False)
+    if wrong:
+        raise named(INVALID, [(f"{inside}.{path}".strip("."), reason) for path, reason in wrong], len(wrong))
+    return text
 
 
 def described(document: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m common.migrate`: bring the schema to this version's head, make the partitions of the next days, then leave.
+"""`python -m common.migrate`: bring the schema to this version's head, make the partitions of the next days and the indexes of the older ones, then leave.
 
 Two at once are safe: a row lock that a pooler cannot break lets one work and the other find nothing to do.
 """
@@ -19,7 +19,7 @@ from common import failpoints
 from common.domain.errors import StartupError
 from common.migrations import head
 from common.settings import Settings
-from common.store import catalogue, partitions, schema
+from common.store import catalogue, indexes, partitions, schema
 from common.store.session import alone, sync_engine
 from common.telemetry import logs
 
@@ -48,6 +48,7 @@ def migrate(settings: Settings) -> None:
         with engine.begin() as connection:
             catalogue.publish(connection, catalogue.built_in())
             partitions.make(connection, settings.partition_days, settings.partitions_ahead)
+        indexes.complete(engine, settings)
     finally:
         engine.dispose()
 

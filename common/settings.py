@@ -22,6 +22,7 @@ _UNPREFIXED = ("DATABASE_URL", "REDIS_URL")
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$")
 
 _HOST = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::(\d{0,5}))?")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 MOST_PORT = 65_535
 
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 365, allow_inf_nan=False)]
@@ -99,6 +100,15 @@ class Settings(BaseSettings):
     ring_interval_milliseconds: Annotated[float, Field(ge=0, le=1_000)] = Field(
         10, description="Shortest time between two doorbells of one process for one queue while jobs arrive many at a time."
     )
+    list_page_jobs: Annotated[int, Field(ge=1, le=1_000)] = Field(200, description="API: most jobs on a page of GET /jobs.")
+    list_scan_jobs: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        20_000, description="API: rows of an index that a page of GET /jobs may walk; then it comes back short, with a cursor to go on from."
+    )
+    cursor_key: str = Field("", description="API: signs the cursors of GET /jobs; the same for all processes. Empty: made from DATABASE_URL.")
+    cors_origins: str = Field("", description="API: origins whose pages may call it from a browser, by commas, such as `https://app.example`; `*`: all.")
+    compress_bytes: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        1_024, description="API: an answer to GET of at least so many bytes is sent as gzip to clients that take it; 0: none is."
+    )
     redis_timeout_seconds: Seconds = Field(2, description="Longest wait for an answer or a connection of Redis.")
 
     lease_seconds: Seconds = Field(30, description="Worker: a process not heard of for this long has lost its jobs.")
@@ -121,6 +131,12 @@ class Settings(BaseSettings):
         3, description="Worker and controller: a job ends FAILED with `worker_lost` once it has taken its process down so often."
     )
     max_error_characters: Count = Field(4_000, description="Worker: longest error text that is stored.")
+    cancel_check_seconds: Seconds = Field(
+        1, description="Worker: whether a job was asked to stop is looked up once it has run for so long, and again each time this has passed."
+    )
+    cancel_grace_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        10, description="Worker: time for a running job that is asked to stop; then its process is ended."
+    )
     progress_seconds: Seconds = Field(1, description="Worker: shortest time between two stored progress reports of a job.")
     reconnect_cap_seconds: Seconds = Field(5, description="Longest pause between two attempts to reach the database.")
     statement_timeout_seconds: Seconds = Field(30, description="Worker and controller: longest statement.")
@@ -136,6 +152,9 @@ class Settings(BaseSettings):
 
     tick_seconds: Seconds = Field(
         1, description="Controller: how often it looks for lost leases, due jobs and strays. Worker: how often, while idle, for work that nobody rang for."
+    )
+    starvation_seconds: Annotated[float, Field(ge=0, le=86_400 * 365)] = Field(
+        0, description="Controller: a job that has been due for so long gets priority 0. 0: never, priorities are exact."
     )
     leader_seconds: Seconds = Field(10, description="Controller: how long a leader that is not heard of stays leader.")
     retention_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
@@ -186,6 +205,19 @@ class Settings(BaseSettings):
         # Kubernetes injects JOBPROC_METRICS_PORT=tcp://… for a Service named jobproc-metrics.
         return 0 if isinstance(value, str) and value.startswith("tcp://") else value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _plain_origins(cls, value: str) -> str:
+        wrong = [one for one in value.split(",") if one.strip() and one.strip() != "*" and not _ORIGIN.fullmatch(one.strip())]
+        if wrong:
+            raise ValueError("each must be scheme://host or scheme://host:port, without a path, or the whole *")
+        return value
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins of `cors_origins`."""
+        return [one.strip() for one in self.cors_origins.split(",") if one.strip()]
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         wrong = []
@@ -220,7 +252,7 @@ class Settings(BaseSettings):
         shown = {"database_url": masked_url(self.database_url), "redis_url": masked_url(self.redis_url)}
         for name, field in type(self).model_fields.items():
             if name not in shown and getattr(self, name) != field.default:
-                shown[name] = str(getattr(self, name))
+                shown[name] = "***" if name == "cursor_key" else str(getattr(self, name))
         return shown
 
 

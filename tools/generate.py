@@ -107,8 +107,9 @@ def metrics() -> str:
 def events() -> str:
     """Return the reference of the log's events."""
     text = (
-        "One line is one event, JSON unless `JOBPROC_LOG_FORMAT` says otherwise: `event`, `level`, `timestamp`, `process`, `part`, and the\n"
-        "facts below. A line break in a value is escaped. Inputs, results and secrets are never logged.\n\n"
+        "One line is one event, JSON unless `JOBPROC_LOG_FORMAT` says otherwise: `event`, `level`, `timestamp`, `process`, `part`, in the API the\n"
+        "`request_id` of the request that led to it (as in `X-Request-ID` of the answer), and the facts below. A line break in a value is escaped.\n"
+        "Inputs, results and secrets are never logged.\n\n"
     )
     return f"{NOTE}# Log events\n\n{text}" + log_events.reference()
 

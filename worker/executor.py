@@ -183,6 +183,8 @@ class Executor:
             how = outcome(decision)
             self._ended.decided.append((job, decision))
             log.debug("attempt_failed", job_id=job.id, attempt=job.attempt, error=came.error_type, decision=type(decision).__name__)
+        if took > self._settings.cancel_check_seconds and self._seat.asked_to_stop:  # a shorter one is never told
+            how = Outcome.CANCELLED
         self._meter.ended(job.operation, self._queue, how, took)
         self._pace.learn_operation(job.operation, took)
         if self.spans is not None and (span := self.spans.end(came)) is not None:

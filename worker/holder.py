@@ -47,6 +47,11 @@ class Holder:
         """Whether the parent found that the lease had ended."""
         return self.worker != 0 and self._seat.worker == 0
 
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether a client wants what runs now to stop."""
+        return self._seat.asked_to_stop
+
     def marks(self, queue: str) -> Marks:
         """Return the low-water marks of a queue, and hand all of them to the parent now and then."""
         self._seat.look()

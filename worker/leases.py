@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError
 
 from common.broker import Bell
-from common.domain.decisions import RELEASED, WORKER_LOST, Failure, Release, decide, timed_out
+from common.domain.decisions import CANCELLED, RELEASED, WORKER_LOST, Failure, Release, decide, timed_out
 from common.domain.retry import DEFAULT_RETRY
 from common.settings import Settings
 from common.store import endings, workers
@@ -22,6 +22,7 @@ from common.store import queues as store_queues
 from common.store.session import AWAY, Hot
 from common.telemetry import logs
 from worker import deaths
+from worker.cancellation import Cancellation
 from worker.health import Health
 from worker.holder import MOST_HELD
 from worker.lookout import Lookout
@@ -45,6 +46,7 @@ class Watch:
         self._health = Health(settings.health_file, settings.deaf_seconds, queues)
         self._lookout = Lookout(settings.tick_seconds)
         self._cost = DeletionCost(settings)
+        self._cancellation = Cancellation(settings)
         self._settings = settings
         self._seats = seats
         self._meter = seats.meters.of_parent
@@ -98,6 +100,7 @@ class Watch:
         if now - self._renewed >= self._settings.heartbeat_seconds:
             self._renew()
             self._renewed = now
+        self._cancellation.look(now, self._seats.all, self._began, lambda running: workers.asked_to_stop(self._connection(), running))
         if self._publish is not None:
             self._publish()
             self._publish = None
@@ -134,6 +137,8 @@ class Watch:
             since = now
         if running.timeout_ms and now - since > running.timeout_ms / 1000:
             self._end(seat, running, timed_out(running.timeout_ms))
+        elif self._cancellation.is_overdue(seat.pid, running, now):
+            self._end(seat, running, CANCELLED)
         elif draining_too_long:
             self._end(seat, running, RELEASED)
 
@@ -158,8 +163,9 @@ class Watch:
         failure = self._fates.get(seat.pid, WORKER_LOST)
         if worker:
             queues: set[str] = set()
+            end = CANCELLED if seat.asked_to_stop else failure  # whatever it died of: the job has its end
             while True:
-                held = self._settle_dead(worker, running, failure, self._ran_s(seat))
+                held = self._settle_dead(worker, running, end, self._ran_s(seat))
                 queues |= held
                 if not held:
                     break

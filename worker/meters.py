@@ -14,7 +14,7 @@ from typing import Any
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-from common.domain.decisions import Decision, Fail, Release, Retry
+from common.domain.decisions import Decision, Ended, Fail, Release, Retry
 from common.domain.job import Claimed
 from common.domain.operations import OperationSpec
 from common.telemetry import metrics
@@ -23,7 +23,7 @@ from worker.exemplars import Exemplars, Place
 
 _WORD = 8
 _RUN = metrics.RUN_DURATION.buckets
-REASONS = ("worker_lost", "timeout", "released")  # why a process that ran a job died
+REASONS = ("worker_lost", "timeout", "released", "cancelled")  # why a process that ran a job died
 
 
 class Outcome(IntEnum):
@@ -33,6 +33,7 @@ class Outcome(IntEnum):
     FAILED = 1
     RETRIED = 2
     RELEASED = 3
+    CANCELLED = 4
 
 
 _OF = {Fail: Outcome.FAILED, Retry: Outcome.RETRIED, Release: Outcome.RELEASED}
@@ -40,7 +41,7 @@ _OF = {Fail: Outcome.FAILED, Retry: Outcome.RETRIED, Release: Outcome.RELEASED}
 
 def outcome(decision: Decision) -> Outcome:
     """Return how an attempt without a result ended."""
-    return _OF[type(decision)]
+    return Outcome.CANCELLED if decision.failure.ended is Ended.CANCELLED else _OF[type(decision)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class Meters(Collector):
         self.of_parent = Meter(layout, self._places[-1])
 
     def finished(self) -> dict[str, tuple[int, int]]:
-        """Return, by queue, how many attempts have ended their job: with a result, and without."""
+        """Return, by queue, how many attempts have ended their job: with a result, and without; the cancelled ones are in neither."""
         totals: dict[str, tuple[int, int]] = {}
         for queue, at in self._layout.outcomes():
             succeeded, failed = totals.get(queue, (0, 0))

@@ -2,6 +2,7 @@
 
 import time
 
+from common.domain.errors import Cancelled
 from common.domain.job import Claimed
 from worker.holder import Holder
 from worker.run import printable
@@ -21,11 +22,23 @@ class Progress:
         self._ours = True
         self.storing = False  #: the connection is in use: an alarm must wait
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job was asked to stop; see worker.operations.Context."""
+        return self._holder.asked_to_stop
+
+    def check(self) -> None:
+        """Raise Cancelled once the job was asked to stop."""
+        if self.cancelled:
+            raise Cancelled
+
     def progress(self, fraction: float | None, text: str | None = None) -> bool:
         """Tell how far the job is; see worker.operations.Context."""
+        if not self._ours or self.cancelled:
+            return False
         now = time.monotonic()
-        if not self._ours or now < self._next:
-            return self._ours
+        if now < self._next:
+            return True
         self._next = now + self._every_s
         bounded = None if fraction is None else min(1.0, max(0.0, float(fraction)))
         shown = None if text is None else printable(str(text), MOST_CHARACTERS)

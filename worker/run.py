@@ -4,8 +4,8 @@ import json
 import math
 
 from common import failpoints
-from common.domain.decisions import DEADLINE_EXCEEDED, Ended, Failure
-from common.domain.errors import PermanentFailure, RetryAfter
+from common.domain.decisions import DEADLINE_EXCEEDED, STOPPED, Ended, Failure
+from common.domain.errors import Cancelled, PermanentFailure, RetryAfter
 from common.domain.job import Claimed
 from common.settings import Settings
 from worker.operations.registry import Context, InvalidInputError, Operation
@@ -25,13 +25,17 @@ def attempt(job: Claimed, operation: Operation | None, context: Context, setting
     except InvalidInputError as error:
         return Failure(Ended.PERMANENT, "invalid_input", printable(str(error), settings.max_error_characters))
     except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit included, is the attempt's failure
-        permanent = isinstance(error, (PermanentFailure, ResultNotJsonError, *operation.permanent))
-        after_s = error.seconds if isinstance(error, RetryAfter) else None
-        return Failure(Ended.PERMANENT if permanent else Ended.ERROR, type(error).__name__, _said(error, settings.max_error_characters), after_s)
+        return STOPPED if isinstance(error, Cancelled) and context.cancelled else _failure(error, operation, settings.max_error_characters)
     size = len(text) if text.isascii() else len(text.encode())
     if size > settings.max_result_bytes:
         return Failure(Ended.PERMANENT, "result_too_large", f"the result has {size} bytes, more than {settings.max_result_bytes}")
     return text
+
+
+def _failure(error: BaseException, operation: Operation, most: int) -> Failure:
+    permanent = isinstance(error, (PermanentFailure, ResultNotJsonError, *operation.permanent))
+    after_s = error.seconds if isinstance(error, RetryAfter) else None
+    return Failure(Ended.PERMANENT if permanent else Ended.ERROR, type(error).__name__, _said(error, most), after_s)
 
 
 class ResultNotJsonError(TypeError):

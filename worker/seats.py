@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from common.domain.job import Claimed
 from worker.meters import Layout, Meter, Meters
 
-_PID, _WORKER, _BATCH, _COUNT, _AT, _LOW, _TURN, _LOOKED, _SENT, _HEADER = range(10)  # words of a seat's header
+_PID, _WORKER, _BATCH, _COUNT, _AT, _LOW, _TURN, _LOOKED, _SENT, _STOP, _HEADER = range(11)  # words of a seat's header
 _WORD = 8
-# _LOW: length of the marks' JSON; _TURN: odd while they are being written.
+# _LOW: length of the marks' JSON; _TURN: odd while they are being written. _STOP: the run that is to stop, in one word as `_run` makes it.
 _ID = 36  # a UUID as text
 _LOW_ROOM = 65_536  # marks of about 150 queues with ten priorities each; untouched pages cost nothing
 IDLE = -1
@@ -111,6 +111,16 @@ class Seat:
         """Let the process look for work, as if its doorbell had rung, when it next waits for one. Of the parent alone."""
         self._head[_SENT] += 1
 
+    def ask_to_stop(self, running: Running) -> None:
+        """Tell the process to stop what it runs; nothing, if it has gone on meanwhile. Of the parent alone."""
+        self._head[_STOP] = _run(running.batch, running.at)
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether what runs now is to stop."""
+        head = self._head
+        return head[_STOP] == _run(head[_BATCH], head[_AT])
+
     @property
     def busy(self) -> int:
         """Jobs in its hands that have not run to their end."""
@@ -170,6 +180,10 @@ class Seats:
     def drain(self) -> None:
         """Take no more jobs; for good."""
         self._flags[0] = 1
+
+
+def _run(batch: int, at: int) -> int:
+    return (batch + 1) << 16 | at + 1  # a batch has at most a thousand jobs; what nobody was told, and IDLE, is that of no run
 
 
 def seat_size(room: int) -> int:

@@ -14,7 +14,7 @@ from common.telemetry import logs, traces
 from worker.meters import Meter
 
 log = logs.get("worker")
-OURS = frozenset({Ended.TIMEOUT, Ended.LOST, Ended.RELEASED})  # failures whose text is this service's own
+OURS = frozenset({Ended.TIMEOUT, Ended.LOST, Ended.RELEASED, Ended.CANCELLED})  # failures whose text is this service's own
 Stored = tuple[str, list[SpanContext], int, int]  # a queue, runs whose end was stored, from when to when that took
 
 

@@ -23,6 +23,7 @@ async def explain_job(job_id: UUID, to: Annotated[Services, Depends(services)]) 
     cap = to.settings.gauge_cap_jobs
 
     async def look(connection: asyncpg.Connection) -> Seen:
+        """Read what the store knows."""
         # Waiting first: what ends in between is found by the statements after it.
         live = await explain.waiting(connection, job_id, cap)
         starts, ran = await explain.starts(connection, job_id), await explain.ran(connection, job_id, MOST_ATTEMPTS)

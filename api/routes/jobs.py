@@ -1,7 +1,6 @@
 """Submit jobs, look at them."""
 
 import asyncio
-import json
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,6 +8,8 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
+from api import answers, detail
+from api.answers import Json
 from api.body import read_json
 from api.dependencies import Services, services
 from api.keys import PARAMETER, REPLAYED, key_of
@@ -32,7 +33,7 @@ from api.problems import (  # fmt: skip
     documented,
     named,
 )
-from api.schemas import Accepted, AttemptView, BatchAccepted, Failure, JobView, Progress, Result, Status
+from api.schemas import Accepted, BatchAccepted, JobView, Result, Status
 from api.submissions import SCHEMA as SUBMISSION
 from api.submissions import first_state
 from common.domain.errors import JobNotFound
@@ -40,11 +41,11 @@ from common.domain.job import NewJob
 from common.domain.states import State
 from common.store import read
 from common.store.once import Key
-from common.store.read import Record
+from common.store.read import Moment
 
 router = APIRouter(tags=["jobs"])
+Headers = tuple[tuple[bytes, bytes], ...]
 CHECKED_AT_ONCE = 500  # submissions of a batch, about 3 ms
-MOST_ATTEMPTS = 100  # shown with a job
 
 _BODY = (MALFORMED, UNIQUE, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATION, INVALID_KEY, KEY_REUSED, QUEUE_LATE, UNAVAILABLE, OVERLOADED)
 
@@ -90,11 +91,11 @@ async def _submit_once(to: Services, job: NewJob, key: Key | None) -> Response:
     found = await to.pool.read(lambda connection: read.result(connection, job_id))
     if found is None:
         raise JobNotFound  # removed: it is not to run a second time
-    return _accepted(job_id, found[0], 200, REPLAYED if stored.replayed else None)
+    return _accepted(job_id, found[0].status, 200, REPLAYED if stored.replayed else ())
 
 
-def _accepted(job_id: UUID, state: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(b'{"job_id":"%b","status":"%b"}' % (str(job_id).encode(), state.encode()), status, headers, "application/json")
+def _accepted(job_id: UUID, state: str, status: int, headers: Headers = ()) -> Response:
+    return Json(b'{"job_id":"%b","status":"%b"}' % (str(job_id).encode(), state.encode()), status, headers)
 
 
 @router.post("/jobs/batch/", status_code=202, include_in_schema=False)
@@ -112,88 +113,57 @@ async def submit_batch(request: Request) -> Response:
             await asyncio.sleep(0)  # others have their turn
         jobs.append(await to.submissions.job(value, f"{at}."))
     await to.admission.check(job.queue for job in jobs)
-    ids, status, headers = [job.id for job in jobs], 202, dict[str, str]()
+    ids, status, headers = [job.id for job in jobs], 202, Headers()
     if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
         stored = await to.intake.submit_once(jobs, key)
-        ids, status, headers = stored.ids, 200 if not stored.new else 202, REPLAYED if stored.replayed else {}
+        ids, status, headers = stored.ids, 200 if not stored.new else 202, REPLAYED if stored.replayed else ()
     else:
         await to.intake.submit_all(jobs)
-    return Response(orjson.dumps({"job_ids": ids, "status": State.PENDING}), status, headers, "application/json")
+    return Json(orjson.dumps({"job_ids": ids, "status": State.PENDING}), status, headers)
 
 
-@router.api_route("/jobs/batch", methods=["GET", "HEAD"], include_in_schema=False)
-@router.api_route("/jobs/batch/", methods=["GET", "HEAD"], include_in_schema=False)
+_NOT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+
+
+@router.api_route("/jobs/batch", methods=_NOT_POST, include_in_schema=False)
+@router.api_route("/jobs/batch/", methods=_NOT_POST, include_in_schema=False)
 async def no_batch() -> None:
     """Refuse the method: without this, `batch` would be read as an id."""
     raise ProblemError(METHOD, headers={"Allow": "POST"})
 
 
 _Services = Annotated[Services, Depends(services)]
-_READ = documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE)
+_READ = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE), **answers.CONDITIONAL}
 
 
 @router.get("/jobs/{job_id}/status/", include_in_schema=False)
 @router.get("/jobs/{job_id}/status", response_model=Status, responses=_READ)
-async def status(job_id: UUID, to: _Services) -> Response:
+async def status(job_id: UUID, to: _Services, request: Request) -> Response:
     """Say where a job is."""
-    found = await to.pool.read(lambda connection: read.result(connection, job_id))
-    if found is None:
+    moment = await to.pool.read(lambda connection: read.status(connection, job_id))
+    if moment is None:
         raise JobNotFound
-    return Response(b'{"status":"%b"}' % found[0].encode(), media_type="application/json")
+    return answers.of_moment(request, moment, b'{"status":"%b"}' % moment.status.encode())
 
 
 @router.get("/jobs/{job_id}/result/", include_in_schema=False)
 @router.get("/jobs/{job_id}/result", response_model=Result, responses=_READ)
-async def result(job_id: UUID, to: _Services) -> Response:
+async def result(job_id: UUID, to: _Services, request: Request) -> Response:
     """Return a job's result; null until there is one, and the status says why."""
     found = await to.pool.read(lambda connection: read.result(connection, job_id))
     if found is None:
         raise JobNotFound
-    state, text = found
-    body = b'{"job_id":"%b","status":"%b","result":%b}' % (str(job_id).encode(), state.encode(), (text or "null").encode())
-    return Response(body, media_type="application/json")
+    moment, text = found
+    body = b'{"job_id":"%b","status":"%b","result":%b}' % (str(job_id).encode(), moment.status.encode(), (text or "null").encode())
+    return answers.of_moment(request, moment, body)
 
 
 @router.get("/jobs/{job_id}/", include_in_schema=False)
-@router.get("/jobs/{job_id}", responses=_READ)
-async def job(job_id: UUID, to: _Services) -> JobView:
-    """Return everything that is known of a job."""
+@router.get("/jobs/{job_id}", response_model=JobView, responses=_READ)
+async def job(job_id: UUID, to: _Services, request: Request) -> Response:
+    """Return everything that is known of a job, as it was in one moment."""
     found = await to.pool.read(lambda connection: read.job(connection, job_id))
     if found is None:
         raise JobNotFound
-    attempts = await to.pool.read(lambda connection: read.attempts(connection, job_id, MOST_ATTEMPTS))
-    return _view(found, attempts)
-
-
-def _view(row: Record, attempts: list[Record]) -> JobView:
-    reported = row["progress"] is not None or row["progress_text"] is not None
-    return JobView(
-        job_id=row["id"],
-        status=row["status"],
-        operation=row["operation"],
-        queue=row["queue"],
-        priority=row["priority"],
-        input=None if row["input"] is None else orjson.loads(row["input"]),
-        input_removed=row["input"] is None,
-        created_at=row["created_at"],
-        due_at=row["due_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        timeout_seconds=None if row["timeout_ms"] is None else row["timeout_ms"] / 1000,
-        progress=Progress(fraction=row["progress"], text=row["progress_text"]) if reported else None,
-        result=None if row["result"] is None else json.loads(row["result"]),
-        error=_failure(row),
-        attempts=[
-            AttemptView(
-                epoch=one["epoch"], attempt=one["attempt"], worker=one["worker"], started_at=one["started_at"], ended_at=one["ended_at"],
-                retry_at=one["retry_at"], outcome=one["ended"], error=_failure(one),
-            )
-            for one in attempts
-        ],
-    )  # fmt: skip
-
-
-def _failure(row: Record) -> Failure | None:
-    return None if row["error_type"] is None else Failure(type=row["error_type"], text=row["error_text"] or "")
+    moment = Moment(found["status"], found["epoch"], found["rev"])
+    return answers.of_moment(request, moment, detail.view(found).model_dump_json(by_alias=True).encode(), detail.mark(found))

@@ -27,7 +27,7 @@ class Ended(StrEnum):
     PERMANENT = "permanent"  #: the operation raised what its registration calls permanent
     TIMEOUT = "timeout"  #: it ran past the job's time limit; its process was ended
     LOST = "lost"  #: its process died, or its lease ran out
-    CANCELLED = "cancelled"  #: its client asked it to stop, and it did not: its process was ended
+    CANCELLED = "cancelled"  #: its client asked it to stop: it did, or its process was ended
     RELEASED = "released"  #: given back unfinished on purpose; not charged
 
 
@@ -72,6 +72,7 @@ MAX_CRASHES = 3
 WORKER_LOST = Failure(Ended.LOST, "worker_lost", "the worker process died or its lease ran out")
 RELEASED = Failure(Ended.RELEASED, "released", "given back before it had ended")
 CANCELLED = Failure(Ended.CANCELLED, "cancelled", "it did not stop when it was asked to; its process was ended")
+STOPPED = Failure(Ended.CANCELLED, "cancelled", "it stopped when it was asked to")
 DEADLINE_EXCEEDED = Failure(Ended.PERMANENT, "deadline_exceeded", "the job had not ended by its deadline")
 
 

@@ -4,12 +4,16 @@ JobprocError
 ├── InvalidSubmission      the body of a submission breaks a rule; names the field
 │   └── UnknownOperation   no operation of that name
 ├── JobNotFound            no job of that id
+├── NotRetryable           a job that has not failed cannot be retried; names its state
+├── InputRemoved           the job's input has been removed; a retry has to bring one
 ├── KeyReused              the idempotency key came with another body before
 ├── UniqueConflict         a job holds the unique key; names it
 ├── StoreUnavailable       PostgreSQL did not answer in time
+│   └── Uncertain          and it may have done what it was asked
 ├── Overloaded             more submissions wait than the limit allows
 ├── PermanentFailure       raised by an operation: do not try again
 ├── RetryAfter             raised by an operation: try again after so many seconds
+├── Cancelled              raised for an operation that was asked to stop
 └── StartupError           the process cannot start; the message is the one sentence to print
 """
 
@@ -44,6 +48,18 @@ class JobNotFound(JobprocError):
     """No job has this id."""
 
 
+class NotRetryable(JobprocError):
+    """Only a job that is FAILED or CANCELLED can be retried."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"The job is {state}; only one that is FAILED or CANCELLED can be retried.")
+        self.state = state
+
+
+class InputRemoved(JobprocError):
+    """The input of the job has been removed; a retry has to bring one."""
+
+
 class KeyReused(JobprocError):
     """This idempotency key came with another body before."""
 
@@ -58,6 +74,10 @@ class UniqueConflict(JobprocError):
 
 class StoreUnavailable(JobprocError):
     """The database did not answer in time; nothing was stored."""
+
+
+class Uncertain(StoreUnavailable):
+    """The database did not answer in time; whether it was done, the job tells once the database is back."""
 
 
 class Overloaded(JobprocError):
@@ -75,6 +95,10 @@ class RetryAfter(JobprocError):
         """`seconds`: 0 to 86,400; more is cut."""
         super().__init__(message)
         self.seconds = max(0.0, float(seconds))
+
+
+class Cancelled(JobprocError):
+    """The job was asked to stop."""
 
 
 class StartupError(JobprocError):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import REAL, CheckConstraint, SmallInteger, text
+from sqlalchemy import REAL, CheckConstraint, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from common.models.base import Base, Json
@@ -17,6 +17,9 @@ class Outcome(Base):
         CheckConstraint("status IN ('SUCCESS', 'FAILED', 'CANCELLED')", name="status_known"),
         CheckConstraint("(status = 'SUCCESS') = (result IS NOT NULL)", name="success_has_result"),
         CheckConstraint("(status = 'FAILED') = (error_type IS NOT NULL)", name="failed_has_error"),
+        # To list them by. What succeeds, which is nearly everything, does not enter: an index that it does costs 2 to 5 % of the jobs/s.
+        Index("outcomes_unsuccessful_id", "id", postgresql_where=text("status <> 'SUCCESS'")),
+        Index("outcomes_unsuccessful_finished_at", "finished_at", "id", postgresql_where=text("status <> 'SUCCESS'")),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 

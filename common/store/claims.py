@@ -33,7 +33,7 @@ done AS (
 """
 
 # What a later epoch runs with: the newest input that an explicit retry brought.
-_INPUT = """coalesce(
+INPUT = """coalesce(
     (SELECT r.input FROM reruns r WHERE r.id = t.id AND r.epoch <= t.epoch AND r.input IS NOT NULL ORDER BY r.epoch DESC LIMIT 1), j.input)"""
 
 # Not with a batch: hundreds of great inputs at once would fill a process's memory. As it is stored, so compressed.
@@ -73,7 +73,7 @@ taken AS (
       AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND {ALIVE})
     RETURNING l.id, l.attempt, l.released, l.max_attempts, l.priority, l.pos, l.started_at, l.epoch, l.alone, l.crashes)
 SELECT (SELECT count(*) FROM done), (now() - {SLACK})::text, t.priority, t.pos::text, t.id::text,
-       t.attempt, t.released, t.max_attempts, j.operation, CASE WHEN t.epoch > 0 THEN {_INPUT} WHEN NOT {_LARGE} THEN j.input END::text, j.timeout_ms, j.trace,
+       t.attempt, t.released, t.max_attempts, j.operation, CASE WHEN t.epoch > 0 THEN {INPUT} WHEN NOT {_LARGE} THEN j.input END::text, j.timeout_ms, j.trace,
        date_part('epoch', t.started_at - t.pos), {SPECIAL}
 FROM (VALUES (1)) AS always(one)
 LEFT JOIN (taken t JOIN jobs j ON j.id = t.id) ON true
@@ -108,7 +108,7 @@ SETTLED_BEFORE = Statement(
     UNION ALL
     SELECT d.id::text FROM unnest($2, $3) AS d(id, attempt)
     CROSS JOIN LATERAL (
-        SELECT FROM attempts a WHERE a.id = d.id AND a.attempt = d.attempt AND a.worker = $1 AND a.ended <> 'lost' OFFSET 0) a
+        SELECT FROM attempts a WHERE a.id = d.id AND a.attempt = d.attempt AND a.worker = $1 AND a.error_type <> 'worker_lost' OFFSET 0) a
     """,
 )
 

@@ -22,6 +22,7 @@ ahead AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT FROM live l
         WHERE l.queue = me.queue AND l.priority = p.priority AND l.pos >= coalesce(f.pos, '-infinity') AND {UNHELD} AND {DUE}
+          AND l.pos <= CASE WHEN p.priority < me.priority THEN now() ELSE me.pos END
           AND (p.priority < me.priority OR (l.pos, l.id) < (me.pos, me.id))
         LIMIT $2) one
     LIMIT $2)

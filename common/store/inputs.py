@@ -4,14 +4,14 @@ from uuid import UUID
 
 import asyncpg
 
-_THERE = "SELECT input IS NOT NULL FROM jobs WHERE id = $1"
+# Of the job $1: the one that it was submitted with, or one that a retry brought.
+THERE = """(EXISTS (SELECT FROM jobs WHERE id = $1 AND input IS NOT NULL) OR EXISTS (SELECT FROM reruns WHERE id = $1 AND input IS NOT NULL))"""
 
 
-async def there(connection: asyncpg.Connection, job_id: UUID) -> bool | None:
-    """Return whether a job has its input, None for an unknown id.
+async def there(connection: asyncpg.Connection, job_id: UUID) -> bool:
+    """Return whether a job has an input.
 
-    For an explicit retry without an input of its own: asked while the job's row is locked (FOR NO KEY UPDATE) and in a statement of
-    its own after that, the answer holds until the commit, as who removes inputs takes the same lock and leaves live jobs alone.
+    Asked while the job's row is locked (FOR NO KEY UPDATE), in a statement of its own after that, the answer holds until the commit:
+    who removes inputs takes the same lock, and leaves live jobs alone.
     """
-    found = await connection.fetchval(_THERE, job_id)
-    return None if found is None else bool(found)
+    return bool(await connection.fetchval(f"SELECT {THERE}", job_id))

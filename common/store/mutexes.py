@@ -17,13 +17,21 @@ TAKE = Statement(
     """,
 )
 
-# As if it had not been claimed: waiting for its turn is no attempt.
+# As if it had not been claimed: waiting for its turn is no attempt. One that was asked to stop meanwhile ends.
 PUT_OFF = Statement(
     "put_off",
     "bigint, uuid, smallint, float8",
     """
-    UPDATE live SET worker = NULL, started_at = NULL, attempt = attempt - 1, rev = rev + 1, pos = clock_timestamp() + $4 * interval '1 s'
-    WHERE id = $2 AND attempt = $3 AND worker = $1 RETURNING true
+    WITH mine AS MATERIALIZED (
+        SELECT * FROM live WHERE id = $2 AND attempt = $3 AND worker = $1 FOR UPDATE),
+    gone AS (
+        DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel))),
+    ended AS (
+        INSERT INTO outcomes (id, epoch, attempt, released, rev, status)
+        SELECT id, epoch, attempt - 1, released, rev + 1, 'CANCELLED' FROM mine WHERE cancel)
+    UPDATE live
+    SET worker = NULL, started_at = NULL, attempt = mine.attempt - 1, rev = mine.rev + 1, pos = clock_timestamp() + $4 * interval '1 s'
+    FROM mine WHERE live.id = mine.id AND NOT mine.cancel RETURNING true
     """,
 )
 RUNNING = "while running: "  # such keys and those that wait are apart

@@ -25,7 +25,7 @@ SELECT l.worker IS NOT NULL FROM live l JOIN jobs j ON j.id = l.id
 WHERE l.id = $1 AND (j.unique_while = 'both' OR (l.attempt = 0 AND l.epoch = 0))
 """
 _TAKE = "UPDATE uniq SET id = $2 WHERE tenant = 1 AND key = $1"
-_CANCEL_WAITING = """
+CANCEL_WAITING = """
 WITH gone AS (DELETE FROM live WHERE id = $1 AND worker IS NULL RETURNING *)
 INSERT INTO outcomes (id, epoch, attempt, released, rev, status) SELECT id, epoch, attempt, released, rev + 1, 'CANCELLED' FROM gone RETURNING id
 """
@@ -109,10 +109,20 @@ async def _holder(connection: asyncpg.Connection, job: NewJob, key: str) -> UUID
     if holder == job.id:
         return holder
     held = await connection.fetchrow(_HOLDS, holder)
-    if held is not None and not (_on_conflict(job) is OnConflict.REPLACE and await connection.fetchrow(_CANCEL_WAITING, holder)):
+    if held is not None and not (_on_conflict(job) is OnConflict.REPLACE and await connection.fetchrow(CANCEL_WAITING, holder)):
         return holder
     await connection.execute(_TAKE, key, job.id)
     return job.id
+
+
+async def take(connection: asyncpg.Connection, key: str, job_id: UUID) -> None:
+    """Take a unique key for a job that is there, in the caller's transaction. Raises UniqueConflict where another one holds it."""
+    row = await connection.fetchrow(_LOCK, key, job_id)
+    assert row is not None  # noqa: S101 - inserted or there
+    holder = _plain(row[0])
+    if holder != job_id and await connection.fetchrow(_HOLDS, holder):
+        raise UniqueConflict(holder)
+    await connection.execute(_TAKE, key, job_id)
 
 
 def _plain(found: UUID) -> UUID:

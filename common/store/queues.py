@@ -81,6 +81,25 @@ UNKNOWN = Statement(
     """,
 )
 
+# Its place is new, for those at the front of priority 0 have been passed already; within a priority the order stays that of their waiting.
+RAISE = Statement(
+    "raise_starved",
+    "float8, bigint",
+    f"""
+    WITH {_KNOWN}, {FRONTS},
+    starved AS MATERIALIZED (
+        SELECT one.id FROM known k CROSS JOIN generate_series(1, 9) AS p(priority)
+        LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
+        CROSS JOIN LATERAL (
+            SELECT l.id FROM live l
+            WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
+              AND l.pos >= coalesce(f.pos, '-infinity') AND l.pos < now() - $1 * interval '1 s'
+            ORDER BY l.pos, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) one)
+    UPDATE live SET priority = 0, pos = clock_timestamp(), rev = rev + 1 WHERE id = ANY (ARRAY(SELECT id FROM starved)) AND worker IS NULL
+    RETURNING queue
+    """,
+)
+
 DEPTH = Statement(
     "depth",
     "bigint",
@@ -142,6 +161,11 @@ def float_strays(hot: Hot, since_s: float | None, most: int) -> list[str]:
     Looks at the last `since_s` seconds, at everything when None; at most `most` jobs a queue and priority.
     """
     return [row[0] for row in hot.run(FLOAT, (None if since_s is None else f"{since_s} s", most))]
+
+
+def raise_starved(hot: Hot, waited_s: float, most: int) -> list[str]:
+    """Give jobs that have been due for so long priority 0, at most so many a queue and priority; returns their queues, one entry a job."""
+    return [row[0] for row in hot.run(RAISE, (waited_s, most))]
 
 
 def unknown(hot: Hot, cap: int) -> dict[str, int]:

@@ -1,44 +1,84 @@
 """Read jobs: each answer from one statement, so from one moment."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-_RESULT = "SELECT status, result::text FROM job_states WHERE id = $1"
+MOST_ATTEMPTS = 100  # shown with a job
+MOST_RERUNS = 10  # each may have an input as large as a body
+
+_STATUS = "SELECT status, epoch, rev FROM job_states WHERE id = $1"
+_RESULT = "SELECT status, epoch, rev, result::text FROM job_states WHERE id = $1"
+
+# Lists of rows as JSON, so that all of it is of one moment.
 _JOB = """
-SELECT s.id, s.queue, s.operation, s.status, s.priority, s.attempt, s.max_attempts, s.timeout_ms, s.created_at, s.due_at, s.started_at,
-       s.finished_at, s.progress, s.progress_text, s.result::text, s.error_type, s.error_text, j.input::text
+SELECT s.id, s.queue, s.operation, s.status, s.rev, s.epoch, s.priority, s.attempt, s.max_attempts, s.timeout_ms, s.created_at, s.run_at, s.due_at,
+       s.started_at, s.finished_at, s.worker, s.progress, s.progress_text, s.result::text, s.error_type, s.error_text, j.input::text, j.deadline,
+       j.retry_base_s, j.retry_cap_s, j.keep_s, j.version, j.tags, j.metadata::text, j.unique_key, j.unique_while, statement_timestamp() AS now,
+       coalesce((SELECT l.cancel FROM live l WHERE l.id = $1), false) AS cancel_requested,
+       (SELECT json_agg(a ORDER BY a.epoch, a.attempt) FROM (
+            SELECT epoch, attempt, worker, started_at, ended_at, retry_at, ended, error_type, error_text, run_s, cpu_s, peak_mib FROM attempts WHERE id = $1
+            ORDER BY epoch DESC, attempt DESC LIMIT $2) a)::text AS attempts,
+       (SELECT json_agg(o ORDER BY o.epoch) FROM (
+            SELECT epoch, attempt, worker, started_at, finished_at, status, error_type, error_text, run_s, cpu_s, peak_mib FROM outcomes WHERE id = $1
+            ORDER BY epoch DESC LIMIT $2) o)::text AS outcomes,
+       (SELECT json_agg(r ORDER BY r.epoch) FROM (
+            SELECT epoch, at, input FROM reruns WHERE id = $1 ORDER BY epoch DESC LIMIT $3) r)::text AS reruns
 FROM job_states s JOIN jobs j ON j.id = s.id WHERE s.id = $1
-"""
-_ATTEMPTS = """
-SELECT epoch, attempt, worker, started_at, ended_at, retry_at, ended, error_type, error_text FROM attempts WHERE id = $1
-UNION ALL
-SELECT epoch, attempt, worker, started_at, finished_at, NULL, lower(status), error_type, error_text FROM outcomes
-WHERE id = $1 AND started_at IS NOT NULL
-ORDER BY 1, 2
-LIMIT $2
 """
 _READY = "SELECT (SELECT version_num FROM alembic_version), extract(epoch FROM clock_timestamp())::float8"
 
 Record = dict[str, Any]
 
 
-async def result(connection: asyncpg.Connection, job_id: UUID) -> tuple[str, str | None] | None:
-    """Return a job's status and result (JSON text), None for an unknown id."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a job is. No two states of a job have the same epoch, revision and status."""
+
+    status: str
+    epoch: int
+    rev: int
+
+
+async def status(connection: asyncpg.Connection, job_id: UUID) -> Moment | None:
+    """Return where a job is, None for an unknown id."""
+    row = await connection.fetchrow(_STATUS, job_id)
+    return None if row is None else Moment(*row)
+
+
+async def result(connection: asyncpg.Connection, job_id: UUID) -> tuple[Moment, str | None] | None:
+    """Return where a job is and its result (JSON text), None for an unknown id."""
     row = await connection.fetchrow(_RESULT, job_id)
-    return None if row is None else (row[0], row[1])
+    return None if row is None else (Moment(row[0], row[1], row[2]), row[3])
 
 
-async def job(connection: asyncpg.Connection, job_id: UUID) -> Record | None:
-    """Return everything that is known of a job, None for an unknown id."""
-    row = await connection.fetchrow(_JOB, job_id)
-    return None if row is None else dict(row)
+async def job(connection: asyncpg.Connection, job_id: UUID, most: int = MOST_ATTEMPTS) -> Record | None:
+    """Return everything that is known of a job, None for an unknown id: of its attempts and epochs the last `most`."""
+    row = await connection.fetchrow(_JOB, job_id, most, MOST_RERUNS)
+    if row is None:
+        return None
+    found = dict(row)
+    for name, times in (("attempts", ("started_at", "ended_at", "retry_at")), ("outcomes", ("started_at", "finished_at")), ("reruns", ("at",))):
+        found[name] = _rows(found[name], times)
+    return found
 
 
-async def attempts(connection: asyncpg.Connection, job_id: UUID, most: int) -> list[Record]:
-    """Return the attempts of a job that have ended, first to last, at most so many."""
-    return [dict(row) for row in await connection.fetch(_ATTEMPTS, job_id, most)]
+def attempts(found: Record) -> list[Record]:
+    """Return of everything that is known of a job the attempts that have ended, first to last."""
+    ended = [one | {"ended_at": one["finished_at"], "retry_at": None, "ended": one["status"].lower()} for one in found["outcomes"] if one["started_at"]]
+    return sorted([*found["attempts"], *ended], key=lambda one: (one["epoch"], one["attempt"]))
+
+
+def _rows(text: str | None, times: Sequence[str]) -> list[Record]:
+    rows: list[Record] = json.loads(text or "[]")
+    for row in rows:
+        row |= {name: datetime.fromisoformat(row[name]).astimezone(UTC) for name in times if row[name] is not None}
+    return rows
 
 
 async def readiness(connection: asyncpg.Connection) -> tuple[str | None, float]:

@@ -64,7 +64,11 @@ def _walk(name: str, types: str, goes: str) -> Statement:
 
 _PAST = f"NOT EXISTS (SELECT FROM outcomes k WHERE k.id = s.id AND {KEEPS.format('k', success='$4', failed='$5', cancelled='$6')})"
 WALK_JOBS = _walk("walk_jobs", "bigint, bigint, bigint", f"{_PAST} AND NOT EXISTS (SELECT FROM expiries e WHERE e.id = s.id)")
-WALK_INPUTS = _walk("walk_inputs", "bigint", "s.has_input AND o.finished_at <= to_timestamp($4 / 1000.0)")
+WALK_INPUTS = _walk(
+    "walk_inputs",
+    "bigint",
+    "(s.has_input OR EXISTS (SELECT FROM reruns r WHERE r.id = s.id AND r.input IS NOT NULL)) AND o.finished_at <= to_timestamp($4 / 1000.0)",
+)
 
 Found = Sequence[tuple[str, int]]
 

@@ -79,6 +79,16 @@ PROGRESS = Statement(
     """,
 )
 
+# Of attempts that run, by their ids: nothing is read of what others run.
+ASKED_TO_STOP = Statement(
+    "asked_to_stop",
+    "uuid[], smallint[], bigint[]",
+    """
+    SELECT l.worker FROM ROWS FROM (unnest($1), unnest($2), unnest($3)) AS d(id, attempt, worker)
+    JOIN live l ON l.id = d.id WHERE l.attempt = d.attempt AND l.worker = d.worker AND l.cancel
+    """,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -103,6 +113,12 @@ def renew(hot: Hot, lease_s: float, leases: Sequence[Lease]) -> set[int]:
     low, recent = json.dumps([lease.low for lease in leases]), json.dumps([lease.recent for lease in leases])
     rows = hot.run(RENEW, (lease_s, [lease.worker for lease in leases], [min(lease.busy, 32_767) for lease in leases], low, recent))
     return {row[0] for row in rows}
+
+
+def asked_to_stop(hot: Hot, running: Sequence[tuple[str, int, int]]) -> set[int]:
+    """Return those workers whose running attempt (job, attempt, worker) a client wants to stop."""
+    jobs, attempts, holders = zip(*running, strict=True)
+    return {row[0] for row in hot.run(ASKED_TO_STOP, (f"{{{','.join(jobs)}}}", list(attempts), list(holders)))}
 
 
 def end(hot: Hot, worker: int) -> bool:

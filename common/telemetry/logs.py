@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Any, cast
 
 from common.settings import LogFormat, Settings
@@ -16,6 +17,8 @@ import structlog  # noqa: E402 - with that in place
 if _barred:
     del sys.modules["rich"]
 
+#: Of the request that the API answers; its tasks that serve many requests have none.
+request_id: ContextVar[bytes] = ContextVar("request_id", default=b"")
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -25,6 +28,7 @@ def configure(settings: Settings, process: str) -> None:
     json = settings.log_format is LogFormat.JSON
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _of_request,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -49,6 +53,12 @@ def configure(settings: Settings, process: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))  # libraries speak when something is wrong
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def _of_request(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    if found := request_id.get():
+        event["request_id"] = found.decode("ascii")
+    return event
 
 
 def _library_event(logger: logging.Logger, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

@@ -102,7 +102,12 @@ HTTP_REQUESTS = Metric(
     "jobproc_http_requests_total", Kind.COUNTER, _API, "Requests that were answered, by the template of their route.", ("method", "route", "status")
 )
 HTTP_DURATION = Metric(
-    "jobproc_http_request_duration_seconds", Kind.HISTOGRAM, _API, "Time from the first byte of a request to the last of its answer.", ("route",), _QUICK
+    "jobproc_http_request_duration_seconds",
+    Kind.HISTOGRAM,
+    _API,
+    "Time from the first byte of a request to the last of its answer.",
+    ("method", "route"),
+    _QUICK,
 )
 HTTP_OPEN = Metric("jobproc_http_requests_in_progress", Kind.GAUGE, _API, "Requests that are being answered.")
 ACCEPTED = Metric("jobproc_jobs_accepted_total", Kind.COUNTER, _API, "Jobs whose commit stood.", ("operation", "queue"))
@@ -124,7 +129,8 @@ ATTEMPTS = Metric(
     "jobproc_attempts_total",
     Kind.COUNTER,
     _WORKER,
-    "Attempts that ended in this worker: success, failed (the job ends), retried, released (given back, not charged).",
+    "Attempts that ended in this worker: success, failed (the job ends), retried, released (given back, not charged), cancelled (known to be: "
+    "one that was asked to stop in its last second may be counted as any other).",
     ("operation", "queue", "outcome"),
 )
 RUN_DURATION = Metric("jobproc_attempt_duration_seconds", Kind.HISTOGRAM, _WORKER, "Time in the operation, one attempt.", ("operation",), _LONG)

@@ -25,7 +25,7 @@ NOW = Row(
             "Submit, p99",
             "s",
             "Duration of a submission, its commit included. Normal is tens of milliseconds.",
-            quantile(0.99, metrics.HTTP_DURATION, route=SUBMIT),
+            quantile(0.99, metrics.HTTP_DURATION, method="POST", route=SUBMIT),
             warn=1,
         ),
         figure("In progress", "short", "Requests that are being answered. A few at a time; a rise means that the database is slow.", total(metrics.HTTP_OPEN)),
@@ -81,7 +81,7 @@ REQUESTS = Row(
             "Duration by route, p95",
             "s",
             "Which route is slow. /jobs/batch grows with the size of a batch.",
-            Query(quantile(0.95, metrics.HTTP_DURATION, ["route"]), "{{route}}"),
+            Query(quantile(0.95, metrics.HTTP_DURATION, ["method", "route"]), "{{method}} {{route}}"),
         ),
     ),
 )

@@ -77,8 +77,8 @@ THROUGHPUT = Row(
         graph(
             "Attempts by outcome",
             "ops",
-            "How attempts end: success, failed (the job ends), retried, released (given back when a worker leaves). Retries are normal in small shares, "
-            "releases when pods go.",
+            "How attempts end: success, failed (the job ends), retried, released (given back when a worker leaves), cancelled. Retries are normal in small "
+            "shares, releases when pods go.",
             Query(rate(metrics.ATTEMPTS, ["outcome"]), "{{outcome}}"),
         ),
     ),

@@ -50,7 +50,7 @@ WORK = Row(
         graph(
             "Attempts by outcome",
             "ops",
-            "How attempts end: success, failed (the job ends), retried, released (given back, not charged). Releases are normal when pods go.",
+            "How attempts end: success, failed (the job ends), retried, released (given back, not charged), cancelled. Releases are normal when pods go.",
             Query(rate(metrics.ATTEMPTS, ["outcome"]), "{{outcome}}"),
         ),
         graph(
@@ -90,6 +90,7 @@ TROUBLE = Row(
             "Deaths of processes by reason",
             "short",
             "worker_lost: it crashed, or was ended for want of memory. timeout: a job ran past its limit. released: it had to leave before its job ended. "
+            "cancelled: its job did not stop when a client asked it to. "
             "Normal is 0; timeouts are the operation's business.",
             Query(increase(metrics.DEATHS, ["reason"]), "{{reason}}"),
         ),

@@ -98,7 +98,7 @@ class Namespace:
     def operations(self) -> list[str]:
         """Put the operations of the tests into a ConfigMap; returns the values by which the workers know them."""
         information = next(OPERATIONS.glob("*.dist-info"))
-        sources = [next(OPERATIONS.glob("*.py")), information / "METADATA", information / "entry_points.txt"]
+        sources = [*OPERATIONS.glob("*.py"), information / "METADATA", information / "entry_points.txt"]
         data = {file.name: file.read_text() for file in sources}
         self.core.create_namespaced_config_map(self.name, {"metadata": {"name": "operations"}, "data": data})
         items = [{"key": file.name, "path": str(file.relative_to(OPERATIONS))} for file in sources]

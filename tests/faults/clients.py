@@ -6,6 +6,7 @@ A further action is one function in ACTIONS: it takes the client and makes one c
 import random
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ from faults.history import Answer, Call, History, Sent, now_s
 ANSWER_S = 20.0  # longest that a client waits: longer than the API's own limits
 NOT_STORED = "urn:jobproc:problem:overloaded"  # the one 503 that says so
 SWOLLEN_MIB = 64.0
+MOST_TRIES = 4  # of one request under a key
+UNIQUE_KEYS = 3
 Action = Callable[["Client"], None]
 
 
@@ -23,14 +26,29 @@ class Jobs:
 
     def __init__(self) -> None:
         self._ids: list[str] = []
+        self._cancelled: list[str] = []
+        self.sent: dict[str, Sent] = {}  #: what each was
 
-    def add(self, ids: tuple[str, ...]) -> None:
+    def add(self, ids: tuple[str, ...], sent: tuple[Sent, ...]) -> None:
         """Remember some."""
+        self.sent.update(zip(ids, sent, strict=True))
         self._ids.extend(ids)
+
+    def cancelled(self, job_id: str) -> None:
+        """Remember that one is cancelled, or will be."""
+        self._cancelled.append(job_id)
 
     def one(self, chance: random.Random) -> str | None:
         """Return one, of the newest rather than of the oldest; None while there is none."""
-        return self._ids[-1 - min(int(chance.expovariate(1 / 20)), len(self._ids) - 1)] if self._ids else None
+        return _newest(self._ids, chance)
+
+    def one_cancelled(self, chance: random.Random) -> str | None:
+        """Return one that was cancelled once, or may be yet."""
+        return _newest(self._cancelled, chance)
+
+
+def _newest(ids: list[str], chance: random.Random) -> str | None:
+    return ids[-1 - min(int(chance.expovariate(1 / 20)), len(ids) - 1)] if ids else None
 
 
 class Client:
@@ -78,21 +96,38 @@ class Client:
             return Sent("swell", (SWOLLEN_MIB, tag))
         return Sent("effect", (0.3 if kind > 0.95 else self.chance.choice([0.0, 0.001, 0.01, 0.03]), tag))
 
-    def call(self, what: str, method: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), ids: tuple[str, ...] = ()) -> None:
-        """Make a call and write down what came of it."""
+    def linger(self) -> Sent:
+        """Make a job that runs until it is cancelled, though not for long."""
+        return Sent("linger", (self.chance.uniform(0.2, 1.0), self.job().tag))
+
+    def again(self, job_id: str) -> Sent:
+        """Make another input of a job."""
+        before = self.jobs.sent[job_id]
+        return Sent(before.operation, (*before.data[:-1], self.job().tag))
+
+    def pause(self, seconds: float) -> None:
+        """Wait, no longer than this client is there."""
+        self._done.wait(seconds)
+
+    def call(self, what: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), **about: Any) -> Call:
+        """Make a call, write down what came of it and return that. `about`: what else a Call says: `ids`, `again`, `key`."""
         began_s, status, found, said = now_s(), None, {}, Answer.UNKNOWN
         try:
-            answer = self._http.request(method, path, json=body)
+            answer = self._http.request(
+                "GET" if what == "read" else "POST", path, json=body, headers={"Idempotency-Key": about["key"]} if "key" in about else {}
+            )
             status, found = answer.status_code, answer.json()
             said = _said(status, found)
         except (httpx.HTTPError, ValueError):
             pass
         if said is Answer.OK and sent:
-            ids = tuple(found.get("job_ids") or [found["job_id"]])
+            about["ids"] = tuple(found.get("job_ids") or [found["job_id"]])
         seen = found if said is Answer.OK and not sent else {}
-        self._history.add(Call(what, self.number, began_s, now_s(), said, status, sent, ids, seen))
+        call = Call(what, self.number, began_s, now_s(), said, status, sent, seen=seen, **about)
+        self._history.add(call)
         if said is Answer.OK and sent:
-            self.jobs.add(ids)
+            self.jobs.add(call.ids, sent)
+        return call
 
 
 def _said(status: int, found: dict[str, Any]) -> Answer:
@@ -111,26 +146,90 @@ def body(sent: Sent) -> dict[str, Any]:
 def submit(client: Client) -> None:
     """Submit a job."""
     sent = client.job()
-    client.call("submit", "POST", "/jobs/", body(sent), (sent,))
+    client.call("submit", "/jobs/", body(sent), (sent,))
 
 
 def submit_batch(client: Client) -> None:
     """Submit some in one request: all or none."""
     sent = tuple(client.job() for _ in range(client.chance.randint(2, 30)))
-    client.call("batch", "POST", "/jobs/batch", [body(one) for one in sent], sent)
+    client.call("batch", "/jobs/batch", [body(one) for one in sent], sent)
 
 
 def submit_wrong(client: Client) -> None:
     """Submit what must be refused."""
     sent = Sent("no_such_operation", client.job().data)
-    client.call("wrong", "POST", "/jobs/", body(sent), (sent,))
+    client.call("wrong", "/jobs/", body(sent), (sent,))
 
 
 def look(client: Client) -> None:
     """Read a job."""
     if job_id := client.jobs.one(client.chance):
-        client.call("read", "GET", f"/jobs/{job_id}", ids=(job_id,))
+        client.call("read", f"/jobs/{job_id}", ids=(job_id,))
+
+
+def cancel(client: Client) -> None:
+    """Cancel a job: any, or one that runs for so long that it can be."""
+    job_id = client.jobs.one(client.chance)
+    if client.chance.random() < 0.5:
+        sent = client.linger()
+        made = client.call("submit", "/jobs/", body(sent), (sent,))
+        client.pause(client.chance.uniform(0, 0.5))
+        job_id = made.ids[0] if made.answer is Answer.OK else None
+    if job_id is not None:
+        told = client.call("cancel", f"/jobs/{job_id}/cancel", ids=(job_id,))
+        if told.seen.get("status") != "SUCCESS":
+            client.jobs.cancelled(job_id)
+
+
+def retry(client: Client) -> None:
+    """Retry a job: any, or one that was cancelled; with its input, or with another one."""
+    jobs, chance = client.jobs, client.chance
+    job_id = jobs.one_cancelled(chance) if chance.random() < 0.7 else jobs.one(chance)
+    if job_id is not None:
+        again = client.again(job_id) if chance.random() < 0.5 else None
+        client.call("retry", f"/jobs/{job_id}/retry", None if again is None else {"data": list(again.data)}, ids=(job_id,), again=again)
+
+
+def submit_again(client: Client) -> None:
+    """Submit a job under a key, over and over until an answer says what became of it, and sometimes once more."""
+    sent, tries = client.job(), 0
+    key = f"{client.number}-{sent.tag:.0f}"
+    while tries < MOST_TRIES:
+        tries += 1
+        told = client.call("keyed", "/jobs/", body(sent), (sent,), key=key)
+        if told.answer is not Answer.UNKNOWN and client.chance.random() < 0.7:
+            break
+        client.pause(0.05)
+
+
+def submit_unique(client: Client) -> None:
+    """Submit a job whose unique key others use too."""
+    sent = client.job()
+    unique = {"key": f"u{client.chance.randrange(UNIQUE_KEYS)}", "while": "both", "on_conflict": "reject"}
+    client.call("unique", "/jobs/", body(sent) | {"unique": unique}, (sent,))
+
+
+def submit_timed(client: Client) -> None:
+    """Submit a job that may not begin yet, or has to have ended soon, or both; of any priority."""
+    sent, chance = client.job(), client.chance
+    asked: dict[str, Any] = {"priority": chance.randrange(10)}
+    if chance.random() < 0.7:
+        asked["delay"] = round(chance.uniform(0.1, 3.0), 3)
+    if chance.random() < 0.5:
+        ends = datetime.now(UTC) + timedelta(seconds=asked.get("delay", 0.0) + chance.uniform(0.3, 4.0))
+        asked["deadline"] = ends.isoformat()
+    client.call("timed", "/jobs/", body(sent) | asked, (sent,))
 
 
 #: Weight and function of what a client may do.
-ACTIONS: dict[str, tuple[int, Action]] = {"submit": (12, submit), "batch": (2, submit_batch), "wrong": (1, submit_wrong), "read": (10, look)}
+ACTIONS: dict[str, tuple[int, Action]] = {
+    "submit": (12, submit),
+    "batch": (2, submit_batch),
+    "wrong": (1, submit_wrong),
+    "read": (10, look),
+    "cancel": (2, cancel),
+    "retry": (2, retry),
+    "keyed": (2, submit_again),
+    "unique": (2, submit_unique),
+    "timed": (3, submit_timed),
+}

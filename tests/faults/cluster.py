@@ -12,7 +12,7 @@ from e2e.cluster import Namespace, forward, until
 from kubernetes import config
 from rig.proxy import Proxy
 
-from faults.place import AnyPlace, PatientDatabase
+from faults.place import MAX_CRASHES, AnyPlace, PatientDatabase
 
 COUNTS = {"api": 2, "worker": 2, "controller": 2}
 LEASE_S, HEARTBEAT_S = 6.0, 1.0
@@ -81,6 +81,7 @@ class ClusterPlace(AnyPlace):
             *self._with_ledger(self.namespace.operations()),
             f"settings.JOBPROC_LEASE_SECONDS={LEASE_S:g}",
             f"settings.JOBPROC_HEARTBEAT_SECONDS={HEARTBEAT_S:g}",
+            f"settings.JOBPROC_MAX_CRASHES={MAX_CRASHES}",
             "worker.drainSeconds=5",
         )
         self.postgres_url = self.namespace.database_url("jobproc-postgresql", self._way("pod/jobproc-postgresql-0", 5432))

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,16 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a job's client chose, by the database's clock; and from when each of its epochs was there."""
+
+    came_at: Mapping[int, datetime]  #: by epoch
+    run_at: datetime | None = None
+    deadline: datetime | None = None
+    unique_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """A row of `outcomes`."""
 
@@ -30,6 +40,7 @@ class End:
     finished_at: datetime
     result: Any = None
     error_type: str | None = None
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class Tried:
     started_at: datetime
     ended_at: datetime
     retry_at: datetime
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +81,58 @@ class Evidence:
     stored: Mapping[str, Stored] = field(default_factory=dict)
     ends: Mapping[str, Sequence[End]] = field(default_factory=dict)
     tried: Mapping[str, Sequence[Tried]] = field(default_factory=dict)
+    again: Mapping[str, Mapping[int, Sent | None]] = field(default_factory=dict)  #: explicit retries: by job and epoch, the input that each brought
+    chosen: Mapping[str, Chosen] = field(default_factory=dict)
     unfinished: frozenset[str] = frozenset()
     effects: Sequence[Effect] = ()
     looks: Sequence[Look] = ()
     wait_limit_s: float = 0.0  #: a due job may wait so long beside an idle process
     away: Sequence[tuple[float, float]] = ()  #: from when to when PostgreSQL could not be relied on
+    steps: Sequence[tuple[datetime, datetime]] = ()  #: from when to when the database's clock does not say in which order things happened
     interrupted: bool = True  #: whether any fault could end or repeat a run
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
     drain_limit_s: float = 0.0
+
+    def sent(self, job_id: str, epoch: int) -> Sent:
+        """Return what a job ran with in an epoch."""
+        brought = [sent for of, sent in self.again.get(job_id, {}).items() if sent is not None and of <= epoch]
+        return brought[-1] if brought else self.stored[job_id].sent
+
+    def in_order(self, one: datetime, other: datetime) -> bool:
+        """Return whether one thing happened no later than another, or the clock was set and nobody can tell."""
+        return one <= other or not (self.sure(one) and self.sure(other))
+
+    def sure(self, moment: datetime) -> bool:
+        """Return whether the clock was right when it said this."""
+        return not any(since <= moment <= until for since, until in self.steps)
+
+    def tried_in(self, job_id: str, epoch: int) -> list[Tried]:
+        """Return the attempts that did not end an epoch of a job."""
+        return [one for one in self.tried.get(job_id, ()) if one.epoch == epoch]
 
 
 def tables(database: Database) -> dict[str, Any]:
     """Return what the tables hold."""
     ends, tried = defaultdict(list), defaultdict(list)
-    for job_id, *rest in database.rows("SELECT id::text, status, attempt, released, started_at, finished_at, result, error_type FROM outcomes ORDER BY epoch"):
+    for job_id, *rest in database.rows(
+        "SELECT id::text, status, attempt, released, started_at, finished_at, result, error_type, epoch FROM outcomes ORDER BY epoch"
+    ):
         ends[job_id].append(End(*rest))
-    for job_id, *rest in database.rows("SELECT id::text, attempt, ended, started_at, ended_at, retry_at FROM attempts ORDER BY epoch, attempt"):
+    for job_id, *rest in database.rows("SELECT id::text, attempt, ended, started_at, ended_at, retry_at, epoch FROM attempts ORDER BY epoch, attempt"):
         tried[job_id].append(Tried(*rest))
     jobs = database.rows("SELECT id::text, operation, input, max_attempts FROM jobs")
+    stored = {job_id: Stored(Sent(operation, tuple(given["data"])), most) for job_id, operation, given, most in jobs}
+    again: dict[str, dict[int, Sent | None]] = defaultdict(dict)
+    chosen = {
+        job_id: Chosen({0: came_at}, *rest) for job_id, came_at, *rest in database.rows("SELECT id::text, created_at, run_at, deadline, unique_key FROM jobs")
+    }
+    for job_id, epoch, given, came_at in database.rows("SELECT id::text, epoch, input, at FROM reruns ORDER BY epoch"):
+        chosen[job_id] = replace(chosen[job_id], came_at={**chosen[job_id].came_at, epoch: came_at})
+        again[job_id][epoch] = None if given is None else Sent(stored[job_id].sent.operation, tuple(given["data"]))
     return {
-        "stored": {job_id: Stored(Sent(operation, tuple(given["data"])), most) for job_id, operation, given, most in jobs},
+        "stored": stored,
+        "again": again,
+        "chosen": chosen,
         "ends": ends,
         "tried": tried,
         "unfinished": frozenset(row[0] for row in database.rows("SELECT id::text FROM live")),

@@ -42,7 +42,9 @@ class Call:
     status: int | None = None  #: of HTTP, None: none came
     sent: tuple[Sent, ...] = ()
     ids: tuple[str, ...] = ()  #: of the jobs that it named, in the order of `sent` where it sent some
-    seen: dict[str, Any] = field(default_factory=dict)  #: what a read showed
+    seen: dict[str, Any] = field(default_factory=dict)  #: what a read showed, or a cancel or a retry was answered
+    again: Sent | None = None  #: the input that a retry brought, None: none
+    key: str | None = None  #: the idempotency key of the request
 
 
 class History:

@@ -1,34 +1,21 @@
 """What must hold of every run, whatever happened in it. A further promise is one function more in LAWS."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from rig.system import TERMINAL
 
 from faults.evidence import Evidence
 from faults.history import Answer, Call, Sent
+from faults.laws_of_control import a_cancel_holds, a_retry_is_an_epoch
+from faults.laws_of_options import a_key_stores_once, a_unique_key_is_held_by_one, times_are_kept
+from faults.verdict import Law, Verdict
 
-WRITES = frozenset({"effect", "stumble", "fall", "swell"})  # operations that write to the ledger
+WRITES = frozenset({"effect", "stumble", "fall", "swell", "linger"})  # operations that write to the ledger
 MOST_SHOWN = 10
-
-
-@dataclass(slots=True)
-class Verdict:
-    """How many facts a law has judged, and those that break it. Without a fact it has proven nothing: void."""
-
-    judged: int = 0
-    broken: list[str] = field(default_factory=list)
-
-    def that(self, holds: bool, otherwise: str) -> None:
-        """Judge a fact."""
-        self.judged += 1
-        if not holds:
-            self.broken.append(otherwise)
-
-
-Law = Callable[[Evidence, Verdict], None]
+FIND = {"read": {200}, "cancel": {200, 202}, "retry": {202, 409}}  # how those are answered that find their job
 
 
 def expected(sent: Sent) -> float:
@@ -37,25 +24,27 @@ def expected(sent: Sent) -> float:
 
 
 def nothing_is_lost(run: Evidence, verdict: Verdict) -> None:
-    """Each accepted job is stored, as it was sent, and has ended once."""
+    """Each accepted job is stored, as it was sent, and has ended once, and once more for each retry by request."""
     for call, sent, job_id in _accepted(run.calls):
         row = run.stored.get(job_id)
         verdict.that(row is not None and row.sent == sent, f"{job_id} of {call.what} by client {call.client} was accepted as {sent} and is stored as {row}")
     for job_id in run.stored:
-        ends = len(run.ends.get(job_id, ()))
-        verdict.that(ends == 1 and job_id not in run.unfinished, f"{job_id} has ended {ends} times{', is unfinished' * (job_id in run.unfinished)}")
+        epochs, wanted = [end.epoch for end in run.ends.get(job_id, ())], list(range(1 + len(run.again.get(job_id, ()))))
+        done = epochs == wanted and job_id not in run.unfinished
+        verdict.that(done, f"{job_id} has ended in the epochs {epochs} of {wanted}{', is unfinished' * (job_id in run.unfinished)}")
 
 
 def nothing_is_invented(run: Evidence, verdict: Verdict) -> None:
     """Each stored job was sent, once; what was refused is not there; of what nobody knows there is all or nothing, once."""
-    rows = Counter(row.sent for row in run.stored.values())
+    rows, by_key = Counter(row.sent for row in run.stored.values()), _answers_by_key(run.calls)
     known: set[Sent] = set()
     for call in run.calls:
         if not call.sent:
             continue
         known.update(call.sent)
         found = [rows[sent] for sent in call.sent]
-        wanted = {Answer.OK: {1}, Answer.REFUSED: {0}, Answer.UNKNOWN: {0, 1}}[call.answer]
+        answers = by_key.get(call.key, {call.answer})
+        wanted = {1} if Answer.OK in answers else {0, 1} if Answer.UNKNOWN in answers else {0}
         verdict.that(
             set(found) <= wanted and len(set(found)) == 1, f"{call.what} by client {call.client}, {call.answer} ({call.status}), is stored {found} times"
         )
@@ -64,10 +53,10 @@ def nothing_is_invented(run: Evidence, verdict: Verdict) -> None:
 
 
 def an_accepted_job_can_be_read(run: Evidence, verdict: Verdict) -> None:
-    """A read that began after the job was accepted finds it; clients read no others."""
+    """A read, a cancel or a retry that began after the job was accepted finds it; clients name no others."""
     for call in run.calls:
-        if call.what == "read" and call.answer is not Answer.UNKNOWN:
-            verdict.that(call.answer is Answer.OK, f"{call.ids[0]} was accepted and is answered with {call.status}")
+        if call.what in FIND and call.answer is not Answer.UNKNOWN:
+            verdict.that(call.status in FIND[call.what], f"{call.ids[0]} was accepted and its {call.what} is answered with {call.status}")
 
 
 def results_are_right(run: Evidence, verdict: Verdict) -> None:
@@ -75,7 +64,7 @@ def results_are_right(run: Evidence, verdict: Verdict) -> None:
     for job_id, ends in run.ends.items():
         for end in ends:
             if end.status == "SUCCESS" and job_id in run.stored:
-                want = expected(run.stored[job_id].sent)
+                want = expected(run.sent(job_id, end.epoch))
                 verdict.that(end.result == want, f"{job_id} results in {end.result}, not {want}")
             elif end.status == "FAILED":
                 verdict.that(end.error_type is not None, f"{job_id} failed for no reason")
@@ -83,36 +72,40 @@ def results_are_right(run: Evidence, verdict: Verdict) -> None:
         job_id, status, result = call.ids[0], call.seen["status"], call.seen["result"]
         verdict.that((status == "SUCCESS") == (result is not None), f"{job_id} is {status} with result {result}")
         if status == "SUCCESS" and job_id in run.stored:
-            verdict.that(result == expected(run.stored[job_id].sent), f"{job_id} was shown with result {result}")
+            verdict.that(result == expected(run.sent(job_id, call.seen["epoch"])), f"{job_id} was shown with result {result}")
 
 
 def what_was_seen_stays(run: Evidence, verdict: Verdict) -> None:
-    """Of two reads, one after the other: attempts do not fall, and once a job has ended nothing of it changes any more."""
+    """Of two reads, one after the other: epochs and their attempts do not fall, and once a job has ended nothing of it changes but by a retry."""
     reads: dict[str, list[Call]] = defaultdict(list)
     for call in _reads(run.calls):
         reads[call.ids[0]].append(call)
     for job_id, calls in reads.items():
         by_end = iter(sorted(calls, key=lambda call: call.ended_s))
-        before, most, ended = next(by_end), 0, None
+        before, most, ended = next(by_end), (0, 0), dict[int, dict[str, Any]]()
         for call in sorted(calls, key=lambda call: call.began_s):
             while before.ended_s < call.began_s:  # all that had been seen when this read began
-                most = max(most, before.seen["attempt"])
-                ended = ended or (_end(before) if before.seen["status"] in TERMINAL else None)
+                most = max(most, _place(before))
+                if before.seen["status"] in TERMINAL:
+                    ended.setdefault(before.seen["epoch"], _end(before))
                 before = next(by_end)
-            verdict.that(call.seen["attempt"] >= most, f"{job_id} was seen in attempt {most}, later in {call.seen['attempt']}")
-            verdict.that(ended is None or _end(call) == ended, f"{job_id} was seen as {ended}, later as {_end(call)}")
-        last = {call.seen["status"] for call in calls} & TERMINAL
-        stored = {end.status for end in run.ends.get(job_id, ())}
+            was = ended.get(call.seen["epoch"])
+            verdict.that(_place(call) >= most, f"{job_id} was seen in epoch and attempt {most}, later in {_place(call)}")
+            verdict.that(was is None or _end(call) == was, f"{job_id} was seen as {was}, later as {_end(call)}")
+        last = {(call.seen["epoch"], call.seen["status"]) for call in calls if call.seen["status"] in TERMINAL}
+        stored = {(end.epoch, end.status) for end in run.ends.get(job_id, ())}
         verdict.that(last <= stored, f"{job_id} was seen as {last} and is stored as {stored}")
 
 
 def attempts_are_complete(run: Evidence, verdict: Verdict) -> None:
-    """The attempts of a job are 1 to n without a gap, the last one ended it, and no more are charged than it may have."""
+    """The attempts of an epoch are 1 to n without a gap, the last one ended it unless it was cancelled between two; no more are charged than it may have."""
     for job_id, ends in run.ends.items():
-        for end in ends[-1:]:
-            numbers = [one.attempt for one in run.tried.get(job_id, ())]
-            verdict.that([*numbers, end.attempt] == list(range(1, end.attempt + 1)), f"{job_id} ended in attempt {end.attempt} after {numbers}")
-            released = sum(one.ended == "released" for one in run.tried.get(job_id, ()))
+        for end in ends:
+            tried = run.tried_in(job_id, end.epoch)
+            numbers = [one.attempt for one in tried] + [end.attempt] * (end.started_at is not None)
+            verdict.that(numbers == list(range(1, end.attempt + 1)), f"{job_id} ended in attempt {end.attempt} after {numbers}")
+            verdict.that(end.started_at is not None or end.status != "SUCCESS", f"{job_id} succeeded without an attempt")
+            released = sum(one.ended == "released" for one in tried)
             verdict.that(end.released == released, f"{job_id} counts {end.released} releases of {released}")
             if job_id in run.stored:
                 charged, most = end.attempt - end.released, run.stored[job_id].max_attempts
@@ -123,27 +116,37 @@ def attempts_are_complete(run: Evidence, verdict: Verdict) -> None:
 
 def attempts_do_not_overlap(run: Evidence, verdict: Verdict) -> None:
     """No attempt begins before the one before it has ended, nor before its pause, by the database's clock."""
-    for job_id, tried in run.tried.items():
-        begins = [one.started_at for one in tried] + [end.started_at for end in run.ends.get(job_id, ())[-1:] if end.started_at]
-        for one, next_began in zip(tried, begins[1:], strict=False):
-            verdict.that(one.ended_at <= next_began, f"{job_id}: attempt {one.attempt} ended at {one.ended_at}, the next began at {next_began}")
-            verdict.that(one.retry_at <= next_began, f"{job_id}: attempt {one.attempt} paused until {one.retry_at}, the next began at {next_began}")
+    for job_id, ends in run.ends.items():
+        before: datetime | None = None
+        for end in ends:
+            runs = [(one.attempt, one.started_at, max(one.ended_at, one.retry_at)) for one in run.tried_in(job_id, end.epoch)]
+            last = before  # of the epoch before: a retry by request does not wait for a clock that was set back
+            for attempt, began, until in [*runs, (end.attempt, end.started_at, end.finished_at)]:
+                if before is not None and began is not None:
+                    verdict.that(
+                        run.in_order(before, began) if before is last else before <= began,
+                        f"{job_id}: attempt {attempt} of epoch {end.epoch} began at {began}, the one before lasted until {before}",
+                    )
+                before = until
 
 
 def effects_are_bounded(run: Evidence, verdict: Verdict) -> None:
-    """Every attempt has its effect at most once, every success has one of the attempt that brought it; with no fault there is one."""
+    """Every attempt has its effect at most once, every success has one of the attempt that brought it; with no fault there is one.
+
+    The ledger does not know epochs: attempts of one number may have as many effects as there were.
+    """
     begun, ended = _effects(run, "begin"), _effects(run, "end")
     for job_id, row in run.stored.items():
         if row.sent.operation not in WRITES:
             continue
-        for end in run.ends.get(job_id, ())[-1:]:
-            counts = begun[job_id]
-            verdict.that(max(counts.values(), default=0) <= 1, f"{job_id} had its effect {dict(counts)} times, by attempt")
-            verdict.that(set(counts) <= set(range(1, end.attempt + 1)), f"{job_id} had effects in attempts {sorted(counts)} of {end.attempt}")
+        counts, ends = begun[job_id], run.ends.get(job_id, ())
+        ran = Counter([one.attempt for one in run.tried.get(job_id, ())] + [end.attempt for end in ends if end.started_at is not None])
+        verdict.that(counts <= ran, f"{job_id} had its effect {dict(counts)} times, by attempt, and ran {dict(ran)} times")
+        for end in ends:
             won = end.status != "SUCCESS" or end.attempt in ended[job_id]
             verdict.that(won, f"{job_id} succeeded in attempt {end.attempt} with effects of {sorted(ended[job_id])}")
-            once = run.interrupted or row.sent.operation != "effect" or sum(counts.values()) == 1
-            verdict.that(once, f"{job_id} had {sum(counts.values())} effects and no fault")
+        plain = row.sent.operation == "effect" and [end.status for end in ends] == ["SUCCESS"]
+        verdict.that(run.interrupted or not plain or sum(counts.values()) == 1, f"{job_id} had {sum(counts.values())} effects and no fault")
     for job_id in begun:
         verdict.that(job_id in run.stored, f"{job_id} had an effect and is not stored")
 
@@ -184,6 +187,11 @@ LAWS: tuple[Law, ...] = (
     errors_are_those_of_an_absent_database,
     no_due_job_waits_beside_an_idle_worker,
     everything_is_drained,
+    a_cancel_holds,
+    a_retry_is_an_epoch,
+    a_key_stores_once,
+    a_unique_key_is_held_by_one,
+    times_are_kept,
 )
 
 
@@ -214,6 +222,15 @@ def _effects(run: Evidence, phase: str) -> dict[str, Counter[int]]:
     return found
 
 
+def _answers_by_key(calls: Iterable[Call]) -> dict[str | None, set[Answer]]:
+    """Return all answers that requests of one key had: what one of them stored is there for all."""
+    found: dict[str | None, set[Answer]] = defaultdict(set)
+    for call in calls:
+        if call.key is not None:
+            found[call.key].add(call.answer)
+    return found
+
+
 def _accepted(calls: Iterable[Call]) -> Iterable[tuple[Call, Sent, str]]:
     for call in calls:
         if call.sent and call.answer is Answer.OK:
@@ -223,6 +240,10 @@ def _accepted(calls: Iterable[Call]) -> Iterable[tuple[Call, Sent, str]]:
 
 def _reads(calls: Iterable[Call]) -> Iterable[Call]:
     return (call for call in calls if call.what == "read" and call.answer is Answer.OK)
+
+
+def _place(call: Call) -> tuple[int, int]:
+    return call.seen["epoch"], call.seen["attempt"]
 
 
 def _end(call: Call) -> dict[str, Any]:

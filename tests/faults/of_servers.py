@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import psycopg2
 from rig.proxy import Proxy
@@ -158,7 +159,7 @@ def database_clock_set(place: Place, chance: random.Random) -> str | None:
         return sum(len(place.system.events(name, "lease_lost")) for name in WORKERS)
 
     with place.settable_clock() as clock:
-        before = lost()
+        before, since = lost(), place.database.one("SELECT clock_timestamp()")
         clock.set(seconds)
         time.sleep(chance.uniform(1, 4))
         shown = place.database.one("SELECT clock_timestamp()")
@@ -166,6 +167,8 @@ def database_clock_set(place: Place, chance: random.Random) -> str | None:
         with contextlib.suppress(AssertionError):
             until("the step forward has ended leases", lambda: lost() > before, 5)
         until("no time that it has shown is ahead", lambda: place.database.one("SELECT clock_timestamp() > %s", (shown,)), 30)
+        over, step = place.database.one("SELECT clock_timestamp()"), timedelta(seconds=seconds)
+        place.steps += [(since, over), (since + step, over + step)]
     return f"{seconds:+} s, {lost() - before} leases ended early" if lost() > before else None
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ LEASE_S, TICK_S = float(QUICK["JOBPROC_LEASE_SECONDS"]), float(QUICK["JOBPROC_TI
 BACK_S = 5.0  # after PostgreSQL is back: a time limit of a read, and a pause before the next try
 WORKERS = ("first", "second")
 PROCESSES = 2  # of each worker
+MAX_CRASHES = "1000"  # or what the faults kill again and again would end for that
 DRAIN_S = 3 * LEASE_S + 6.0  # and what four processes may have left to do
 WAIT_S = 2 * TICK_S + 2.0  # a due job beside an idle worker; and a claim, on a busy machine
 DISK_MIB = 400  # of PostgreSQL
@@ -59,6 +61,7 @@ class AnyPlace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.steps: list[tuple[datetime, datetime]] = []  #: times of the database's clock that do not say in which order things happened
         self.away: list[tuple[float, float]] = []  #: from when to when PostgreSQL could not be relied on
 
     @contextmanager
@@ -113,7 +116,7 @@ class Place(AnyPlace):
         serve(self._stack, self.postgres, self.redis)
         self.before_postgres = {part: self._stack.enter_context(Proxy(self.postgres.port)) for part in PARTS}
         self.before_redis = {part: self._stack.enter_context(Proxy(self.redis.port)) for part in PARTS}
-        self.system = System(self.folder, self.postgres.url(), self.redis.url)
+        self.system = System(self.folder, self.postgres.url(), self.redis.url, JOBPROC_MAX_CRASHES=MAX_CRASHES)
         self.database = self.system.database = PatientDatabase(self.postgres.url())
         self._stack.callback(self.system.close)
         self.start_api()

@@ -27,8 +27,8 @@ from faults.clients import Client, Jobs
 from faults.evidence import Evidence
 from faults.fault import CLUSTER, FAULTS, HERE, Fault
 from faults.history import History, now_s
-from faults.laws import Verdict
 from faults.place import Place
+from faults.verdict import Verdict
 from faults.watch import Watch
 
 DRAIN_MOST_S = 120.0
@@ -161,6 +161,7 @@ class Run:
             looks=self._watch.looks,
             wait_limit_s=place.wait_s + slack_s,
             away=place.away,
+            steps=place.steps,
             interrupted=self._interrupted,
             drained_s=drained_s,
             drain_limit_s=place.drain_s + slack_s + left * WORK_S,

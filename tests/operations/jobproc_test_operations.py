@@ -12,7 +12,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from common.domain.errors import PermanentFailure
+from common.domain.errors import PermanentFailure, RetryAfter
 from worker.operations import Context, Numbers, operation
 
 quick = partial(operation, base_s=0.05, cap_s=0.2)  # tried again at once
@@ -81,6 +81,34 @@ def swell(numbers: Numbers, job: Context) -> float:
     bytearray(int(numbers.data[0]) << 20)
     _write(job, "end")
     return numbers.data[-1]
+
+
+@quick("linger", max_attempts=20)
+def linger(numbers: Numbers, job: Context) -> float:
+    """Write to the ledger, wait data[0] seconds or until it is cancelled, write again, return data[-1]."""
+    _write(job, "begin")
+    until = time.monotonic() + numbers.data[0]
+    while time.monotonic() < until:
+        job.check()
+        time.sleep(0.005)
+    _write(job, "end")
+    return numbers.data[-1]
+
+
+@quick("heed", max_attempts=3)
+def heed(numbers: Numbers, job: Context) -> bool:
+    """Wait data[0] seconds or until it is cancelled; then, by data[1]: return, raise, ask to be tried again later, exit, or report until it is told."""
+    until = time.monotonic() + numbers.data[0]
+    while not job.cancelled and time.monotonic() < until:
+        time.sleep(0.005)
+    how = int(numbers.data[1])
+    if how == 1:
+        raise PermanentFailure("it was cancelled")
+    if how == 2:
+        raise RetryAfter(600)
+    if how == 3:
+        os._exit(1)
+    return job.progress(0.5)
 
 
 @quick("sleep")

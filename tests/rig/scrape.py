@@ -25,10 +25,10 @@ class Page:
         return {(s.name, frozenset(s.labels.items())): s.value for family in text_string_to_metric_families(self.text()) for s in family.samples}
 
     def traces(self) -> dict[tuple[str, str], str]:
-        """Return the trace that each metric points to, by its name and the label it has beside its bucket."""
+        """Return the trace that each metric points to, by its name and the last label it has beside its bucket."""
         families = openmetrics(self.text("application/openmetrics-text; version=1.0.0"))  # type: ignore[no-untyped-call]  # the library has no types here
         samples = [sample for family in families for sample in family.samples if sample.exemplar]
-        return {(s.name.removesuffix("_bucket"), next(v for k, v in s.labels.items() if k != "le")): s.exemplar.labels["trace_id"] for s in samples}
+        return {(s.name.removesuffix("_bucket"), [v for k, v in s.labels.items() if k != "le"][-1]): s.exemplar.labels["trace_id"] for s in samples}
 
     def value(self, name: str, **labels: str) -> float | None:
         """Return a series; None when it is absent."""

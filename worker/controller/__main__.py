@@ -61,6 +61,8 @@ class Controller:
                 self._move("leftovers", lambda: self._rescue.leftovers(hot, self._operations))
                 self._gauges.say_unknown(queues.unknown(hot, self._settings.gauge_cap_jobs))
             self._move("deadlines", lambda: self._rescue.late(hot))
+            if starved_s := self._settings.starvation_seconds:
+                self._move("starved", lambda: self._rescue.starved(hot, starved_s))
             self._move("strays", lambda: self._rescue.strays(hot))
             self._ring(queues.due(hot))
             self._every("retention", self._settings.retention_check_seconds, lambda: upkeep.remove_finished(self._engine, self._settings, self._removal))

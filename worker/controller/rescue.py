@@ -19,6 +19,7 @@ from worker import deaths
 log = logs.get("controller")
 MOST_WORKERS = 100  # looked at in one tick
 MOST_JOBS = 1_000  # given back in one transaction
+MOST_STARVED = 100  # raised in one tick, a queue and priority
 MOST_STRAYS = 10_000  # floated in one look, a queue and priority
 RECENT_S = 60.0  # how far back the look of every tick goes
 FULL_LOOK_S = 60.0  # time between two looks at everything
@@ -74,6 +75,11 @@ class Rescue:
         """End what waits past its deadline."""
         failure = DEADLINE_EXCEEDED
         return deadlines.end_late(hot, MOST_JOBS, failure.error_type, failure.error_text), set()
+
+    def starved(self, hot: Hot, waited_s: float) -> tuple[int, set[str]]:
+        """Raise what has waited for so long behind others of a better priority."""
+        raised = queues.raise_starved(hot, waited_s, MOST_STARVED)
+        return len(raised), set(raised)
 
     def _one_by_one(self, hot: Hot, worker: int, operations: Mapping[str, OperationSpec], refused: psycopg2.Error) -> list[tuple[Claimed, str]]:
         """Give back row by row: one bad row must not keep the others. The bad one fails with a code; the next tick ends the worker."""

@@ -56,7 +56,14 @@ class Context(Protocol):
         """1 in the first attempt."""
 
     def progress(self, fraction: float | None, text: str | None = None) -> bool:
-        """Tell how far the job is, 0 to 1; stored at most once a second. Returns False once the job is another worker's."""
+        """Tell how far the job is, 0 to 1; stored at most once a second. Returns False once the job is another worker's, or was cancelled."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a client has asked the job to stop; told within two seconds. Costs nothing to ask: no other process is."""
+
+    def check(self) -> None:
+        """Raise common.domain.errors.Cancelled, which may be let pass, once the job was asked to stop."""
 
 
 Function = Callable[..., Any]

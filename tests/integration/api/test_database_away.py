@@ -28,6 +28,7 @@ END_ALL = "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE ap
 def refuses_in_time(system: System, refused: Callable[..., Any]) -> None:
     """Check that submissions and looks, all at once, get 503 in time."""
     requests: list[tuple[str, str, Any]] = [("GET", f"/jobs/{UNKNOWN}{path}", None) for path in ("", "/status", "/result")]
+    requests += [("POST", f"/jobs/{UNKNOWN}/{verb}", None) for verb in ("cancel", "retry")]
     requests += [("POST", "/jobs/", GOOD), ("POST", "/jobs/batch", [GOOD, GOOD])]
     with ThreadPoolExecutor(len(requests)) as clients:
         answers = list(clients.map(lambda request: system.client.request(request[0], request[1], json=request[2]), requests))

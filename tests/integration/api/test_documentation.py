@@ -60,6 +60,8 @@ def test_the_document_is_served_as_json(served: System) -> None:
         "/jobs/{job_id}",
         "/jobs/{job_id}/status",
         "/jobs/{job_id}/result",
+        "/jobs/{job_id}/cancel",
+        "/jobs/{job_id}/retry",
         "/jobs/{job_id}/explain",
         "/operations",
         "/stats",

@@ -28,7 +28,7 @@ def test_requests_are_counted_by_the_template_of_their_route(system: System, pag
     assert page.value(requests, method="GET", route="/jobs/{job_id}", status="404") == 1
     assert page.value(requests, method="GET", route="other", status="404") == 1
     assert page.total(requests, method="other") == 1
-    assert page.value("jobproc_http_request_duration_seconds_count", route="/jobs/{job_id}/status") == 2
+    assert page.value("jobproc_http_request_duration_seconds_count", method="GET", route="/jobs/{job_id}/status") == 2
     until("none is in progress", lambda: page.value("jobproc_http_requests_in_progress") == 0)
 
 

@@ -74,12 +74,14 @@ def test_no_letter_of_what_is_no_uuid_is_repeated(served: System, one: str, othe
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/jobs", {"POST"}),
-        ("/jobs/", {"POST"}),
+        ("/jobs", {"GET", "POST"}),
+        ("/jobs/", {"GET", "POST"}),
         ("/jobs/batch", {"POST"}),
         (f"/jobs/{UNKNOWN}", {"GET"}),
         (f"/jobs/{UNKNOWN}/status", {"GET"}),
         (f"/jobs/{UNKNOWN}/result/", {"GET"}),
+        (f"/jobs/{UNKNOWN}/cancel", {"POST"}),
+        (f"/jobs/{UNKNOWN}/retry/", {"POST"}),
         ("/livez", {"GET"}),
         ("/readyz", {"GET"}),
         ("/docs", {"GET"}),

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -76,7 +77,8 @@ def test_the_expected_start_is_a_range_around_the_rate_of_the_queue(shared: Syst
     waiting = [post(shared) for _ in range(5)]
 
     def expected() -> dict[str, str] | None:
-        return why(shared, waiting[-1])["expected_start"]
+        found: dict[str, str] | None = why(shared, waiting[-1])["expected_start"]
+        return found
 
     found = until("a rate is known", expected, limit_s=2)
     assert found["earliest"] < found["latest"]
@@ -105,7 +107,7 @@ def test_explain_and_claim_agree_about_every_job(storage: Storage, rows: list[di
         claimer.expire()
 
     async def look(connection: Any) -> set[str]:
-        found = {job_id: await explain.waiting(connection, job_id, 1_000) for job_id in ids}
+        found = {job_id: await explain.waiting(connection, UUID(job_id), 1_000) for job_id in ids}
         return {job_id for job_id, one in found.items() if one and one["unheld"] and one["due"] and one["knowing"] and one["queue"] == "default"}
 
     free = storage.api(look)

@@ -165,6 +165,34 @@ def test_many_at_the_same_instant_leave_one_unfinished_job_of_a_key(system: Syst
     assert system.database.rows("SELECT unique_key, count(*) FROM jobs JOIN live USING (id) GROUP BY 1 ORDER BY 1") == [("k", 1), ("m", 1)]
 
 
+def test_a_retry_takes_its_key_again_unless_another_job_holds_it(system: System) -> None:
+    system.api()
+    first = post(system, with_key()).json()["job_id"]
+    system.client.post(f"/jobs/{first}/cancel")
+    second = post(system, with_key()).json()["job_id"]
+    refused = system.client.post(f"/jobs/{first}/retry")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:jobproc:problem:unique-conflict")
+    assert refused.json()["job_id"] == second
+    assert system.status(first) == "CANCELLED"
+    system.client.post(f"/jobs/{second}/cancel")
+    assert system.client.post(f"/jobs/{first}/retry").status_code == 202
+    refused = post(system, with_key())
+    assert (refused.status_code, refused.json()["job_id"]) == (409, first)
+
+
+def test_retries_and_submissions_at_the_same_instant_leave_one_unfinished_job_of_a_key(system: System) -> None:
+    system.api()
+    ended = []
+    for _ in range(8):
+        ended.append(post(system, with_key()).json()["job_id"])
+        system.client.post(f"/jobs/{ended[-1]}/cancel")
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda n: system.client.post(f"/jobs/{ended[n // 2 % 8]}/retry") if n % 2 else post(system, with_key()), range(48)))
+    assert [answer.status_code for answer in answers].count(202) == 1
+    assert {answer.status_code for answer in answers} == {202, 409}
+    assert system.database.one("SELECT count(*) FROM live") == 1
+
+
 def test_keys_that_nobody_holds_are_forgotten(system: System) -> None:
     system.all()
     system.wait(post(system, with_key(), "a").json()["job_id"])

@@ -28,10 +28,9 @@ def error(job: dict[str, Any]) -> str | None:
 def test_priorities_are_exact_across_the_queue(system: System) -> None:
     """Ten of each, submitted from the last to the first and mixed: they begin from 0 to 9, and those of one priority as they came."""
     system.api().worker(concurrency=1)
-    system.wait(system.submit("effect", 0, 0))
-    blocker = system.submit("effect", 1.0, 0)
-    until("it runs", lambda: system.status(blocker) == "IN_PROGRESS")
-    ids = {submitted(system, operation="effect", data=[0, n], priority=9 - n % 10): (9 - n % 10, n) for n in range(40)}
+    places = [(9 - n % 10, n) for n in range(40)]
+    answer = system.client.post("/jobs/batch", json=[{"operation": "effect", "data": [0, n], "priority": priority} for priority, n in places])
+    ids = dict(zip(answer.json()["job_ids"], places, strict=True))
     system.wait_all()
     begun = [ids[line["job"]] for line in system.effects() if line["job"] in ids and line["phase"] == "begin"]
     assert begun == sorted(ids.values())
@@ -131,6 +130,8 @@ def test_an_operation_may_take_other_input_than_numbers(shared: System) -> None:
         (DATA | {"run_at": "2030-01-01T00:00:00"}, "run_at"),
         (DATA | {"run_at": "9999-01-01T00:00:00Z"}, "run_at"),
         (DATA | {"run_at": "soon"}, "run_at"),
+        (DATA | {"run_at": 0}, "run_at"),
+        (DATA | {"deadline": 4e9}, "deadline"),
         (DATA | {"deadline": "2020-01-01T00:00:00Z"}, "deadline"),
         (DATA | {"delay": 20, "deadline": (datetime.now(UTC) + timedelta(seconds=10)).isoformat()}, "deadline"),
         (DATA | {"timeout": 0}, "timeout"),

@@ -13,7 +13,7 @@ from common.store.partitions import DAY_MS, TABLES, Period
 OFTEN = {"JOBPROC_RETENTION_CHECK_SECONDS": "0.2", "JOBPROC_TICK_SECONDS": "0.1"}
 _OLD = """
 WITH new AS (
-    INSERT INTO jobs (id, operation, queue, input, max_attempts) VALUES (%(id)s, 'noop', 'default', '{"data":[1]}', 3) RETURNING id)
+    INSERT INTO jobs (id, operation, queue, input, max_attempts) VALUES (%(id)s, 'square_sum', 'default', '{"data":[1]}', 3) RETURNING id)
 INSERT INTO outcomes (id, epoch, attempt, released, rev, worker, started_at, finished_at, status, result, error_type)
 SELECT id, 0, 1, 0, 2, 1, %(at)s, %(at)s, %(status)s, CASE %(status)s WHEN 'SUCCESS' THEN '1'::json END, CASE %(status)s WHEN 'FAILED' THEN 'E' END FROM new
 """
@@ -27,6 +27,11 @@ def day(system: System, days_ago: int) -> Period:
     for table in TABLES:
         system.database.rows(f"CREATE TABLE {table}_{period.suffix} PARTITION OF {table} FOR VALUES FROM ('{first}') TO ('{after}')")
     return period
+
+
+def retried(system: System, job_id: str, **body: Any) -> tuple[int, str]:
+    answer = system.client.post(f"/jobs/{job_id}/retry", json=body)
+    return answer.status_code, str(answer.json().get("type", "")).rpartition(":")[2]
 
 
 def old(system: System, period: Period, number: int, status: str = "SUCCESS") -> str:
@@ -82,14 +87,20 @@ def test_failed_jobs_are_kept_for_longer_where_the_operator_says_so(system: Syst
 
 def test_inputs_go_before_their_jobs_and_the_answer_says_so(system: System) -> None:
     system.api()
-    job_id, fresh = old(system, day(system, 4), 1), submitted(system)
+    period = day(system, 4)
+    job_id, failed, fresh = old(system, period, 1), old(system, period, 2, "FAILED"), submitted(system)
+    tag = system.client.get(f"/jobs/{job_id}").headers["etag"]
+    assert system.client.get(f"/jobs/{job_id}", headers={"If-None-Match": tag}).status_code == 304
     before = system.job(job_id)
     assert (before["input"], before["input_removed"], before["result"]) == ({"data": [1]}, False, 1)
     system.controller(JOBPROC_PAYLOAD_DAYS="2", **OFTEN)
-    until("its input has gone", lambda: system.job(job_id)["input_removed"], limit_s=8)
+    until("inputs have gone", lambda: system.job(job_id)["input_removed"] and system.job(failed)["input_removed"], limit_s=8)
+    assert system.client.get(f"/jobs/{job_id}", headers={"If-None-Match": tag}).status_code == 200, "it is another answer"
     assert system.job(job_id) == before | {"input": None, "input_removed": True}
     assert system.job(fresh)["input"] == {"data": [1, 2, 3]}
-    until("it is said", lambda: [one["count"] for one in system.events("controller", "inputs_removed")] == [1])
+    until("it is said", lambda: [one["count"] for one in system.events("controller", "inputs_removed")] == [2])
+    assert retried(system, failed) == (409, "input-removed")
+    assert retried(system, failed, data=[2]) == (202, "")
 
 
 @pytest.mark.parametrize("rate", [5, 100])

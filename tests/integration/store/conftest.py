@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
+from integration.store.clients import Client
 from integration.store.past import DAYS, Past
+from integration.store.sessions import Loop
 from integration.store.storage import Storage, old_period
 
 from common.settings import Settings
@@ -28,3 +30,18 @@ def past(storage: Storage) -> Past:
 def hot(storage: Storage) -> Hot:
     """A connection such as the controller has."""
     return storage.hot()
+
+
+@pytest.fixture
+def clients(storage: Storage) -> Iterator[tuple[Client, Client]]:
+    loop = Loop()
+    made = Client(storage, loop), Client(storage, loop)
+    yield made
+    for client in made:
+        client.close()
+    loop.close()
+
+
+@pytest.fixture
+def client(clients: tuple[Client, Client]) -> Client:
+    return clients[0]

@@ -15,7 +15,7 @@ from integration.store.verbs import QUEUES
 from common.domain.decisions import RELEASED, Ended, Failure, decide
 from common.domain.job import Claimed, NewJob
 from common.domain.retry import RetryPolicy
-from common.domain.states import State
+from common.domain.states import TERMINAL, State
 from common.store import claims, endings, workers
 from common.store.claims import Marks, Results
 from common.store.session import Hot
@@ -133,6 +133,20 @@ class Jobs(RuleBasedStateMachine):
         _, waited = self._await(name, self.apis[name], self.apis[name].insert(batch, 0), how, lockers)
         assert waited == bool(lockers)
         self._stored(name, batch)
+
+    def cancel(self, name: str, which: int, how: tuple[bool, bool]) -> None:
+        """A client cancels a job, in whatever state it is once nobody else has it locked."""
+        known = sorted(self.model.see(name))
+        if not known:
+            return
+        job_id = known[-1 - which % len(known)]
+        told, waited = self._await(name, self.apis[name], self.apis[name].cancel(job_id), how, self._lockers(name, {job_id}))
+        before = self.model.see(name)[job_id]
+        after = before.cancel()
+        assert told is after.state
+        if before.state not in TERMINAL:
+            self.model.write(name, {job_id: after})
+        self._leave(name, how, waited=waited)
 
     # --- jobs go
 

@@ -17,6 +17,8 @@ from worker.controller.rescue import Rescue
 
 KNOWN = {"square_sum": OperationSpec("square_sum", retry=AT_ONCE)}
 
+MAX_CRASHES = 1_000  # the budget of attempts is what ends a job here
+
 
 class Workers(Jobs):
     """With the workers that run them and the controller that looks after both."""
@@ -68,7 +70,7 @@ class Workers(Jobs):
 
     def rescue(self, name: str, leftovers: bool, **_prepared: bool) -> None:
         """It never waits: what another has locked is passed over."""
-        work = Rescue(3).leftovers if leftovers else Rescue(3).lost_workers
+        work = Rescue(MAX_CRASHES).leftovers if leftovers else Rescue(MAX_CRASHES).lost_workers
         (count, _), _ = self._do(name, partial(work, self.sessions[name].hot, KNOWN), (True, True), set())
         assert count == len(self.model.rescue(name, self.model.orphaned(name) if leftovers else self.model.expired(name)))
 
@@ -111,7 +113,7 @@ class Workers(Jobs):
 def _bury(hot: Hot, worker: int, running: str) -> None:
     with hot.transaction():
         held = endings.held(hot, worker, 1_000)
-        endings.write(hot, worker, [(job, decide(job, WORKER_LOST if job.id == running else RELEASED, AT_ONCE, 0.0)) for job, _ in held])
+        endings.write(hot, worker, [(job, decide(job, WORKER_LOST if job.id == running else RELEASED, AT_ONCE, 0.0, MAX_CRASHES)) for job, _ in held])
         workers.end(hot, worker)
 
 

@@ -23,20 +23,31 @@ class Job:
     past: tuple[Past, ...] = ()
     result: str | None = None
     error: str | None = None
+    asked: bool = False  #: to stop
+    suspected: frozenset[int] = frozenset()  #: attempts that a rescue gave back uncharged, as nobody knew which of several had run
 
     def claim(self, worker: int) -> "Job":
         return self._after(Step.CLAIM, attempt=self.attempt + 1, worker=worker)
 
     def settle(self, result: str) -> "Job":
-        return self._after(Step.SUCCEED, result=result)
+        return self._after(Step.CANCEL) if self.asked else self._after(Step.SUCCEED, result=result)
+
+    def cancel(self) -> "Job":
+        """A client cancels it: what waits ends, what runs is asked to stop, and ends so however its attempt does."""
+        if self.state in TERMINAL or self.asked:
+            return self
+        return replace(self, rev=self.rev + 1, asked=True) if self.state is State.IN_PROGRESS else self._after(Step.CANCEL)
 
     def give_up(self, ended: str, error: str, *, later: bool = False) -> "Job":
         """End the attempt without a result: the budget says whether it is the last."""
+        if self.asked:
+            return self._after(Step.CANCEL)
         if ended == Ended.PERMANENT or (ended != Ended.RELEASED and self.attempt - self.released >= self.max_attempts):
             return self._after(Step.FAIL, error=error)
         past = (*self.past, (self.attempt, ended, self.worker or 0))
         if ended == Ended.RELEASED:
-            return self._after(Step.RELEASE, worker=None, past=past, released=self.released + 1)
+            suspected = self.suspected | ({self.attempt} if error == "worker_lost" else set())
+            return self._after(Step.RELEASE, worker=None, past=past, released=self.released + 1, suspected=suspected)
         job = self._after(Step.RETRY, worker=None, past=past)
         return job if later else replace(job, state=step(job.state, Step.DUE))
 
@@ -53,14 +64,15 @@ class Job:
         return (self.state, self.worker, self.attempt) == (State.IN_PROGRESS, worker, attempt)
 
     def succeeded_by(self, worker: int, attempt: int) -> bool:
-        """Whether this attempt brought the result."""
-        return (self.state, self.worker, self.attempt) == (State.SUCCESS, worker, attempt)
+        """Whether this attempt brought the result, or would have."""
+        return self.state in {State.SUCCESS, State.CANCELLED} and (self.worker, self.attempt) == (worker, attempt)
 
     def ended_by(self, worker: int, attempt: int) -> bool:
         """Whether the attempt is written down as ended, by its own word."""
         if (self.worker, self.attempt) == (worker, attempt) and self.state in TERMINAL:
             return self.error != "worker_lost"
-        return any((number, whose) == (attempt, worker) and ended != Ended.LOST for number, ended, whose in self.past)
+        told = attempt not in self.suspected
+        return told and any((number, whose) == (attempt, worker) and ended != Ended.LOST for number, ended, whose in self.past)
 
     def _after(self, by: Step, **changed: object) -> "Job":
         return replace(self, state=step(self.state, by), rev=self.rev + 1, **changed)  # type: ignore[arg-type]  # fields of this class
@@ -158,7 +170,9 @@ class Model:
         taken: set[str] = set()
         for worker in lost:
             if worker not in self.locked_workers(session):
-                taken |= self.give_back(session, worker, lambda _: (str(Ended.LOST), "worker_lost"))
+                several = len(self.held(session, worker) - self.locked(session)) > 1
+                ended = str(Ended.RELEASED if several else Ended.LOST), "worker_lost"
+                taken |= self.give_back(session, worker, lambda _, ended=ended: ended)  # type: ignore[misc]  # a default binds it
         return taken
 
     def look(self, session: str) -> None:

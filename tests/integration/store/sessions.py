@@ -6,13 +6,15 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any, TypeVar
+from uuid import UUID
 
 import asyncpg
 from integration.store.storage import Storage
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from common.domain.job import NewJob
-from common.store import submit
+from common.domain.states import State
+from common.store import control, submit
 from common.store.session import Hot
 
 T = TypeVar("T")
@@ -105,6 +107,10 @@ class Api:
         if late_s:
             late = "UPDATE live SET pos = pos - $1 * interval '1 s' WHERE id = ANY($2)"
             await self.connection.execute(late, late_s, [job.id for job in jobs])
+
+    def cancel(self, job_id: str) -> "Future[State | None]":
+        """Cancel a job. Returns at once."""
+        return self._loop.start(control.cancel(self.connection, UUID(job_id)))
 
     def run(self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, T]]) -> T:
         return self._loop.run(work(self.connection))

@@ -221,10 +221,14 @@ class Store(Workers):
     def _tell_the_history(self) -> None:
         """Each attempt has one record, first to last; clients are told the result of the one that ended the job."""
         for job_id, job in self.model.jobs.items():
-            history = self.apis["api"].run(partial(read.attempts, job_id=UUID(job_id), most=1_000))
+            whole = self.apis["api"].run(partial(read.job, job_id=UUID(job_id), most=1_000))
+            assert whole is not None
+            history = read.attempts(whole)
             assert [one["attempt"] for one in history] == list(range(1, job.attempt + 1))
-            assert [one["ended"] for one in history] == [ended for _, ended, _ in job.past] + [job.state.lower()]
-            assert self.apis["api"].run(partial(read.result, job_id=UUID(job_id))) == (job.state, job.result)
+            assert [one["ended"] for one in history] == [ended for _, ended, _ in job.past] + [job.state.lower()] * (job.worker is not None)
+            told = self.apis["api"].run(partial(read.result, job_id=UUID(job_id)))
+            assert told is not None
+            assert (told[0].status, told[1]) == (job.state, job.result)
 
 
 @pytest.fixture

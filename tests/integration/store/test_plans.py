@@ -12,7 +12,8 @@ from integration.store.storage import Claimer, Storage, old_period, results
 from rig.system import until
 
 from common.settings import Pooler, Settings
-from common.store import claims, endings, leader, queues, read, submit, workers
+from common.store import claims, control, deadlines, endings, leader, mutexes, once, queues, read, submit, workers
+from common.store import explain as why
 from common.store.session import Hot, Statement
 from worker.controller.__main__ import Controller
 from worker.controller.gauges import Gauges
@@ -24,12 +25,14 @@ PARTITIONS = 30
 TAKEN = 100
 CAP = 1_000
 
+SELDOM = [claims.INPUT_OF, mutexes.LOCK, mutexes.TAKE, mutexes.PUT_OFF]  # for jobs of their kind
+
 # What each part runs again and again. endings.HELD and workers.ORPHANED are not here: there is no index by worker, a claim
 # would have to write it; they read all of `live`, once for each process that has died.
 HOT = {
-    "process": [claims.SETTLE_AND_CLAIM, claims.SETTLE, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.PROGRESS, workers.RENEW],
-    "parent": [endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.RENEW],
-    "controller": [queues.DUE, queues.FLOAT, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.EXPIRED],
+    "process": [claims.SETTLE_AND_CLAIM, claims.SETTLE, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.PROGRESS, workers.RENEW, *SELDOM],
+    "parent": [endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.RENEW, workers.ASKED_TO_STOP],
+    "controller": [queues.DUE, queues.FLOAT, queues.RAISE, queues.UNKNOWN, deadlines.PASSED, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.EXPIRED],
     "gauges": [queues.DEPTH, queues.OLDEST],
 }
 JOINED = {"process": [claims.SETTLE_AND_CLAIM, endings.HELD], "parent": [endings.HELD], "controller": [endings.HELD]}
@@ -77,7 +80,7 @@ class Ground:
         ended = results(jobs).arguments()
         errors, spent = json.dumps(["error"] * len(jobs)), ([0.1] * len(jobs), [0.1] * len(jobs), [64.0] * len(jobs))
         held = (self.claimer.id, *ended[:2])
-        marks = self.claimer.marks
+        marks, one = self.claimer.marks, jobs[0].id if jobs else claims.NIL
         return {
             claims.SETTLE_AND_CLAIM: (
                 self.claimer.id,
@@ -96,9 +99,17 @@ class Ground:
             endings.HELD: (self.claimer.id, CAP),
             workers.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]"),
             workers.EXPIRED: (100,),
-            workers.PROGRESS: (self.claimer.id, jobs[0].id if jobs else claims.NIL, 1, 0.5, None),
+            workers.ASKED_TO_STOP: (*ended[:2], [self.claimer.id] * len(jobs)),
+            workers.PROGRESS: (self.claimer.id, one, 1, 0.5, None),
             queues.DUE: (9,),
             queues.FLOAT: (None, 10_000),
+            queues.RAISE: (10**6, 100),
+            queues.UNKNOWN: (CAP,),
+            deadlines.PASSED: (CAP, "deadline_exceeded", "late"),
+            claims.INPUT_OF: (one,),
+            mutexes.LOCK: ("key", one),
+            mutexes.TAKE: ("key", one),
+            mutexes.PUT_OFF: (self.claimer.id, one, 1, 1.0),
             queues.DEPTH: (CAP,),
             queues.OLDEST: (9,),
         }
@@ -203,15 +214,37 @@ def test_a_read_by_id_looks_into_one_partition_of_each_table(ground: Ground) -> 
         hot = ground.storage.hot(by_index=False)
         hot._cursor.execute(f"SET plan_cache_mode = {mode}")
         for name, (sql, types, arguments) in {
+            "status": (read._STATUS, "uuid", (job_id,)),
             "result": (read._RESULT, "uuid", (job_id,)),
-            "job": (read._JOB, "uuid", (job_id,)),
-            "attempts": (read._ATTEMPTS, "uuid, int", (job_id, 100)),
+            "job": (read._JOB, "uuid, int, int", (job_id, 100, 10)),
+            "waiting": (why._WAITING, "uuid, bigint", (job_id, 100)),
+            "history": (why._HISTORY, "uuid, int", (job_id, 100)),
         }.items():
             plan = explain(hot, Statement(name, types, sql), arguments)
             found = {table: plan.partitions(table) - {f"{table}_{today}"} for table in ("jobs", "outcomes", "attempts")}
             assert found == {"jobs": set(), "outcomes": set(), "attempts": set()}, f"{mode} {name}\n{plan}"
             assert plan.wide("live") == []
             assert plan.buffers <= 40, f"{mode} {name}\n{plan}"
+
+
+@pytest.mark.parametrize("ground", FILLED, indirect=True)
+def test_to_cancel_or_retry_a_job_looks_into_one_partition_of_each_table(ground: Ground) -> None:
+    job_id, today = ground.storage.rows("SELECT id::text, right(tableoid::regclass::text, 8) FROM jobs LIMIT 1")[0]
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        hot = ground.storage.hot(by_index=False)
+        hot._cursor.execute(f"SET plan_cache_mode = {mode}")
+        for name, (sql, types, arguments) in {
+            "cancel_running": (control._CANCEL_RUNNING, "uuid", (job_id,)),
+            "state": (control._STATE, "uuid", (job_id,)),
+            "lock": (control._LOCK, "uuid", (job_id,)),
+            "rerun": (control._RERUN, "uuid, text", (job_id, None)),
+            "cancel_waiting": (once.CANCEL_WAITING, "uuid", (job_id,)),
+        }.items():
+            plan = explain(hot, Statement(name, types, sql), arguments)
+            found = {table: plan.partitions(table) - {f"{table}_{today}"} for table in ("jobs", "outcomes", "attempts")}
+            assert found == {"jobs": set(), "outcomes": set(), "attempts": set()}, f"{mode} {name}\n{plan}"
+            assert plan.wide("live") == [], f"{mode} {name}\n{plan}"
+            assert plan.buffers <= 60, f"{mode} {name}\n{plan}"
 
 
 @pytest.mark.parametrize("ground", ["new", "just filled"], indirect=True)

@@ -5,6 +5,7 @@ from integration.store.storage import BACK, ERROR, Storage, retry_after
 
 from common.domain.decisions import Fail
 from common.store import read, workers
+from common.store.read import Moment
 
 
 def test_a_job_goes_through_its_states(storage: Storage) -> None:
@@ -40,7 +41,7 @@ def test_everything_known_of_a_job_is_of_one_moment(storage: Storage) -> None:
     (new,) = storage.new()
     storage.store([new])
 
-    def job() -> dict[str, object]:
+    def job() -> read.Record:
         return storage.api(lambda connection: read.job(connection, new.id)) or {}
 
     waiting = job()
@@ -57,7 +58,8 @@ def test_everything_known_of_a_job_is_of_one_moment(storage: Storage) -> None:
     assert ended["finished_at"] is not None
     assert [ended[name] for name in ("status", "attempt", "due_at", "progress", "result")] == ["SUCCESS", 1, None, None, "14.0"]
     assert [ended[name] for name in ("queue", "operation", "priority", "max_attempts", "input")] == ["default", "square_sum", 5, 3, '{"data":[1,2,3]}']
-    assert storage.api(lambda connection: read.result(connection, new.id)) == ("SUCCESS", "14.0")
+    assert storage.api(lambda connection: read.result(connection, new.id)) == (Moment("SUCCESS", 0, ended["rev"]), "14.0")
+    assert storage.api(lambda connection: read.status(connection, new.id)) == Moment("SUCCESS", 0, ended["rev"])
 
 
 @pytest.mark.parametrize(

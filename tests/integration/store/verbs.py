@@ -25,6 +25,7 @@ VERBS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "late_s": st.sampled_from([0, 0, 0.3, 5, 70]),
     },
     "submit_again": {"name": apis, "which": picks, "how": ends},
+    "cancel": {"name": apis, "which": picks, "how": ends},
     "claim": CLAIM,
     "settle_and_claim": CLAIM | BATCH | {"how": ends},
     "finish": BATCH | {"name": st.sampled_from(["own", "own", "parent"]), "whose": processes, "what": st.sampled_from(HOW), "how": ends},

@@ -179,3 +179,21 @@ def test_a_quantity_carries_its_unit_in_its_name(field: str) -> None:
 def test_only_the_two_urls_have_no_prefix() -> None:
     bare_names = [name_of(field) for field in Settings.model_fields if not name_of(field).startswith("JOBPROC_")]
     assert bare_names == ["DATABASE_URL", "REDIS_URL"]
+
+
+@pytest.mark.parametrize(
+    "origins", ["app.example", "https://app.example/", "https://app.example/x", "https://*.example", "ftp://a", "https://a b", "https://a;*"]
+)
+def test_what_is_no_origin_is_refused(bare: pytest.MonkeyPatch, origins: str) -> None:
+    """A browser sends scheme, host and port: anything else would never fit, and nobody would know why."""
+    assert "JOBPROC_CORS_ORIGINS: each must be scheme://host" in refused(bare, JOBPROC_CORS_ORIGINS=f"https://good.example,{origins}")
+
+
+def test_origins_are_listed_by_commas(bare: pytest.MonkeyPatch) -> None:
+    assert read(bare).origins == []
+    assert read(bare, JOBPROC_CORS_ORIGINS=" https://a.example , http://127.0.0.1:3000,").origins == ["https://a.example", "http://127.0.0.1:3000"]
+    assert read(bare, JOBPROC_CORS_ORIGINS="*").origins == ["*"]
+
+
+def test_the_key_of_cursors_is_not_logged(bare: pytest.MonkeyPatch) -> None:
+    assert read(bare, JOBPROC_CURSOR_KEY="hunter2").masked()["cursor_key"] == "***"

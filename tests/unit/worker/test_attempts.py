@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from common import failpoints
-from common.domain.decisions import Ended, Failure
-from common.domain.errors import PermanentFailure
+from common.domain.decisions import STOPPED, Ended, Failure
+from common.domain.errors import Cancelled, PermanentFailure
 from common.domain.job import Claimed
 from common.settings import Settings
 from worker.operations import Context, Operation, operation
@@ -36,17 +36,39 @@ class Alone:
     job_id: str = "some-id"
     attempt: int = 1
 
+    cancelled: bool = False
+
+    def check(self) -> None:
+        if self.cancelled:
+            raise Cancelled
+
     def progress(self, fraction: float | None, text: str | None = None) -> bool:
         return fraction is not None or text is None
 
 
-def run(deed: Callable[[], Any], text: str | None = "{}", permanent: tuple[type[BaseException], ...] = (), **variables: str) -> str | Failure:
+def run(
+    deed: Callable[[], Any], text: str | None = "{}", permanent: tuple[type[BaseException], ...] = (), cancelled: bool = False, **variables: str
+) -> str | Failure:
     @operation("deed", permanent=permanent)
     def function(numbers: Whatever) -> Any:
         return deed()
 
     made: Operation = getattr(function, FUNCTION)
-    return attempt(Claimed("some-id", 1, 0, 3, "deed", text, None), made, Alone(), Settings(**variables))  # type: ignore[arg-type]  # checked by pydantic
+    return attempt(Claimed("some-id", 1, 0, 3, "deed", text, None), made, Alone(cancelled=cancelled), Settings(**variables))  # type: ignore[arg-type]  # checked by pydantic
+
+
+def test_an_operation_that_was_asked_to_stop_may_let_it_pass() -> None:
+    assert run(raising(Cancelled()), cancelled=True) == STOPPED
+
+
+def test_one_that_stops_without_being_asked_has_failed_as_by_any_other_exception() -> None:
+    assert run(raising(Cancelled())) == Failure(Ended.ERROR, "Cancelled", "The job was asked to stop.")
+
+
+def test_one_that_was_asked_to_stop_may_still_return_or_fail() -> None:
+    """The store knows that it was cancelled."""
+    assert run(lambda: 1, cancelled=True) == "1"
+    assert run(raising(PermanentFailure("no")), cancelled=True) == Failure(Ended.PERMANENT, "PermanentFailure", "no")
 
 
 def raising(error: BaseException) -> Callable[[], Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from common.domain.decisions import RELEASED, WORKER_LOST, Fail, Release, Retry
+from common.domain.decisions import CANCELLED, RELEASED, WORKER_LOST, Fail, Release, Retry
 from common.domain.job import Claimed
 from common.domain.operations import OperationSpec
 from common.telemetry import metrics
@@ -100,7 +100,13 @@ def test_the_rest_is_counted_too(meters: Meters) -> None:
 
 
 @pytest.mark.parametrize(
-    ("decision", "how"), [(Fail(WORKER_LOST), Outcome.FAILED), (Retry(WORKER_LOST, 1.0), Outcome.RETRIED), (Release(RELEASED), Outcome.RELEASED)]
+    ("decision", "how"),
+    [
+        (Fail(WORKER_LOST), Outcome.FAILED),
+        (Retry(WORKER_LOST, 1.0), Outcome.RETRIED),
+        (Release(RELEASED), Outcome.RELEASED),
+        (Fail(CANCELLED), Outcome.CANCELLED),
+    ],
 )
 def test_each_decision_is_an_outcome(decision: Any, how: Outcome) -> None:
     assert outcome(decision) is how

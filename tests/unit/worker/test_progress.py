@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from common.domain.errors import Cancelled
 from common.domain.job import Claimed
 from common.settings import Settings
 from common.store.session import Hot, Statement
@@ -101,3 +102,21 @@ def test_without_a_connection_the_job_is_taken_to_be_ours(bare: pytest.MonkeyPat
     """The settle will find out; a database that is away must not make operations give up."""
     holder = Holder(Settings(), Seats(1, 1).all[0], ["default"], [])
     assert Progress(Claimed("some-id", 1, 0, 3, "noop", "{}", None), holder, 0).progress(0.5)
+
+
+def test_a_cancelled_job_is_told_by_the_seat_alone(bare: pytest.MonkeyPatch) -> None:
+    progress, connection = progress_every(0.0)
+    seat = progress._holder._seat
+    seat.sit()
+    seat.begin([Claimed("01900000-0000-7000-8000-000000000000", 2, 0, 3, "noop", "{}", None)])
+    seat.run(0)
+    assert not progress.cancelled
+    progress.check()
+    assert progress.progress(0.5)
+    assert seat.running is not None
+    seat.ask_to_stop(seat.running)
+    assert progress.cancelled
+    assert not progress.progress(0.6)
+    with pytest.raises(Cancelled):
+        progress.check()
+    assert len(connection.sent) == 1

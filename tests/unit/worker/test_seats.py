@@ -209,3 +209,45 @@ def test_marks_of_a_hundred_queues_fit() -> None:
     many = {f"queue-{number}": {str(p): "2026-01-01 00:00:00.123456+00" for p in range(10)} for number in range(100)}
     seat.publish_low(many)
     assert seat.low == many
+
+
+def test_a_process_is_told_to_stop_what_it_runs_and_nothing_else() -> None:
+    seats = Seats(2, ROOM)
+    seat, other = seats.all[:2]
+    for one in (seat, other):
+        assert not one.asked_to_stop, "a new seat"
+        one.sit()
+        assert not one.asked_to_stop
+        one.begin(jobs(3))
+        one.run(1)
+        assert not one.asked_to_stop
+    running = seat.running
+    assert running is not None
+    seat.ask_to_stop(running)
+    assert seat.asked_to_stop
+    assert not other.asked_to_stop
+    seat.run(2)
+    assert not seat.asked_to_stop, "the next job"
+    seat.ask_to_stop(running)
+    assert not seat.asked_to_stop, "told too late"
+    seat.idle()
+    assert not seat.asked_to_stop
+    seat.begin(jobs(3))
+    seat.run(1)
+    assert not seat.asked_to_stop, "the same place of the next batch"
+
+
+def test_whoever_takes_the_seat_of_one_that_was_told_to_stop_is_not_told() -> None:
+    seat = Seats(1, ROOM).all[0]
+    seat.sit()
+    seat.begin(jobs(1))
+    seat.run(0)
+    assert seat.running is not None
+    seat.ask_to_stop(seat.running)
+    assert seat.asked_to_stop
+    seat.leave()
+    seat.sit()
+    assert not seat.asked_to_stop
+    seat.begin(jobs(1))
+    seat.run(0)
+    assert not seat.asked_to_stop

@@ -1,0 +1,56 @@
+"""Where a page of a list begins, as an opaque word that only this service can write."""
+
+import base64
+import hashlib
+import hmac
+import struct
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from common.domain.search import Place, Search
+from common.settings import Settings
+
+_FORM = struct.Struct(">B8s?q16s")  # version, digest of the list, whether it is in the order of ends, microseconds, id
+_VERSION = 1
+_MAC_BYTES = 16
+MOST_CHARACTERS = 200
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Cursors:
+    """Signs and reads places. Processes with the same settings read each other's."""
+
+    def __init__(self, settings: Settings) -> None:
+        secret = settings.cursor_key or settings.database_url
+        self._key = hashlib.sha256(f"jobproc cursors {secret}".encode()).digest()
+
+    def write(self, search: Search, place: Place) -> str:
+        """Return the word for a place in a list."""
+        by_end = place.finished_at is not None
+        micros = 0 if place.finished_at is None else (place.finished_at - _EPOCH) // timedelta(microseconds=1)
+        body = _FORM.pack(_VERSION, _digest(search), by_end, micros, place.job_id.bytes)
+        return base64.urlsafe_b64encode(body + self._mac(body)).rstrip(b"=").decode()
+
+    def read(self, search: Search, word: str) -> Place | None:
+        """Return the place that a word stands for, None for one that was not written here, or for another list."""
+        try:
+            raw = base64.b64decode(word[:MOST_CHARACTERS] + "==", b"-_", validate=False)
+        except ValueError:
+            return None
+        body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if len(body) != _FORM.size or not hmac.compare_digest(mac, self._mac(body)):
+            return None
+        version, digest, by_end, micros, job_id = _FORM.unpack(body)
+        if version != _VERSION or digest != _digest(search):
+            return None
+        return Place(UUID(bytes=job_id), _EPOCH + timedelta(microseconds=micros) if by_end else None)
+
+    def _mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._key, body, "sha256")[:_MAC_BYTES]
+
+
+def _digest(search: Search) -> bytes:
+    """Return what tells a list from others: its filters and its order, not the size of its pages."""
+    told = [sorted(search.statuses), search.operation, search.queue, search.tag, search.error, search.order, search.descending]
+    times = [search.created_after, search.created_before, search.finished_after, search.finished_before]
+    return hashlib.sha256(repr(told + [instant and instant.astimezone(UTC).isoformat() for instant in times]).encode()).digest()[:8]

@@ -1,0 +1,97 @@
+"""What a client looks for among the jobs: filters, order, and the place where a page begins."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from common.domain.job import first_job_id
+from common.domain.states import TERMINAL, State
+
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=(1 << 128) - 1)
+UNSUCCESSFUL = TERMINAL - {State.SUCCESS}
+
+
+class Order(StrEnum):
+    """By which time jobs are listed. Names are on the wire."""
+
+    CREATED = "created"  #: that of its id
+    FINISHED = "finished"  #: that of its newest outcome
+
+
+class Way(StrEnum):
+    """Which index is walked."""
+
+    JOBS = "jobs"  #: every job, by id
+    LIVE = "live"  #: what is not finished, by id
+    UNSUCCESSFUL = "unsuccessful"  #: what failed or was cancelled, by id
+    TAGGED = "tagged"  #: what has a tag, by id
+    FINISHED = "finished"  #: what failed or was cancelled, by the time of its end
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the order: that of a job."""
+
+    job_id: UUID
+    finished_at: datetime | None = None  #: in the order of ends
+
+    def within(self, first: UUID, last: UUID, *, descending: bool) -> tuple[UUID, UUID]:
+        """Return what of a span of ids lies beyond it; the first id is after the last one where nothing does."""
+        if descending:
+            return first, min(last, UUID(int=max(0, self.job_id.int - 1)))
+        return max(first, UUID(int=min(LAST_ID.int, self.job_id.int + 1))), last
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Filters and order. None: no such filter. A time's `after` is part of the span, its `before` is not."""
+
+    statuses: frozenset[State] = frozenset()  #: empty: any
+    operation: str | None = None
+    queue: str | None = None
+    tag: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    finished_after: datetime | None = None
+    finished_before: datetime | None = None
+    error: str | None = None  #: part of its type or text, whatever the case of its letters
+    order: Order = Order.CREATED
+    descending: bool = True
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is filtered."""
+        return self == Search(order=self.order, descending=self.descending)
+
+    @property
+    def ends(self) -> bool:
+        """Whether only finished jobs are looked for."""
+        return bool(self.statuses) and self.statuses <= TERMINAL
+
+    @property
+    def way(self) -> Way:
+        """The index with the least that does not fit."""
+        if self.order is Order.FINISHED:
+            return Way.FINISHED
+        if self.tag is not None:
+            return Way.TAGGED
+        if self.statuses and not self.statuses & TERMINAL:
+            return Way.LIVE
+        return Way.UNSUCCESSFUL if self.statuses and self.statuses <= UNSUCCESSFUL else Way.JOBS
+
+    def ids(self, skew_s: float) -> tuple[UUID, UUID]:
+        """Return the first and the last id that may be found; a job's id is at most `skew_s` ahead of the time of its end."""
+        first, after = FIRST_ID, LAST_ID.int
+        if self.created_after is not None:
+            first = first_job_id(_unix_ms(self.created_after))
+        if self.created_before is not None:
+            after = first_job_id(_unix_ms(self.created_before)).int
+        if self.finished_before is not None:
+            after = min(after, first_job_id(_unix_ms(self.finished_before) + round(skew_s * 1000)).int)
+        return first, UUID(int=max(0, after - (after != LAST_ID.int)))
+
+
+def _unix_ms(instant: datetime) -> int:
+    """Return the first whole millisecond that is not before a time."""
+    return max(0, -int(-instant.timestamp() * 1000 // 1))

@@ -1,0 +1,140 @@
+"""Plans of lists at many rows: each page walks one index from a known place, and no further than its budget. Pages touched are held, not times.
+
+JOBPROC_MANY_ROWS=1000000 for more of them than `make test` takes.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from integration.store.plans import Plan
+from integration.store.storage import Storage, old_period
+
+from common.domain.search import Order, Place, Search, Way
+from common.domain.states import State
+from common.settings import Settings
+from common.store import listing, partitions
+from common.store.listing import Bounds
+
+JOBS = int(os.environ.get("JOBPROC_MANY_ROWS", "300000"))
+DAYS = 10
+BUDGET = 2_000
+BOUNDS = Bounds(50, BUDGET, 3_600)
+RARE = 1_000  # one in so many failed, one has the tag, one is unfinished
+
+# Jobs evenly over ten days, most of them successful; ends come ten seconds after.
+_FILL = """
+WITH new AS (
+    INSERT INTO jobs (id, operation, queue, input, max_attempts, tags)
+    SELECT (lpad(to_hex((%(start)s + n * %(step)s)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
+           CASE WHEN n %% %(rare)s = 1 THEN 'cube_sum' ELSE 'square_sum' END, 'default', '{"data":[1,2,3]}', 3,
+           CASE WHEN n %% %(rare)s = 2 THEN ARRAY['rare'] END
+    FROM generate_series(0, %(jobs)s - 1) n RETURNING id, tags),
+tagged AS (INSERT INTO tags (id, tag) SELECT id, unnest(tags) FROM new WHERE tags IS NOT NULL),
+numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM new),
+waits AS (INSERT INTO live (id, queue, max_attempts, pos) SELECT id, 'default', 3, now() FROM numbered WHERE n %% %(rare)s = 3)
+INSERT INTO outcomes (id, epoch, attempt, released, rev, finished_at, status, result, error_type, error_text)
+SELECT id, 0, 1, 0, 2, to_timestamp((%(start)s + n * %(step)s) / 1000.0) + interval '10 s', CASE n %% %(rare)s WHEN 4 THEN 'FAILED' ELSE 'SUCCESS' END,
+       CASE WHEN n %% %(rare)s <> 4 THEN '14.0'::json END, CASE n %% %(rare)s WHEN 4 THEN 'timeout' END, CASE n %% %(rare)s WHEN 4 THEN 'too slow' END
+FROM numbered WHERE n %% %(rare)s <> 3
+"""
+
+
+@pytest.fixture(scope="module")
+def large(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """A history of ten days, made once."""
+    import uuid
+
+    import psycopg2
+    from rig.settings import settings_of
+
+    name, form = f"large_{uuid.uuid4().hex[:12]}", os.environ["JOBPROC_TESTS_POSTGRES"]
+    connection = psycopg2.connect(form.format("postgres"))
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(f"CREATE DATABASE {name} TEMPLATE jobproc_template")
+    storage = Storage(settings_of(form.format(name), "redis://127.0.0.1:1/0"))
+    have = {row[0] for row in storage.rows("SELECT right(inhrelid::regclass::text, 8) FROM pg_inherits WHERE inhparent = 'jobs'::regclass")}
+    with storage.engine.begin() as opened:
+        today = partitions.database_ms(opened) // partitions.DAY_MS
+    for ago in range(1, DAYS + 1):
+        suffix = datetime.fromtimestamp((today - ago) * 86_400, UTC).strftime("%Y%m%d")
+        if suffix not in have:
+            old_period(storage, ago)
+    storage.rows("ALTER TABLE live SET (autovacuum_enabled = off)")
+    storage.rows(_FILL, {"start": (today - DAYS) * partitions.DAY_MS, "step": DAYS * partitions.DAY_MS // JOBS, "rare": RARE, "jobs": JOBS})
+    assert storage.one("SELECT count(*) FROM jobs") == JOBS
+    assert storage.one("SELECT count(*) FROM outcomes WHERE status = 'FAILED'") == JOBS / RARE
+    yield storage
+    storage.close()
+    cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    connection.close()
+
+
+@pytest.fixture(params=["nobody has looked", "analyzed"], scope="module")
+def known(request: pytest.FixtureRequest, large: Storage) -> Storage:
+    """Plans must not depend on what the statistics say."""
+    if request.param == "analyzed":
+        large.rows("VACUUM ANALYZE")
+    return large
+
+
+SEARCHES = {
+    "everything": (Search(), Way.JOBS, "jobs"),
+    "a rare operation": (Search(operation="cube_sum"), Way.JOBS, "jobs"),
+    "what succeeded": (Search(statuses=frozenset({State.SUCCESS})), Way.JOBS, "jobs"),
+    "a tag": (Search(tag="rare"), Way.TAGGED, "tags"),
+    "a tag that nothing has": (Search(tag="none"), Way.TAGGED, "tags"),
+    "what waits": (Search(statuses=frozenset({State.PENDING})), Way.LIVE, "live"),
+    "what failed": (Search(statuses=frozenset({State.FAILED})), Way.UNSUCCESSFUL, "outcomes"),
+    "an error that nothing has": (Search(statuses=frozenset({State.FAILED}), error="no such text"), Way.UNSUCCESSFUL, "outcomes"),
+    "what failed, by its end": (Search(statuses=frozenset({State.FAILED}), order=Order.FINISHED), Way.FINISHED, "outcomes"),
+    "what failed with a tag, by its end": (Search(statuses=frozenset({State.FAILED}), tag="rare", order=Order.FINISHED), Way.FINISHED, "outcomes"),
+}
+
+
+def explain(storage: Storage, search: Search, beyond: Place | None, mode: str) -> Plan:
+    with storage.engine.begin() as connection:
+        connection.exec_driver_sql(listing._BY_INDEX)
+        connection.exec_driver_sql(f"SET LOCAL plan_cache_mode = {mode}")
+        arguments = listing._arguments(search, beyond, BOUNDS)
+        types = "uuid, uuid, text[], text, text, text, timestamptz, timestamptz, text, int, int" + (", timestamptz, uuid" if len(arguments) > 11 else "")
+        connection.exec_driver_sql("DEALLOCATE ALL")
+        connection.exec_driver_sql(f"PREPARE page ({types}) AS {listing._PAGES[search.way, search.descending]}")
+        held = ", ".join(["%s"] * len(arguments))
+        sent = tuple(str(one) if isinstance(one, UUID) else one for one in arguments)
+        text = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page ({held})", sent).scalar_one()
+        return Plan((json.loads(text) if isinstance(text, str) else text)[0]["Plan"])
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("descending", [True, False], ids=["newest first", "oldest first"])
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_a_page_walks_one_index_within_its_budget_from_wherever_it_begins(known: Storage, kind: str, mode: str, descending: bool) -> None:
+    search, way, table = SEARCHES[kind]
+    search = replace(search, descending=descending)
+    assert search.way is way
+    middle = datetime.now(UTC) - timedelta(days=DAYS / 2)
+    place = Place(UUID(int=int(middle.timestamp() * 1000) << 80), middle if way is Way.FINISHED else None)
+    for beyond in (None, place):
+        plan = explain(known, search, beyond, mode)
+        assert not [node for node in plan.nodes if node["Node Type"] in {"Seq Scan", "Bitmap Heap Scan", "Gather"} and node["Actual Loops"]], str(plan)
+        walked = max(node["Actual Rows"] * node["Actual Loops"] for node in plan.nodes if node["Node Type"] == "WindowAgg")
+        assert walked <= BUDGET
+        read = [node for node in plan.scans(table) if node["Actual Loops"] == 1]
+        assert sum(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read) <= BUDGET + DAYS + 5, f"what is read is what is walked\n{plan}"
+        # About 12 pages a job that is looked at in its tables, and a few a partition.
+        assert plan.buffers <= 16 * walked + 400, str(plan)
+
+
+def test_a_page_costs_as_much_in_a_large_table_as_in_a_small_one(known: Storage, settings: Settings) -> None:
+    small = Storage(settings)
+    small.fill(1_000)
+    small.rows("VACUUM ANALYZE")
+    one, other = (explain(storage, Search(), None, "force_custom_plan").buffers for storage in (small, known))
+    small.close()
+    assert other < 2 * one + 100

@@ -1,0 +1,76 @@
+"""Which index serves a search, and which ids it may find."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from common.domain.job import first_job_id, job_unix_ms, new_job_id
+from common.domain.search import FIRST_ID, LAST_ID, Order, Place, Search, Way
+from common.domain.states import State
+
+THEN = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
+MS = int(THEN.timestamp() * 1000)
+
+
+def search(*statuses: State, **more: object) -> Search:
+    return Search(statuses=frozenset(statuses), **more)  # type: ignore[arg-type]  # of a test
+
+
+@pytest.mark.parametrize(
+    ("asked", "way"),
+    [
+        (search(), Way.JOBS),
+        (search(queue="default", operation="x"), Way.JOBS),
+        (search(State.SUCCESS), Way.JOBS),
+        (search(State.SUCCESS, State.FAILED), Way.JOBS),
+        (search(State.PENDING, State.FAILED), Way.JOBS),
+        (search(State.PENDING, State.IN_PROGRESS, State.SCHEDULED, State.RETRYING), Way.LIVE),
+        (search(State.FAILED), Way.UNSUCCESSFUL),
+        (search(State.FAILED, State.CANCELLED), Way.UNSUCCESSFUL),
+        (search(State.FAILED, tag="a"), Way.TAGGED),
+        (search(tag="a"), Way.TAGGED),
+        (search(State.FAILED, order=Order.FINISHED), Way.FINISHED),
+        (search(State.FAILED, tag="a", order=Order.FINISHED), Way.FINISHED),
+    ],
+)
+def test_the_index_with_the_fewest_others_is_walked(asked: Search, way: Way) -> None:
+    assert asked.way is way
+
+
+def test_everything_is_what_has_no_filter_in_whatever_order() -> None:
+    assert search().is_everything
+    assert search(descending=False).is_everything
+    assert not search(tag="a").is_everything
+    assert not search(created_after=THEN).is_everything
+
+
+def test_a_span_holds_the_ids_of_its_milliseconds_and_no_others() -> None:
+    first, last = search(created_after=THEN, created_before=THEN + timedelta(milliseconds=5)).ids(0)
+    for ms, inside in ((MS - 1, False), (MS, True), (MS + 4, True), (MS + 5, False)):
+        for bits in (0, -1):
+            assert (first <= new_job_id(ms, bits) <= last) is inside
+    assert search().ids(0) == (FIRST_ID, LAST_ID)
+
+
+def test_half_a_millisecond_begins_the_next_one() -> None:
+    assert search(created_after=THEN + timedelta(microseconds=1)).ids(0)[0] == first_job_id(MS + 1)
+
+
+def test_a_time_before_1970_is_the_first_id() -> None:
+    assert search(created_after=datetime(1900, 1, 1, tzinfo=UTC)).ids(0)[0] == FIRST_ID
+
+
+def test_what_ended_by_some_time_was_submitted_by_then_as_far_as_the_clocks_agree() -> None:
+    assert job_unix_ms(search(finished_before=THEN).ids(60)[1]) == MS + 59_999
+    assert job_unix_ms(search(finished_before=THEN, created_before=THEN).ids(60)[1]) == MS - 1
+
+
+def test_a_place_is_not_part_of_what_lies_beyond_it() -> None:
+    first, last = UUID(int=10), UUID(int=20)
+    assert Place(UUID(int=15)).within(first, last, descending=True) == (first, UUID(int=14))
+    assert Place(UUID(int=15)).within(first, last, descending=False) == (UUID(int=16), last)
+    assert Place(UUID(int=30)).within(first, last, descending=True) == (first, last)
+    assert Place(UUID(int=5)).within(first, last, descending=False) == (first, last)
+    assert Place(FIRST_ID).within(FIRST_ID, last, descending=True)[1] == FIRST_ID
+    assert Place(LAST_ID).within(first, LAST_ID, descending=False)[0] == LAST_ID
