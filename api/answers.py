@@ -27,9 +27,9 @@ class Json(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json"), *headers]
 
 
-def of_moment(request: Request, moment: Moment, body: bytes) -> Response:
-    """Return the answer of a job as it was in a moment, without a body where the client has it."""
-    tag = f'"{moment.epoch}.{moment.rev}.{moment.status}"'
+def of_moment(request: Request, moment: Moment, body: bytes, mark: str = "") -> Response:
+    """Return the answer of a job as it was in a moment, without a body where the client has it; `mark`: what else names it."""
+    tag = f'"{moment.epoch}.{moment.rev}.{moment.status}{mark}"'
     headers = [(b"etag", f"W/{tag}".encode()), (b"cache-control", b"no-cache")]  # ask each time, and mostly be told that nothing has changed
     known = request.headers.get("if-none-match")
     if known is None or (known.strip() != "*" and tag not in _TAG.findall(known)):

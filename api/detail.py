@@ -17,7 +17,8 @@ def view(row: Record) -> JobView:
     attempts = read.attempts(row)
     return JobView(
         job_id=row["id"], status=row["status"], operation=row["operation"], version=row["version"], queue=row["queue"], priority=row["priority"],
-        input=json.loads(row["input"]), tags=row["tags"] or [], metadata=None if row["metadata"] is None else json.loads(row["metadata"]),
+        input=None if row["input"] is None else json.loads(row["input"]), input_removed=row["input"] is None,
+        tags=row["tags"] or [], metadata=None if row["metadata"] is None else json.loads(row["metadata"]),
         created_at=row["created_at"], run_at=row["run_at"], due_at=row["due_at"], started_at=row["started_at"], finished_at=row["finished_at"],
         deadline=row["deadline"], epoch=row["epoch"], attempt=row["attempt"], max_attempts=row["max_attempts"],
         timeout_seconds=None if row["timeout_ms"] is None else row["timeout_ms"] / 1000,
@@ -31,6 +32,11 @@ def view(row: Record) -> JobView:
         timeline=[_state(one) for one in timeline(list(_epochs(row)), row["now"])],
         links=_links(str(row["id"])),
     )  # fmt: skip
+
+
+def mark(row: Record) -> str:
+    """Return what names the answer beside the job's moment: inputs are removed from a job that does not change otherwise."""
+    return "" if row["input"] is not None else f".{sum(one['input'] is not None for one in row['reruns'])}"
 
 
 def failure(row: Record) -> Failure | None:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from common.domain.errors import (
+    InputRemoved,
     InvalidSubmission,
     JobNotFound,
     JobprocError,
@@ -78,6 +79,7 @@ JOB_NOT_FOUND = Kind("job-not-found", 404, "No such job", "No job has this id.")
 METHOD = Kind("method-not-allowed", 405, "This path has no such method", "The Allow header lists the methods of this path.")
 TIMEOUT = Kind("body-timeout", 408, "The body did not arrive in time", "The body did not arrive within 10 s.")
 NOT_RETRYABLE = Kind("not-retryable", 409, "The job cannot be retried now", "The job is IN_PROGRESS; only one that is FAILED or CANCELLED can be retried.")
+INPUT_REMOVED = Kind("input-removed", 409, "The input is no longer there", "The input of the job has been removed; a retry has to bring one.")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "The body has more than 1048576 bytes.")
 MEDIA = Kind("unsupported-media-type", 415, "The body must be JSON", "Content-Type: application/json is expected.")
 INVALID = Kind("invalid-body", 422, "The body breaks a rule", "data.3: Input should be a finite number")
@@ -100,6 +102,7 @@ DOMAIN: dict[type[JobprocError], Kind] = {
     InvalidSubmission: INVALID,
     JobNotFound: JOB_NOT_FOUND,
     NotRetryable: NOT_RETRYABLE,
+    InputRemoved: INPUT_REMOVED,
     KeyReused: KEY_REUSED,
     UniqueConflict: UNIQUE,
     StoreUnavailable: UNAVAILABLE,

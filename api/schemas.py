@@ -184,7 +184,8 @@ class JobView(BaseModel):
     version: int = Field(description="Of its operation, as it was when the job came.")
     queue: str
     priority: int
-    input: Any = Field(description="As it was submitted; what later epochs got is in `reruns`.")
+    input: Any = Field(description="As it was submitted; what later epochs got is in `reruns`. Null once it has been removed.")
+    input_removed: bool = Field(description="Whether the input has been removed, after the job's end: JOBPROC_PAYLOAD_DAYS.")
     tags: list[str]
     metadata: dict[str, Any] | None = Field(description="The client's own, as it was submitted.")
     created_at: datetime

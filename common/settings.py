@@ -166,8 +166,18 @@ class Settings(BaseSettings):
     retention_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
         7, description="Controller: finished jobs are removed once they are older than this many days."
     )
+    retention_failed_days: Annotated[int, Field(ge=0, le=3_650)] = Field(0, description="Controller: the same of FAILED jobs. 0: as retention_days.")
+    retention_cancelled_days: Annotated[int, Field(ge=0, le=3_650)] = Field(0, description="Controller: the same of CANCELLED jobs. 0: as retention_days.")
+    payload_days: Annotated[int, Field(ge=0, le=3_650)] = Field(
+        0, description="Controller: inputs of jobs that ended more than this many days ago are removed, their results stay. 0: kept as long as the job."
+    )
+    removal_jobs_per_second: Count = Field(
+        2_000, description="Controller: most jobs in a second that are removed one by one, or their inputs; whole partitions are not counted."
+    )
     retention_check_seconds: Seconds = Field(300, description="Controller: how often retention is looked at.")
-    partition_days: Annotated[int, Field(ge=1, le=366)] = Field(1, description="Days of jobs in one partition. Keep retention_days / partition_days below 35.")
+    partition_days: Annotated[int, Field(ge=1, le=366)] = Field(
+        1, description="Days of jobs in one partition. Keep the longest retention, in days, / partition_days below 35."
+    )
     partitions_ahead: Annotated[int, Field(ge=2, le=30)] = Field(3, description="Partitions made before they are needed.")
     gauge_cap_jobs: Count = Field(100_000, description="Controller: depth gauges count no further than this.")
     access_log: bool = Field(False, description="API: log each request, with its route, status and duration, at level info.")

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from api.body import read_json_if_any
 from api.dependencies import Services, services
 from api.problems import (  # fmt: skip
+    INPUT_REMOVED,
     INVALID,
     INVALID_ID,
     JOB_NOT_FOUND,
@@ -42,7 +43,9 @@ _ASKED: dict[int | str, dict[str, Any]] = {
         "content": {"application/json": {"example": {"job_id": "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10", "status": "IN_PROGRESS", "cancel_requested": True}}},
     },
 }
-_RETRY = documented(JOB_NOT_FOUND, INVALID_ID, NOT_RETRYABLE, UNIQUE, MALFORMED, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATION, UNAVAILABLE)
+_RETRY = documented(
+    JOB_NOT_FOUND, INVALID_ID, NOT_RETRYABLE, INPUT_REMOVED, UNIQUE, MALFORMED, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATION, UNAVAILABLE
+)
 _INPUT = {"requestBody": {"required": False, "content": {"application/json": {"schema": RERUN}}}}
 
 

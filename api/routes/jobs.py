@@ -53,7 +53,7 @@ _BODY = (MALFORMED, UNIQUE, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATIO
 
 
 _REFUSED = documented(*_BODY)
-_REFUSED_OR_FULL = documented(*_BODY, INVALID_ID, TOO_MANY)
+_SINGLE = documented(*_BODY, JOB_NOT_FOUND, INVALID_ID, TOO_MANY)  # not found: the job of its Idempotency-Key, which has been removed
 
 
 def _there(model: Any, more: str = "") -> dict[int | str, dict[str, Any]]:
@@ -73,7 +73,7 @@ _MANY = {"type": "array", "items": SUBMISSION, "minItems": 1, "maxItems": 10_000
     "/jobs/",
     status_code=202,
     response_model=Accepted,
-    responses=_there(Accepted | Result, "With `wait`: the job has ended. ") | _REFUSED_OR_FULL,
+    responses=_there(Accepted | Result, "With `wait`: the job has ended. ") | _SINGLE,
     openapi_extra=_json_body(SUBMISSION, WAIT),
 )
 async def submit(request: Request) -> Response:
@@ -104,7 +104,7 @@ async def _store(to: Services, job: NewJob, key: Key | None) -> tuple[UUID, str,
         return job_id, first_state(job), 202, ()
     found = await to.pool.read(lambda connection: read.status(connection, job_id))
     if found is None:
-        raise JobNotFound  # past retention
+        raise JobNotFound  # removed: it is not to run a second time
     return job_id, found[0].status, 200, REPLAYED if stored.replayed else ()
 
 
@@ -186,4 +186,4 @@ async def job(job_id: UUID, to: _Services, request: Request) -> Response:
     if found is None:
         raise JobNotFound
     moment = Moment(found["status"], found["epoch"], found["rev"])
-    return answers.of_moment(request, moment, detail.view(found).model_dump_json(by_alias=True).encode())
+    return answers.of_moment(request, moment, detail.view(found).model_dump_json(by_alias=True).encode(), detail.mark(found))

@@ -5,6 +5,7 @@ JobprocError
 │   └── UnknownOperation   no operation of that name
 ├── JobNotFound            no job of that id
 ├── NotRetryable           a job that has not failed cannot be retried; names its state
+├── InputRemoved           the job's input has been removed; a retry has to bring one
 ├── KeyReused              the idempotency key came with another body before
 ├── UniqueConflict         a job holds the unique key; names it
 ├── StoreUnavailable       PostgreSQL did not answer in time
@@ -54,6 +55,10 @@ class NotRetryable(JobprocError):
     def __init__(self, state: str) -> None:
         super().__init__(f"The job is {state}; only one that is FAILED or CANCELLED can be retried.")
         self.state = state
+
+
+class InputRemoved(JobprocError):
+    """The input of the job has been removed; a retry has to bring one."""
 
 
 class KeyReused(JobprocError):

@@ -3,6 +3,7 @@
 from common.models.attempt import Attempt
 from common.models.base import Base
 from common.models.deadline import Deadline
+from common.models.expiry import Expiry
 from common.models.job import Job
 from common.models.key import Key, Uniq
 from common.models.leader import Leader
@@ -13,4 +14,4 @@ from common.models.rerun import Rerun
 from common.models.tag import Tag
 from common.models.worker import Worker
 
-__all__ = ["Attempt", "Base", "Deadline", "Job", "Key", "Leader", "Live", "Operation", "Outcome", "Rerun", "Tag", "Uniq", "Worker"]
+__all__ = ["Attempt", "Base", "Deadline", "Expiry", "Job", "Key", "Leader", "Live", "Operation", "Outcome", "Rerun", "Tag", "Uniq", "Worker"]

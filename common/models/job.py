@@ -1,4 +1,4 @@
-"""What was submitted. Never updated; goes with its partition."""
+"""What was submitted. Never updated, but for an input that is removed; goes with its partition, or at a time of its own."""
 
 from datetime import datetime
 from uuid import UUID
@@ -31,7 +31,8 @@ class Job(Base):
     queue: Mapped[str]
     operation: Mapped[str]
     trace: Mapped[str | None]  #: W3C traceparent of the request
-    input: Mapped[Json]  #: as it was sent; json and not jsonb: kept to the letter, a third less to write
+    #: as it was sent; json and not jsonb: kept to the letter, a third less to write. None: removed after the job's end
+    input: Mapped[Json | None]
     deadline: Mapped[datetime | None]  #: ended by then, or it ends FAILED; None: no such limit
     retry_base_s: Mapped[float | None]  #: None: as its operation
     retry_cap_s: Mapped[float | None]

@@ -5,9 +5,10 @@ from uuid import UUID
 
 import asyncpg
 
-from common.domain.errors import StoreUnavailable
+from common.domain.errors import InputRemoved, StoreUnavailable
 from common.domain.states import TERMINAL, State
-from common.store import once
+from common.store import inputs, once
+from common.store.inputs import THERE
 from common.store.pool import AWAY
 
 # One row, one lock: whoever claims, settles, gives back or cancels a job comes before or after the others. So each of these finds it
@@ -16,12 +17,14 @@ _CANCEL_RUNNING = "UPDATE live SET cancel = true, rev = rev + (NOT cancel)::int 
 _STATE = "SELECT status FROM job_states WHERE id = $1"
 MOST_ROUNDS = 20  # a job would have to be given back and claimed again between the same two statements so often
 
+RETRYABLE = (State.FAILED, State.CANCELLED)
+
 # Two at once: the second waits here, and its next statement sees what the first has done.
 _LOCK = "SELECT queue, CASE unique_while WHEN 'both' THEN unique_key END FROM jobs WHERE id = $1 FOR NO KEY UPDATE"
 
 # NOT EXISTS besides ON CONFLICT: a settle that is under way is waited for, and would leave an epoch that this snapshot does not know.
 # What the last epochs ran with may be of a newer version than what was submitted: then that of today is needed.
-_RERUN = """
+_RERUN = f"""
 WITH last AS (
     SELECT epoch, rev, status FROM outcomes WHERE id = $1 ORDER BY epoch DESC LIMIT 1),
 about AS (
@@ -34,6 +37,7 @@ new AS (
            CASE a.needed WHEN 1 THEN a.operation ELSE a.operation || '@' || a.needed END
     FROM about a CROSS JOIN last
     WHERE last.status IN ('FAILED', 'CANCELLED') AND last.epoch < 32767 AND NOT EXISTS (SELECT FROM live WHERE live.id = $1)
+      AND ($2::text IS NOT NULL OR {THERE})
     ON CONFLICT (id) DO NOTHING
     RETURNING id, epoch),
 kept AS (
@@ -78,8 +82,8 @@ async def operation(connection: asyncpg.Connection, job_id: UUID) -> str | None:
 async def rerun(connection: asyncpg.Connection, job_id: UUID, text: str | None) -> Rerun | None:
     """Begin a new epoch of a job that has FAILED or was CANCELLED, with an input as JSON text, or with that of the epoch before.
 
-    Returns None for an unknown id. Raises UniqueConflict where another job holds its key. Not safe to repeat: raises StoreUnavailable
-    where only the answer of the commit was lost.
+    Returns None for an unknown id. Raises UniqueConflict where another job holds its key, InputRemoved where none is left.
+    Not safe to repeat: raises StoreUnavailable where only the answer of the commit was lost.
     """
     done = False
     try:
@@ -91,6 +95,8 @@ async def rerun(connection: asyncpg.Connection, job_id: UUID, text: str | None) 
                 await once.take(connection, job[1], job_id)
             row = await connection.fetchrow(_RERUN, job_id, text)
             assert row is not None  # noqa: S101 - a SELECT without FROM has a row
+            if text is None and row[0] is None and row[1] in RETRYABLE and not await inputs.there(connection, job_id):
+                raise InputRemoved
             done = True
     except AWAY as error:
         if done:

@@ -1,4 +1,4 @@
-"""Keys that are over."""
+"""Keys that are over. An idempotency key outlives a job that is removed before: the request must not run a second time."""
 
 from sqlalchemy import Connection, text
 

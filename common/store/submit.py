@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from common.domain.job import NewJob, Options
+from common.store.expiries import FIRST_LOOK
 
 _NAMES = ("id", "operation", "queue", "input", "max_attempts", "timeout_ms", "priority", "trace", "version")
 _ARRAYS = """unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallint[], $6::integer[], $7::smallint[], $8::text[], $9::smallint[])
@@ -17,9 +18,10 @@ _RECORDS = """json_to_recordset({jobs})
 _PLAIN = {name: f"d.{name}" for name in _NAMES}
 _CHOSEN = {name: f"d.{name}" for name in ("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while")}
 # Rows of other tables for what few jobs have.
-_BESIDE = """,
+_BESIDE = f""",
 due AS (INSERT INTO deadlines (id, at) SELECT id, deadline FROM new WHERE deadline IS NOT NULL),
-tagged AS (INSERT INTO tags (id, tag) SELECT id, unnest(tags) FROM new WHERE tags IS NOT NULL)"""
+tagged AS (INSERT INTO tags (id, tag) SELECT id, unnest(tags) FROM new WHERE tags IS NOT NULL),
+kept AS (INSERT INTO expiries (id, at) SELECT id, {FIRST_LOOK} FROM new WHERE keep_s IS NOT NULL)"""
 
 
 def _into(rows: str, values: Mapping[str, str], beside: str = "") -> str:
@@ -28,7 +30,7 @@ def _into(rows: str, values: Mapping[str, str], beside: str = "") -> str:
     WITH new AS (
         INSERT INTO jobs ({", ".join(values)}) SELECT {", ".join(values.values())} FROM {rows}
         ON CONFLICT (id) DO NOTHING
-        RETURNING id, queue, priority, max_attempts, run_at, operation, version, deadline, tags){beside}
+        RETURNING id, queue, priority, max_attempts, run_at, operation, version, deadline, tags, keep_s){beside}
     INSERT INTO live (id, queue, priority, max_attempts, pos, needs)
     SELECT id, queue, priority, max_attempts, greatest(run_at, clock_timestamp()), CASE version WHEN 1 THEN operation ELSE operation || '@' || version END
     FROM new

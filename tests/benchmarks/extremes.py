@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.benchmarks import systems
 from tests.benchmarks.edges import limits, processes, retries, slow
+from tests.benchmarks.expired import expired
 from tests.benchmarks.run import POSTGRES
 from tests.benchmarks.stage import Figure, Stage, table
 from tests.benchmarks.stampede import stampede
@@ -27,14 +28,15 @@ EXTREMES: dict[str, Callable[[Stage], list[Figure]]] = {
     "stampede": stampede,
     "limits": limits,
     "slow": slow,
+    "expired": expired,
 }
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--figures", default=",".join(EXTREMES))
-    parser.add_argument("--seconds", type=float, default=10, help="of each load of `processes` and `limits`")
-    parser.add_argument("--clients", type=int, default=16, help="of each load of `limits` and `slow`")
+    parser.add_argument("--seconds", type=float, default=10, help="of each load of `processes`, `limits` and `expired`")
+    parser.add_argument("--clients", type=int, default=16, help="of each load of `limits`, `slow` and `expired`")
     parser.add_argument("--out", default="bench-extremes.json")
     of = parser.add_argument_group("processes")
     of.add_argument("--processes", default="1,2,4,8", help="of the worker")
@@ -58,6 +60,8 @@ def _options() -> argparse.Namespace:
     of.add_argument("--slow", type=int, default=200, help="slow clients")
     of.add_argument("--pace", type=float, default=0.5, help="seconds between two of their bytes")
     of.add_argument("--beside", type=float, default=25, help="seconds of the load beside them; longer than JOBPROC_HEAD_TIMEOUT_SECONDS")
+    of = parser.add_argument_group("expired")
+    of.add_argument("--expired", type=int, default=1_000_000, help="finished jobs whose time is over")
     return parser.parse_args()
 
 

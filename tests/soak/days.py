@@ -12,6 +12,7 @@ _COLUMNS = {
     "jobs": "created_at, run_at, timeout_ms, priority, max_attempts, queue, operation, input",
     "outcomes": "epoch, attempt, released, rev, worker, started_at, finished_at - interval '{days} days', status, result, error_type, error_text",
     "attempts": "epoch, attempt, worker, started_at, ended_at, retry_at, ended, error_type, error_text",
+    "tags": "tag",
 }
 _NOW_MS = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 

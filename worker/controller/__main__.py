@@ -21,6 +21,7 @@ from common.telemetry.exposition import Exposition
 from worker.controller import upkeep
 from worker.controller.gauges import Database, Gauges
 from worker.controller.leader import Leadership
+from worker.controller.removal import Removal
 from worker.controller.rescue import Rescue
 
 log = logs.get("controller")
@@ -39,6 +40,7 @@ class Controller:
         self._bell = Bell(settings)
         self._leadership = Leadership(settings)
         self._rescue = Rescue(settings.max_crashes)
+        self._removal = Removal(settings)
         self._operations: dict[str, OperationSpec] = {}
         self._hot: Hot | None = None
         self._last: dict[str, float] = {}
@@ -63,7 +65,8 @@ class Controller:
                 self._move("starved", lambda: self._rescue.starved(hot, starved_s))
             self._move("strays", lambda: self._rescue.strays(hot))
             self._ring(queues.due(hot))
-            self._every("retention", self._settings.retention_check_seconds, lambda: upkeep.remove_finished(self._engine, self._settings))
+            self._every("retention", self._settings.retention_check_seconds, lambda: upkeep.remove_finished(self._engine, self._settings, self._removal))
+            self._remove(hot)
             self._every("keys", KEYS_EVERY_S, lambda: upkeep.forget_keys(self._engine))
             self._every("workers", PARTITIONS_EVERY_S, lambda: upkeep.forget_workers(hot, self._settings))
         self.last_tick = time.monotonic()
@@ -79,6 +82,12 @@ class Controller:
             self._hot.close()
         self._hot = None
         self._engine.dispose()
+
+    def _remove(self, hot: Hot) -> None:
+        self._removal.begin_tick()
+        self._move("expiry", lambda: self._removal.expired(hot))
+        self._move("removal", lambda: self._removal.past(hot))
+        self._move("inputs", lambda: self._removal.inputs(hot))
 
     def _read_operations(self) -> None:
         with self._engine.connect() as connection:

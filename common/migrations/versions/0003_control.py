@@ -19,7 +19,8 @@ ALTER TABLE jobs
     ADD COLUMN tags text[],
     ADD COLUMN metadata json,
     ADD COLUMN unique_key text,
-    ADD COLUMN unique_while text;
+    ADD COLUMN unique_while text,
+    ALTER COLUMN input DROP NOT NULL;
 ALTER TABLE live
     ADD COLUMN needs text,
     ADD COLUMN alone boolean NOT NULL DEFAULT false,
@@ -37,6 +38,13 @@ CREATE TABLE deadlines (
     CONSTRAINT deadlines_pkey PRIMARY KEY (id)
 );
 CREATE INDEX deadlines_at ON deadlines (at);
+
+CREATE TABLE expiries (
+    id uuid NOT NULL,
+    at timestamptz NOT NULL,
+    CONSTRAINT expiries_pkey PRIMARY KEY (id)
+);
+CREATE INDEX expiries_at ON expiries (at);
 
 CREATE TABLE tags (
     id uuid NOT NULL,

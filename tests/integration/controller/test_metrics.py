@@ -15,7 +15,7 @@ from rig.system import System, until
 from tools.servers import Postgres, free_port
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-DUTIES = {"operations", "partitions", "rescue", "leftovers", "deadlines", "strays", "ringing", "retention", "keys", "workers"}
+DUTIES = {"operations", "partitions", "rescue", "leftovers", "deadlines", "strays", "ringing", "retention", "expiry", "removal", "inputs", "keys", "workers"}
 DONE = "jobproc_controller_duty_last_done_timestamp_seconds"
 DEPTH = "jobproc_queue_jobs"
 

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 from integration.store.clients import Client
+from integration.store.past import DAYS, Past
 from integration.store.sessions import Loop
-from integration.store.storage import Storage
+from integration.store.storage import Storage, old_period
 
 from common.settings import Settings
+from common.store.session import Hot
 
 
 @pytest.fixture
@@ -16,6 +18,18 @@ def storage(settings: Settings) -> Iterator[Storage]:
     made = Storage(settings)
     yield made
     made.close()
+
+
+@pytest.fixture
+def past(storage: Storage) -> Past:
+    """A day past retention, on this test's database."""
+    return Past(storage, old_period(storage, DAYS + 3), storage.claimer())
+
+
+@pytest.fixture
+def hot(storage: Storage) -> Hot:
+    """A connection such as the controller has."""
+    return storage.hot()
 
 
 @pytest.fixture

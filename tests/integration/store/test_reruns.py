@@ -10,12 +10,13 @@ from integration.store.storage import ERROR, Storage, id_in, ids, old_period, re
 from sqlalchemy import Connection
 
 from common.domain.decisions import WORKER_LOST, Fail, Retry
-from common.domain.errors import StoreUnavailable
+from common.domain.errors import InputRemoved, StoreUnavailable
 from common.domain.job import NewJob
 from common.domain.states import State
 from common.settings import Pooler
 from common.store import endings, read, retention
 from common.store.control import Rerun
+from common.store.retention import Kept
 
 
 @pytest.mark.parametrize("given", [None, '{"data":[7, 8]}'])
@@ -178,7 +179,7 @@ class Old:
         storage.rows("UPDATE outcomes SET finished_at = now() - interval '9 days'")
 
     def clear(self, connection: Connection) -> int:
-        return retention.clear(connection, self.period, retention.ended_periods(connection, 7)[0])
+        return retention.clear(connection, self.period, retention.ended_periods(connection, Kept(7, 7, 7))[0])
 
     def pid(self, connection: Connection) -> int:
         driver = connection.connection.driver_connection
@@ -213,5 +214,27 @@ def test_a_retry_waits_for_retention_and_finds_nothing_and_what_was_brought_befo
         storage.until_blocked(client.pid, by=old.pid(connection))
         connection.commit()
     assert answer.result(10) is None
+    with storage.engine.begin() as connection:
+        assert retention.forget_beside(connection, old.period) is False
     assert storage.one("SELECT count(*) FROM live") == 0
     assert storage.rows("SELECT id::text FROM reruns") == [(stays,)]
+
+
+@pytest.mark.parametrize("ended", ["CANCELLED", "SUCCESS"])
+def test_a_retry_of_a_job_whose_input_was_removed_needs_one(storage: Storage, client: Client, ended: str) -> None:
+    """And what it brought is there for the next one, until that is removed too."""
+    job_id, claimer = cancelled(storage, client), storage.claimer()
+    storage.rows("UPDATE jobs SET input = NULL")
+    if ended == "SUCCESS":
+        storage.rows("UPDATE outcomes SET status = 'SUCCESS', result = '1'")
+        assert client.rerun(job_id).result(10) == Rerun("default", None, State.SUCCESS)
+        return
+    assert isinstance(client.rerun(job_id).exception(10), InputRemoved)
+    assert storage.state(job_id) == "CANCELLED"
+    for given in ('{"data":[7]}', None):
+        assert client.rerun(job_id, given).result(10) is not None
+        (job,) = claimer.claim()
+        assert job.input == '{"data":[7]}'
+        claimer.write([job], Fail(ERROR))
+    storage.rows("UPDATE reruns SET input = NULL")
+    assert isinstance(client.rerun(job_id).exception(10), InputRemoved)

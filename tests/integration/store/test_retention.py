@@ -3,78 +3,18 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
-from integration.store.storage import LOST, Claimer, Storage, id_in, ids, old_period, retry_after
-from rig.system import until
-from sqlalchemy import Connection
+from integration.store.past import DAYS, Past
+from integration.store.storage import LOST, Storage, id_in, ids, retry_after
 from sqlalchemy.exc import OperationalError
 
-from common.domain.job import Claimed, NewJob
 from common.settings import Settings
 from common.store import endings, read, retention
-from common.store.partitions import TABLES, Period, periods
+from common.store.partitions import TABLES, periods
+from common.store.retention import Kept
 
-DAYS = 7
 QUICKLY_S = 0.5
-
-
-@dataclass
-class Past:
-    """A day whose jobs are past retention."""
-
-    storage: Storage
-    period: Period
-    claimer: Claimer
-    made: int = 0
-
-    def waiting(self, count: int = 1) -> list[str]:
-        """Store jobs of that day that nobody has run yet."""
-        new = [NewJob(id_in(self.period, self.made + n), "square_sum", "default", '{"data":[1]}', 3, None) for n in range(count)]
-        self.made += count
-        return self.storage.store(new)
-
-    def running(self, count: int = 1) -> list[Claimed]:
-        wanted = self.waiting(count)
-        jobs = self.claimer.claim()
-        assert ids(jobs) == wanted
-        return jobs
-
-    def finished(self, count: int = 1, days_ago: float = DAYS + 1) -> list[str]:
-        """Store jobs of that day that ended so many days ago."""
-        jobs = self.waiting(count)
-        self.storage.rows("DELETE FROM live WHERE id = ANY(%s::uuid[])", (jobs,))
-        self.storage.rows(
-            """INSERT INTO outcomes (id, epoch, attempt, released, rev, finished_at, status, result)
-               SELECT unnest(%s::uuid[]), 0, 1, 0, 2, now() - %s * interval '1 day', 'SUCCESS', '14.0'""",
-            (jobs, days_ago),
-        )
-        return jobs
-
-    def clear(self, connection: Connection) -> int:
-        cut_ms, ended = retention.ended_periods(connection, DAYS)
-        assert self.period in ended
-        return retention.clear(connection, self.period, cut_ms)
-
-    def clear_all(self) -> int:
-        with self.storage.engine.begin() as connection:
-            return self.clear(connection)
-
-    def blocked(self) -> int:
-        """Wait until a connection waits for a lock, and return its process."""
-        waits = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        return int(until("somebody waits for a lock", lambda: self.storage.rows(waits))[0][0])
-
-    def pid(self, connection: Connection) -> int:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        return int(driver.info.backend_pid)
-
-
-@pytest.fixture
-def past(storage: Storage) -> Past:
-    return Past(storage, old_period(storage, DAYS + 3), storage.claimer())
 
 
 @pytest.fixture
@@ -87,11 +27,12 @@ def impatient(settings: Settings, storage: Storage) -> Iterator[Storage]:
 
 def test_periods_end_before_the_cut_or_are_left(past: Past) -> None:
     with past.storage.engine.begin() as connection:
-        cut_ms, ended = retention.ended_periods(connection, DAYS)
+        cuts, ended = retention.ended_periods(connection, past.kept)
         assert ended == [past.period]
-        assert retention.ended_periods(connection, DAYS + 5)[1] == []
+        assert retention.ended_periods(connection, Kept(DAYS + 5, DAYS + 5, DAYS + 5))[1] == []
+        assert retention.ended_periods(connection, Kept(DAYS + 5, DAYS, DAYS + 5))[1] == [past.period], "of failed ones something may go"
         now_ms = int(past.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
-        assert abs(cut_ms - (now_ms - DAYS * 86_400_000)) < 5_000
+        assert abs(cuts.success_ms - (now_ms - DAYS * 86_400_000)) < 5_000
 
 
 def test_old_finished_jobs_go_and_the_living_and_the_newly_finished_stay_as_they_are(past: Past) -> None:

@@ -19,7 +19,7 @@ BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-t
 BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key", "queue-late"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
 ROUTES = {
-    ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter"},
+    ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter", "job-not-found"},
     ("post", "/jobs/batch"): BODY,
     ("get", "/jobs/"): {"invalid-parameter", "store-unavailable"},
     ("get", "/jobs/{job_id}"): READ,
@@ -27,7 +27,9 @@ ROUTES = {
     ("get", "/jobs/{job_id}/result"): READ | {"too-many-waiting"},
     ("get", "/jobs/{job_id}/events"): READ | {"too-many-waiting"},
     ("post", "/jobs/{job_id}/cancel"): READ,
-    ("post", "/jobs/{job_id}/retry"): READ | {"not-retryable"} | BODY - {"overloaded", "queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
+    ("post", "/jobs/{job_id}/retry"): READ
+    | {"not-retryable", "input-removed"}
+    | BODY - {"overloaded", "queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
     ("get", "/jobs/{job_id}/explain"): READ,
     ("get", "/operations"): {"store-unavailable"},
     ("get", "/stats"): {"store-unavailable"},
