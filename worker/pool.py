@@ -38,6 +38,12 @@ class _Process(Worker):
 class _Pool(AsynPool):
     Worker = _Process
 
+    def _track_child_process(self, proc: Any, hub: Any) -> None:
+        # After each reconnect Celery watches all processes anew, also one that has just died and is not watched any more: that
+        # has nothing to watch, and would end the worker. It is replaced as any other that has died.
+        if getattr(proc, "_sentinel_poll", hub) is not None:
+            super()._track_child_process(proc, hub)  # type: ignore[misc]  # the stubs do not know it
+
     @property
     def timers(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - Celery's form
         return {self.maintain_pool: REPLACE_S}
