@@ -38,7 +38,7 @@ data: {"status":"SUCCESS","attempt":1}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events `status` and `progress`; the last one is a `status` with which the job has ended. Lines that begin with a colon are heartbeats.",
-        "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "examples": {"a job that runs": {"value": _EXAMPLE}}}},
+        "content": {MEDIA_TYPE: {"examples": {"a job that runs": {"value": _EXAMPLE}}}},
     },
     204: {"description": f"The job has ended, and {LAST} says that this is known: there is nothing more to come."},
 }
@@ -46,7 +46,7 @@ PARAMETER = {
     "name": LAST,
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "pattern": f"^{_ID.pattern}$"},
+    "schema": {"type": "string", "pattern": f"^({_ID.pattern})?$"},
     "description": "The id of the last event that came; browsers send it by themselves. What it told is not told again.",
 }
 
