@@ -15,18 +15,18 @@ class Admission:
     """Lets submissions in, or says when to come again."""
 
     def __init__(self, settings: Settings, queues: Kept[Stats]) -> None:
-        self._limit_s = settings.max_queue_age_seconds
+        self.limit_s = settings.max_queue_age_seconds  #: 0: off
         self._queues = queues
 
     async def check(self, names: Iterable[str]) -> None:
         """Raise ProblemError, 429, where the oldest due job of a queue has waited for longer than the limit. Off: asks nobody."""
-        if not self._limit_s:
+        if not self.limit_s:
             return
         wanted = set(names)
         for queue in (await self._queues.read()).queues:
-            if queue.queue in wanted and queue.oldest_due_seconds > self._limit_s:
-                detail = f"The oldest job of the queue {queue.queue!r} has waited for {queue.oldest_due_seconds:.0f} s, longer than {self._limit_s:g} s."
-                raise ProblemError(QUEUE_LATE, detail, headers={"Retry-After": str(retry_after_s(queue, self._limit_s))})
+            if queue.queue in wanted and queue.oldest_due_seconds > self.limit_s:
+                detail = f"The oldest job of the queue {queue.queue!r} has waited for {queue.oldest_due_seconds:.0f} s, longer than {self.limit_s:g} s."
+                raise ProblemError(QUEUE_LATE, detail, headers={"Retry-After": str(retry_after_s(queue, self.limit_s))})
 
 
 def retry_after_s(queue: QueueView, limit_s: float) -> int:

@@ -14,6 +14,7 @@ from common.store.once import Key
 
 HEADER = "Idempotency-Key"
 REPLAYED = ((b"idempotency-replayed", b"true"),)
+_NAME = HEADER.lower().encode()
 _FORM = re.compile(r"[\x21-\x7e]{1,255}")
 #: How it stands in the OpenAPI document.
 PARAMETER = {
@@ -28,8 +29,11 @@ PARAMETER = {
 
 def key_of(request: Request, body: Any, settings: Settings) -> Key | None:
     """Return the key of a request with this body, None when it has none. Raises ProblemError for one that breaks the rule."""
-    given = request.headers.get(HEADER)
-    if given is None:
+    for name, value in request.scope["headers"]:  # quicker than the framework's own look-up, for all requests that have none
+        if name == _NAME:
+            given = value.decode("latin-1")
+            break
+    else:
         return None
     if not _FORM.fullmatch(given):
         raise ProblemError(INVALID_KEY)

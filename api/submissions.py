@@ -94,6 +94,12 @@ class Rerun(_Model):
     input: Any = Field(None, description="As in a submission.")
 
 
+class _Plain(_Model):
+    operation: Annotated[str, Field(min_length=1, max_length=64)]
+    data: _Numbers
+
+
+_plain: TypeAdapter[_Plain] = TypeAdapter(_Plain)  # what most submissions are: read in half the time
 _numbers: TypeAdapter[Submission] = TypeAdapter(Submission)
 _any: TypeAdapter[InputSubmission] = TypeAdapter(InputSubmission)
 _rerun: TypeAdapter[Rerun] = TypeAdapter(Rerun)
@@ -101,7 +107,14 @@ _KINDS = (Submission, InputSubmission, Rerun)
 _REF = "#/components/schemas/{model}"
 SCHEMA = {"anyOf": [{"$ref": _REF.format(model=kind.__name__)} for kind in (Submission, InputSubmission)]}
 RERUN = {"$ref": _REF.format(model=Rerun.__name__)}
-_PLAIN = len(("operation", "data"))
+_PLAIN = frozenset(_Plain.model_fields)
+
+
+def _form(value: Any) -> "TypeAdapter[_Plain] | TypeAdapter[Submission] | TypeAdapter[InputSubmission]":
+    """Return what reads a submission."""
+    if not isinstance(value, dict):
+        return _numbers
+    return _plain if value.keys() == _PLAIN else _any if "input" in value else _numbers
 
 
 class Submissions:
@@ -117,11 +130,10 @@ class Submissions:
         Raises InvalidSubmission or ProblemError, which name the field, and StoreUnavailable while operations are not known.
         """
         settings = self._settings
-        chosen: Submission | InputSubmission
         if isinstance(value, dict):
             _bounded(value, settings.max_numbers, at)
         try:
-            chosen = _any.validate_python(value) if isinstance(value, dict) and "input" in value else _numbers.validate_python(value)
+            chosen = _form(value).validate_python(value)
         except ValidationError as error:
             raise invalid(error, at=at) from error
         known = await self._operations.get(chosen.operation, f"{at}operation")
@@ -136,7 +148,7 @@ class Submissions:
             timeout_ms=spec.timeout_ms,
             version=spec.version,
         )
-        return made if len(chosen.model_fields_set) == _PLAIN else self._directed(made, chosen, at)
+        return made if isinstance(chosen, _Plain) else self._directed(made, chosen, at)
 
     async def rerun(self, value: Any, operation: str) -> str | None:
         """Return, as JSON text, the input that a job of an operation is to run again with; None: with that which it has. Raises as `job` does."""

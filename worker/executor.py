@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import attrgetter
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,8 @@ class Executor:
 
     def _run_batch(self, queue: str, jobs: list[Claimed]) -> None:
         began = time.perf_counter()
-        jobs.sort(key=_alone)  # last: by then the others are stored
+        if [job for job in jobs if job.special is not None]:
+            jobs.sort(key=attrgetter("alone"))  # last: by then the others are stored
         self._consumption.begin()
         self._batch, self._queue, self._at = jobs, queue, 0
         self._seat.begin(jobs)
@@ -112,8 +114,7 @@ class Executor:
         try:
             while self._at < len(self._batch) and not self._seats.draining:
                 job = self._batch[self._at]
-                self._make_way(job)
-                may = self._may_run(job)
+                may = self._make_way(job) if job.special is not None or (self._ended and self._is_time(job)) else True
                 if self._at == len(self._batch):  # the connection was lost, and with it the rest
                     break
                 if may:
@@ -129,15 +130,19 @@ class Executor:
         if ran:
             self._pace.learn_queue(queue, time.perf_counter() - began, ran)
 
-    def _make_way(self, job: Claimed) -> None:
-        """Store what has ended before a job that may take long, or the process with it; then it is the last of its batch."""
+    def _is_time(self, job: Claimed) -> bool:
+        """Return whether what has ended is to be stored before a job: it may take long, or there is much to store."""
+        return self._pace.is_long(job.operation) or self._ended.results.characters > MOST_CHARACTERS
+
+    def _make_way(self, job: Claimed) -> bool:
+        """Store what has ended; before one that runs alone also give back the rest. Returns whether the job may run now."""
         if job.alone:
             self._keep(self._at)
-        great = self._ended.results.characters > MOST_CHARACTERS
-        if self._ended and (job.alone or great or self._pace.is_long(job.operation)):
+        if self._ended and (job.alone or self._is_time(job)):
             self._consumption.measure(self._ended)
             self._settle()
             self._consumption.begin()
+        return self._at == len(self._batch) or self._may_run(job)
 
     def _may_run(self, job: Claimed) -> bool:
         """Read its input where that is too great to come with a batch; take the key of one that others may not run beside."""
@@ -293,7 +298,3 @@ class Executor:
         if fenced > 0:
             self._meter.refused(fenced)
             log.warning("results_refused", count=fenced, worker=self._holder.worker)
-
-
-def _alone(job: Claimed) -> bool:
-    return job.special is not None and job.special.alone

@@ -13,7 +13,7 @@ from worker.operations.registry import Context, InvalidInputError, Operation
 
 def attempt(job: Claimed, operation: Operation | None, context: Context, settings: Settings) -> str | Failure:
     """Run it and return the result's JSON text, or why there is none. Never raises what the operation raises."""
-    if job.is_late:
+    if job.special is not None and job.is_late:
         return DEADLINE_EXCEEDED
     if operation is None:
         return Failure(Ended.ERROR, "unknown_operation", f"this worker has no operation {job.operation!r}")

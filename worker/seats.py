@@ -71,7 +71,7 @@ class Seat:
         head, count = self._head, len(jobs)
         head[_AT] = IDLE
         self._attempts[:count] = array("q", [job.attempt for job in jobs])
-        self._timeouts[:count] = array("q", [job.limit_ms or 0 for job in jobs])
+        self._timeouts[:count] = array("q", [(job.timeout_ms if job.special is None else job.limit_ms) or 0 for job in jobs])
         self._ids[: count * _ID] = "".join([job.id for job in jobs]).encode()
         head[_COUNT] = count
         head[_BATCH] += 1

@@ -85,7 +85,11 @@ async def submit(request: Request) -> Response:
     wait_s = wait_of(request, to.settings)
     body = await read_json(request, to.settings)
     key, job = key_of(request, body, to.settings), await to.submissions.job(body)
-    await to.admission.check((job.queue,))
+    if to.admission.limit_s:
+        await to.admission.check((job.queue,))
+    if key is None and job.options is None and not wait_s:  # most are so, and each step costs all of them
+        await to.intake.submit(job)
+        return _accepted(job.id, State.PENDING, 202)
     if wait_s:
         with to.waiting.place():
             accepted = await _store(to, job, key)
