@@ -51,8 +51,8 @@ MUTANTS = (
     Mutant(
         "it is answered before the commit",
         "api/routes/jobs.py",
-        "await to.intake.submit(job)",
-        "job.__class__.kept = asyncio.create_task(to.intake.submit(job))",
+        "await to.intake.submit(job)\n        return _accepted(",
+        "job.__class__.kept = asyncio.create_task(to.intake.submit(job))\n        return _accepted(",
         ("api_killed", "postgres_killed"),
         ("nothing is lost", "an accepted job can be read"),
     ),
