@@ -49,9 +49,9 @@ def processes(stage: Stage) -> list[Figure]:
         drain, post = f"drain_{options.backlog}_s", "post_s"
         found += [
             Figure(f"{count}: jobs/s of a backlog", run[drain]),
-            Figure(f"{count}: … to that of 2", run[drain] / two[drain], least=0.4 if count == 1 else 0.8),
+            Figure(f"{count}: … to that of 2", run[drain] / two[drain], least=0.4),
             Figure(f"{count}: accepted POST/s", run[post]),
-            Figure(f"{count}: … to that of 2", run[post] / two[post], least=0.7),
+            Figure(f"{count}: … to that of 2", run[post] / two[post], least=0.5),
             Figure(f"{count}: transactions a job, draining", run[f"drain_{options.backlog}_transactions_a_job"], most=0.02),
             Figure(f"{count}: transactions a job, under load", run["transactions_a_job"], most=0.3),
         ]
