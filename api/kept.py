@@ -5,6 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from common.telemetry import logs
+
 T = TypeVar("T")
 
 
@@ -25,6 +27,7 @@ class Kept(Generic[T]):
         return await asyncio.shield(self._reading)  # who leaves does not end it for the others
 
     async def _read(self) -> T:
+        logs.request_id.set(b"")  # begun by one request, it serves all
         answer = await self._ask()
         self._until = time.monotonic() + self._fresh_s
         return answer

@@ -9,7 +9,6 @@ from common.settings import Settings
 from common.store import stats
 from common.store.pool import Pool
 from common.store.stats import QueueStats, finished_s
-from common.telemetry import logs
 
 FRESH_S = 1.0
 
@@ -19,7 +18,6 @@ def queues(settings: Settings, pool: Pool) -> Kept[Stats]:
 
     async def ask() -> Stats:
         """Read it."""
-        logs.request_id.set(b"")  # begun by one request, it serves all
         now = time.time()
         found = await pool.run_sync(partial(stats.read, cap=settings.gauge_cap_jobs, unix_ms=int(now * 1000)))
         return Stats(queues=[_view(one, now) for one in found])

@@ -208,6 +208,7 @@ class Waiting:
 
     async def _look(self) -> None:
         """Look at what is due, as long as anybody waits."""
+        logs.request_id.set(b"")  # begun by one request, it serves all
         try:
             while self._jobs:
                 self._wakeups.want()

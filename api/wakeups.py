@@ -41,6 +41,7 @@ class Wakeups:
             self._listener = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
+        logs.request_id.set(b"")  # begun by one request, it serves all
         warned = False
         try:
             while time.monotonic() < self._until:

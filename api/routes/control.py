@@ -8,6 +8,7 @@ import asyncpg
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.answers import Json
 from api.body import read_json_if_any
 from api.dependencies import Services, services
 from api.problems import (  # fmt: skip
@@ -72,7 +73,7 @@ async def cancel(job_id: UUID, request: Request) -> Response:
     state = await _ask(to, lambda connection: control.cancel(connection, job_id))
     to.waiting.tell([str(job_id)])
     asked = state is State.IN_PROGRESS
-    return Response(orjson.dumps({"job_id": job_id, "status": state, "cancel_requested": asked}), 202 if asked else 200, media_type="application/json")
+    return Json(orjson.dumps({"job_id": job_id, "status": state, "cancel_requested": asked}), 202 if asked else 200)
 
 
 @router.post("/jobs/{job_id}/retry/", status_code=202, include_in_schema=False)
@@ -92,4 +93,4 @@ async def retry(job_id: UUID, request: Request) -> Response:
     if made.epoch is None:
         raise NotRetryable(made.state)
     to.doorbells.due(made.queue, 1)
-    return Response(orjson.dumps({"job_id": job_id, "status": State.PENDING, "epoch": made.epoch}), 202, media_type="application/json")
+    return Json(orjson.dumps({"job_id": job_id, "status": State.PENDING, "epoch": made.epoch}), 202)

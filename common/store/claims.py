@@ -1,11 +1,11 @@
 """Claim and settle: the two statements that every job goes through, as one transaction."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from common.domain.job import PRIORITIES, Claimed, Special
-from common.store.session import Hot, Statement
+from common.store.session import Hot, Statement, array
 
 NIL = "00000000-0000-0000-0000-000000000000"
 # A mark is never later than this before now: an insert that took longer than that to commit is a stray, which the
@@ -167,14 +167,10 @@ class Results:
 
     def arguments(self) -> tuple[str, str, str, str, float | None, float | None]:
         """Return the arguments of a settle, as PostgreSQL reads them."""
-        return _array(self.ids), _array(self.attempts), f"[{','.join(self.results)}]", _array(self.run_us), self.cpu_share, self.peak_mib
+        return array(self.ids), array(self.attempts), f"[{','.join(self.results)}]", array(self.run_us), self.cpu_share, self.peak_mib
 
 
-def _array(values: Iterable[object]) -> str:
-    return "{" + ",".join(map(str, values)) + "}"
-
-
-_PRIORITY_ARRAY = _array(PRIORITIES)
+_PRIORITY_ARRAY = array(PRIORITIES)
 
 
 def settle_and_claim(hot: Hot, worker: int, results: Results, queue: str, marks: Marks, wanted: int) -> tuple[int, list[Claimed]]:
@@ -185,7 +181,7 @@ def settle_and_claim(hot: Hot, worker: int, results: Results, queue: str, marks:
     """
     rows = hot.run(
         SETTLE_AND_CLAIM,
-        (worker, *results.arguments(), queue, _PRIORITY_ARRAY, _array(marks.pos.values()), _array(marks.id.values()), wanted),
+        (worker, *results.arguments(), queue, _PRIORITY_ARRAY, array(marks.pos.values()), array(marks.id.values()), wanted),
     )
     stood, floor = rows[0][0], rows[0][1]
     if rows[0][2] is None:
@@ -226,4 +222,4 @@ def input_of(hot: Hot, job_id: str) -> str:
 
 def settled_before(hot: Hot, worker: int, ids: Sequence[str], attempts: Sequence[int]) -> set[str]:
     """Return the ids whose attempt by this worker is already written down as ended."""
-    return {row[0] for row in hot.run(SETTLED_BEFORE, (worker, _array(ids), _array(attempts)))}
+    return {row[0] for row in hot.run(SETTLED_BEFORE, (worker, array(ids), array(attempts)))}

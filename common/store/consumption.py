@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from common.domain.job import first_job_id
+from common.store.partitions import DAY_MS
 
 SAMPLE = 5_000  # newest jobs that have ended: looked at for all operations together
-DAY_MS = 86_400_000
 SHARES = (0.5, 0.95, 0.99)
 
 _TAKEN = """

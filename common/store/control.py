@@ -10,6 +10,7 @@ from common.domain.states import TERMINAL, State
 from common.store import inputs, once
 from common.store.inputs import THERE
 from common.store.pool import AWAY
+from common.store.submit import NEEDS
 
 # One row, one lock: whoever claims, settles, gives back or cancels a job comes before or after the others. So each of these finds it
 # as it is once the lock is had, and a job that has moved on in between is found by the next statement, whose snapshot is a new one.
@@ -34,7 +35,7 @@ about AS (
 new AS (
     INSERT INTO live (id, tenant, queue, priority, max_attempts, pos, epoch, rev, needs)
     SELECT a.id, a.tenant, a.queue, a.priority, a.max_attempts, clock_timestamp(), last.epoch + 1, last.rev + 1,
-           CASE a.needed WHEN 1 THEN a.operation ELSE a.operation || '@' || a.needed END
+           {NEEDS.format(operation="a.operation", version="a.needed")}
     FROM about a CROSS JOIN last
     WHERE last.status IN ('FAILED', 'CANCELLED') AND last.epoch < 32767 AND NOT EXISTS (SELECT FROM live WHERE live.id = $1)
       AND ($2::text IS NOT NULL OR {THERE})

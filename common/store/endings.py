@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from common.domain.decisions import Decision, Ended, Fail, Failure, Release, Retry
 from common.domain.job import Claimed
 from common.store import claims
-from common.store.session import Hot, Statement
+from common.store.session import Hot, Statement, array
 
 _FENCED = """
     JOIN live l ON l.id = d.id
@@ -109,7 +109,7 @@ def held(hot: Hot, worker: int, most: int) -> list[tuple[Claimed, str]]:
 
 
 def _ids(jobs: Sequence[Claimed]) -> tuple[str, str]:
-    return "{" + ",".join(job.id for job in jobs) + "}", "{" + ",".join(str(job.attempt) for job in jobs) + "}"
+    return array(job.id for job in jobs), array(job.attempt for job in jobs)
 
 
 def _facts(failed: Sequence[tuple[Claimed, Failure]]) -> tuple[object, ...]:

@@ -2,11 +2,11 @@
 
 from common.store.session import Hot, Statement
 
-# The row is locked first, whoever has it; a statement of its own then asks, with a snapshot after the lock, whether that job still runs.
+# The row is locked first, whoever has it; a statement of its own then asks, with a snapshot after the lock, whether that job still has it.
 LOCK = Statement(
     "lock_mutex",
     "text, uuid",
-    "INSERT INTO uniq AS u (key, id) VALUES ($1, $2) ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING u.id::text",
+    "INSERT INTO uniq AS u (key, id) VALUES ($1, $2) ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING u.id",
 )
 TAKE = Statement(
     "take_mutex",

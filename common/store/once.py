@@ -9,6 +9,7 @@ import asyncpg
 from common.domain.errors import KeyReused, UniqueConflict
 from common.domain.job import NewJob, OnConflict, While
 from common.store import submit
+from common.store.mutexes import LOCK
 
 # Whoever comes second waits for the first one's commit, and then finds its row.
 _TAKE_KEY = """
@@ -18,8 +19,7 @@ RETURNING true
 """
 _KEY = "SELECT ids, digest FROM keys WHERE tenant = 1 AND key = $1"
 
-# The row is locked first, whoever has it; a statement of its own then asks, with a snapshot after the lock, whether that job still holds the key.
-_LOCK = "INSERT INTO uniq AS u (key, id) VALUES ($1, $2) ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING u.id"
+# Asked after the lock: whether that job still holds the key.
 _HOLDS = """
 SELECT l.worker IS NOT NULL FROM live l JOIN jobs j ON j.id = l.id
 WHERE l.id = $1 AND (j.unique_while = 'both' OR (l.attempt = 0 AND l.epoch = 0))
@@ -92,7 +92,7 @@ async def _holders(connection: asyncpg.Connection, jobs: Sequence[NewJob]) -> di
         key = _unique_key(job)
         if key is None:
             continue
-        holder = ours[key] if key in ours else await _holder(connection, job, key)
+        holder = ours[key] if key in ours else await _holder(connection, job.id, key, replace=_on_conflict(job) is OnConflict.REPLACE)
         if holder == job.id:
             ours[key] = holder
         else:
@@ -101,28 +101,25 @@ async def _holders(connection: asyncpg.Connection, jobs: Sequence[NewJob]) -> di
     return holders
 
 
-async def _holder(connection: asyncpg.Connection, job: NewJob, key: str) -> UUID:
-    """Lock a key and return who holds it: the job itself, once it has it."""
-    row = await connection.fetchrow(_LOCK, key, job.id)
+async def _holder(connection: asyncpg.Connection, job_id: UUID, key: str, *, replace: bool = False) -> UUID:
+    """Lock a key and return who holds it: the job itself, once it has it. `replace`: who holds it and waits is cancelled."""
+    row = await connection.fetchrow(LOCK.sql, key, job_id)
     assert row is not None  # noqa: S101 - inserted or there
     holder = _plain(row[0])
-    if holder == job.id:
+    if holder == job_id:
         return holder
     held = await connection.fetchrow(_HOLDS, holder)
-    if held is not None and not (_on_conflict(job) is OnConflict.REPLACE and await connection.fetchrow(CANCEL_WAITING, holder)):
+    if held is not None and not (replace and await connection.fetchrow(CANCEL_WAITING, holder)):
         return holder
-    await connection.execute(_TAKE, key, job.id)
-    return job.id
+    await connection.execute(_TAKE, key, job_id)
+    return job_id
 
 
 async def take(connection: asyncpg.Connection, key: str, job_id: UUID) -> None:
     """Take a unique key for a job that is there, in the caller's transaction. Raises UniqueConflict where another one holds it."""
-    row = await connection.fetchrow(_LOCK, key, job_id)
-    assert row is not None  # noqa: S101 - inserted or there
-    holder = _plain(row[0])
-    if holder != job_id and await connection.fetchrow(_HOLDS, holder):
+    holder = await _holder(connection, job_id, key)
+    if holder != job_id:
         raise UniqueConflict(holder)
-    await connection.execute(_TAKE, key, job_id)
 
 
 def _plain(found: UUID) -> UUID:

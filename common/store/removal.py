@@ -4,13 +4,13 @@ Look, lock the rows of `jobs`, and in a statement of its own, whose snapshot is 
 the same row before it makes a job live, so it either finds the job gone, or the job stays.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from common.store.partitions import Period
 from common.store.retention import KEEPS, Cuts
-from common.store.session import Hot, Statement
+from common.store.session import Hot, Statement, array
 
 # Nobody waits here: what another one has locked is left for the next look.
 LOCK = Statement(
@@ -115,12 +115,8 @@ def _locked(hot: Hot, write: Statement, jobs: Found) -> int:
     if not jobs:
         return 0
     ids, epochs = zip(*jobs, strict=True)
-    held = hot.run(LOCK, (_array(ids), _array(epochs)))
+    held = hot.run(LOCK, (array(ids), array(epochs)))
     if not held:
         return 0
-    arguments = (_array(row[0] for row in held), _array(row[1] for row in held), held[0][0], held[-1][0])  # in the order of their ids
+    arguments = (array(row[0] for row in held), array(row[1] for row in held), held[0][0], held[-1][0])  # in the order of their ids
     return int(hot.run(write, arguments)[0][0])
-
-
-def _array(values: Iterable[object]) -> str:
-    return "{" + ",".join(map(str, values)) + "}"

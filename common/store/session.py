@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -19,6 +19,11 @@ Row = tuple[Any, ...]
 
 #: The database is away or refuses service: to be tried again on a new connection.
 AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.IdleInTransactionSessionTimeout)
+
+
+def array(values: Iterable[object]) -> str:
+    """Return an array as PostgreSQL reads it, of values that need no quotes: numbers, ids, times."""
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 def pooled(settings: Settings) -> bool:

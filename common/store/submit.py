@@ -15,6 +15,8 @@ _RECORDS = """json_to_recordset({jobs})
     AS d(id uuid, operation text, queue text, input text, max_attempts smallint, timeout_ms integer, priority smallint, trace text, version smallint,
          run_at timestamptz, delay_s float8, retry_base_s float8, retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[], metadata json,
          unique_key text, unique_while text)"""
+#: What a worker has to know, as `common.domain.job.needs` says it.
+NEEDS = "CASE {version} WHEN 1 THEN {operation} ELSE {operation} || '@' || {version} END"
 _PLAIN = {name: f"d.{name}" for name in _NAMES}
 _CHOSEN = {name: f"d.{name}" for name in ("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while")}
 # Rows of other tables for what few jobs have.
@@ -32,7 +34,7 @@ def _into(rows: str, values: Mapping[str, str], beside: str = "") -> str:
         ON CONFLICT (id) DO NOTHING
         RETURNING id, queue, priority, max_attempts, run_at, operation, version, deadline, tags, keep_s){beside}
     INSERT INTO live (id, queue, priority, max_attempts, pos, needs)
-    SELECT id, queue, priority, max_attempts, greatest(run_at, clock_timestamp()), CASE version WHEN 1 THEN operation ELSE operation || '@' || version END
+    SELECT id, queue, priority, max_attempts, greatest(run_at, clock_timestamp()), {NEEDS.format(operation="operation", version="version")}
     FROM new
     """
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from common.store.session import Hot, Statement
+from common.store.session import Hot, Statement, array
 
 REGISTER = Statement(
     "register",
@@ -118,7 +118,7 @@ def renew(hot: Hot, lease_s: float, leases: Sequence[Lease]) -> set[int]:
 def asked_to_stop(hot: Hot, running: Sequence[tuple[str, int, int]]) -> set[int]:
     """Return those workers whose running attempt (job, attempt, worker) a client wants to stop."""
     jobs, attempts, holders = zip(*running, strict=True)
-    return {row[0] for row in hot.run(ASKED_TO_STOP, (f"{{{','.join(jobs)}}}", list(attempts), list(holders)))}
+    return {row[0] for row in hot.run(ASKED_TO_STOP, (array(jobs), list(attempts), list(holders)))}
 
 
 def end(hot: Hot, worker: int) -> bool:

@@ -7,6 +7,7 @@ from rig.system import Database, until
 from common.domain.job import Claimed
 from common.store import claims
 from common.store.claims import Marks, Results
+from common.store.session import array
 
 JOBS = 2_000
 SUBMITS = 20
@@ -92,8 +93,8 @@ def _exchange(claimer: Claimer, jobs: list[Claimed], marks: Marks) -> Plan:
         *results(jobs).arguments(),
         claimer.queue,
         claims._PRIORITY_ARRAY,
-        claims._array(marks.pos.values()),
-        claims._array(marks.id.values()),
+        array(marks.pos.values()),
+        array(marks.id.values()),
         100,
     )
     return explain(claimer.hot, claims.SETTLE_AND_CLAIM, arguments)

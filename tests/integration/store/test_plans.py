@@ -15,7 +15,7 @@ from rig.system import until
 from common.settings import Pooler, Settings
 from common.store import claims, control, deadlines, endings, leader, mutexes, once, queues, read, submit, workers
 from common.store import explain as why
-from common.store.session import Hot, Statement
+from common.store.session import Hot, Statement, array
 from worker.controller.__main__ import Controller
 from worker.controller.gauges import Gauges
 from worker.holder import Holder
@@ -88,8 +88,8 @@ class Ground:
                 *ended,
                 "default",
                 claims._PRIORITY_ARRAY,
-                claims._array(marks.pos.values()),
-                claims._array(marks.id.values()),
+                array(marks.pos.values()),
+                array(marks.id.values()),
                 TAKEN,
             ),
             claims.SETTLE: (self.claimer.id, *ended),
