@@ -13,9 +13,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from api import problems, submissions
+from api.actions import NewActionBody
 from api.dependencies import Services
 from api.meters import Measured, Meters
-from api.routes import control, events, explain, health, jobs, lists, operations, stats
+from api.routes import actions, control, events, explain, health, jobs, lists, operations, stats
 from common.settings import Settings
 from common.telemetry import traces
 from common.telemetry.exposition import Exposition
@@ -65,11 +66,11 @@ def create_app(settings: Settings) -> FastAPI:
 
         app.add_middleware(Traced)
     problems.install(app)
-    for one in (jobs, events, lists, control, explain, operations, stats, health):
+    for one in (jobs, events, lists, control, actions, explain, operations, stats, health):
         app.include_router(one.router)
     _add_docs(app)
     document = app.openapi
-    app.openapi = lambda: submissions.described(problems.only_problems(document()))  # type: ignore[method-assign]  # FastAPI's own way to change it
+    app.openapi = lambda: submissions.described(problems.only_problems(document()), NewActionBody)  # type: ignore[method-assign]  # FastAPI's own way to change it
     return app
 
 

@@ -24,14 +24,14 @@ class Cursors:
         secret = settings.cursor_key or settings.database_url
         self._key = hashlib.sha256(f"jobproc cursors {secret}".encode()).digest()
 
-    def write(self, search: Search, place: Place) -> str:
-        """Return the word for a place in a list."""
+    def write(self, search: Search | None, place: Place) -> str:
+        """Return the word for a place in a list of jobs, or, without a search, in that of the actions."""
         by_end = place.finished_at is not None
         micros = 0 if place.finished_at is None else (place.finished_at - _EPOCH) // timedelta(microseconds=1)
         body = _FORM.pack(_VERSION, _digest(search), by_end, micros, place.job_id.bytes)
         return base64.urlsafe_b64encode(body + self._mac(body)).rstrip(b"=").decode()
 
-    def read(self, search: Search, word: str) -> Place | None:
+    def read(self, search: Search | None, word: str) -> Place | None:
         """Return the place that a word stands for, None for one that was not written here, or for another list."""
         try:
             raw = base64.b64decode(word[:MOST_CHARACTERS] + "==", b"-_", validate=False)
@@ -49,8 +49,10 @@ class Cursors:
         return hmac.digest(self._key, body, "sha256")[:_MAC_BYTES]
 
 
-def _digest(search: Search) -> bytes:
+def _digest(search: Search | None) -> bytes:
     """Return what tells a list from others: its filters and its order, not the size of its pages."""
+    if search is None:
+        return hashlib.sha256(b"actions").digest()[:8]
     told = [sorted(search.statuses), search.operation, search.queue, search.tag, search.error, search.order, search.descending]
     times = [search.created_after, search.created_before, search.finished_after, search.finished_before]
     return hashlib.sha256(repr(told + [instant and instant.astimezone(UTC).isoformat() for instant in times]).encode()).digest()[:8]

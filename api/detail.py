@@ -28,7 +28,7 @@ def view(row: Record) -> JobView:
         result=None if row["result"] is None else json.loads(row["result"]),
         error=failure(row),
         attempts=[_attempt(one) for one in attempts],
-        reruns=[RerunView(epoch=one["epoch"], at=one["at"], input=one["input"]) for one in row["reruns"]],
+        reruns=[RerunView(epoch=one["epoch"], at=one["at"], input=one["input"], undo=one["undo"]) for one in row["reruns"]],
         timeline=[_state(one) for one in timeline(list(_epochs(row)), row["now"])],
         links=_links(str(row["id"])),
     )  # fmt: skip
@@ -72,13 +72,14 @@ def _epochs(row: Record) -> Iterator[Epoch]:
     """Yield what is stored of each epoch, first to last."""
     ends = {one["epoch"]: one for one in row["outcomes"]}
     begins = {one["epoch"]: one["at"] for one in row["reruns"]}
+    on = {0, *(one["epoch"] for one in row["reruns"] if one["undo"])}
     for number in sorted({*ends, *begins, row["epoch"], *(one["epoch"] for one in row["attempts"])}):
         ran = [_ran(one) for one in row["attempts"] if one["epoch"] == number]
         end = ends.get(number)
         yield Epoch(
             number=number,
             at=_begin(number, row, begins, ran),
-            due=row["run_at"] if number == 0 else None,
+            due=row["run_at"] if number in on else None,
             ran=ran,
             running=_running(number, row if end is None else end),
             end=None if end is None else _passage(end, end["finished_at"], State(end["status"])),

@@ -2,45 +2,29 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import Field
 
 from api.cursors import MOST_CHARACTERS, Cursors
-from api.instants import Instant
+from api.filters import Filters, Wrong
 from api.problems import INVALID_ID, ProblemError, named
 from api.schemas import Failure, JobList, JobSummary, SelfLink
-from common.domain.job import QUEUE_PATTERN
-from common.domain.search import UNSUCCESSFUL, Order, Place, Search
-from common.domain.states import TERMINAL, State
+from common.domain.search import UNSUCCESSFUL, Order, Place
+from common.domain.states import State
 from common.settings import Settings
-from common.store.listing import Page, Record
+from common.store.walks import Page, Record
 
 PATH = "/jobs"
 LIMIT = 50
 
 
-def _split(value: object) -> object:
-    return [part for one in value for part in str(one).split(",")] if isinstance(value, list) else value
-
-
-_Text = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
-
-
-class ListQuery(BaseModel):
+class ListQuery(Filters):
     """The parameters of GET /jobs."""
 
-    status: Annotated[list[State], BeforeValidator(_split)] = Field([], description="Any of these; several by commas, or the parameter several times.")
-    operation: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")] | None = Field(None, examples=["square_sum"])
-    queue: Annotated[str, Field(pattern=f"^{QUEUE_PATTERN}$")] | None = Field(None, examples=["default"])
-    tag: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")] | None = Field(None, examples=["nightly"])
-    created_after: Instant | None = Field(None, description="Then or later, by the time in its id; RFC 3339 with an offset.")
-    created_before: Instant | None = Field(None, description="Earlier than that.")
-    finished_after: Instant | None = Field(None, description="Then or later. Only finished jobs.")
-    finished_before: Instant | None = Field(None, description="Earlier than that. Only finished jobs.")
-    error: Annotated[str, _Text] | None = Field(None, description="Part of the type or the text of its error. Only jobs that are FAILED.")
     sort: Literal["created", "-created", "finished", "-finished"] = Field(
         "-created", description="`-`: newest first. By their end only with `status` of FAILED and CANCELLED: no index has all ends in order."
     )
@@ -63,7 +47,7 @@ class Listing:
         self._query = query
         self._root = request.scope.get("root_path", "") + PATH
         self._cursors = Cursors(settings)
-        self.search = _search(query)
+        self.search = replace(query.search(), order=Order(query.sort.removeprefix("-")), descending=query.sort.startswith("-"))
         self.limit = query.limit
         if "limit" not in query.model_fields_set:
             self.limit = min(LIMIT, settings.list_page_jobs)
@@ -91,41 +75,22 @@ class Listing:
         return f"{self._root}?{urlencode(pairs)}" if pairs else self._root
 
 
-def _misused(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def _misused(items: Iterable[tuple[str, str]]) -> Wrong:
     known = ListQuery.model_fields
     counts = Counter(name for name, _ in items)
     wrong = [(name, f"no such parameter; allowed are {', '.join(known)}") for name in counts if name not in known]
     return wrong + [(name, "is given twice") for name, count in counts.items() if name in known and count > 1 and name not in _MANY]
 
 
-def _contradictions(query: ListQuery) -> list[tuple[str, str]]:
-    asked, wrong = set(query.status), list[tuple[str, str]]()
-    failed = query.error is not None and (not asked or asked == {State.FAILED})
-    if query.error is not None and not failed:
-        wrong.append(("error", "only FAILED jobs have one: status=FAILED is expected, or none"))
+def _contradictions(query: ListQuery) -> Wrong:
+    asked, wrong = set(query.status), query.contradictions()
+    failed = query.error is not None and asked <= {State.FAILED}
     if query.sort.endswith(Order.FINISHED) and not failed and (not asked or not asked <= UNSUCCESSFUL):
         wrong.append(("sort", "by their end only what FAILED or was CANCELLED: status of these alone is expected; sort=created and -created take all"))
-    for name in ("finished_after", "finished_before"):
-        if getattr(query, name) is not None and asked - TERMINAL:
-            wrong.append((name, f"only finished jobs have an end: status of {', '.join(sorted(TERMINAL))} alone is expected, or none"))
-    for kind in Order:
-        after, before = getattr(query, f"{kind}_after"), getattr(query, f"{kind}_before")
-        if after is not None and before is not None and after >= before:
-            wrong.append((f"{kind}_after", f"is not before {kind}_before"))
     return wrong
 
 
-def _search(query: ListQuery) -> Search:
-    statuses = frozenset(query.status)
-    if not statuses and query.error is not None:
-        statuses = frozenset({State.FAILED})
-    elif not statuses and (query.finished_after or query.finished_before):
-        statuses = TERMINAL
-    filters = query.model_dump(include={"operation", "queue", "tag", "created_after", "created_before", "finished_after", "finished_before", "error"})
-    return Search(statuses=statuses, order=Order(query.sort.removeprefix("-")), descending=query.sort.startswith("-"), **filters)
-
-
-def _refuse(wrong: list[tuple[str, str]]) -> None:
+def _refuse(wrong: Wrong) -> None:
     if wrong:
         problem: ProblemError = named(INVALID_ID, wrong, len(wrong))
         raise problem

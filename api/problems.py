@@ -14,7 +14,9 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
+from common.domain.actions import Phase
 from common.domain.errors import (
+    ActionNotFound,
     InputRemoved,
     InvalidSubmission,
     JobNotFound,
@@ -27,6 +29,7 @@ from common.domain.errors import (
     Uncertain,
     UniqueConflict,
     UnknownOperation,
+    WrongPhase,
 )
 from common.domain.states import State
 from common.telemetry import logs
@@ -56,6 +59,7 @@ class ProblemBody(BaseModel):
     detail: str = Field(examples=["data.3: Input should be a finite number"])
     errors: list[FieldError] | None = None
     state: State | None = Field(None, description="With `not-retryable`: that of the job.")
+    phase: Phase | None = Field(None, description="With `wrong-phase`: that of the action.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,11 @@ class Kind:
 MALFORMED = Kind("malformed-json", 400, "The body is not JSON", "Invalid JSON: expected value at line 1 column 1")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this path", "No such path.")
 JOB_NOT_FOUND = Kind("job-not-found", 404, "No such job", "No job has this id.")
+ACTION_NOT_FOUND = Kind("action-not-found", 404, "No such action", "No action has this id.")
 METHOD = Kind("method-not-allowed", 405, "This path has no such method", "The Allow header lists the methods of this path.")
 TIMEOUT = Kind("body-timeout", 408, "The body did not arrive in time", "The body did not arrive within 10 s.")
 NOT_RETRYABLE = Kind("not-retryable", 409, "The job cannot be retried now", "The job is IN_PROGRESS; only one that is FAILED or CANCELLED can be retried.")
+WRONG_PHASE = Kind("wrong-phase", 409, "The action is in another phase", "The action is DONE; start is possible while it is PREVIEW, STOPPED, RUNNING.")
 INPUT_REMOVED = Kind("input-removed", 409, "The input is no longer there", "The input of the job has been removed; a retry has to bring one.")
 TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "The body has more than 1048576 bytes.")
 MEDIA = Kind("unsupported-media-type", 415, "The body must be JSON", "Content-Type: application/json is expected.")
@@ -101,6 +107,8 @@ DOMAIN: dict[type[JobprocError], Kind] = {
     UnknownOperation: UNKNOWN_OPERATION,
     InvalidSubmission: INVALID,
     JobNotFound: JOB_NOT_FOUND,
+    ActionNotFound: ACTION_NOT_FOUND,
+    WrongPhase: WRONG_PHASE,
     NotRetryable: NOT_RETRYABLE,
     InputRemoved: INPUT_REMOVED,
     KeyReused: KEY_REUSED,
@@ -195,6 +203,8 @@ def _of_domain(error: JobprocError) -> ProblemError:
             return ProblemError(kind, job_id=error.holder)
         case NotRetryable():
             return ProblemError(kind, str(error), state=error.state)
+        case WrongPhase():
+            return ProblemError(kind, str(error), phase=error.phase)
         case Uncertain():
             return ProblemError(kind, str(error))
     return ProblemError(kind)

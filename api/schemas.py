@@ -107,11 +107,12 @@ class StateView(BaseModel):
 
 
 class RerunView(BaseModel):
-    """An explicit retry of the finished job."""
+    """A further epoch of the finished job."""
 
     epoch: int
     at: datetime
     input: Any = Field(description="The input from then on; null: that of the epoch before.")
+    undo: bool = Field(description="It goes on as it was before an action cancelled it, by the undo of that action; false: an explicit retry.")
 
 
 class BackoffView(BaseModel):
@@ -207,7 +208,7 @@ class JobView(BaseModel):
     result: Any
     error: Failure | None
     attempts: list[AttemptView] = Field(description="Attempts that have ended, oldest first; at most the last 100.")
-    reruns: list[RerunView] = Field(description="Explicit retries of it as a finished job, oldest first; at most the last 10.")
+    reruns: list[RerunView] = Field(description="Its further epochs, by explicit retries and by the undo of actions, oldest first; at most the last 10.")
     timeline: list[StateView] = Field(description="Its states, first to last, as far as its attempts are shown.")
     links: Links
 

@@ -226,9 +226,10 @@ def _input(value: dict[str, Any], known: Known, at: str) -> str:
     return text
 
 
-def described(document: dict[str, Any]) -> dict[str, Any]:
-    """Return an OpenAPI document with the models of submissions: the routes read their bodies themselves, so the framework does not know them."""
-    _, found = models_json_schema([(kind, "validation") for kind in _KINDS], ref_template=_REF)
+def described(document: dict[str, Any], *others: type[BaseModel]) -> dict[str, Any]:
+    """Return an OpenAPI document with the models of submissions and others: their routes read bodies themselves, so the framework does not know them."""
+    kinds: tuple[type[BaseModel], ...] = (*_KINDS, *others)
+    _, found = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_REF)
     document["components"]["schemas"] = dict(sorted((document["components"]["schemas"] | found["$defs"]).items()))
     return document
 

@@ -110,7 +110,7 @@ class Bell:
 
 
 class Crier:
-    """Tells whoever listens which jobs have changed, from worker processes. Of no cost while nobody listens, and next to none while Redis is away.
+    """Tells whoever listens which jobs have changed, from workers and the controller. Of no cost while nobody listens, and next to none while Redis is away.
 
     What is not told, or not heard, is found by the look that every second has.
     """

@@ -19,6 +19,7 @@ NAMES = frozenset({
     "settle.before_commit",  # just before the results are stored
     "settle.after_commit",  # the results are stored
     "sweep.between_select_and_update",  # the controller has read what it will change
+    "action.before_commit",  # a turn of an action has changed its jobs
     "migrate.mid",  # the first migration of a run has been applied
 })  # fmt: skip
 

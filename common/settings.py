@@ -179,10 +179,19 @@ class Settings(BaseSettings):
         1, description="Days of jobs in one partition. Keep the longest retention, in days, / partition_days below 35."
     )
     partitions_ahead: Annotated[int, Field(ge=2, le=30)] = Field(3, description="Partitions made before they are needed.")
+    action_jobs_per_second: Count = Field(100, description="API: most jobs in a second of an action that does not ask for a rate.")
+    action_max_jobs_per_second: Count = Field(2_000, description="API: highest rate that an action may ask for.")
+    action_step_jobs: Annotated[int, Field(ge=1, le=5_000)] = Field(500, description="Controller: most jobs that an action changes in one transaction.")
+    action_preview_seconds: Seconds = Field(3_600, description="Controller: an action that is not started by then is removed.")
+    action_keep_seconds: Seconds = Field(
+        604_800, description="Controller: an action that nothing has happened to for so long is removed, with what its undo needs."
+    )
     gauge_cap_jobs: Count = Field(100_000, description="Controller: depth gauges count no further than this.")
     access_log: bool = Field(False, description="API: log each request, with its route, status and duration, at level info.")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(0, description="Port of /metrics, of the controller also of /livez and /readyz; 0: none.")
-    lock_timeout_seconds: Seconds = Field(2, description="Longest wait of a migration, or of partition work, for a lock; then it yields and tries again.")
+    lock_timeout_seconds: Seconds = Field(
+        2, description="Longest wait of a migration, of partition work or of an action for a lock; then it yields and tries again."
+    )
 
     @field_validator("database_url")
     @classmethod

@@ -11,7 +11,7 @@ from api.listing import Listing, ListQuery
 from api.problems import INVALID_ID, UNAVAILABLE, documented
 from api.schemas import JobList
 from common.store import listing
-from common.store.listing import Bounds
+from common.store.walks import Bounds
 
 router = APIRouter(tags=["jobs"])
 _LINK = {"description": 'The next page (rel="next") and the first one, as RFC 8288 has it.', "schema": {"type": "string"}}

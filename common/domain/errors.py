@@ -4,6 +4,8 @@ JobprocError
 ├── InvalidSubmission      the body of a submission breaks a rule; names the field
 │   └── UnknownOperation   no operation of that name
 ├── JobNotFound            no job of that id
+├── ActionNotFound         no action of that id
+├── WrongPhase             an action cannot be started, stopped or undone in its phase; names it
 ├── NotRetryable           a job that has not failed cannot be retried; names its state
 ├── InputRemoved           the job's input has been removed; a retry has to bring one
 ├── KeyReused              the idempotency key came with another body before
@@ -49,6 +51,18 @@ class JobNotFound(JobprocError):
     """No job has this id."""
 
 
+class ActionNotFound(JobprocError):
+    """No action has this id."""
+
+
+class WrongPhase(JobprocError):
+    """The action is in a phase in which this cannot be asked of it."""
+
+    def __init__(self, phase: str, verb: str, possible: list[str]) -> None:
+        super().__init__(f"The action is {phase}; {verb} is possible while it is {', '.join(possible)}.")
+        self.phase = phase
+
+
 class NotRetryable(JobprocError):
     """Only a job that is FAILED or CANCELLED can be retried."""
 
@@ -78,7 +92,7 @@ class StoreUnavailable(JobprocError):
 
 
 class Uncertain(StoreUnavailable):
-    """The database did not answer in time; whether it was done, the job tells once the database is back."""
+    """The database did not answer in time; whether it was done, the job or the action tells once the database is back."""
 
 
 class Overloaded(JobprocError):

@@ -1,6 +1,7 @@
 """What a client looks for among the jobs: filters, order, and the place where a page begins."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -10,6 +11,7 @@ from common.domain.states import TERMINAL, State
 
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=(1 << 128) - 1)
 UNSUCCESSFUL = TERMINAL - {State.SUCCESS}
+_TIMES = {"created_after", "created_before", "finished_after", "finished_before", "as_of"}
 
 
 class Order(StrEnum):
@@ -56,6 +58,7 @@ class Search:
     finished_after: datetime | None = None
     finished_before: datetime | None = None
     error: str | None = None  #: part of its type or text, whatever the case of its letters
+    as_of: datetime | None = None  #: only what had come by then, by the database's clock
     order: Order = Order.CREATED
     descending: bool = True
 
@@ -80,6 +83,18 @@ class Search:
             return Way.LIVE
         return Way.UNSUCCESSFUL if self.statuses and self.statuses <= UNSUCCESSFUL else Way.JOBS
 
+    def text(self) -> str:
+        """Return its filters as JSON, to be stored."""
+        said = {name: value for name, value in asdict(self).items() if value is not None and name not in {"order", "descending"}}
+        return json.dumps(said | {"statuses": sorted(self.statuses)}, default=datetime.isoformat)
+
+    @staticmethod
+    def of_text(text: str) -> "Search":
+        """Return a search with stored filters, in the order of ids, oldest first."""
+        said = json.loads(text)
+        times = {name: datetime.fromisoformat(said[name]) for name in _TIMES & said.keys()}
+        return Search(**said | times | {"statuses": frozenset(map(State, said["statuses"])), "descending": False})
+
     def ids(self, skew_s: float) -> tuple[UUID, UUID]:
         """Return the first and the last id that may be found; a job's id is at most `skew_s` ahead of the time of its end."""
         first, after = FIRST_ID, LAST_ID.int
@@ -87,8 +102,9 @@ class Search:
             first = first_job_id(_unix_ms(self.created_after))
         if self.created_before is not None:
             after = first_job_id(_unix_ms(self.created_before)).int
-        if self.finished_before is not None:
-            after = min(after, first_job_id(_unix_ms(self.finished_before) + round(skew_s * 1000)).int)
+        for until in (self.finished_before, self.as_of):
+            if until is not None:
+                after = min(after, first_job_id(_unix_ms(until) + round(skew_s * 1000)).int)
         return first, UUID(int=max(0, after - (after != LAST_ID.int)))
 
 

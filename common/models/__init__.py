@@ -1,5 +1,6 @@
 """The tables. Only common.store and the migrations see them."""
 
+from common.models.action import Action, ActionJob
 from common.models.attempt import Attempt
 from common.models.base import Base
 from common.models.deadline import Deadline
@@ -14,4 +15,21 @@ from common.models.rerun import Rerun
 from common.models.tag import Tag
 from common.models.worker import Worker
 
-__all__ = ["Attempt", "Base", "Deadline", "Expiry", "Job", "Key", "Leader", "Live", "Operation", "Outcome", "Rerun", "Tag", "Uniq", "Worker"]
+__all__ = [
+    "Action",
+    "ActionJob",
+    "Attempt",
+    "Base",
+    "Deadline",
+    "Expiry",
+    "Job",
+    "Key",
+    "Leader",
+    "Live",
+    "Operation",
+    "Outcome",
+    "Rerun",
+    "Tag",
+    "Uniq",
+    "Worker",
+]

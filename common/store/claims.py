@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from common.domain.job import PRIORITIES, Claimed, Special
+from common.store.lives import FIRST
 from common.store.session import Hot, Statement, array
 
 NIL = "00000000-0000-0000-0000-000000000000"
@@ -40,12 +41,13 @@ INPUT = """coalesce(
 LARGE_BYTES = 32_768
 _LARGE = f"pg_column_size(j.input) > {LARGE_BYTES}"
 
+_FIRST = FIRST.format(of="t")
 # What few jobs have, as JSON; NULL for all others. Of a live row t and its job j.
 SPECIAL = f"""
-    CASE WHEN t.alone OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL OR (j.deadline IS NOT NULL AND t.epoch = 0)
+    CASE WHEN t.alone OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL OR (j.deadline IS NOT NULL AND {_FIRST})
            OR j.unique_while = 'running' OR {_LARGE}
     THEN json_build_object('alone', t.alone, 'crashes', t.crashes, 'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
-        'left_s', CASE t.epoch WHEN 0 THEN date_part('epoch', j.deadline - clock_timestamp()) END,
+        'left_s', CASE WHEN {_FIRST} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
         'mutex', CASE j.unique_while WHEN 'running' THEN j.unique_key END, 'large', {_LARGE} AND t.epoch = 0)::text END"""
 
 # What must hold of a live row l for a worker w to take it; GET /jobs/{id}/explain asks the same.

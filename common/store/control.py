@@ -8,9 +8,8 @@ import asyncpg
 from common.domain.errors import InputRemoved, StoreUnavailable
 from common.domain.states import TERMINAL, State
 from common.store import inputs, once
-from common.store.inputs import THERE
+from common.store.lives import NEEDS, NEWEST, THERE, VERSION
 from common.store.pool import AWAY
-from common.store.submit import NEEDS
 
 # One row, one lock: whoever claims, settles, gives back or cancels a job comes before or after the others. So each of these finds it
 # as it is once the lock is had, and a job that has moved on in between is found by the next statement, whose snapshot is a new one.
@@ -24,21 +23,18 @@ RETRYABLE = (State.FAILED, State.CANCELLED)
 _LOCK = "SELECT queue, CASE unique_while WHEN 'both' THEN unique_key END FROM jobs WHERE id = $1 FOR NO KEY UPDATE"
 
 # NOT EXISTS besides ON CONFLICT: a settle that is under way is waited for, and would leave an epoch that this snapshot does not know.
-# What the last epochs ran with may be of a newer version than what was submitted: then that of today is needed.
 _RERUN = f"""
 WITH last AS (
     SELECT epoch, rev, status FROM outcomes WHERE id = $1 ORDER BY epoch DESC LIMIT 1),
 about AS (
-    SELECT j.*, CASE WHEN $2::text IS NULL AND NOT EXISTS (SELECT FROM reruns r WHERE r.id = $1 AND r.input IS NOT NULL) THEN j.version
-                     ELSE greatest(j.version, (SELECT o.version FROM operations o WHERE o.name = j.operation)) END AS needed
-    FROM jobs j WHERE j.id = $1),
+    SELECT j.*, CASE WHEN $2::text IS NULL THEN {VERSION} ELSE {NEWEST} END AS needed FROM jobs j WHERE j.id = $1),
 new AS (
     INSERT INTO live (id, tenant, queue, priority, max_attempts, pos, epoch, rev, needs)
     SELECT a.id, a.tenant, a.queue, a.priority, a.max_attempts, clock_timestamp(), last.epoch + 1, last.rev + 1,
            {NEEDS.format(operation="a.operation", version="a.needed")}
     FROM about a CROSS JOIN last
     WHERE last.status IN ('FAILED', 'CANCELLED') AND last.epoch < 32767 AND NOT EXISTS (SELECT FROM live WHERE live.id = $1)
-      AND ($2::text IS NOT NULL OR {THERE})
+      AND ($2::text IS NOT NULL OR {THERE.format(id="$1")})
     ON CONFLICT (id) DO NOTHING
     RETURNING id, epoch),
 kept AS (

@@ -1,16 +1,17 @@
 """Deadlines that have passed."""
 
+from common.store.lives import FIRST
 from common.store.session import Hot, Statement
 
 # A job that runs is left to its worker, whose limit the deadline is; its row is looked at again.
 PASSED = Statement(
     "deadlines_passed",
     "bigint, text, text",
-    """
+    f"""
     WITH late AS MATERIALIZED (
         SELECT id FROM deadlines WHERE at <= clock_timestamp() ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED),
     held AS MATERIALIZED (
-        SELECT l.id, l.worker FROM late CROSS JOIN LATERAL (SELECT * FROM live WHERE live.id = late.id AND live.epoch = 0 OFFSET 0) l),
+        SELECT l.id, l.worker FROM late CROSS JOIN LATERAL (SELECT * FROM live WHERE live.id = late.id AND {FIRST.format(of="live")} OFFSET 0) l),
     mine AS MATERIALIZED (
         SELECT l.* FROM held JOIN live l ON l.id = held.id WHERE held.worker IS NULL AND l.worker IS NULL ORDER BY l.id FOR UPDATE OF l SKIP LOCKED),
     gone AS (

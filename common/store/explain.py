@@ -44,7 +44,7 @@ ORDER BY epoch, attempt LIMIT $2
 _STARTS = """
 SELECT 0 AS epoch, created_at AS came, coalesce(greatest(run_at, created_at), created_at) AS due FROM jobs WHERE id = $1
 UNION ALL
-SELECT epoch, at, at FROM reruns WHERE id = $1
+SELECT r.epoch, r.at, CASE WHEN r.undo THEN greatest(r.at, j.run_at) ELSE r.at END FROM reruns r JOIN jobs j ON j.id = r.id WHERE r.id = $1
 """
 _END = "SELECT status, finished_at FROM outcomes WHERE id = $1 ORDER BY epoch DESC LIMIT 1"
 

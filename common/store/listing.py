@@ -1,66 +1,28 @@
 """Lists of jobs, a page at a time: each walks one index from a known place, within a budget of rows, whatever the size of the tables."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from common.domain.search import Order, Place, Search, Way
-
-Record = dict[str, Any]
+from common.domain.search import Place, Search
+from common.store import walks
+from common.store.walks import END, PAGES, Bounds, Page
 
 # Plans by index whatever the statistics say, as in `session.Hot`.
-_BY_INDEX = """
+BY_INDEX = """
 SELECT set_config(s.name, 'off', true)
 FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_material', 'jit']) s(name)
 """
 
-# Between the first and the last id that may be found. A job that was retried by hand has an outcome of each epoch.
-_WALKS = {
-    Way.JOBS: "SELECT id, NULL::timestamptz AS at FROM jobs WHERE id BETWEEN $1 AND $2 ORDER BY id {to}",
-    Way.LIVE: "SELECT id, NULL::timestamptz AS at FROM live WHERE id BETWEEN $1 AND $2 ORDER BY id {to}",
-    Way.UNSUCCESSFUL: """SELECT DISTINCT ON (id) id, NULL::timestamptz AS at FROM outcomes
-        WHERE status <> 'SUCCESS' AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
-    Way.TAGGED: "SELECT id, NULL::timestamptz AS at FROM tags WHERE tag = $6 AND id BETWEEN $1 AND $2 ORDER BY id {to}",
-    Way.FINISHED: """SELECT id, finished_at AS at FROM outcomes
-        WHERE status <> 'SUCCESS' AND finished_at >= $7 AND finished_at < $8 AND (finished_at, id) {beyond} ($12, $13) AND id BETWEEN $1 AND $2
-        ORDER BY finished_at {to}, id {to}""",
-}
-_TAGGED = "($6::text IS NULL OR (SELECT $6 = ANY (j.tags) FROM jobs j WHERE j.id = w.id))"
-
-# `walked` gives a row when `page` asks for one, so a page that is full ends the walk. The last row is of the walk itself where
-# it went on to its end: how many rows it took, and the last of them.
-_PAGE = """
-WITH walked AS (
-    SELECT row_number() OVER () AS n, id, at FROM ({walk} LIMIT $10) w),
-page AS MATERIALIZED (
-    SELECT w.n, w.at, s.*
-    FROM walked w
-    CROSS JOIN LATERAL (
-        SELECT v.id, v.status, v.operation, v.queue, v.priority, v.created_at, v.due_at, v.started_at, v.finished_at, v.attempt, v.max_attempts, v.epoch,
-               v.error_type, v.error_text
-        FROM job_states v WHERE v.id = w.id OFFSET 0) s
-    WHERE ($3::text[] IS NULL OR s.status = ANY ($3)) AND ($4::text IS NULL OR s.operation = $4) AND ($5::text IS NULL OR s.queue = $5)
-      AND ($7::timestamptz IS NULL OR s.finished_at >= $7) AND ($8::timestamptz IS NULL OR s.finished_at < $8) AND (w.at IS NULL OR w.at = s.finished_at)
-      AND ($9::text IS NULL OR strpos(lower(s.error_type || ' ' || s.error_text), lower($9)) > 0)
-      AND {tagged}
-    LIMIT $11)
+_PAGE = f"""
 SELECT p.n, p.id, p.at, p.status, p.operation, p.queue, p.priority, p.created_at, p.due_at, p.started_at, p.finished_at, p.attempt, p.max_attempts,
        p.error_type, left(p.error_text, 200) AS error_text, (SELECT j.tags FROM jobs j WHERE j.id = p.id) AS tags
 FROM page p
 UNION ALL
 SELECT l.n, l.id, l.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM (SELECT * FROM walked ORDER BY n DESC LIMIT 1) l
-WHERE (SELECT count(*) FROM page) < $11
+{END}
 """
-_PAGES = {
-    (way, descending): _PAGE.format(
-        walk=walk.format(to="DESC" if descending else "ASC", beyond="<" if descending else ">"), tagged="true" if way is Way.TAGGED else _TAGGED
-    )
-    for way, walk in _WALKS.items()
-    for descending in (False, True)
-}
+LISTS = {of: begin + _PAGE for of, begin in PAGES.items()}
 
 # Rows at the last vacuum or analyze, and as many a page in what has grown since; none where there was neither.
 _ESTIMATE = """
@@ -69,69 +31,17 @@ SELECT CASE WHEN bool_and(c.relpages > 0 OR pg_relation_size(c.oid) = 0)
 FROM pg_partition_tree('jobs') p JOIN pg_class c ON c.oid = p.relid WHERE p.isleaf
 """
 
-_EARLIEST, _LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some jobs of a list, in its order."""
-
-    jobs: list[Record]
-    scanned: int  #: rows that were walked for it
-    next: Place | None  #: the next page begins beyond it; None: this was the last one
-    estimated_total: int | None  #: jobs of the whole list; None: nothing cheap knows
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How far a page may go."""
-
-    jobs: int  #: on the page
-    scanned: int  #: walked
-    skew_s: float  #: between the clocks of the API's processes and the database's
-
 
 def page(connection: Connection, search: Search, beyond: Place | None, bounds: Bounds) -> Page:
     """Return the page of a list that begins beyond a place, None: the first one. In a transaction of the caller."""
-    connection.exec_driver_sql(_BY_INDEX)
-    rows = [dict(row) for row in connection.exec_driver_sql(_PAGES[search.way, search.descending], _arguments(search, beyond, bounds)).mappings()]
-    walk = rows.pop() if rows and rows[-1]["status"] is None else None
-    jobs, after = rows[: bounds.jobs], None
-    if len(rows) > bounds.jobs:
-        after = Place(jobs[-1]["id"], jobs[-1]["at"])
-    elif walk is not None and walk["n"] == bounds.scanned:
-        after = Place(walk["id"], walk["at"])
-    total = None
-    if beyond is None:
-        total = len(jobs) if after is None else _estimate(connection, search)
-    last = walk or (rows[-1] if rows else None)
-    return Page(jobs, 0 if last is None else last["n"], after, total)
+    connection.exec_driver_sql(BY_INDEX)
+    rows = connection.exec_driver_sql(LISTS[search.way, search.descending], walks.arguments(search, beyond, bounds)).mappings()
+    found = walks.page([dict(row) for row in rows], bounds)
+    if beyond is not None:
+        return found
+    return replace(found, estimated_total=len(found.jobs) if found.next is None else _estimate(connection, search))
 
 
 def _estimate(connection: Connection, search: Search) -> int | None:
     found: int | None = connection.exec_driver_sql(_ESTIMATE).scalar_one() if search.is_everything else None
     return found
-
-
-def _arguments(search: Search, beyond: Place | None, bounds: Bounds) -> tuple[object, ...]:
-    first, last = search.ids(bounds.skew_s)
-    by_end = search.order is Order.FINISHED
-    if beyond is not None and not by_end:
-        first, last = beyond.within(first, last, descending=search.descending)
-    found = (
-        first,
-        last,
-        [str(status) for status in search.statuses] or None,
-        search.operation,
-        search.queue,
-        search.tag,
-        search.finished_after or (_EARLIEST if by_end else None),
-        search.finished_before or (_LATEST if by_end else None),
-        search.error,
-        bounds.scanned,
-        bounds.jobs + 1,
-    )
-    if not by_end:
-        return found
-    start = beyond or (Place(last, _LATEST) if search.descending else Place(first, _EARLIEST))
-    return (*found, start.finished_at, start.job_id)

@@ -9,6 +9,7 @@ import asyncpg
 from common.domain.errors import KeyReused, UniqueConflict
 from common.domain.job import NewJob, OnConflict, While
 from common.store import submit
+from common.store.lives import HOLDS
 from common.store.mutexes import LOCK
 
 # Whoever comes second waits for the first one's commit, and then finds its row.
@@ -20,10 +21,7 @@ RETURNING true
 _KEY = "SELECT ids, digest FROM keys WHERE tenant = 1 AND key = $1"
 
 # Asked after the lock: whether that job still holds the key.
-_HOLDS = """
-SELECT l.worker IS NOT NULL FROM live l JOIN jobs j ON j.id = l.id
-WHERE l.id = $1 AND (j.unique_while = 'both' OR (l.attempt = 0 AND l.epoch = 0))
-"""
+_HOLDS = f"SELECT l.worker IS NOT NULL FROM live l JOIN jobs j ON j.id = l.id WHERE l.id = $1 AND {HOLDS}"
 _TAKE = "UPDATE uniq SET id = $2 WHERE tenant = 1 AND key = $1"
 CANCEL_WAITING = """
 WITH gone AS (DELETE FROM live WHERE id = $1 AND worker IS NULL RETURNING *)

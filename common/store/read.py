@@ -39,7 +39,7 @@ SELECT s.id, s.queue, s.operation, s.status, s.rev, s.epoch, s.priority, s.attem
             SELECT epoch, attempt, worker, started_at, finished_at, status, error_type, error_text, run_s, cpu_s, peak_mib FROM outcomes WHERE id = $1
             ORDER BY epoch DESC LIMIT $2) o)::text AS outcomes,
        (SELECT json_agg(r ORDER BY r.epoch) FROM (
-            SELECT epoch, at, input FROM reruns WHERE id = $1 ORDER BY epoch DESC LIMIT $3) r)::text AS reruns
+            SELECT epoch, at, input, undo FROM reruns WHERE id = $1 ORDER BY epoch DESC LIMIT $3) r)::text AS reruns
 FROM job_states s JOIN jobs j ON j.id = s.id WHERE s.id = $1
 """
 _READY = "SELECT (SELECT version_num FROM alembic_version), extract(epoch FROM clock_timestamp())::float8"

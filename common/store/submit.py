@@ -7,6 +7,7 @@ import asyncpg
 
 from common.domain.job import NewJob, Options
 from common.store.expiries import FIRST_LOOK
+from common.store.lives import NEEDS
 
 _NAMES = ("id", "operation", "queue", "input", "max_attempts", "timeout_ms", "priority", "trace", "version")
 _ARRAYS = """unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallint[], $6::integer[], $7::smallint[], $8::text[], $9::smallint[])
@@ -15,8 +16,6 @@ _RECORDS = """json_to_recordset({jobs})
     AS d(id uuid, operation text, queue text, input text, max_attempts smallint, timeout_ms integer, priority smallint, trace text, version smallint,
          run_at timestamptz, delay_s float8, retry_base_s float8, retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[], metadata json,
          unique_key text, unique_while text)"""
-#: What a worker has to know, as `common.domain.job.needs` says it.
-NEEDS = "CASE {version} WHEN 1 THEN {operation} ELSE {operation} || '@' || {version} END"
 _PLAIN = {name: f"d.{name}" for name in _NAMES}
 _CHOSEN = {name: f"d.{name}" for name in ("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while")}
 # Rows of other tables for what few jobs have.

@@ -1,6 +1,12 @@
 """Every event that a log line may be, and what it says. docs/reference/events.md is made from this and from the calls in the code."""
 
 EVENTS = {
+    "action_begun": "A client has started an action; the controller goes through its jobs.",
+    "action_done": "All jobs that an action found have had their turn.",
+    "action_failed": "PostgreSQL refused what an action did; it is stopped, and nothing of that turn was done.",
+    "action_stopped": "A client has stopped an action.",
+    "action_undoing": "A client takes back what an action did.",
+    "action_undone": "What an action did has been taken back, as far as that was possible.",
     "attempt_failed": "An attempt gave no result; the decision says what happens to its job.",
     "controller_ended": "The controller has left in order.",
     "controller_ready": "The controller ticks.",

@@ -187,5 +187,12 @@ SCRAPE_ERRORS = Metric(
 LEADING = Metric("jobproc_controller_leading", Kind.GAUGE, _CONTROLLER, "1 while this controller leads.")
 DUTY_DONE = Metric("jobproc_controller_duty_last_done_timestamp_seconds", Kind.GAUGE, _CONTROLLER, "When a duty of the leader was last done.", ("duty",))
 DUTY_JOBS = Metric("jobproc_controller_jobs_total", Kind.COUNTER, _CONTROLLER, "Jobs that a duty of the leader has moved.", ("duty",))
+ACTED = Metric(
+    "jobproc_action_jobs_total",
+    Kind.COUNTER,
+    _CONTROLLER,
+    "Jobs that had their turn in an action, by what it does and what became of it: done, skipped, undo_done, undo_skipped.",
+    ("action", "result"),
+)
 
 ALL = [value for value in list(globals().values()) if isinstance(value, Metric)]

@@ -1,4 +1,4 @@
-"""`python -m worker.controller`: rescue, ring, keep partitions, remove what is past retention. Any number may run; one leads."""
+"""`python -m worker.controller`: rescue, act, ring, keep partitions, remove what is past retention. Any number may run; one leads."""
 
 import os
 import signal
@@ -19,6 +19,7 @@ from common.store.session import AWAY, Hot, sync_engine
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker.controller import upkeep
+from worker.controller.actions import Actions
 from worker.controller.gauges import Database, Gauges
 from worker.controller.leader import Leadership
 from worker.controller.removal import Removal
@@ -28,6 +29,7 @@ log = logs.get("controller")
 PARTITIONS_EVERY_S = 600.0
 OPERATIONS_EVERY_S = 30.0
 KEYS_EVERY_S = 30.0
+EXPIRY_EVERY_S = 30.0
 
 
 class Controller:
@@ -41,6 +43,7 @@ class Controller:
         self._leadership = Leadership(settings)
         self._rescue = Rescue(settings.max_crashes)
         self._removal = Removal(settings)
+        self._actions = Actions(settings, gauges.acted)
         self._operations: dict[str, OperationSpec] = {}
         self._hot: Hot | None = None
         self._last: dict[str, float] = {}
@@ -64,10 +67,12 @@ class Controller:
             if starved_s := self._settings.starvation_seconds:
                 self._move("starved", lambda: self._rescue.starved(hot, starved_s))
             self._move("strays", lambda: self._rescue.strays(hot))
+            self._move("actions", lambda: self._actions.take_turns(hot))
             self._ring(queues.due(hot))
             self._every("retention", self._settings.retention_check_seconds, lambda: upkeep.remove_finished(self._engine, self._settings, self._removal))
             self._remove(hot)
             self._every("keys", KEYS_EVERY_S, lambda: upkeep.forget_keys(self._engine))
+            self._every("action_expiry", EXPIRY_EVERY_S, lambda: self._actions.expire(hot))
             self._every("workers", PARTITIONS_EVERY_S, lambda: upkeep.forget_workers(hot, self._settings))
         self.last_tick = time.monotonic()
 

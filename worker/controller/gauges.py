@@ -25,6 +25,7 @@ class Gauges:
         self.last_done = metrics.DUTY_DONE.gauge(self.registry)
         self.leading = metrics.LEADING.gauge(self.registry)
         self.jobs = metrics.DUTY_JOBS.counter(self.registry)
+        self.acted = metrics.ACTED.counter(self.registry)
         self._unknown = metrics.UNKNOWN.gauge(self.registry)
         self.rings = metrics.DOORBELLS.counter(self.registry, *metrics.RINGS)
 

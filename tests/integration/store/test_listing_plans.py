@@ -12,13 +12,14 @@ from uuid import UUID
 
 import pytest
 from integration.store.plans import Plan
+from integration.store.plans import explain as explain_hot
 from integration.store.storage import Storage, old_period
 
 from common.domain.search import Order, Place, Search, Way
 from common.domain.states import State
 from common.settings import Settings
-from common.store import listing, partitions
-from common.store.listing import Bounds
+from common.store import listing, partitions, turns, walks
+from common.store.walks import Bounds
 
 JOBS = int(os.environ.get("JOBPROC_MANY_ROWS", "300000"))
 DAYS = 10
@@ -99,12 +100,12 @@ SEARCHES = {
 
 def explain(storage: Storage, search: Search, beyond: Place | None, mode: str) -> Plan:
     with storage.engine.begin() as connection:
-        connection.exec_driver_sql(listing._BY_INDEX)
+        connection.exec_driver_sql(listing.BY_INDEX)
         connection.exec_driver_sql(f"SET LOCAL plan_cache_mode = {mode}")
-        arguments = listing._arguments(search, beyond, BOUNDS)
-        types = "uuid, uuid, text[], text, text, text, timestamptz, timestamptz, text, int, int" + (", timestamptz, uuid" if len(arguments) > 11 else "")
+        arguments = walks.arguments(search, beyond, BOUNDS)
+        types = walks.TYPES_BY_END if search.order is Order.FINISHED else walks.TYPES
         connection.exec_driver_sql("DEALLOCATE ALL")
-        connection.exec_driver_sql(f"PREPARE page ({types}) AS {listing._PAGES[search.way, search.descending]}")
+        connection.exec_driver_sql(f"PREPARE page ({types}) AS {listing.LISTS[search.way, search.descending]}")
         held = ", ".join(["%s"] * len(arguments))
         sent = tuple(str(one) if isinstance(one, UUID) else one for one in arguments)
         text = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page ({held})", sent).scalar_one()
@@ -128,6 +129,22 @@ def test_a_page_walks_one_index_within_its_budget_from_wherever_it_begins(known:
         read = [node for node in plan.scans(table) if node["Actual Loops"] == 1]
         assert sum(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read) <= BUDGET + DAYS + 5, f"what is read is what is walked\n{plan}"
         # About 12 pages a job that is looked at in its tables, and a few a partition.
+        assert plan.buffers <= 16 * walked + 400, str(plan)
+
+
+@pytest.mark.parametrize("kind", ["what waits", "what failed", "a tag", "an error that nothing has"])
+def test_a_turn_of_an_action_walks_one_index_within_its_budget_from_where_it_was(known: Storage, kind: str) -> None:
+    search, way, table = SEARCHES[kind]
+    search = replace(search, descending=False, as_of=datetime.now(UTC))
+    middle = Place(UUID(int=int((datetime.now(UTC) - timedelta(days=DAYS / 2)).timestamp() * 1000) << 80))
+    hot = known.hot()
+    for beyond in (None, middle):
+        arguments = [str(one) if isinstance(one, UUID) else one for one in walks.arguments(search, beyond, BOUNDS)]
+        plan = explain_hot(hot, turns.WALKS[way], arguments)
+        walked = max(node["Actual Rows"] * node["Actual Loops"] for node in plan.nodes if node["Node Type"] == "WindowAgg")
+        assert 0 < walked <= BUDGET
+        read = [node for node in plan.scans(table) if node["Actual Loops"] == 1]
+        assert sum(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read) <= BUDGET + DAYS + 5, f"what is read is what is walked\n{plan}"
         assert plan.buffers <= 16 * walked + 400, str(plan)
 
 

@@ -22,6 +22,13 @@ def test_what_is_written_is_read_again() -> None:
         assert len(word) < MOST_CHARACTERS
 
 
+def test_one_of_the_actions_is_of_no_list_of_jobs() -> None:
+    word = HERE.write(None, PLACES[0])
+    assert HERE.read(None, word) == PLACES[0]
+    assert HERE.read(Search(), word) is None
+    assert HERE.read(None, HERE.write(Search(), PLACES[0])) is None
+
+
 def test_no_letter_of_it_can_be_changed() -> None:
     word = HERE.write(BY_END, PLACES[1])
     for at, letter in enumerate(word):

@@ -18,6 +18,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "unknown-operation", "store-unavailable", "overloaded"}
 BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key", "queue-late"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
+ACTION = {"action-not-found", "invalid-parameter", "store-unavailable"}
 ROUTES = {
     ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter", "job-not-found"},
     ("post", "/jobs/batch"): BODY,
@@ -31,6 +32,12 @@ ROUTES = {
     | {"not-retryable", "input-removed"}
     | BODY - {"overloaded", "queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
     ("get", "/jobs/{job_id}/explain"): READ,
+    ("post", "/actions"): {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "store-unavailable"},
+    ("get", "/actions"): {"invalid-parameter", "store-unavailable"},
+    ("get", "/actions/{action_id}"): ACTION,
+    ("post", "/actions/{action_id}/start"): ACTION | {"wrong-phase"},
+    ("post", "/actions/{action_id}/stop"): ACTION | {"wrong-phase"},
+    ("post", "/actions/{action_id}/undo"): ACTION | {"wrong-phase"},
     ("get", "/operations"): {"store-unavailable"},
     ("get", "/stats"): {"store-unavailable"},
     ("get", "/livez"): set(),

@@ -1,5 +1,6 @@
 """Which index serves a search, and which ids it may find."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -64,6 +65,19 @@ def test_a_time_before_1970_is_the_first_id() -> None:
 def test_what_ended_by_some_time_was_submitted_by_then_as_far_as_the_clocks_agree() -> None:
     assert job_unix_ms(search(finished_before=THEN).ids(60)[1]) == MS + 59_999
     assert job_unix_ms(search(finished_before=THEN, created_before=THEN).ids(60)[1]) == MS - 1
+
+
+def test_what_had_come_by_some_time_has_an_id_by_then_as_far_as_the_clocks_agree() -> None:
+    assert job_unix_ms(search(as_of=THEN).ids(60)[1]) == MS + 59_999
+
+
+def test_filters_that_are_stored_are_read_again() -> None:
+    for asked in (
+        search(),
+        search(State.FAILED, State.CANCELLED, operation="ö", queue="q", tag="'t\"", error="%", as_of=THEN),
+        search(created_after=THEN, created_before=THEN, finished_after=THEN, finished_before=THEN),
+    ):
+        assert Search.of_text(asked.text()) == replace(asked, descending=False)
 
 
 def test_a_place_is_not_part_of_what_lies_beyond_it() -> None:

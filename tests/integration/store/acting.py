@@ -1,0 +1,86 @@
+"""Actions without their controller: asked for as the API does, their turns taken one by one."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from integration.store.storage import Storage
+from sqlalchemy import Connection
+
+from common.domain.actions import ACTS_ON, Kind, Phase, Verb
+from common.domain.job import new_job_id
+from common.domain.search import Search
+from common.domain.states import State
+from common.store import actions, turns
+from common.store.actions import NewAction
+from common.store.pool import Pool
+from common.store.session import Hot
+from common.store.turns import Turn
+from common.store.walks import Bounds, Record
+
+T = TypeVar("T")
+SKEW_S = 3_600
+
+
+class Acting:
+    """A client of actions, and the connection of a controller."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.hot: Hot = storage.hot()
+
+    def call(self, work: Callable[[Connection], T]) -> T:
+        """Do something in a transaction as the API does."""
+
+        async def run() -> T:
+            pool = Pool(self.storage.settings)
+            try:
+                return await pool.run_sync(work)
+            finally:
+                await pool.close()
+
+        return asyncio.run(run())
+
+    def new(self, kind: Kind, *statuses: State, priority: int | None = None, most: int = 20_000, **filters: object) -> Record:
+        """Ask for an action; returns its preview."""
+        search = Search(statuses=frozenset(statuses) or ACTS_ON[kind], **filters)  # type: ignore[arg-type]  # of a test
+        action_id = new_job_id(int(self.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000")), id(search))
+        wanted = NewAction(action_id, kind, search, priority, 100)
+        return self.call(lambda connection: actions.preview(connection, wanted, most, SKEW_S))
+
+    def begun(self, kind: Kind, *statuses: State, priority: int | None = None, **filters: object) -> str:
+        """Ask for an action and start it; returns its id."""
+        action_id = str(self.new(kind, *statuses, priority=priority, **filters)["id"])
+        assert self.ask(action_id, Verb.START)["phase"] == "RUNNING"
+        return action_id
+
+    def ask(self, action_id: str, verb: Verb) -> Record:
+        return self.call(lambda connection: actions.ask(connection, UUID(action_id), verb))[0]
+
+    def look(self, action_id: str) -> Record:
+        return self.call(lambda connection: actions.one(connection, UUID(action_id)))
+
+    def turn(self, action_id: str, most: int = 100, *, scanned: int = 1_000, lock_s: float = 10) -> Turn | None:
+        return turns.take(self.hot, action_id, Bounds(most, scanned, SKEW_S), lock_s)
+
+    def finish(self, action_id: str, most: int = 100) -> Record:
+        """Take turns until there is nothing to do."""
+        while self.turn(action_id, most) is not None:
+            pass
+        found = self.look(action_id)
+        assert found["phase"] in {Phase.DONE, Phase.UNDONE}
+        assert found["matched"] == found["done"] + sum(found["skipped"].values())
+        return found
+
+    def undo(self, action_id: str, most: int = 100) -> Record:
+        assert self.ask(action_id, Verb.UNDO)["phase"] == "UNDOING"
+        found = self.finish(action_id, most)
+        assert found["done"] == found["undone"] + sum(found["not_undone"].values())
+        assert self.storage.one("SELECT count(*) FROM action_jobs WHERE action = %s", (action_id,)) == 0
+        return found
+
+
+def states(storage: Storage, ids: Sequence[str]) -> list[str | None]:
+    """Return the states of jobs, in their order."""
+    return [storage.state(job_id) for job_id in ids]

@@ -1,0 +1,452 @@
+"""Actions: each job that matched has its turn once, whatever happens beside it; undo gives back what was."""
+
+from dataclasses import replace
+
+import psycopg2.errors
+import pytest
+from integration.store.acting import Acting, states
+from integration.store.clients import Client
+from integration.store.storage import ERROR, Storage, ids, retry_after
+
+from common import failpoints
+from common.domain.actions import Kind, Phase, Verb
+from common.domain.decisions import Fail
+from common.domain.errors import ActionNotFound, WrongPhase
+from common.domain.job import NewJob, OnConflict, Options, Unique, While
+from common.domain.states import State
+from common.store import deadlines, once, turns
+
+KINDS = [Kind.CANCEL, Kind.RETRY, Kind.REPRIORITISE]
+
+
+@pytest.fixture
+def acting(storage: Storage) -> Acting:
+    return Acting(storage)
+
+
+def cancelled(storage: Storage, count: int) -> list[str]:
+    """Return jobs that were cancelled before they ran."""
+    made = storage.submit(count)
+    storage.rows("DELETE FROM live WHERE id = ANY (%s::uuid[])", (made,))
+    storage.rows("INSERT INTO outcomes (id, epoch, attempt, released, rev, status) SELECT unnest(%s::uuid[]), 0, 0, 0, 1, 'CANCELLED'", (made,))
+    return made
+
+
+def matching(storage: Storage, kind: Kind, count: int) -> list[str]:
+    """Return jobs that an action can do something to."""
+    return cancelled(storage, count) if kind is Kind.RETRY else storage.submit(count)
+
+
+def begin(acting: Acting, kind: Kind) -> str:
+    return acting.begun(kind, priority=2 if kind is Kind.REPRIORITISE else None)
+
+
+def changed(storage: Storage, kind: Kind) -> list[str]:
+    """Return what is as the action makes it."""
+    sql = {
+        Kind.CANCEL: "SELECT id::text FROM outcomes WHERE status = 'CANCELLED' AND epoch = 0 ORDER BY id",
+        Kind.RETRY: "SELECT id::text FROM live WHERE epoch = 1 AND attempt = 0 ORDER BY id",
+        Kind.REPRIORITISE: "SELECT id::text FROM live WHERE priority = 2 ORDER BY id",
+    }[kind]
+    return [row[0] for row in storage.rows(sql)]
+
+
+# --- what is done
+
+
+def test_what_waits_ends_and_what_runs_is_asked_to_stop(storage: Storage, acting: Acting) -> None:
+    claimer = storage.claimer()
+    running = storage.submit(3)
+    held = claimer.claim()
+    retrying, due, later = storage.submit(1), storage.submit(4), storage.submit(1)
+    storage.rows("UPDATE live SET pos = clock_timestamp() + interval '1 h' WHERE id = ANY (%s::uuid[])", (later + retrying,))
+    storage.rows("UPDATE live SET attempt = 1 WHERE id = ANY (%s::uuid[])", (retrying,))
+    found = acting.finish(begin(acting, Kind.CANCEL))
+    assert (found["count"], found["exact"], found["matched"], found["done"], found["asked"]) == (9, True, 9, 9, 3)
+    assert states(storage, retrying + due + later) == ["CANCELLED"] * 6
+    assert states(storage, running) == ["IN_PROGRESS"] * 3
+    claimer.settle(held)
+    assert states(storage, running) == ["CANCELLED"] * 3, "as after a cancel of each"
+
+
+def test_jobs_that_came_after_it_are_not_touched_whatever_the_time_in_their_id(storage: Storage, acting: Acting) -> None:
+    mine = storage.submit(2)
+    action_id = begin(acting, Kind.CANCEL)
+    later = storage.store(storage.new(2), storage.new(2, ago_s=30))
+    assert acting.finish(action_id)["done"] == 2
+    assert states(storage, mine) == ["CANCELLED"] * 2
+    assert states(storage, later) == ["PENDING"] * 4
+
+
+def test_only_what_fits_is_touched(storage: Storage, acting: Acting) -> None:
+    others = storage.submit(2, queue="other")
+    tagged = storage.store([replace(job, options=Options(tags=("nightly",))) for job in storage.new(3)])
+    claimer = storage.claimer()
+    running = ids(claimer.claim(1))
+    waiting = [one for one in tagged if one not in running]
+    found = acting.finish(acting.begun(Kind.CANCEL, State.PENDING, tag="nightly"))
+    assert (found["done"], found["asked"], found["skipped"]) == (2, 0, {})
+    assert states(storage, waiting) == ["CANCELLED"] * 2
+    assert states(storage, [*running, *others]) == ["IN_PROGRESS", "PENDING", "PENDING"]
+
+
+def test_what_failed_runs_again_but_not_what_succeeded(storage: Storage, acting: Acting) -> None:
+    claimer = storage.claimer()
+    storage.submit(5)
+    jobs = claimer.claim()
+    claimer.write(jobs[:3], Fail(ERROR))
+    claimer.settle(jobs[3:])
+    found = acting.finish(acting.begun(Kind.RETRY, State.FAILED, error="IT WENT"))
+    assert (found["count"], found["done"]) == (3, 3)
+    assert storage.rows("SELECT id::text, epoch, input FROM reruns ORDER BY id") == [(job.id, 1, None) for job in sorted(jobs[:3], key=lambda job: job.id)]
+    assert {(job.id, job.attempt, job.input) for job in claimer.claim()} == {(job.id, 1, '{"data":[1,2,3]}') for job in jobs[:3]}
+
+
+def test_a_retry_without_its_input_or_its_key_is_left_out_and_says_why(storage: Storage, acting: Acting, client: Client) -> None:
+    unique = Options(unique=Unique("k", While.BOTH, OnConflict.REJECT))
+    first, second, free = (replace(job, options=one) for job, one in zip(storage.new(3), (unique, unique, None), strict=True))
+    claimer = storage.claimer()
+    for job in (first, second, free):
+        storage.store([job])
+        claimer.write(claimer.claim(), Fail(ERROR))
+    storage.rows("UPDATE jobs SET input = NULL WHERE id = %s", (str(free.id),))
+    found = acting.finish(begin(acting, Kind.RETRY))
+    assert (found["done"], found["skipped"]) == (1, {"unique_conflict": 1, "input_removed": 1})
+    (holder,) = storage.rows("SELECT id FROM live")
+    assert storage.rows("SELECT id FROM uniq") == [holder]
+
+
+def test_what_is_due_gets_a_place_that_nobody_has_looked_past(storage: Storage, acting: Acting) -> None:
+    claimer = storage.claimer()
+    claimer.claim()  # its marks have passed all that is due
+    due, later = storage.submit(2, priority=7), storage.submit(1, priority=7)
+    storage.age(due, 60)
+    storage.rows("UPDATE live SET pos = clock_timestamp() + interval '1 h' WHERE id = ANY (%s::uuid[])", (later,))
+    assert claimer.claim() == [], "they lie below its marks"
+    before = storage.one("SELECT pos FROM live WHERE id = %s", tuple(later))
+    assert acting.finish(begin(acting, Kind.REPRIORITISE))["done"] == 3
+    assert ids(claimer.claim()) == due
+    assert storage.rows("SELECT priority, pos FROM live WHERE id = %s", tuple(later)) == [(2, before)], "what waits for a time waits for it still"
+
+
+def test_a_priority_that_a_job_has_already_changes_nothing(storage: Storage, acting: Acting) -> None:
+    storage.submit(1, priority=2)
+    before = storage.rows("SELECT * FROM live")
+    found = acting.finish(begin(acting, Kind.REPRIORITISE))
+    assert (found["done"], found["skipped"]) == (0, {"unchanged": 1})
+    assert storage.rows("SELECT * FROM live") == before
+
+
+# --- each once
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stop_and_a_start_go_on_where_it_was(storage: Storage, acting: Acting, kind: Kind) -> None:
+    jobs = matching(storage, kind, 10)
+    action_id = begin(acting, kind)
+    acting.turn(action_id, 4)
+    assert acting.ask(action_id, Verb.STOP)["phase"] == "STOPPED"
+    assert acting.ask(action_id, Verb.STOP)["phase"] == "STOPPED"
+    assert acting.turn(action_id, 4) is None
+    assert changed(storage, kind) == jobs[:4]
+    acting.ask(action_id, Verb.START)
+    found = acting.finish(action_id, 4)
+    assert (found["done"], found["skipped"]) == (10, {})
+    assert changed(storage, kind) == jobs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_turn_that_is_broken_off_is_taken_again_and_no_job_has_two(storage: Storage, acting: Acting, kind: Kind) -> None:
+    """As when its controller is killed before the commit, or its connection."""
+    jobs = matching(storage, kind, 6)
+    action_id = begin(acting, kind)
+    acting.turn(action_id, 2)
+    failpoints.arm("action.before_commit=raise")
+    try:
+        with pytest.raises(RuntimeError):
+            acting.turn(action_id, 2)
+    finally:
+        failpoints.arm("")
+    assert changed(storage, kind) == jobs[:2]
+    assert acting.look(action_id)["matched"] == 2
+    assert acting.finish(action_id, 2)["done"] == 6
+    assert changed(storage, kind) == jobs
+
+
+def test_a_walk_that_finds_little_goes_on_from_where_it_looked(storage: Storage, acting: Acting) -> None:
+    others = storage.submit(30)
+    mine = storage.submit(1, queue="other")
+    action_id = acting.begun(Kind.CANCEL, queue="other")
+    for _ in range(3):
+        turn = acting.turn(action_id, 5, scanned=10)
+        assert turn is not None and turn.jobs == 0 and turn.after is Phase.RUNNING
+    assert acting.finish(action_id)["done"] == 1
+    assert states(storage, [*mine, *others]) == ["CANCELLED"] + ["PENDING"] * 30
+
+
+def test_two_controllers_at_once_do_not_wait_for_each_other(storage: Storage, acting: Acting) -> None:
+    storage.submit(2)
+    action_id = begin(acting, Kind.CANCEL)
+    other = storage.session()
+    other.cursor().execute("SELECT FROM actions FOR UPDATE")
+    assert acting.turn(action_id) is None
+    other.rollback()
+    assert acting.finish(action_id)["done"] == 2
+
+
+# --- beside others
+
+
+def test_a_job_that_is_claimed_meanwhile_is_asked_to_stop_or_left_alone_where_only_waiting_ones_were_meant(storage: Storage, acting: Acting) -> None:
+    """The claim has its row and has not committed: the turn waits for it, and finds it as it is then."""
+    (job_id,) = storage.submit(1)
+    only_waiting, all_ = acting.begun(Kind.CANCEL, State.PENDING), begin(acting, Kind.CANCEL)
+    claimer = storage.claimer()
+    with claimer.hot.transaction():
+        (job,) = claimer.claim()
+        waits = storage.begin(lambda: acting.turn(only_waiting))
+        storage.until_blocked(acting.hot.connection.info.backend_pid)
+    turn = waits.result(10)
+    assert turn is not None and (turn.changed.ids, turn.changed.reasons) == ([], ["moved_on"])
+    assert storage.rows("SELECT cancel FROM live") == [(False,)]
+    assert acting.finish(all_)["asked"] == 1
+    claimer.write([job], retry_after(0))
+    assert storage.rows("SELECT status, attempt FROM outcomes") == [("CANCELLED", 1)]
+    assert storage.state(job_id) == "CANCELLED"
+
+
+def test_a_job_that_ends_meanwhile_has_that_end(storage: Storage, acting: Acting) -> None:
+    claimer = storage.claimer()
+    (job_id,) = storage.submit(1)
+    jobs = claimer.claim()
+    action_id = begin(acting, Kind.CANCEL)
+    with claimer.hot.transaction():
+        claimer.settle(jobs)
+        waits = storage.begin(lambda: acting.turn(action_id))
+        storage.until_blocked(acting.hot.connection.info.backend_pid)
+    turn = waits.result(10)
+    assert turn is not None and (turn.changed.ids, turn.changed.reasons) == ([], ["moved_on"])
+    assert storage.state(job_id) == "SUCCESS"
+
+
+def test_a_job_that_a_client_retries_meanwhile_is_retried_once(storage: Storage, acting: Acting, client: Client) -> None:
+    (job_id,) = cancelled(storage, 1)
+    action_id = begin(acting, Kind.RETRY)
+    client.begin()
+    assert client.rerun(job_id).result(10)
+    waits = storage.begin(lambda: acting.turn(action_id))
+    storage.until_blocked(acting.hot.connection.info.backend_pid)
+    client.end()
+    turn = waits.result(10)
+    assert turn is not None and (turn.changed.ids, turn.changed.reasons) == ([], ["moved_on"])
+    assert storage.rows("SELECT epoch FROM live") == [(1,)]
+
+
+def test_a_row_that_another_one_holds_for_long_is_tried_again_later(storage: Storage, acting: Acting) -> None:
+    storage.submit(2)
+    action_id = begin(acting, Kind.CANCEL)
+    holder = storage.session()
+    holder.cursor().execute("SELECT FROM live FOR UPDATE")
+    with pytest.raises(psycopg2.errors.LockNotAvailable):
+        acting.turn(action_id, lock_s=0.05)
+    assert storage.one("SELECT count(*) FROM live") == 2
+    holder.rollback()
+    assert acting.finish(action_id)["done"] == 2
+
+
+# --- undo
+
+LIVE = "SELECT id, tenant, queue, priority, attempt, released, max_attempts, needs, alone, crashes, cancel, worker FROM live ORDER BY id"
+
+
+def _options(storage: Storage) -> Options:
+    at = storage.one("SELECT clock_timestamp() + interval '1 h'")
+    return Options(run_at=at, deadline=at, tags=("a", "b"), unique=Unique("k", While.WAITING, OnConflict.REJECT))
+
+
+def test_what_waited_is_put_back_exactly_as_it_was(storage: Storage, acting: Acting, client: Client) -> None:
+    claimer = storage.claimer()
+    storage.submit(3, max_attempts=7)
+    claimer.write(claimer.claim(2), retry_after(3_600))
+    storage.rows("UPDATE live SET alone = true, crashes = 2, priority = 1 WHERE attempt = 1")
+    first, second = (replace(job, options=_options(storage)) for job in storage.new(2))
+    storage.store([first])
+    before, pos = storage.rows(LIVE), storage.rows("SELECT id, pos FROM live WHERE pos > clock_timestamp() ORDER BY id")
+    about = storage.rows("SELECT id, status, due_at FROM job_states WHERE status <> 'PENDING' ORDER BY id")
+    action_id = begin(acting, Kind.CANCEL)
+    assert acting.finish(action_id)["done"] == 4
+    found = acting.undo(action_id, 3)
+    assert (found["undone"], found["not_undone"]) == (4, {})
+    assert storage.rows(LIVE) == before
+    assert storage.rows("SELECT id, pos FROM live WHERE pos > clock_timestamp() ORDER BY id") == pos
+    assert storage.rows("SELECT id, status, due_at FROM job_states WHERE status <> 'PENDING' ORDER BY id") == about
+    assert storage.rows("SELECT DISTINCT l.epoch, l.rev - o.rev FROM live l JOIN outcomes o USING (id)") == [(1, 1)], "a further epoch"
+    assert storage.rows("SELECT id, epoch, undo FROM reruns ORDER BY id") == [(row[0], 1, True) for row in before]
+    assert storage.rows("SELECT id FROM uniq") == [(str(first.id),)], "its key is held again"
+    with pytest.raises(Exception, match="unique"):
+        client.do(_once(client, second)).result(10)
+
+
+async def _once(client: Client, job: NewJob) -> None:
+    await once.insert(client.connection, [job], None)
+
+
+def test_a_key_that_another_job_has_taken_meanwhile_stays_its_own(storage: Storage, acting: Acting, client: Client) -> None:
+    first, second = (replace(job, options=_options(storage)) for job in storage.new(2))
+    client.do(_once(client, first)).result(10)
+    action_id = begin(acting, Kind.CANCEL)
+    acting.finish(action_id)
+    client.do(_once(client, second)).result(10)
+    assert acting.undo(action_id)["not_undone"] == {"unique_conflict": 1}
+    assert storage.rows("SELECT id FROM live") == [(str(second.id),)]
+
+
+def test_a_deadline_counts_on_after_an_undo_and_ends_what_is_late(storage: Storage, acting: Acting) -> None:
+    soon = storage.one("SELECT clock_timestamp() + interval '0.3 s'")
+    storage.store([replace(job, options=Options(deadline=soon)) for job in storage.new(2)])
+    (claimed,) = storage.claimer().claim(1)
+    assert claimed.special is not None and claimed.special.left_s is not None
+    storage.rows("UPDATE live SET worker = NULL, started_at = NULL")
+    action_id = begin(acting, Kind.CANCEL)
+    acting.finish(action_id)
+    storage.rows("SELECT pg_sleep(0.35)")
+    assert deadlines.end_late(acting.hot, 10, "deadline_exceeded", "late") == 0, "they are cancelled"
+    assert storage.one("SELECT count(*) FROM deadlines") == 0
+    assert acting.undo(action_id)["undone"] == 2
+    (again,) = storage.claimer().claim(1)
+    assert again.is_late
+    assert deadlines.end_late(acting.hot, 10, "deadline_exceeded", "late") == 1
+    assert storage.rows("SELECT status, epoch FROM outcomes WHERE epoch = 1") == [("FAILED", 1)]
+
+
+def test_a_deadline_does_not_count_after_a_retry_by_request_nor_in_what_follows_it(storage: Storage, acting: Acting, client: Client) -> None:
+    (job,) = (replace(job, options=Options(deadline=storage.one("SELECT clock_timestamp() + interval '1 h'"))) for job in storage.new(1))
+    (job_id,) = storage.store([job])
+    client.cancel(job_id).result(10)
+    assert client.rerun(job_id).result(10)
+    action_id = begin(acting, Kind.CANCEL)
+    acting.finish(action_id)
+    assert acting.undo(action_id)["undone"] == 1
+    storage.rows("UPDATE deadlines SET at = clock_timestamp() - interval '1 s'")
+    assert deadlines.end_late(acting.hot, 10, "deadline_exceeded", "late") == 0
+    (claimed,) = storage.claimer().claim()
+    assert claimed.special is None
+
+
+def test_what_ran_or_was_retried_meanwhile_is_not_undone_and_says_why(storage: Storage, acting: Acting, client: Client) -> None:
+    claimer = storage.claimer()
+    jobs = storage.submit(4)
+    held = claimer.claim(1)
+    action_id = begin(acting, Kind.CANCEL)
+    assert acting.finish(action_id)["asked"] == 1
+    claimer.settle(held)
+    assert client.rerun(jobs[1]).result(10)
+    storage.rows("DELETE FROM jobs WHERE id = %s", (jobs[2],))
+    found = acting.undo(action_id, 1)
+    assert (found["undone"], found["not_undone"]) == (1, {"was_running": 1, "moved_on": 1, "removed": 1})
+    assert storage.rows("SELECT id::text, epoch FROM live ORDER BY id") == [(jobs[1], 1), (jobs[3], 1)]
+    assert storage.rows("SELECT undo FROM reruns ORDER BY id") == [(False,), (True,)]
+
+
+def test_what_was_retried_and_has_not_begun_is_taken_back(storage: Storage, acting: Acting) -> None:
+    jobs, claimer = cancelled(storage, 3), storage.claimer()
+    action_id = begin(acting, Kind.RETRY)
+    acting.finish(action_id)
+    (begun,) = claimer.claim(1)
+    found = acting.undo(action_id)
+    assert (found["undone"], found["not_undone"]) == (2, {"moved_on": 1})
+    assert states(storage, [job for job in jobs if job != begun.id]) == ["CANCELLED"] * 2
+    assert storage.state(begun.id) == "IN_PROGRESS"
+    assert storage.one("SELECT count(*) FROM action_jobs") == 0
+
+
+def test_priorities_are_given_back_to_what_waits_and_still_has_the_new_one(storage: Storage, acting: Acting) -> None:
+    jobs = storage.submit(1, priority=1) + storage.submit(1, priority=7) + storage.submit(1, priority=9)
+    action_id = begin(acting, Kind.REPRIORITISE)
+    acting.finish(action_id)
+    storage.rows("UPDATE live SET priority = 3 WHERE id = %s", (jobs[1],))
+    found = acting.undo(action_id)
+    assert (found["undone"], found["not_undone"]) == (2, {"moved_on": 1})
+    assert storage.rows("SELECT priority FROM live ORDER BY id") == [(1,), (3,), (9,)]
+
+
+def test_an_undo_can_be_stopped_and_goes_on_and_so_does_what_was_undone_in_part(storage: Storage, acting: Acting) -> None:
+    jobs = storage.submit(10)
+    action_id = begin(acting, Kind.CANCEL)
+    acting.turn(action_id, 6)
+    acting.ask(action_id, Verb.STOP)
+    acting.ask(action_id, Verb.UNDO)
+    acting.turn(action_id, 2)
+    assert acting.ask(action_id, Verb.STOP)["phase"] == "STOPPED"
+    assert states(storage, jobs) == ["PENDING"] * 2 + ["CANCELLED"] * 4 + ["PENDING"] * 4
+    acting.ask(action_id, Verb.START)
+    assert acting.finish(action_id)["done"] == 10
+    assert states(storage, jobs) == ["PENDING"] * 2 + ["CANCELLED"] * 8, "each job has its turn once"
+    assert acting.undo(action_id)["undone"] == 10
+    assert states(storage, jobs) == ["PENDING"] * 10
+
+
+# --- previews and phases
+
+
+def test_a_preview_counts_exactly_as_far_as_it_looks_and_estimates_beyond(storage: Storage, acting: Acting) -> None:
+    storage.fill(500, queue="other")
+    storage.fill(1_500)
+    storage.rows("ANALYZE live")
+    whole = acting.new(Kind.CANCEL, queue="other")
+    assert (whole["count"], whole["exact"]) == (500, True)
+    assert [one["job_id"] for one in whole["sample"]] == [row[0] for row in storage.rows("SELECT id::text FROM live ORDER BY id LIMIT 10")]
+    assert {(one["status"], one["operation"]) for one in whole["sample"]} == {("PENDING", "square_sum")}
+    part = acting.new(Kind.CANCEL, most=1_000)
+    assert not part["exact"] and 1_500 < part["count"] < 2_500
+    assert storage.one("SELECT count(*) FROM live") == 2_000, "nothing is changed before it is started"
+
+
+def test_an_estimate_is_never_less_than_what_was_found(storage: Storage, acting: Acting) -> None:
+    storage.rows("ANALYZE tags")
+    storage.store([replace(job, options=Options(tags=("t",))) for job in storage.new(50)])
+    found = acting.new(Kind.CANCEL, most=20, tag="t")
+    assert not found["exact"] and found["count"] >= 20
+
+
+def test_what_cannot_be_asked_in_a_phase_changes_nothing(storage: Storage, acting: Acting) -> None:
+    storage.submit(1)
+    action_id = str(acting.new(Kind.CANCEL)["id"])
+    for verb in (Verb.STOP, Verb.UNDO):
+        with pytest.raises(WrongPhase, match="PREVIEW"):
+            acting.ask(action_id, verb)
+    assert acting.turn(action_id) is None
+    acting.ask(action_id, Verb.START)
+    acting.finish(action_id)
+    with pytest.raises(WrongPhase, match="DONE"):
+        acting.ask(action_id, Verb.START)
+
+
+def test_a_refused_turn_stops_its_action_which_says_why_and_can_go_on(storage: Storage, acting: Acting) -> None:
+    storage.submit(1)
+    action_id = begin(acting, Kind.CANCEL)
+    turns.fail(acting.hot, action_id, "no such column")
+    found = acting.look(action_id)
+    assert (found["phase"], found["error"]) == ("STOPPED", "no such column")
+    assert acting.ask(action_id, Verb.START)["error"] is None
+    assert acting.finish(action_id)["done"] == 1
+
+
+def test_what_is_over_expires_and_goes_with_what_it_did(storage: Storage, acting: Acting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "MOST_FORGOTTEN", 2)
+    storage.submit(5)
+    preview = acting.new(Kind.REPRIORITISE, priority=1)
+    done = begin(acting, Kind.CANCEL)
+    acting.finish(done)
+    running = begin(acting, Kind.CANCEL)
+    assert turns.expire(acting.hot, 60, 60) == 0
+    storage.rows("UPDATE actions SET changed_at = clock_timestamp() - interval '2 min'")
+    assert turns.expire(acting.hot, 300, 300) == 0
+    assert turns.expire(acting.hot, 60, 300) == 1, "the preview"
+    while turns.expire(acting.hot, 60, 60):
+        pass
+    assert storage.one("SELECT count(*) FROM action_jobs") == 0
+    assert acting.look(running)["phase"] == "RUNNING"
+    for action_id in (str(preview["id"]), done):
+        with pytest.raises(ActionNotFound):
+            acting.look(action_id)
