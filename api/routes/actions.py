@@ -24,7 +24,7 @@ from api.problems import (  # fmt: skip
     documented,
     named,
 )
-from common.domain.actions import Kind, Phase, Verb
+from common.domain.actions import Verb
 from common.domain.errors import StoreUnavailable, Uncertain
 from common.store import actions
 from common.store.walks import Record
@@ -39,7 +39,6 @@ _LOCATION = {"description": "Where the action is.", "schema": {"type": "string"}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{NewActionBody.__name__}"}}}}}
 _ONE = documented(ACTION_NOT_FOUND, INVALID_ID, UNAVAILABLE)
 _ASKED = documented(ACTION_NOT_FOUND, INVALID_ID, WRONG_PHASE, UNAVAILABLE)
-_EVENTS = {Phase.RUNNING: "action_begun", Phase.STOPPED: "action_stopped", Phase.UNDOING: "action_undoing"}
 
 
 @router.post("/actions/", status_code=201, include_in_schema=False)
@@ -86,14 +85,20 @@ async def one(action_id: UUID, to: _Services) -> Response:
 @router.post("/actions/{action_id}/start", response_model=ActionView, responses=_ASKED)
 async def start(action_id: UUID, to: _Services) -> Response:
     """Let an action begin, or go on where it was stopped; as often as you like."""
-    return await _ask(to, action_id, Verb.START)
+    row, changed = await _ask(to, action_id, Verb.START)
+    if changed:
+        log.info("action_begun", action_id=str(action_id), kind=row["kind"])
+    return _answer(row)
 
 
 @router.post("/actions/{action_id}/stop/", include_in_schema=False)
 @router.post("/actions/{action_id}/stop", response_model=ActionView, responses=_ASKED)
 async def stop(action_id: UUID, to: _Services) -> Response:
     """Stop an action, or its undo: once this is answered nothing more is done. As often as you like."""
-    return await _ask(to, action_id, Verb.STOP)
+    row, changed = await _ask(to, action_id, Verb.STOP)
+    if changed:
+        log.info("action_stopped", action_id=str(action_id), kind=row["kind"])
+    return _answer(row)
 
 
 @router.post("/actions/{action_id}/undo/", include_in_schema=False)
@@ -103,17 +108,17 @@ async def undo(action_id: UUID, to: _Services) -> Response:
 
     Waiting jobs that were cancelled are put back as they were, what was retried and has not begun ends CANCELLED, what waits gets back its priority.
     """
-    return await _ask(to, action_id, Verb.UNDO)
+    row, changed = await _ask(to, action_id, Verb.UNDO)
+    if changed:
+        log.info("action_undoing", action_id=str(action_id), kind=row["kind"])
+    return _answer(row)
 
 
-async def _ask(to: Services, action_id: UUID, verb: Verb) -> Response:
+async def _ask(to: Services, action_id: UUID, verb: Verb) -> tuple[Record, bool]:
     try:
-        row, changed = await to.pool.run_sync(partial(actions.ask, action_id=action_id, verb=verb))
+        return await to.pool.run_sync(partial(actions.ask, action_id=action_id, verb=verb))
     except StoreUnavailable as error:
         raise Uncertain from error
-    if changed:
-        log.info(_EVENTS[Phase(row["phase"])], action_id=str(action_id), kind=Kind(row["kind"]))
-    return _answer(row)
 
 
 def _answer(row: Record) -> Response:

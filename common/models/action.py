@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, CheckConstraint, Index, Integer, SmallInteger, text
+from sqlalchemy import Boolean, CheckConstraint, Index, Integer, SmallInteger, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from common.models.base import Base, Json
@@ -29,6 +30,7 @@ class Action(Base):
     started_at: Mapped[datetime | None]  #: first
     as_of: Mapped[datetime]  #: jobs that came later are never touched; by the database's clock
     place: Mapped[UUID | None]  #: the job up to which it has come; None: it begins
+    passed: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default=text("'{}'"))  #: before that place, whose turn comes next: their rows were locked
     count: Mapped[int]  #: jobs that matched as it was made
     matched: Mapped[int] = mapped_column(server_default=text("0"))  #: jobs that have had their turn
     done: Mapped[int] = mapped_column(server_default=text("0"))  #: of these, that were changed
@@ -41,8 +43,8 @@ class Action(Base):
     phase: Mapped[str] = mapped_column(server_default=text("'PREVIEW'"))
     filter: Mapped[Json]
     sample: Mapped[Json]  #: the first jobs that matched
-    skipped: Mapped[Json] = mapped_column(server_default=text("'{}'"))  #: by reason, how many that matched were left as they are
-    not_undone: Mapped[Json] = mapped_column(server_default=text("'{}'"))  #: by reason, how many of what was done were not undone
+    skipped: Mapped[Json]  #: by reason, how many that matched were left as they are
+    not_undone: Mapped[Json]  #: by reason, how many of what was done were not undone
     error: Mapped[str | None]  #: that stopped it
 
 

@@ -22,9 +22,10 @@ SELECT (SELECT count(*) FROM page), (SELECT coalesce(max(n), 0) FROM walked),
 """
 _COLUMNS = """id, kind, phase, filter::text, priority, rate, as_of, created_at, started_at, changed_at, count, exact, sample::text, matched, done, asked,
     skipped::text, undone, not_undone::text, error"""
-_TEXTS = ("filter", "sample", "skipped", "not_undone")
+_TEXTS = ("sample", "skipped", "not_undone")
 _INSERT = f"""
-INSERT INTO actions (id, kind, filter, priority, rate, as_of, count, exact, sample) VALUES ($1, $2, $3::text::json, $4, $5, $6, $7, $8, $9::text::json)
+INSERT INTO actions (id, kind, filter, priority, rate, as_of, count, exact, sample, skipped, not_undone)
+VALUES ($1, $2, $3::text::json, $4, $5, $6, $7, $8, $9::text::json, '{{}}', '{{}}')
 RETURNING {_COLUMNS}
 """
 _ONE = f"SELECT {_COLUMNS} FROM actions WHERE id = $1"

@@ -1,7 +1,8 @@
 """What an action does to many jobs, and takes back: a statement each, under the locks that those take who do it to one.
 
-One row, one lock: a job that was claimed, settled or retried since it was looked at is found as it is once the lock is had. Rows are locked in the
-order of their ids, keys in their own, as everybody else does who locks several. Each function is part of the caller's transaction.
+One row, one lock: a job that was claimed, settled or retried since it was looked at is found as it is once the lock is had. Nobody waits for a row of
+`live`: a worker that claims holds some while it waits for others. Those of others are named, and come later. Rows of `jobs` are locked in the order of
+their ids, keys in their own, as everybody else does who locks several. Each function is part of the caller's transaction.
 """
 
 from collections.abc import Sequence
@@ -10,19 +11,20 @@ from dataclasses import dataclass, field
 from common.domain.actions import WAITING, Reason
 from common.domain.states import State
 from common.store.lives import FIRST, HOLDS, NEEDS, THERE, VERSION
-from common.store.session import Hot, Statement, array
+from common.store.session import Hot, Row, Statement, array
+
+# What is there and was not to be had.
+_PASSED = "SELECT l.id::text, 'passed' FROM unnest($2) AS d(id) JOIN live l ON l.id = d.id WHERE NOT EXISTS (SELECT FROM held WHERE held.id = l.id)"
 
 # One that waits ends; one that runs is asked to stop. With an epoch: only in that one, and only before its first attempt.
 CANCEL = Statement(
     "action_cancel",
     "uuid, uuid[], smallint[], boolean, boolean",
-    """
+    f"""
     WITH held AS MATERIALIZED (
-        SELECT l.*, d.epoch IS NULL AS kept FROM unnest($2, $3) AS d(id, epoch) JOIN live l ON l.id = d.id
-        WHERE d.epoch IS NULL OR (l.epoch = d.epoch AND l.attempt = 0)
-        ORDER BY l.id FOR UPDATE OF l),
+        SELECT l.*, d.epoch AS wanted FROM unnest($2, $3) AS d(id, epoch) JOIN live l ON l.id = d.id ORDER BY l.id FOR UPDATE OF l SKIP LOCKED),
     mine AS MATERIALIZED (
-        SELECT * FROM held WHERE CASE WHEN worker IS NULL THEN $4 ELSE $5 END),
+        SELECT * FROM held WHERE CASE WHEN worker IS NULL THEN $4 ELSE $5 END AND (wanted IS NULL OR (epoch = wanted AND attempt = 0))),
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE worker IS NULL))),
     ended AS (
@@ -32,8 +34,8 @@ CANCEL = Statement(
         UPDATE live SET cancel = true, rev = rev + (NOT cancel)::int WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE worker IS NOT NULL))),
     written AS (
         INSERT INTO action_jobs (action, id, pos, epoch, priority, crashes, alone, needs)
-        SELECT $1, id, CASE WHEN worker IS NULL THEN pos END, epoch, priority, crashes, alone, needs FROM mine WHERE kept)
-    SELECT id::text, worker IS NOT NULL FROM mine
+        SELECT $1, id, CASE WHEN worker IS NULL THEN pos END, epoch, priority, crashes, alone, needs FROM mine WHERE wanted IS NULL)
+    SELECT id::text, CASE WHEN worker IS NULL THEN 'changed' ELSE 'asked' END FROM mine UNION ALL {_PASSED}
     """,
 )
 
@@ -41,18 +43,18 @@ CANCEL = Statement(
 REPRIORITISE = Statement(
     "action_reprioritise",
     "uuid, uuid[], smallint[], smallint[], smallint",
-    """
+    f"""
     WITH held AS MATERIALIZED (
-        SELECT l.id, l.priority, l.epoch, d.epoch IS NULL AS kept, d.priority AS wanted
-        FROM unnest($2, $3, $4) AS d(id, priority, epoch) JOIN live l ON l.id = d.id
-        WHERE l.worker IS NULL AND (d.epoch IS NULL OR (l.epoch = d.epoch AND l.priority = $5))
-        ORDER BY l.id FOR UPDATE OF l),
+        SELECT l.*, d.priority AS wanted, d.epoch AS of FROM unnest($2, $3, $4) AS d(id, priority, epoch) JOIN live l ON l.id = d.id
+        ORDER BY l.id FOR UPDATE OF l SKIP LOCKED),
+    mine AS MATERIALIZED (
+        SELECT * FROM held WHERE worker IS NULL AND (of IS NULL OR (epoch = of AND priority = $5))),
     moved AS (
-        UPDATE live SET priority = held.wanted, pos = greatest(pos, clock_timestamp()), rev = rev + 1
-        FROM held WHERE live.id = held.id AND held.priority <> held.wanted),
+        UPDATE live SET priority = mine.wanted, pos = greatest(live.pos, clock_timestamp()), rev = live.rev + 1
+        FROM mine WHERE live.id = mine.id AND mine.priority <> mine.wanted),
     written AS (
-        INSERT INTO action_jobs (action, id, epoch, priority) SELECT $1, id, epoch, priority FROM held WHERE kept AND priority <> wanted)
-    SELECT id::text, priority <> wanted FROM held
+        INSERT INTO action_jobs (action, id, epoch, priority) SELECT $1, id, epoch, priority FROM mine WHERE of IS NULL AND priority <> wanted)
+    SELECT id::text, CASE priority WHEN wanted THEN 'unchanged' ELSE 'changed' END FROM mine UNION ALL {_PASSED}
     """,
 )
 
@@ -159,16 +161,16 @@ class Changed:
     ids: list[str] = field(default_factory=list)  #: that were changed
     asked: int = 0  #: of these, that run and were asked to stop
     reasons: list[Reason] = field(default_factory=list)  #: of the others
+    passed: list[str] = field(default_factory=list)  #: whose turn comes later: somebody else has their rows now
 
 
 def cancel(hot: Hot, action: str, ids: Sequence[str], statuses: frozenset[State]) -> Changed:
     """End those that wait and ask those that run to stop, each only if such are to be found."""
     waits, runs = bool(statuses & WAITING), State.IN_PROGRESS in statuses
-    found = hot.run(CANCEL, (action, array(ids), _nulls(ids), waits, runs))
-    return Changed([row[0] for row in found], sum(row[1] for row in found), [Reason.MOVED_ON] * (len(ids) - len(found)))
+    return _changed(ids, hot.run(CANCEL, (action, array(ids), _nulls(ids), waits, runs)))
 
 
-def retry(hot: Hot, action: str, ids: Sequence[str], statuses: frozenset[State]) -> Changed:
+def rerun(hot: Hot, action: str, ids: Sequence[str], statuses: frozenset[State]) -> Changed:
     """Let those run once more that ended so."""
     free, reasons = _free(hot, ids, _nulls(ids), statuses)
     return Changed([row[0] for row in hot.run(RETRY, (action, array(free)))], 0, reasons)
@@ -176,9 +178,7 @@ def retry(hot: Hot, action: str, ids: Sequence[str], statuses: frozenset[State])
 
 def reprioritise(hot: Hot, action: str, ids: Sequence[str], priority: int) -> Changed:
     """Give those another priority that wait."""
-    found = hot.run(REPRIORITISE, (action, array(ids), array([priority] * len(ids)), _nulls(ids), priority))
-    ours = [row[0] for row in found if row[1]]
-    return Changed(ours, 0, [Reason.UNCHANGED] * (len(found) - len(ours)) + [Reason.MOVED_ON] * (len(ids) - len(found)))
+    return _changed(ids, hot.run(REPRIORITISE, (action, array(ids), array([priority] * len(ids)), _nulls(ids), priority)))
 
 
 def records(hot: Hot, action: str, most: int) -> list[Record]:
@@ -201,15 +201,29 @@ def put_back(hot: Hot, action: str, had: Sequence[Record]) -> Changed:
 
 def take_back(hot: Hot, action: str, had: Sequence[Record]) -> Changed:
     """End what was retried and has not begun."""
-    found = hot.run(CANCEL, (action, array(one.id for one in had), array(one.epoch for one in had), True, False))
-    return Changed([row[0] for row in found], 0, [Reason.MOVED_ON] * (len(had) - len(found)))
+    ids = [one.id for one in had]
+    return _changed(ids, hot.run(CANCEL, (action, array(ids), array(one.epoch for one in had), True, False)))
 
 
 def restore(hot: Hot, action: str, had: Sequence[Record], priority: int) -> Changed:
     """Give those that wait and still have this priority the one that they had before."""
-    before = array(one.priority for one in had)
-    found = hot.run(REPRIORITISE, (action, array(one.id for one in had), before, array(one.epoch for one in had), priority))
-    return Changed([row[0] for row in found], 0, [Reason.MOVED_ON] * (len(had) - len(found)))
+    ids, before, epochs = [one.id for one in had], array(one.priority for one in had), array(one.epoch for one in had)
+    return _changed(ids, hot.run(REPRIORITISE, (action, array(ids), before, epochs, priority)))
+
+
+def _changed(ids: Sequence[str], found: Sequence[Row]) -> Changed:
+    """Return what became of jobs, of those that a statement tells of and of the others."""
+    changed = Changed(reasons=[Reason.MOVED_ON] * (len(ids) - len(found)))
+    for job_id, how in found:
+        match how:
+            case "passed":
+                changed.passed.append(job_id)
+            case "unchanged":
+                changed.reasons.append(Reason.UNCHANGED)
+            case _:
+                changed.ids.append(job_id)
+                changed.asked += how == "asked"
+    return changed
 
 
 def _free(hot: Hot, ids: Sequence[str], epochs: str, statuses: frozenset[State]) -> tuple[list[str], list[Reason]]:

@@ -4,7 +4,7 @@ So a controller that dies, or a commit whose answer is lost, neither leaves a jo
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from common import failpoints
@@ -12,7 +12,7 @@ from common.domain.actions import ENDS, Kind, Phase, add
 from common.domain.search import Place, Search, Way
 from common.store import changes, walks
 from common.store.changes import Changed
-from common.store.session import Hot, Statement
+from common.store.session import Hot, Row, Statement, array
 from common.store.walks import END, PAGES, TYPES, Bounds
 
 MOST_EXPIRED = 1_000  # actions, at one look
@@ -29,17 +29,17 @@ BEGIN = Statement(
     "action_begin",
     "uuid, text",
     """
-    SELECT kind, phase, filter::text, priority, place::text, skipped::text, not_undone::text, set_config('lock_timeout', $2, true)
+    SELECT kind, phase, filter::text, priority, place::text, passed::text[], skipped::text, not_undone::text, set_config('lock_timeout', $2, true)
     FROM actions WHERE id = $1 AND phase IN ('RUNNING', 'UNDOING') FOR UPDATE SKIP LOCKED
     """,
 )
 ADVANCE = Statement(
     "action_advance",
-    "uuid, text, uuid, bigint, bigint, bigint, bigint, json, json",
+    "uuid, text, uuid, uuid[], bigint, bigint, bigint, bigint, json, json",
     """
     UPDATE actions
-    SET changed_at = CASE WHEN phase = $2 THEN changed_at ELSE clock_timestamp() END, phase = $2, place = coalesce($3, place), matched = matched + $4,
-        done = done + $5, asked = asked + $6, undone = undone + $7, skipped = $8, not_undone = $9
+    SET changed_at = CASE WHEN phase = $2 THEN changed_at ELSE clock_timestamp() END, phase = $2, place = coalesce($3, place), passed = $4,
+        matched = matched + $5, done = done + $6, asked = asked + $7, undone = undone + $8, skipped = $9, not_undone = $10
     WHERE id = $1 RETURNING true
     """,
 )
@@ -91,6 +91,11 @@ class Turn:
         """Jobs that had their turn."""
         return len(self.changed.ids) + len(self.changed.reasons)
 
+    @property
+    def waits(self) -> bool:
+        """Whether it has come to jobs whose rows others had: the next turn is better not at once."""
+        return bool(self.changed.passed)
+
 
 @dataclass(frozen=True, slots=True)
 class _Action:
@@ -100,6 +105,7 @@ class _Action:
     search: Search
     priority: int
     place: Place | None
+    passed: list[str]
     skipped: dict[str, int]
     not_undone: dict[str, int]
 
@@ -112,7 +118,7 @@ def active(hot: Hot, most: int) -> list[tuple[str, int]]:
 def take(hot: Hot, action_id: str, bounds: Bounds, lock_s: float) -> Turn | None:
     """Let the next jobs of an action have their turn; None: it has nothing to do, or somebody changes it now. Atomic.
 
-    Raises psycopg2.errors.LockNotAvailable where another one holds a job's row for longer than `lock_s`.
+    Raises psycopg2.errors.LockNotAvailable where another one holds a row of `jobs` or a key for longer than `lock_s`.
     """
     with hot.transaction():
         rows = hot.run(BEGIN, (action_id, f"{round(lock_s * 1000)}ms"))
@@ -138,23 +144,32 @@ def expire(hot: Hot, preview_s: float, keep_s: float) -> int:
     return int(hot.run(REMOVE, (MOST_FORGOTTEN,))[0][0])
 
 
-def _of(action_id: str, row: tuple[str, ...]) -> _Action:
-    kind, phase, filters, priority, place, skipped, not_undone, _ = row
-    at = None if place is None else Place(UUID(place))
-    return _Action(action_id, Kind(kind), Phase(phase), Search.of_text(filters), int(priority or 0), at, json.loads(skipped), json.loads(not_undone))
+def _of(action_id: str, row: Row) -> _Action:
+    kind, phase, filters, priority, place, passed, skipped, not_undone, _ = row
+    at, search = None if place is None else Place(UUID(place)), Search.of_text(filters)
+    return _Action(action_id, Kind(kind), Phase(phase), search, priority or 0, at, passed, json.loads(skipped), json.loads(not_undone))
 
 
 def _go_on(hot: Hot, action: _Action, bounds: Bounds) -> Turn:
+    ids, place, ended = action.passed[: bounds.jobs], None, False
+    if len(ids) < bounds.jobs:
+        found, place, ended = _walk(hot, action, replace(bounds, jobs=bounds.jobs - len(ids)))
+        ids = ids + found
+    changed = _change(hot, action, ids)
+    changed.passed += action.passed[bounds.jobs :]
+    after = ENDS[action.phase] if ended and not changed.passed else action.phase
+    _advance(hot, action, after, place, changed)
+    return Turn(action.kind, action.phase, after, changed)
+
+
+def _walk(hot: Hot, action: _Action, bounds: Bounds) -> tuple[list[str], UUID | None, bool]:
+    """Return the next jobs that match, up to where that has come, and whether there are no more."""
     search = action.search
     arguments = [str(one) if isinstance(one, UUID) else one for one in walks.arguments(search, action.place, bounds)]
     rows = [{"n": n, "id": UUID(job_id), "at": None, "status": status} for n, job_id, status in hot.run(WALKS[search.way], arguments)]
     last = rows[-1]["id"] if rows else None
     page = walks.page(rows, bounds)
-    changed = _change(hot, action, [str(job["id"]) for job in page.jobs])
-    after = action.phase if page.next else ENDS[action.phase]
-    place = page.next.job_id if page.next else last
-    _advance(hot, action, after, place, changed)
-    return Turn(action.kind, action.phase, after, changed)
+    return [str(job["id"]) for job in page.jobs], page.next.job_id if page.next else last, page.next is None
 
 
 def _change(hot: Hot, action: _Action, ids: list[str]) -> Changed:
@@ -163,7 +178,7 @@ def _change(hot: Hot, action: _Action, ids: list[str]) -> Changed:
         case Kind.CANCEL:
             return changes.cancel(hot, action.id, ids, statuses)
         case Kind.RETRY:
-            return changes.retry(hot, action.id, ids, statuses)
+            return changes.rerun(hot, action.id, ids, statuses)
         case Kind.REPRIORITISE:
             return changes.reprioritise(hot, action.id, ids, action.priority)
 
@@ -177,19 +192,19 @@ def _undo(hot: Hot, action: _Action, most: int) -> Turn:
             changed = changes.take_back(hot, action.id, had)
         case Kind.REPRIORITISE:
             changed = changes.restore(hot, action.id, had, action.priority)
-    changes.forget(hot, action.id, had)
-    after = action.phase if len(had) == most else ENDS[action.phase]
+    changes.forget(hot, action.id, [one for one in had if one.id not in changed.passed])
+    after = action.phase if len(had) == most or changed.passed else ENDS[action.phase]
     _advance(hot, action, after, None, changed)
     return Turn(action.kind, action.phase, after, changed)
 
 
 def _advance(hot: Hot, action: _Action, after: Phase, place: UUID | None, changed: Changed) -> None:
     """Write down how far an action is."""
-    skipped, not_undone, counts = action.skipped, action.not_undone, (0, 0, 0, len(changed.ids))
+    skipped, not_undone, passed, counts = action.skipped, action.not_undone, action.passed, (0, 0, 0, len(changed.ids))
     if action.phase is Phase.RUNNING:
-        skipped = add(skipped, changed.reasons)
+        skipped, passed = add(skipped, changed.reasons), changed.passed
         counts = len(changed.ids) + len(changed.reasons), len(changed.ids), changed.asked, 0
     else:
         not_undone = add(not_undone, changed.reasons)
     where = None if place is None else str(place)
-    hot.run(ADVANCE, (action.id, after, where, *counts, json.dumps(skipped), json.dumps(not_undone)))
+    hot.run(ADVANCE, (action.id, after, where, array(passed), *counts, json.dumps(skipped), json.dumps(not_undone)))

@@ -109,6 +109,13 @@ TROUBLE = Row(
             Query(increase(metrics.DUTY_JOBS, ["duty"]), "{{duty}}"),
         ),
         graph(
+            "Jobs in actions",
+            "short",
+            "Jobs that had their turn in an action on all that match a filter. skipped: they had moved on, or lacked their input or unique key; the action "
+            "says why.",
+            Query(increase(metrics.ACTED, ["action", "result"]), "{{action}} {{result}}"),
+        ),
+        graph(
             "Restarts of containers",
             "short",
             "Restarts of worker and controller containers. Normal is 0. Needs kube-state-metrics.",

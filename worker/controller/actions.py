@@ -56,7 +56,7 @@ class Actions:
         while ready and self._clock() < until:
             action_id = min(ready, key=lambda one: self._allowances[one].turn)
             turn = self._take(hot, action_id)
-            if turn is None or turn.after != turn.before or self._allowances[action_id].jobs < 1:
+            if turn is None or turn.waits or turn.after is not turn.before or self._allowances[action_id].jobs < 1:
                 ready.remove(action_id)
             jobs += 0 if turn is None else turn.jobs
         return jobs, set()
@@ -103,5 +103,7 @@ class Actions:
             if count:
                 self._acted.labels(turn.kind, f"undo_{result}" if undoing else result).inc(count)
         self._crier.tell(turn.changed.ids)
-        if turn.after is not turn.before:
-            log.info("action_undone" if undoing else "action_done", action_id=action_id, kind=turn.kind)
+        if turn.after is Phase.DONE:
+            log.info("action_done", action_id=action_id, kind=turn.kind)
+        elif turn.after is Phase.UNDONE:
+            log.info("action_undone", action_id=action_id, kind=turn.kind)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from integration.store.storage import Storage
@@ -12,13 +12,15 @@ from common.domain.actions import ACTS_ON, Kind, Phase, Verb
 from common.domain.job import new_job_id
 from common.domain.search import Search
 from common.domain.states import State
-from common.store import actions, turns
+from common.store import actions, changes, turns
 from common.store.actions import NewAction
+from common.store.claims import NIL
 from common.store.pool import Pool
-from common.store.session import Hot
+from common.store.session import Hot, Statement, array
 from common.store.turns import Turn
 from common.store.walks import Bounds, Record
 
+STATEMENTS = [changes.CANCEL, changes.REPRIORITISE, changes.TAKE_KEYS, changes.LOOK, changes.RETRY, changes.PUT_BACK]
 T = TypeVar("T")
 SKEW_S = 3_600
 
@@ -42,14 +44,14 @@ class Acting:
 
         return asyncio.run(run())
 
-    def new(self, kind: Kind, *statuses: State, priority: int | None = None, most: int = 20_000, **filters: object) -> Record:
+    def new(self, kind: Kind, *statuses: State, priority: int | None = None, most: int = 20_000, **filters: str) -> Record:
         """Ask for an action; returns its preview."""
         search = Search(statuses=frozenset(statuses) or ACTS_ON[kind], **filters)  # type: ignore[arg-type]  # of a test
         action_id = new_job_id(int(self.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000")), id(search))
         wanted = NewAction(action_id, kind, search, priority, 100)
         return self.call(lambda connection: actions.preview(connection, wanted, most, SKEW_S))
 
-    def begun(self, kind: Kind, *statuses: State, priority: int | None = None, **filters: object) -> str:
+    def begun(self, kind: Kind, *statuses: State, priority: int | None = None, **filters: Any) -> str:
         """Ask for an action and start it; returns its id."""
         action_id = str(self.new(kind, *statuses, priority=priority, **filters)["id"])
         assert self.ask(action_id, Verb.START)["phase"] == "RUNNING"
@@ -81,6 +83,41 @@ class Acting:
         return found
 
 
+def arguments(ids: Sequence[str]) -> dict[Statement, Sequence[object]]:
+    """Return with what the statements of a turn are called that changes these jobs."""
+    some, nulls = array(ids), changes._nulls(ids)
+    called: list[Sequence[object]] = [(NIL, some, nulls, True, True), (NIL, some, array([1] * len(ids)), nulls, 1)]
+    called += [(["key"], array(ids[:1] or [NIL])), (some, nulls, ["CANCELLED"]), (NIL, some), (NIL, some)]
+    return dict(zip(STATEMENTS, called, strict=True))
+
+
 def states(storage: Storage, ids: Sequence[str]) -> list[str | None]:
     """Return the states of jobs, in their order."""
     return [storage.state(job_id) for job_id in ids]
+
+
+def cancelled(storage: Storage, count: int) -> list[str]:
+    """Return jobs that were cancelled before they ran."""
+    made = storage.submit(count)
+    storage.rows("DELETE FROM live WHERE id = ANY (%s::uuid[])", (made,))
+    storage.rows("INSERT INTO outcomes (id, epoch, attempt, released, rev, status) SELECT unnest(%s::uuid[]), 0, 0, 0, 1, 'CANCELLED'", (made,))
+    return made
+
+
+def matching(storage: Storage, kind: Kind, count: int) -> list[str]:
+    """Return jobs that an action can do something to."""
+    return cancelled(storage, count) if kind is Kind.RETRY else storage.submit(count)
+
+
+def begin(acting: Acting, kind: Kind) -> str:
+    return acting.begun(kind, priority=2 if kind is Kind.REPRIORITISE else None)
+
+
+def changed(storage: Storage, kind: Kind) -> list[str]:
+    """Return what is as the action makes it."""
+    sql = {
+        Kind.CANCEL: "SELECT id::text FROM outcomes WHERE status = 'CANCELLED' AND epoch = 0 ORDER BY id",
+        Kind.RETRY: "SELECT id::text FROM live WHERE epoch = 1 AND attempt = 0 ORDER BY id",
+        Kind.REPRIORITISE: "SELECT id::text FROM live WHERE priority = 2 ORDER BY id",
+    }[kind]
+    return [row[0] for row in storage.rows(sql)]

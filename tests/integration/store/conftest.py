@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from integration.store.acting import Acting
 from integration.store.clients import Client
 from integration.store.past import DAYS, Past
 from integration.store.sessions import Loop
@@ -45,3 +46,9 @@ def clients(storage: Storage) -> Iterator[tuple[Client, Client]]:
 @pytest.fixture
 def client(clients: tuple[Client, Client]) -> Client:
     return clients[0]
+
+
+@pytest.fixture
+def acting(storage: Storage) -> Acting:
+    """Actions, on this test's database."""
+    return Acting(storage)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import psycopg2.errors
 import pytest
-from integration.store.acting import Acting, states
+from integration.store.acting import Acting, begin, cancelled, changed, matching, states
 from integration.store.clients import Client
 from integration.store.storage import ERROR, Storage, ids, retry_after
 
@@ -12,43 +12,11 @@ from common import failpoints
 from common.domain.actions import Kind, Phase, Verb
 from common.domain.decisions import Fail
 from common.domain.errors import ActionNotFound, WrongPhase
-from common.domain.job import NewJob, OnConflict, Options, Unique, While
+from common.domain.job import OnConflict, Options, Unique, While
 from common.domain.states import State
-from common.store import deadlines, once, turns
+from common.store import turns
 
 KINDS = [Kind.CANCEL, Kind.RETRY, Kind.REPRIORITISE]
-
-
-@pytest.fixture
-def acting(storage: Storage) -> Acting:
-    return Acting(storage)
-
-
-def cancelled(storage: Storage, count: int) -> list[str]:
-    """Return jobs that were cancelled before they ran."""
-    made = storage.submit(count)
-    storage.rows("DELETE FROM live WHERE id = ANY (%s::uuid[])", (made,))
-    storage.rows("INSERT INTO outcomes (id, epoch, attempt, released, rev, status) SELECT unnest(%s::uuid[]), 0, 0, 0, 1, 'CANCELLED'", (made,))
-    return made
-
-
-def matching(storage: Storage, kind: Kind, count: int) -> list[str]:
-    """Return jobs that an action can do something to."""
-    return cancelled(storage, count) if kind is Kind.RETRY else storage.submit(count)
-
-
-def begin(acting: Acting, kind: Kind) -> str:
-    return acting.begun(kind, priority=2 if kind is Kind.REPRIORITISE else None)
-
-
-def changed(storage: Storage, kind: Kind) -> list[str]:
-    """Return what is as the action makes it."""
-    sql = {
-        Kind.CANCEL: "SELECT id::text FROM outcomes WHERE status = 'CANCELLED' AND epoch = 0 ORDER BY id",
-        Kind.RETRY: "SELECT id::text FROM live WHERE epoch = 1 AND attempt = 0 ORDER BY id",
-        Kind.REPRIORITISE: "SELECT id::text FROM live WHERE priority = 2 ORDER BY id",
-    }[kind]
-    return [row[0] for row in storage.rows(sql)]
 
 
 # --- what is done
@@ -64,7 +32,6 @@ def test_what_waits_ends_and_what_runs_is_asked_to_stop(storage: Storage, acting
     found = acting.finish(begin(acting, Kind.CANCEL))
     assert (found["count"], found["exact"], found["matched"], found["done"], found["asked"]) == (9, True, 9, 9, 3)
     assert states(storage, retrying + due + later) == ["CANCELLED"] * 6
-    assert states(storage, running) == ["IN_PROGRESS"] * 3
     claimer.settle(held)
     assert states(storage, running) == ["CANCELLED"] * 3, "as after a cancel of each"
 
@@ -197,22 +164,23 @@ def test_two_controllers_at_once_do_not_wait_for_each_other(storage: Storage, ac
 # --- beside others
 
 
-def test_a_job_that_is_claimed_meanwhile_is_asked_to_stop_or_left_alone_where_only_waiting_ones_were_meant(storage: Storage, acting: Acting) -> None:
-    """The claim has its row and has not committed: the turn waits for it, and finds it as it is then."""
-    (job_id,) = storage.submit(1)
+def test_a_job_whose_row_another_one_has_is_passed_by_and_comes_later_as_it_is_then(storage: Storage, acting: Acting) -> None:
+    """The claim has its row and has not committed: nobody waits, nothing is left out."""
+    taken, free = storage.submit(1), storage.submit(1)
     only_waiting, all_ = acting.begun(Kind.CANCEL, State.PENDING), begin(acting, Kind.CANCEL)
     claimer = storage.claimer()
     with claimer.hot.transaction():
-        (job,) = claimer.claim()
-        waits = storage.begin(lambda: acting.turn(only_waiting))
-        storage.until_blocked(acting.hot.connection.info.backend_pid)
-    turn = waits.result(10)
-    assert turn is not None and (turn.changed.ids, turn.changed.reasons) == ([], ["moved_on"])
+        (job,) = claimer.claim(1)
+        for _ in range(2):
+            turn = acting.turn(only_waiting)
+            assert turn is not None and turn.after is Phase.RUNNING and turn.changed.passed == taken
+    assert states(storage, free) == ["CANCELLED"]
+    found = acting.finish(only_waiting)
+    assert (found["done"], found["skipped"]) == (1, {"moved_on": 1})
     assert storage.rows("SELECT cancel FROM live") == [(False,)]
     assert acting.finish(all_)["asked"] == 1
     claimer.write([job], retry_after(0))
-    assert storage.rows("SELECT status, attempt FROM outcomes") == [("CANCELLED", 1)]
-    assert storage.state(job_id) == "CANCELLED"
+    assert storage.rows("SELECT status, attempt FROM outcomes WHERE id = %s", tuple(taken)) == [("CANCELLED", 1)]
 
 
 def test_a_job_that_ends_meanwhile_has_that_end(storage: Storage, acting: Acting) -> None:
@@ -222,11 +190,23 @@ def test_a_job_that_ends_meanwhile_has_that_end(storage: Storage, acting: Acting
     action_id = begin(acting, Kind.CANCEL)
     with claimer.hot.transaction():
         claimer.settle(jobs)
-        waits = storage.begin(lambda: acting.turn(action_id))
-        storage.until_blocked(acting.hot.connection.info.backend_pid)
-    turn = waits.result(10)
-    assert turn is not None and (turn.changed.ids, turn.changed.reasons) == ([], ["moved_on"])
+        acting.turn(action_id)
+    found = acting.finish(action_id)
+    assert (found["done"], found["skipped"]) == (0, {"moved_on": 1})
     assert storage.state(job_id) == "SUCCESS"
+
+
+@pytest.mark.parametrize("kind", [Kind.CANCEL, Kind.REPRIORITISE])
+def test_more_rows_than_a_turn_takes_may_be_had_by_others(storage: Storage, acting: Acting, kind: Kind) -> None:
+    jobs = storage.submit(9)
+    action_id, holder = begin(acting, kind), storage.session()
+    holder.cursor().execute("SELECT FROM live ORDER BY id LIMIT 5 FOR UPDATE")
+    for most in (9, 3, 4):
+        turn = acting.turn(action_id, most)
+        assert turn is not None and sorted(turn.changed.passed) == jobs[:5]
+    holder.rollback()
+    assert acting.finish(action_id, 2)["done"] == 9
+    assert changed(storage, kind) == jobs
 
 
 def test_a_job_that_a_client_retries_meanwhile_is_retried_once(storage: Storage, acting: Acting, client: Client) -> None:
@@ -242,148 +222,16 @@ def test_a_job_that_a_client_retries_meanwhile_is_retried_once(storage: Storage,
     assert storage.rows("SELECT epoch FROM live") == [(1,)]
 
 
-def test_a_row_that_another_one_holds_for_long_is_tried_again_later(storage: Storage, acting: Acting) -> None:
-    storage.submit(2)
-    action_id = begin(acting, Kind.CANCEL)
+def test_a_row_of_jobs_that_another_one_holds_for_long_is_tried_again_later(storage: Storage, acting: Acting) -> None:
+    cancelled(storage, 2)
+    action_id = begin(acting, Kind.RETRY)
     holder = storage.session()
-    holder.cursor().execute("SELECT FROM live FOR UPDATE")
+    holder.cursor().execute("SELECT FROM jobs FOR UPDATE")
     with pytest.raises(psycopg2.errors.LockNotAvailable):
         acting.turn(action_id, lock_s=0.05)
-    assert storage.one("SELECT count(*) FROM live") == 2
+    assert storage.one("SELECT count(*) FROM live") == 0
     holder.rollback()
     assert acting.finish(action_id)["done"] == 2
-
-
-# --- undo
-
-LIVE = "SELECT id, tenant, queue, priority, attempt, released, max_attempts, needs, alone, crashes, cancel, worker FROM live ORDER BY id"
-
-
-def _options(storage: Storage) -> Options:
-    at = storage.one("SELECT clock_timestamp() + interval '1 h'")
-    return Options(run_at=at, deadline=at, tags=("a", "b"), unique=Unique("k", While.WAITING, OnConflict.REJECT))
-
-
-def test_what_waited_is_put_back_exactly_as_it_was(storage: Storage, acting: Acting, client: Client) -> None:
-    claimer = storage.claimer()
-    storage.submit(3, max_attempts=7)
-    claimer.write(claimer.claim(2), retry_after(3_600))
-    storage.rows("UPDATE live SET alone = true, crashes = 2, priority = 1 WHERE attempt = 1")
-    first, second = (replace(job, options=_options(storage)) for job in storage.new(2))
-    storage.store([first])
-    before, pos = storage.rows(LIVE), storage.rows("SELECT id, pos FROM live WHERE pos > clock_timestamp() ORDER BY id")
-    about = storage.rows("SELECT id, status, due_at FROM job_states WHERE status <> 'PENDING' ORDER BY id")
-    action_id = begin(acting, Kind.CANCEL)
-    assert acting.finish(action_id)["done"] == 4
-    found = acting.undo(action_id, 3)
-    assert (found["undone"], found["not_undone"]) == (4, {})
-    assert storage.rows(LIVE) == before
-    assert storage.rows("SELECT id, pos FROM live WHERE pos > clock_timestamp() ORDER BY id") == pos
-    assert storage.rows("SELECT id, status, due_at FROM job_states WHERE status <> 'PENDING' ORDER BY id") == about
-    assert storage.rows("SELECT DISTINCT l.epoch, l.rev - o.rev FROM live l JOIN outcomes o USING (id)") == [(1, 1)], "a further epoch"
-    assert storage.rows("SELECT id, epoch, undo FROM reruns ORDER BY id") == [(row[0], 1, True) for row in before]
-    assert storage.rows("SELECT id FROM uniq") == [(str(first.id),)], "its key is held again"
-    with pytest.raises(Exception, match="unique"):
-        client.do(_once(client, second)).result(10)
-
-
-async def _once(client: Client, job: NewJob) -> None:
-    await once.insert(client.connection, [job], None)
-
-
-def test_a_key_that_another_job_has_taken_meanwhile_stays_its_own(storage: Storage, acting: Acting, client: Client) -> None:
-    first, second = (replace(job, options=_options(storage)) for job in storage.new(2))
-    client.do(_once(client, first)).result(10)
-    action_id = begin(acting, Kind.CANCEL)
-    acting.finish(action_id)
-    client.do(_once(client, second)).result(10)
-    assert acting.undo(action_id)["not_undone"] == {"unique_conflict": 1}
-    assert storage.rows("SELECT id FROM live") == [(str(second.id),)]
-
-
-def test_a_deadline_counts_on_after_an_undo_and_ends_what_is_late(storage: Storage, acting: Acting) -> None:
-    soon = storage.one("SELECT clock_timestamp() + interval '0.3 s'")
-    storage.store([replace(job, options=Options(deadline=soon)) for job in storage.new(2)])
-    (claimed,) = storage.claimer().claim(1)
-    assert claimed.special is not None and claimed.special.left_s is not None
-    storage.rows("UPDATE live SET worker = NULL, started_at = NULL")
-    action_id = begin(acting, Kind.CANCEL)
-    acting.finish(action_id)
-    storage.rows("SELECT pg_sleep(0.35)")
-    assert deadlines.end_late(acting.hot, 10, "deadline_exceeded", "late") == 0, "they are cancelled"
-    assert storage.one("SELECT count(*) FROM deadlines") == 0
-    assert acting.undo(action_id)["undone"] == 2
-    (again,) = storage.claimer().claim(1)
-    assert again.is_late
-    assert deadlines.end_late(acting.hot, 10, "deadline_exceeded", "late") == 1
-    assert storage.rows("SELECT status, epoch FROM outcomes WHERE epoch = 1") == [("FAILED", 1)]
-
-
-def test_a_deadline_does_not_count_after_a_retry_by_request_nor_in_what_follows_it(storage: Storage, acting: Acting, client: Client) -> None:
-    (job,) = (replace(job, options=Options(deadline=storage.one("SELECT clock_timestamp() + interval '1 h'"))) for job in storage.new(1))
-    (job_id,) = storage.store([job])
-    client.cancel(job_id).result(10)
-    assert client.rerun(job_id).result(10)
-    action_id = begin(acting, Kind.CANCEL)
-    acting.finish(action_id)
-    assert acting.undo(action_id)["undone"] == 1
-    storage.rows("UPDATE deadlines SET at = clock_timestamp() - interval '1 s'")
-    assert deadlines.end_late(acting.hot, 10, "deadline_exceeded", "late") == 0
-    (claimed,) = storage.claimer().claim()
-    assert claimed.special is None
-
-
-def test_what_ran_or_was_retried_meanwhile_is_not_undone_and_says_why(storage: Storage, acting: Acting, client: Client) -> None:
-    claimer = storage.claimer()
-    jobs = storage.submit(4)
-    held = claimer.claim(1)
-    action_id = begin(acting, Kind.CANCEL)
-    assert acting.finish(action_id)["asked"] == 1
-    claimer.settle(held)
-    assert client.rerun(jobs[1]).result(10)
-    storage.rows("DELETE FROM jobs WHERE id = %s", (jobs[2],))
-    found = acting.undo(action_id, 1)
-    assert (found["undone"], found["not_undone"]) == (1, {"was_running": 1, "moved_on": 1, "removed": 1})
-    assert storage.rows("SELECT id::text, epoch FROM live ORDER BY id") == [(jobs[1], 1), (jobs[3], 1)]
-    assert storage.rows("SELECT undo FROM reruns ORDER BY id") == [(False,), (True,)]
-
-
-def test_what_was_retried_and_has_not_begun_is_taken_back(storage: Storage, acting: Acting) -> None:
-    jobs, claimer = cancelled(storage, 3), storage.claimer()
-    action_id = begin(acting, Kind.RETRY)
-    acting.finish(action_id)
-    (begun,) = claimer.claim(1)
-    found = acting.undo(action_id)
-    assert (found["undone"], found["not_undone"]) == (2, {"moved_on": 1})
-    assert states(storage, [job for job in jobs if job != begun.id]) == ["CANCELLED"] * 2
-    assert storage.state(begun.id) == "IN_PROGRESS"
-    assert storage.one("SELECT count(*) FROM action_jobs") == 0
-
-
-def test_priorities_are_given_back_to_what_waits_and_still_has_the_new_one(storage: Storage, acting: Acting) -> None:
-    jobs = storage.submit(1, priority=1) + storage.submit(1, priority=7) + storage.submit(1, priority=9)
-    action_id = begin(acting, Kind.REPRIORITISE)
-    acting.finish(action_id)
-    storage.rows("UPDATE live SET priority = 3 WHERE id = %s", (jobs[1],))
-    found = acting.undo(action_id)
-    assert (found["undone"], found["not_undone"]) == (2, {"moved_on": 1})
-    assert storage.rows("SELECT priority FROM live ORDER BY id") == [(1,), (3,), (9,)]
-
-
-def test_an_undo_can_be_stopped_and_goes_on_and_so_does_what_was_undone_in_part(storage: Storage, acting: Acting) -> None:
-    jobs = storage.submit(10)
-    action_id = begin(acting, Kind.CANCEL)
-    acting.turn(action_id, 6)
-    acting.ask(action_id, Verb.STOP)
-    acting.ask(action_id, Verb.UNDO)
-    acting.turn(action_id, 2)
-    assert acting.ask(action_id, Verb.STOP)["phase"] == "STOPPED"
-    assert states(storage, jobs) == ["PENDING"] * 2 + ["CANCELLED"] * 4 + ["PENDING"] * 4
-    acting.ask(action_id, Verb.START)
-    assert acting.finish(action_id)["done"] == 10
-    assert states(storage, jobs) == ["PENDING"] * 2 + ["CANCELLED"] * 8, "each job has its turn once"
-    assert acting.undo(action_id)["undone"] == 10
-    assert states(storage, jobs) == ["PENDING"] * 10
 
 
 # --- previews and phases

@@ -8,12 +8,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from integration.store import acting
 from integration.store.plans import Plan, explain
 from integration.store.storage import Claimer, Storage, old_period, results
 from rig.system import until
 
 from common.settings import Pooler, Settings
-from common.store import changes, claims, control, deadlines, endings, leader, mutexes, once, queues, read, submit, workers
+from common.store import claims, control, deadlines, endings, leader, mutexes, once, queues, read, submit, workers
 from common.store import explain as why
 from common.store.session import Hot, Statement, array
 from worker.controller.__main__ import Controller
@@ -23,18 +24,17 @@ from worker.leases import Watch
 from worker.seats import Seats
 
 PARTITIONS = 30
-TAKEN = 100
-CAP = 1_000
+TAKEN, CAP = 100, 1_000
 
 SELDOM = [claims.INPUT_OF, mutexes.LOCK, mutexes.TAKE, mutexes.PUT_OFF]  # for jobs of their kind
+GIVEN_BACK = [endings.LOCK, endings.FAIL, endings.GIVE_BACK]
 
 # What each part runs again and again. endings.HELD and workers.ORPHANED are not here: there is no index by worker, a claim
 # would have to write it; they read all of `live`, once for each process that has died.
-ACTING = [changes.CANCEL, changes.REPRIORITISE, changes.TAKE_KEYS, changes.LOOK, changes.RETRY, changes.PUT_BACK]
 HOT = {
     "process": [claims.SETTLE_AND_CLAIM, claims.SETTLE, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.PROGRESS, workers.RENEW, *SELDOM],
-    "parent": [endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.RENEW, workers.ASKED_TO_STOP],
-    "controller": [queues.DUE, queues.FLOAT, queues.RAISE, queues.UNKNOWN, deadlines.PASSED, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.EXPIRED, *ACTING],
+    "parent": [*GIVEN_BACK, workers.RENEW, workers.ASKED_TO_STOP],
+    "controller": [queues.DUE, queues.FLOAT, queues.RAISE, queues.UNKNOWN, deadlines.PASSED, *GIVEN_BACK, workers.EXPIRED, *acting.STATEMENTS],
     "gauges": [queues.DEPTH, queues.OLDEST],
 }
 JOINED = {"process": [claims.SETTLE_AND_CLAIM, endings.HELD], "parent": [endings.HELD], "controller": [endings.HELD]}
@@ -79,8 +79,7 @@ class Ground:
         jobs = self.claimer.claim(TAKEN)
         self.claimer.publish()
         self.storage.rows("UPDATE live SET pos = '2025-12-31' WHERE id IN (SELECT id FROM live WHERE worker IS NULL ORDER BY id LIMIT 3)")
-        waiting = [row[0] for row in self.storage.rows("SELECT id::text FROM live WHERE worker IS NULL ORDER BY id DESC LIMIT %s", (TAKEN,))]
-        ended, some = results(jobs).arguments(), array(waiting)
+        ended = results(jobs).arguments()
         errors, spent = json.dumps(["error"] * len(jobs)), ([0.1] * len(jobs), [0.1] * len(jobs), [64.0] * len(jobs))
         held = (self.claimer.id, *ended[:2])
         marks, one = self.claimer.marks, jobs[0].id if jobs else claims.NIL
@@ -104,12 +103,7 @@ class Ground:
             workers.EXPIRED: (100,),
             workers.ASKED_TO_STOP: (*ended[:2], [self.claimer.id] * len(jobs)),
             workers.PROGRESS: (self.claimer.id, one, 1, 0.5, None),
-            changes.CANCEL: (claims.NIL, some, changes._nulls(waiting), True, True),
-            changes.REPRIORITISE: (claims.NIL, some, array([1] * len(waiting)), changes._nulls(waiting), 1),
-            changes.TAKE_KEYS: (["key"], array([one])),
-            changes.LOOK: (some, changes._nulls(waiting), ["CANCELLED"]),
-            changes.RETRY: (claims.NIL, some),
-            changes.PUT_BACK: (claims.NIL, some),
+            **acting.arguments([row[0] for row in self.storage.rows("SELECT id::text FROM live ORDER BY id DESC LIMIT %s", (TAKEN,))]),
             queues.DUE: (9,),
             queues.FLOAT: (None, 10_000),
             queues.RAISE: (10**6, 100),

@@ -93,7 +93,7 @@ def test_one_with_a_file_acts_once_for_each_time_the_file_is_made(tmp_path: Path
 
 @pytest.mark.parametrize("text", ["nowhere=kill", "run.before_effect", "run.before_effect=", "run.before_effect=explode", "run.before_effect=raise;x=raise"])
 def test_an_unknown_name_or_action_is_refused_and_the_known_ones_are_listed(text: str) -> None:
-    with pytest.raises(ValueError, match=r"unknown failpoint .*; names: claim\.after_commit, .*; actions: kill, stop, raise, sleep:SECONDS"):
+    with pytest.raises(ValueError, match=r"unknown failpoint .*; names: action\.before_commit, .*; actions: kill, stop, raise, sleep:SECONDS"):
         failpoints.arm(text)
 
 
