@@ -100,7 +100,7 @@ class StateView(BaseModel):
 
     at: datetime
     status: State
-    epoch: int = Field(description="0; one more with each explicit retry of the finished job.")
+    epoch: int = Field(description="0; one more with each explicit retry of the finished job, and with each undo of an action that cancelled it.")
     attempt: int | None = Field(description="That began or ended with it.")
     worker: int | None
     error: Failure | None
@@ -195,7 +195,7 @@ class JobView(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     deadline: datetime | None
-    epoch: int = Field(description="0; one more with each explicit retry of the finished job.")
+    epoch: int = Field(description="0; one more with each explicit retry of the finished job, and with each undo of an action that cancelled it.")
     attempt: int = Field(description="Attempts so far, the running one included.")
     max_attempts: int
     timeout_seconds: float | None = Field(description="Limit of one attempt; null: no limit.")

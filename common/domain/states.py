@@ -26,6 +26,7 @@ class Step(StrEnum):
     RELEASE = "release"  #: given back: drain, lost lease, or a neighbour that took too long
     CANCEL = "cancel"  #: a client ended it
     RERUN = "rerun"  #: a client asked for another epoch of a finished job
+    UNDO = "undo"  #: a client took back the action that cancelled it; it waits for its time as it did
 
 
 #: Every legal step. A pair that is not here is impossible.
@@ -43,6 +44,7 @@ STEPS: dict[tuple[State, Step], State] = {
     (State.RETRYING, Step.CANCEL): State.CANCELLED,
     (State.FAILED, Step.RERUN): State.PENDING,
     (State.CANCELLED, Step.RERUN): State.PENDING,
+    (State.CANCELLED, Step.UNDO): State.PENDING,
 }
 
 TERMINAL = frozenset({State.SUCCESS, State.FAILED, State.CANCELLED})

@@ -43,7 +43,7 @@ class Live(Base):
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  #: claims so far; with worker the fence of every write
     released: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  #: attempts given back; not charged
     max_attempts: Mapped[int] = mapped_column(SmallInteger)
-    epoch: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  #: +1 on each explicit retry of a finished job
+    epoch: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  #: +1 on each explicit retry of a finished job, and on each undo of its cancel
     cancel: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  #: the running attempt is asked to stop
     queue: Mapped[str]
     progress_text: Mapped[str | None]

@@ -19,6 +19,7 @@ SWOLLEN_MIB = 64.0
 CLOSING = "closing"  # of an answer: the API has said that it leaves
 MOST_TRIES = 4  # of one request under a key
 UNIQUE_KEYS = 3
+MOST_LOOKS = 20  # at an action, until it is done
 Action = Callable[["Client"], None]
 
 
@@ -115,7 +116,7 @@ class Client:
         began_s, status, found, said = now_s(), None, {}, Answer.UNKNOWN
         try:
             answer = self._http.request(
-                "GET" if what in {"read", "wait"} else "POST", path, json=body, headers={"Idempotency-Key": about["key"]} if "key" in about else {}
+                "GET" if what in {"read", "wait", "acted"} else "POST", path, json=body, headers={"Idempotency-Key": about["key"]} if "key" in about else {}
             )
             status, found = answer.status_code, answer.json()
             if "wait_s" in about:
@@ -231,6 +232,28 @@ def wait(client: Client) -> None:
         client.call("wait", f"/jobs/{job_id}/result?wait={wait_s}", ids=(job_id,), wait_s=wait_s)
 
 
+def act(client: Client) -> None:
+    """Submit some under a tag of their own, most of which wait, cancel all of them by it, and sometimes take that back."""
+    sent, chance = tuple(client.job() for _ in range(client.chance.randint(5, 30))), client.chance
+    tag = f"act-{sent[0].tag:.0f}"
+    bodies = [body(one) | {"tags": [tag]} | ({"delay": round(chance.uniform(0.1, 3.0), 3)} if chance.random() < 0.7 else {}) for one in sent]
+    made = client.call("batch", "/jobs/batch", bodies, sent)
+    if made.answer is not Answer.OK:
+        return
+    wanted = client.call("act", "/actions", {"action": "cancel", "filter": {"tag": tag}, "rate": chance.choice([20, 200, 2_000])}, ids=made.ids)
+    if wanted.answer is not Answer.OK:
+        return
+    at = f"/actions/{wanted.seen['action_id']}"
+    for verb, phase in (("start", "DONE"), ("undo", "UNDONE")):
+        client.call(verb, f"{at}/{verb}", ids=made.ids)
+        for _ in range(MOST_LOOKS):
+            client.pause(0.3)
+            if client.call("acted", at, ids=made.ids).seen.get("phase") in {phase, "PREVIEW"}:
+                break
+        if chance.random() < 0.5:
+            return
+
+
 #: Weight and function of what a client may do.
 ACTIONS: dict[str, tuple[int, Action]] = {
     "submit": (12, submit),
@@ -243,4 +266,5 @@ ACTIONS: dict[str, tuple[int, Action]] = {
     "keyed": (2, submit_again),
     "unique": (2, submit_unique),
     "timed": (3, submit_timed),
+    "act": (1, act),
 }

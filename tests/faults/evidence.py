@@ -82,6 +82,7 @@ class Evidence:
     ends: Mapping[str, Sequence[End]] = field(default_factory=dict)
     tried: Mapping[str, Sequence[Tried]] = field(default_factory=dict)
     again: Mapping[str, Mapping[int, Sent | None]] = field(default_factory=dict)  #: explicit retries: by job and epoch, the input that each brought
+    undone: Mapping[str, frozenset[int]] = field(default_factory=dict)  #: by job, the epochs in which the undo of an action put it back
     chosen: Mapping[str, Chosen] = field(default_factory=dict)
     unfinished: frozenset[str] = frozenset()
     effects: Sequence[Effect] = ()
@@ -98,6 +99,16 @@ class Evidence:
         brought = [sent for of, sent in self.again.get(job_id, {}).items() if sent is not None and of <= epoch]
         return brought[-1] if brought else self.stored[job_id].sent
 
+    def last_epoch(self, job_id: str) -> int:
+        """Return the last epoch that a job has by what was asked for."""
+        return len(self.again.get(job_id, {})) + len(self.undone.get(job_id, ()))
+
+    def before(self, job_id: str, epoch: int) -> End | None:
+        """Return the end of the epoch that an undo lets a job go on from; None: the epoch began anew."""
+        if epoch not in self.undone.get(job_id, ()):
+            return None
+        return next((end for end in self.ends.get(job_id, ()) if end.epoch == epoch - 1), None)
+
     def in_order(self, one: datetime, other: datetime) -> bool:
         """Return whether one thing happened no later than another, or the clock was set and nobody can tell."""
         return one <= other or not (self.sure(one) and self.sure(other))
@@ -105,6 +116,11 @@ class Evidence:
     def sure(self, moment: datetime) -> bool:
         """Return whether the clock was right when it said this."""
         return not any(since <= moment <= until for since, until in self.steps)
+
+    def began(self, job_id: str, epoch: int) -> list[datetime]:
+        """Return when the attempts of an epoch of a job began."""
+        ended = [end.started_at for end in self.ends.get(job_id, ()) if end.epoch == epoch and end.started_at is not None]
+        return [one.started_at for one in self.tried_in(job_id, epoch)] + ended
 
     def tried_in(self, job_id: str, epoch: int) -> list[Tried]:
         """Return the attempts that did not end an epoch of a job."""
@@ -126,12 +142,17 @@ def tables(database: Database) -> dict[str, Any]:
     chosen = {
         job_id: Chosen({0: came_at}, *rest) for job_id, came_at, *rest in database.rows("SELECT id::text, created_at, run_at, deadline, unique_key FROM jobs")
     }
-    for job_id, epoch, given, came_at in database.rows("SELECT id::text, epoch, input, at FROM reruns ORDER BY epoch"):
+    undone: dict[str, frozenset[int]] = {}
+    for job_id, epoch, given, came_at, undo in database.rows("SELECT id::text, epoch, input, at, undo FROM reruns ORDER BY epoch"):
         chosen[job_id] = replace(chosen[job_id], came_at={**chosen[job_id].came_at, epoch: came_at})
+        if undo:
+            undone[job_id] = undone.get(job_id, frozenset()) | {epoch}
+            continue
         again[job_id][epoch] = None if given is None else Sent(stored[job_id].sent.operation, tuple(given["data"]))
     return {
         "stored": stored,
         "again": again,
+        "undone": undone,
         "chosen": chosen,
         "ends": ends,
         "tried": tried,

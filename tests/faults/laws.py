@@ -9,6 +9,7 @@ from rig.system import TERMINAL
 
 from faults.evidence import Evidence
 from faults.history import Answer, Call, Sent
+from faults.laws_of_actions import an_action_has_its_way
 from faults.laws_of_control import a_cancel_holds, a_retry_is_an_epoch
 from faults.laws_of_options import a_key_stores_once, a_unique_key_is_held_by_one, times_are_kept
 from faults.laws_of_waits import a_wait_is_told, away
@@ -25,12 +26,12 @@ def expected(sent: Sent) -> float:
 
 
 def nothing_is_lost(run: Evidence, verdict: Verdict) -> None:
-    """Each accepted job is stored, as it was sent, and has ended once, and once more for each retry by request."""
+    """Each accepted job is stored, as it was sent, and has ended once, and once more for each retry by request and each undo that put it back."""
     for call, sent, job_id in _accepted(run.calls):
         row = run.stored.get(job_id)
         verdict.that(row is not None and row.sent == sent, f"{job_id} of {call.what} by client {call.client} was accepted as {sent} and is stored as {row}")
     for job_id in run.stored:
-        epochs, wanted = [end.epoch for end in run.ends.get(job_id, ())], list(range(1 + len(run.again.get(job_id, ()))))
+        epochs, wanted = [end.epoch for end in run.ends.get(job_id, ())], list(range(1 + run.last_epoch(job_id)))
         done = epochs == wanted and job_id not in run.unfinished
         verdict.that(done, f"{job_id} has ended in the epochs {epochs} of {wanted}{', is unfinished' * (job_id in run.unfinished)}")
 
@@ -99,14 +100,19 @@ def what_was_seen_stays(run: Evidence, verdict: Verdict) -> None:
 
 
 def attempts_are_complete(run: Evidence, verdict: Verdict) -> None:
-    """The attempts of an epoch are 1 to n without a gap, the last one ended it unless it was cancelled between two; no more are charged than it may have."""
+    """The attempts of an epoch are 1 to n without a gap, or go on where an undo put the job back; no more are charged than it may have.
+
+    The last one ended it unless it was cancelled between two.
+    """
     for job_id, ends in run.ends.items():
         for end in ends:
             tried = run.tried_in(job_id, end.epoch)
             numbers = [one.attempt for one in tried] + [end.attempt] * (end.started_at is not None)
-            verdict.that(numbers == list(range(1, end.attempt + 1)), f"{job_id} ended in attempt {end.attempt} after {numbers}")
+            before = run.before(job_id, end.epoch)
+            had, gone = (0, 0) if before is None else (before.attempt, before.released)
+            verdict.that(numbers == list(range(had + 1, end.attempt + 1)), f"{job_id} ended in attempt {end.attempt} after {numbers}")
             verdict.that(end.started_at is not None or end.status != "SUCCESS", f"{job_id} succeeded without an attempt")
-            released = sum(one.ended == "released" for one in tried)
+            released = gone + sum(one.ended == "released" for one in tried)
             verdict.that(end.released == released, f"{job_id} counts {end.released} releases of {released}")
             if job_id in run.stored:
                 charged, most = end.attempt - end.released, run.stored[job_id].max_attempts
@@ -192,6 +198,7 @@ LAWS: tuple[Law, ...] = (
     a_key_stores_once,
     a_unique_key_is_held_by_one,
     times_are_kept,
+    an_action_has_its_way,
 )
 
 

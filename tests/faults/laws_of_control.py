@@ -58,12 +58,12 @@ def _by_job(calls: Iterable[Call], what: str, answers: set[Answer]) -> dict[str,
 
 def _epochs(run: Evidence, job_id: str, call: Call, retries: Iterable[Call]) -> tuple[int, int]:
     """Return the first and the last epoch that a job may have been in when a call found it."""
-    first = last = 0
+    first, last = 0, run.last_epoch(job_id) if job_id in run.undone else 0  # nobody was told when an undo came to it
     for retry in retries:
         if retry.began_s > call.ended_s:
             continue
         if retry.answer is Answer.UNKNOWN:
-            last = len(run.again.get(job_id, {}))
+            last = run.last_epoch(job_id)
         else:
             last = max(last, retry.seen["epoch"])
             first = max(first, retry.seen["epoch"] if retry.ended_s < call.began_s else 0)

@@ -10,9 +10,15 @@ from faults.evidence import Chosen, Effect, End, Evidence, Look, Stored, Tried
 from faults.history import Answer, Call, Sent
 from faults.laws import LAWS, check, report
 
-A, B, C, D = (f"01a210bb-0000-7000-8000-00000000000{letter}" for letter in "abcd")
+A, B, C, D, E = (f"01a210bb-0000-7000-8000-00000000000{letter}" for letter in "abcde")
 T0 = datetime(2026, 11, 25, tzinfo=UTC)
-SENT = {A: Sent("effect", (0.0, 7.0)), B: Sent("square_sum", (2.0, 3.0)), C: Sent("effect", (0.0, 20.0)), D: Sent("linger", (1.0, 21.0))}
+SENT = {
+    A: Sent("effect", (0.0, 7.0)),
+    B: Sent("square_sum", (2.0, 3.0)),
+    C: Sent("effect", (0.0, 20.0)),
+    D: Sent("linger", (1.0, 21.0)),
+    E: Sent("effect", (0.0, 23.0)),
+}
 AGAIN = Sent("effect", (0.0, 22.0))  # with which C was retried
 
 
@@ -39,6 +45,11 @@ def retry(job_id: str, began_s: float, epoch: int | None, again: Sent | None = N
 def wait(job_id: str, began_s: float, ended_s: float, status: str = "SUCCESS", result: float | None = 7.0, *, closing: bool = False) -> Call:
     seen = {"status": status, "result": result, "closing": closing}
     return Call("wait", 3, began_s, ended_s, Answer.OK, 200, ids=(job_id,), seen=seen, wait_s=4.0)
+
+
+def acted(phase: str, changed_s: float, *jobs: str, **counts: Any) -> Call:
+    seen = {"action_id": "a", "phase": phase, "changed_at": str(at(changed_s)), "matched": 1, "done": 1, "skipped": {}, "undone": 0, "not_undone": {}} | counts
+    return Call("acted", 4, 2.0, 2.1, Answer.OK, 200, ids=jobs, seen=seen)
 
 
 GOOD = Evidence(
@@ -72,8 +83,14 @@ GOOD = Evidence(
         cancel(D, 1.0, "IN_PROGRESS"),
         read(D, 1.2, "IN_PROGRESS", 1),
         cancel(D, 2.0, "CANCELLED"),
+        # E is cancelled by an action as it waits for its second attempt, put back, and succeeds with that.
+        Call("batch", 4, 0.0, 0.1, Answer.OK, 202, (SENT[E],), (E,)),
+        acted("RUNNING", 1.5, E, matched=0, done=0),
+        acted("DONE", 2.0, E),
+        Call("undo", 4, 2.1, 2.2, Answer.UNKNOWN, None, ids=(E,)),
+        acted("UNDONE", 2.5, E, undone=1),
     ],
-    stored={A: Stored(SENT[A], 20), B: Stored(SENT[B], 3), C: Stored(SENT[C], 20), D: Stored(SENT[D], 20)},
+    stored={A: Stored(SENT[A], 20), B: Stored(SENT[B], 3), C: Stored(SENT[C], 20), D: Stored(SENT[D], 20), E: Stored(SENT[E], 20)},
     ends={
         A: [End("SUCCESS", 2, 0, at(3), at(4), 7.0)],
         B: [End("SUCCESS", 1, 0, at(1), at(2), 13.0)],
@@ -83,9 +100,15 @@ GOOD = Evidence(
             End("SUCCESS", 1, 0, at(4.1), at(4.2), 22.0, epoch=2),
         ],
         D: [End("CANCELLED", 1, 0, at(0.5), at(1.3))],
+        E: [End("CANCELLED", 2, 1, None, at(1.8)), End("SUCCESS", 3, 1, at(3), at(4), 23.0, epoch=1)],
     },
-    tried={A: [Tried(1, "lost", at(1), at(2), at(2.5))], C: [Tried(1, "error", at(0.5), at(0.7), at(9.0))]},
+    tried={
+        A: [Tried(1, "lost", at(1), at(2), at(2.5))],
+        C: [Tried(1, "error", at(0.5), at(0.7), at(9.0))],
+        E: [Tried(1, "released", at(0.2), at(0.3), at(0.3)), Tried(2, "error", at(0.5), at(0.7), at(9.0))],
+    },
     again={C: {1: AGAIN, 2: None}},
+    undone={E: frozenset({1})},
     chosen={A: Chosen({0: at(2)}, at(0.5), at(3.5), "u"), B: Chosen({0: at(0)}, unique_key="u"), C: Chosen({0: at(0), 1: at(2), 2: at(4)})},
     effects=[
         Effect(A, 1, "begin"),
@@ -95,6 +118,9 @@ GOOD = Evidence(
         Effect(C, 1, "begin"),
         Effect(C, 1, "end"),
         Effect(D, 1, "begin"),
+        Effect(E, 2, "begin"),
+        Effect(E, 3, "begin"),
+        Effect(E, 3, "end"),
     ],
     looks=[Look(0.1, 0.1, frozenset({1})), Look(1.0, 0.0, frozenset({1, 2})), Look(2.0, 9.0, frozenset()), Look(3.0, 10.0, frozenset({1}))],
     wait_limit_s=1.0,
@@ -117,6 +143,10 @@ def tried(**changes: Any) -> Evidence:
     return replace(GOOD, tried={**GOOD.tried, A: [replace(TRIED_A, **changes)]})
 
 
+def tried_of(job_id: str, *attempts: Tried) -> Evidence:
+    return replace(GOOD, tried={**GOOD.tried, job_id: list(attempts)})
+
+
 def chosen(job_id: str, **changes: Any) -> Evidence:
     return replace(GOOD, chosen={**GOOD.chosen, job_id: replace(GOOD.chosen[job_id], **changes)})
 
@@ -134,7 +164,7 @@ def looks(*at_s: float) -> Evidence:
 
 
 BAD: list[tuple[str, str, Callable[[], Evidence]]] = [
-    ("nothing_is_lost", "an accepted job is not stored", lambda: replace(GOOD, stored={job: GOOD.stored[job] for job in (B, C, D)})),
+    ("nothing_is_lost", "an accepted job is not stored", lambda: replace(GOOD, stored={job: GOOD.stored[job] for job in (B, C, D, E)})),
     ("nothing_is_lost", "a retry has not ended", lambda: replace(GOOD, ends={**GOOD.ends, C: GOOD.ends[C][:2]})),
     ("nothing_is_lost", "an epoch has ended twice", lambda: ended_as(C, 1, epoch=0)),
     ("nothing_is_lost", "it is stored with another input", lambda: replace(GOOD, stored={**GOOD.stored, A: Stored(Sent("effect", (1.0, 7.0)), 20)})),
@@ -163,8 +193,8 @@ BAD: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("what_was_seen_stays", "an end is stored in another epoch than it was seen in", lambda: ended_as(C, 0, status="FAILED", error_type="RuntimeError")),
     ("what_was_seen_stays", "attempts fall", lambda: calls(read(A, 2.5, "PENDING", 0))),
     ("what_was_seen_stays", "another end is stored than was seen", lambda: ends(status="FAILED", result=None, error_type="RuntimeError")),
-    ("attempts_are_complete", "an attempt left no trace", lambda: replace(GOOD, tried={C: GOOD.tried[C]})),
-    ("attempts_are_complete", "one before a cancel left no trace", lambda: replace(GOOD, tried={A: GOOD.tried[A]})),
+    ("attempts_are_complete", "an attempt left no trace", lambda: replace(GOOD, tried={**GOOD.tried, A: []})),
+    ("attempts_are_complete", "one before a cancel left no trace", lambda: replace(GOOD, tried={**GOOD.tried, C: []})),
     ("attempts_are_complete", "a success without an attempt", lambda: ended_as(C, 2, started_at=None)),
     ("attempts_are_complete", "an epoch goes on counting", lambda: ended_as(C, 2, attempt=2)),
     ("attempts_are_complete", "a release is not counted", lambda: tried(ended="released")),
@@ -213,6 +243,16 @@ BAD: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("a_retry_is_an_epoch", "nobody asked for it", lambda: replace(GOOD, again={**GOOD.again, D: {1: None}})),
     ("a_retry_is_an_epoch", "one call that nobody knows of made two", lambda: replace(GOOD, again={C: {1: AGAIN, 2: None, 3: None}})),
     ("a_retry_is_an_epoch", "what had succeeded runs again", lambda: ended_as(C, 1, status="SUCCESS", result=22.0)),
+    ("nothing_is_lost", "what was put back has not ended", lambda: replace(GOOD, ends={**GOOD.ends, E: GOOD.ends[E][:1]})),
+    ("attempts_are_complete", "what was put back counts anew", lambda: ended_as(E, 1, attempt=1, released=0)),
+    ("attempts_are_complete", "what was put back has lost its releases", lambda: ended_as(E, 1, released=0)),
+    ("an_action_has_its_way", "a job begins after it was done", lambda: tried_of(E, GOOD.tried[E][0], replace(GOOD.tried[E][1], started_at=at(2.3)))),
+    ("an_action_has_its_way", "it has cancelled fewer than it says", lambda: ended_as(E, 0, status="FAILED", error_type="RuntimeError")),
+    ("an_action_has_its_way", "its counts do not add up", lambda: calls(acted("DONE", 2.0, E, skipped={"moved_on": 1}))),
+    ("an_action_has_its_way", "its undo has put back fewer than it says", lambda: replace(GOOD, undone={})),
+    ("an_action_has_its_way", "its undo has forgotten some", lambda: calls(acted("UNDONE", 2.5, E, matched=2, done=2, undone=1))),
+    ("an_action_has_its_way", "nobody asked for the undo", lambda: replace(GOOD, calls=[one for one in GOOD.calls if one.what != "undo"])),
+    ("an_action_has_its_way", "it has put back what ran", lambda: ended_as(E, 0, started_at=at(1.0))),
     ("everything_is_drained", "it took too long", lambda: replace(GOOD, drained_s=7.0)),
 ]
 
