@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.cursors import MOST_CHARACTERS
 from api.filters import Filters, Wrong
-from api.listing import LIMIT
 from api.problems import INVALID, MOST_ERRORS, invalid, named
 from api.schemas import SelfLink
 from common.domain.actions import ACTS_ON, Kind, Phase, Reason, Verb, progress
@@ -50,7 +49,7 @@ class ActionsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=1_000)] = Field(LIMIT, description="Most actions on a page; at most JOBPROC_LIST_PAGE_JOBS.")
+    limit: Annotated[int, Field(ge=1, le=1_000)] | None = Field(None, description="Most actions on a page: 50 without it, at most JOBPROC_LIST_PAGE_JOBS.")
     cursor: Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)] | None = Field(None, description="Where to go on: from `next` of the page before.")
 
 

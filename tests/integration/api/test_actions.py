@@ -50,7 +50,7 @@ def test_what_breaks_a_rule_is_refused_by_name(served: System, refused: Callable
     assert reason in errors[0]["reason"]
 
 
-@pytest.mark.parametrize(("query", "field"), [("limit=0", "limit"), ("zebra=1", "zebra"), ("cursor=zebra", "cursor")])
+@pytest.mark.parametrize(("query", "field"), [("limit=0", "limit"), ("limit=201", "limit"), ("zebra=1", "zebra"), ("cursor=zebra", "cursor")])
 def test_a_page_that_is_not_there_is_refused(served: System, refused: Callable[..., Any], query: str, field: str) -> None:
     assert [one["field"] for one in refused(served.client.get(f"/actions?{query}"), 422, "invalid-parameter")["errors"]] == [field]
 
