@@ -105,7 +105,8 @@ TROUBLE = Row(
         graph(
             "Jobs moved by the controller",
             "short",
-            "rescue and leftovers: jobs of workers that are gone. strays: jobs that every worker had passed by. Normal is 0, a few when a node dies.",
+            "rescue and leftovers: jobs of workers that are gone. strays: jobs that every worker had passed by. Normal is 0, a few when a node dies. "
+            "actions: what clients ask of many jobs.",
             Query(increase(metrics.DUTY_JOBS, ["duty"]), "{{duty}}"),
         ),
         graph(
