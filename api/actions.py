@@ -105,8 +105,9 @@ class ActionList(BaseModel):
 
 def new_action(value: Any, settings: Settings) -> NewAction:
     """Return the action that a body asks for. Raises ProblemError, which names the field and says what is expected."""
-    if isinstance(value, dict) and len(value) > MOST_ERRORS:  # each would have its own error
-        raise named(INVALID, [("", "has more fields than there are")], 1)
+    for name, part in (("", value), ("filter", value.get("filter"))) if isinstance(value, dict) else ():
+        if isinstance(part, dict) and len(part) > MOST_ERRORS:  # each would have its own error
+            raise named(INVALID, [(name, "has more fields than there are")], 1)
     try:
         asked = NewActionBody.model_validate(value)
     except ValidationError as error:

@@ -12,8 +12,16 @@ from common.domain.states import TERMINAL, State
 Wrong = list[tuple[str, str]]  # fields, and what is expected of them
 
 
+MOST_STATUSES = 20  # each that is wrong has its own error
+
+
 def _split(value: object) -> object:
-    return [part for one in value for part in str(one).split(",")] if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    parts = [part for one in value for part in str(one).split(",")]
+    if len(parts) > MOST_STATUSES:
+        raise ValueError(f"at most {MOST_STATUSES} are expected")
+    return parts
 
 
 _Text = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
