@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from rig.system import ROOT, System, until
+from rig.nursery import ROOT
+from rig.system import System, until
 
 REFUSED = [
     ("zebra=1", "zebra", "allowed are status, operation"),
