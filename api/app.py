@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
-from api import examples, problems, submissions
+from api import examples, links, problems, submissions
 from api.dependencies import Services
 from api.meters import Measured, Meters
 from api.routes import control, events, explain, health, jobs, lists, operations, stats
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(one.router)
     _add_docs(app)
     document = app.openapi
-    app.openapi = lambda: examples.shown(submissions.described(problems.only_problems(document())))  # type: ignore[method-assign]  # FastAPI's own way to change it
+    app.openapi = lambda: links.added(examples.shown(submissions.described(problems.only_problems(document()))))  # type: ignore[method-assign]  # FastAPI's own way to change it
     return app
 
 
