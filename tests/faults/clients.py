@@ -29,6 +29,7 @@ class Jobs:
         self._ids: list[str] = []
         self._cancelled: list[str] = []
         self.sent: dict[str, Sent] = {}  #: what each was
+        self.waited: dict[int, str] = {}  #: by the client that waits for it
 
     def add(self, ids: tuple[str, ...], sent: tuple[Sent, ...]) -> None:
         """Remember some."""
@@ -106,6 +107,12 @@ class Client:
         before = self.jobs.sent[job_id]
         return Sent(before.operation, (*before.data[:-1], self.job().tag))
 
+    def lasting(self) -> str | None:
+        """Submit a job that lasts for a while; None where nobody knows whether it is stored."""
+        sent = self.linger()
+        made = self.call("submit", "/jobs/", body(sent), (sent,))
+        return made.ids[0] if made.answer is Answer.OK else None
+
     def pause(self, seconds: float) -> None:
         """Wait, no longer than this client is there."""
         self._done.wait(seconds)
@@ -165,8 +172,10 @@ def submit_wrong(client: Client) -> None:
 
 
 def look(client: Client) -> None:
-    """Read a job."""
-    if job_id := client.jobs.one(client.chance):
+    """Read a job; often one that another waits for, so that its end is seen beside the wait."""
+    waited = list(client.jobs.waited.values())
+    job_id = client.chance.choice(waited) if waited and client.chance.random() < 0.5 else client.jobs.one(client.chance)
+    if job_id is not None:
         client.call("read", f"/jobs/{job_id}", ids=(job_id,))
 
 
@@ -174,10 +183,8 @@ def cancel(client: Client) -> None:
     """Cancel a job: any, or one that runs for so long that it can be."""
     job_id = client.jobs.one(client.chance)
     if client.chance.random() < 0.5:
-        sent = client.linger()
-        made = client.call("submit", "/jobs/", body(sent), (sent,))
+        job_id = client.lasting()
         client.pause(client.chance.uniform(0, 0.5))
-        job_id = made.ids[0] if made.answer is Answer.OK else None
     if job_id is not None:
         told = client.call("cancel", f"/jobs/{job_id}/cancel", ids=(job_id,))
         if told.seen.get("status") != "SUCCESS":
@@ -225,10 +232,13 @@ def submit_timed(client: Client) -> None:
 
 
 def wait(client: Client) -> None:
-    """Wait for the end of a job."""
-    if job_id := client.jobs.one(client.chance):
+    """Wait for the end of a job: any, or one that lasts for a while yet."""
+    job_id = client.lasting() if client.chance.random() < 0.5 else client.jobs.one(client.chance)
+    if job_id is not None:
         wait_s = round(client.chance.uniform(0.5, 5), 2)
+        client.jobs.waited[client.number] = job_id
         client.call("wait", f"/jobs/{job_id}/result?wait={wait_s}", ids=(job_id,), wait_s=wait_s)
+        del client.jobs.waited[client.number]
 
 
 #: Weight and function of what a client may do.
