@@ -107,12 +107,6 @@ class Client:
         before = self.jobs.sent[job_id]
         return Sent(before.operation, (*before.data[:-1], self.job().tag))
 
-    def lasting(self) -> str | None:
-        """Submit a job that lasts for a while; None where nobody knows whether it is stored."""
-        sent = self.linger()
-        made = self.call("submit", "/jobs/", body(sent), (sent,))
-        return made.ids[0] if made.answer is Answer.OK else None
-
     def pause(self, seconds: float) -> None:
         """Wait, no longer than this client is there."""
         self._done.wait(seconds)
@@ -183,8 +177,10 @@ def cancel(client: Client) -> None:
     """Cancel a job: any, or one that runs for so long that it can be."""
     job_id = client.jobs.one(client.chance)
     if client.chance.random() < 0.5:
-        job_id = client.lasting()
+        sent = client.linger()
+        made = client.call("submit", "/jobs/", body(sent), (sent,))
         client.pause(client.chance.uniform(0, 0.5))
+        job_id = made.ids[0] if made.answer is Answer.OK else None
     if job_id is not None:
         told = client.call("cancel", f"/jobs/{job_id}/cancel", ids=(job_id,))
         if told.seen.get("status") != "SUCCESS":
@@ -232,8 +228,12 @@ def submit_timed(client: Client) -> None:
 
 
 def wait(client: Client) -> None:
-    """Wait for the end of a job: any, or one that lasts for a while yet."""
-    job_id = client.lasting() if client.chance.random() < 0.5 else client.jobs.one(client.chance)
+    """Wait for the end of a job: any, or one that begins in a while."""
+    job_id = client.jobs.one(client.chance)
+    if client.chance.random() < 0.5:
+        sent = client.job()
+        made = client.call("timed", "/jobs/", body(sent) | {"delay": round(client.chance.uniform(0.4, 1.2), 3)}, (sent,))
+        job_id = made.ids[0] if made.answer is Answer.OK else None
     if job_id is not None:
         wait_s = round(client.chance.uniform(0.5, 5), 2)
         client.jobs.waited[client.number] = job_id
