@@ -49,7 +49,9 @@ class ActionsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=1_000)] | None = Field(None, description="Most actions on a page: 50 without it, at most JOBPROC_LIST_PAGE_JOBS.")
+    limit: Annotated[int, Field(ge=1, le=1_000)] | None = Field(
+        None, description="Most actions on a page: 50 without it, at most JOBPROC_LIST_PAGE_JOBS.", examples=[200]
+    )
     cursor: Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)] | None = Field(None, description="Where to go on: from `next` of the page before.")
 
 

@@ -26,9 +26,11 @@ class ListQuery(Filters):
     """The parameters of GET /jobs."""
 
     sort: Literal["created", "-created", "finished", "-finished"] = Field(
-        "-created", description="`-`: newest first. By their end only with `status` of FAILED and CANCELLED: no index has all ends in order."
+        "-created",
+        description="`-`: newest first. By their end only with `status` of FAILED and CANCELLED: no index has all ends in order.",
+        examples=["created"],
     )
-    limit: Annotated[int, Field(ge=1, le=1_000)] = Field(LIMIT, description="Most jobs on a page; at most JOBPROC_LIST_PAGE_JOBS.")
+    limit: Annotated[int, Field(ge=1, le=1_000)] = Field(LIMIT, description="Most jobs on a page; at most JOBPROC_LIST_PAGE_JOBS.", examples=[200])
     cursor: Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)] | None = Field(
         None, description="Where to go on: from `next` of the page before, with the same filters and order."
     )

@@ -5,13 +5,14 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from common.domain.search import Place, Search
-from common.store import walks
+from common.store import estimates, walks
 from common.store.walks import END, PAGES, Bounds, Page
 
-# Plans by index whatever the statistics say, as in `session.Hot`.
+# Plans by index whatever the statistics say, as in `session.Hot`; and by one process: it ends at a budget.
 BY_INDEX = """
 SELECT set_config(s.name, 'off', true)
 FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_material', 'jit']) s(name)
+UNION ALL SELECT set_config('max_parallel_workers_per_gather', '0', true)
 """
 
 _PAGE = f"""
@@ -24,24 +25,13 @@ SELECT l.n, l.id, l.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NU
 """
 LISTS = {of: begin + _PAGE for of, begin in PAGES.items()}
 
-# Rows at the last vacuum or analyze, and as many a page in what has grown since; none where there was neither.
-_ESTIMATE = """
-SELECT CASE WHEN bool_and(c.relpages > 0 OR pg_relation_size(c.oid) = 0)
-       THEN coalesce(sum(c.reltuples / nullif(c.relpages, 0) * (pg_relation_size(c.oid) / current_setting('block_size')::int)), 0)::bigint END
-FROM pg_partition_tree('jobs') p JOIN pg_class c ON c.oid = p.relid WHERE p.isleaf
-"""
-
 
 def page(connection: Connection, search: Search, beyond: Place | None, bounds: Bounds) -> Page:
     """Return the page of a list that begins beyond a place, None: the first one. In a transaction of the caller."""
     connection.exec_driver_sql(BY_INDEX)
-    rows = connection.exec_driver_sql(LISTS[search.way, search.descending], walks.arguments(search, beyond, bounds)).mappings()
-    found = walks.page([dict(row) for row in rows], bounds)
+    rows = [dict(row) for row in connection.exec_driver_sql(LISTS[search.way, search.descending], walks.arguments(search, beyond, bounds)).mappings()]
+    found = walks.page(rows, bounds)
     if beyond is not None:
         return found
-    return replace(found, estimated_total=len(found.jobs) if found.next is None else _estimate(connection, search))
-
-
-def _estimate(connection: Connection, search: Search) -> int | None:
-    found: int | None = connection.exec_driver_sql(_ESTIMATE).scalar_one() if search.is_everything else None
-    return found
+    total = len(found.jobs) if found.next is None else estimates.total(connection, search, bounds.skew_s)
+    return replace(found, estimated_total=None if total is None else max(total, len(rows)))

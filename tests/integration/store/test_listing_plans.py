@@ -3,6 +3,7 @@
 JOBPROC_MANY_ROWS=1000000 for more of them than `make test` takes.
 """
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ import pytest
 from integration.store.plans import Plan
 from integration.store.plans import explain as explain_hot
 from integration.store.storage import Storage, old_period
+from sqlalchemy import Connection
 
 from common.domain.search import Order, Place, Search, Way
 from common.domain.states import State
 from common.settings import Settings
-from common.store import listing, partitions, turns, walks
+from common.store import estimates, listing, partitions, turns, walks
+from common.store.pool import Pool
 from common.store.walks import Bounds
 
 JOBS = int(os.environ.get("JOBPROC_MANY_ROWS", "300000"))
@@ -146,6 +149,36 @@ def test_a_turn_of_an_action_walks_one_index_within_its_budget_from_where_it_was
         read = [node for node in plan.scans(table) if node["Actual Loops"] == 1]
         assert sum(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read) <= BUDGET + DAYS + 5, f"what is read is what is walked\n{plan}"
         assert plan.buffers <= 16 * walked + 400, str(plan)
+
+
+def test_an_estimate_is_near_what_is_there_or_is_not_given(known: Storage, request: pytest.FixtureRequest) -> None:
+    middle, some = datetime.now(UTC) - timedelta(days=DAYS / 2), JOBS / RARE
+    half = JOBS * (middle.hour * 3_600 + middle.minute * 60 + DAYS * 43_200) / (DAYS * 86_400)  # of whole days that ended at midnight
+    expected = [
+        (Search(), JOBS),
+        (Search(created_before=middle), half),
+        (Search(created_after=middle, operation="square_sum", queue="default"), JOBS - half),
+        (Search(operation="cube_sum"), some),
+        (Search(tag="rare"), some),
+        (Search(statuses=frozenset({State.FAILED})), some),
+        (Search(statuses=frozenset({State.FAILED, State.SUCCESS}), finished_before=middle), half),
+    ]
+
+    def work(connection: Connection) -> list[int | None]:
+        connection.exec_driver_sql(listing.BY_INDEX)
+        return [estimates.total(connection, search, 0) for search, _ in expected]
+
+    async def ask() -> list[int | None]:
+        pool = Pool(known.settings)
+        try:
+            return await pool.run_sync(work)
+        finally:
+            await pool.close()
+
+    found = asyncio.run(ask())
+    for (search, count), told in zip(expected, found, strict=True):
+        assert told is None or count / 1.5 <= told <= count * 1.5, search
+    assert None not in found or request.node.callspec.params["known"] != "analyzed"
 
 
 def test_a_page_costs_as_much_in_a_large_table_as_in_a_small_one(known: Storage, settings: Settings) -> None:
