@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from rig import bouncer
 from rig.bouncer import Bouncer
 from rig.databases import TEMPLATE, database
 from rig.nursery import Nursery
+from rig.servers import folder_for_data, forget, migrated_data
 from rig.settings import settings_of
 from rig.system import QUICK, System
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # has no types
@@ -25,7 +25,7 @@ from common.settings import Settings
 from tools.servers import Postgres, Redis
 
 #: fsync off: what tests kill is a server of their own, this one lives; each database made or dropped would wait for the disk else.
-SESSION = {"shared_buffers": "256MB", "max_wal_size": "2GB", "fsync": "off"}
+SESSION = {"shared_buffers": "256MB", "max_wal_size": "1GB", "fsync": "off"}
 _servers: list[Postgres | Redis | Bouncer] = []
 
 
@@ -68,8 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # With xdist only the controlling process starts servers; its workers find them in the environment.
     if hasattr(config, "workerinput") or config.getoption("--no-servers") or config.option.collectonly:
         return
-    folder = Path(tempfile.mkdtemp(prefix="jobproc-tests-"))
-    folder.chmod(0o755)
+    folder = folder_for_data("tests")
     os.environ["JOBPROC_TESTS_FOLDER"] = str(folder)
     postgres = Postgres(folder / "postgres", folder / "postgres.log", options=SESSION)
     redis = Redis(folder / "redis", folder / "redis.log", options=("--save", "", "--databases", "64"))
@@ -90,6 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    forget()
     for server in reversed(_servers):
         server.stop()
     if _servers:
@@ -131,11 +131,9 @@ def settings(database_url: str, redis_url: str) -> Settings:
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
     """A PostgreSQL that this test may stop, kill and restart; migrated."""
-    folder = Path(tempfile.mkdtemp(prefix="jobproc-own-"))
-    folder.chmod(0o755)
-    server = Postgres(folder / "data", tmp_path / "postgres.log")
+    folder = folder_for_data("own")
+    server = Postgres(migrated_data(folder), tmp_path / "postgres.log")
     server.start()
-    migrate(settings_of(server.url(), "redis://127.0.0.1:1/0"))
     yield server
     server.stop(signal.SIGQUIT)
     shutil.rmtree(folder, ignore_errors=True)

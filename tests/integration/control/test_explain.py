@@ -41,6 +41,7 @@ def test_each_cause_is_named(system: System) -> None:
     system.worker(concurrency=1)
     system.wait(behind)
     assert codes(system, later) == ["not_due"]
+    until("the API has read of it", lambda: system.client.post("/jobs/", json={"data": [0], "operation": "sleep"}).status_code == 202)
     running = post(system, operation="sleep", data=[2.0])
     until("it runs", lambda: codes(system, running) == ["running"])
     queued = [post(system) for _ in range(3)]
