@@ -26,7 +26,7 @@ PARTITIONS = 30
 TAKEN = 100
 CAP = 1_000
 
-SELDOM = [claims.INPUT_OF, mutexes.LOCK, mutexes.TAKE, mutexes.PUT_OFF]  # for jobs of their kind
+SELDOM = [claims.INPUT_OF, mutexes.LOCK, mutexes.TAKE, mutexes.PUT_OFF, workers.TAKE_OVER]  # for jobs of their kind
 
 # What each part runs again and again. endings.HELD and workers.ORPHANED are not here: there is no index by worker, a claim
 # would have to write it; they read all of `live`, once for each process that has died.
@@ -101,6 +101,7 @@ class Ground:
             workers.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]"),
             workers.EXPIRED: (100,),
             workers.ASKED_TO_STOP: (*ended[:2], [self.claimer.id] * len(jobs)),
+            workers.TAKE_OVER: (self.claimer.id, [self.claimer.id], *ended[:2]),
             workers.PROGRESS: (self.claimer.id, one, 1, 0.5, None),
             queues.DUE: (9,),
             queues.FLOAT: (None, 10_000),
