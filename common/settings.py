@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     )
     async_jobs: Annotated[int, Field(ge=1, le=1_000)] = Field(100, description="Worker: most jobs of `async def` operations that a process runs at a time.")
     async_block_seconds: Seconds = Field(
-        10, description="Worker: a process whose event loop stands still for so long, mostly as an `async def` operation blocks, is ended."
+        30, description="Worker: a process whose event loop stands still for so long, mostly as an `async def` operation blocks, is ended."
     )
     unique_retry_seconds: Seconds = Field(1, description="Worker: a job whose unique key, `while: running`, another one has is put off for so long.")
     max_result_bytes: Count = Field(1_048_576, description="Worker: largest result in bytes of JSON; a larger one fails the job with `result_too_large`.")

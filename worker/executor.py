@@ -104,15 +104,17 @@ class Executor(Exchange):
         theirs = [job for job in jobs if job.operation in self._asynchronous]
         if not theirs:
             return jobs
+        first = self._together is None
         if self._together is None:
             self._together = self.make_together()
+        self._together.take(self._holder.worker, queue, theirs)
+        if first:
             try:
                 self._holder.leave_out(self._together.knows)
             except AWAY as error:
                 self._away(error)
-                return []
-        self._together.take(self._holder.worker, queue, theirs)
-        return [job for job in jobs if job not in theirs]
+                return []  # given back, but for what was taken over by then
+        return [job for job in jobs if job.operation not in self._asynchronous]
 
     def _run_batch(self, queue: str, jobs: list[Claimed]) -> None:
         began = time.perf_counter()

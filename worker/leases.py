@@ -53,6 +53,7 @@ class Watch:
         self._renewed = 0.0
         self._began: dict[int, tuple[Running, float]] = {}  # by process id: what runs there, and since when
         self._beats: dict[int, tuple[int, float]] = {}  # by process id: of its event loop, and since when there was no other
+        self._busy: dict[int, float] = {}  # by process id: since when anything runs in its event loop
         self._fates: dict[int, Fate] = {}  # by process id: why this parent ended its process
         self._drain_until: float | None = None
         self._done = threading.Event()
@@ -115,7 +116,7 @@ class Watch:
             self._lookout.look(now, idle, busy=len(idle) < len(taken))
         deaf = listens and self._health.is_deaf(now, looked, lambda: store_queues.due(self._connection()))
         self._health.write(now, deaf=deaf, ready=any(seat.worker for seat in taken))
-        since = [began for _, began in self._began.values()]
+        since = [*(began for _, began in self._began.values()), *self._busy.values()]
         self._cost.tell(now - min(since) if since else None)
 
     def _look_at(self, seat: Seat, now: float) -> None:
@@ -146,6 +147,10 @@ class Watch:
         """Look at what runs together in a process: each has its limit there, so that its event loop goes on is all that counts."""
         running, blamed, limit_s = seat.running, seat.blamed, self._settings.async_block_seconds
         known, since = self._beats.get(seat.pid, (-1, now))
+        if running is None:
+            self._busy.pop(seat.pid, None)
+        else:
+            self._busy.setdefault(seat.pid, now)
         if running is None or known != seat.beats:
             self._beats[seat.pid] = seat.beats, now
             since = now
@@ -176,7 +181,7 @@ class Watch:
         seats = [seat for seat in self._seats.all if seat.pid == pid]
         same = any(known == one for seat in seats for one in seat.all_running)
         self._burial.bury(self._connection, seats, self._fates.get(pid, Fate()), time.monotonic() - since if same else 0.0)  # 0: it died before the first look
-        for kept in (self._began, self._beats, self._fates):
+        for kept in (self._began, self._beats, self._busy, self._fates):
             kept.pop(pid, None)
 
     def _renew(self) -> None:

@@ -231,7 +231,7 @@ class Together(Exchange):
     def _wake_another(self, queue: str, now_s: float) -> None:
         # There may be more than this process has room for. Who is woken goes on by itself, so seldom is enough.
         self._wake.set()
-        if now_s - self._rang_s.get(queue, 0.0) >= self._settings.tick_seconds:
+        if now_s - self._rang_s.get(queue, float("-inf")) >= self._settings.tick_seconds:
             self._rang_s[queue] = now_s
             self._bell.ring(queue)
 

@@ -82,14 +82,11 @@ async def await_much(numbers: Numbers) -> str:
 
 
 @quick("await_fall", max_attempts=20)
-async def await_fall(numbers: Numbers, job: Context) -> float:
-    """Write to the ledger, wait data[0] seconds, kill the own process in the first attempt, later return data[-1]."""
+async def await_fall(numbers: Numbers, job: Context) -> None:
+    """Write to the ledger, wait data[0] seconds, kill the own process."""
     _write(job, "begin")
     await asyncio.sleep(numbers.data[0])
-    if job.attempt == 1:
-        _die()
-    _write(job, "end")
-    return numbers.data[-1]
+    _die()
 
 
 @quick("block", max_attempts=2)
