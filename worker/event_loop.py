@@ -20,7 +20,7 @@ from worker.seats import Blame
 if TYPE_CHECKING:  # imported only while tracing is on
     from opentelemetry.trace import SpanContext
 
-BEATS = 10  # in the time after which a loop counts as blocked
+PULSES = 10  # in the time after which a loop counts as blocked
 
 
 class Run:
@@ -89,11 +89,11 @@ async def attempt_beside_others(job: Claimed, operation: Operation | None, conte
 class EventLoop:
     """A thread that runs what it is given until it is told to end."""
 
-    def __init__(self, settings: Settings, operations: Mapping[str, Operation], beat: Callable[[], None]) -> None:
-        """`beat` is called again and again while nothing blocks the loop."""
+    def __init__(self, settings: Settings, operations: Mapping[str, Operation], pulse: Callable[[], None]) -> None:
+        """`pulse` is called again and again while nothing blocks the loop."""
         self._settings = settings
         self._operations = operations
-        self._beat = beat
+        self._pulse = pulse
         self._loop = asyncio.new_event_loop()
         self._runs: dict[asyncio.Task[None], Run] = {}
         self.traced = False
@@ -121,12 +121,12 @@ class EventLoop:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _go_on(self) -> None:
-        self._loop.call_soon(self._beat_again)
+        self._loop.call_soon(self._pulse_again)
         self._loop.run_forever()
 
-    def _beat_again(self) -> None:
-        self._beat()
-        self._loop.call_later(self._settings.async_block_seconds / BEATS, self._beat_again)
+    def _pulse_again(self) -> None:
+        self._pulse()
+        self._loop.call_later(self._settings.async_block_seconds / PULSES, self._pulse_again)
 
     def _begin(self, runs: list[Run]) -> None:
         for run in runs:

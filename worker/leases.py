@@ -52,7 +52,7 @@ class Watch:
         self._hot: Hot | None = None
         self._renewed = 0.0
         self._began: dict[int, tuple[Running, float]] = {}  # by process id: what runs there, and since when
-        self._beats: dict[int, tuple[int, float]] = {}  # by process id: of its event loop, and since when there was no other
+        self._pulses: dict[int, tuple[int, float]] = {}  # by process id: of its event loop, and since when there was no other
         self._busy: dict[int, float] = {}  # by process id: since when anything runs in its event loop
         self._fates: dict[int, Fate] = {}  # by process id: why this parent ended its process
         self._drain_until: float | None = None
@@ -146,13 +146,13 @@ class Watch:
     def _look_at_loop(self, seat: Seat, now: float) -> None:
         """Look at what runs together in a process: each has its limit there, so that its event loop goes on is all that counts."""
         running, blamed, limit_s = seat.running, seat.blamed, self._settings.async_block_seconds
-        known, since = self._beats.get(seat.pid, (-1, now))
+        known, since = self._pulses.get(seat.pid, (-1, now))
         if running is None:
             self._busy.pop(seat.pid, None)
         else:
             self._busy.setdefault(seat.pid, now)
-        if running is None or known != seat.beats:
-            self._beats[seat.pid] = seat.beats, now
+        if running is None or known != seat.pulses:
+            self._pulses[seat.pid] = seat.pulses, now
             since = now
         if now - since > limit_s:
             self._end(seat, Fate(loop_blocked(limit_s), blamed))
@@ -181,7 +181,7 @@ class Watch:
         seats = [seat for seat in self._seats.all if seat.pid == pid]
         same = any(known == one for seat in seats for one in seat.all_running)
         self._burial.bury(self._connection, seats, self._fates.get(pid, Fate()), time.monotonic() - since if same else 0.0)  # 0: it died before the first look
-        for kept in (self._began, self._beats, self._busy, self._fates):
+        for kept in (self._began, self._pulses, self._busy, self._fates):
             kept.pop(pid, None)
 
     def _renew(self) -> None:
@@ -220,7 +220,7 @@ class Watch:
 
 def _where(seat: Seat) -> tuple[Running | None, Running | None, int]:
     """Return what changes as soon as a process goes on."""
-    return seat.running, seat.blamed, seat.beats
+    return seat.running, seat.blamed, seat.pulses
 
 
 def _alive(pid: int) -> bool:

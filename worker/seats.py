@@ -16,9 +16,9 @@ from enum import IntEnum
 from common.domain.job import Claimed
 from worker.meters import Layout, Meter, Meters
 
-_PID, _WORKER, _BATCH, _COUNT, _AT, _LOW, _TURN, _LOOKED, _SENT, _STOP, _KIND, _BEAT, _BLAMED, _HEADER = range(14)  # words of a seat's header
+_PID, _WORKER, _BATCH, _COUNT, _AT, _LOW, _TURN, _LOOKED, _SENT, _STOP, _KIND, _PULSE, _BLAMED, _HEADER = range(14)  # words of a seat's header
 _WORD = 8
-# _KIND: whether its jobs run together; then _BEAT grows while their event loop goes on, and _BLAMED is whom to end the process for.
+# _KIND: whether its jobs run together; then _PULSE grows while their event loop goes on, and _BLAMED is whom to end the process for.
 # _LOW: length of the marks' JSON; _TURN: odd while they are being written. _STOP: the run that is to stop, in one word as `_run` makes it.
 _ID = 36  # a UUID as text
 _LOW_ROOM = 65_536  # marks of about 150 queues with ten priorities each; untouched pages cost nothing
@@ -122,14 +122,14 @@ class Seat:
         """Whether its jobs run together, in the event loop of its process."""
         return bool(self._head[_KIND])
 
-    def beat(self) -> None:
+    def pulse(self) -> None:
         """Say that the event loop goes on. Of the loop alone."""
-        self._head[_BEAT] += 1
+        self._head[_PULSE] += 1
 
     @property
-    def beats(self) -> int:
+    def pulses(self) -> int:
         """How often it has gone on."""
-        return self._head[_BEAT]
+        return self._head[_PULSE]
 
     def blame(self, at: int, what: Blame) -> None:
         """Say whom of what runs together this process would be ended for; `at` IDLE: nobody."""

@@ -50,8 +50,8 @@ class Together(Exchange):
         self._is_broken = False
         self._shown: list[str] = []  # jobs, as the parent sees them
         self._rang_s: dict[str, float] = {}  # by queue
-        self._looked_s = self._asked_s = self._beaten_s = time.perf_counter()
-        self._loop = EventLoop(settings, operations, self._beat)
+        self._looked_s = self._asked_s = self._pulse_s = time.perf_counter()
+        self._loop = EventLoop(settings, operations, self._pulse)
         self._thread = threading.Thread(target=copy_context().run, args=(self._go_on,), name="together", daemon=True)
 
     # --- of the process's thread
@@ -78,9 +78,9 @@ class Together(Exchange):
 
     # --- of the loop's thread
 
-    def _beat(self) -> None:
-        self._beaten_s = time.perf_counter()
-        self._seat.beat()
+    def _pulse(self) -> None:
+        self._pulse_s = time.perf_counter()
+        self._seat.pulse()
 
     def _tell(self, run: Run) -> None:
         self._told.append(run)
@@ -180,7 +180,7 @@ class Together(Exchange):
         """Tell the parent whom it is to end this process for, or would have to if nothing changes."""
         now_s, grace_s = time.perf_counter(), self._settings.cancel_grace_seconds
         blamed = next(((run, what) for run in self._runs.values() if (what := run.overdue(now_s, grace_s))), None)
-        if blamed is None and now_s - self._beaten_s > self._settings.async_block_seconds / 2 and (run := self._loop.at_work()):
+        if blamed is None and now_s - self._pulse_s > self._settings.async_block_seconds / 2 and (run := self._loop.at_work()):
             blamed = run, Blame.HOLDS_UP
         if blamed is None or blamed[0].job.id not in self._shown:
             self._seat.blame(IDLE, Blame.HOLDS_UP)
