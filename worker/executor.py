@@ -79,7 +79,7 @@ class Executor(Exchange):
             self._together.look_at(queue)
 
     def leave(self) -> None:
-        """Let what runs together come to its end, before the process ends; for no longer than the grace."""
+        """Let what runs together come to its end, before the process ends."""
         if self._together is not None:
             self._together.leave()
 

@@ -126,7 +126,7 @@ class Holder:
                 return self._hand_over(before, results, decided, running)
             except AWAY as error:
                 log.warning("database_away", reason=str(error).strip(), pause_s=pause, worker=before[0])
-                before.append(self.worker)  # it may have taken over what runs, and not have heard of it
+                before += [self.worker] if self.worker else []  # it may have taken over what runs, and not have heard of it
                 self.close()
                 time.sleep(pause)
                 pause = min(pause * 2, self._settings.reconnect_cap_seconds)
@@ -141,7 +141,7 @@ class Holder:
             stood |= claims.settle(hot, old, results)
             self.kept = workers.take_over(hot, self.worker, before, [(job.id, job.attempt) for job in running])
         stood |= claims.settled_before(hot, old, [job.id for job, _ in decided], [job.attempt for job, _ in decided]) if decided else set()
-        for one in filter(None, before):
+        for one in before:
             give_back(hot, one)
         log.info("reconnected", worker=self.worker, before=old, settled=len(stood))
         return len(stood)

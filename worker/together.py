@@ -41,7 +41,7 @@ class Together(Exchange):
         self.knows = [name for one in operations.values() for name in one.spec.knows]  #: as a claim compares it
         self._told = deque[Run]()  # by the loop: it has ended, or reports progress
         self._handed = deque[Handed]()  # by the process
-        self._rung = deque[str]()  # queues, by the process
+        self._rung: set[str] = set()  # queues, by the process
         self._due: dict[str, None] = {}  # queues that may have more, in turn
         self._runs: dict[str, Run] = {}  # by job
         self._alone: list[tuple[str, Claimed]] = []  # waits until nothing else runs
@@ -67,14 +67,14 @@ class Together(Exchange):
 
     def look_at(self, queue: str) -> None:
         """Look for work in a queue: its doorbell has rung."""
-        self._rung.append(queue)
+        self._rung.add(queue)
         self._wake.set()
 
     def leave(self) -> None:
-        """Claim no more and wait until all has ended, for no longer than the grace."""
+        """Claim no more and wait until all has ended; at the end of the grace the parent ends this process."""
         self._leaving = True
         self._wake.set()
-        self._thread.join(self._settings.grace_seconds)
+        self._thread.join(self._settings.grace_seconds * 2)
 
     # --- of the loop's thread
 
@@ -213,7 +213,7 @@ class Together(Exchange):
         """Settle what has ended and fill the room, over the queues that may have work in turn."""
         now_s = time.perf_counter()
         while self._rung:
-            self._due[self._rung.popleft()] = None
+            self._due[self._rung.pop()] = None
         if now_s - self._looked_s >= self._settings.tick_seconds:  # its process may be in a long job and hear no doorbell
             self._due.update(dict.fromkeys(self._holder.queues))
         for queue in list(self._due):

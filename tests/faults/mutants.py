@@ -54,7 +54,7 @@ MUTANTS = (
         "WHERE l.attempt = d.attempt AND l.worker = ANY ($2)",
         "WHERE cardinality($2) > 0",
         ("worker_frozen_past_its_lease",),
-        ("effects are bounded", "attempts are complete"),
+        ("effects are bounded", "attempts are complete", "everything is drained"),
     ),
     Mutant(
         "it is answered before the commit",
