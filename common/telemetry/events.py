@@ -23,7 +23,7 @@ EVENTS = {
     "partition_made": "A partition of the next days was made.",
     "partition_missing": "A submission found no partition for its day, which is then made at once.",
     "process_buried": "What a dead or ended process held was given back; the job that it ran was charged, where it is known which one it was.",
-    "process_ended": "The parent ended a process: a job ran past its limit, did not stop when it was asked to, or held up the event loop, or the worker had to leave.",
+    "process_ended": "The parent ended a process: a job overran, did not stop when asked to, or held up the event loop, or the worker had to leave.",
     "reconnected": "A process came back after a lost connection, under a new id; what had ended is settled.",
     "redis_away": "Redis could not be reached; the worker tries again, and meanwhile looks for due work by itself.",
     "request": "A request was answered (JOBPROC_ACCESS_LOG).",
