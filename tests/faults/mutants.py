@@ -49,14 +49,6 @@ MUTANTS = (
         ("attempts are complete", "attempts do not overlap", "effects are bounded"),
     ),
     Mutant(
-        "what others run by now is taken over",
-        "common/store/workers.py",
-        "WHERE l.attempt = d.attempt AND l.worker = ANY ($2)",
-        "WHERE cardinality($2) > 0",
-        ("worker_frozen_past_its_lease",),
-        ("effects are bounded", "attempts are complete", "everything is drained"),
-    ),
-    Mutant(
         "it is answered before the commit",
         "api/routes/jobs.py",
         "await to.intake.submit(job)\n        return _accepted(",
