@@ -7,12 +7,14 @@ from common.store.session import Hot, Statement
 # The furthest that living workers of the same knowledge have looked, by queue and priority. A mark that lies ahead is from before the
 # clock was set back: it would hide what is due, and end the pause of what is not.
 _LOOKED = """
-    SELECT q.key AS queue, p.key::smallint AS priority, w.operations, max(p.value::timestamptz) AS pos
-    FROM workers w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
-    WHERE w.ended_at IS NULL AND p.value::timestamptz <= now() GROUP BY 1, 2, 3
+    SELECT q.key AS queue, p.key::smallint AS priority, w.knowledge, max(p.value::timestamptz) AS pos
+    FROM (SELECT low, {knowledge} AS knowledge FROM workers WHERE ended_at IS NULL OFFSET 0) w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
+    WHERE p.value::timestamptz <= now() GROUP BY 1, 2, 3
 """
+# By a hash of it: with two hundred workers that know forty operations each it takes 3 ms instead of 4; the marks of all together take 1.5.
 _FRONTS_BY = f"""
-fronts AS MATERIALIZED (SELECT queue, priority, {{far}}(pos) AS pos FROM ({_LOOKED}) looked GROUP BY 1, 2)
+fronts AS MATERIALIZED (
+    SELECT queue, priority, {{far}}(pos) AS pos FROM ({_LOOKED.format(knowledge="hash_array_extended(operations, 0)")}) looked GROUP BY 1, 2)
 """
 FRONTS = _FRONTS_BY.format(far="min")  # beyond it there is what somebody has yet to find
 _FURTHEST = _FRONTS_BY.format(far="max")
@@ -53,14 +55,14 @@ FLOAT = Statement(
     "float_strays",
     "interval, bigint",
     f"""
-    WITH fronts AS MATERIALIZED ({_LOOKED}),
+    WITH fronts AS MATERIALIZED ({_LOOKED.format(knowledge="operations")}),
     strays AS MATERIALIZED (
         SELECT one.id FROM fronts f
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
             WHERE l.queue = f.queue AND l.priority = f.priority AND l.worker IS NULL
               AND l.pos < f.pos AND l.pos > coalesce(now() - $1, '-infinity')
-              AND (l.needs IS NULL OR l.needs = ANY (f.operations))
+              AND (l.needs IS NULL OR l.needs = ANY (f.knowledge))
             ORDER BY l.pos, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) one)
     UPDATE live SET pos = clock_timestamp(), rev = rev + 1 WHERE id = ANY (ARRAY(SELECT id FROM strays)) AND worker IS NULL
     RETURNING queue
