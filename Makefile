@@ -16,7 +16,7 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers (BOUNCER=1: through PgBouncer)
-	@$(PY) -m pytest -q -n 4 --dist worksteal $(if $(BOUNCER),--pgbouncer -rs) --ignore tests/e2e tests
+	@$(PY) -m pytest -q -n 4 --no-loadscope-reorder $(if $(BOUNCER),--pgbouncer -rs) --ignore tests/e2e tests
 test-again: install ## the tests that failed last, one at a time
 	@$(PY) -m pytest -v -p no:randomly --tb=short --last-failed --last-failed-no-failures none tests
 chart: install ## the chart: lint, every topology rendered, its schema (needs helm)

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
-from api import problems, submissions
+from api import examples, links, problems, submissions
 from api.dependencies import Services
 from api.meters import Measured, Meters
 from api.routes import control, events, explain, health, jobs, lists, operations, stats
@@ -57,19 +58,20 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its own would send the texts of exceptions
     )
+    across = partial(CORSMiddleware, allow_origins=settings.origins, allow_methods=_METHODS, allow_headers=_SENT, expose_headers=_TOLD)
     if settings.origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=_METHODS, allow_headers=_SENT, expose_headers=_TOLD)
+        app.add_middleware(across)
     app.add_middleware(Measured, requests=meters.requests, logs_each=settings.access_log, compress_bytes=settings.compress_bytes)
     if traces.tracer is not None:
         from api.spans import Traced
 
         app.add_middleware(Traced)
-    problems.install(app)
+    problems.install(app, across if settings.origins else None)
     for one in (jobs, events, lists, control, explain, operations, stats, health):
         app.include_router(one.router)
     _add_docs(app)
     document = app.openapi
-    app.openapi = lambda: submissions.described(problems.only_problems(document()))  # type: ignore[method-assign]  # FastAPI's own way to change it
+    app.openapi = lambda: links.added(examples.shown(submissions.described(problems.only_problems(document()))))  # type: ignore[method-assign]  # FastAPI's own way to change it
     return app
 
 

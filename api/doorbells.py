@@ -2,10 +2,9 @@
 
 import asyncio
 
-import redis
-
 from api.meters import Meters
 from common.broker import Message, async_redis, ring
+from common.lean import redis
 from common.settings import Settings
 from common.telemetry import logs
 

@@ -46,7 +46,7 @@ PARAMETER = {
     "name": LAST,
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "pattern": f"^({_ID.pattern})?$"},
+    "schema": {"type": "string", "pattern": f"^({_ID.pattern})?$", "examples": ["0.2"]},
     "description": "The id of the last event that came; browsers send it by themselves. What it told is not told again.",
 }
 

@@ -21,7 +21,7 @@ PARAMETER = {
     "name": HEADER,
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["order-4711"]},
     "description": "Makes a repeat safe: the same key with the same body is answered with what the first one stored, and 200. "
     "Remembered for JOBPROC_IDEMPOTENCY_SECONDS.",
 }

@@ -26,25 +26,30 @@ def _split(value: object) -> object:
     return [part for one in value for part in str(one).split(",")] if isinstance(value, list) else value
 
 
+_THEN = "2026-01-01T00:00:00+00:00"
 _Text = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
 
 
 class ListQuery(BaseModel):
     """The parameters of GET /jobs."""
 
-    status: Annotated[list[State], BeforeValidator(_split)] = Field([], description="Any of these; several by commas, or the parameter several times.")
+    status: Annotated[list[State], BeforeValidator(_split)] = Field(
+        [], description="Any of these; several by commas, or the parameter several times.", examples=[["FAILED", "CANCELLED"]]
+    )
     operation: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")] | None = Field(None, examples=["square_sum"])
     queue: Annotated[str, Field(pattern=f"^{QUEUE_PATTERN}$")] | None = Field(None, examples=["default"])
     tag: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")] | None = Field(None, examples=["nightly"])
-    created_after: Instant | None = Field(None, description="Then or later, by the time in its id; RFC 3339 with an offset.")
-    created_before: Instant | None = Field(None, description="Earlier than that.")
-    finished_after: Instant | None = Field(None, description="Then or later. Only finished jobs.")
-    finished_before: Instant | None = Field(None, description="Earlier than that. Only finished jobs.")
-    error: Annotated[str, _Text] | None = Field(None, description="Part of the type or the text of its error. Only jobs that are FAILED.")
+    created_after: Instant | None = Field(None, description="Then or later, by the time in its id; RFC 3339 with an offset.", examples=[_THEN])
+    created_before: Instant | None = Field(None, description="Earlier than that.", examples=[_THEN])
+    finished_after: Instant | None = Field(None, description="Then or later. Only finished jobs.", examples=[_THEN])
+    finished_before: Instant | None = Field(None, description="Earlier than that. Only finished jobs.", examples=[_THEN])
+    error: Annotated[str, _Text] | None = Field(None, description="Part of the type or the text of its error. Only jobs that are FAILED.", examples=["timeout"])
     sort: Literal["created", "-created", "finished", "-finished"] = Field(
-        "-created", description="`-`: newest first. By their end only with `status` of FAILED and CANCELLED: no index has all ends in order."
+        "-created",
+        description="`-`: newest first. By their end only with `status` of FAILED and CANCELLED: no index has all ends in order.",
+        examples=["created"],
     )
-    limit: Annotated[int, Field(ge=1, le=1_000)] = Field(LIMIT, description="Most jobs on a page; at most JOBPROC_LIST_PAGE_JOBS.")
+    limit: Annotated[int, Field(ge=1, le=1_000)] = Field(LIMIT, description="Most jobs on a page; at most JOBPROC_LIST_PAGE_JOBS.", examples=[200])
     cursor: Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)] | None = Field(
         None, description="Where to go on: from `next` of the page before, with the same filters and order."
     )

@@ -3,7 +3,7 @@
 No problem repeats what the client sent: an echo of NaN or of a lone surrogate could not even be encoded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
+from starlette.types import ASGIApp
 
 from common.domain.errors import (
     InputRemoved,
@@ -207,8 +208,8 @@ def _allowed(request: Request) -> dict[str, str]:
     return {"Allow": ", ".join([*found, *(["HEAD"] if "GET" in found and "HEAD" not in found else [])])} if found else {}
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of the app a problem."""
+def install(app: FastAPI, across: Callable[[ASGIApp], ASGIApp] | None = None) -> None:
+    """Make every error of the app a problem; `across`: what lets pages of other origins read its answers, None: they may not."""
 
     @app.exception_handler(ProblemError)
     async def problem(_request: Request, error: ProblemError) -> Response:
@@ -234,8 +235,10 @@ def install(app: FastAPI) -> None:
         return ProblemError(kind).response(error.headers)
 
     @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
+    async def unexpected(request: Request, error: Exception) -> ASGIApp:
         """Answer a bug: log it, say nothing of it."""
         route = request.scope.get("route")
         log.error("request_failed", method=request.method, route=getattr(route, "path", None), exc_info=error)
-        return ProblemError(INTERNAL).response({"X-Request-ID": logs.request_id.get().decode("ascii")})  # past what adds it to all others
+        # It goes past all middleware, so past what adds headers to other answers; and uvicorn closes the connection after it.
+        answer = ProblemError(INTERNAL).response({"X-Request-ID": logs.request_id.get().decode("ascii"), "Connection": "close"})
+        return answer if across is None else across(answer)

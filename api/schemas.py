@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 
 from common.domain.states import State
 
-JOB_ID = Field(description="The job's id, a UUIDv7.", examples=["019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"])
+EXAMPLE_ID = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
+JOB_ID = Field(description="The job's id, a UUIDv7.", examples=[EXAMPLE_ID])
 
 
 class Accepted(BaseModel):
@@ -171,7 +172,7 @@ class JobList(BaseModel):
     next: str | None = Field(description="The path of the next page, also in the Link header; null on the last one.")
     scanned: int = Field(description="Rows that were walked for this page.", examples=[50])
     estimated_total: int | None = Field(
-        description="Of the whole list, on its first page, from the database's statistics; null where they do not know.", examples=[1_204_000]
+        description="About how many the whole list has, on its first page, from the database's statistics; null where they do not know.", examples=[1_204_000]
     )
 
 

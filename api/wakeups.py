@@ -5,9 +5,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-import redis
-
 from common.broker import CHANGED, NOBODY_S, changed, listening_redis
+from common.lean import redis
 from common.settings import Settings
 from common.telemetry import logs
 

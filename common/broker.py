@@ -11,13 +11,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from common import failpoints
+from common.lean import redis
 from common.settings import Settings
 
 TASK = "jobproc.serve"
@@ -86,9 +81,7 @@ class Bell:
     """Rings from worker and controller processes. Never raises what Redis does: a lost ring costs a tick."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = redis.Redis.from_url(
-            settings.redis_url, **_client_options(settings), retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-        )
+        self._redis = redis.Redis.from_url(settings.redis_url, **_client_options(settings), retry=_once_more())
         self._quiet_s = settings.redis_timeout_seconds * 2
         self._quiet_until = 0.0
         self._ring = self._redis.register_script(_RING)
@@ -119,7 +112,7 @@ class Crier:
         wait_s = min(settings.redis_timeout_seconds, TELL_S)
         options = _client_options(settings) | {"socket_timeout": wait_s, "socket_connect_timeout": wait_s}
         # The connection of a Redis that was started again is found dead by the first try.
-        self._redis = redis.Redis.from_url(settings.redis_url, **options, retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+        self._redis = redis.Redis.from_url(settings.redis_url, **options, retry=_once_more())
         self._mute_s = settings.redis_timeout_seconds * 2
         self._quiet_until = 0.0
 
@@ -157,13 +150,17 @@ def async_redis(settings: Settings) -> redis.asyncio.Redis:
 def listening_redis(settings: Settings) -> redis.asyncio.Redis:
     """Return the client of one who listens and looks after its connection itself: it neither asks whether Redis is well nor tries again."""
     options = _client_options(settings) | {"health_check_interval": 0}
-    return redis.asyncio.Redis.from_url(settings.redis_url, **options, retry=AsyncRetry(NoBackoff(), 0))
+    return redis.asyncio.Redis.from_url(settings.redis_url, **options, retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0))
 
 
 async def ring(client: redis.asyncio.Redis, message_of: Message, queue: str) -> bool:
     """Ring for a queue; False when an unanswered ring is there already. Raises redis.RedisError or OSError when Redis is away."""
     failpoints.reach("ring.before_publish")
     return bool(await client.eval(_RING, 1, celery_queue(queue), message_of.text()))
+
+
+def _once_more() -> redis.retry.Retry:
+    return redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
 
 
 def _client_options(settings: Settings) -> dict[str, Any]:

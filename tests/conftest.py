@@ -1,24 +1,31 @@
 """Servers once a session, a database once a test, processes that end with it."""
 
+import functools
 import os
+import re
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 from rig import bouncer
 from rig.bouncer import Bouncer
 from rig.databases import TEMPLATE, database
+from rig.nursery import Nursery
+from rig.servers import folder_for_data, forget, migrated_data
 from rig.settings import settings_of
 from rig.system import QUICK, System
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # has no types
 
 from common.migrate import migrate
 from common.settings import Settings
 from tools.servers import Postgres, Redis
 
+#: fsync off: what tests kill is a server of their own, this one lives; each database made or dropped would wait for the disk else.
+SESSION = {"shared_buffers": "256MB", "max_wal_size": "1GB", "fsync": "off"}
 _servers: list[Postgres | Redis | Bouncer] = []
 
 
@@ -27,7 +34,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pgbouncer", action="store_true", help="reach PostgreSQL through PgBouncer in transaction mode")
 
 
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # the same
+    """Tests of a file that share something, or need no server, stay together; every other test is given out by itself."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file.startswith("tests/unit/") or _shares(self.config.rootpath / file) else nodeid
+
+
+@functools.cache
+def _shares(file: Path) -> bool:
+    return re.search(r'scope="module"|\bshared: System', file.read_text()) is not None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: "/integration/" not in str(item.path))  # what takes long first, so that none waits for one at the end
     if config.getoption("--pgbouncer"):
         for item in items:
             if reason := bouncer.not_through(item.nodeid):
@@ -39,13 +64,13 @@ def pytest_configure(config: pytest.Config) -> None:
         if reason := bouncer.missing():
             raise pytest.UsageError(reason)
         os.environ["JOBPROC_DATABASE_POOLER"] = QUICK["JOBPROC_DATABASE_POOLER"] = "transaction"
+    System.nursery = Nursery()
     # With xdist only the controlling process starts servers; its workers find them in the environment.
     if hasattr(config, "workerinput") or config.getoption("--no-servers") or config.option.collectonly:
         return
-    folder = Path(tempfile.mkdtemp(prefix="jobproc-tests-"))
-    folder.chmod(0o755)
+    folder = folder_for_data("tests")
     os.environ["JOBPROC_TESTS_FOLDER"] = str(folder)
-    postgres = Postgres(folder / "postgres", folder / "postgres.log", options={"shared_buffers": "256MB", "max_wal_size": "2GB"})
+    postgres = Postgres(folder / "postgres", folder / "postgres.log", options=SESSION)
     redis = Redis(folder / "redis", folder / "redis.log", options=("--save", "", "--databases", "64"))
     _servers.extend([postgres, redis])
     postgres.start()
@@ -64,6 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    forget()
     for server in reversed(_servers):
         server.stop()
     if _servers:
@@ -105,11 +131,9 @@ def settings(database_url: str, redis_url: str) -> Settings:
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
     """A PostgreSQL that this test may stop, kill and restart; migrated."""
-    folder = Path(tempfile.mkdtemp(prefix="jobproc-own-"))
-    folder.chmod(0o755)
-    server = Postgres(folder / "data", tmp_path / "postgres.log")
+    folder = folder_for_data("own")
+    server = Postgres(migrated_data(folder), tmp_path / "postgres.log")
     server.start()
-    migrate(settings_of(server.url(), "redis://127.0.0.1:1/0"))
     yield server
     server.stop(signal.SIGQUIT)
     shutil.rmtree(folder, ignore_errors=True)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import psycopg2
 import redis
@@ -23,6 +23,26 @@ import redis
 START_S = 60.0  # longest start: crash recovery of a large database
 STOP_S = 30.0
 PORTS_TRIED = 3
+
+
+class Process(Protocol):
+    """What is needed of subprocess.Popen here."""
+
+    args: Any
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """Return its exit code, None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises subprocess.TimeoutExpired."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send it a signal."""
+
+    def kill(self) -> None:
+        """Kill it."""
 
 
 def free_port() -> int:
@@ -72,7 +92,7 @@ def spawn(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, 
         )
 
 
-def wait_for(what: str, ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None, limit_s: float = START_S) -> None:
+def wait_for(what: str, ready: Callable[[], bool], process: Process | None = None, limit_s: float = START_S) -> None:
     """Wait until it is ready. Raises RuntimeError when it has ended or the time is up."""
     until = time.monotonic() + limit_s
     while not ready():
@@ -83,7 +103,7 @@ def wait_for(what: str, ready: Callable[[], bool], process: subprocess.Popen[byt
         time.sleep(0.02)
 
 
-def stop(process: subprocess.Popen[bytes] | None, sign: int = signal.SIGTERM, limit_s: float = STOP_S) -> None:
+def stop(process: Process | None, sign: int = signal.SIGTERM, limit_s: float = STOP_S) -> None:
     """End a process with a signal, and with SIGKILL when it takes too long."""
     if process is None or process.poll() is not None:
         return

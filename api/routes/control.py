@@ -38,11 +38,7 @@ router = APIRouter(tags=["jobs"])
 _CANCEL = documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE)
 _ASKED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The job has ended: now, or before"},
-    202: {
-        "model": Cancellation,
-        "description": "The job runs and is asked to stop",
-        "content": {"application/json": {"example": {"job_id": "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10", "status": "IN_PROGRESS", "cancel_requested": True}}},
-    },
+    202: {"model": Cancellation, "description": "The job runs and is asked to stop"},
 }
 _RETRY = documented(
     JOB_NOT_FOUND, INVALID_ID, NOT_RETRYABLE, INPUT_REMOVED, UNIQUE, MALFORMED, TIMEOUT, TOO_LARGE, MEDIA, INVALID, UNKNOWN_OPERATION, UNAVAILABLE

@@ -60,9 +60,10 @@ class Search:
     descending: bool = True
 
     @property
-    def is_everything(self) -> bool:
-        """Whether nothing is filtered."""
-        return self == Search(order=self.order, descending=self.descending)
+    def filters(self) -> frozenset[str]:
+        """The names of what is filtered, but for the time of creation, which every table knows by the id."""
+        named = ("statuses", "operation", "queue", "tag", "finished_after", "finished_before", "error")
+        return frozenset(name for name in named if getattr(self, name))
 
     @property
     def ends(self) -> bool:

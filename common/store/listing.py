@@ -7,13 +7,15 @@ from typing import Any
 from sqlalchemy import Connection
 
 from common.domain.search import Order, Place, Search, Way
+from common.store import estimates
 
 Record = dict[str, Any]
 
-# Plans by index whatever the statistics say, as in `session.Hot`.
+# Plans by index whatever the statistics say, as in `session.Hot`; and by one process: it ends at a budget.
 _BY_INDEX = """
 SELECT set_config(s.name, 'off', true)
 FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_material', 'jit']) s(name)
+UNION ALL SELECT set_config('max_parallel_workers_per_gather', '0', true)
 """
 
 # Between the first and the last id that may be found. A job that was retried by hand has an outcome of each epoch.
@@ -62,13 +64,6 @@ _PAGES = {
     for descending in (False, True)
 }
 
-# Rows at the last vacuum or analyze, and as many a page in what has grown since; none where there was neither.
-_ESTIMATE = """
-SELECT CASE WHEN bool_and(c.relpages > 0 OR pg_relation_size(c.oid) = 0)
-       THEN coalesce(sum(c.reltuples / nullif(c.relpages, 0) * (pg_relation_size(c.oid) / current_setting('block_size')::int)), 0)::bigint END
-FROM pg_partition_tree('jobs') p JOIN pg_class c ON c.oid = p.relid WHERE p.isleaf
-"""
-
 _EARLIEST, _LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -103,14 +98,10 @@ def page(connection: Connection, search: Search, beyond: Place | None, bounds: B
         after = Place(walk["id"], walk["at"])
     total = None
     if beyond is None:
-        total = len(jobs) if after is None else _estimate(connection, search)
+        total = len(jobs) if after is None else estimates.total(connection, search, bounds.skew_s)
+        total = None if total is None else max(total, len(rows))
     last = walk or (rows[-1] if rows else None)
     return Page(jobs, 0 if last is None else last["n"], after, total)
-
-
-def _estimate(connection: Connection, search: Search) -> int | None:
-    found: int | None = connection.exec_driver_sql(_ESTIMATE).scalar_one() if search.is_everything else None
-    return found
 
 
 def _arguments(search: Search, beyond: Place | None, bounds: Bounds) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from common.store.session import Hot, Statement
 
-TABLES = ("jobs", "live", "outcomes", "attempts", "workers")
+TABLES = ("jobs", "live", "outcomes", "attempts", "workers", "tags", "keys", "uniq", "reruns", "deadlines", "expiries")
 
 SIZES = Statement(
     "sizes",

@@ -46,7 +46,8 @@ SIZES = Row(
         graph(
             "Rows by table",
             "bytes",
-            "jobs, outcomes and attempts grow with what is submitted and level off after JOBPROC_RETENTION_DAYS. live and workers stay small.",
+            "jobs, outcomes, attempts and tags grow with what is submitted and level off after JOBPROC_RETENTION_DAYS, keys after "
+            "JOBPROC_IDEMPOTENCY_SECONDS. The others stay small.",
             Query(told(metrics.TABLE_BYTES, ["table"], of="rows"), "{{table}}"),
             stacked=True,
         ),

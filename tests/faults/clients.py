@@ -29,6 +29,7 @@ class Jobs:
         self._ids: list[str] = []
         self._cancelled: list[str] = []
         self.sent: dict[str, Sent] = {}  #: what each was
+        self.waited: dict[int, str] = {}  #: by the client that waits for it
 
     def add(self, ids: tuple[str, ...], sent: tuple[Sent, ...]) -> None:
         """Remember some."""
@@ -167,8 +168,10 @@ def submit_wrong(client: Client) -> None:
 
 
 def look(client: Client) -> None:
-    """Read a job."""
-    if job_id := client.jobs.one(client.chance):
+    """Read a job; often one that another waits for, so that its end is seen beside the wait."""
+    waited = list(client.jobs.waited.values())
+    job_id = client.chance.choice(waited) if waited and client.chance.random() < 0.5 else client.jobs.one(client.chance)
+    if job_id is not None:
         client.call("read", f"/jobs/{job_id}", ids=(job_id,))
 
 
@@ -227,10 +230,17 @@ def submit_timed(client: Client) -> None:
 
 
 def wait(client: Client) -> None:
-    """Wait for the end of a job."""
-    if job_id := client.jobs.one(client.chance):
+    """Wait for the end of a job: any, or one that begins in a while."""
+    job_id = client.jobs.one(client.chance)
+    if client.chance.random() < 0.5:
+        sent = client.job()
+        made = client.call("timed", "/jobs/", body(sent) | {"delay": round(client.chance.uniform(0.4, 1.2), 3)}, (sent,))
+        job_id = made.ids[0] if made.answer is Answer.OK else None
+    if job_id is not None:
         wait_s = round(client.chance.uniform(0.5, 5), 2)
+        client.jobs.waited[client.number] = job_id
         client.call("wait", f"/jobs/{job_id}/result?wait={wait_s}", ids=(job_id,), wait_s=wait_s)
+        del client.jobs.waited[client.number]
 
 
 #: Weight and function of what a client may do.

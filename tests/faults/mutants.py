@@ -129,6 +129,14 @@ MUTANTS = (
         ("attempts are complete", "effects are bounded"),
     ),
     Mutant(
+        "who waits is told by Redis alone",
+        "api/waiting.py",
+        "else self._look_every_s)",
+        "else self._look_every_s * 3600)",
+        ("redis_killed", "redis_hangs"),
+        ("a wait is told",),
+    ),
+    Mutant(
         "a success is retried",
         "common/store/control.py",
         "last.status IN ('FAILED', 'CANCELLED') AND ",

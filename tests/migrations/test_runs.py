@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 from migrations.catalogue import everything, schema
-from rig.system import ROOT, Database, until
+from rig.nursery import ROOT
+from rig.system import Database, until
 from sqlalchemy.exc import OperationalError
 
 from common.migrate import migrate

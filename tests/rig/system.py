@@ -15,9 +15,9 @@ import httpx
 import psycopg2
 import psycopg2.extras
 
-from tools.servers import free_port, spawn, stop, wait_for
+from rig.nursery import Nursery, fit, path
+from tools.servers import Process, free_port, spawn, stop, wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 TERMINAL = {"SUCCESS", "FAILED", "CANCELLED"}
 #: Quick enough that a test sees a lease end within two seconds.
 QUICK = {
@@ -79,6 +79,8 @@ class Database:
 class System:
     """The processes of one test and a client to them."""
 
+    nursery: Nursery | None = None  #: where they are forked, None: each is started from nothing
+
     def __init__(self, folder: Path, database_url: str, redis_url: str, **settings: str) -> None:
         self.folder = folder
         self.database = Database(database_url)
@@ -88,18 +90,22 @@ class System:
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "JOBPROC_TEST_FOLDER": str(folder),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "operations")]),
+            **path(),
             **settings,
         }
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Process] = {}
         self.port = free_port()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=15)
 
     # --- processes
 
-    def spawn(self, name: str, module: str, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
+    def spawn(self, name: str, module: str, *arguments: str, **settings: str) -> Process:
         """Start a process of jobproc; its log is <folder>/<name>.log."""
-        self.processes[name] = spawn([sys.executable, "-m", module, *arguments], self.log_file(name), {**self.env, **settings}, cwd=self.folder)
+        env, log = {**self.env, **settings}, self.log_file(name)
+        if self.nursery and fit(env):
+            self.processes[name] = self.nursery.fork(module, arguments, log, env, self.folder)
+        else:
+            self.processes[name] = spawn([sys.executable, "-m", module, *arguments], log, env, cwd=self.folder)
         return self.processes[name]
 
     def api(self, name: str = "api", **settings: str) -> "System":
@@ -149,7 +155,7 @@ class System:
     def end(self, name: str, sign: int = signal.SIGTERM, limit_s: float = 20) -> int:
         """End a process and return its exit code."""
         stop(self.processes[name], sign, limit_s)
-        return int(self.processes[name].returncode)
+        return self.processes[name].wait()
 
     def log_file(self, name: str) -> Path:
         return self.folder / f"{name}.log"

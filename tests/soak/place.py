@@ -8,9 +8,10 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
+from rig.nursery import ROOT
 from rig.scrape import Page
 from rig.servers import serve
-from rig.system import QUICK, ROOT, Database, System
+from rig.system import QUICK, Database, System
 
 from tools.servers import Postgres, Redis, spawn
 

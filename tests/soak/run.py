@@ -19,7 +19,7 @@ from typing import Any
 
 from faults.history import Sent
 from faults.laws import expected
-from rig.system import ROOT
+from rig.nursery import ROOT
 
 from common.domain.job import first_job_id
 from soak.days import pass_a_day

@@ -1,5 +1,6 @@
 """Bodies past the byte limit, bodies that never come, and what the worst bodies cost."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -131,11 +132,18 @@ def test_the_worst_body_costs_little_time_and_memory(
     served: System, post: Callable[..., Any], peak: Callable[[], int], refused: Callable[..., Any], raw: bytes
 ) -> None:
     assert len(raw) <= LIMIT
+    before = _cpu_s(served)
     answer = post(served, raw)
     assert answer.status_code in (400, 422)
     refused(answer, answer.status_code, "malformed-json" if answer.status_code == 400 else "invalid-body")
     assert peak() < SPIKE
-    assert answer.elapsed.total_seconds() < 0.5, "nothing else is served meanwhile"
+    assert _cpu_s(served) - before < 0.5, "nothing else is served meanwhile"
+
+
+def _cpu_s(system: System) -> float:
+    """Return the CPU time that the API has taken: other than a clock it does not count what else the machine does."""
+    fields = Path(f"/proc/{system.processes['api'].pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_the_worst_bodies_at_once_cost_little_memory_and_hold_nobody_up(served: System, post: Callable[..., Any], peak: Callable[[], int]) -> None:

@@ -164,11 +164,15 @@ def test_the_log_lines_of_a_request_carry_its_name_and_those_of_no_other(system:
     assert "fourth" not in away, "a commit is of many requests"
 
 
-def test_a_fault_of_the_server_names_its_request_too(system: System, refused: Callable[..., Any]) -> None:
-    system.api()
+def test_a_fault_of_the_server_is_answered_as_everything_else_is(system: System, refused: Callable[..., Any]) -> None:
+    """With the name of the request, and for pages of other origins."""
+    system.api(JOBPROC_CORS_ORIGINS=PAGE)
     job_id = system.submit("square_sum", 1)
     system.database.rows("DROP VIEW job_states; CREATE VIEW job_states AS SELECT id FROM jobs")
-    answer = system.client.get(f"/jobs/{job_id}/status", headers={"X-Request-ID": "broken"})
+    answer = system.client.get(f"/jobs/{job_id}/status", headers={"X-Request-ID": "broken", "Origin": PAGE})
     refused(answer, 500, "internal")
-    assert answer.headers["x-request-id"] == "broken"
-    assert [one["request_id"] for one in system.events("api", "request_failed")] == ["broken"]
+    assert answer.headers.get_list("x-request-id") == ["broken"]
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    head = system.client.head(f"/jobs/{job_id}/status", headers={"X-Request-ID": "broken"})
+    assert (head.status_code, head.content) == (500, b"")
+    assert [one["request_id"] for one in system.events("api", "request_failed")] == ["broken"] * 2

@@ -191,7 +191,7 @@ def test_the_oldest_due_job_and_the_living_workers_are_known_by_queue(system: Sy
 def test_tables_have_sizes(system: System) -> None:
     page = Page(system)
     sizes = {dict(labels)["table"]: value for (name, labels), value in page.samples().items() if name == "jobproc_table_bytes"}
-    assert set(sizes) == {"jobs", "live", "outcomes", "attempts", "workers"}
+    assert set(sizes) == {"jobs", "live", "outcomes", "attempts", "workers", "tags", "keys", "uniq", "reruns", "deadlines", "expiries"}
     assert all(value > 0 for value in sizes.values())
     assert (page.value("jobproc_table_dead_rows", table="live") or 0) >= 0
     assert (page.value("jobproc_database_oldest_transaction_seconds") or 0) >= 0

@@ -148,6 +148,28 @@ class Jobs(RuleBasedStateMachine):
             self.model.write(name, {job_id: after})
         self._leave(name, how, waited=waited)
 
+    def rerun(self, name: str, which: int, text: str | None, how: tuple[bool, bool]) -> None:
+        """A client asks for another epoch: mostly of a job that may have one."""
+        jobs = self.model.see(name)
+        retryable = [job_id for job_id, job in jobs.items() if job.rerun(text) is not job]
+        if known := sorted(retryable if which % 4 and retryable else jobs):
+            self._rerun(name, known[-1 - which % len(known)], text, how)
+
+    def _rerun(self, name: str, job_id: str, text: str | None, how: tuple[bool, bool]) -> None:
+        """It waits for another such wish alone: a job that others are about to end has not ended."""
+        lockers = {other for other, one in self.model.others(name).items() if job_id in one.rerun}
+        told, waited = self._await(name, self.apis[name], self.apis[name].rerun(job_id, text), how, lockers)
+        assert waited == bool(lockers)
+        assert told is not None
+        before = self.model.see(name)[job_id]
+        after = before.rerun(text)
+        assert told.epoch == (None if after is before else len(after.before))
+        assert told.state is before.state or not {told.state, before.state} & {*TERMINAL, State.IN_PROGRESS}
+        if name in self.model.open:
+            self.model.open[name].rerun.add(job_id)
+        if after is not before:
+            self.model.write(name, {job_id: after}, moved=True)
+
     # --- jobs go
 
     def _look(self, name: str, queue: str) -> list[str]:
@@ -198,6 +220,7 @@ class Jobs(RuleBasedStateMachine):
         process, jobs = self.processes[name], self.model.see(name)
         now = {job.id: jobs[job.id].claim(process.id) for job in taken}
         assert [(job.attempt, job.released, job.max_attempts) for job in taken] == [(j.attempt, j.released, j.max_attempts) for j in now.values()]
+        assert all(now[job.id].input in {None, job.input} for job in taken), "what a retry brought counts from then on"
         self.model.write(name, now)
         (process.claiming if name in self.model.open else process.claimed).extend((process.id, job) for job in taken)
 
@@ -207,6 +230,7 @@ class Jobs(RuleBasedStateMachine):
         """Choose among what a process holds, or among everything that it once did; each job at most once."""
         process = self.processes[whose]
         known = process.claimed + (process.claiming if name == whose else [])
+        known = list({(worker, job.id, job.attempt): (worker, job) for worker, job in known}.values())  # of two epochs: it has settled before it claims again
         known = [one for one in known if stale or self._fits(name, [one])][-8:]
         if not known:
             return []
@@ -236,7 +260,7 @@ class Jobs(RuleBasedStateMachine):
         after = self._fits(name, batch)
         jobs = self.model.see(name)
         if what == "settle":
-            again = {job.id for worker, job in batch if jobs[job.id].succeeded_by(worker, job.attempt)}
+            again = {job.id for worker, job in batch if jobs[job.id].succeeded_by(worker, job.attempt)} - after
             assert again <= stood, "a repeated settle is told that it stands"
             stood -= again
         assert fits & after <= stood <= after, "what the fence lets through is told, and nothing else"

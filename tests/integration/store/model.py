@@ -25,6 +25,12 @@ class Job:
     error: str | None = None
     asked: bool = False  #: to stop
     suspected: frozenset[int] = frozenset()  #: attempts that a rescue gave back uncharged, as nobody knew which of several had run
+    input: str | None = None  #: that a retry by request brought, None: none did
+    before: tuple["Job", ...] = ()  #: its earlier epochs, as they ended
+
+    @property
+    def epochs(self) -> tuple["Job", ...]:
+        return (*self.before, self)
 
     def claim(self, worker: int) -> "Job":
         return self._after(Step.CLAIM, attempt=self.attempt + 1, worker=worker)
@@ -37,6 +43,13 @@ class Job:
         if self.state in TERMINAL or self.asked:
             return self
         return replace(self, rev=self.rev + 1, asked=True) if self.state is State.IN_PROGRESS else self._after(Step.CANCEL)
+
+    def rerun(self, text: str | None) -> "Job":
+        """A client asks for another epoch, with an input or with the one that it had; only what failed or was cancelled has one."""
+        if self.state not in TERMINAL or self.state is State.SUCCESS:
+            return self
+        state = step(self.state, Step.RERUN)
+        return Job(self.queue, self.max_attempts, state, rev=self.rev + 1, input=text or self.input, before=(*self.before, replace(self, before=())))
 
     def give_up(self, ended: str, error: str, *, later: bool = False) -> "Job":
         """End the attempt without a result: the budget says whether it is the last."""
@@ -64,11 +77,14 @@ class Job:
         return (self.state, self.worker, self.attempt) == (State.IN_PROGRESS, worker, attempt)
 
     def succeeded_by(self, worker: int, attempt: int) -> bool:
-        """Whether this attempt brought the result, or would have."""
-        return self.state in {State.SUCCESS, State.CANCELLED} and (self.worker, self.attempt) == (worker, attempt)
+        """Whether this attempt brought the result of an epoch, or would have."""
+        return any(one.state in {State.SUCCESS, State.CANCELLED} and (one.worker, one.attempt) == (worker, attempt) for one in self.epochs)
 
     def ended_by(self, worker: int, attempt: int) -> bool:
-        """Whether the attempt is written down as ended, by its own word."""
+        """Whether the attempt is written down as ended, by its own word; which epoch it was of is not asked."""
+        return any(one._ended_by(worker, attempt) for one in self.epochs)
+
+    def _ended_by(self, worker: int, attempt: int) -> bool:
         if (self.worker, self.attempt) == (worker, attempt) and self.state in TERMINAL:
             return self.error != "worker_lost"
         told = attempt not in self.suspected
@@ -98,6 +114,7 @@ class Open:
     workers: dict[int, Worker] = field(default_factory=dict)
     moved: set[str] = field(default_factory=set)  #: got a new place in the queue, above every mark of then
     passed: set[str] = field(default_factory=set)  #: below somebody's marks when it ends, whichever way
+    rerun: set[str] = field(default_factory=set)  #: asked to run again, and locked for others who ask
 
 
 @dataclass

@@ -15,6 +15,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from common.domain.job import NewJob
 from common.domain.states import State
 from common.store import control, submit
+from common.store.control import Rerun
 from common.store.session import Hot
 
 T = TypeVar("T")
@@ -89,10 +90,12 @@ class Api:
         self.pid = self.connection.get_server_pid()
 
     def begin(self) -> None:
-        self._loop.run(self.connection.execute("BEGIN"))
+        """Begin a transaction; one of the product's own joins it."""
+        self._open = self.connection.transaction()
+        self._loop.run(self._open.start())
 
     def end(self, *, commits: bool) -> None:
-        self._loop.run(self.connection.execute("COMMIT" if commits else "ROLLBACK"))
+        self._loop.run(self._open.commit() if commits else self._open.rollback())
 
     def reset(self) -> None:
         if self.connection.is_in_transaction():
@@ -111,6 +114,10 @@ class Api:
     def cancel(self, job_id: str) -> "Future[State | None]":
         """Cancel a job. Returns at once."""
         return self._loop.start(control.cancel(self.connection, UUID(job_id)))
+
+    def rerun(self, job_id: str, text: str | None) -> "Future[Rerun | None]":
+        """Ask for another epoch of a job. Returns at once."""
+        return self._loop.start(control.rerun(self.connection, UUID(job_id), text))
 
     def run(self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, T]]) -> T:
         return self._loop.run(work(self.connection))

@@ -3,6 +3,7 @@
 JOBPROC_MANY_ROWS=1000000 for more of them than `make test` takes.
 """
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -13,12 +14,14 @@ from uuid import UUID
 import pytest
 from integration.store.plans import Plan
 from integration.store.storage import Storage, old_period
+from sqlalchemy import Connection
 
 from common.domain.search import Order, Place, Search, Way
 from common.domain.states import State
 from common.settings import Settings
-from common.store import listing, partitions
+from common.store import estimates, listing, partitions
 from common.store.listing import Bounds
+from common.store.pool import Pool
 
 JOBS = int(os.environ.get("JOBPROC_MANY_ROWS", "300000"))
 DAYS = 10
@@ -129,6 +132,36 @@ def test_a_page_walks_one_index_within_its_budget_from_wherever_it_begins(known:
         assert sum(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read) <= BUDGET + DAYS + 5, f"what is read is what is walked\n{plan}"
         # About 12 pages a job that is looked at in its tables, and a few a partition.
         assert plan.buffers <= 16 * walked + 400, str(plan)
+
+
+def test_an_estimate_is_near_what_is_there_or_is_not_given(known: Storage, request: pytest.FixtureRequest) -> None:
+    middle, some = datetime.now(UTC) - timedelta(days=DAYS / 2), JOBS / RARE
+    half = JOBS * (middle.hour * 3_600 + middle.minute * 60 + DAYS * 43_200) / (DAYS * 86_400)  # of whole days that ended at midnight
+    expected = [
+        (Search(), JOBS),
+        (Search(created_before=middle), half),
+        (Search(created_after=middle, operation="square_sum", queue="default"), JOBS - half),
+        (Search(operation="cube_sum"), some),
+        (Search(tag="rare"), some),
+        (Search(statuses=frozenset({State.FAILED})), some),
+        (Search(statuses=frozenset({State.FAILED, State.SUCCESS}), finished_before=middle), half),
+    ]
+
+    def work(connection: Connection) -> list[int | None]:
+        connection.exec_driver_sql(listing._BY_INDEX)
+        return [estimates.total(connection, search, 0) for search, _ in expected]
+
+    async def ask() -> list[int | None]:
+        pool = Pool(known.settings)
+        try:
+            return await pool.run_sync(work)
+        finally:
+            await pool.close()
+
+    found = asyncio.run(ask())
+    for (search, count), told in zip(expected, found, strict=True):
+        assert told is None or count / 1.5 <= told <= count * 1.5, search
+    assert None not in found or request.node.callspec.params["known"] != "analyzed"
 
 
 def test_a_page_costs_as_much_in_a_large_table_as_in_a_small_one(known: Storage, settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from uuid import UUID
 
@@ -23,8 +23,9 @@ LOOKS = [("rescue", "rescue"), ("rescue", "renew"), ("rescue", "die"), ("renew",
 STATES = """
 SELECT s.id::text, s.status, s.attempt, coalesce(l.released, o.released), s.rev, s.worker, s.result::text, s.error_type,
        (l.id IS NOT NULL)::int + (SELECT count(*) FROM outcomes x WHERE x.id = s.id),
-       ARRAY(SELECT attempt || ' ' || ended || ' ' || worker FROM attempts a WHERE a.id = s.id ORDER BY attempt)
-FROM job_states s LEFT JOIN live l ON l.id = s.id LEFT JOIN outcomes o ON o.id = s.id WHERE s.id = ANY(%s::uuid[])
+       ARRAY(SELECT epoch || ' ' || status || ' ' || rev FROM outcomes x WHERE x.id = s.id AND x.epoch < s.epoch ORDER BY epoch),
+       ARRAY(SELECT epoch || ' ' || attempt || ' ' || ended || ' ' || worker FROM attempts a WHERE a.id = s.id ORDER BY epoch, attempt)
+FROM job_states s LEFT JOIN live l ON l.id = s.id LEFT JOIN outcomes o ON o.id = s.id AND o.epoch = s.epoch WHERE s.id = ANY(%s::uuid[])
 """
 
 
@@ -148,6 +149,33 @@ class Store(Workers):
             else:
                 self._end_attempts(whose, batch, what, how)
 
+    @rule(whose=processes, which=picks, beside=st.sampled_from([*["rerun"] * 4, "cancel", "cancel", "claim", "claim", *HOW]), how=ends)
+    def rerun_beside(self, whose: str, which: int, beside: str, how: tuple[bool, bool]) -> None:
+        """Another epoch is asked for while something happens to the last one, or somebody else asks too; and once more when that is over."""
+        for name in sorted({"api", "twin"} & set(self.model.open)):
+            self._end(name, commits=how[0])
+        self.register(whose)
+        self.submit("api", 1, "default", 0, 2, 0)
+        job_id = max(self.model.jobs)
+        self.cancel("api", 0, how)
+        first = "api" if beside in {"rerun", "cancel"} else whose
+        acts: dict[str, Callable[[], None]] = {
+            "rerun": lambda: self._rerun("api", job_id, None, how),
+            "cancel": lambda: self.cancel("api", 0, how),
+            "claim": lambda: self._exchange(whose, [], "default", 1, how),
+        }
+        if beside != "rerun":
+            self._rerun("api", job_id, '{"data":[2]}', how)
+        if beside in HOW:
+            self._exchange(whose, [], "default", 1, how)
+        self.begin(first)
+        acts.get(beside, lambda: self.finish("own", whose, which, stale=False, what=beside, how=how))()
+        self._rerun("twin", job_id, '{"data":[4]}', how)
+        if first in self.model.open:
+            self._end(first, commits=how[1])
+        self._rerun("twin", job_id, '{"data":[5]}', how)
+        self._exchange(whose, [], "default", 1, how)
+
     def _prepare(self, doing: Doing) -> None:
         """Let there be something to do it to, so that a step is seldom in vain."""
         verb, arguments = doing
@@ -177,7 +205,11 @@ class Store(Workers):
         ids = [str(job.id) for batch in self.batches for job in batch]
         found = {row[0]: row[1:] for row in self.storage.rows(STATES, (ids,))}
         assert found == {
-            job_id: (j.state, j.attempt, j.released, j.rev, j.worker, j.result, j.error, 1, [f"{n} {ended} {whose}" for n, ended, whose in j.past])
+            job_id: (
+                *(j.state, j.attempt, j.released, j.rev, j.worker, j.result, j.error, len(j.epochs)),
+                [f"{number} {one.state} {one.rev}" for number, one in enumerate(j.before)],
+                [f"{number} {n} {ended} {whose}" for number, one in enumerate(j.epochs) for n, ended, whose in one.past],
+            )
             for job_id, j in self.model.jobs.items()
         }
 
@@ -219,13 +251,17 @@ class Store(Workers):
         self._tell_the_history()
 
     def _tell_the_history(self) -> None:
-        """Each attempt has one record, first to last; clients are told the result of the one that ended the job."""
+        """Each attempt of each epoch has one record, first to last; clients are told the result of the one that ended the job."""
         for job_id, job in self.model.jobs.items():
             whole = self.apis["api"].run(partial(read.job, job_id=UUID(job_id), most=1_000))
             assert whole is not None
             history = read.attempts(whole)
-            assert [one["attempt"] for one in history] == list(range(1, job.attempt + 1))
-            assert [one["ended"] for one in history] == [ended for _, ended, _ in job.past] + [job.state.lower()] * (job.worker is not None)
+            assert [(one["epoch"], one["attempt"]) for one in history] == [
+                (number, attempt) for number, one in enumerate(job.epochs) for attempt in range(1, one.attempt + 1)
+            ]
+            assert [one["ended"] for one in history] == [
+                how for one in job.epochs for how in [*(ended for _, ended, _ in one.past), *[one.state.lower()] * (one.worker is not None)]
+            ]
             told = self.apis["api"].run(partial(read.result, job_id=UUID(job_id)))
             assert told is not None
             assert (told[0].status, told[1]) == (job.state, job.result)

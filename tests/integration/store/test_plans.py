@@ -39,10 +39,14 @@ HOT = {
 JOINED = {"process": [claims.SETTLE_AND_CLAIM, endings.HELD], "parent": [endings.HELD], "controller": [endings.HELD]}
 
 
-@pytest.fixture(params=Pooler)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "parts" in metafunc.fixturenames:  # prepared once and planned each second, or planned with each transaction: through a pooler
+        metafunc.parametrize("settings", list(Pooler), indirect=True)
+
+
+@pytest.fixture
 def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    """Prepared once and planned each second, or planned with each transaction: through a pooler."""
-    return settings.model_copy(update={"database_pooler": request.param})
+    return settings.model_copy(update={"database_pooler": getattr(request, "param", Pooler.NONE)})
 
 
 @pytest.fixture
@@ -83,15 +87,7 @@ class Ground:
         held = (self.claimer.id, *ended[:2])
         marks, one = self.claimer.marks, jobs[0].id if jobs else claims.NIL
         return {
-            claims.SETTLE_AND_CLAIM: (
-                self.claimer.id,
-                *ended,
-                "default",
-                claims._PRIORITY_ARRAY,
-                array(marks.pos.values()),
-                array(marks.id.values()),
-                TAKEN,
-            ),
+            claims.SETTLE_AND_CLAIM: (self.claimer.id, *ended, "default", claims._PRIORITY_ARRAY, array(marks.pos.values()), array(marks.id.values()), TAKEN),
             claims.SETTLE: (self.claimer.id, *ended),
             claims.SETTLED_BEFORE: held,
             endings.LOCK: held,
@@ -131,9 +127,9 @@ def ground(request: pytest.FixtureRequest, storage: Storage) -> Ground:
         storage.rows("DELETE FROM live")
         storage.rows("VACUUM ANALYZE")
     elif request.param == "just filled":
-        ground.fill(50_000)
+        ground.fill(20_000)
     elif request.param == "large":
-        ground.fill(100_000)
+        ground.fill(50_000)
         storage.rows("ANALYZE")
     return ground
 
@@ -232,10 +228,8 @@ def test_a_read_by_id_looks_into_one_partition_of_each_table(ground: Ground) -> 
 @pytest.mark.parametrize("ground", FILLED, indirect=True)
 def test_a_look_at_hundreds_of_jobs_finds_each_by_its_id(ground: Ground) -> None:
     """As the API looks: planned anew, as a plan that is kept may be of a time when the table was empty."""
-    ids, today = (
-        [row[0] for row in ground.storage.rows("SELECT id::text FROM jobs LIMIT 500")],
-        ground.storage.one("SELECT right(max(tableoid::regclass::text), 8) FROM jobs"),
-    )
+    ids = [row[0] for row in ground.storage.rows("SELECT id::text FROM jobs LIMIT 500")]
+    today = ground.storage.one("SELECT right(max(tableoid::regclass::text), 8) FROM jobs")
     hot = ground.storage.hot(by_index=False)
     hot._cursor.execute("SET plan_cache_mode = force_custom_plan")
     plan = explain(hot, Statement("seen", "uuid[]", read._SEEN), ("{" + ",".join(ids) + "}",))

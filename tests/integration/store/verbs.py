@@ -26,6 +26,7 @@ VERBS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "submit_again": {"name": apis, "which": picks, "how": ends},
     "cancel": {"name": apis, "which": picks, "how": ends},
+    "rerun": {"name": apis, "which": picks, "text": st.sampled_from([None, '{"data":[2]}', '{"data":[3]}']), "how": ends},
     "claim": CLAIM,
     "settle_and_claim": CLAIM | BATCH | {"how": ends},
     "finish": BATCH | {"name": st.sampled_from(["own", "own", "parent"]), "whose": processes, "what": st.sampled_from(HOW), "how": ends},

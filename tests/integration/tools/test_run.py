@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from rig.system import ROOT, until
+from rig.nursery import ROOT
+from rig.system import until
 
 from tools.servers import free_port
 

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from rig.system import ROOT, System, until
+from rig.nursery import ROOT
+from rig.system import System, until
 
 
 def _refused(system: System, *arguments: str, path: Path | None = None, **environ: str) -> str:

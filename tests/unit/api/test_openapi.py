@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -179,6 +180,27 @@ def test_bodies_are_described_and_their_examples_can_be_submitted(document: dict
         assert kind["additionalProperties"] is False
         assert set(kind["required"]) == {content, "operation"}
     assert kinds[0]["properties"]["data"]["minItems"] == 1
+
+
+def test_links_lead_from_what_an_answer_shows_to_operations_that_take_it(document: dict[str, Any]) -> None:
+    known = {operation["operationId"]: (path, operation) for _, path, operation in operations(document)}
+    of_job = {path for path in document["paths"] if path.startswith("/jobs/{job_id}")}
+    for method, path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            links = response.get("links", {})
+            for link in links.values():
+                parameters = {one["name"] for one in known[link["operationId"]][1]["parameters"]}
+                assert set(link["parameters"]) <= parameters
+                shown = [pointer.removeprefix("$response.body#/").split("#")[0] for pointer in link["parameters"].values() if pointer.startswith("$response")]
+                assert shown
+                for one in response["content"]["application/json"]["examples"].values():
+                    assert all(reduce(_member, pointer.split("/"), one["value"]) for pointer in shown), (method, path, status)
+            assert {known[link["operationId"]][0] for link in links.values()} - {"/jobs/"} in (set(), of_job)
+    assert "links" in document["paths"]["/jobs/"]["post"]["responses"]["202"]
+
+
+def _member(value: Any, name: str) -> Any:
+    return value[int(name)] if isinstance(value, list) else value[name]
 
 
 def test_the_states_on_the_wire_are_listed(document: dict[str, Any]) -> None:

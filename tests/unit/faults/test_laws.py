@@ -129,6 +129,11 @@ def effects(*more: Effect, **changes: Any) -> Evidence:
     return replace(GOOD, effects=[*GOOD.effects, *more], **changes)
 
 
+def calm() -> Evidence:
+    others = {job: row for job, row in GOOD.stored.items() if row.sent.operation != "linger"}
+    return replace(GOOD, interrupted=False, stored=others, effects=[one for one in GOOD.effects if one.job in others])
+
+
 def looks(*at_s: float) -> Evidence:
     return replace(GOOD, looks=[*GOOD.looks, *(Look(one, 7.0 + one, frozenset({1})) for one in at_s)])
 
@@ -178,7 +183,7 @@ BAD: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("effects_are_bounded", "an attempt had two effects", lambda: effects(Effect(A, 2, "begin"))),
     ("effects_are_bounded", "an attempt that nobody knows had one", lambda: effects(Effect(A, 3, "begin"))),
     ("effects_are_bounded", "it succeeded without its effect", lambda: replace(GOOD, effects=[one for one in GOOD.effects if one != Effect(A, 2, "end")])),
-    ("effects_are_bounded", "it ran twice and there was no fault", lambda: effects(interrupted=False)),
+    ("effects_are_bounded", "it ran twice and there was no fault", calm),
     ("effects_are_bounded", "a job that is not stored had one", lambda: effects(Effect("c", 1, "begin"))),
     ("errors_are_those_of_an_absent_database", "a 500", lambda: calls(Call("read", 2, 0.5, 0.6, Answer.UNKNOWN, 500, ids=(A,)))),
     ("errors_are_those_of_an_absent_database", "a 503 while it was there", lambda: calls(Call("read", 2, 5.0, 5.1, Answer.UNKNOWN, 503, ids=(A,)))),

@@ -38,11 +38,10 @@ def test_the_index_with_the_fewest_others_is_walked(asked: Search, way: Way) -> 
     assert asked.way is way
 
 
-def test_everything_is_what_has_no_filter_in_whatever_order() -> None:
-    assert search().is_everything
-    assert search(descending=False).is_everything
-    assert not search(tag="a").is_everything
-    assert not search(created_after=THEN).is_everything
+def test_filters_are_named_but_for_those_that_are_a_span_of_ids() -> None:
+    assert search(descending=False, created_after=THEN, created_before=THEN).filters == frozenset()
+    assert search(State.FAILED, tag="a", queue="b", operation="c", error="d").filters == {"statuses", "tag", "queue", "operation", "error"}
+    assert search(finished_after=THEN, finished_before=THEN).filters == {"finished_after", "finished_before"}
 
 
 def test_a_span_holds_the_ids_of_its_milliseconds_and_no_others() -> None:
