@@ -89,7 +89,8 @@ def test_of_those_that_ran_together_in_a_process_that_died_none_is_charged_and_e
     assert (system.job(poison)["status"], system.job(poison)["error"]["type"]) == ("FAILED", "worker_lost")
     assert outcomes(system, poison) == ["released", "lost", "failed"]
     for number, job_id in enumerate(beside):
-        assert (system.job(job_id)["result"], outcomes(system, job_id)) == (number, ["released", "success"])
+        *before, last = outcomes(system, job_id)  # released once more by each death of the poison while it waits to run alone
+        assert (system.job(job_id)["result"], set(before), last) == (number, {"released"}, "success")
     assert {outcome for job_id in ended for outcome in outcomes(system, job_id)} == {"success"}
     effects = [line for line in system.effects() if line["job"] in {*beside, poison}]
     count = Counter((line["job"], line["attempt"]) for line in effects if line["phase"] == "begin")
