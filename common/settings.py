@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common import failpoints
+from common.addresses import checked_hosts, masked_url
 from common.domain.errors import StartupError
 
 PREFIX = "JOBPROC_"
@@ -21,9 +22,7 @@ _UNPREFIXED = ("DATABASE_URL", "REDIS_URL")
 # What Kubernetes injects for a Service named jobproc-…: not settings, and not misspelt ones either.
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$")
 
-_HOST = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::(\d{0,5}))?")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
-MOST_PORT = 65_535
 
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 365, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -131,6 +130,10 @@ class Settings(BaseSettings):
         0,
         description="API: after SIGTERM a kept connection may carry requests for so long, and each answer closes it; within the grace. 0: closed at once.",
     )
+    async_jobs: Annotated[int, Field(ge=1, le=1_000)] = Field(100, description="Worker: most jobs of `async def` operations that a process runs at a time.")
+    async_block_seconds: Seconds = Field(
+        30, description="Worker: a process whose event loop stands still for so long, mostly as an `async def` operation blocks, is ended."
+    )
     unique_retry_seconds: Seconds = Field(1, description="Worker: a job whose unique key, `while: running`, another one has is put off for so long.")
     max_result_bytes: Count = Field(1_048_576, description="Worker: largest result in bytes of JSON; a larger one fails the job with `result_too_large`.")
     max_crashes: Annotated[int, Field(ge=1, le=1_000)] = Field(
@@ -199,14 +202,14 @@ class Settings(BaseSettings):
         scheme, there, rest = value.partition("://")
         if not there or scheme.partition("+")[0].lower() not in {"postgresql", "postgres"}:
             raise ValueError("must begin with postgresql://")
-        return _checked_hosts(f"postgresql://{rest}")
+        return checked_hosts(f"postgresql://{rest}")
 
     @field_validator("redis_url")
     @classmethod
     def _plain_redis(cls, value: str) -> str:
         if value.partition("://")[0].lower() not in {"redis", "rediss"} or "://" not in value:
             raise ValueError("must begin with redis:// or rediss://")
-        return _checked_hosts(value)
+        return checked_hosts(value)
 
     @field_validator("failpoints")
     @classmethod
@@ -271,15 +274,6 @@ class Settings(BaseSettings):
         return shown
 
 
-def _checked_hosts(url: str) -> str:
-    hosts = re.split(r"[/?#]", url.partition("://")[2].rpartition("@")[2], maxsplit=1)[0]
-    for host in hosts.split(","):  # libpq takes several
-        found = _HOST.fullmatch(host)
-        if found is None or int(found[1] or 0) > MOST_PORT:
-            raise ValueError("a host must be name:port or [IPv6]:port, the port a number up to 65535")
-    return url
-
-
 def _misspelt(name: str, names: set[str]) -> str | None:
     """Return the setting that a variable is a misspelling of; other variables with the prefix are somebody else's."""
     if not name.startswith(PREFIX) or name in names or _SERVICE_LINK.search(name):
@@ -290,9 +284,3 @@ def _misspelt(name: str, names: set[str]) -> str | None:
 def name_of(field: str) -> str:
     """Return the environment variable of a field."""
     return field.upper() if field.upper() in _UNPREFIXED else PREFIX + field.upper()
-
-
-def masked_url(url: str) -> str:
-    """Return the URL with its password replaced, wherever it stands and whatever characters it has."""
-    shown = re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url, flags=re.DOTALL)
-    return re.sub(r"(?i)(password|sslkey)=[^&]*", r"\1=***", shown)

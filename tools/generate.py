@@ -54,7 +54,7 @@ CODES = {
     Ended.ERROR: "the operation raised; the type is the class of the exception, or `unknown_operation`",
     Ended.PERMANENT: "not tried again: an exception the operation calls permanent, or `PermanentFailure`, `invalid_input`, "
     "`result_too_large`, `ResultNotJsonError`, `result_not_stored`",
-    Ended.TIMEOUT: "`timeout`: it ran past its time limit; its process was ended",
+    Ended.TIMEOUT: "`timeout`: it ran past its time limit; `loop_blocked`: it held up the event loop of its process, or was alone there when that stood still",
     Ended.LOST: "`worker_lost`: its process died, or its lease ran out",
     Ended.RELEASED: "`released`: given back unfinished; not charged to the job",
 }

@@ -30,6 +30,7 @@ from worker.operations.registry import Operation
 from worker.pool import Pool, watching
 from worker.processes import Processes
 from worker.seats import Seat, Seats
+from worker.together import Together
 
 log = logs.get("worker")
 PR_SET_PDEATHSIG = 1
@@ -44,7 +45,9 @@ class WorkerApp:
         self._concurrency = concurrency
         self._operations = operations
         layout = Layout([one.spec for one in operations.values()], queues)
-        self._seats = Seats(concurrency, settings.max_claim_jobs, layout, traced=traces.wanted())
+        self._asynchronous = {name: one for name, one in operations.items() if one.is_async}
+        room = max(settings.max_claim_jobs, settings.async_jobs)
+        self._seats = Seats(concurrency, room, layout, traced=traces.wanted(), together=bool(self._asynchronous))
         self._watch = Watch(settings, self._seats, operations, Bell(settings), queues, self._publish)
         self._executor: Executor | None = None
         self._seat: Seat | None = None  # of this process
@@ -62,7 +65,7 @@ class WorkerApp:
             (signals.worker_ready, self._ready),
             (signals.worker_shutting_down, self._shutting_down),
             (signals.worker_process_init, self._forked),
-            (signals.worker_process_shutdown, _last_spans),
+            (signals.worker_process_shutdown, self._leaving),
         ):
             signal_.connect(receiver, weak=False)
 
@@ -126,9 +129,10 @@ class WorkerApp:
         random.seed()
         seat = self._seat = self._take_seat()
         self._sent = seat.sent
-        holder = Holder(self._settings, seat, self._queues, sorted(name for one in self._operations.values() for name in one.spec.knows))
-        holder.crier = Crier(self._settings)
+        holder = self._holder(seat, self._operations)
         self._executor = Executor(self._settings, holder, self._seats, seat, self._operations, Bell(self._settings))
+        if self._asynchronous:
+            self._executor.make_together = self._make_together
         if traces.wanted():  # after the fork, which no thread of an exporter survives
             from worker import spans
 
@@ -138,12 +142,31 @@ class WorkerApp:
         except AWAY as error:
             log.warning("database_away", reason=str(error).strip())
 
-    def _take_seat(self) -> Seat:
+    def _holder(self, seat: Seat, operations: Mapping[str, Operation]) -> Holder:
+        holder = Holder(self._settings, seat, self._queues, sorted(name for one in operations.values() for name in one.spec.knows))
+        holder.crier = Crier(self._settings)
+        return holder
+
+    def _make_together(self) -> Together:
+        seat = self._take_seat(together=True)
+        together = Together(self._settings, self._holder(seat, self._asynchronous), self._seats, seat, self._asynchronous, Bell(self._settings))
+        if traces.tracer is not None:
+            from worker import spans
+
+            together.spans = spans.Spans()
+        return together
+
+    def _leaving(self, **_facts: Any) -> None:
+        if self._executor is not None:
+            self._executor.leave()
+        traces.close()
+
+    def _take_seat(self, *, together: bool = False) -> Seat:
         # A replacement has the index of the process that died, whose seat the parent may not have cleared yet: it takes
         # another one of the same index. No two living processes share an index.
         for seat in self._seats.all[current_process().index :: self._concurrency]:  # type: ignore[attr-defined]  # billiard sets it
             if not seat.pid:
-                seat.sit()
+                seat.sit(together=together)
                 return seat
         raise StartupError("no seat is free: processes die faster than they are buried")
 
@@ -166,10 +189,6 @@ class WorkerApp:
 
 def _keep_logging(**_facts: Any) -> None:
     pass
-
-
-def _last_spans(**_facts: Any) -> None:
-    traces.close()
 
 
 def _die_with(parent: int) -> None:

@@ -26,7 +26,7 @@ class Endings:
     def __init__(self) -> None:
         self.results = Results()
         self.decided: list[tuple[Claimed, Decision]] = []
-        self.spans: list[SpanContext] = []  #: of the runs that are traced
+        self.spans: list[tuple[str, SpanContext]] = []  #: of the runs that are traced, each with its queue
 
     def __len__(self) -> int:
         return len(self.results.ids) + len(self.decided)

@@ -1,58 +1,42 @@
 """The way of jobs through a worker process: claim, run, decide, settle with the next claim, until the queue is empty."""
 
-import random
 import signal
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import psycopg2
 
-from common import failpoints
 from common.broker import Bell
-from common.domain.decisions import RELEASED, Release, Spent, decide
 from common.domain.job import Claimed
-from common.domain.retry import DEFAULT_RETRY
 from common.settings import Settings
-from common.store import claims, endings, mutexes
+from common.store import claims, endings
 from common.store.session import AWAY
-from common.telemetry import logs
-from worker import singly
 from worker.ended import Consumption, Endings
+from worker.exchange import MOST_CHARACTERS, Exchange
 from worker.holder import Holder
-from worker.meters import Outcome, outcome
+from worker.meters import Outcome
 from worker.operations.registry import Operation
 from worker.pace import Pace
 from worker.progress import Progress
 from worker.run import attempt
 from worker.seats import Seat, Seats
+from worker.together import Together
 
-if TYPE_CHECKING:  # imported only while tracing is on
-    from worker.spans import Spans
-
-log = logs.get("worker")
-#: Results of a batch that are settled before its end: settling costs seven times their size (half a GiB for sixty results of a MiB).
-MOST_CHARACTERS = 4_000_000
 AGAIN_S = 0.05  # an alarm that finds the connection in use comes again after this
 
 
-class Executor:
-    """Serves queues in one process, one job at a time."""
+class Executor(Exchange):
+    """Serves queues in one process, one job at a time; those of `async def` operations it hands over."""
 
     def __init__(self, settings: Settings, holder: Holder, seats: Seats, seat: Seat, operations: Mapping[str, Operation], bell: Bell) -> None:
-        self._settings = settings
-        self._holder = holder
+        super().__init__(settings, holder, seat.meter, operations)
         self._seats = seats
         self._seat = seat
-        self._meter = seat.meter
-        self._operations = operations
         self._bell = bell
         self._pace = Pace(settings.batch_milliseconds / 1000, settings.max_claim_jobs)
         self._rang = 0.0
-        self._ended = Endings()  # of the batch under way
         self._consumption = Consumption()
         self._began = 0.0  # when the running job began
         self._batch: list[Claimed] = []
@@ -60,13 +44,14 @@ class Executor:
         self._at = 0
         self._progress: Progress | None = None
         self._in_operation = False
-        self.spans: Spans | None = None  #: None: tracing is off
+        self._asynchronous = frozenset(name for name, one in operations.items() if one.is_async)
+        self.make_together: Callable[[], Together] | None = None  #: who runs those; None only where there is no such operation
+        self._together: Together | None = None  # made for the first job of such an operation
 
     def serve(self, queue: str) -> None:
         """Run the jobs of a queue until none is due, the worker drains, or other queues should have their turn."""
         until = time.monotonic() + self._settings.serve_seconds
-        if self._holder.lost:
-            self._holder.renew_identity()
+        self._begin_to_serve(queue)
         while not self._seats.draining:
             wanted = self._pace.batch(queue)
             jobs = self._exchange(queue, wanted)
@@ -78,7 +63,7 @@ class Executor:
             full = len(jobs) == wanted
             if full:
                 self._wake_another(queue)
-            self._run_batch(queue, jobs)
+            self._run_batch(queue, self._hand_over(queue, jobs))
             if time.monotonic() > until:
                 self._settle()
                 if not full or self._bell.ring(queue) is not None:
@@ -86,6 +71,17 @@ class Executor:
                 # Redis is away, so nobody would come: this process goes on itself. Other queues are not rung for either.
                 until = time.monotonic() + self._settings.serve_seconds
         self._settle()
+
+    def _begin_to_serve(self, queue: str) -> None:
+        if self._holder.lost:
+            self._holder.renew_identity()
+        if self._together is not None:
+            self._together.look_at(queue)
+
+    def leave(self) -> None:
+        """Let what runs together come to its end, before the process ends."""
+        if self._together is not None:
+            self._together.leave()
 
     def recover(self) -> None:
         """Give back all that this process holds, after an error that nobody thought of: what had ended and is not stored runs again."""
@@ -100,6 +96,25 @@ class Executor:
         if now - self._rang > self._settings.ring_interval_milliseconds / 1000:
             self._rang = now
             self._bell.ring(queue)
+
+    def _hand_over(self, queue: str, jobs: list[Claimed]) -> list[Claimed]:
+        """Hand over the jobs of `async def` operations, which are claimed for themselves from the first on; returns the others."""
+        if self.make_together is None:
+            return jobs
+        theirs = [job for job in jobs if job.operation in self._asynchronous]
+        if not theirs:
+            return jobs
+        first = self._together is None
+        if self._together is None:
+            self._together = self.make_together()
+        self._together.take(self._holder.worker, queue, theirs)
+        if first:
+            try:
+                self._holder.leave_out(self._together.knows)
+            except AWAY as error:
+                self._away(error)
+                return []  # given back, but for what was taken over by then
+        return [job for job in jobs if job.operation not in self._asynchronous]
 
     def _run_batch(self, queue: str, jobs: list[Claimed]) -> None:
         began = time.perf_counter()
@@ -124,7 +139,7 @@ class Executor:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._seat.idle()
         ran = self._at
-        self._give_back(self._batch[ran:])  # drained
+        self._give_back(self._queue, self._batch[ran:])  # drained
         self._consumption.measure(self._ended)
         self._batch = []
         if ran:
@@ -144,29 +159,10 @@ class Executor:
             self._consumption.begin()
         return self._at == len(self._batch) or self._may_run(job)
 
-    def _may_run(self, job: Claimed) -> bool:
-        """Read its input where that is too great to come with a batch; take the key of one that others may not run beside."""
-        special = job.special
-        if special is None or (special.mutex is None and not special.large):
-            return True
-        try:
-            if special.large:
-                job.input = claims.input_of(self._holder.hot, job.id)
-            put_off_s = self._settings.unique_retry_seconds
-            return special.mutex is None or mutexes.take(self._holder.hot, self._holder.worker, special.mutex, job.id, job.attempt, put_off_s)
-        except AWAY as error:
-            self._away(error)
-            return False
-
     def _keep(self, at: int) -> None:
         """Give back all of the batch after a place in it."""
-        self._give_back(self._batch[at + 1 :])
+        self._give_back(self._queue, self._batch[at + 1 :])
         self._batch = self._batch[: at + 1]
-
-    def _give_back(self, jobs: list[Claimed]) -> None:
-        for job in jobs:
-            self._ended.decided.append((job, Release(RELEASED)))
-            self._meter.ended(job.operation, self._queue, Outcome.RELEASED, None)
 
     def _run(self, job: Claimed) -> None:
         began = self._began = time.perf_counter()
@@ -183,94 +179,19 @@ class Executor:
             how = Outcome.SUCCESS
             self._ended.results.add(job, came, took)
         else:
-            policy = operation.spec.retry if operation else DEFAULT_RETRY
-            decision = decide(job, replace(came, spent=Spent(took)), policy, random.random(), self._settings.max_crashes)  # noqa: S311 - jitter
-            how = outcome(decision)
-            self._ended.decided.append((job, decision))
-            log.debug("attempt_failed", job_id=job.id, attempt=job.attempt, error=came.error_type, decision=type(decision).__name__)
+            how = self._failed(job, operation, came, took)
         if took > self._settings.cancel_check_seconds and self._seat.asked_to_stop:  # a shorter one is never told
             how = Outcome.CANCELLED
         self._meter.ended(job.operation, self._queue, how, took)
         self._pace.learn_operation(job.operation, took)
         if self.spans is not None and (span := self.spans.end(came)) is not None:
-            self._ended.spans.append(span)
+            self._ended.spans.append((self._queue, span))
             self._meter.ran_in(span.trace_id, job.operation, self._queue, took)
 
-    def _exchange(self, queue: str, wanted: int) -> list[Claimed]:
-        """Settle what has ended and claim more, in one transaction. A lost connection is waited out."""
-        hold = self._holder
-        while True:
-            ended = self._ended
-            marks = hold.marks(queue)
-            began_ns = time.time_ns()
-            try:
-                failpoints.reach("settle.before_commit")
-                if ended.decided:
-                    with hold.hot.transaction():
-                        stood = len(endings.write(hold.hot, hold.worker, ended.decided))
-                        settled, jobs = claims.settle_and_claim(hold.hot, hold.worker, ended.results, queue, marks, wanted)
-                else:
-                    stood = 0
-                    settled, jobs = claims.settle_and_claim(hold.hot, hold.worker, ended.results, queue, marks, wanted)
-                failpoints.reach("settle.after_commit")
-                failpoints.reach("claim.after_commit")
-            except AWAY as error:
-                self._away(error)
-                continue
-            except psycopg2.Error as error:
-                self._one_by_one(error)
-                continue
-            self._count_fenced(len(ended) - stood - settled)
-            self._forget(began_ns)
-            self._meter.claimed(queue, jobs)
-            if self.spans is not None:
-                self.spans.claimed(queue, jobs, began_ns, self._meter)
-            return jobs
-
-    def _forget(self, began_ns: int, *, in_handler: bool = False) -> None:
-        """Forget what has ended: it is stored, which began at that time."""
-        if self.spans is not None and self._ended.spans:
-            self.spans.settled(self._queue, self._ended.spans, began_ns, in_handler=in_handler)
-        self._holder.tell(self._ended)
-        self._ended = Endings()
-
-    def _settle(self) -> None:
-        """Settle what has ended and claim nothing."""
-        if not self._ended:
-            return
-        hold, ended, began_ns = self._holder, self._ended, time.time_ns()
-        try:
-            failpoints.reach("settle.before_commit")
-            with hold.hot.transaction():
-                stood = endings.write(hold.hot, hold.worker, ended.decided)
-                stood |= claims.settle(hold.hot, hold.worker, ended.results)
-            failpoints.reach("settle.after_commit")
-            self._count_fenced(len(ended) - len(stood))
-            self._forget(began_ns)
-        except AWAY as error:
-            self._away(error)
-        except psycopg2.Error as error:
-            self._one_by_one(error)
-
     def _away(self, error: Exception) -> None:
-        log.warning("database_away", reason=str(error).strip(), worker=self._holder.worker)
-        ended, began_ns = self._ended, time.time_ns()
         # The rest of the batch is given back with everything else that the old id holds.
         self._batch = self._batch[: self._at]
-        self._count_fenced(len(ended) - self._holder.reconnect(ended.results, ended.decided))
-        self._forget(began_ns)
-
-    def _one_by_one(self, error: psycopg2.Error) -> None:
-        """Store what has ended row by row."""
-        log.error("settle_refused", reason=str(error).strip(), worker=self._holder.worker)
-        ended, began_ns = self._ended, time.time_ns()
-        try:
-            fenced = singly.store(self._holder, ended, self._settings.max_error_characters)
-        except AWAY as away:
-            self._away(away)
-        else:
-            self._count_fenced(fenced)
-            self._forget(began_ns)
+        super()._away(error)
 
     def settle_early(self, _signal: int, _frame: FrameType | None) -> None:
         """Handle the alarm of a batch that takes long: store what has ended, give back what has not begun.
@@ -293,8 +214,3 @@ class Executor:
             self._forget(began_ns, in_handler=True)
         except psycopg2.Error:
             pass  # what has ended stays in self._ended; the settle of the batch's end takes care of it
-
-    def _count_fenced(self, fenced: int) -> None:
-        if fenced > 0:
-            self._meter.refused(fenced)
-            log.warning("results_refused", count=fenced, worker=self._holder.worker)

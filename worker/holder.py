@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from common.broker import Crier
 from common.domain.decisions import RELEASED, Decision, Release
@@ -29,12 +29,13 @@ class Holder:
     def __init__(self, settings: Settings, seat: Seat, queues: Sequence[str], operations: Sequence[str]) -> None:
         self._settings = settings
         self._seat = seat
-        self._queues = queues
+        self.queues = queues  #: that it serves
         self._operations = operations
         self._marks: dict[str, Marks] = {}
         self._published = 0.0
         self._hot: Hot | None = None
         self.worker = 0
+        self.kept: set[str] = set()  #: what went on running over the last reconnect, and is ours yet
         self.crier: Crier | None = None  #: None: nobody is told of what has changed
 
     @property
@@ -85,7 +86,7 @@ class Holder:
     def _open(self) -> None:
         hot = Hot(self._settings, "worker", by_index=True)
         try:
-            worker = workers.register(hot, self._settings.lease_seconds, os.getpid(), socket.gethostname(), self._queues, self._operations)
+            worker = workers.register(hot, self._settings.lease_seconds, os.getpid(), socket.gethostname(), self.queues, self._operations)
         except BaseException:
             hot.close()
             raise
@@ -94,6 +95,11 @@ class Holder:
         self._seat.publish_low({})
         self._seat.register(worker)
         log.debug("worker_registered", worker=worker)
+
+    def leave_out(self, operations: Collection[str]) -> None:
+        """Know these no longer: somebody else in this process claims them. Raises what is in AWAY."""
+        self._operations = [one for one in self._operations if one not in operations]
+        workers.know(self.hot, self.worker, self._operations)
 
     def renew_identity(self) -> None:
         """Take a new id where the lease of the old one has ended."""
@@ -106,32 +112,37 @@ class Holder:
             self._hot.close()
         self._hot, self.worker = None, 0
 
-    def reconnect(self, results: Results, decided: Sequence[tuple[Claimed, Decision]]) -> int:
+    def reconnect(self, results: Results, decided: Sequence[tuple[Claimed, Decision]], running: Sequence[Claimed] = ()) -> int:
         """Settle under the old id what had ended, give back the rest, take a new id. Returns how many of them stood.
 
-        Waits for the database as long as it takes: the work is done, only its lease can take it away.
+        What is `running` comes along to the new id; `kept` tells which of it was still this process's. Waits for the database as
+        long as it takes: the work is done, only its lease can take it away.
         """
-        old, pause = self.worker, FIRST_PAUSE_S
+        before, pause = [self.worker], FIRST_PAUSE_S
         self.close()
         while True:
             try:
                 self._open()
-                return self._hand_over(old, results, decided)
+                return self._hand_over(before, results, decided, running)
             except AWAY as error:
-                log.warning("database_away", reason=str(error).strip(), pause_s=pause, worker=old)
+                log.warning("database_away", reason=str(error).strip(), pause_s=pause, worker=before[0])
+                before += [self.worker] if self.worker else []  # it may have taken over what runs, and not have heard of it
                 self.close()
                 time.sleep(pause)
                 pause = min(pause * 2, self._settings.reconnect_cap_seconds)
 
-    def _hand_over(self, old: int, results: Results, decided: Sequence[tuple[Claimed, Decision]]) -> int:
+    def _hand_over(self, before: list[int], results: Results, decided: Sequence[tuple[Claimed, Decision]], running: Sequence[Claimed]) -> int:
+        old = before[0]
         if not old:
             return 0
         hot = self.hot
         with hot.transaction():
             stood = endings.write(hot, old, decided)
             stood |= claims.settle(hot, old, results)
+            self.kept = workers.take_over(hot, self.worker, before, [(job.id, job.attempt) for job in running])
         stood |= claims.settled_before(hot, old, [job.id for job, _ in decided], [job.attempt for job, _ in decided]) if decided else set()
-        give_back(hot, old)
+        for one in before:
+            give_back(hot, one)
         log.info("reconnected", worker=self.worker, before=old, settled=len(stood))
         return len(stood)
 

@@ -4,7 +4,6 @@ It runs in the parent, so user code that holds its process's GIL, or kills the p
 """
 
 import os
-import random
 import signal
 import threading
 import time
@@ -14,23 +13,20 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError
 
 from common.broker import Bell
-from common.domain.decisions import CANCELLED, RELEASED, WORKER_LOST, Failure, Release, decide, timed_out
-from common.domain.retry import DEFAULT_RETRY
+from common.domain.decisions import CANCELLED, RELEASED, loop_blocked, timed_out
 from common.settings import Settings
-from common.store import endings, workers
 from common.store import queues as store_queues
+from common.store import workers
 from common.store.session import AWAY, Hot
 from common.telemetry import logs
-from worker import deaths
+from worker.burial import Burial, Fate
 from worker.cancellation import Cancellation
 from worker.health import Health
-from worker.holder import MOST_HELD
 from worker.lookout import Lookout
-from worker.meters import outcome
 from worker.operations.registry import Operation
 from worker.pod import DeletionCost
 from worker.recent import Throughput
-from worker.seats import Running, Seat, Seats
+from worker.seats import Blame, Running, Seat, Seats
 
 log = logs.get("worker")
 STOP_S = 1.0  # longest wait for a process to stop on SIGSTOP
@@ -51,13 +47,14 @@ class Watch:
         self._seats = seats
         self._meter = seats.meters.of_parent
         self._throughput = Throughput(seats.meters, time.time)
-        self._operations = operations
-        self._bell = bell
+        self._burial = Burial(settings, operations, self._meter, bell)
         self._publish: Callable[[], None] | None = publish
         self._hot: Hot | None = None
         self._renewed = 0.0
         self._began: dict[int, tuple[Running, float]] = {}  # by process id: what runs there, and since when
-        self._fates: dict[int, Failure] = {}  # by process id: why this parent ended its process
+        self._pulses: dict[int, tuple[int, float]] = {}  # by process id: of its event loop, and since when there was no other
+        self._busy: dict[int, float] = {}  # by process id: since when anything runs in its event loop
+        self._fates: dict[int, Fate] = {}  # by process id: why this parent ended its process
         self._drain_until: float | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
@@ -96,19 +93,22 @@ class Watch:
             self._drain_until = now + self._settings.grace_seconds
         for seat in self._seats.all:
             if seat.pid:
-                self._look_at(seat, now)
+                (self._look_at_loop if seat.is_together else self._look_at)(seat, now)
         if now - self._renewed >= self._settings.heartbeat_seconds:
             self._renew()
             self._renewed = now
-        self._cancellation.look(now, self._seats.all, self._began, lambda running: workers.asked_to_stop(self._connection(), running))
+        self._cancellation.look(now, self._seats.of_processes, self._began, self._asked_to_stop)
         if self._publish is not None:
             self._publish()
             self._publish = None
         self._tell(now)
 
+    def _asked_to_stop(self, running: Sequence[tuple[str, int, int]]) -> set[int]:
+        return {worker for worker, _ in workers.asked_to_stop(self._connection(), running)}
+
     def _tell(self, now: float) -> None:
         """Say how the worker is: to its probe, to whoever scales in."""
-        taken = [seat for seat in self._seats.all if seat.pid]
+        taken = self._seats.of_processes
         idle = [seat for seat in taken if seat.running is None]
         looked = max((seat.looked_s for seat in taken), default=now)
         listens = bool(idle) and not self._seats.draining
@@ -116,92 +116,73 @@ class Watch:
             self._lookout.look(now, idle, busy=len(idle) < len(taken))
         deaf = listens and self._health.is_deaf(now, looked, lambda: store_queues.due(self._connection()))
         self._health.write(now, deaf=deaf, ready=any(seat.worker for seat in taken))
-        since = [began for _, began in self._began.values()]
+        since = [*(began for _, began in self._began.values()), *self._busy.values()]
         self._cost.tell(now - min(since) if since else None)
 
     def _look_at(self, seat: Seat, now: float) -> None:
-        draining_too_long = self._drain_until is not None and now > self._drain_until
         if not _alive(seat.pid):
-            self._bury(seat)
+            self._bury(seat.pid)
             return
+        draining_too_long = self._drain_until is not None and now > self._drain_until
         running = seat.running
         if running is None:
             self._began.pop(seat.pid, None)
             if draining_too_long:  # it waits for the database, or for nothing
                 os.kill(seat.pid, signal.SIGKILL)
-                self._bury(seat)
+                self._fates[seat.pid] = Fate(RELEASED)
+                self._bury(seat.pid)
             return
         known, since = self._began.get(seat.pid, (None, now))
         if known is None or (known.batch, known.at) != (running.batch, running.at):
             self._began[seat.pid] = (running, now)
             since = now
         if running.timeout_ms and now - since > running.timeout_ms / 1000:
-            self._end(seat, running, timed_out(running.timeout_ms))
+            self._end(seat, Fate(timed_out(running.timeout_ms), running))
         elif self._cancellation.is_overdue(seat.pid, running, now):
-            self._end(seat, running, CANCELLED)
+            self._end(seat, Fate(CANCELLED, running))
         elif draining_too_long:
-            self._end(seat, running, RELEASED)
+            self._end(seat, Fate(RELEASED, running))
 
-    def _end(self, seat: Seat, running: Running, failure: Failure) -> None:
-        """End a process because of what it runs; not if it has gone on to the next job meanwhile."""
-        pid = seat.pid
+    def _look_at_loop(self, seat: Seat, now: float) -> None:
+        """Look at what runs together in a process: each has its limit there, so that its event loop goes on is all that counts."""
+        running, blamed, limit_s = seat.running, seat.blamed, self._settings.async_block_seconds
+        known, since = self._pulses.get(seat.pid, (-1, now))
+        if running is None:
+            self._busy.pop(seat.pid, None)
+        else:
+            self._busy.setdefault(seat.pid, now)
+        if running is None or known != seat.pulses:
+            self._pulses[seat.pid] = seat.pulses, now
+            since = now
+        if now - since > limit_s:
+            self._end(seat, Fate(loop_blocked(limit_s), blamed))
+        elif blamed is not None and seat.blamed_for is not Blame.HOLDS_UP:
+            self._end(seat, Fate(CANCELLED if seat.blamed_for is Blame.GOES_ON else timed_out(blamed.timeout_ms), blamed))
+        elif running is not None and self._drain_until is not None and now > self._drain_until:
+            self._end(seat, Fate(RELEASED, running))
+
+    def _end(self, seat: Seat, fate: Fate) -> None:
+        """End a process because of what it runs; not if it has gone on meanwhile."""
+        pid, before = seat.pid, _where(seat)
         os.kill(pid, signal.SIGSTOP)
         until = time.monotonic() + STOP_S
         while _state(pid) not in "TtZX" and time.monotonic() < until:
             time.sleep(0.001)
-        if seat.running != running:
+        if _where(seat) != before:
             os.kill(pid, signal.SIGCONT)
             return
         os.kill(pid, signal.SIGKILL)
-        log.warning("process_ended", pid=pid, worker=seat.worker, job_id=running.job_id, reason=failure.error_type)
-        self._fates[seat.pid] = failure
-        self._bury(seat)
+        log.warning("process_ended", pid=pid, worker=seat.worker, job_id=fate.of.job_id if fate.of else None, reason=fate.failure.error_type)
+        self._fates[pid] = fate
+        self._bury(pid)
 
-    def _bury(self, seat: Seat) -> None:
-        """Charge the job that a dead process was running, give its others back, free its seat."""
-        worker, running = seat.worker, seat.running
-        failure = self._fates.get(seat.pid, WORKER_LOST)
-        if worker:
-            queues: set[str] = set()
-            end = CANCELLED if seat.asked_to_stop else failure  # whatever it died of: the job has its end
-            while True:
-                held = self._settle_dead(worker, running, end, self._ran_s(seat))
-                queues |= held
-                if not held:
-                    break
-            say = log.warning if running else log.info
-            if running:
-                self._meter.died(failure.error_type)
-            say("process_buried", worker=worker, pid=seat.pid, job_id=running.job_id if running else None, reason=failure.error_type)
-            for queue in queues:
-                self._bell.ring(queue)
-        self._began.pop(seat.pid, None)
-        self._fates.pop(seat.pid, None)
-        seat.leave()
-
-    def _ran_s(self, seat: Seat) -> float:
-        running, (known, since) = seat.running, self._began.get(seat.pid, (None, 0.0))
-        same = running is not None and known is not None and (known.batch, known.at) == (running.batch, running.at)
-        return time.monotonic() - since if same else 0.0  # it died before the first look
-
-    def _settle_dead(self, worker: int, running: Running | None, failure: Failure, ran_s: float) -> set[str]:
-        hot, ran = self._connection(), (running.job_id, running.attempt) if running else None
-        with hot.transaction():
-            held = endings.held(hot, worker, MOST_HELD)
-            decided = []
-            for job, _ in held:
-                if (job.id, job.attempt) == ran:
-                    known = self._operations.get(job.operation)
-                    decided.append((job, decide(job, failure, known.spec.retry if known else DEFAULT_RETRY, random.random(), self._settings.max_crashes)))  # noqa: S311 - jitter
-                else:
-                    decided.append((job, Release(RELEASED)))
-            endings.write(hot, worker, decided)
-            workers.end(hot, worker)
-        for (job, queue), (_, decision) in zip(held, decided, strict=True):
-            self._meter.ended(job.operation, queue, outcome(decision), None)
-            if (job.id, job.attempt) == ran:
-                deaths.record(job, queue, failure, ran_s)
-        return {queue for _, queue in held}
+    def _bury(self, pid: int) -> None:
+        known, since = self._began.get(pid, (None, 0.0))
+        seats = [seat for seat in self._seats.all if seat.pid == pid]
+        same = any(known == one for seat in seats for one in seat.all_running)
+        self._burial.bury(self._connection, seats, self._fates.get(pid, Fate()), time.monotonic() - since if same else 0.0)  # 0: it died before the first look
+        for kept in (self._began, self._pulses, self._busy, self._fates):
+            kept.pop(pid, None)
 
     def _renew(self) -> None:
         seats = {seat.worker: seat for seat in self._seats.all if seat.worker}
@@ -222,8 +203,8 @@ class Watch:
             if seat.pid:
                 if _alive(seat.pid):
                     os.kill(seat.pid, signal.SIGKILL)
-                    self._fates[seat.pid] = RELEASED
-                self._bury(seat)
+                    self._fates[seat.pid] = Fate(RELEASED)
+                self._bury(seat.pid)
         self._close()
 
     def _connection(self) -> Hot:
@@ -235,6 +216,11 @@ class Watch:
         if self._hot is not None:
             self._hot.close()
         self._hot = None
+
+
+def _where(seat: Seat) -> tuple[Running | None, Running | None, int]:
+    """Return what changes as soon as a process goes on."""
+    return seat.running, seat.blamed, seat.pulses
 
 
 def _alive(pid: int) -> bool:

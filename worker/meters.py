@@ -23,7 +23,7 @@ from worker.exemplars import Exemplars, Place
 
 _WORD = 8
 _RUN = metrics.RUN_DURATION.buckets
-REASONS = ("worker_lost", "timeout", "released", "cancelled")  # why a process that ran a job died
+REASONS = ("worker_lost", "timeout", "released", "cancelled", "loop_blocked")  # why a process that ran a job died
 
 
 class Outcome(IntEnum):

@@ -18,8 +18,8 @@ class Processes(Collector):
 
     def collect(self) -> Iterator[Any]:
         """Read the seats."""
-        taken = [seat for seat in self._seats.all if seat.pid]
-        busy = sum(seat.running is not None for seat in taken)
+        taken = self._seats.of_processes
+        busy = len({seat.pid for seat in self._seats.all if seat.running is not None})
         yield metrics.gauges(metrics.PROCESSES, [(["busy"], busy), (["idle"], len(taken) - busy)])
         if taken:
             ago_s = time.monotonic() - max(seat.looked_s for seat in taken)

@@ -1,19 +1,30 @@
 """What a running operation may ask and tell: its Context."""
 
 import time
+from typing import Protocol
 
 from common.domain.errors import Cancelled
 from common.domain.job import Claimed
-from worker.holder import Holder
 from worker.run import printable
 
 MOST_CHARACTERS = 200  # of the text that goes with a progress report
 
 
+class Reporter(Protocol):
+    """Who knows whether an attempt is to stop, and stores how far it is: the Holder of a process, a Run of its event loop."""
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether a client wants it to stop."""
+
+    def report_progress(self, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
+        """Store how far it is. Returns False once the job is another's."""
+
+
 class Progress:
     """The Context of one attempt. Reports are stored at most once in `every_s` seconds."""
 
-    def __init__(self, job: Claimed, holder: Holder, every_s: float) -> None:
+    def __init__(self, job: Claimed, holder: Reporter, every_s: float) -> None:
         self.job_id = job.id
         self.attempt = job.attempt
         self._holder = holder

@@ -21,18 +21,25 @@ def attempt(job: Claimed, operation: Operation | None, context: Context, setting
         failpoints.reach("run.before_effect")
         value = operation.run(job.input or "{}", context)
         failpoints.reach("run.after_effect")
-        text = repr(value) if type(value) is float and math.isfinite(value) else _json(value)
-    except InvalidInputError as error:
-        return Failure(Ended.PERMANENT, "invalid_input", printable(str(error), settings.max_error_characters))
+        return result_of(value, settings)
     except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit included, is the attempt's failure
-        return STOPPED if isinstance(error, Cancelled) and context.cancelled else _failure(error, operation, settings.max_error_characters)
+        return STOPPED if isinstance(error, Cancelled) and context.cancelled else failure_of(error, operation, settings)
+
+
+def result_of(value: object, settings: Settings) -> str | Failure:
+    """Return the JSON text of what an operation returned, or that it is too large. Raises ResultNotJsonError."""
+    text = repr(value) if type(value) is float and math.isfinite(value) else _json(value)
     size = len(text) if text.isascii() else len(text.encode())
     if size > settings.max_result_bytes:
         return Failure(Ended.PERMANENT, "result_too_large", f"the result has {size} bytes, more than {settings.max_result_bytes}")
     return text
 
 
-def _failure(error: BaseException, operation: Operation, most: int) -> Failure:
+def failure_of(error: BaseException, operation: Operation, settings: Settings) -> Failure:
+    """Return what an operation raised, or what its input raised, as a failure."""
+    most = settings.max_error_characters
+    if isinstance(error, InvalidInputError):
+        return Failure(Ended.PERMANENT, "invalid_input", printable(str(error), most))
     permanent = isinstance(error, (PermanentFailure, ResultNotJsonError, *operation.permanent))
     after_s = error.seconds if isinstance(error, RetryAfter) else None
     return Failure(Ended.PERMANENT if permanent else Ended.ERROR, type(error).__name__, _said(error, most), after_s)

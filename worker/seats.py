@@ -11,17 +11,27 @@ import time
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from common.domain.job import Claimed
 from worker.meters import Layout, Meter, Meters
 
-_PID, _WORKER, _BATCH, _COUNT, _AT, _LOW, _TURN, _LOOKED, _SENT, _STOP, _HEADER = range(11)  # words of a seat's header
+_PID, _WORKER, _BATCH, _COUNT, _AT, _LOW, _TURN, _LOOKED, _SENT, _STOP, _KIND, _PULSE, _BLAMED, _HEADER = range(14)  # words of a seat's header
 _WORD = 8
+# _KIND: whether its jobs run together; then _PULSE grows while their event loop goes on, and _BLAMED is whom to end the process for.
 # _LOW: length of the marks' JSON; _TURN: odd while they are being written. _STOP: the run that is to stop, in one word as `_run` makes it.
 _ID = 36  # a UUID as text
 _LOW_ROOM = 65_536  # marks of about 150 queues with ten priorities each; untouched pages cost nothing
 IDLE = -1
 Low = Mapping[str, Mapping[str, str]]
+
+
+class Blame(IntEnum):
+    """For what one of the jobs that run together is blamed; for all but the first its process is to be ended now."""
+
+    HOLDS_UP = 0  #: the event loop stands still in its code
+    OVERRUNS = 1  #: it did not end at its limit
+    GOES_ON = 2  #: it did not stop when it was asked to
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,7 @@ class Running:
 
 
 class Seat:
-    """One process's place."""
+    """One process's place. A process with an event loop has another one, for the jobs that run in it together."""
 
     def __init__(self, memory: mmap.mmap, start: int, room: int, meter: Meter) -> None:
         self.meter = meter
@@ -84,14 +94,57 @@ class Seat:
         """Say that nothing runs."""
         self._head[_AT] = IDLE
 
+    def run_together(self, jobs: Sequence[Claimed]) -> None:
+        """Write down what runs now, all of it; whoever was blamed is not any more."""
+        self.begin(jobs)
+        self._head[_BLAMED] = 0
+        if jobs:
+            self._head[_AT] = 0
+
     @property
     def running(self) -> Running | None:
-        """What runs now, None when nothing does."""
+        """What runs now, the first of what runs together; None when nothing does."""
         at = self._head[_AT]
-        if at == IDLE or not self.pid:
-            return None
+        return None if at == IDLE or not self.pid else self._running(at)
+
+    @property
+    def all_running(self) -> list[Running]:
+        """All that runs now: at most one where jobs do not run together."""
+        at = self._head[_AT]
+        return [] if at == IDLE else [self._running(one) for one in range(at, self._head[_COUNT] if self.is_together else at + 1)]
+
+    def _running(self, at: int) -> Running:
         job_id = bytes(self._ids[at * _ID : (at + 1) * _ID]).decode()
         return Running(self._head[_BATCH], at, job_id, self._attempts[at], self._timeouts[at])
+
+    @property
+    def is_together(self) -> bool:
+        """Whether its jobs run together, in the event loop of its process."""
+        return bool(self._head[_KIND])
+
+    def pulse(self) -> None:
+        """Say that the event loop goes on. Of the loop alone."""
+        self._head[_PULSE] += 1
+
+    @property
+    def pulses(self) -> int:
+        """How often it has gone on."""
+        return self._head[_PULSE]
+
+    def blame(self, at: int, what: Blame) -> None:
+        """Say whom of what runs together this process would be ended for; `at` IDLE: nobody."""
+        self._head[_BLAMED] = what << 32 | at + 1
+
+    @property
+    def blamed(self) -> Running | None:
+        """Whom its process would be ended for, None while nobody knows."""
+        at = (self._head[_BLAMED] & 0xFFFFFFFF) - 1
+        return None if at == IDLE or self._head[_AT] == IDLE else self._running(at)
+
+    @property
+    def blamed_for(self) -> Blame:
+        """What for."""
+        return Blame(self._head[_BLAMED] >> 32)
 
     def look(self) -> None:
         """Say that this process looks for work now."""
@@ -147,30 +200,41 @@ class Seat:
 
     def leave(self) -> None:
         """Free the seat."""
-        self._head[_AT], self._head[_WORKER], self._head[_LOW], self._head[_TURN] = IDLE, 0, 0, 0
-        self._last_low = {}
+        self._clear()
         self._head[_PID] = 0
 
-    def sit(self) -> None:
-        """Take the seat for this process."""
-        self._head[_AT], self._head[_WORKER], self._head[_LOW], self._head[_TURN] = IDLE, 0, 0, 0
+    def sit(self, *, together: bool = False) -> None:
+        """Take the seat for this process; `together`: for what runs in its event loop."""
+        self._clear()
+        self._head[_KIND] = together
         self.look()
         self._head[_PID] = os.getpid()
+
+    def _clear(self) -> None:
+        for word in (_WORKER, _LOW, _TURN, _KIND, _BLAMED):
+            self._head[word] = 0
+        self._head[_AT] = IDLE
+        self._last_low = {}
 
 
 class Seats:
     """The seats of one worker. Made by the parent before it forks."""
 
-    def __init__(self, processes: int, room: int, layout: Layout | None = None, *, traced: bool = False) -> None:
+    def __init__(self, processes: int, room: int, layout: Layout | None = None, *, traced: bool = False, together: bool = False) -> None:
         """Make seats for so many processes with up to `room` jobs in a batch; `layout`: what they count, None: nothing by name.
 
-        `traced`: what they count has exemplars.
+        `traced`: what they count has exemplars. `together`: processes may take a second one.
         """
-        count = processes * 4  # a replacement may come before the parent has cleared up after the one that died
+        count = processes * (8 if together else 4)  # a replacement may come before the parent has cleared up after the one that died
         self._memory = mmap.mmap(-1, _WORD + count * seat_size(room))
         self._flags = memoryview(self._memory)[:_WORD].cast("q")
         self.meters = Meters(layout or Layout((), ()), count, traced=traced)
         self.all = [Seat(self._memory, _WORD + n * seat_size(room), room, meter) for n, meter in enumerate(self.meters.of_seats)]
+
+    @property
+    def of_processes(self) -> list[Seat]:
+        """The taken seats, one for each process."""
+        return [seat for seat in self.all if seat.pid and not seat.is_together]
 
     @property
     def draining(self) -> bool:

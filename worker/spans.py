@@ -15,7 +15,8 @@ from worker.meters import Meter
 
 log = logs.get("worker")
 OURS = frozenset({Ended.TIMEOUT, Ended.LOST, Ended.RELEASED, Ended.CANCELLED})  # failures whose text is this service's own
-Stored = tuple[str, list[SpanContext], int, int]  # a queue, runs whose end was stored, from when to when that took
+Runs = list[tuple[str, SpanContext]]  # each with its queue
+Stored = tuple[Runs, int, int]  # runs whose end was stored, from when to when that took
 
 
 def configure(*, of_user_code: bool) -> "Spans | None":
@@ -63,20 +64,20 @@ class Spans:
         attach(Context())  # no detach: that would keep what the operation attached and left
         return run.get_span_context()
 
-    def settled(self, queue: str, runs: list[SpanContext], began_ns: int, *, in_handler: bool = False) -> None:
+    def settled(self, runs: Runs, began_ns: int, *, in_handler: bool = False) -> None:
         """Record for each run that its end was stored, just now.
 
         `in_handler`: record it after this run. The exporter has a lock, which may be held by what the signal interrupted.
         """
-        self._stored.append((queue, runs, began_ns, time.time_ns()))
+        self._stored.append((runs, began_ns, time.time_ns()))
         if not in_handler:
             self._record_stored()
 
     def _record_stored(self) -> None:
         while self._stored:
-            queue, runs, began_ns, ended_ns = self._stored.pop(0)
-            about = _about(queue, "settle", "settle") | {"db.system.name": "postgresql", "db.operation.name": "settle"}
-            for run in runs:
+            runs, began_ns, ended_ns = self._stored.pop(0)
+            for queue, run in runs:
+                about = _about(queue, "settle", "settle") | {"db.system.name": "postgresql", "db.operation.name": "settle"}
                 traces.start(f"settle {queue}", SpanKind.CLIENT, run, about, began_ns).end(ended_ns)
 
 

@@ -81,6 +81,11 @@ def timed_out(timeout_ms: int) -> Failure:
     return Failure(Ended.TIMEOUT, "timeout", f"the attempt ran longer than its limit of {timeout_ms / 1000:g} s")
 
 
+def loop_blocked(limit_s: float) -> Failure:
+    """Return the failure of an attempt that held up the event loop of its process for longer than so many seconds."""
+    return Failure(Ended.TIMEOUT, "loop_blocked", f"the event loop of its process stood still for longer than {limit_s:g} s; the process was ended")
+
+
 def decide(job: Claimed, failure: Failure, policy: RetryPolicy, jitter: float, max_crashes: int = MAX_CRASHES) -> Decision:
     """Return what to write for an attempt that gave no result. `jitter` is uniform in [0, 1); `max_crashes`: lost attempts that end a job."""
     if job.is_late:

@@ -4,15 +4,20 @@ from sqlalchemy import Connection
 
 from common.store.session import Hot, Statement
 
-# The furthest that any living worker has looked, by queue and priority. A mark that lies ahead is from before the clock was set
-# back: it would hide what is due, and end the pause of what is not.
-_FRONTS_BY = """
-fronts AS MATERIALIZED (
-    SELECT q.key AS queue, p.key::smallint AS priority, {by} max(p.value::timestamptz) AS pos
-    FROM workers w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
-    WHERE w.ended_at IS NULL AND p.value::timestamptz <= now() GROUP BY {groups})
+# The furthest that living workers of the same knowledge have looked, by queue and priority. A mark that lies ahead is from before the
+# clock was set back: it would hide what is due, and end the pause of what is not.
+_LOOKED = """
+    SELECT q.key AS queue, p.key::smallint AS priority, w.knowledge, max(p.value::timestamptz) AS pos
+    FROM (SELECT low, {knowledge} AS knowledge FROM workers WHERE ended_at IS NULL OFFSET 0) w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
+    WHERE p.value::timestamptz <= now() GROUP BY 1, 2, 3
 """
-FRONTS = _FRONTS_BY.format(by="", groups="1, 2")
+# By a hash of it: with two hundred workers that know forty operations each it takes 3 ms instead of 4; the marks of all together take 1.5.
+_FRONTS_BY = f"""
+fronts AS MATERIALIZED (
+    SELECT queue, priority, {{far}}(pos) AS pos FROM ({_LOOKED.format(knowledge="hash_array_extended(operations, 0)")}) looked GROUP BY 1, 2)
+"""
+FRONTS = _FRONTS_BY.format(far="min")  # beyond it there is what somebody has yet to find
+_FURTHEST = _FRONTS_BY.format(far="max")
 
 # Queues are known from operations and workers and not from `live`: the first row of a queue may lie behind a million dead ones.
 _KNOWN = """
@@ -50,14 +55,14 @@ FLOAT = Statement(
     "float_strays",
     "interval, bigint",
     f"""
-    WITH {_FRONTS_BY.format(by="w.operations,", groups="1, 2, 3")},
+    WITH fronts AS MATERIALIZED ({_LOOKED.format(knowledge="operations")}),
     strays AS MATERIALIZED (
         SELECT one.id FROM fronts f
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
             WHERE l.queue = f.queue AND l.priority = f.priority AND l.worker IS NULL
               AND l.pos < f.pos AND l.pos > coalesce(now() - $1, '-infinity')
-              AND (l.needs IS NULL OR l.needs = ANY (f.operations))
+              AND (l.needs IS NULL OR l.needs = ANY (f.knowledge))
             ORDER BY l.pos, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) one)
     UPDATE live SET pos = clock_timestamp(), rev = rev + 1 WHERE id = ANY (ARRAY(SELECT id FROM strays)) AND worker IS NULL
     RETURNING queue
@@ -69,7 +74,7 @@ UNKNOWN = Statement(
     "unknown_jobs",
     "bigint",
     f"""
-    WITH {_KNOWLEDGE}, {FRONTS}
+    WITH {_KNOWLEDGE}, {_FURTHEST}
     SELECT f.queue, sum(found.count)::bigint FROM fronts f JOIN knowledge ON knowledge.queue = f.queue
     CROSS JOIN LATERAL (
         SELECT count(*) FROM (

@@ -15,6 +15,21 @@ REGISTER = Statement(
     """,
 )
 
+KNOW = Statement("know", "bigint, text[]", "UPDATE workers SET operations = $2 WHERE id = $1 RETURNING id")
+
+# Attempts that run, from one id of a process to its next one. Their rows are locked in the order of their ids, as by a settle.
+TAKE_OVER = Statement(
+    "take_over",
+    "bigint, bigint[], uuid[], smallint[]",
+    """
+    UPDATE live SET worker = $1, rev = live.rev + 1
+    FROM (SELECT l.id FROM ROWS FROM (unnest($3), unnest($4)) AS d(id, attempt)
+          JOIN live l ON l.id = d.id WHERE l.attempt = d.attempt AND l.worker = ANY ($2)
+          ORDER BY l.id FOR UPDATE OF l) mine
+    WHERE live.id = mine.id RETURNING live.id::text
+    """,
+)
+
 # A lease that has ended is not renewed: the controller may have given its jobs to others already.
 RENEW = Statement(
     "renew",
@@ -84,7 +99,7 @@ ASKED_TO_STOP = Statement(
     "asked_to_stop",
     "uuid[], smallint[], bigint[]",
     """
-    SELECT l.worker FROM ROWS FROM (unnest($1), unnest($2), unnest($3)) AS d(id, attempt, worker)
+    SELECT l.worker, l.id::text FROM ROWS FROM (unnest($1), unnest($2), unnest($3)) AS d(id, attempt, worker)
     JOIN live l ON l.id = d.id WHERE l.attempt = d.attempt AND l.worker = d.worker AND l.cancel
     """,
 )
@@ -115,10 +130,23 @@ def renew(hot: Hot, lease_s: float, leases: Sequence[Lease]) -> set[int]:
     return {row[0] for row in rows}
 
 
-def asked_to_stop(hot: Hot, running: Sequence[tuple[str, int, int]]) -> set[int]:
-    """Return those workers whose running attempt (job, attempt, worker) a client wants to stop."""
+def know(hot: Hot, worker: int, operations: Sequence[str]) -> None:
+    """Write down what a worker process knows from now on; it claims nothing else."""
+    hot.run(KNOW, (worker, list(operations)))
+
+
+def take_over(hot: Hot, worker: int, others: Sequence[int], running: Sequence[tuple[str, int]]) -> set[str]:
+    """Make attempts (job, attempt) of these others the worker's; returns the ids of those that were still theirs."""
+    if not running:
+        return set()
+    jobs, attempts = zip(*running, strict=True)
+    return {row[0] for row in hot.run(TAKE_OVER, (worker, list(others), array(jobs), list(attempts)))}
+
+
+def asked_to_stop(hot: Hot, running: Sequence[tuple[str, int, int]]) -> set[tuple[int, str]]:
+    """Return those of the running attempts (job, attempt, worker) that a client wants to stop, as (worker, job)."""
     jobs, attempts, holders = zip(*running, strict=True)
-    return {row[0] for row in hot.run(ASKED_TO_STOP, (array(jobs), list(attempts), list(holders)))}
+    return {(row[0], row[1]) for row in hot.run(ASKED_TO_STOP, (array(jobs), list(attempts), list(holders)))}
 
 
 def end(hot: Hot, worker: int) -> bool:

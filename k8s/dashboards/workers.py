@@ -24,7 +24,7 @@ NOW = Row(
             "Deaths",
             "short",
             "Processes that died over a job in the last interval. Normal is 0.",
-            increase(metrics.DEATHS, reason="worker_lost|timeout"),
+            increase(metrics.DEATHS, reason="worker_lost|timeout|loop_blocked"),
             warn=1,
         ),
         figure(
@@ -90,7 +90,7 @@ TROUBLE = Row(
             "Deaths of processes by reason",
             "short",
             "worker_lost: it crashed, or was ended for want of memory. timeout: a job ran past its limit. released: it had to leave before its job ended. "
-            "cancelled: its job did not stop when a client asked it to. "
+            "cancelled: its job did not stop when a client asked it to. loop_blocked: an async def operation kept all others of its process waiting. "
             "Normal is 0; timeouts are the operation's business.",
             Query(increase(metrics.DEATHS, ["reason"]), "{{reason}}"),
         ),

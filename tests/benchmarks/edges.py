@@ -77,7 +77,7 @@ def retries(stage: Stage) -> list[Figure]:
 def _retried(stage: Stage, there: Scene, rate: float) -> list[Figure]:
     jobs, ahead_s, after_s = stage.options.retries, stage.options.ahead, stage.options.after
     database = measure.Database(there.url)
-    _submit(there, "back_off", [1.0], jobs, stage.settings.max_batch_jobs)
+    submit(there, "back_off", [1.0], jobs, stage.settings.max_batch_jobs)
     measure.wait_until("the first attempts have failed", lambda: database.row(FAILED_ONCE)[0] == jobs, DRAIN_LIMIT_S)
     failing_s = float(database.row(FAILED_ONCE)[1])
     due = time.time() + ahead_s
@@ -112,7 +112,8 @@ def _light(loaded: dict[str, Any], due: float, last: float) -> list[Figure]:
     ]
 
 
-def _submit(there: Scene, operation: str, data: list[float], jobs: int, at_once: int) -> list[str]:
+def submit(there: Scene, operation: str, data: list[float], jobs: int, at_once: int) -> list[str]:
+    """Submit so many equal jobs, and return their ids."""
     ids: list[str] = []
     for start in range(0, jobs, at_once):
         told = answer(there.port, "/jobs/batch", batch(operation, data, min(at_once, jobs - start)))
@@ -192,7 +193,7 @@ def slow(stage: Stage) -> list[Figure]:
 def _beside_slow(stage: Stage, there: Scene, kind: str) -> list[Figure]:
     options, path = stage.options, "/"
     if kind == "readers":
-        path = f"/jobs/{_submit(there, 'big_result', [stage.settings.max_result_bytes - 2], 1, 1)[0]}/result"
+        path = f"/jobs/{submit(there, 'big_result', [stage.settings.max_result_bytes - 2], 1, 1)[0]}/result"
         ended(there, 1)
 
     def loaded() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tests.benchmarks.expired import expired
 from tests.benchmarks.run import POSTGRES
 from tests.benchmarks.stage import Figure, Stage, table
 from tests.benchmarks.stampede import stampede
+from tests.benchmarks.together import together
 from tools.servers import Postgres, Redis
 
 EXTREMES: dict[str, Callable[[Stage], list[Figure]]] = {
@@ -29,6 +30,7 @@ EXTREMES: dict[str, Callable[[Stage], list[Figure]]] = {
     "limits": limits,
     "slow": slow,
     "expired": expired,
+    "together": together,
 }
 
 
@@ -60,8 +62,9 @@ def _options() -> argparse.Namespace:
     of.add_argument("--slow", type=int, default=200, help="slow clients")
     of.add_argument("--pace", type=float, default=0.5, help="seconds between two of their bytes")
     of.add_argument("--beside", type=float, default=25, help="seconds of the load beside them; longer than JOBPROC_HEAD_TIMEOUT_SECONDS")
-    of = parser.add_argument_group("expired")
+    of = parser.add_argument_group("expired, together")
     of.add_argument("--expired", type=int, default=1_000_000, help="finished jobs whose time is over")
+    of.add_argument("--together", type=int, default=10_000, help="jobs that wait for a tenth of a second each")
     return parser.parse_args()
 
 

@@ -66,9 +66,11 @@ class Stage:
         return Settings.from_env(os.environ)
 
     @contextmanager
-    def scene(self) -> Iterator[Scene]:
-        """Start everything on an empty database, with the operations of the tests."""
-        with scene(lambda port, env: systems.jobproc(port, self.folder, {**env, "PYTHONPATH": OPERATIONS}), self.servers, self.folder, 0.0) as there:
+    def scene(self, processes: int = 2) -> Iterator[Scene]:
+        """Start everything on an empty database, with the operations of the tests and a worker of so many processes."""
+        with scene(
+            lambda port, env: systems.jobproc(port, self.folder, {**env, "PYTHONPATH": OPERATIONS}, processes=processes), self.servers, self.folder, 0.0
+        ) as there:
             wait_until("the operations of the tests", lambda: answer(there.port, "/jobs/", NOOP).status_code == 202)
             yield there
 

@@ -15,7 +15,7 @@ from faults.laws_of_options import a_key_stores_once, a_unique_key_is_held_by_on
 from faults.laws_of_waits import a_wait_is_told, away
 from faults.verdict import Law, Verdict
 
-WRITES = frozenset({"effect", "stumble", "fall", "swell", "linger"})  # operations that write to the ledger
+WRITES = frozenset({"effect", "stumble", "fall", "swell", "linger", "await_effect"})  # operations that write to the ledger
 FELL = frozenset({"fall", "linger"})  # operations whose process may end, and with it what others in its batch have not stored yet
 MOST_SHOWN = 10
 FIND = {"read": {200}, "wait": {200}, "cancel": {200, 202}, "retry": {202, 409}}  # how those are answered that find their job
@@ -154,7 +154,7 @@ def effects_are_bounded(run: Evidence, verdict: Verdict) -> None:
         for end in ends:
             won = end.status != "SUCCESS" or end.attempt in ended[job_id]
             verdict.that(won, f"{job_id} succeeded in attempt {end.attempt} with effects of {sorted(ended[job_id])}")
-        plain = row.sent.operation == "effect" and [end.status for end in ends] == ["SUCCESS"]
+        plain = row.sent.operation in {"effect", "await_effect"} and [end.status for end in ends] == ["SUCCESS"]
         verdict.that(not calm or not plain or sum(counts.values()) == 1, f"{job_id} had {sum(counts.values())} effects and no fault")
     for job_id in begun:
         verdict.that(job_id in run.stored, f"{job_id} had an effect and is not stored")

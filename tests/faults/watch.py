@@ -8,11 +8,14 @@ from faults.evidence import Look
 from faults.history import now_s
 
 EVERY_S = 0.1
+# Of what is due, only what one of the idle ones can run, and of those only who can.
 _LOOK = """
-SELECT coalesce(extract(epoch FROM now() - (SELECT min(pos) FROM live WHERE worker IS NULL AND pos <= now())), 0)::float8,
-       ARRAY(SELECT w.id FROM workers w
-             WHERE w.ended_at IS NULL AND w.busy = 0 AND w.alive_until > now() + %s * interval '1 s'
-               AND NOT EXISTS (SELECT FROM live l WHERE l.worker = w.id))
+WITH due AS (SELECT min(pos) AS pos, needs FROM live WHERE worker IS NULL AND pos <= now() GROUP BY needs),
+idle AS (SELECT w.id, w.operations FROM workers w
+         WHERE w.ended_at IS NULL AND w.busy = 0 AND w.alive_until > now() + %s * interval '1 s'
+           AND NOT EXISTS (SELECT FROM live l WHERE l.worker = w.id)),
+met AS (SELECT idle.id, due.pos FROM idle JOIN due ON due.needs IS NULL OR due.needs = ANY (idle.operations))
+SELECT coalesce(extract(epoch FROM now() - (SELECT min(pos) FROM met)), 0)::float8, ARRAY(SELECT DISTINCT id FROM met)
 """
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import iscoroutinefunction
 from typing import Annotated, Any, Protocol, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -82,9 +83,13 @@ class Operation:
     parse: Callable[[str], Any]  #: the input's JSON text to the model; raises pydantic.ValidationError
     wants_context: bool
     permanent: tuple[type[BaseException], ...]  #: exceptions that trying again cannot mend
+    is_async: bool = False  #: an `async def`: many of its jobs run at a time in one process
 
     def run(self, text: str, context: Context) -> Any:
-        """Run it on an input. Raises InvalidInputError for one that the model refuses, and what the function raises."""
+        """Run it on an input; an `async def` returns its coroutine.
+
+        Raises InvalidInputError for an input that the model refuses, and what the function raises.
+        """
         try:
             model = self.parse(text)
         except ValidationError as error:
@@ -107,8 +112,9 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
     """Register a function under a name.
 
     Its first argument is annotated with the Pydantic model of its input; a second one, if there is one, gets a Context. Its
-    return value must be JSON. Retries wait min(cap_s, base_s * 2^n) seconds with jitter; `permanent` exceptions and
-    PermanentFailure are not retried. `timeout_s` None: no limit.
+    return value must be JSON. An `async def` runs beside many others in the event loop of its process. Retries wait
+    min(cap_s, base_s * 2^n) seconds with jitter; `permanent` exceptions and PermanentFailure are not retried. `timeout_s` None: no
+    limit.
 
     A job keeps the `version` that its operation had when it was submitted, and only workers that know it take it: raise it where
     older code could not run what is submitted from now on. `since` is the oldest version whose jobs this code still runs.
@@ -137,7 +143,9 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
             version=version,
             since=since,
         )
-        function.__jobproc__ = Operation(spec, function, adapter.validate_json, arguments == 2, permanent)  # type: ignore[attr-defined]  # noqa: PLR2004 - model and context
+        wants_context = arguments == 2  # noqa: PLR2004 - model and context
+        made = Operation(spec, function, adapter.validate_json, wants_context, permanent, iscoroutinefunction(function))
+        function.__jobproc__ = made  # type: ignore[attr-defined]  # where `of_modules` finds it
         return function
 
     return register

@@ -161,7 +161,7 @@ def test_only_the_attempts_that_run_and_are_to_stop_are_found(storage: Storage, 
     claimer.settle([gone])
     running = [(job.id, job.attempt, claimer.id) for job in (left, gone)]
     assert workers.asked_to_stop(claimer.hot, running) == set()
-    assert workers.asked_to_stop(claimer.hot, [*running, (asked.id, 1, claimer.id)]) == {claimer.id}
+    assert workers.asked_to_stop(claimer.hot, [*running, (asked.id, 1, claimer.id)]) == {(claimer.id, asked.id)}
     assert workers.asked_to_stop(claimer.hot, [(asked.id, 2, claimer.id), (asked.id, 1, other.id)]) == set()
 
 

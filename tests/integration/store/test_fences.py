@@ -131,3 +131,22 @@ def test_overlapping_batches_lock_in_the_order_of_ids_and_one_of_them_stands(sto
     gate.rollback()
     stood = [one.result(10), other.result(10)]
     assert sorted(stood, key=len) == [set(), {first, second}]
+
+
+def test_what_goes_on_running_is_taken_over_where_it_is_still_held_in_that_attempt(storage: Storage) -> None:
+    """By the next id of its process, which settles it; the id before has it no longer."""
+    before, after, other = storage.claimer(), storage.claimer(), storage.claimer()
+    storage.submit(4)
+    running, ended, lost, unnamed = before.claim()
+    before.settle([ended])
+    before.write([lost], BACK)
+    again = other.claim()
+    assert ids(again) == [lost.id]
+    rev = storage.one("SELECT rev FROM live WHERE id = %s", (running.id,))
+    assert workers.take_over(after.hot, after.id, [before.id], [(job.id, job.attempt) for job in (running, ended, lost)]) == {running.id}
+    assert storage.one("SELECT rev FROM live WHERE id = %s", (running.id,)) == rev + 1
+    assert before.settle([running]) == set()
+    assert after.settle([running]) == {running.id}
+    assert other.settle(again) == {lost.id}
+    assert before.settle([unnamed]) == {unnamed.id}
+    assert workers.take_over(after.hot, after.id, [before.id], []) == set()

@@ -24,7 +24,7 @@ from worker.leases import Watch
 from worker.seats import Seats
 
 PARTITIONS, TAKEN, CAP = 30, 100, 1_000
-SELDOM = [claims.INPUT_OF, mutexes.LOCK, mutexes.TAKE, mutexes.PUT_OFF]  # for jobs of their kind
+SELDOM = [claims.INPUT_OF, mutexes.LOCK, mutexes.TAKE, mutexes.PUT_OFF, workers.TAKE_OVER]  # for jobs of their kind
 GIVEN_BACK = [endings.LOCK, endings.FAIL, endings.GIVE_BACK]
 
 # What each part runs again and again. endings.HELD and workers.ORPHANED are not here: there is no index by worker, a claim
@@ -86,15 +86,7 @@ class Ground:
         held = (self.claimer.id, *ended[:2])
         marks, one = self.claimer.marks, jobs[0].id if jobs else claims.NIL
         return {
-            claims.SETTLE_AND_CLAIM: (
-                self.claimer.id,
-                *ended,
-                "default",
-                claims._PRIORITY_ARRAY,
-                array(marks.pos.values()),
-                array(marks.id.values()),
-                TAKEN,
-            ),
+            claims.SETTLE_AND_CLAIM: (self.claimer.id, *ended, "default", claims._PRIORITY_ARRAY, array(marks.pos.values()), array(marks.id.values()), TAKEN),
             claims.SETTLE: (self.claimer.id, *ended),
             claims.SETTLED_BEFORE: held,
             endings.LOCK: held,
@@ -104,6 +96,7 @@ class Ground:
             workers.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]"),
             workers.EXPIRED: (100,),
             workers.ASKED_TO_STOP: (*ended[:2], [self.claimer.id] * len(jobs)),
+            workers.TAKE_OVER: (self.claimer.id, [self.claimer.id], *ended[:2]),
             workers.PROGRESS: (self.claimer.id, one, 1, 0.5, None),
             **acting.arguments([row[0] for row in self.storage.rows("SELECT id::text FROM live ORDER BY id DESC LIMIT %s", (TAKEN,))]),
             queues.DUE: (9,),

@@ -1,12 +1,13 @@
 """Which queues have due work, and how deep they are, against a plain count."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from integration.store.storage import Storage, retry_after
 from rig.system import until
 
-from common.store import queues
+from common.store import queues, workers
 
 QUEUES = ["default", "slow", "bulk"]
 PLAIN_DUE = "SELECT DISTINCT queue FROM live WHERE worker IS NULL AND pos <= clock_timestamp()"
@@ -85,3 +86,20 @@ def test_due_looks_from_the_marks_on(storage: Storage) -> None:
     assert queues.due(claimer.hot) == []
     assert queues.float_strays(claimer.hot, 60.0, 10) == ["default"]
     assert queues.due(claimer.hot) == ["default"]
+
+
+def test_what_those_of_one_knowledge_have_passed_by_is_due_for_those_of_another(storage: Storage) -> None:
+    """Whoever knows the other operation has claimed one of its jobs and has no room for more; all others have looked to the end of the queue."""
+    plain, other = storage.claimer(), storage.claimer()
+    workers.know(other.hot, other.id, ["other"])
+    storage.age(storage.store([replace(job, operation="other") for job in storage.new(3)]), 10)
+    assert len(other.claim(1)) == 1
+    other.publish()
+    assert plain.claim() == []
+    plain.publish()
+    assert queues.due(plain.hot) == ["default"]
+    assert queues.oldest_due_s(plain.hot)["default"] > 9
+    assert len(other.claim()) == 2
+    other.publish()
+    assert queues.due(plain.hot) == []
+    assert queues.float_strays(plain.hot, None, 10) == []

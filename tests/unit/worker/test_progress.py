@@ -106,7 +106,7 @@ def test_without_a_connection_the_job_is_taken_to_be_ours(bare: pytest.MonkeyPat
 
 def test_a_cancelled_job_is_told_by_the_seat_alone(bare: pytest.MonkeyPatch) -> None:
     progress, connection = progress_every(0.0)
-    seat = progress._holder._seat
+    seat = cast("Holder", progress._holder)._seat
     seat.sit()
     seat.begin([Claimed("01900000-0000-7000-8000-000000000000", 2, 0, 3, "noop", "{}", None)])
     seat.run(0)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from common.domain.job import Claimed
-from worker.seats import Low, Running, Seats, seat_size
+from worker.seats import IDLE, Blame, Low, Running, Seat, Seats, seat_size
 
 ROOM = 5
 #: From Python 3.12 on forking beside other threads warns; what the children here do needs no lock.
@@ -251,3 +251,41 @@ def test_whoever_takes_the_seat_of_one_that_was_told_to_stop_is_not_told() -> No
     seat.begin(jobs(1))
     seat.run(0)
     assert not seat.asked_to_stop
+
+
+def blame(seat: Seat) -> tuple[Running | None, Blame]:
+    return seat.blamed, seat.blamed_for
+
+
+def runs(seat: Seat) -> tuple[list[Running], Running | None, int]:
+    return seat.all_running, seat.running, seat.busy
+
+
+def test_of_what_runs_together_the_parent_sees_all_whether_it_goes_on_and_whom_to_end_it_for() -> None:
+    seats = Seats(1, ROOM, together=True)
+    process, seat = seats.all[:2]
+    process.sit()
+    seat.sit(together=True)
+    assert seats.of_processes == [process]
+    assert (seat.is_together, process.is_together) == (True, False)
+    assert (runs(seat), blame(seat)) == (([], None, 0), (None, Blame.HOLDS_UP))
+    seat.run_together(jobs(3))
+    assert [(one.job_id, one.attempt) for one in seat.all_running] == [(job.id, job.attempt) for job in jobs(3)]
+    assert runs(seat)[1:] == (seat.all_running[0], 3)
+    assert seat.pulses == 0
+    seat.pulse()
+    assert seat.pulses == 1
+    seat.blame(2, Blame.OVERRUNS)
+    assert blame(seat) == (seat.all_running[2], Blame.OVERRUNS)
+    seat.blame(IDLE, Blame.HOLDS_UP)
+    assert blame(seat) == (None, Blame.HOLDS_UP)
+    seat.blame(0, Blame.GOES_ON)
+    seat.run_together(jobs(1))
+    assert (seat.busy, blame(seat)) == (1, (None, Blame.HOLDS_UP))
+    seat.run_together([])
+    assert runs(seat) == ([], None, 0)
+    seat.leave()
+    assert not seat.is_together
+    process.begin(jobs(3))
+    process.run(1)
+    assert process.all_running == [process.running]

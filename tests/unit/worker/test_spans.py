@@ -50,7 +50,7 @@ def test_a_settle_in_a_signals_handler_is_recorded_after_the_run_it_interrupted(
     first = spans.end("1")
     assert first is not None
     spans.begin(job(SAMPLED), "q")
-    spans.settled("q", [first], 1, in_handler=True)
+    spans.settled([("q", first)], 1, in_handler=True)
     assert names(kept) == ["process noop"]
     spans.end("1")
     settle = kept.get_finished_spans()[1]

@@ -1,5 +1,6 @@
 """The registry: what becomes an operation, what is refused, and where operations are found."""
 
+import asyncio
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from common.domain.errors import StartupError
 from common.domain.operations import OperationSpec
 from common.domain.retry import RetryPolicy
 from worker.operations import Context, Numbers, Operation, operation
-from worker.operations.registry import BUILT_IN, installed, of_modules
+from worker.operations.registry import BUILT_IN, InvalidInputError, installed, of_modules
 
 NOBODY = cast("Context", None)  # for operations that do not look at it
 
@@ -132,6 +133,19 @@ def test_the_input_is_parsed_by_the_model_of_the_first_argument() -> None:
     assert made(thumbnail).run('{"url":"u"}', NOBODY) == "u 100"
     with pytest.raises(ValidationError):
         made(thumbnail).parse('{"width":1}')
+
+
+def test_an_async_function_is_registered_as_any_other_and_its_coroutine_is_what_a_run_gives() -> None:
+    @operation("async_width", timeout_s=3)
+    async def async_width(picture: Picture, job: Context) -> int:
+        """Width of a picture."""
+        return picture.width
+
+    one = made(async_width)
+    assert (one.spec.name, one.spec.timeout_s, one.spec.description, one.wants_context, one.is_async) == ("async_width", 3, "Width of a picture.", True, True)
+    assert asyncio.run(one.run('{"url":"u","width":4}', NOBODY)) == 4
+    with pytest.raises(InvalidInputError):
+        one.run('{"width":4}', NOBODY)
 
 
 def test_a_context_is_given_to_those_who_take_a_second_argument() -> None:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg2.extensions import parse_dsn
 
+from common.addresses import masked_url
 from common.domain.errors import StartupError
-from common.settings import Settings, masked_url
+from common.settings import Settings
 
 
 def read(bare: pytest.MonkeyPatch, **variables: str) -> Settings:

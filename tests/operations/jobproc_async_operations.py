@@ -1,0 +1,97 @@
+"""Operations that run together in an event loop, as a third party's package would bring them."""
+
+import asyncio
+import time
+from functools import partial
+
+from jobproc_test_operations import _die, _write
+
+from common.domain.errors import RetryAfter
+from worker.operations import Context, Numbers, operation
+
+quick = partial(operation, base_s=0.05, cap_s=0.2)
+
+
+@quick("await_effect", max_attempts=20)
+async def await_effect(numbers: Numbers, job: Context) -> float:
+    """Write to the ledger, wait data[0] seconds, write again, return data[-1]."""
+    _write(job, "begin")
+    await asyncio.sleep(numbers.data[0])
+    _write(job, "end")
+    return numbers.data[-1]
+
+
+@operation("await_only")
+async def await_only(numbers: Numbers) -> float:
+    """Wait data[0] seconds."""
+    await asyncio.sleep(numbers.data[0])
+    return numbers.data[0]
+
+
+@quick("await_limited", max_attempts=2, timeout_s=0.3)
+async def await_limited(numbers: Numbers, job: Context) -> float:
+    """Wait data[0] seconds, 0.3 is the limit; where data[1] is not 0, let no cancellation end it."""
+    _write(job, "begin")
+    until = time.monotonic() + numbers.data[0]
+    while (left := until - time.monotonic()) > 0:
+        try:
+            await asyncio.sleep(left)
+        except asyncio.CancelledError:
+            if not numbers.data[1]:
+                _write(job, "cancelled")
+                raise
+    return numbers.data[0]
+
+
+@quick("await_stubborn", max_attempts=2)
+async def await_stubborn(numbers: Numbers, job: Context) -> float:
+    """Wait data[0] seconds, whoever cancels it."""
+    _write(job, "begin")
+    until = time.monotonic() + numbers.data[0]
+    while (left := until - time.monotonic()) > 0:
+        try:
+            await asyncio.sleep(left)
+        except asyncio.CancelledError:
+            continue
+    return numbers.data[0]
+
+
+@quick("await_told", max_attempts=1)
+async def await_told(numbers: Numbers, job: Context) -> list[bool]:
+    """Report progress data[0] again and again, until data[1] seconds have passed or it is told to stop."""
+    until, told = time.monotonic() + numbers.data[1], [job.progress(numbers.data[0], "half way\x00 there")]
+    while told[-1] and time.monotonic() < until:
+        await asyncio.sleep(0.01)
+        told.append(job.progress(numbers.data[0]))
+    return told[-1:]
+
+
+@quick("await_stumble", max_attempts=3, permanent=(ZeroDivisionError,))
+async def await_stumble(numbers: Numbers, job: Context) -> int:
+    """Raise in the first data[0] attempts; by data[1]: an error, one that asks for another attempt soon, a permanent one, SystemExit."""
+    await asyncio.sleep(0)
+    if job.attempt <= numbers.data[0]:
+        raise [RuntimeError("it stumbles"), RetryAfter(0.05, "come back"), ZeroDivisionError("for good"), SystemExit(3)][int(numbers.data[1])]
+    return job.attempt
+
+
+@operation("await_much", max_attempts=1)
+async def await_much(numbers: Numbers) -> str:
+    """Return a text of data[0] characters."""
+    return "x" * int(numbers.data[0])
+
+
+@quick("await_fall", max_attempts=20)
+async def await_fall(numbers: Numbers, job: Context) -> None:
+    """Write to the ledger, wait data[0] seconds, kill the own process."""
+    _write(job, "begin")
+    await asyncio.sleep(numbers.data[0])
+    _die()
+
+
+@quick("block", max_attempts=2)
+async def block(numbers: Numbers, job: Context) -> float:
+    """Block the event loop for data[0] seconds."""
+    _write(job, "begin")
+    time.sleep(numbers.data[0])  # noqa: ASYNC251 - what an operation must not do
+    return numbers.data[0]
