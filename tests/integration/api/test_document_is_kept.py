@@ -17,7 +17,7 @@ CHECKS = [
     "response_schema_conformance",
     "negative_data_rejection",
 ]
-EXAMPLES = 15  # of each operation and kind
+EXAMPLES = 10  # of each operation and kind
 SEED = 20261126
 # Along the links that the document has, and no others that could be thought of.
 LINKS_ALONE = "[phases.stateful]\nmax-steps = 10\n[phases.stateful.inference]\nalgorithms = []\n"
