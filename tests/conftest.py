@@ -93,6 +93,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     for server in reversed(_servers):
         server.stop()
     if _servers:
+        log = (Path(os.environ["JOBPROC_TESTS_FOLDER"]) / "postgres.log").read_text(errors="replace")
+        if "terminated by signal" in log:
+            print(f"\nthe session's PostgreSQL has died:\n{log[-5_000:]}")
         shutil.rmtree(os.environ["JOBPROC_TESTS_FOLDER"], ignore_errors=True)
 
 
