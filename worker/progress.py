@@ -24,6 +24,8 @@ class Reporter(Protocol):
 class Progress:
     """The Context of one attempt. Reports are stored at most once in `every_s` seconds."""
 
+    __slots__ = ("_every_s", "_holder", "_next", "_ours", "attempt", "job_id", "storing")  # one is made for each job
+
     def __init__(self, job: Claimed, holder: Reporter, every_s: float) -> None:
         self.job_id = job.id
         self.attempt = job.attempt
