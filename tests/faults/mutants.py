@@ -137,6 +137,14 @@ MUTANTS = (
         ("a wait is told",),
     ),
     Mutant(
+        "an action forgets the jobs that others hold",
+        "common/store/turns.py",
+        "skipped, passed = add(skipped, changed.reasons), changed.passed",
+        "skipped, passed = add(skipped, changed.reasons), []",
+        ("rows_locked",),
+        ("an action has its way",),
+    ),
+    Mutant(
         "a success is retried",
         "common/store/control.py",
         "last.status IN ('FAILED', 'CANCELLED') AND ",
