@@ -137,12 +137,12 @@ MUTANTS = (
         ("a wait is told",),
     ),
     Mutant(
-        "an action forgets the jobs that others hold",
-        "common/store/turns.py",
-        "skipped, passed = add(skipped, changed.reasons), changed.passed",
-        "skipped, passed = add(skipped, changed.reasons), []",
-        ("rows_locked",),
-        ("an action has its way",),
+        "what an action has cancelled can still be claimed",
+        "common/store/changes.py",
+        "(SELECT id FROM mine WHERE worker IS NULL))),\n    ended",
+        "(SELECT id FROM mine WHERE worker IS NOT NULL))),\n    ended",
+        ("redis_flushed",),
+        ("an action has its way", "everything is drained"),
     ),
     Mutant(
         "a success is retried",
