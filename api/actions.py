@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api.cursors import MOST_CHARACTERS
 from api.filters import Filters, Wrong
 from api.problems import INVALID, MOST_ERRORS, invalid, named
-from api.schemas import SelfLink
+from api.schemas import EXAMPLE_ID, SelfLink
 from common.domain.actions import ACTS_ON, Kind, Phase, Reason, Verb, progress
 from common.domain.job import new_job_id
 from common.domain.search import Search
@@ -74,7 +74,7 @@ class ActionLinks(SelfLink):
 class ActionView(BaseModel):
     """An action, and how far it is."""
 
-    action_id: UUID = Field(description="The action's id, a UUIDv7.", examples=["019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"])
+    action_id: UUID = Field(description="The action's id, a UUIDv7.", examples=[EXAMPLE_ID])
     action: Kind
     phase: Phase
     filter: Filters = Field(description="With the states that it stands for.")

@@ -59,15 +59,16 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its own would send the texts of exceptions
     )
-    across = partial(CORSMiddleware, allow_origins=settings.origins, allow_methods=_METHODS, allow_headers=_SENT, expose_headers=_TOLD)
+    across = None
     if settings.origins:
+        across = partial(CORSMiddleware, allow_origins=settings.origins, allow_methods=_METHODS, allow_headers=_SENT, expose_headers=_TOLD)
         app.add_middleware(across)
     app.add_middleware(Measured, requests=meters.requests, logs_each=settings.access_log, compress_bytes=settings.compress_bytes)
     if traces.tracer is not None:
         from api.spans import Traced
 
         app.add_middleware(Traced)
-    problems.install(app, across if settings.origins else None)
+    problems.install(app, across)
     for one in (jobs, events, lists, control, actions, explain, operations, stats, health):
         app.include_router(one.router)
     _add_docs(app)

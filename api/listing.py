@@ -50,11 +50,7 @@ class Listing:
         self._root = request.scope.get("root_path", "") + PATH
         self._cursors = Cursors(settings)
         self.search = replace(query.search(), order=Order(query.sort.removeprefix("-")), descending=query.sort.startswith("-"))
-        self.limit = query.limit
-        if "limit" not in query.model_fields_set:
-            self.limit = min(LIMIT, settings.list_page_jobs)
-        elif query.limit > settings.list_page_jobs:
-            _refuse([("limit", f"is more than {settings.list_page_jobs}")])
+        self.limit = limit_of(query.limit if "limit" in query.model_fields_set else None, settings)
         self.beyond: Place | None = None
         if query.cursor is not None:
             self.beyond = self._cursors.read(self.search, query.cursor)
@@ -75,6 +71,15 @@ class Listing:
         sent = self._query.model_dump(mode="json", exclude_unset=True, exclude={"cursor"}) | ({} if cursor is None else {"cursor": cursor})
         pairs = [(name, one) for name, value in sent.items() for one in (value if isinstance(value, list) else [value]) if one is not None]
         return f"{self._root}?{urlencode(pairs)}" if pairs else self._root
+
+
+def limit_of(asked: int | None, settings: Settings) -> int:
+    """Return how much a page holds, None: nobody has asked. Raises ProblemError where that is more than the operator allows."""
+    most = settings.list_page_jobs
+    if asked is None:
+        return min(LIMIT, most)
+    _refuse([("limit", f"is more than {most}")] if asked > most else [])
+    return asked
 
 
 def _misused(items: Iterable[tuple[str, str]]) -> Wrong:

@@ -11,7 +11,7 @@ from api.answers import Json
 from api.body import read_json
 from api.cursors import Cursors
 from api.dependencies import Services, services
-from api.listing import LIMIT
+from api.listing import limit_of
 from api.problems import (  # fmt: skip
     ACTION_NOT_FOUND,
     INVALID,
@@ -65,12 +65,9 @@ async def preview(request: Request, to: _Services) -> Response:
 @router.get("/actions", response_model=ActionList, responses=documented(INVALID_ID, UNAVAILABLE))
 async def page(request: Request, query: Annotated[ActionsQuery, Query()], to: _Services) -> Response:
     """List actions, newest first, a page at a time."""
-    cursors, beyond, most = Cursors(to.settings), None, to.settings.list_page_jobs
-    if query.limit is not None and query.limit > most:
-        raise named(INVALID_ID, [("limit", f"is more than {most}")], 1)
+    cursors, beyond, limit = Cursors(to.settings), None, limit_of(query.limit, to.settings)
     if query.cursor is not None and (beyond := cursors.read(None, query.cursor)) is None:
         raise named(INVALID_ID, [("cursor", "is not one of this list: take `next` of the page before")], 1)
-    limit = query.limit or min(LIMIT, most)
     rows, after = await to.pool.run_sync(partial(actions.page, beyond=beyond, limit=limit))
     root = request.scope.get("root_path", "") + PATH
     following = None if after is None else f"{root}?limit={limit}&cursor={cursors.write(None, after)}"

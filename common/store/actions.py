@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from common.domain.actions import Kind, Phase, Verb, step
 from common.domain.errors import ActionNotFound
 from common.domain.search import Place, Search
-from common.store import walks
+from common.store import estimates, walks
 from common.store.listing import BY_INDEX
 from common.store.walks import PAGES, WALKS, Bounds, Record
 
@@ -97,9 +97,8 @@ def ask(connection: Connection, action_id: UUID, verb: Verb) -> tuple[Record, bo
 
 def _walk_rows(connection: Connection, search: Search, arguments: Sequence[object]) -> int:
     """Return how many rows there are to walk, as far as the planner knows."""
-    explain = f"EXPLAIN (FORMAT JSON) {WALKS[search.way].format(to='ASC').replace('$6', '$3')}"
-    plan = connection.exec_driver_sql(explain, (*arguments[:2], *([] if search.tag is None else [search.tag]))).scalar_one()
-    return int((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]["Plan Rows"])
+    walk = WALKS[search.way].format(to="ASC").replace("$6", "$3")
+    return int(estimates.plan_of(connection, walk, (*arguments[:2], *([] if search.tag is None else [search.tag])))["Plan Rows"])
 
 
 def _record(row: object) -> Record:

@@ -15,7 +15,7 @@ _FILTERS = {
     "tags": ("tag",),
     "outcomes": ("statuses", "finished_after", "finished_before"),
 }
-_ROWS = "EXPLAIN (FORMAT JSON) SELECT FROM {table} WHERE id BETWEEN $1 AND $2 AND {filters}"
+_ROWS = "SELECT FROM {table} WHERE id BETWEEN $1 AND $2 AND {filters}"
 # Planned with these values at hand, so what is not filtered is nothing to the planner. Without the statuses that are not asked for:
 # of several in `= ANY` whose shares sum up to all, by a rounding error to more, it expects too little.
 _EXPECTED = {
@@ -41,10 +41,15 @@ def total(connection: Connection, search: Search, skew_s: float) -> int | None:
     if table is None:
         return None
     values = [[str(one) for one in TERMINAL - search.statuses] if name == "statuses" else getattr(search, name) for name in _FILTERS[table]]
-    (plan,) = connection.exec_driver_sql(_EXPECTED[table], (*search.ids(skew_s), *values)).scalar_one()
-    expected = dict(_parts(plan["Plan"]))
+    expected = dict(_parts(plan_of(connection, _EXPECTED[table], (*search.ids(skew_s), *values))))
     found = connection.exec_driver_sql(_ANALYSED, (list(expected),)).all()
     return sum(expected[name] for name, _ in found) if all(analysed for _, analysed in found) else None
+
+
+def plan_of(connection: Connection, sql: str, arguments: tuple[object, ...]) -> dict[str, Any]:
+    """Return the top of the planner's plan of a statement: what it expects is in its `Plan Rows`."""
+    plan: dict[str, Any] = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", arguments).scalar_one()[0]["Plan"]
+    return plan
 
 
 def counted_in(search: Search) -> str | None:

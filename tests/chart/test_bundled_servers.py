@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import redis
 from chart.manifests import Object, environment, render
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from rig.servers import folder_for_data
 
 from common.migrate import migrate
 from common.settings import Settings
@@ -30,8 +30,7 @@ ANY = 'it\'s "quoted" $HOME \\ @:/?#% %(x)s é'  # a password may have any chara
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[Postgres]:
     """A PostgreSQL, not started, that lets jobproc in by password only."""
-    folder = Path(tempfile.mkdtemp(prefix="jobproc-chart-"))
-    folder.chmod(0o755)
+    folder = folder_for_data("chart")
     hba = folder / "hba.conf"
     hba.write_text("host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
     server = Postgres(folder / "data", tmp_path / "postgres.log", options={"hba_file": str(hba)})
