@@ -42,7 +42,7 @@ def test_postgresql_finds_no_difference_either(part: str, settings: Settings, em
 
 def test_storage_parameters_keep_claims_in_place_and_vacuum_at_their_heels(database_url: str) -> None:
     options = {row[0]: row[4] for row in schema(database_url)["tables"]}
-    assert options["live"] == ["autovacuum_vacuum_cost_delay=0", "autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=5000", "fillfactor=50"]
+    assert options["live"] == ["autovacuum_vacuum_cost_delay=0", "autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=5000", "fillfactor=45"]
     assert options["workers"] == ["fillfactor=20"]
 
 

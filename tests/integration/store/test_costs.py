@@ -82,7 +82,7 @@ def test_a_job_that_succeeds_at_once_is_written_four_times_and_takes_a_hundredth
     }
     inserted, updated, hot, deleted = counts.pop("live")
     assert (inserted, updated, deleted) == (JOBS, JOBS, JOBS)
-    assert hot >= 0.8 * JOBS
+    assert hot == JOBS
     assert counts == {"jobs": (JOBS, 0, 0, 0), "outcomes": (JOBS, 0, 0, 0)}
 
 
@@ -117,7 +117,7 @@ def test_a_claim_stays_flat_while_a_transaction_is_held_open_for_a_hundred_thous
     jobs = claimer.claim(100)
     assert _exchange(claimer, jobs, claimer.marks).buffers <= 2 * before
     pin.rollback()
-    assert _exchange(claimer, jobs, Marks()).buffers > 10 * before
+    assert _exchange(claimer, jobs, Marks()).buffers > 3 * before
 
 
 def test_settling_and_claiming_a_hundred_jobs_writes_a_bounded_log(storage: Storage) -> None:
