@@ -107,15 +107,14 @@ def answers(port: int) -> bool:
 
 
 def _drain(system: systems.System, database: Database, servers: Servers, backlog: int) -> Figures:
-    system.end("worker")
-    system.end("others")
+    system.end("worker")  # the controller is there all along, as in any deployment
     before = database.row(system.finished)[0]
     began = time.perf_counter()
     system.run([*system.load, str(backlog)])
     submitted = backlog / (time.perf_counter() - began)
     commits, _ = database.counters()
     mark = time.time()
-    system.start("worker", "others")
+    system.start("worker")
     spent = Spent(system, servers)
     jobs, _, last = measure.drained(database, system.finished, before + backlog, DRAIN_LIMIT_S)
     cpu = spent.a_job(f"drain_{backlog}_", backlog)
