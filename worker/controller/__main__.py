@@ -14,7 +14,7 @@ from common.broker import Bell
 from common.domain.errors import StartupError
 from common.domain.operations import OperationSpec
 from common.settings import Settings
-from common.store import catalogue, leader, queues
+from common.store import catalogue, leader, queues, statistics
 from common.store.session import AWAY, Hot, sync_engine
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
@@ -30,6 +30,7 @@ PARTITIONS_EVERY_S = 600.0
 OPERATIONS_EVERY_S = 30.0
 KEYS_EVERY_S = 30.0
 EXPIRY_EVERY_S = 30.0
+STATISTICS_EVERY_S = 1.0
 
 
 class Controller:
@@ -59,6 +60,7 @@ class Controller:
         if leads:
             self._every("operations", OPERATIONS_EVERY_S, self._read_operations)
             self._every("partitions", PARTITIONS_EVERY_S, lambda: upkeep.make_partitions(self._engine, self._settings))
+            self._every("statistics", STATISTICS_EVERY_S, lambda: statistics.forget(hot))
             self._move("rescue", lambda: self._rescue.lost_workers(hot, self._operations))
             if self._rescue.full_look_due:
                 self._move("leftovers", lambda: self._rescue.leftovers(hot, self._operations))
