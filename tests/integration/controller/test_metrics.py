@@ -16,7 +16,7 @@ from tools.servers import Postgres, free_port
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 DUTIES = {"operations", "partitions", "rescue", "leftovers", "deadlines", "strays", "ringing", "retention", "expiry", "removal", "inputs", "keys", "workers"}
-DUTIES |= {"actions", "action_expiry"}
+DUTIES |= {"actions", "action_expiry", "statistics"}
 DONE = "jobproc_controller_duty_last_done_timestamp_seconds"
 DEPTH = "jobproc_queue_jobs"
 
