@@ -20,7 +20,8 @@ from common.domain.errors import StartupError
 from common.migrations import head
 from common.settings import Settings
 from common.store import catalogue, indexes, partitions, schema
-from common.store.session import alone, sync_engine
+from common.store.engine import sync_engine
+from common.store.schema import alone
 from common.telemetry import logs
 
 log = logs.get("migrate")
@@ -46,7 +47,7 @@ def migrate(settings: Settings) -> None:
                 command.upgrade(config(connection, on_version_apply=_applied), "head")
             connection.commit()
         with engine.begin() as connection:
-            catalogue.publish(connection, catalogue.built_in())
+            catalogue.publish_built_in(connection)
             partitions.make(connection, settings.partition_days, settings.partitions_ahead)
         indexes.complete(engine, settings)
     finally:

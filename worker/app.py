@@ -18,7 +18,7 @@ from common.broker import Bell, Crier, celery_queue, celery_settings
 from common.domain.errors import StartupError
 from common.settings import Settings
 from common.store import catalogue
-from common.store.session import AWAY, sync_engine
+from common.store.session import AWAY, Hot
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker import tasks
@@ -110,14 +110,9 @@ class WorkerApp:
     def _ready(self, **_facts: Any) -> None:
         log.info("worker_ready", queues=list(self._queues), concurrency=self._concurrency, operations=sorted(self._operations))
 
-    def _publish(self) -> None:
+    def _publish(self, hot: Hot) -> None:
         """Write down what this worker can do."""
-        engine = sync_engine(self._settings, "worker")
-        try:
-            with engine.begin() as connection:
-                catalogue.publish(connection, [one.spec for one in self._operations.values()])
-        finally:
-            engine.dispose()
+        catalogue.publish(hot, [one.spec for one in self._operations.values()])
 
     def _shutting_down(self, **_facts: Any) -> None:
         self._seats.drain()

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-
 from common.broker import Bell
 from common.domain.decisions import CANCELLED, RELEASED, loop_blocked, timed_out
 from common.settings import Settings
@@ -36,7 +34,7 @@ class Watch:
     """Keeps the leases of one worker's processes, from a thread of the parent."""
 
     def __init__(
-        self, settings: Settings, seats: Seats, operations: Mapping[str, Operation], bell: Bell, queues: Sequence[str], publish: Callable[[], None]
+        self, settings: Settings, seats: Seats, operations: Mapping[str, Operation], bell: Bell, queues: Sequence[str], publish: Callable[[Hot], None]
     ) -> None:
         """`publish` is called until it does not raise: once the database is there."""
         self._health = Health(settings.health_file, settings.deaf_seconds, queues)
@@ -48,7 +46,7 @@ class Watch:
         self._meter = seats.meters.of_parent
         self._throughput = Throughput(seats.meters, time.time)
         self._burial = Burial(settings, operations, self._meter, bell)
-        self._publish: Callable[[], None] | None = publish
+        self._publish: Callable[[Hot], None] | None = publish
         self._hot: Hot | None = None
         self._renewed = 0.0
         self._began: dict[int, tuple[Running, float]] = {}  # by process id: what runs there, and since when
@@ -78,7 +76,7 @@ class Watch:
     def _look(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except (*AWAY, DBAPIError) as error:
+        except AWAY as error:
             log.warning("database_away", reason=str(error).strip(), of="leases")
             self._close()
             self._health.write(time.monotonic(), deaf=False, ready=any(seat.worker for seat in self._seats.all))
@@ -99,7 +97,7 @@ class Watch:
             self._renewed = now
         self._cancellation.look(now, self._seats.of_processes, self._began, self._asked_to_stop)
         if self._publish is not None:
-            self._publish()
+            self._publish(self._connection())
             self._publish = None
         self._tell(now)
 

@@ -4,12 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Connection, text
+from typing import TYPE_CHECKING, Any
 
 from common.domain.operations import OperationSpec
 from common.domain.retry import RetryPolicy
+from common.store.statement import Statement
+
+if TYPE_CHECKING:  # the worker does without SQLAlchemy, the API without psycopg2
+    from sqlalchemy import Connection
+
+    from common.store.session import Hot
 
 BUILT_IN = Path(__file__).parent / "operations.json"  # made from worker/operations by `make generate`
 
@@ -26,36 +30,56 @@ def as_json(specs: Sequence[OperationSpec]) -> str:
 
 _COLUMNS = "queue, max_attempts, retry_base_s, retry_cap_s, timeout_ms, description, input_schema, version, since"
 _NEW = ", ".join(f"excluded.{name}" for name in _COLUMNS.split(", "))
-_PUBLISH = text(f"""
+_PUBLISH = Statement(
+    "publish_operations",
+    "json",
+    f"""
     INSERT INTO operations AS o (name, {_COLUMNS})
-    VALUES (:name, :queue, :max_attempts, :retry_base_s, :retry_cap_s, :timeout_ms, :description, CAST(:input_schema AS jsonb), :version, :since)
+    SELECT name, {_COLUMNS} FROM json_to_recordset($1) AS new(
+        name text, queue text, max_attempts smallint, retry_base_s float8, retry_cap_s float8, timeout_ms int,
+        description text, input_schema jsonb, version smallint, since smallint)
+    ORDER BY name
     ON CONFLICT (name) DO UPDATE SET ({_COLUMNS}, updated_at) = ({_NEW}, clock_timestamp())
     WHERE (o.{_COLUMNS.replace(", ", ", o.")}) IS DISTINCT FROM ({_NEW}) AND o.version <= excluded.version
-""")
-_READ = text(f"SELECT name, {_COLUMNS} FROM operations ORDER BY name")
+    RETURNING name
+    """,  # who waits for the first of its rows holds no other
+)
+_READ = f"SELECT name, {_COLUMNS} FROM operations ORDER BY name"
 
 
-def publish(connection: Connection, specs: Sequence[OperationSpec]) -> None:
-    """Write down operations and their defaults; only rows that differ are written, and none of a newer version. The caller commits."""
-    for spec in sorted(specs, key=lambda s: s.name):
-        row = {
-            "name": spec.name,
-            "queue": spec.queue,
-            "max_attempts": spec.retry.max_attempts,
-            "retry_base_s": spec.retry.base_s,
-            "retry_cap_s": spec.retry.cap_s,
-            "timeout_ms": spec.timeout_ms,
-            "description": spec.description,
-            "input_schema": json.dumps(spec.input_schema),
-            "version": spec.version,
-            "since": spec.since,
-        }
-        connection.execute(_PUBLISH, row)
+def publish(hot: "Hot", specs: Sequence[OperationSpec]) -> None:
+    """Write down operations and their defaults; only rows that differ are written, and none of a newer version. Atomic: all or none."""
+    hot.run(_PUBLISH, [_rows(specs)])
 
 
-def read(connection: Connection) -> dict[str, OperationSpec]:
+def publish_built_in(connection: "Connection") -> None:
+    """Do so with the built-in ones. The caller commits."""
+    connection.exec_driver_sql(_PUBLISH.inline, _PUBLISH.named([_rows(built_in())]))
+
+
+def _rows(specs: Sequence[OperationSpec]) -> str:
+    return json.dumps(
+        [
+            {
+                "name": spec.name,
+                "queue": spec.queue,
+                "max_attempts": spec.retry.max_attempts,
+                "retry_base_s": spec.retry.base_s,
+                "retry_cap_s": spec.retry.cap_s,
+                "timeout_ms": spec.timeout_ms,
+                "description": spec.description,
+                "input_schema": spec.input_schema,
+                "version": spec.version,
+                "since": spec.since,
+            }
+            for spec in specs
+        ]
+    )
+
+
+def read(connection: "Connection") -> dict[str, OperationSpec]:
     """Return every operation by its name."""
-    return {row.name: _spec(row) for row in connection.execute(_READ)}
+    return {row.name: _spec(row) for row in connection.exec_driver_sql(_READ)}
 
 
 def _spec(row: Any) -> OperationSpec:

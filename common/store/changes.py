@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from common.domain.actions import WAITING, Reason
 from common.domain.states import State
 from common.store.lives import FIRST, HOLDS, NEEDS, THERE, VERSION
-from common.store.session import Hot, Row, Statement, array
+from common.store.session import Hot
+from common.store.statement import Row, Statement, array
 
 # What is there and was not to be had.
 _PASSED = "SELECT l.id::text, 'passed' FROM unnest($2) AS d(id) JOIN live l ON l.id = d.id WHERE NOT EXISTS (SELECT FROM held WHERE held.id = l.id)"

@@ -3,10 +3,15 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from common.domain.job import PRIORITIES, Claimed, Special
 from common.store.lives import FIRST
-from common.store.session import Hot, Statement, array
+from common.store.statement import Statement, array
+
+if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
+    from common.store.session import Hot
+
 
 NIL = "00000000-0000-0000-0000-000000000000"
 # A mark is never later than this before now: an insert that took longer than that to commit is a stray, which the
@@ -175,7 +180,7 @@ class Results:
 _PRIORITY_ARRAY = array(PRIORITIES)
 
 
-def settle_and_claim(hot: Hot, worker: int, results: Results, queue: str, marks: Marks, wanted: int) -> tuple[int, list[Claimed]]:
+def settle_and_claim(hot: "Hot", worker: int, results: Results, queue: str, marks: Marks, wanted: int) -> tuple[int, list[Claimed]]:
     """Store the results and take up to `wanted` jobs of a queue; atomic.
 
     Returns how many results stood (the others were fenced and changed nothing) and the jobs, first to last. None are taken
@@ -204,7 +209,7 @@ def _place(row: tuple[object, ...]) -> tuple[object, ...]:
     return row[2:5]
 
 
-def settle(hot: Hot, worker: int, results: Results) -> set[str]:
+def settle(hot: "Hot", worker: int, results: Results) -> set[str]:
     """Store the results, take nothing. Returns the ids that stand: also those that an earlier try of the same attempt stored.
 
     PostgreSQL cannot tell a client whether a commit whose answer was lost stood; the row of the outcome can.
@@ -217,11 +222,11 @@ def settle(hot: Hot, worker: int, results: Results) -> set[str]:
     return stood
 
 
-def input_of(hot: Hot, job_id: str) -> str:
+def input_of(hot: "Hot", job_id: str) -> str:
     """Return the input of a job, JSON text."""
     return str(hot.run(INPUT_OF, (job_id,))[0][0])
 
 
-def settled_before(hot: Hot, worker: int, ids: Sequence[str], attempts: Sequence[int]) -> set[str]:
+def settled_before(hot: "Hot", worker: int, ids: Sequence[str], attempts: Sequence[int]) -> set[str]:
     """Return the ids whose attempt by this worker is already written down as ended."""
     return {row[0] for row in hot.run(SETTLED_BEFORE, (worker, array(ids), array(attempts)))}

@@ -1,7 +1,8 @@
 """Deadlines that have passed."""
 
 from common.store.lives import FIRST
-from common.store.session import Hot, Statement
+from common.store.session import Hot
+from common.store.statement import Statement
 
 # A job that runs is left to its worker, whose limit the deadline is; its row is looked at again.
 PASSED = Statement(

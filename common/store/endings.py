@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from common.domain.decisions import Decision, Ended, Fail, Failure, Release, Retry
 from common.domain.job import Claimed
 from common.store import claims
-from common.store.session import Hot, Statement, array
+from common.store.session import Hot
+from common.store.statement import Statement, array
 
 _FENCED = """
     JOIN live l ON l.id = d.id

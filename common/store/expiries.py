@@ -1,7 +1,13 @@
 """Jobs that are kept for a time of their own: looked at lazily, removed one by one."""
 
+from typing import TYPE_CHECKING
+
 from common.store import removal
-from common.store.session import Hot, Statement
+from common.store.statement import Statement
+
+if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
+    from common.store.session import Hot
+
 
 # A submission's first look leaves time to run, so that most jobs are looked at once: `at` then is after their end and their time.
 FIRST_LOOK = "clock_timestamp() + keep_s * interval '1 s' + least(keep_s / 8.0, 60) * interval '1 s'"
@@ -32,7 +38,7 @@ LOOK = Statement(
 )
 
 
-def expire(hot: Hot, most: int) -> tuple[int, int]:
+def expire(hot: "Hot", most: int) -> tuple[int, int]:
     """Look at jobs whose time may be over, at most so many, and remove those whose time is. Returns how many of each. Atomic."""
     with hot.transaction():
         looked = hot.run(LOOK, (most,))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from common.settings import Settings
-from common.store.session import pooled
+from common.store.pooler import pooled
 from common.telemetry import logs
 
 log = logs.get("migrate")

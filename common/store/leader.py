@@ -1,6 +1,7 @@
 """Which controller leads: a lease by row."""
 
-from common.store.session import Hot, Statement
+from common.store.session import Hot
+from common.store.statement import Statement
 
 LEAD = Statement(
     "lead",

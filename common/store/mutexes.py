@@ -1,6 +1,12 @@
 """Unique keys that are held while a job runs: jobs of one key run one after the other."""
 
-from common.store.session import Hot, Statement
+from typing import TYPE_CHECKING
+
+from common.store.statement import Statement
+
+if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
+    from common.store.session import Hot
+
 
 # The row is locked first, whoever has it; a statement of its own then asks, with a snapshot after the lock, whether that job still has it.
 LOCK = Statement(
@@ -37,7 +43,7 @@ PUT_OFF = Statement(
 RUNNING = "while running: "  # such keys and those that wait are apart
 
 
-def take(hot: Hot, worker: int, key: str, job_id: str, attempt: int, put_off_s: float) -> bool:
+def take(hot: "Hot", worker: int, key: str, job_id: str, attempt: int, put_off_s: float) -> bool:
     """Take the key for a job that is about to run; where another one runs under it, put the job off for so many seconds. Atomic."""
     with hot.transaction():
         hot.run(LOCK, (RUNNING + key, job_id))

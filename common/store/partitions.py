@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from common.domain.job import first_job_id, job_unix_ms
-from common.store.session import alone
+from common.store.schema import alone
 
 TABLES = ("jobs", "outcomes", "attempts", "tags")
 DAY_MS = 86_400_000

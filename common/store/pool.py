@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from common.domain.errors import JobprocError, StoreUnavailable
 from common.settings import Settings
-from common.store.session import application_name, pooled
+from common.store.pooler import application_name, pooled
 from common.telemetry import logs
 
 T = TypeVar("T")

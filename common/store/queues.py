@@ -1,8 +1,14 @@
 """Queues as the controller sees them: which have due work, what lies below the low water, how deep they are."""
 
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
-from common.store.session import Hot, Statement
+from common.store.statement import Statement
+
+if TYPE_CHECKING:  # the worker does without SQLAlchemy, the API without psycopg2
+    from sqlalchemy import Connection
+
+    from common.store.session import Hot
+
 
 # The furthest that living workers of the same knowledge have looked, by queue and priority. A mark that lies ahead is from before the
 # clock was set back: it would hide what is due, and end the pause of what is not.
@@ -153,12 +159,12 @@ WHERE ended_at IS NULL AND alive_until > clock_timestamp() GROUP BY 1, 2
 """
 
 
-def due(hot: Hot) -> list[str]:
+def due(hot: "Hot") -> list[str]:
     """Return the queues in which a job waits that may be claimed now, by one of its workers if it has any."""
     return [row[0] for row in hot.run(DUE, (9,))]
 
 
-def float_strays(hot: Hot, since_s: float | None, most: int) -> list[str]:
+def float_strays(hot: "Hot", since_s: float | None, most: int) -> list[str]:
     """Make jobs claimable again that every worker has passed by; returns their queues, one entry a job.
 
     A stray is an unclaimed due row below the highest mark of those who could run it, in its queue and priority: a claim rolled back, an insert that
@@ -168,31 +174,31 @@ def float_strays(hot: Hot, since_s: float | None, most: int) -> list[str]:
     return [row[0] for row in hot.run(FLOAT, (None if since_s is None else f"{since_s} s", most))]
 
 
-def raise_starved(hot: Hot, waited_s: float, most: int) -> list[str]:
+def raise_starved(hot: "Hot", waited_s: float, most: int) -> list[str]:
     """Give jobs that have been due for so long priority 0, at most so many a queue and priority; returns their queues, one entry a job."""
     return [row[0] for row in hot.run(RAISE, (waited_s, most))]
 
 
-def unknown(hot: Hot, cap: int) -> dict[str, int]:
+def unknown(hot: "Hot", cap: int) -> dict[str, int]:
     """Return, by queue, how many due jobs none of its living workers can run; of each priority no more than cap are counted."""
     return {row[0]: row[1] for row in hot.run(UNKNOWN, (cap,))}
 
 
-def depth(hot: Hot, cap: int) -> dict[str, tuple[int, int]]:
+def depth(hot: "Hot", cap: int) -> dict[str, tuple[int, int]]:
     """Return, by queue, how many due jobs wait and how many run; together no more than cap are counted."""
     return {row[0]: (row[1], row[2]) for row in hot.run(DEPTH, (cap,))}
 
 
-def oldest_due_s(hot: Hot) -> dict[str, float]:
+def oldest_due_s(hot: "Hot") -> dict[str, float]:
     """Return, by queue, for how many seconds the oldest job that may be claimed now has been due; 0 when there is none."""
     return {row[0]: row[1] for row in hot.run(OLDEST, (9,))}
 
 
-def alive(hot: Hot) -> dict[str, int]:
+def alive(hot: "Hot") -> dict[str, int]:
     """Return, by queue, the worker processes with a lease that serve it; a queue that has none is left out."""
     return {row[0]: row[1] for row in hot.run(ALIVE, ("0 s",))}
 
 
-def knowing(connection: Connection) -> dict[tuple[str, str], int]:
+def knowing(connection: "Connection") -> dict[tuple[str, str], int]:
     """Return, by queue and what they know, the worker processes with a lease."""
     return {(row[0], row[1]): row[2] for row in connection.exec_driver_sql(_KNOWING)}

@@ -6,11 +6,16 @@ the same row before it makes a job live, so it either finds the job gone, or the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.store.partitions import Period
 from common.store.retention import KEEPS, Cuts
-from common.store.session import Hot, Statement, array
+from common.store.statement import Statement, array
+
+if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
+    from common.store.session import Hot
+
 
 # Nobody waits here: what another one has locked is left for the next look.
 LOCK = Statement(
@@ -88,22 +93,22 @@ def begin(period: Period) -> UUID:
     return UUID(int=period.bounds[0].int - 1)
 
 
-def remove(hot: Hot, jobs: Found) -> int:
+def remove(hot: "Hot", jobs: Found) -> int:
     """Remove finished jobs, each unless it has been retried since that epoch; in the caller's transaction. Returns how many."""
     return _locked(hot, REMOVE, jobs)
 
 
-def remove_past(hot: Hot, period: Period, at: UUID, most: int, cuts: Cuts) -> Step:
+def remove_past(hot: "Hot", period: Period, at: UUID, most: int, cuts: Cuts) -> Step:
     """Look at the next jobs of a period, at most so many, and remove those that are past retention. Atomic."""
     return _step(hot, WALK_JOBS, REMOVE, (at, period, most), (cuts.success_ms, cuts.failed_ms, cuts.cancelled_ms))
 
 
-def strip_inputs(hot: Hot, period: Period, at: UUID, most: int, cut_ms: int) -> Step:
+def strip_inputs(hot: "Hot", period: Period, at: UUID, most: int, cut_ms: int) -> Step:
     """Look at the next jobs of a period, at most so many, and remove the inputs of those that ended before the cut. Atomic."""
     return _step(hot, WALK_INPUTS, STRIP, (at, period, most), (cut_ms,))
 
 
-def _step(hot: Hot, walk: Statement, write: Statement, where: tuple[UUID, Period, int], cuts: tuple[int, ...]) -> Step:
+def _step(hot: "Hot", walk: Statement, write: Statement, where: tuple[UUID, Period, int], cuts: tuple[int, ...]) -> Step:
     at, period, most = where
     with hot.transaction():
         ((looked, last, ids, epochs),) = hot.run(walk, (str(at), str(period.bounds[1]), most, *cuts))
@@ -111,7 +116,7 @@ def _step(hot: Hot, walk: Statement, write: Statement, where: tuple[UUID, Period
     return Step(looked, moved, UUID(last) if last else at, looked < most)
 
 
-def _locked(hot: Hot, write: Statement, jobs: Found) -> int:
+def _locked(hot: "Hot", write: Statement, jobs: Found) -> int:
     if not jobs:
         return 0
     ids, epochs = zip(*jobs, strict=True)

@@ -12,3 +12,8 @@ def revision(connection: Connection) -> str | None:
         return None
     found: str | None = connection.execute(_REVISION).scalar_one()
     return found
+
+
+def alone(connection: Connection, work: str) -> None:
+    """Wait until no other transaction does this work; until the commit, so it holds through a pooler in transaction mode too."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:work))"), {"work": f"jobproc.{work}"})

@@ -1,44 +1,25 @@
-"""Connections of workers, controllers and migrations: psycopg2 behind a SQLAlchemy engine."""
+"""Connections of workers and controllers to PostgreSQL, by psycopg2."""
 
-import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
 
 import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class with a small name
-from sqlalchemy import Connection, Engine, create_engine, event, text
 
-from common.settings import Pooler, Settings
-
-Row = tuple[Any, ...]
+from common.settings import Settings
+from common.store.pooler import application_name, pooled
+from common.store.statement import Row, Statement
 
 #: The database is away or refuses service: to be tried again on a new connection.
 AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.IdleInTransactionSessionTimeout)
 
 
-def array(values: Iterable[object]) -> str:
-    """Return an array as PostgreSQL reads it, of values that need no quotes: numbers, ids, times."""
-    return "{" + ",".join(map(str, values)) + "}"
-
-
-def pooled(settings: Settings) -> bool:
-    """Return whether each transaction may be in another session, that of a pooler."""
-    return settings.database_pooler is Pooler.TRANSACTION
-
-
-def application_name(settings: Settings, name: str) -> str:
-    """Return the name of a connection. One for all through a pooler: it would set another one with each connection that it lends."""
-    return "jobproc" if pooled(settings) else f"jobproc-{name}"
-
-
 def connect(settings: Settings, name: str) -> PgConnection:
     """Return a connection, in UTC with bounded waits unless through a pooler. `name` shows in pg_stat_activity. Raises what is in AWAY."""
-    options = f"-c lock_timeout={_lock_ms(settings)} -c timezone=UTC"
+    options = f"-c lock_timeout={lock_ms(settings)} -c timezone=UTC"
     return psycopg2.connect(
         settings.database_url,
         application_name=application_name(settings, name),
@@ -51,25 +32,9 @@ def connect(settings: Settings, name: str) -> PgConnection:
     )
 
 
-def sync_engine(settings: Settings, name: str) -> Engine:
-    """Return an engine for schema, partitions and catalogue, in UTC with bounded waits; connects when first used."""
-    engine = create_engine("postgresql+psycopg2://", creator=partial(connect, settings, name), pool_size=1, max_overflow=2, pool_pre_ping=True)
-    if pooled(settings):
-        event.listen(engine, "begin", partial(_limit, f"SET LOCAL lock_timeout = {_lock_ms(settings)}; SET LOCAL timezone = 'UTC'"))
-    return engine
-
-
-def _lock_ms(settings: Settings) -> int:
+def lock_ms(settings: Settings) -> int:
+    """Return for how long a statement may wait for a lock, in whole milliseconds."""
     return round(settings.lock_timeout_seconds * 1000)
-
-
-def _limit(limits: str, connection: Connection) -> None:
-    connection.exec_driver_sql(limits)
-
-
-def alone(connection: Connection, work: str) -> None:
-    """Wait until no other transaction does this work; until the commit, so it holds through a pooler in transaction mode too."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:work))"), {"work": f"jobproc.{work}"})
 
 
 # Plans must not depend on statistics: an empty or freshly loaded `live` would flip a claim to a bitmap scan and a sort of
@@ -143,21 +108,3 @@ class Hot:
     def close(self) -> None:
         """Close the connection; whatever was under way is rolled back."""
         self.connection.close()
-
-
-class Statement:
-    """A named hot statement with $1-style arguments of declared types."""
-
-    def __init__(self, name: str, types: str, sql: str) -> None:
-        self.name = name
-        self.sql = sql
-        self.types = types
-        split = types.split(",")
-        escaped = sql.replace("%", "%%")
-        self.prepare = f"PREPARE {name} ({types}) AS {escaped}"
-        self.execute = f"EXECUTE {name} ({', '.join(['%s'] * len(split))})"
-        self.inline = re.sub(r"\$(\d+)", lambda found: f"CAST(%({found[1]})s AS {split[int(found[1]) - 1].strip()})", escaped)
-
-    def named(self, arguments: Sequence[object]) -> dict[str, object]:
-        """Return arguments as `inline` names them: by their number."""
-        return {str(number): argument for number, argument in enumerate(arguments, 1)}

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from common.store.session import Hot, Statement
+from common.store.session import Hot
+from common.store.statement import Statement
 
 TABLES = ("jobs", "live", "outcomes", "attempts", "workers", "tags", "keys", "uniq", "reruns", "deadlines", "expiries")
 

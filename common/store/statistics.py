@@ -1,6 +1,7 @@
 """What PostgreSQL believes of `live`: kept as that of a table that nobody has looked at, whose rows it counts by its pages."""
 
-from common.store.session import Hot, Statement
+from common.store.session import Hot
+from common.store.statement import Statement
 
 # Vacuumed or analyzed while hardly a row waits, but pages are left, `live` counts as empty however many jobs come after. To walk
 # an index then costs no more than to find a row by its id, and claims do: 6,400 instead of 110,000 jobs/s on a backlog of

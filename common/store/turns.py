@@ -12,7 +12,8 @@ from common.domain.actions import ENDS, Kind, Phase, add
 from common.domain.search import Place, Search, Way
 from common.store import changes, walks
 from common.store.changes import Changed
-from common.store.session import Hot, Row, Statement, array
+from common.store.session import Hot
+from common.store.statement import Row, Statement, array
 from common.store.walks import END, PAGES, TYPES, Bounds
 
 MOST_EXPIRED = 1_000  # actions, at one look

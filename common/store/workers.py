@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from common.store.session import Hot, Statement, array
+from common.store.session import Hot
+from common.store.statement import Statement, array
 
 REGISTER = Statement(
     "register",

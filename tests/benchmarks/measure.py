@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -16,6 +17,7 @@ import psycopg2
 from tools.servers import programs
 
 SAMPLE = json.dumps({"data": [1, 2, 3], "operation": "square_sum"})
+PAUSE_S = 0.0005  # what a loop that only reads the clock does not take itself
 LATE_S = 1.2  # backends report their counters within a second
 
 
@@ -96,6 +98,19 @@ def one_at_a_time(port: int, laps: int) -> list[float]:
             time.sleep(0.001)
         took.append((time.perf_counter() - began) * 1e3)
     return sorted(took)
+
+
+def pauses(core: int, seconds: float) -> tuple[float, float]:
+    """Return what others take of a core that a loop wants to itself: milliseconds a second, and the longest pause in milliseconds."""
+    os.sched_setaffinity(0, {core})
+    began = last = time.perf_counter()
+    taken = longest = 0.0
+    while last - began < seconds:
+        now = time.perf_counter()
+        if now - last > PAUSE_S:
+            taken, longest = taken + now - last, max(longest, now - last)
+        last = now
+    return taken / seconds * 1e3, longest * 1e3
 
 
 def wait_until(what: str, ready: Callable[[], bool], limit_s: float = 40) -> None:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,14 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def pauses(seconds: float = 5) -> dict[int, tuple[float, float]]:
+    """Return, by core, what others take of it now: a single latency meets such a pause or does not."""
+    cores = sorted(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(len(cores)) as each:
+        told = each.map(measure.pauses, cores, [seconds] * len(cores))
+        return {core: (round(taken, 1), round(longest, 1)) for core, (taken, longest) in zip(cores, told, strict=True)}
+
+
 def table(runs: dict[str, list[Figures]]) -> str:
     """Return the medians as a table, a row a figure."""
     medians = {name: {key: statistics.median([f[key] for f in figures if key in f]) for key in figures[0]} for name, figures in runs.items()}
@@ -199,7 +208,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--laps", type=int, default=200)
+    parser.add_argument("--laps", type=int, default=2000)
     parser.add_argument("--backlogs", default="10000,100000,1000000", help="jobs to drain, one after the other")
     parser.add_argument("--seed-backlog", type=int, default=3000, help="the same for the plain way")
     parser.add_argument("--traced-backlog", type=int, default=100_000, help="the same with tracing on")
@@ -207,6 +216,8 @@ def main() -> None:
     options = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=systems.ROOT).stdout.strip()
     about: dict[str, Any] = {"commit": commit, "python": platform.python_version(), "cores": os.cpu_count(), "options": vars(options)}
+    about["pauses_ms_a_second_and_longest_ms"] = pauses()
+    print(f"others take of each core, ms a second and the longest pause in ms: {about['pauses_ms_a_second_and_longest_ms']}", flush=True)
     runs = rounds(options)
     Path(options.out).write_text(json.dumps({"about": about, "runs": runs}, indent=1))
     print(table(runs))

@@ -20,7 +20,8 @@ from common.domain.errors import StoreUnavailable
 from common.domain.job import NewJob, new_job_id
 from common.store import read, submit
 from common.store.pool import Pool
-from common.store.session import Hot, Statement
+from common.store.session import Hot
+from common.store.statement import Statement
 
 MOST = 3
 SETTINGS = Statement("settings", "text", "SELECT current_setting('enable_seqscan'), current_setting('statement_timeout'), current_setting($1)")

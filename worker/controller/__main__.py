@@ -15,7 +15,8 @@ from common.domain.errors import StartupError
 from common.domain.operations import OperationSpec
 from common.settings import Settings
 from common.store import catalogue, leader, queues, statistics
-from common.store.session import AWAY, Hot, sync_engine
+from common.store.engine import sync_engine
+from common.store.session import AWAY, Hot
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker.controller import upkeep

@@ -16,7 +16,8 @@ from common.store import actions, changes, turns
 from common.store.actions import NewAction
 from common.store.claims import NIL
 from common.store.pool import Pool
-from common.store.session import Hot, Statement, array
+from common.store.session import Hot
+from common.store.statement import Statement, array
 from common.store.turns import Turn
 from common.store.walks import Bounds, Record
 

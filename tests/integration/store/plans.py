@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common.store.session import Hot, Statement
+from common.store.session import Hot
+from common.store.statement import Statement
 
 _BY_ID = ("live_pkey",)
 _FIRST_COLUMN = {"live_pkey": "id = ", "live_due": "queue = "}

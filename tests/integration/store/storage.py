@@ -17,7 +17,8 @@ from common.domain.job import DEFAULT_PRIORITY, Claimed, NewJob, new_job_id
 from common.settings import Pooler, Settings
 from common.store import claims, endings, partitions, submit, workers
 from common.store.claims import Marks, Results
-from common.store.session import Hot, sync_engine
+from common.store.engine import sync_engine
+from common.store.session import Hot
 
 T = TypeVar("T")
 LONG_S = 300.0  # a lease that no test outlives

@@ -13,8 +13,7 @@ LIMITLESS = replace(ODD, name="limitless", timeout_s=None)
 
 
 def _publish(storage: Storage, *specs: OperationSpec) -> None:
-    with storage.engine.begin() as connection:
-        catalogue.publish(connection, specs)
+    catalogue.publish(storage.hot(by_index=False), specs)
 
 
 def _read(storage: Storage) -> dict[str, OperationSpec]:
@@ -45,13 +44,11 @@ def test_only_rows_that_differ_are_written(storage: Storage) -> None:
 
 def test_workers_that_start_at_once_publish_without_a_deadlock(storage: Storage) -> None:
     """Whatever order they name their operations in, they write them in one order: who waits for the first holds no other."""
-    with storage.engine.connect() as first, storage.engine.connect() as second:
+    first, second = storage.hot(), storage.hot()
+    with first.transaction():
         catalogue.publish(first, [LIMITLESS])
         waits = storage.begin(lambda: catalogue.publish(second, [replace(ODD, queue="other"), LIMITLESS]))
-        assert second.connection.driver_connection is not None
-        storage.until_blocked(second.connection.driver_connection.info.backend_pid)
+        storage.until_blocked(second.connection.info.backend_pid)
         _publish(storage, ODD)
-        first.commit()
-        waits.result(10)
-        second.commit()
+    waits.result(10)
     assert _read(storage)[ODD.name].queue == "other"

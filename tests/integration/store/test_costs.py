@@ -8,7 +8,7 @@ from rig.system import Database, until
 from common.domain.job import Claimed
 from common.store import claims, statistics
 from common.store.claims import Marks, Results
-from common.store.session import array
+from common.store.statement import array
 
 JOBS = 2_000
 SUBMITS = 20

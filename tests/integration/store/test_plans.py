@@ -16,7 +16,8 @@ from rig.system import until
 from common.settings import Pooler, Settings
 from common.store import claims, control, deadlines, endings, leader, mutexes, once, queues, read, submit, workers
 from common.store import explain as why
-from common.store.session import Hot, Statement, array
+from common.store.session import Hot
+from common.store.statement import Statement, array
 from worker.controller.__main__ import Controller
 from worker.controller.gauges import Gauges
 from worker.holder import Holder

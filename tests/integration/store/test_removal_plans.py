@@ -10,7 +10,8 @@ from integration.store.storage import Storage, old_period
 from common.settings import Pooler, Settings
 from common.store import expiries, removal
 from common.store.partitions import TABLES
-from common.store.session import Hot, Statement
+from common.store.session import Hot
+from common.store.statement import Statement
 
 PARTITIONS = 30
 FINISHED = 20_000

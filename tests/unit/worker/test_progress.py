@@ -9,7 +9,8 @@ import pytest
 from common.domain.errors import Cancelled
 from common.domain.job import Claimed
 from common.settings import Settings
-from common.store.session import Hot, Statement
+from common.store.session import Hot
+from common.store.statement import Statement
 from worker.holder import Holder
 from worker.progress import MOST_CHARACTERS, Progress
 from worker.seats import Seats

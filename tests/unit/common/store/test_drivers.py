@@ -1,0 +1,23 @@
+"""Each process has the driver that it uses, and no other: they are the greater part of what a worker weighs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        ("api.__main__", "psycopg2 celery kombu alembic"),
+        ("worker.__main__", "sqlalchemy asyncpg fastapi alembic"),
+        ("worker.controller.__main__", "sqlalchemy.orm sqlalchemy.ext asyncpg celery kombu fastapi alembic"),
+    ],
+)
+def test_a_process_imports_no_driver_but_its_own(part: str, names: str) -> None:
+    code = f"import sys, {part}; print([name for name in sys.modules if name in {names.split()}])"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.returncode) == ("[]\n", 0), ran.stderr
