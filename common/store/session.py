@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a cla
 
 from common.settings import Settings
 from common.store.pooler import application_name, pooled
-from common.store.statement import Row, Statement
+from common.store.statement import BY_INDEX, Row, Statement
 
 #: The database is away or refuses service: to be tried again on a new connection.
 AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.IdleInTransactionSessionTimeout)
@@ -37,11 +37,6 @@ def lock_ms(settings: Settings) -> int:
     return round(settings.lock_timeout_seconds * 1000)
 
 
-# Plans must not depend on statistics: an empty or freshly loaded `live` would flip a claim to a bitmap scan and a sort of
-# everything (12,800 instead of 31,000 jobs/s). `enable_sort` stays on: without it settle's ORDER BY walks a whole index.
-_BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan"}
-
-
 # A plan that was made while a table was empty walks all of it, and is kept until somebody vacuums or analyzes the table: 107
 # instead of 75,000 jobs/s on a backlog of 150,000. Planning a claim anew takes half a millisecond.
 PLANNED_ANEW_S = 1.0
@@ -61,7 +56,7 @@ class Hot:
         self.pooled = pooled(settings)
         self._cursor = self.connection.cursor()
         wanted = {
-            **(_BY_INDEX if by_index else {}),
+            **(BY_INDEX if by_index else {}),
             "jit": "off",
             "timezone": "'UTC'",
             "lock_timeout": 0,

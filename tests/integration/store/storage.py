@@ -19,6 +19,7 @@ from common.store import claims, endings, partitions, submit, workers
 from common.store.claims import Marks, Results
 from common.store.engine import sync_engine
 from common.store.session import Hot
+from common.store.statement import BY_INDEX
 
 T = TypeVar("T")
 LONG_S = 300.0  # a lease that no test outlives
@@ -122,7 +123,7 @@ class Storage:
     async def connect(self) -> asyncpg.Connection:
         """Return a connection such as the API has; the caller closes it."""
         pooled = self.settings.database_pooler is Pooler.TRANSACTION
-        return await asyncpg.connect(self.settings.database_url, statement_cache_size=0 if pooled else 100)
+        return await asyncpg.connect(self.settings.database_url, statement_cache_size=0 if pooled else 100, server_settings={} if pooled else BY_INDEX)
 
     # --- what waits
 

@@ -228,7 +228,7 @@ def test_a_read_by_id_looks_into_one_partition_of_each_table(ground: Ground) -> 
 
 @pytest.mark.parametrize("ground", FILLED, indirect=True)
 def test_a_look_at_hundreds_of_jobs_finds_each_by_its_id(ground: Ground) -> None:
-    """As the API looks: planned anew, as a plan that is kept may be of a time when the table was empty."""
+    """As the API looks through a pooler: planned anew."""
     ids = [row[0] for row in ground.storage.rows("SELECT id::text FROM jobs LIMIT 500")]
     today = ground.storage.one("SELECT right(max(tableoid::regclass::text), 8) FROM jobs")
     hot = ground.storage.hot(by_index=False)
