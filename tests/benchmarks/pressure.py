@@ -131,8 +131,8 @@ def makers(folder: Path, beside: Path | None) -> dict[str, Maker]:
         "jobproc": lambda port, env: systems.jobproc(port, folder, env),
         "seed": lambda port, env: systems.seed(port, folder, env),
     }
-    for commands in json.loads(beside.read_text()) if beside else []:
-        made[commands["name"]] = partial(_given, commands, folder)
+    for name, commands in systems.further(beside).items():
+        made[name] = partial(_given, commands, folder)
     return made
 
 

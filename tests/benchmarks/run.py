@@ -119,8 +119,7 @@ def _drain(system: systems.System, database: Database, servers: Servers, backlog
     spent = Spent(system, servers)
     jobs, _, last = measure.drained(database, system.finished, before + backlog, DRAIN_LIMIT_S)
     cpu = spent.a_job(f"drain_{backlog}_", backlog)
-    table = "seed_jobs" if system.name == "seed" else "outcomes"
-    first = float(database.row(f"SELECT extract(epoch FROM min(started_at)) FROM {table} WHERE started_at > to_timestamp({mark})")[0])
+    first = float(database.row(f"SELECT extract(epoch FROM min(started_at)) FROM {system.ran} WHERE started_at > to_timestamp({mark})")[0])
     commits2, _ = database.counters()
     return {
         f"drain_{backlog}_s": (jobs - before) / (last - first),
@@ -166,15 +165,28 @@ def _one(name: str, env: dict[str, str], servers: Servers, folder: Path, options
             return load(port, options.connections, options.seconds)
         finally:
             system.end()
-    if name == "seed":
-        return measured(systems.seed(port, folder, env), port, servers, url, options, [options.seed_backlog])
-    if name in systems.SAMPLERS:
-        return measured(systems.traced(port, folder, env, name), port, servers, url, options, [options.traced_backlog])
-    backlogs = [int(n) for n in options.backlogs.split(",") if n]
     if name == "bouncer":
         with systems.pooled(folder, env) as through:
-            return measured(systems.jobproc(port, folder, through, name), port, servers, url, options, backlogs)
-    return measured(systems.jobproc(port, folder, env), port, servers, url, options, backlogs)
+            return measured(systems.jobproc(port, folder, through, name), port, servers, url, options, _numbers(options.backlogs))
+    system, backlogs = _made(name, port, env, folder, options)
+    return measured(system, port, servers, url, options, backlogs)
+
+
+def _made(name: str, port: int, env: dict[str, str], folder: Path, options: argparse.Namespace) -> tuple[systems.System, list[int]]:
+    """Return a system, and the backlogs that it drains."""
+    if name == "seed":
+        return systems.seed(port, folder, env), [options.seed_backlog]
+    if name in systems.SAMPLERS:
+        return systems.traced(port, folder, env, name), [options.traced_backlog]
+    others = systems.further(options.beside)
+    if name != "jobproc" and name not in others:
+        raise SystemExit(f"--systems: {name} is not known, nor described in the file of --beside")
+    made = systems.given(others[name], port, folder, env) if name in others else systems.jobproc(port, folder, env)
+    return made, _numbers(options.backlogs)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",") if number]
 
 
 def _listens(port: int) -> bool:
@@ -205,6 +217,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--systems", default="bare,pgbench,seed,jobproc,sampled-none,sampled-all")
+    parser.add_argument("--beside", type=Path, help="a JSON file of further systems: their commands and SQL, as `systems.given` takes them")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--connections", type=int, default=32)
@@ -215,7 +228,8 @@ def main() -> None:
     parser.add_argument("--out", default="bench-results.json")
     options = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=systems.ROOT).stdout.strip()
-    about: dict[str, Any] = {"commit": commit, "python": platform.python_version(), "cores": os.cpu_count(), "options": vars(options)}
+    asked = {name: str(value) for name, value in vars(options).items()}
+    about: dict[str, Any] = {"commit": commit, "python": platform.python_version(), "cores": os.cpu_count(), "options": asked}
     about["pauses_ms_a_second_and_longest_ms"] = pauses()
     print(f"others take of each core, ms a second and the longest pause in ms: {about['pauses_ms_a_second_and_longest_ms']}", flush=True)
     runs = rounds(options)

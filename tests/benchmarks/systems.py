@@ -1,5 +1,6 @@
 """How each system is started, loaded and counted."""
 
+import json
 import os
 import subprocess
 import sys
@@ -52,6 +53,7 @@ class System:
     folder: Path
     env: Mapping[str, str]
     progress: str = ""  #: SQL: how many have ended, about, at no cost however many there are; empty: `finished` tells
+    ran: str = "outcomes"  #: the table that has `started_at`
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, *parts: str) -> None:
@@ -127,6 +129,7 @@ def seed(port: int, folder: Path, env: Mapping[str, str]) -> System:
         "extract(epoch FROM min(started_at)), extract(epoch FROM max(finished_at)) FROM seed_jobs",
         folder,
         {**env, "C_FORCE_ROOT": "1"},
+        ran="seed_jobs",
     )
 
 
@@ -137,7 +140,13 @@ def given(commands: Mapping[str, Any], port: int, folder: Path, env: Mapping[str
         return [word.replace("{port}", str(port)) for word in commands.get(name, [])]
 
     prepare, finished = filled("prepare") or ["true"], str(commands["finished"])
-    return System(str(commands["name"]), prepare, filled("api"), filled("worker"), [], [], finished, folder, {**env, **commands.get("env", {})})
+    env = {**env, **commands.get("env", {})}
+    return System(str(commands["name"]), prepare, filled("api"), filled("worker"), [], filled("load"), finished, folder, env, ran="jobs")
+
+
+def further(file: Path | None) -> dict[str, Mapping[str, Any]]:
+    """Return the commands of further systems by their names, from a file of them; None: there are none."""
+    return {str(commands["name"]): commands for commands in json.loads(file.read_text())} if file else {}
 
 
 def bare(port: int, folder: Path) -> System:

@@ -17,19 +17,25 @@ OPTIONS = {
     "server_login_retry": "1",
     "server_idle_timeout": "10",
 }
-_PROCESS = "ends a connection by its process id at PostgreSQL, which a pooler's client does not know"
+_PROCESS = "finds or ends a connection by its process id at PostgreSQL, which a pooler's client does not know"
 _NAMED = "finds connections by the names that the parts of jobproc have without a pooler"
 _PREPARED = "looks at statements that are prepared once a connection, as without a pooler"
 _COUNTED = "counts the transactions of its own connections; a pooler adds those in which it passes on the names of tests' own connections"
 #: Tests by a part of their ids that are about a connection to PostgreSQL itself, and what they would miss behind a pooler.
 NOT_THROUGH = {
     "test_strays.py::test_a_claim_that_is_killed_before_its_commit_leaves_strays_that_are_floated[terminate]": _PROCESS,
+    "test_model.py::test_whatever_sessions_do_beside_each_other_each_job_ends_once": _PROCESS,
     "test_stats.py::test_many_who_ask_at_once_are_one_question": _NAMED,
     "test_database_away.py::test_connections_that_are_cut_are_replaced_without_an_error[ended by the server]": _NAMED,
     "test_database_away.py::test_idle_connections_that_the_server_has_ended_are_not_noticed_by_the_next_client": _NAMED,
     "test_database_faults.py::test_backends_terminated_under_load_lose_no_result": _NAMED,
     "test_leadership.py::test_a_controller_whose_database_goes_away_and_comes_back_leads_on": _NAMED,
+    "test_together_faults.py::test_what_runs_while_connections_are_lost_runs_once_and_is_settled_after": _NAMED,
     "test_plans.py::test_a_read_by_id_looks_into_one_partition_of_each_table": _PREPARED,
+    "test_plans.py::test_to_cancel_or_retry_a_job_looks_into_one_partition_of_each_table": _PREPARED,
+    "test_plans.py::test_a_look_at_hundreds_of_jobs_finds_each_by_its_id": _PREPARED,
+    "test_plans_of_the_api.py::test_a_read_is_planned_once": _PREPARED,
+    "test_plans_of_the_api.py::test_what_sqlalchemy_runs": _PREPARED,
     "[none-": _PREPARED,  # of test_plans.py
     "test_costs.py::test_a_job_that_succeeds_at_once_is_written_four_times_and_takes_a_hundredth_of_a_transaction": _COUNTED,
 }

@@ -86,7 +86,7 @@ class Api:
 
     def __init__(self, storage: Storage, loop: Loop) -> None:
         self._loop = loop
-        self.connection: asyncpg.Connection = loop.run(asyncpg.connect(storage.settings.database_url))
+        self.connection: asyncpg.Connection = loop.run(storage.connect())
         self.pid = self.connection.get_server_pid()
 
     def begin(self) -> None:
@@ -140,4 +140,4 @@ def meet(storage: Storage, session: Session | Api, future: "Future[T]", end: Cal
     finally:
         if not future.done():  # a failed test leaves nobody waiting
             storage.one("SELECT pg_cancel_backend(%s)", (session.pid,))
-            wait([future])
+            wait([future], LIMIT_S)

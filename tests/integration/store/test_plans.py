@@ -46,7 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    return settings.model_copy(update={"database_pooler": getattr(request, "param", Pooler.NONE)})
+    return settings.model_copy(update={"database_pooler": getattr(request, "param", settings.database_pooler)})
 
 
 @pytest.fixture

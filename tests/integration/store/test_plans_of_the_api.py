@@ -10,7 +10,7 @@ import pytest
 from integration.store.storage import Storage
 from sqlalchemy import Connection
 
-from common.store import claims, read
+from common.store import claims, control, explain, read, submit
 from common.store.pool import Pool
 
 T = TypeVar("T")
@@ -19,11 +19,24 @@ PLANNED = "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statem
 WALKED = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'"
 
 
+FOUND = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'live'"
+BACKLOG, CAP = 20_000, 100
+
+
 async def _reads(connection: asyncpg.Connection, job_id: UUID) -> None:
     await read.status(connection, job_id)
     await read.result(connection, job_id)
     await read.seen(connection, [job_id])
     await read.job(connection, job_id)
+
+
+def _ground(storage: Storage, *, drained: bool) -> None:
+    storage.rows("ALTER TABLE live SET (autovacuum_enabled = off)")
+    if drained:
+        storage.fill(1_000)
+        storage.rows("TRUNCATE jobs")
+        storage.rows("DELETE FROM live")
+        storage.rows("VACUUM ANALYZE")
 
 
 def _with_pool(storage: Storage, work: Callable[[Pool], Awaitable[T]]) -> T:
@@ -40,19 +53,14 @@ def _with_pool(storage: Storage, work: Callable[[Pool], Awaitable[T]]) -> T:
 @pytest.mark.parametrize("drained", [False, True])
 def test_a_read_is_planned_once_and_not_as_a_walk_of_what_was_empty(storage: Storage, drained: bool) -> None:
     """To plan one anew with each id takes longer than to run it."""
-    storage.rows("ALTER TABLE live SET (autovacuum_enabled = off)")
-    if drained:
-        storage.fill(1_000)
-        storage.rows("TRUNCATE jobs")
-        storage.rows("DELETE FROM live")
-        storage.rows("VACUUM ANALYZE")
+    _ground(storage, drained=drained)
 
     async def work(pool: Pool) -> tuple[dict[str, tuple[int, int]], int]:
         async with pool.driver() as connection:
             for _ in range(8):  # from the sixth on PostgreSQL chooses by what the plans have cost
                 await _reads(connection, UUID(claims.NIL))
             planned = {text: (generic, custom) for text, generic, custom in await connection.fetch(PLANNED)}
-            storage.fill(20_000, "now()")
+            storage.fill(BACKLOG, "now()")
             async with connection.transaction():
                 await _reads(connection, await connection.fetchval("SELECT id FROM live WHERE queue = 'default' ORDER BY pos LIMIT 1"))
                 return planned, await connection.fetchval(WALKED)
@@ -62,6 +70,39 @@ def test_a_read_is_planned_once_and_not_as_a_walk_of_what_was_empty(storage: Sto
     assert {custom for _, custom in planned.values()} == {0}, planned
     assert all(generic for generic, _ in planned.values()), planned
     assert walked == 0
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_what_clients_ask_of_one_job_reads_few_others(storage: Storage, drained: bool) -> None:
+    """Planned on an empty table, and kept."""
+    _ground(storage, drained=drained)
+
+    async def asks(connection: asyncpg.Connection, job_id: UUID) -> None:
+        await explain.waiting(connection, job_id, CAP)
+        await explain.starts(connection, job_id)
+        await explain.ran(connection, job_id, CAP)
+        await control.cancel(connection, job_id)
+        await explain.end(connection, job_id)
+        await control.rerun(connection, job_id, None)
+
+    async def work(pool: Pool) -> tuple[int, int]:
+        async with pool.driver() as connection:
+            for job in storage.new(8):
+                await submit.insert(connection, [job])
+                await asks(connection, job.id)
+            storage.rows("UPDATE live SET pos = now() + interval '1 day'")
+            storage.fill(BACKLOG, "timestamptz '2026-01-01 00:00:00+00' + row_number() OVER () * interval '1 us'")
+            last = await connection.fetchval("SELECT id FROM live WHERE queue = 'default' AND pos < now() ORDER BY pos DESC LIMIT 1")
+            async with connection.transaction():
+                before = await connection.fetchval(FOUND) or 0
+                found = await explain.waiting(connection, last, CAP)
+                assert found is not None
+                await asks(connection, last)
+                return found["ahead"], await connection.fetchval(FOUND) - before
+
+    ahead, read_of_live = _with_pool(storage, work)
+    assert ahead == CAP
+    assert read_of_live < 10 * CAP
 
 
 def test_what_sqlalchemy_runs_is_planned_for_what_it_asks(storage: Storage) -> None:
