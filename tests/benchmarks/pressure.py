@@ -136,7 +136,7 @@ def makers(folder: Path, beside: Path | None) -> dict[str, Maker]:
     return made
 
 
-def _given(commands: dict[str, Any], folder: Path, port: int, env: Mapping[str, str]) -> systems.System:
+def _given(commands: Mapping[str, Any], folder: Path, port: int, env: Mapping[str, str]) -> systems.System:
     return systems.given(commands, port, folder, env)
 
 
