@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     max_clock_skew_seconds: Seconds = Field(3_600, description="API: not ready while its clock is further from the database's than this.")
     catalogue_seconds: Seconds = Field(10, description="API: how long the list of operations is kept before it is read again.")
     ring_interval_milliseconds: Annotated[float, Field(ge=0, le=1_000)] = Field(
-        25, description="Shortest time between two doorbells of one process for one queue while jobs arrive many at a time."
+        35, description="Shortest time between two doorbells of one process for one queue while jobs arrive many at a time."
     )
     list_page_jobs: Annotated[int, Field(ge=1, le=1_000)] = Field(200, description="API: most jobs on a page of GET /jobs.")
     list_scan_jobs: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
