@@ -29,6 +29,7 @@ class Mutant:
     becomes: str
     faults: tuple[str, ...]
     laws: tuple[str, ...]
+    seconds: int = RUN_S
 
 
 MUTANTS = (
@@ -37,8 +38,9 @@ MUTANTS = (
         "common/store/claims.py",
         "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l),\ngone",
         "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l),\ngone",
-        ("worker_frozen_past_its_lease",),
+        ("workers_frozen_past_their_leases",),
         ("effects are bounded", "attempts are complete"),
+        60,
     ),
     Mutant(
         "a retry is written whoever has the job",
@@ -162,7 +164,7 @@ def survived(mutant: Mutant, seed: int) -> str | None:
         for part in COPIED:
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / mutant.file).write_text(broken(mutant, folder))
-        argv = ["-m", "faults.run", "--seed", str(seed), "--seconds", str(RUN_S), "--faults", ",".join(mutant.faults), "--beside", "0"]
+        argv = ["-m", "faults.run", "--seed", str(seed), "--seconds", str(mutant.seconds), "--faults", ",".join(mutant.faults), "--beside", "0"]
         env = {**os.environ, "PYTHONPATH": f"{folder}/tests:{folder}/tests/operations:{folder}"}
         ended = subprocess.run([sys.executable, *argv], cwd=folder, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     found = re.findall(r"^  BROKEN (.*) \(", ended.stdout, re.MULTILINE)

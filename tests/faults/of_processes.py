@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Sequence
 
 from rig.system import until
 
@@ -83,13 +84,23 @@ def worker_told_again_and_again(place: Place, chance: random.Random) -> str | No
 @fault(interrupts=True)
 def worker_frozen_past_its_lease(place: Place, chance: random.Random) -> str | None:
     """F7: SIGSTOP of a worker with its processes for more than its lease, then SIGCONT."""
-    name, before = chance.choice(WORKERS), place.lost()
-    group = place.group(name)
+    return _frozen(place, [chance.choice(WORKERS)], LEASE_S * chance.uniform(1.5, 2.5))
+
+
+@fault(interrupts=True)
+def workers_frozen_past_their_leases(place: Place, chance: random.Random) -> str | None:
+    """F7, of all workers: what they ran is given back and waits, so it is theirs to settle again, but for the fence."""
+    return _frozen(place, WORKERS, LEASE_S * chance.uniform(1.5, 2.5))
+
+
+def _frozen(place: Place, names: Sequence[str], seconds: float) -> str | None:
+    before, group = place.lost(), [pid for name in names for pid in place.group(name)]
     for pid in group:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(LEASE_S * chance.uniform(1.5, 2.5))
+    time.sleep(seconds)
     for pid in reversed(group):
-        os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
     with contextlib.suppress(AssertionError):
         until("an attempt is lost", lambda: place.lost() > before, 5)
     return f"{place.lost() - before} attempts lost or refused" if place.lost() > before else None

@@ -17,7 +17,7 @@ class _Commits(Intake):
     """Stores nothing; during the first commit one job comes, and another one has been received by its end."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, Pool(settings), lambda queue, jobs: None, Meters())
+        super().__init__(settings, Pool(settings), lambda *_told: None, Meters())
         self.sizes: list[int] = []
         self.others: list[asyncio.Task[None]] = []
 
