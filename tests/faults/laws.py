@@ -138,6 +138,14 @@ def attempts_do_not_overlap(run: Evidence, verdict: Verdict) -> None:
                 before = until
 
 
+def a_failure_is_of_its_attempt(run: Evidence, verdict: Verdict) -> None:
+    """What raises in its first attempts and no later is not written down as failed in a later one, by a worker that had an earlier one."""
+    for job_id, row in run.stored.items():
+        for one in run.tried_in(job_id, 0) if row.sent.operation == "stumble" else ():
+            fails = one.attempt <= row.sent.data[0]
+            verdict.that(fails or one.ended != "error", f"{job_id} raises in its first {row.sent.data[0]:g} attempts, and failed in attempt {one.attempt}")
+
+
 def effects_are_bounded(run: Evidence, verdict: Verdict) -> None:
     """Every attempt has its effect at most once, every success has one of the attempt that brought it; with no fault there is one.
 
@@ -190,6 +198,7 @@ LAWS: tuple[Law, ...] = (
     what_was_seen_stays,
     attempts_are_complete,
     attempts_do_not_overlap,
+    a_failure_is_of_its_attempt,
     effects_are_bounded,
     errors_are_those_of_an_absent_database,
     no_due_job_waits_beside_an_idle_worker,

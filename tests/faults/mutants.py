@@ -48,7 +48,8 @@ MUTANTS = (
         "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l\n",
         "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l\n",
         ("worker_frozen_past_its_lease", "answers_lost"),
-        ("attempts are complete", "attempts do not overlap", "effects are bounded"),
+        ("attempts are complete", "attempts do not overlap", "a failure is of its attempt", "effects are bounded"),
+        60,
     ),
     Mutant(
         "it is answered before the commit",

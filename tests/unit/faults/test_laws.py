@@ -15,11 +15,11 @@ T0 = datetime(2026, 11, 25, tzinfo=UTC)
 SENT = {
     A: Sent("effect", (0.0, 7.0)),
     B: Sent("square_sum", (2.0, 3.0)),
-    C: Sent("effect", (0.0, 20.0)),
+    C: Sent("stumble", (1.0, 20.0)),
     D: Sent("linger", (1.0, 21.0)),
     E: Sent("effect", (0.0, 23.0)),
 }
-AGAIN = Sent("effect", (0.0, 22.0))  # with which C was retried
+AGAIN = Sent("stumble", (0.0, 22.0))  # with which C was retried
 
 
 def at(seconds: float) -> datetime:
@@ -208,6 +208,11 @@ BAD: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("attempts_do_not_overlap", "two attempts ran at once", lambda: tried(ended_at=at(3.5), retry_at=at(3.5))),
     ("attempts_do_not_overlap", "a retry came before its time", lambda: tried(retry_at=at(3.5))),
     ("attempts_do_not_overlap", "an epoch began before the end of the one before", lambda: ended_as(C, 2, started_at=at(2.9))),
+    (
+        "a_failure_is_of_its_attempt",
+        "a worker that had the first attempt has failed the second",
+        lambda: replace(GOOD, tried={**GOOD.tried, C: [*GOOD.tried[C], Tried(2, "error", at(0.75), at(0.8), at(9.0))]}),
+    ),
     ("effects_are_bounded", "a cancelled job ran", lambda: effects(Effect(C, 2, "begin"))),
     ("effects_are_bounded", "more effects than epochs", lambda: effects(Effect(C, 1, "begin"))),
     ("effects_are_bounded", "an attempt had two effects", lambda: effects(Effect(A, 2, "begin"))),
