@@ -170,10 +170,11 @@ class Asked:
         return self.send(operation, job_id)
 
     def action(self, *verbs: str) -> str:
-        """Ask for an action on a job of its own, and then this of it."""
+        """Ask for an action on jobs of its own, and then this of it. It takes seconds: a stop finds it at work."""
         tag = uuid.uuid4().hex
-        self.job(delay=1_000, tags=[tag])
-        links = self.system.client.post("/actions", json={"action": "cancel", "filter": {"tag": tag}}).json()["links"]
+        for _ in range(5):
+            self.job(delay=1_000, tags=[tag])
+        links = self.system.client.post("/actions", json={"action": "cancel", "filter": {"tag": tag}, "rate": 1}).json()["links"]
         for verb in verbs:
             self.system.client.post(links[verb]).raise_for_status()
         return str(links["self"]).rpartition("/")[2]
