@@ -35,10 +35,7 @@ _PUBLISH = Statement(
     "json",
     f"""
     INSERT INTO operations AS o (name, {_COLUMNS})
-    SELECT name, {_COLUMNS} FROM json_to_recordset($1) AS new(
-        name text, queue text, max_attempts smallint, retry_base_s float8, retry_cap_s float8, timeout_ms int,
-        description text, input_schema jsonb, version smallint, since smallint)
-    ORDER BY name
+    SELECT name, {_COLUMNS} FROM json_populate_recordset(NULL::operations, $1) ORDER BY name
     ON CONFLICT (name) DO UPDATE SET ({_COLUMNS}, updated_at) = ({_NEW}, clock_timestamp())
     WHERE (o.{_COLUMNS.replace(", ", ", o.")}) IS DISTINCT FROM ({_NEW}) AND o.version <= excluded.version
     RETURNING name

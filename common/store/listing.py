@@ -8,7 +8,7 @@ from common.domain.search import Place, Search
 from common.store import estimates, walks
 from common.store.walks import END, PAGES, Bounds, Page
 
-# Plans by index whatever the statistics say, as in `session.Hot`; and by one process: it ends at a budget.
+# Plans by index whatever the statistics say, as those of `statement.BY_INDEX`; and by one process: it ends at a budget.
 BY_INDEX = """
 SELECT set_config(s.name, 'off', true)
 FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_material', 'jit']) s(name)

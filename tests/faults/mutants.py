@@ -40,7 +40,7 @@ MUTANTS = (
         "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l),\ngone",
         ("workers_frozen_past_their_leases",),
         ("effects are bounded", "attempts are complete"),
-        60,
+        seconds=60,
     ),
     Mutant(
         "a retry is written whoever has the job",
@@ -49,7 +49,7 @@ MUTANTS = (
         "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l\n",
         ("worker_frozen_past_its_lease", "answers_lost"),
         ("attempts are complete", "attempts do not overlap", "a failure is of its attempt", "effects are bounded"),
-        60,
+        seconds=60,
     ),
     Mutant(
         "it is answered before the commit",

@@ -1,6 +1,5 @@
 """Actions without their controller: asked for as the API does, their turns taken one by one."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -15,7 +14,6 @@ from common.domain.states import State
 from common.store import actions, changes, turns
 from common.store.actions import NewAction
 from common.store.claims import NIL
-from common.store.pool import Pool
 from common.store.session import Hot
 from common.store.statement import Statement, array
 from common.store.turns import Turn
@@ -35,15 +33,7 @@ class Acting:
 
     def call(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction as the API does."""
-
-        async def run() -> T:
-            pool = Pool(self.storage.settings)
-            try:
-                return await pool.run_sync(work)
-            finally:
-                await pool.close()
-
-        return asyncio.run(run())
+        return self.storage.with_pool(lambda pool: pool.run_sync(work))
 
     def new(self, kind: Kind, *statuses: State, priority: int | None = None, most: int = 20_000, **filters: str) -> Record:
         """Ask for an action; returns its preview."""

@@ -18,6 +18,7 @@ from common.settings import Pooler, Settings
 from common.store import claims, endings, partitions, submit, workers
 from common.store.claims import Marks, Results
 from common.store.engine import sync_engine
+from common.store.pool import Pool
 from common.store.session import Hot
 from common.store.statement import BY_INDEX
 
@@ -108,6 +109,13 @@ class Storage:
         found = self.rows("SELECT status FROM job_states WHERE id = %s", (job_id,))
         return found[0][0] if found else None
 
+    def drain(self) -> None:
+        """Leave tables that had jobs and have none, as the planner knows."""
+        self.fill(1_000)
+        self.rows("TRUNCATE jobs")
+        self.rows("DELETE FROM live")
+        self.rows("VACUUM ANALYZE")
+
     def api(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do something on a connection such as the API has."""
 
@@ -117,6 +125,18 @@ class Storage:
                 return await work(connection)
             finally:
                 await connection.close()
+
+        return asyncio.run(run())
+
+    def with_pool(self, work: Callable[[Pool], Awaitable[T]]) -> T:
+        """Do something with the API's connections."""
+
+        async def run() -> T:
+            pool = Pool(self.settings)
+            try:
+                return await work(pool)
+            finally:
+                await pool.close()
 
         return asyncio.run(run())
 

@@ -3,7 +3,6 @@
 JOBPROC_MANY_ROWS=1000000 for more of them than `make test` takes.
 """
 
-import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ from common.domain.search import Order, Place, Search, Way
 from common.domain.states import State
 from common.settings import Settings
 from common.store import estimates, listing, partitions, turns, walks
-from common.store.pool import Pool
 from common.store.walks import Bounds
 
 JOBS = int(os.environ.get("JOBPROC_MANY_ROWS", "300000"))
@@ -168,14 +166,7 @@ def test_an_estimate_is_near_what_is_there_or_is_not_given(known: Storage, reque
         connection.exec_driver_sql(listing.BY_INDEX)
         return [estimates.total(connection, search, 0) for search, _ in expected]
 
-    async def ask() -> list[int | None]:
-        pool = Pool(known.settings)
-        try:
-            return await pool.run_sync(work)
-        finally:
-            await pool.close()
-
-    found = asyncio.run(ask())
+    found = known.with_pool(lambda pool: pool.run_sync(work))
     for (search, count), told in zip(expected, found, strict=True):
         assert told is None or count / 1.5 <= told <= count * 1.5, search
     assert None not in found or request.node.callspec.params["known"] != "analyzed"

@@ -123,10 +123,7 @@ def ground(request: pytest.FixtureRequest, storage: Storage) -> Ground:
         old_period(storage, days_ago)
     ground = Ground(storage, storage.claimer())
     if request.param == "drained":
-        ground.fill(1_000)
-        storage.rows("TRUNCATE jobs")
-        storage.rows("DELETE FROM live")
-        storage.rows("VACUUM ANALYZE")
+        storage.drain()
     elif request.param == "just filled":
         ground.fill(20_000)
     elif request.param == "large":

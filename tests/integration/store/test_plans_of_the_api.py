@@ -1,8 +1,5 @@
 """The API's own connections: reads by id are planned once, lists for what they ask."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -13,7 +10,6 @@ from sqlalchemy import Connection
 from common.store import claims, control, explain, read, submit
 from common.store.pool import Pool
 
-T = TypeVar("T")
 MODE = "SELECT setting FROM pg_settings WHERE name = 'plan_cache_mode'"
 PLANNED = "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%job_states%'"
 WALKED = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'"
@@ -33,21 +29,7 @@ async def _reads(connection: asyncpg.Connection, job_id: UUID) -> None:
 def _ground(storage: Storage, *, drained: bool) -> None:
     storage.rows("ALTER TABLE live SET (autovacuum_enabled = off)")
     if drained:
-        storage.fill(1_000)
-        storage.rows("TRUNCATE jobs")
-        storage.rows("DELETE FROM live")
-        storage.rows("VACUUM ANALYZE")
-
-
-def _with_pool(storage: Storage, work: Callable[[Pool], Awaitable[T]]) -> T:
-    async def run() -> T:
-        pool = Pool(storage.settings)
-        try:
-            return await work(pool)
-        finally:
-            await pool.close()
-
-    return asyncio.run(run())
+        storage.drain()
 
 
 @pytest.mark.parametrize("drained", [False, True])
@@ -65,7 +47,7 @@ def test_a_read_is_planned_once_and_not_as_a_walk_of_what_was_empty(storage: Sto
                 await _reads(connection, await connection.fetchval("SELECT id FROM live WHERE queue = 'default' ORDER BY pos LIMIT 1"))
                 return planned, await connection.fetchval(WALKED)
 
-    planned, walked = _with_pool(storage, work)
+    planned, walked = storage.with_pool(work)
     assert len(planned) == 4
     assert {custom for _, custom in planned.values()} == {0}, planned
     assert all(generic for generic, _ in planned.values()), planned
@@ -100,7 +82,7 @@ def test_what_clients_ask_of_one_job_reads_few_others(storage: Storage, drained:
                 await asks(connection, last)
                 return found["ahead"], await connection.fetchval(FOUND) - before
 
-    ahead, read_of_live = _with_pool(storage, work)
+    ahead, read_of_live = storage.with_pool(work)
     assert ahead == CAP
     assert read_of_live < 10 * CAP
 
@@ -117,4 +99,4 @@ def test_what_sqlalchemy_runs_is_planned_for_what_it_asks(storage: Storage) -> N
             found.append(await pool.run_sync(mode))
         return found
 
-    assert _with_pool(storage, work) == ["force_generic_plan", "auto"] * 2
+    assert storage.with_pool(work) == ["force_generic_plan", "auto"] * 2
