@@ -10,9 +10,10 @@ from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
 from api.problems import INVALID_ID, named
-from api.waiting import EVENTS, Waiting, Watcher
+from api.waiting import Waiting, Watcher
 from common.settings import Settings
 from common.store.read import Seen
+from common.telemetry.metrics import EVENTS
 
 RETRY_MS = 1_000  # after which a client comes again that has lost its stream
 LAST = "Last-Event-ID"

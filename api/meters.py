@@ -37,7 +37,7 @@ class Meters:
         self.commit_duration = metrics.COMMIT_DURATION.histogram(self.registry)
         self.doorbells = metrics.DOORBELLS.counter(self.registry, *metrics.RINGS)
         self.waits = metrics.WAITS.counter(self.registry, *metrics.WAIT_OUTCOMES)
-        self._waiting = metrics.WAITING.gauge(self.registry)
+        self._waiting = metrics.WAITING.gauge(self.registry, metrics.RESULT, metrics.EVENTS)
         self._accepted = metrics.ACCEPTED.counter(self.registry)
 
     @contextmanager

@@ -22,9 +22,9 @@ from common.store import read
 from common.store.pool import Pool
 from common.store.read import Seen
 from common.telemetry import logs
+from common.telemetry.metrics import EVENTS, RESULT
 
 log = logs.get("api")
-RESULT, EVENTS = "result", "events"  # what clients wait for
 MOST_IDS = 500  # in one statement: about 5 ms
 MOST_GREAT = 2  # results that are read alone at the same time, so that most connections are left to others
 #: Seconds between the first looks at a job, until workers are sure to tell: a process whom nobody heard tells nothing for 0.1 s.

@@ -81,7 +81,7 @@ UNKNOWN = Statement(
     "bigint",
     f"""
     WITH {_KNOWLEDGE}, {_FURTHEST}
-    SELECT f.queue, sum(found.count)::bigint FROM fronts f JOIN knowledge ON knowledge.queue = f.queue
+    SELECT knowledge.queue, sum(found.count)::bigint FROM knowledge LEFT JOIN fronts f ON f.queue = knowledge.queue
     CROSS JOIN LATERAL (
         SELECT count(*) FROM (
             SELECT FROM live l
@@ -180,7 +180,7 @@ def raise_starved(hot: "Hot", waited_s: float, most: int) -> list[str]:
 
 
 def unknown(hot: "Hot", cap: int) -> dict[str, int]:
-    """Return, by queue, how many due jobs none of its living workers can run; of each priority no more than cap are counted."""
+    """Return, by queue with living workers, how many due jobs none of them can run; of each priority no more than cap are counted."""
     return {row[0]: row[1] for row in hot.run(UNKNOWN, (cap,))}
 
 

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.samples import Exemplar
 
 RINGS = ("rang", "unanswered", "failed")  # what becomes of a doorbell
+RESULT, EVENTS = "result", "events"  # what clients wait for
 WAIT_OUTCOMES = ("told", "looked", "time", "left", "refused")
 V = TypeVar("V")
 OTHER = "other"  # a label whose value is not one of those known
@@ -53,9 +54,12 @@ class Metric:
             made.labels(value)
         return made
 
-    def gauge(self, registry: CollectorRegistry) -> Gauge:
-        """Make it, in a registry."""
-        return Gauge(self.name, self.help, self.labels, registry=registry)
+    def gauge(self, registry: CollectorRegistry, *known: str) -> Gauge:
+        """Make it, in a registry; `known`: the values of its one label, which are there from the start: a panel says 0, not "no data"."""
+        made = Gauge(self.name, self.help, self.labels, registry=registry)
+        for value in known:
+            made.labels(value)
+        return made
 
     def histogram(self, registry: CollectorRegistry) -> Histogram:
         """Make it, in a registry."""

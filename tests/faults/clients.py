@@ -97,6 +97,8 @@ class Client:
             return Sent("fall", (1.0, tag))
         if kind < 0.23:
             return Sent("swell", (SWOLLEN_MIB, tag))
+        if kind < 0.25:  # up to a lease: others have it by the time that its frozen worker goes on
+            return Sent("await_falter", (1.0, self.chance.uniform(0.5, 2.0), tag))
         if kind < 0.35:
             return Sent("await_effect", (self.chance.choice([0.0, 0.01, 0.1, 0.3]), tag))
         return Sent("effect", (0.3 if kind > 0.95 else self.chance.choice([0.0, 0.001, 0.01, 0.03]), tag))

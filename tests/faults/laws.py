@@ -15,7 +15,7 @@ from faults.laws_of_options import a_key_stores_once, a_unique_key_is_held_by_on
 from faults.laws_of_waits import a_wait_is_told, away
 from faults.verdict import Law, Verdict
 
-WRITES = frozenset({"effect", "stumble", "fall", "swell", "linger", "await_effect"})  # operations that write to the ledger
+WRITES = frozenset({"effect", "stumble", "fall", "swell", "linger", "await_effect", "await_falter"})  # operations that write to the ledger
 FELL = frozenset({"fall", "linger"})  # operations whose process may end, and with it what others in its batch have not stored yet
 MOST_SHOWN = 10
 FIND = {"read": {200}, "wait": {200}, "cancel": {200, 202}, "retry": {202, 409}}  # how those are answered that find their job
@@ -141,7 +141,7 @@ def attempts_do_not_overlap(run: Evidence, verdict: Verdict) -> None:
 def a_failure_is_of_its_attempt(run: Evidence, verdict: Verdict) -> None:
     """What raises in its first attempts and no later is not written down as failed in a later one, by a worker that had an earlier one."""
     for job_id, row in run.stored.items():
-        for one in run.tried_in(job_id, 0) if row.sent.operation == "stumble" else ():
+        for one in run.tried_in(job_id, 0) if row.sent.operation in {"stumble", "await_falter"} else ():
             fails = one.attempt <= row.sent.data[0]
             verdict.that(fails or one.ended != "error", f"{job_id} raises in its first {row.sent.data[0]:g} attempts, and failed in attempt {one.attempt}")
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from functools import partial
 
-from jobproc_test_operations import _die, _write
+from jobproc_test_operations import _die, _raise_at_first, _write
 
 from common.domain.errors import RetryAfter
 from worker.operations import Context, Numbers, operation
@@ -17,6 +17,16 @@ async def await_effect(numbers: Numbers, job: Context) -> float:
     """Write to the ledger, wait data[0] seconds, write again, return data[-1]."""
     _write(job, "begin")
     await asyncio.sleep(numbers.data[0])
+    _write(job, "end")
+    return numbers.data[-1]
+
+
+@quick("await_falter", max_attempts=20)
+async def await_falter(numbers: Numbers, job: Context) -> float:
+    """Write to the ledger, wait data[1] seconds, raise in the first data[0] attempts, later write again and return data[-1]."""
+    _write(job, "begin")
+    await asyncio.sleep(numbers.data[1])
+    _raise_at_first(numbers, job)
     _write(job, "end")
     return numbers.data[-1]
 

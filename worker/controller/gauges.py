@@ -27,6 +27,7 @@ class Gauges:
         self.jobs = metrics.DUTY_JOBS.counter(self.registry)
         self.acted = metrics.ACTED.counter(self.registry)
         self._unknown = metrics.UNKNOWN.gauge(self.registry)
+        self._unknown_of: set[str] = set()
         self.rings = metrics.DOORBELLS.counter(self.registry, *metrics.RINGS)
 
     def done(self, duty: str) -> None:
@@ -35,9 +36,11 @@ class Gauges:
 
     def say_unknown(self, jobs: Mapping[str, int]) -> None:
         """Say, by queue, how many jobs nobody can run."""
-        self._unknown.clear()
         for queue, count in jobs.items():
             self._unknown.labels(queue).set(count)
+        for queue in self._unknown_of - jobs.keys():  # last, so that no scrape finds less than there is
+            self._unknown.remove(queue)
+        self._unknown_of = set(jobs)
 
 
 class Database(Collector):
