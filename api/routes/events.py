@@ -1,11 +1,10 @@
 """What happens to a job, as it happens."""
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from api.dependencies import Services, services
+from api.dependencies import services
 from api.events import PARAMETER, RESPONSES, EventStream
 from api.problems import INVALID_ID, JOB_NOT_FOUND, TOO_MANY, UNAVAILABLE, documented
 
@@ -15,9 +14,10 @@ _RESPONSES = RESPONSES | documented(JOB_NOT_FOUND, INVALID_ID, TOO_MANY, UNAVAIL
 
 @router.get("/jobs/{job_id}/events/", include_in_schema=False)
 @router.get("/jobs/{job_id}/events", response_class=Response, responses=_RESPONSES, openapi_extra={"parameters": [PARAMETER]})
-async def events(job_id: UUID, request: Request, to: Annotated[Services, Depends(services)]) -> Response:
+async def events(job_id: UUID, request: Request) -> Response:
     """Stream what happens to a job as server-sent events, until it has ended.
 
     The first event is how it is. A stream that is lost goes on where `Last-Event-ID` says.
     """
+    to = services(request)
     return EventStream(request, job_id, to.waiting, to.settings)

@@ -1,12 +1,11 @@
 """Why a job is not running."""
 
-from typing import Annotated
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Request
 
-from api.dependencies import Services, services
+from api.dependencies import services
 from api.explanations import Explanation, Seen, explanation
 from api.problems import INVALID_ID, JOB_NOT_FOUND, UNAVAILABLE, documented
 from common.domain.errors import JobNotFound
@@ -18,8 +17,9 @@ MOST_ATTEMPTS = 1_000  # looked at for what a job has waited for
 
 @router.get("/jobs/{job_id}/explain/", include_in_schema=False)
 @router.get("/jobs/{job_id}/explain", responses=documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE))
-async def explain_job(job_id: UUID, to: Annotated[Services, Depends(services)]) -> Explanation:
+async def explain_job(job_id: UUID, request: Request) -> Explanation:
     """Say why a job is not running, by the very conditions under which a worker takes one: its place, when it may start, what it has waited for."""
+    to = services(request)
     cap = to.settings.gauge_cap_jobs
 
     async def look(connection: asyncpg.Connection) -> Seen:

@@ -1,11 +1,11 @@
 """Submit jobs, look at them."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from api import answers, detail
 from api.answers import Json
@@ -150,15 +150,15 @@ async def no_batch() -> None:
     raise ProblemError(METHOD, headers={"Allow": "POST"})
 
 
-_Services = Annotated[Services, Depends(services)]
 _READ = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE), **answers.CONDITIONAL}
 _READ_OR_FULL = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE, TOO_MANY), **answers.CONDITIONAL}
 
 
 @router.get("/jobs/{job_id}/status/", include_in_schema=False)
 @router.get("/jobs/{job_id}/status", response_model=Status, responses=_READ)
-async def status(job_id: UUID, to: _Services, request: Request) -> Response:
+async def status(job_id: UUID, request: Request) -> Response:
     """Say where a job is, and how far its running attempt says it is."""
+    to = services(request)
     found = await to.pool.read(lambda connection: read.status(connection, job_id))
     if found is None:
         raise JobNotFound
@@ -170,8 +170,9 @@ async def status(job_id: UUID, to: _Services, request: Request) -> Response:
 
 @router.get("/jobs/{job_id}/result/", include_in_schema=False)
 @router.get("/jobs/{job_id}/result", response_model=Result, responses=_READ_OR_FULL, openapi_extra={"parameters": [WAIT]})
-async def result(job_id: UUID, to: _Services, request: Request) -> Response:
+async def result(job_id: UUID, request: Request) -> Response:
     """Return a job's result; null until there is one, and the status says why."""
+    to = services(request)
     if wait_s := wait_of(request, to.settings):
         with to.waiting.place():
             return await as_it_is(request, to.waiting, job_id, wait_s)
@@ -184,8 +185,9 @@ async def result(job_id: UUID, to: _Services, request: Request) -> Response:
 
 @router.get("/jobs/{job_id}/", include_in_schema=False)
 @router.get("/jobs/{job_id}", response_model=JobView, responses=_READ)
-async def job(job_id: UUID, to: _Services, request: Request) -> Response:
+async def job(job_id: UUID, request: Request) -> Response:
     """Return everything that is known of a job, as it was in one moment."""
+    to = services(request)
     found = await to.pool.read(lambda connection: read.job(connection, job_id))
     if found is None:
         raise JobNotFound

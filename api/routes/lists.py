@@ -3,10 +3,10 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api.answers import Json
-from api.dependencies import Services, services
+from api.dependencies import services
 from api.listing import Listing, ListQuery
 from api.problems import INVALID_ID, UNAVAILABLE, documented
 from api.schemas import JobList
@@ -20,12 +20,13 @@ _ANSWERS = {**documented(INVALID_ID, UNAVAILABLE), 200: {"headers": {"Link": _LI
 
 @router.get("/jobs", include_in_schema=False)
 @router.get("/jobs/", response_model=JobList, responses=_ANSWERS)
-async def jobs(request: Request, query: Annotated[ListQuery, Query()], to: Annotated[Services, Depends(services)]) -> Response:
+async def jobs(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """List jobs, newest first unless told otherwise, a page at a time.
 
     A walk along `next` sees each job that was there when it began, and that fits all the time, exactly once. A page walks at most
     JOBPROC_LIST_SCAN_JOBS rows (`scanned`): where few jobs fit it may come back short, even empty, and `next` goes on from there.
     """
+    to = services(request)
     asked = Listing(query, request, to.settings)
     bounds = Bounds(asked.limit, to.settings.list_scan_jobs, to.settings.max_clock_skew_seconds)
     body = asked.body(await to.pool.run_sync(partial(listing.page, search=asked.search, beyond=asked.beyond, bounds=bounds)))

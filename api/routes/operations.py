@@ -1,11 +1,10 @@
 """What can be submitted."""
 
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Request
 
 from api.catalogue import OperationList
-from api.dependencies import Services, services
+from api.dependencies import services
 from api.problems import UNAVAILABLE, documented
 
 router = APIRouter(tags=["operations"])
@@ -13,6 +12,7 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/operations/", include_in_schema=False)
 @router.get("/operations", responses=documented(UNAVAILABLE))
-async def operations(to: Annotated[Services, Depends(services)]) -> OperationList:
+async def operations(request: Request) -> OperationList:
     """Return each operation: its input schema, its defaults, how many workers run it, what its jobs took lately. Up to five seconds old."""
+    to = services(request)
     return await to.catalogue.read()
