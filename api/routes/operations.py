@@ -1,6 +1,5 @@
 """What can be submitted."""
 
-
 from fastapi import APIRouter, Request
 
 from api.catalogue import OperationList

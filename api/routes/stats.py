@@ -1,6 +1,5 @@
 """How the queues are, for people without Prometheus."""
 
-
 from fastapi import APIRouter, Request
 
 from api.dependencies import services
