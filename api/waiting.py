@@ -7,7 +7,7 @@ which says no more than where to look; and each job is looked at besides, again 
 import asyncio
 import heapq
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
 from uuid import UUID
 
@@ -114,7 +114,7 @@ class Waiting:
         self._wakeups = Wakeups(settings, self.tell)
         self._places = {RESULT: settings.max_waiting_clients, EVENTS: settings.max_event_streams}
         self._jobs: dict[str, Watched] = {}
-        self._told: dict[str, None] = {}  # in the order in which they are to be looked at
+        self._at_once: dict[str, bool] = {}  # to be looked at now, in this order; whether something was told of it
         self._due: list[tuple[float, int, Watched]] = []  # a heap; entries of another time than the job's are over
         self._numbers = count()
         self._look_number = 0
@@ -140,12 +140,14 @@ class Waiting:
         """Count a client as one that waits, for as long as the block."""
         return self._meters.waiting(scope, waits_for)
 
-    async def ended(self, request: Request, job_id: UUID, within_s: float) -> Seen:
+    async def ended(self, request: Request, job_id: UUID, within_s: float, new: Watcher | None = None) -> Seen:
         """Return a job once it has ended; or as it was seen last when the time is up, the client has left or this process ends.
 
-        Within a place. Raises JobNotFound, or StoreUnavailable where PostgreSQL cannot say.
+        Within a place. `new`: who has watched it since before it was stored. Raises JobNotFound, or StoreUnavailable where PostgreSQL cannot say.
         """
-        with self.counted(request.scope, RESULT), self.watch(request, job_id, every=False) as watcher:
+        with self.counted(request.scope, RESULT), nullcontext(new) if new else self.watch(request, job_id, every=False) as watcher:
+            if new:
+                self._look_later(new.job)
             stayed = True if self.leaving else await watcher.pause(within_s)
         seen = await self._answer(watcher, job_id)
         if not seen.ended:
@@ -177,8 +179,11 @@ class Waiting:
         return None if found is None else found[1]
 
     @contextmanager
-    def watch(self, request: Request, job_id: UUID, *, every: bool) -> Iterator[Watcher]:
-        """Look at a job for a client, for as long as the block; `every`: it is woken by every change, else by the end alone."""
+    def watch(self, request: Request, job_id: UUID, *, every: bool, new: bool = False) -> Iterator[Watcher]:
+        """Look at a job for a client, for as long as the block; `every`: it is woken by every change, else by the end alone.
+
+        `new`: it is about to be stored, so there is nothing to see until something is told of it.
+        """
         key = str(job_id)
         job = self._jobs.get(key)
         if job is None:
@@ -187,7 +192,9 @@ class Waiting:
         job.watchers.add(watcher)
         job.looks = 0
         self._wakeups.want()
-        self.tell([key])
+        if not new:
+            self._at_once.setdefault(key, False)
+            self._stirred.set()
         if self._looker is None:
             self._looker = asyncio.create_task(self._look())
         try:
@@ -201,7 +208,7 @@ class Waiting:
         """Look at these jobs now, if anybody waits for them: they have changed."""
         for one in ids:
             if one in self._jobs:
-                self._told[one] = None
+                self._at_once[one] = True
                 self._stirred.set()
 
     # --- looks
@@ -228,11 +235,11 @@ class Waiting:
     def _next(self) -> list[tuple[Watched, bool]]:
         """Return the jobs to look at now, at most so many, and whether they were told; those that were told come first."""
         jobs: list[tuple[Watched, bool]] = []
-        while self._told and len(jobs) < MOST_IDS:
-            key = next(iter(self._told))
-            del self._told[key]
+        while self._at_once and len(jobs) < MOST_IDS:
+            key = next(iter(self._at_once))
+            told = self._at_once.pop(key)
             if key in self._jobs:
-                jobs.append((self._jobs[key], True))
+                jobs.append((self._jobs[key], told))
         now = _now()
         while self._due and self._due[0][0] <= now and len(jobs) < MOST_IDS:
             look_s, _, job = heapq.heappop(self._due)
@@ -251,12 +258,10 @@ class Waiting:
         except Exception:
             log.exception("waiting_failed", count=len(ids))
             failed = True
-        now, sure = _now(), self._wakeups.sure
+        now = _now()
         for job, told in jobs:
-            quick = job.looks < len(QUICK_S) and not sure and not failed
-            job.look_s = now + (QUICK_S[job.looks] if quick else self._look_every_s)
             job.looks += 1
-            heapq.heappush(self._due, (job.look_s, next(self._numbers), job))
+            self._look_later(job, quick=not failed)
             watchers = [watcher for watcher in job.watchers if watcher.after < number]  # this look began after they came
             if failed:
                 for watcher in watchers:
@@ -265,7 +270,14 @@ class Waiting:
                 job.seen, job.seen_s = found.get(job.id), now
                 job.missing = job.seen is None
                 ended = sum(watcher.show(job.seen) for watcher in watchers)
-                self._meters.waits.labels("told" if told and job.looks > 1 else "looked").inc(ended)
+                self._meters.waits.labels("told" if told else "looked").inc(ended)
+
+    def _look_later(self, job: Watched, *, quick: bool = True) -> None:
+        """Say when the next look at a job is due: soon while workers may not tell yet, unless not `quick`, and after it was stored."""
+        soon = not job.looks or (quick and job.looks <= len(QUICK_S) and not self._wakeups.sure)
+        job.look_s = _now() + (QUICK_S[max(job.looks, 1) - 1] if soon else self._look_every_s)
+        heapq.heappush(self._due, (job.look_s, next(self._numbers), job))
+        self._stirred.set()
 
     def leave(self) -> None:
         """Answer everybody who waits, at once: this process ends."""

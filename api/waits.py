@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from api import answers
 from api.answers import Json
 from api.problems import INVALID_ID, named
-from api.waiting import Waiting
+from api.waiting import Waiting, Watcher
 from common.domain.errors import JobNotFound, StoreUnavailable
 from common.settings import Settings
 
@@ -50,10 +50,13 @@ async def as_it_is(request: Request, waiting: Waiting, job_id: UUID, wait_s: flo
     return answer
 
 
-async def ended(request: Request, waiting: Waiting, job_id: UUID, wait_s: float) -> Response | None:
-    """Answer once a job has ended that this request has submitted; None when it has not, or nobody knows: it is stored all the same."""
+async def ended(request: Request, waiting: Waiting, job_id: UUID, wait_s: float, new: Watcher | None = None) -> Response | None:
+    """Answer once a job has ended that this request has submitted; None when it has not, or nobody knows: it is stored all the same.
+
+    `new`: who has watched it since before that.
+    """
     try:
-        seen = await waiting.ended(request, job_id, wait_s)
+        seen = await waiting.ended(request, job_id, wait_s, new)
         return Json(result_of(job_id, seen.status, await waiting.result(job_id, seen))) if seen.ended else None
     except (JobNotFound, StoreUnavailable):
         return None

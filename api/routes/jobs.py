@@ -91,9 +91,10 @@ async def submit(request: Request) -> Response:
         await to.intake.submit(job)
         return _accepted(job.id, State.PENDING, 202)
     if wait_s:
-        with to.waiting.place():
+        with to.waiting.place(), to.waiting.watch(request, job.id, every=False, new=True) as watcher:
             accepted = await _store(to, job, key)
-            return await ended(request, to.waiting, accepted[0], wait_s) or _accepted(*accepted)
+            new = watcher if accepted[0] == job.id else None  # else it is one that was there
+            return await ended(request, to.waiting, accepted[0], wait_s, new) or _accepted(*accepted)
     return _accepted(*await _store(to, job, key))
 
 

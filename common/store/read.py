@@ -81,12 +81,8 @@ class Seen:
 
 
 async def seen(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[str, Seen]:
-    """Return jobs by their id; unknown ones are not there. Bounded by the caller.
-
-    Planned anew: a plan that was made while a table was empty walks all of it, here once for each id.
-    """
-    statement = await connection.prepare(_SEEN, name="")
-    return {row[0]: Seen(*row[1:]) for row in (tuple(one) for one in await statement.fetch(job_ids))}
+    """Return jobs by their id; unknown ones are not there. Bounded by the caller."""
+    return {row[0]: Seen(*row[1:]) for row in (tuple(one) for one in await connection.fetch(_SEEN, job_ids))}
 
 
 async def status(connection: asyncpg.Connection, job_id: UUID) -> tuple[Moment, float | None, str | None] | None:

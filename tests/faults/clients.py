@@ -54,6 +54,21 @@ def _newest(ids: list[str], chance: random.Random) -> str | None:
     return ids[-1 - min(int(chance.expovariate(1 / 20)), len(ids) - 1)] if ids else None
 
 
+#: By its share: a job of each kind, from chance and the number that is its own.
+_JOBS: dict[Callable[[random.Random, float], Sent], int] = {
+    lambda _chance, tag: Sent("square_sum", (0.5, tag)): 10,
+    lambda chance, tag: Sent("stumble", (float(chance.randint(1, 2)), tag)): 10,
+    lambda _chance, tag: Sent("fall", (1.0, tag)): 2,
+    lambda _chance, tag: Sent("swell", (SWOLLEN_MIB, tag)): 1,
+    # Up to a lease: others have it by the time that its frozen worker goes on.
+    lambda chance, tag: Sent("await_falter", (1.0, chance.uniform(0.5, 2.0), tag)): 2,
+    lambda chance, tag: Sent("await_effect", (chance.choice([0.0, 0.01, 0.1, 0.3]), tag)): 10,
+    lambda chance, tag: Sent("effect", (chance.choice([0.0, 0.001, 0.01, 0.03]), tag)): 60,
+    lambda _chance, tag: Sent("effect", (0.3, tag)): 5,
+}
+_KINDS, _SHARES = list(_JOBS), list(_JOBS.values())
+
+
 class Client:
     """One client. `pause_s`: mean time between two calls."""
 
@@ -88,20 +103,7 @@ class Client:
         """Make a job that no other is like."""
         self._sent += 1
         tag = float(self.number * 1_000_000 + self._sent)
-        kind = self.chance.random()
-        if kind < 0.1:
-            return Sent("square_sum", (0.5, tag))
-        if kind < 0.2:
-            return Sent("stumble", (float(self.chance.randint(1, 2)), tag))
-        if kind < 0.22:
-            return Sent("fall", (1.0, tag))
-        if kind < 0.23:
-            return Sent("swell", (SWOLLEN_MIB, tag))
-        if kind < 0.25:  # up to a lease: others have it by the time that its frozen worker goes on
-            return Sent("await_falter", (1.0, self.chance.uniform(0.5, 2.0), tag))
-        if kind < 0.35:
-            return Sent("await_effect", (self.chance.choice([0.0, 0.01, 0.1, 0.3]), tag))
-        return Sent("effect", (0.3 if kind > 0.95 else self.chance.choice([0.0, 0.001, 0.01, 0.03]), tag))
+        return self.chance.choices(_KINDS, _SHARES)[0](self.chance, tag)
 
     def linger(self) -> Sent:
         """Make a job that runs until it is cancelled, though not for long."""
