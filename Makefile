@@ -38,6 +38,8 @@ soak: install ## a steady load for twenty minutes, then what grew: memory, table
 	@PYTHONPATH=tests:tests/operations $(PY) -m soak.run $(SOAK)
 bench: install ## measure beside the plain way and the ceilings (minutes)
 	@$(PY) -m tests.benchmarks.run $(BENCH)
+laps: install ## one job at a time, systems side by side in turns (LAPS="--turns 20")
+	@$(PY) -m tests.benchmarks.laps $(LAPS)
 growth: install ## what a claim, a submission, a gauge cost as the tables grow (GROWTH="--finished 0")
 	@$(PY) -m tests.benchmarks.growth $(GROWTH)
 pressure: install ## throughput and p99 while something bad happens, beside the plain way (PRESSURE="--cells held --held 60")
