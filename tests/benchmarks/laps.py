@@ -6,7 +6,6 @@ system has its own servers. `waiting` is jobproc asked by clients that let their
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -71,7 +70,7 @@ def main() -> None:
     if unknown := set(names) - known:
         raise SystemExit(f"--systems: {', '.join(sorted(unknown))}: expected are {', '.join(sorted(known))}")
     with tempfile.TemporaryDirectory(prefix="jobproc-laps-") as top, ExitStack() as ends:
-        os.chmod(top, 0o755)  # PostgreSQL is another user where this one is root
+        Path(top).chmod(0o755)  # PostgreSQL is another user where this one is root
         runners = [ends.enter_context(running(name, Path(top) / str(number), options.beside)) for number, name in enumerate(names)]
         for runner in runners:
             runner.run(WARM_LAPS)

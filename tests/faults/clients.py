@@ -6,6 +6,7 @@ A further action is one function in ACTIONS: it takes the client and makes one c
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -118,6 +119,10 @@ class Client:
         """Wait, no longer than this client is there."""
         self._done.wait(seconds)
 
+    def write_down(self, call: Call) -> None:
+        """Add a call to the history."""
+        self._history.add(call)
+
     def call(self, what: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), **about: Any) -> Call:
         """Make a call, write down what came of it and return that. `about`: what else a Call says: `ids`, `again`, `key`, `wait_s`."""
         began_s, status, found, said = now_s(), None, {}, Answer.UNKNOWN
@@ -133,9 +138,9 @@ class Client:
             pass
         if said is Answer.OK and sent:
             about["ids"] = tuple(found.get("job_ids") or [found["job_id"]])
-        seen = found if said is Answer.OK and not sent else {}
+        seen = found if said is Answer.OK and (not sent or "result" in found) else {}
         call = Call(what, self.number, began_s, now_s(), said, status, sent, seen=seen, **about)
-        self._history.add(call)
+        self.write_down(call)
         if said is Answer.OK and sent:
             self.jobs.add(call.ids, sent)
         return call
@@ -158,6 +163,14 @@ def submit(client: Client) -> None:
     """Submit a job."""
     sent = client.job()
     client.call("submit", "/jobs/", body(sent), (sent,))
+
+
+def submit_and_wait(client: Client) -> None:
+    """Submit a job and let the answer wait for its end; where that comes in time it is what a wait is answered."""
+    sent, wait_s = client.job(), round(client.chance.uniform(0.2, 3), 2)
+    made = client.call("submit", f"/jobs/?wait={wait_s}", body(sent), (sent,), wait_s=wait_s)
+    if made.seen:
+        client.write_down(replace(made, what="wait", sent=()))
 
 
 def submit_batch(client: Client) -> None:
@@ -277,6 +290,7 @@ ACTIONS: dict[str, tuple[int, Action]] = {
     "wrong": (1, submit_wrong),
     "read": (10, look),
     "wait": (4, wait),
+    "submit and wait": (3, submit_and_wait),
     "cancel": (2, cancel),
     "retry": (2, retry),
     "keyed": (2, submit_again),

@@ -66,6 +66,7 @@ MUTANTS = (
         "",
         ("answers_lost",),
         ("errors are those of an absent database", "nothing is invented"),
+        seconds=45,
     ),
     Mutant(
         "nobody rescues the jobs of a lost worker",
@@ -138,6 +139,7 @@ MUTANTS = (
         "else self._look_every_s * 3600)",
         ("redis_killed", "redis_hangs"),
         ("a wait is told",),
+        seconds=60,
     ),
     Mutant(
         "what an action has cancelled can still be claimed",
@@ -167,7 +169,10 @@ def survived(mutant: Mutant, seed: int) -> str | None:
         (folder / mutant.file).write_text(broken(mutant, folder))
         argv = ["-m", "faults.run", "--seed", str(seed), "--seconds", str(mutant.seconds), "--faults", ",".join(mutant.faults), "--beside", "0"]
         env = {**os.environ, "PYTHONPATH": f"{folder}/tests:{folder}/tests/operations:{folder}"}
-        ended = subprocess.run([sys.executable, *argv], cwd=folder, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        try:
+            ended = subprocess.run([sys.executable, *argv], cwd=folder, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        except subprocess.TimeoutExpired as error:
+            return f"the run did not end within {error.timeout:g} s"
     found = re.findall(r"^  BROKEN (.*) \(", ended.stdout, re.MULTILINE)
     return None if set(found) & set(mutant.laws) else f"broken: {found}, exit code {ended.returncode}\n{ended.stdout[-3000:]}{ended.stderr[-1000:]}"
 

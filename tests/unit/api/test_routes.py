@@ -1,0 +1,21 @@
+"""How requests come to their routes."""
+
+import inspect
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+from fastapi.routing import APIRoute
+
+from api import routes
+
+MODULES = [import_module(f"{routes.__name__}.{one.name}") for one in iter_modules(routes.__path__)]
+ROUTES = [route for module in MODULES for route in module.router.routes if isinstance(route, APIRoute)]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{min(route.methods)} {route.path}")
+def test_a_request_stays_in_its_task(route: APIRoute) -> None:
+    """The framework runs a plain function, also one that a route depends on, in a thread: 0.3 ms of each request."""
+    assert inspect.iscoroutinefunction(route.endpoint)
+    depends_on = [one.call for one in route.dependant.dependencies]  # codespell:ignore dependant - the framework says so
+    assert [call for call in depends_on if not inspect.iscoroutinefunction(call)] == []
