@@ -3,7 +3,7 @@
 import asyncio
 
 from api.meters import Meters
-from common.broker import Message, async_redis, ring
+from common.broker import Messages, async_redis, ring
 from common.lean import redis
 from common.settings import Settings
 from common.telemetry import logs
@@ -18,7 +18,7 @@ class Doorbells:
         self._outcomes = meters.doorbells
         self._client = async_redis(settings)
         self._interval_s = settings.ring_interval_milliseconds / 1000
-        self._messages: dict[str, Message] = {}
+        self._messages = Messages()
         self._due: dict[str, int] = {}  # jobs stored since the last ring began, by queue; a key while its ringer runs
         self._ringers: set[asyncio.Task[None]] = set()
 
@@ -34,7 +34,7 @@ class Doorbells:
 
     async def _ring(self, queue: str) -> None:
         logs.request_id.set(b"")  # begun by one request, it serves all
-        message = self._messages.setdefault(queue, Message(queue))
+        message = self._messages[queue]
         try:
             while jobs := self._due[queue]:
                 self._due[queue] = 0

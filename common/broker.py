@@ -77,6 +77,14 @@ class Message:
         return self._made.replace(self._ring, str(uuid.uuid4())).replace(self._tag, str(uuid.uuid4()))
 
 
+class Messages(dict[str, Message]):
+    """The doorbells of queues, each made when it is first rung."""
+
+    def __missing__(self, queue: str) -> Message:
+        made = self[queue] = Message(queue)
+        return made
+
+
 class Bell:
     """Rings from worker and controller processes. Never raises what Redis does: a lost ring costs a tick."""
 
@@ -85,13 +93,13 @@ class Bell:
         self._quiet_s = settings.redis_timeout_seconds * 2
         self._quiet_until = 0.0
         self._ring = self._redis.register_script(_RING)
-        self._messages: dict[str, Message] = {}
+        self._messages = Messages()
 
     def ring(self, queue: str) -> bool | None:
         """Ring for a queue. Returns False when an unanswered ring is there already, None when Redis is away."""
         if time.monotonic() < self._quiet_until:
             return None  # it hangs: who has work must not wait for it at every claim
-        text = self._messages.setdefault(queue, Message(queue)).text()
+        text = self._messages[queue].text()
         failpoints.reach("ring.before_publish")
         try:
             return bool(self._ring(keys=[celery_queue(queue)], args=[text]))

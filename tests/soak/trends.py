@@ -17,7 +17,10 @@ LEAST_SAMPLES = 20
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A slope, an hour, with the ends of its 95 % interval. `steady`: the blocks rise (or fall) one after the other, not in one step."""
+    """A slope, an hour, with the ends of its 95 % interval.
+
+    `steady`: the blocks rise (or fall) one after the other, not in one step. `beyond`: the last one stands above all that was before the judged time.
+    """
 
     slope: float
     low: float
@@ -25,6 +28,7 @@ class Trend:
     mean: float
     span_h: float
     steady: bool
+    beyond: bool
 
     @property
     def percent(self) -> float:
@@ -38,8 +42,8 @@ class Trend:
 
     @property
     def grows(self) -> bool:
-        """Whether it grows: certainly, by more than the limit, and all the time."""
-        return self.low > 0 and self.slope > self.limit and self.steady
+        """Whether it grows: certainly, by more than the limit, all the time, and not back to where it has been."""
+        return self.low > 0 and self.slope > self.limit and self.steady and self.beyond
 
 
 def student(freedom: float) -> float:
@@ -48,8 +52,8 @@ def student(freedom: float) -> float:
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
-def trend(times_s: Sequence[float], values: Sequence[float]) -> Trend | None:
-    """Return the trend of a series; None for one that is too short.
+def trend(times_s: Sequence[float], values: Sequence[float], before: Sequence[float] = ()) -> Trend | None:
+    """Return the trend of a series; None for one that is too short. `before`: its values until then, which are not judged.
 
     Memory moves in steps, so neighbours in time are alike: n samples count as n (1 - r) / (1 + r), r the correlation of a residual with the next.
     """
@@ -65,12 +69,12 @@ def trend(times_s: Sequence[float], values: Sequence[float]) -> Trend | None:
     middle = fmean(hours)
     error = math.sqrt(squares / (count - 2) / sum((at - middle) ** 2 for at in hours) * (1 + alike) / (1 - alike))
     width = student(freedom) * error
-    return Trend(slope, slope - width, slope + width, fmean(values), hours[-1], _steady(values, slope * hours[-1]))
-
-
-def _steady(values: Sequence[float], rise: float) -> bool:
-    count = len(values)
     means = [fmean(values[count * n // BLOCKS : count * (n + 1) // BLOCKS]) for n in range(BLOCKS)]
+    beyond = means[-1] > max(before, default=-math.inf)
+    return Trend(slope, slope - width, slope + width, fmean(values), hours[-1], _steady(means, slope * hours[-1]), beyond)
+
+
+def _steady(means: Sequence[float], rise: float) -> bool:
     least, sign = STEADY_SHARE * abs(rise) / BLOCKS, math.copysign(1, rise)
     return sum((after - before) * sign >= least for before, after in pairwise(means)) >= STEADY_RISES
 

@@ -90,7 +90,8 @@ def slopes(samples: Sequence[Sample], of: Callable[[Look], float] = memory) -> d
     found = {}
     for key, (times, looks) in series(samples).items():
         first = judged(times, run_s)
-        if times[-1] - times[0] >= run_s / 2 and (one := trend(times[first:], [of(look) for look in looks[first:]])):
+        values = [of(look) for look in looks]
+        if times[-1] - times[0] >= run_s / 2 and (one := trend(times[first:], values[first:], values[:first])):
             found[key] = one
     return found
 
@@ -101,8 +102,8 @@ def summed(samples: Sequence[Sample], roles: set[str]) -> dict[str, Trend]:
     names = {name for sample in samples for name in sample.figures if name.startswith(ALL)} - {ALL + role for role in roles}
     found = {}
     for name in sorted(names):
-        known = [(sample.at_s, sample.figures[name]) for sample in samples[first:] if name in sample.figures]
-        if one := trend([at for at, _ in known], [value for _, value in known]):
+        before, known = ([(sample.at_s, sample.figures[name]) for sample in part if name in sample.figures] for part in (samples[:first], samples[first:]))
+        if one := trend([at for at, _ in known], [value for _, value in known], [value for _, value in before]):
             found[f"of all {name.removeprefix(ALL)}"] = one
     return found
 

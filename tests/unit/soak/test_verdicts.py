@@ -38,11 +38,23 @@ def test_memory_that_grows_is_said_in_a_sentence() -> None:
     assert "MiB an hour" in said
 
 
-@pytest.mark.parametrize("form", [lambda _: 0, lambda at: 9 * (at > 1), lambda at: min(20, 5 * at), lambda at: -at], ids=["noise", "step", "warm-up", "falls"])
+def _given_back(at: float) -> float:
+    return 2.0 if at < 6 else 0.13 * (at - 6)  # by an allocator, for a while
+
+
+@pytest.mark.parametrize(
+    "form",
+    [_given_back, lambda _: 0, lambda at: 9 * (at > 1), lambda at: min(20, 5 * at), lambda at: -at],
+    ids=["given back", "noise", "step", "warm-up", "falls"],
+)
 def test_memory_that_does_not_grow_is_flat(form: Form) -> None:
     findings = list(memory_is_flat(of_memory(form)))
     assert len(findings) == 1
     assert not sentences(findings)
+
+
+def test_memory_that_was_given_back_and_grows_beyond_is_said() -> None:
+    assert sentences(memory_is_flat(of_memory(lambda at: 2 * _given_back(at) if at > 6 else 2.0)))
 
 
 def test_memory_that_was_swapped_out_counts() -> None:
