@@ -60,11 +60,11 @@ _JOBS: dict[Callable[[random.Random, float], Sent], int] = {
     lambda _chance, tag: Sent("square_sum", (0.5, tag)): 10,
     lambda chance, tag: Sent("stumble", (float(chance.randint(1, 2)), tag)): 10,
     lambda _chance, tag: Sent("fall", (1.0, tag)): 2,
-    lambda _chance, tag: Sent("swell", (SWOLLEN_MIB, tag)): 1,
+    lambda _chance, tag: Sent("swell", (SWOLLEN_MIB, tag)): 4,
     # Up to a lease: others have it by the time that its frozen worker goes on.
     lambda chance, tag: Sent("await_falter", (1.0, chance.uniform(0.5, 2.0), tag)): 2,
     lambda chance, tag: Sent("await_effect", (chance.choice([0.0, 0.01, 0.1, 0.3]), tag)): 10,
-    lambda chance, tag: Sent("effect", (chance.choice([0.0, 0.001, 0.01, 0.03]), tag)): 60,
+    lambda chance, tag: Sent("effect", (chance.choice([0.0, 0.001, 0.01, 0.03]), tag)): 57,
     lambda _chance, tag: Sent("effect", (0.3, tag)): 5,
 }
 _KINDS, _SHARES = list(_JOBS), list(_JOBS.values())
