@@ -95,15 +95,18 @@ def workers_frozen_past_their_leases(place: Place, chance: random.Random) -> str
 
 def _frozen(place: Place, names: Sequence[str], seconds: float) -> str | None:
     before, group = place.lost(), [pid for name in names for pid in place.group(name)]
-    for pid in group:
-        os.kill(pid, signal.SIGSTOP)
+    _signal(group, signal.SIGSTOP)
     time.sleep(seconds)
-    for pid in reversed(group):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+    _signal(group[::-1], signal.SIGCONT)
     with contextlib.suppress(AssertionError):
         until("an attempt is lost", lambda: place.lost() > before, 5)
     return f"{place.lost() - before} attempts lost or refused" if place.lost() > before else None
+
+
+def _signal(pids: Sequence[int], sign: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # a job has ended it
+            os.kill(pid, sign)
 
 
 @fault(interrupts=False)
