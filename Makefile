@@ -12,7 +12,7 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
 
 ##@ Develop
-.PHONY: check test test-again chart e2e e2e-images sbom faults mutants soak bench growth pressure extremes format generate lock
+.PHONY: check test test-again chart e2e e2e-images sbom faults mutants soak bench laps growth pressure extremes format generate lock
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers (BOUNCER=1: through PgBouncer)
