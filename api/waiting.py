@@ -147,7 +147,8 @@ class Waiting:
         """
         with self.counted(request.scope, RESULT), nullcontext(new) if new else self.watch(request, job_id, every=False) as watcher:
             if new:
-                self._look_later(new.job)
+                self._look_later(new.job, _now() + QUICK_S[0])
+                self._stirred.set()
             stayed = True if self.leaving else await watcher.pause(within_s)
         seen = await self._answer(watcher, job_id)
         if not seen.ended:
@@ -258,10 +259,11 @@ class Waiting:
         except Exception:
             log.exception("waiting_failed", count=len(ids))
             failed = True
-        now = _now()
+        now, sure = _now(), self._wakeups.sure
         for job, told in jobs:
+            quick = job.looks < len(QUICK_S) and not sure and not failed
+            self._look_later(job, now + (QUICK_S[job.looks] if quick else self._look_every_s))
             job.looks += 1
-            self._look_later(job, quick=not failed)
             watchers = [watcher for watcher in job.watchers if watcher.after < number]  # this look began after they came
             if failed:
                 for watcher in watchers:
@@ -272,12 +274,10 @@ class Waiting:
                 ended = sum(watcher.show(job.seen) for watcher in watchers)
                 self._meters.waits.labels("told" if told else "looked").inc(ended)
 
-    def _look_later(self, job: Watched, *, quick: bool = True) -> None:
-        """Say when the next look at a job is due: soon while workers may not tell yet, unless not `quick`, and after it was stored."""
-        soon = not job.looks or (quick and job.looks <= len(QUICK_S) and not self._wakeups.sure)
-        job.look_s = _now() + (QUICK_S[max(job.looks, 1) - 1] if soon else self._look_every_s)
-        heapq.heappush(self._due, (job.look_s, next(self._numbers), job))
-        self._stirred.set()
+    def _look_later(self, job: Watched, at_s: float) -> None:
+        """Say when the next look at a job is due."""
+        job.look_s = at_s
+        heapq.heappush(self._due, (at_s, next(self._numbers), job))
 
     def leave(self) -> None:
         """Answer everybody who waits, at once: this process ends."""

@@ -17,6 +17,7 @@ from tests.benchmarks import measure, run, systems
 from tools.servers import Postgres, Redis, free_port
 
 WARM_LAPS = 100
+WAITING = "waiting"
 
 
 @dataclass
@@ -29,13 +30,14 @@ class Runner:
 
     def run(self, laps: int) -> list[float]:
         """Take a turn."""
-        return measure.one_at_a_time(self.port, laps, waits=self.name == "waiting")
+        return measure.one_at_a_time(self.port, laps, waits=self.name == WAITING)
 
     def told(self) -> dict[str, float]:
         """Return the median and the 99th percentile of all laps, and the medians of the quickest and the slowest turn."""
         laps = sorted(took for turn in self.turns for took in turn)
+        p50, p99 = measure.p50_and_p99(laps)
         of_turns = [statistics.median(turn) for turn in self.turns]
-        return {"p50_ms": laps[len(laps) // 2], "p99_ms": laps[int(len(laps) * 0.99)], "quickest_ms": min(of_turns), "slowest_ms": max(of_turns)}
+        return {"p50_ms": p50, "p99_ms": p99, "quickest_ms": min(of_turns), "slowest_ms": max(of_turns)}
 
 
 @contextmanager
@@ -48,11 +50,10 @@ def running(name: str, folder: Path, beside: Path | None) -> Iterator[Runner]:
             server.start()
             ends.callback(server.stop)
         env, port = ends.enter_context(run.fresh(postgres, redis, folder)), free_port()
-        others = systems.further(beside)
-        made = systems.given(others[name], port, folder, env) if name in others else (systems.seed if name == "seed" else systems.jobproc)(port, folder, env)
-        made.run(made.prepare)
-        ends.callback(made.end)
-        made.start("api", "worker", "others")
+        system = systems.made("jobproc" if name == WAITING else name, port, folder, env, beside)
+        system.run(system.prepare)
+        ends.callback(system.end)
+        system.start("api", "worker", "others")
         measure.wait_until("the first job", lambda: run.answers(port))
         yield Runner(name, port)
 
@@ -65,13 +66,9 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=60)
     parser.add_argument("--laps", type=int, default=50, help="of each turn")
     options = parser.parse_args()
-    known = {"seed", "jobproc", "waiting", *systems.further(options.beside)}
-    names = options.systems.split(",")
-    if unknown := set(names) - known:
-        raise SystemExit(f"--systems: {', '.join(sorted(unknown))}: expected are {', '.join(sorted(known))}")
     with tempfile.TemporaryDirectory(prefix="jobproc-laps-") as top, ExitStack() as ends:
         Path(top).chmod(0o755)  # PostgreSQL is another user where this one is root
-        runners = [ends.enter_context(running(name, Path(top) / str(number), options.beside)) for number, name in enumerate(names)]
+        runners = [ends.enter_context(running(name, Path(top) / str(number), options.beside)) for number, name in enumerate(options.systems.split(","))]
         for runner in runners:
             runner.run(WARM_LAPS)
         for turn in range(options.turns):

@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,11 @@ def cpu_s(process: "subprocess.Popen[bytes]") -> float:
         with suppress(psutil.NoSuchProcess):
             spent += sum(one.cpu_times()[:4])
     return float(spent)
+
+
+def p50_and_p99(ordered: Sequence[float]) -> tuple[float, float]:
+    """Return the median and the 99th percentile of ordered values."""
+    return ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
 
 
 def one_at_a_time(port: int, laps: int, *, waits: bool = False) -> list[float]:

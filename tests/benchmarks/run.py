@@ -77,8 +77,7 @@ def measured(system: systems.System, port: int, servers: Servers, url: str, opti
     try:
         system.start("api", "worker", "others")
         measure.wait_until("the first job", lambda: answers(port))
-        laps = measure.one_at_a_time(port, options.laps)
-        out["lap_p50_ms"], out["lap_p99_ms"] = laps[len(laps) // 2], laps[int(len(laps) * 0.99)]
+        out["lap_p50_ms"], out["lap_p99_ms"] = measure.p50_and_p99(measure.one_at_a_time(port, options.laps))
         before, began = database.row(system.finished)[0], time.time()
         commits, wal = database.counters()
         spent = Spent(system, servers)
@@ -168,21 +167,14 @@ def _one(name: str, env: dict[str, str], servers: Servers, folder: Path, options
     if name == "bouncer":
         with systems.pooled(folder, env) as through:
             return measured(systems.jobproc(port, folder, through, name), port, servers, url, options, _numbers(options.backlogs))
-    system, backlogs = _made(name, port, env, folder, options)
-    return measured(system, port, servers, url, options, backlogs)
+    return measured(systems.made(name, port, folder, env, options.beside), port, servers, url, options, _backlogs(name, options))
 
 
-def _made(name: str, port: int, env: dict[str, str], folder: Path, options: argparse.Namespace) -> tuple[systems.System, list[int]]:
-    """Return a system, and the backlogs that it drains."""
+def _backlogs(name: str, options: argparse.Namespace) -> list[int]:
+    """Return the backlogs that a system drains."""
     if name == "seed":
-        return systems.seed(port, folder, env), [options.seed_backlog]
-    if name in systems.SAMPLERS:
-        return systems.traced(port, folder, env, name), [options.traced_backlog]
-    others = systems.further(options.beside)
-    if name != "jobproc" and name not in others:
-        raise SystemExit(f"--systems: {name} is not known, nor described in the file of --beside")
-    made = systems.given(others[name], port, folder, env) if name in others else systems.jobproc(port, folder, env)
-    return made, _numbers(options.backlogs)
+        return [options.seed_backlog]
+    return [options.traced_backlog] if name in systems.SAMPLERS else _numbers(options.backlogs)
 
 
 def _numbers(text: str) -> list[int]:

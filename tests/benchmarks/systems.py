@@ -149,6 +149,20 @@ def further(file: Path | None) -> dict[str, Mapping[str, Any]]:
     return {str(commands["name"]): commands for commands in json.loads(file.read_text())} if file else {}
 
 
+def made(name: str, port: int, folder: Path, env: Mapping[str, str], beside: Path | None) -> System:
+    """Return a system by its name; `beside`: the file of further ones. Raises SystemExit for a name that nobody knows."""
+    if name == "seed":
+        return seed(port, folder, env)
+    if name in SAMPLERS:
+        return traced(port, folder, env, name)
+    if name == "jobproc":
+        return jobproc(port, folder, env)
+    others = further(beside)
+    if name not in others:
+        raise SystemExit(f"--systems: {name} is not known, nor described in the file of --beside")
+    return given(others[name], port, folder, env)
+
+
 def bare(port: int, folder: Path) -> System:
     """Return the endpoint without I/O."""
     return System("bare", [], _uvicorn("tests.benchmarks.bare:app", port), [], [], [], "", folder, dict(os.environ))

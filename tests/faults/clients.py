@@ -77,7 +77,7 @@ class Client:
         self.number = number
         self.chance = random.Random(f"{seed}-{number}")
         self.jobs = jobs
-        self._history = history
+        self.history = history
         self._sent = 0
         self._pause_s = pause_s
         self._done = threading.Event()
@@ -119,10 +119,6 @@ class Client:
         """Wait, no longer than this client is there."""
         self._done.wait(seconds)
 
-    def write_down(self, call: Call) -> None:
-        """Add a call to the history."""
-        self._history.add(call)
-
     def call(self, what: str, path: str, body: Any = None, sent: tuple[Sent, ...] = (), **about: Any) -> Call:
         """Make a call, write down what came of it and return that. `about`: what else a Call says: `ids`, `again`, `key`, `wait_s`."""
         began_s, status, found, said = now_s(), None, {}, Answer.UNKNOWN
@@ -140,7 +136,7 @@ class Client:
             about["ids"] = tuple(found.get("job_ids") or [found["job_id"]])
         seen = found if said is Answer.OK and (not sent or "result" in found) else {}
         call = Call(what, self.number, began_s, now_s(), said, status, sent, seen=seen, **about)
-        self.write_down(call)
+        self.history.add(call)
         if said is Answer.OK and sent:
             self.jobs.add(call.ids, sent)
         return call
@@ -170,7 +166,7 @@ def submit_and_wait(client: Client) -> None:
     sent, wait_s = client.job(), round(client.chance.uniform(0.2, 3), 2)
     made = client.call("submit", f"/jobs/?wait={wait_s}", body(sent), (sent,), wait_s=wait_s)
     if made.seen:
-        client.write_down(replace(made, what="wait", sent=()))
+        client.history.add(replace(made, what="wait", sent=()))
 
 
 def submit_batch(client: Client) -> None:
