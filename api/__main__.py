@@ -13,7 +13,7 @@ from collections.abc import Callable
 import uvicorn
 
 from api.app import create_app
-from api.patience import Patience
+from api.web.client_timeouts import Patience
 from common.domain.errors import StartupError
 from common.settings import Settings
 from common.telemetry import logs, traces

@@ -13,11 +13,12 @@ from fastapi.responses import HTMLResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
-from api import examples, links, problems, submissions
-from api.actions import NewActionBody
-from api.dependencies import Services
-from api.meters import Measured, Meters
-from api.routes import actions, control, events, explain, health, jobs, lists, operations, stats
+from api.openapi import document
+from api.routes import bulk_actions, cancel_retry, events, explain, health, job_list, jobs, operations, queue_stats
+from api.services import Services
+from api.telemetry.metrics import Meters
+from api.telemetry.middleware import Measured
+from api.web import problems
 from common.settings import Settings
 from common.telemetry import traces
 from common.telemetry.exposition import Exposition
@@ -65,15 +66,14 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(across)
     app.add_middleware(Measured, requests=meters.requests, logs_each=settings.access_log, compress_bytes=settings.compress_bytes)
     if traces.tracer is not None:
-        from api.spans import Traced
+        from api.telemetry.tracing import Traced
 
         app.add_middleware(Traced)
     problems.install(app, across)
-    for one in (jobs, events, lists, control, actions, explain, operations, stats, health):
+    for one in (jobs, events, job_list, cancel_retry, bulk_actions, explain, operations, queue_stats, health):
         app.include_router(one.router)
     _add_docs(app)
-    document = app.openapi
-    app.openapi = lambda: links.added(examples.shown(submissions.described(problems.only_problems(document()), NewActionBody)))  # type: ignore[method-assign]  # FastAPI's own way to change it
+    document.install(app)
     return app
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.app import create_app
-from api.problems import KINDS
+from api.web.problems import KINDS
 from common.domain.decisions import Ended
 from common.domain.states import STEPS, TERMINAL, State
 from common.settings import Settings, name_of

@@ -4,9 +4,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from api.dependencies import services
-from api.events import PARAMETER, RESPONSES, EventStream
-from api.problems import INVALID_ID, JOB_NOT_FOUND, TOO_MANY, UNAVAILABLE, documented
+from api.services import services
+from api.watch.event_stream import PARAMETER, RESPONSES, EventStream
+from api.web.problems import INVALID_ID, JOB_NOT_FOUND, TOO_MANY, UNAVAILABLE, documented
 
 router = APIRouter(tags=["jobs"])
 _RESPONSES = RESPONSES | documented(JOB_NOT_FOUND, INVALID_ID, TOO_MANY, UNAVAILABLE)

@@ -5,9 +5,9 @@ from uuid import UUID
 import asyncpg
 from fastapi import APIRouter, Request
 
-from api.dependencies import services
-from api.explanations import Explanation, Seen, explanation
-from api.problems import INVALID_ID, JOB_NOT_FOUND, UNAVAILABLE, documented
+from api.services import services
+from api.views.explanation import Explanation, Seen, explanation
+from api.web.problems import INVALID_ID, JOB_NOT_FOUND, UNAVAILABLE, documented
 from common.domain.errors import JobNotFound
 from common.store import explain
 

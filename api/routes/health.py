@@ -4,9 +4,9 @@ import time
 
 from fastapi import APIRouter, Request
 
-from api.dependencies import Services, services
-from api.problems import NOT_READY, ProblemError, documented
 from api.schemas import Check, Liveness, Readiness
+from api.services import Services, services
+from api.web.problems import NOT_READY, ProblemError, documented
 from common.domain.errors import StoreUnavailable
 from common.migrations import head
 from common.store import read

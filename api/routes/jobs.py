@@ -7,12 +7,16 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from api import answers, detail
-from api.answers import Json
-from api.body import read_json
-from api.dependencies import Services, services
-from api.keys import PARAMETER, REPLAYED, key_of
-from api.problems import (  # fmt: skip
+from api.schemas import Accepted, BatchAccepted, JobView, Result, Status
+from api.services import Services, services
+from api.submit.idempotency import PARAMETER, REPLAYED, key_of
+from api.submit.parsing import SCHEMA as SUBMISSION
+from api.submit.parsing import first_state
+from api.views import job_detail
+from api.watch.long_poll import PARAMETER as WAIT
+from api.watch.long_poll import as_it_is, ended, result_of, wait_of
+from api.web import responses
+from api.web.problems import (
     INVALID,
     INVALID_ID,
     INVALID_KEY,
@@ -33,11 +37,8 @@ from api.problems import (  # fmt: skip
     documented,
     named,
 )
-from api.schemas import Accepted, BatchAccepted, JobView, Result, Status
-from api.submissions import SCHEMA as SUBMISSION
-from api.submissions import first_state
-from api.waits import PARAMETER as WAIT
-from api.waits import as_it_is, ended, result_of, wait_of
+from api.web.request_body import read_json
+from api.web.responses import Json
 from common.domain.errors import JobNotFound
 from common.domain.job import NewJob
 from common.domain.states import State
@@ -151,8 +152,8 @@ async def no_batch() -> None:
     raise ProblemError(METHOD, headers={"Allow": "POST"})
 
 
-_READ = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE), **answers.CONDITIONAL}
-_READ_OR_FULL = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE, TOO_MANY), **answers.CONDITIONAL}
+_READ = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE), **responses.CONDITIONAL}
+_READ_OR_FULL = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE, TOO_MANY), **responses.CONDITIONAL}
 
 
 @router.get("/jobs/{job_id}/status/", include_in_schema=False)
@@ -165,8 +166,8 @@ async def status(job_id: UUID, request: Request) -> Response:
         raise JobNotFound
     moment, fraction, text = found
     if fraction is None and text is None:
-        return answers.of_moment(request, moment, b'{"status":"%b"}' % moment.status.encode())
-    return answers.of_moment(request, moment, orjson.dumps({"status": moment.status, "progress": {"fraction": fraction, "text": text}}))
+        return responses.of_moment(request, moment, b'{"status":"%b"}' % moment.status.encode())
+    return responses.of_moment(request, moment, orjson.dumps({"status": moment.status, "progress": {"fraction": fraction, "text": text}}))
 
 
 @router.get("/jobs/{job_id}/result/", include_in_schema=False)
@@ -181,7 +182,7 @@ async def result(job_id: UUID, request: Request) -> Response:
     if found is None:
         raise JobNotFound
     moment, text = found
-    return answers.of_moment(request, moment, result_of(job_id, moment.status, text))
+    return responses.of_moment(request, moment, result_of(job_id, moment.status, text))
 
 
 @router.get("/jobs/{job_id}/", include_in_schema=False)
@@ -193,4 +194,4 @@ async def job(job_id: UUID, request: Request) -> Response:
     if found is None:
         raise JobNotFound
     moment = Moment(found["status"], found["epoch"], found["rev"])
-    return answers.of_moment(request, moment, detail.view(found).model_dump_json(by_alias=True).encode(), detail.mark(found))
+    return responses.of_moment(request, moment, job_detail.view(found).model_dump_json(by_alias=True).encode(), job_detail.mark(found))

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Request
 
-from api.catalogue import OperationList
-from api.dependencies import services
-from api.problems import UNAVAILABLE, documented
+from api.services import services
+from api.views.operations import OperationList
+from api.web.problems import UNAVAILABLE, documented
 
 router = APIRouter(tags=["operations"])
 

@@ -134,7 +134,7 @@ MUTANTS = (
     ),
     Mutant(
         "who waits is told by Redis alone",
-        "api/waiting.py",
+        "api/watch/watchers.py",
         "else self._look_every_s)",
         "else self._look_every_s * 3600)",
         ("redis_killed", "redis_hangs"),

@@ -22,7 +22,7 @@ from tools.servers import dies_with_parent
 ROOT = Path(__file__).resolve().parents[2]
 #: What the processes import in any case, whatever their settings say.
 AHEAD = (
-    *("api.app", "api.patience", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on"),
+    *("api.app", "api.web.client_timeouts", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on"),
     *("worker.app", "worker.consumer", "worker.transport", "worker.controller.rescue", "worker.controller.gauges", "worker.controller.removal"),
     *("worker.controller.leader", "worker.controller.upkeep", "celery.apps.worker", "celery.concurrency.prefork", "celery.worker.components"),
     *("celery.fixups.django", "celery.loaders.app", "kombu.transport.redis", "sqlalchemy.dialects.postgresql.psycopg2", "psycopg2.extras"),

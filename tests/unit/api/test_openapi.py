@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from api.app import create_app
-from api.problems import KINDS, MEDIA_TYPE, ProblemBody
-from api.submissions import InputSubmission, Submission
+from api.submit.parsing import InputSubmission, Submission
+from api.web.problems import KINDS, MEDIA_TYPE, ProblemBody
 from common.settings import Settings
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}

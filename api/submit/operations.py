@@ -1,0 +1,94 @@
+"""The list of operations, as the workers have written it down, kept for a while."""
+
+import asyncio
+import time
+from itertools import islice
+from typing import Any
+
+from jsonschema_rs import ValidationError, validator_for
+
+from api.web.problems import MOST_ERRORS
+from common.domain.errors import UnknownOperation
+from common.domain.operations import OperationSpec
+from common.settings import Settings
+from common.store import catalogue
+from common.store.pool import Pool
+from common.telemetry import logs
+
+log = logs.get("api")
+MOST_REASON = 200  # characters: a name in it may be the client's
+UNKNOWN_AGAIN_S = 1.0  # an unknown name makes the list be read again, but not more often than this
+
+NUMBERS = {"data": {"type": "array", "minItems": 1, "items": {"type": "number"}}}
+
+
+def _essence(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return what a schema asks of its only member, without titles."""
+    members = schema.get("properties", {}) if schema.get("required") == ["data"] else {}
+    return {name: {key: value for key, value in member.items() if key != "title"} for name, member in members.items()}
+
+
+class Known:
+    """An operation, and what it refuses as input before a worker sees it."""
+
+    def __init__(self, spec: OperationSpec) -> None:
+        self.spec = spec
+        # Numbers have been checked where their schema is that of the built-in operations, which is most of all submissions.
+        self._numbers = _essence(spec.input_schema) == NUMBERS
+        try:
+            self._schema = validator_for(spec.input_schema, mask="the value")
+        except ValidationError:  # a worker's own model decides, then
+            log.warning("schema_not_usable", operation=spec.name)
+            self._schema = validator_for({})
+
+    def refuses(self, value: Any, *, numbers: bool) -> list[tuple[str, str]]:
+        """Return where an input breaks the operation's schema, and how; at most MOST_ERRORS. `numbers`: it is a checked list of numbers."""
+        if numbers and self._numbers:
+            return []
+        found = islice(self._schema.iter_errors(value), MOST_ERRORS)
+        return [(".".join(map(str, error.instance_path)), error.message[:MOST_REASON]) for error in found]
+
+
+class Operations:
+    """Knows operations by name."""
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._keep_s = settings.catalogue_seconds
+        self._pool = pool
+        self._known: dict[str, Known] = {}
+        self._read_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+
+    async def get(self, name: str, field: str = "operation") -> Known:
+        """Return an operation. Raises UnknownOperation, or StoreUnavailable where the list has never been read.
+
+        A known operation is answered at once, from an old list too; a new one is on its way then.
+        """
+        age = time.monotonic() - self._read_at
+        known = self._known.get(name)
+        if known is None and age > UNKNOWN_AGAIN_S:
+            await asyncio.shield(self._refresh())
+            known = self._known.get(name)
+        elif known is not None and age > self._keep_s:
+            self._refresh().add_done_callback(_look)
+        if known is None:
+            raise UnknownOperation(field, sorted(self._known))
+        return known
+
+    def _refresh(self) -> "asyncio.Task[None]":
+        """Return the reading that is under way, or begin one: however many ask, one asks the database."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+        return self._reading
+
+    async def _read(self) -> None:
+        logs.request_id.set(b"")  # begun by one request, it serves all
+        specs = await self._pool.run_sync(catalogue.read)
+        self._known = {name: had if (had := self._known.get(name)) and had.spec == spec else Known(spec) for name, spec in specs.items()}
+        self._read_at = time.monotonic()
+
+
+def _look(reading: "asyncio.Task[None]") -> None:
+    """Take note of a failed reading in the background; the next request begins another."""
+    if not reading.cancelled() and (error := reading.exception()):
+        log.warning("operations_not_read", reason=str(error))

@@ -1,0 +1,89 @@
+"""The spans of submissions: the sending of jobs, their insert. Imported only while tracing is on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from opentelemetry.context import Context, attach
+from opentelemetry.trace import Span, SpanKind, get_current_span
+
+from api.submit.group_commit import Intake
+from common.domain.job import NewJob
+from common.store.once import Key, Stored
+from common.telemetry import traces
+
+
+class TracedIntake(Intake):
+    """Stores submissions together with where they were sent from."""
+
+    async def submit(self, job: NewJob) -> None:
+        """See Intake."""
+        request = get_current_span()
+        if not request.is_recording():  # what nobody would look at is not stored either
+            await super().submit(job)
+            return
+        with _Sending(request, [job]) as jobs:
+            await super().submit(jobs[0])
+
+    async def submit_all(self, jobs: Sequence[NewJob]) -> None:
+        """See Intake."""
+        request = get_current_span()
+        if not request.is_recording():
+            await super().submit_all(jobs)
+            return
+        with _Sending(request, jobs) as sent:
+            await super().submit_all(sent)
+
+    async def submit_once(self, jobs: Sequence[NewJob], key: Key | None) -> Stored:
+        """See Intake."""
+        request = get_current_span()
+        if not request.is_recording():
+            return await super().submit_once(jobs, key)
+        with _Sending(request, jobs) as sent:
+            return await super().submit_once(sent, key)
+
+    async def _flush(self) -> None:
+        attach(Context())  # begun by one request, it serves all; the task ends with it, so nothing is to be detached
+        await super()._flush()
+
+    async def _store(self, jobs: Sequence[NewJob]) -> None:
+        # A span in the trace of each submission and not one with links: a commit has many submissions, and who reads a trace
+        # wants to see in it how long the commit took.
+        parents = {job.trace for job in jobs if job.trace is not None}
+        about = {"db.system.name": "postgresql", "db.operation.name": "INSERT", "db.collection.name": "jobs"}
+        size = {"db.operation.batch.size": len(jobs)} if len(jobs) > 1 else {}
+        spans = [traces.start("INSERT jobs", SpanKind.CLIENT, traces.context(parent), about | size) for parent in parents]
+        try:
+            await super()._store(jobs)
+        except BaseException as error:
+            for span in spans:
+                traces.fail(span, type(error).__name__)
+            raise
+        finally:
+            for span in spans:
+                span.end()
+
+
+class _Sending:
+    """The span of sending jobs; gives the jobs that carry it."""
+
+    def __init__(self, request: Span, jobs: Sequence[NewJob]) -> None:
+        queues = {job.queue for job in jobs}
+        name = f"send {jobs[0].queue}" if len(queues) == 1 else "send"
+        about: dict[str, str | int] = {"messaging.system": "jobproc", "messaging.operation.name": "send", "messaging.operation.type": "send"}
+        if len(queues) == 1:
+            about["messaging.destination.name"] = jobs[0].queue
+        if len(jobs) == 1:
+            about |= {"messaging.message.id": str(jobs[0].id), "jobproc.operation": jobs[0].operation}
+        else:
+            about["messaging.batch.message_count"] = len(jobs)
+        self._span = traces.start(name, SpanKind.PRODUCER, request.get_span_context(), about)
+        trace = traces.traceparent(self._span.get_span_context())
+        self._jobs = [replace(job, trace=trace) for job in jobs]
+
+    def __enter__(self) -> list[NewJob]:
+        return self._jobs
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if error is not None:
+            traces.fail(self._span, type(error).__name__)
+        self._span.end()

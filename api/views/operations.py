@@ -1,0 +1,103 @@
+"""The operations as clients see them: how to call each, its defaults, who runs it, what it took lately."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from api.web.ttl_cache import Kept
+from common.domain.job import needs
+from common.domain.operations import OperationSpec
+from common.store import catalogue as store
+from common.store import consumption, queues
+from common.store.consumption import Taken
+from common.store.pool import Pool
+
+FRESH_S = 5.0
+
+
+class Percentiles(BaseModel):
+    """Of the newest jobs of the last day that have ended."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class Recent(BaseModel):
+    """What its newest jobs took in their last attempt."""
+
+    jobs: int = Field(description="How many were looked at: those among the newest 5,000 of all operations.")
+    run_s: Percentiles = Field(description="Seconds in the operation.")
+    cpu_s: Percentiles | None = Field(description="Seconds of CPU meanwhile.")
+    peak_mib: Percentiles | None = Field(description="Most memory of the process while the batch ran in which the job was, in MiB.")
+
+
+class Defaults(BaseModel):
+    """What a submission gets that does not say otherwise."""
+
+    max_attempts: int
+    backoff_base: float = Field(description="Seconds before the second attempt, before jitter.")
+    backoff_cap: float = Field(description="Longest wait in seconds.")
+    timeout: float | None = Field(description="Limit of one attempt in seconds; null: none.")
+
+
+class OperationView(BaseModel):
+    """An operation."""
+
+    name: str = Field(examples=["square_sum"])
+    version: int = Field(description="What is submitted now is for this version, and only workers that know it take it.")
+    oldest_version: int = Field(description="The oldest version whose jobs its workers still run.")
+    queue: str
+    description: str
+    input_schema: dict[str, Any] = Field(description="JSON Schema of its input; what breaks it is refused.")
+    defaults: Defaults
+    workers_alive: int = Field(description="Worker processes with a lease that serve its queue and know this version.")
+    recent: Recent | None = Field(description="Null where no job of it has ended lately.")
+
+
+class OperationList(BaseModel):
+    """The operations that workers have shown to know."""
+
+    operations: list[OperationView]
+
+
+def catalogue(pool: Pool) -> Kept[OperationList]:
+    """Return the operations, a few seconds old at most."""
+
+    def read(connection: Connection) -> OperationList:
+        taken = consumption.read(connection, int(time.time() * 1000))
+        alive = queues.knowing(connection)
+        return OperationList(operations=[_view(spec, taken.get(name), alive) for name, spec in sorted(store.read(connection).items())])
+
+    async def ask() -> OperationList:
+        """Read them."""
+        return await pool.run_sync(read)
+
+    return Kept(ask, FRESH_S)
+
+
+def _view(spec: OperationSpec, taken: Taken | None, alive: dict[tuple[str, str], int]) -> OperationView:
+    return OperationView(
+        name=spec.name,
+        version=spec.version,
+        oldest_version=spec.since,
+        queue=spec.queue,
+        description=spec.description,
+        input_schema=spec.input_schema,
+        defaults=Defaults(max_attempts=spec.retry.max_attempts, backoff_base=spec.retry.base_s, backoff_cap=spec.retry.cap_s, timeout=spec.timeout_s),
+        workers_alive=alive.get((spec.queue, needs(spec.name, spec.version)), 0),
+        recent=None if taken is None else _recent(taken),
+    )
+
+
+def _recent(taken: Taken) -> Recent:
+    run_s = _percentiles(taken.run_s)
+    assert run_s is not None  # noqa: S101 - only jobs whose time was seen are looked at
+    return Recent(jobs=taken.jobs, run_s=run_s, cpu_s=_percentiles(taken.cpu_s), peak_mib=_percentiles(taken.peak_mib))
+
+
+def _percentiles(values: Sequence[float | None]) -> Percentiles | None:
+    return None if None in values else Percentiles(**dict(zip(Percentiles.model_fields, values, strict=True)))
