@@ -1,1 +1,5 @@
-"""The worker: claims, runs, settles; and the controller."""
+"""The worker: claims jobs, runs them, settles them; and the controller.
+
+Start at `app.py`, which wires Celery, then `execution/executor.py`, which claims, runs and settles. Imports nothing of `api`, and no web
+framework.
+"""

@@ -21,16 +21,16 @@ from common.store import catalogue
 from common.store.session import AWAY, Hot
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
-from worker import tasks
-from worker.executor import Executor
-from worker.holder import Holder
-from worker.leases import Watch
-from worker.meters import Layout
+from worker.celery_adapter import tasks
+from worker.celery_adapter.pool import Pool, watching
+from worker.execution.async_executor import Together
+from worker.execution.executor import Executor
+from worker.execution.worker_session import Holder
 from worker.operations.registry import Operation
-from worker.pool import Pool, watching
-from worker.processes import Processes
-from worker.seats import Seat, Seats
-from worker.together import Together
+from worker.shared_memory.metrics import Layout
+from worker.shared_memory.process_gauges import Processes
+from worker.shared_memory.slots import Seat, Seats
+from worker.supervision.supervisor import Watch
 
 log = logs.get("worker")
 PR_SET_PDEATHSIG = 1
@@ -55,8 +55,8 @@ class WorkerApp:
         self._parent = os.getpid()
         self._celery = Celery("jobproc")
         self._celery.conf.update(celery_settings(settings), task_queues=[Queue(celery_queue(q), routing_key=celery_queue(q)) for q in queues])
-        self._celery.conf.broker_transport = "worker.transport:Transport"
-        self._celery.conf.worker_consumer = "worker.consumer:Consumer"
+        self._celery.conf.broker_transport = "worker.celery_adapter.transport:Transport"
+        self._celery.conf.worker_consumer = "worker.celery_adapter.consumer:Consumer"
         self._celery.steps["worker"].add(watching(self._watch_begins))
         Pool.while_idle(self._look)
         tasks.register(self._celery, self._serve)
@@ -73,7 +73,7 @@ class WorkerApp:
         """Work until a signal ends it; returns the exit code."""
         worker = self._celery.Worker(
             hostname=f"jobproc-{os.getpid()}@%h",
-            pool="worker.pool:Pool",
+            pool="worker.celery_adapter.pool:Pool",
             concurrency=self._concurrency,
             optimization="fair",
             without_gossip=True,
@@ -87,7 +87,7 @@ class WorkerApp:
             registry.register(collector)
         self._exposition = Exposition(self._settings.metrics_port, registry)
         if traces.wanted():  # a process that is forked while another thread imports waits for ever for what that one had locked
-            from worker import spans  # noqa: F401 - imported by the processes
+            from worker.tracing import spans  # noqa: F401 - imported by the processes
 
             traces.load()
         gc.collect()
@@ -101,7 +101,7 @@ class WorkerApp:
 
     def _watch_begins(self) -> None:
         if traces.wanted():  # by the thread that forks, and before the watch has something to record
-            from worker import spans
+            from worker.tracing import spans
 
             spans.configure(of_user_code=False)
         self._watch.start()
@@ -129,7 +129,7 @@ class WorkerApp:
         if self._asynchronous:
             self._executor.make_together = self._make_together
         if traces.wanted():  # after the fork, which no thread of an exporter survives
-            from worker import spans
+            from worker.tracing import spans
 
             self._executor.spans = spans.configure(of_user_code=True)
         try:
@@ -146,7 +146,7 @@ class WorkerApp:
         seat = self._take_seat(together=True)
         together = Together(self._settings, self._holder(seat, self._asynchronous), self._seats, seat, self._asynchronous, Bell(self._settings))
         if traces.tracer is not None:
-            from worker import spans
+            from worker.tracing import spans
 
             together.spans = spans.Spans()
         return together

@@ -1,7 +1,7 @@
 """Whether a worker lives: written by its parent to a file, read by `python -m worker.health` (a probe: standard library only).
 
 A worker is deaf when due work of its queues waits, one of its processes is idle, and none has looked for a while, although they
-are sent to look when nobody rings (`worker/lookout.py`). The fact that work is due comes from PostgreSQL; when that cannot be
+are sent to look when nobody rings (`worker/supervision/idle_poll.py`). The fact that work is due comes from PostgreSQL; when that cannot be
 asked the worker counts as healthy, for a restart would not help.
 """
 

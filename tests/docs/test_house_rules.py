@@ -124,7 +124,16 @@ RULES: dict[str, tuple[Callable[[Path], Found], Callable[[], list[Path]]]] = {
     "Celery is imported where it is wired": (
         celery,
         lambda: files(
-            *PRODUCT, "tools", outside=("worker/app.py", "worker/consumer.py", "worker/tasks.py", "worker/pool.py", "worker/transport.py"), ending=".py"
+            *PRODUCT,
+            "tools",
+            outside=(
+                "worker/app.py",
+                "worker/celery_adapter/consumer.py",
+                "worker/celery_adapter/tasks.py",
+                "worker/celery_adapter/pool.py",
+                "worker/celery_adapter/transport.py",
+            ),
+            ending=".py",
         ),
     ),
     "PostgreSQL is the queue: no ETA, retry, beat or canvas of Celery": (of_celery, lambda: files(*PRODUCT, ending=".py")),

@@ -102,7 +102,7 @@ MUTANTS = (
     ),
     Mutant(
         "nobody looks when nobody rings",
-        "worker/lookout.py",
+        "worker/supervision/idle_poll.py",
         "seat.send_to_look()",
         "pass",
         ("redis_killed", "redis_hangs"),

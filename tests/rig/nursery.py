@@ -23,8 +23,15 @@ ROOT = Path(__file__).resolve().parents[2]
 #: What the processes import in any case, whatever their settings say.
 AHEAD = (
     *("api.app", "api.web.client_timeouts", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on"),
-    *("worker.app", "worker.consumer", "worker.transport", "worker.controller.rescue", "worker.controller.gauges", "worker.controller.removal"),
-    *("worker.controller.leader", "worker.controller.upkeep", "celery.apps.worker", "celery.concurrency.prefork", "celery.worker.components"),
+    *(
+        "worker.app",
+        "worker.celery_adapter.consumer",
+        "worker.celery_adapter.transport",
+        "worker.controller.rescue",
+        "worker.controller.metrics",
+        "worker.controller.row_deletion",
+    ),
+    *("worker.controller.leader", "worker.controller.maintenance", "celery.apps.worker", "celery.concurrency.prefork", "celery.worker.components"),
     *("celery.fixups.django", "celery.loaders.app", "kombu.transport.redis", "sqlalchemy.dialects.postgresql.psycopg2", "psycopg2.extras"),
 )
 #: Settings that an interpreter, or its loader, reads before a line of ours.

@@ -19,12 +19,12 @@ from common.store.engine import sync_engine
 from common.store.session import AWAY, Hot
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
-from worker.controller import upkeep
-from worker.controller.actions import Actions
-from worker.controller.gauges import Database, Gauges
+from worker.controller import maintenance
+from worker.controller.bulk_actions import Actions
 from worker.controller.leader import Leadership
-from worker.controller.removal import Removal
+from worker.controller.metrics import Database, Gauges
 from worker.controller.rescue import Rescue
+from worker.controller.row_deletion import Removal
 
 log = logs.get("controller")
 PARTITIONS_EVERY_S = 600.0
@@ -60,7 +60,7 @@ class Controller:
         self._gauges.leading.set(leads)
         if leads:
             self._every("operations", OPERATIONS_EVERY_S, self._read_operations)
-            self._every("partitions", PARTITIONS_EVERY_S, lambda: upkeep.make_partitions(self._engine, self._settings))
+            self._every("partitions", PARTITIONS_EVERY_S, lambda: maintenance.make_partitions(self._engine, self._settings))
             self._every("statistics", STATISTICS_EVERY_S, lambda: statistics.forget(hot))
             self._move("rescue", lambda: self._rescue.lost_workers(hot, self._operations))
             if self._rescue.full_look_due:
@@ -72,11 +72,11 @@ class Controller:
             self._move("strays", lambda: self._rescue.strays(hot))
             self._move("actions", lambda: self._actions.take_turns(hot))
             self._ring(queues.due(hot))
-            self._every("retention", self._settings.retention_check_seconds, lambda: upkeep.remove_finished(self._engine, self._settings, self._removal))
+            self._every("retention", self._settings.retention_check_seconds, lambda: maintenance.remove_finished(self._engine, self._settings, self._removal))
             self._remove(hot)
-            self._every("keys", KEYS_EVERY_S, lambda: upkeep.forget_keys(self._engine))
+            self._every("keys", KEYS_EVERY_S, lambda: maintenance.forget_keys(self._engine))
             self._every("action_expiry", EXPIRY_EVERY_S, lambda: self._actions.expire(hot))
-            self._every("workers", PARTITIONS_EVERY_S, lambda: upkeep.forget_workers(hot, self._settings))
+            self._every("workers", PARTITIONS_EVERY_S, lambda: maintenance.forget_workers(hot, self._settings))
         self.last_tick = time.monotonic()
 
     def close(self, *, resign: bool) -> None:

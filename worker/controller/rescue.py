@@ -14,7 +14,7 @@ from common.domain.retry import DEFAULT_RETRY
 from common.store import deadlines, endings, queues, workers
 from common.store.session import AWAY, Hot
 from common.telemetry import logs
-from worker import deaths
+from worker.tracing import lost_attempts
 
 log = logs.get("controller")
 MOST_WORKERS = 100  # looked at in one tick
@@ -60,7 +60,7 @@ class Rescue:
             if held:
                 log.warning("jobs_rescued", worker=worker, count=len(held))
             for job, queue in held:
-                deaths.record(job, queue, WORKER_LOST, 0.0)
+                lost_attempts.record(job, queue, WORKER_LOST, 0.0)
             count, touched = count + len(held), touched | {queue for _, queue in held}
         return count, touched
 

@@ -19,10 +19,10 @@ from common.store import explain as why
 from common.store.session import Hot
 from common.store.statement import Statement, array
 from worker.controller.__main__ import Controller
-from worker.controller.gauges import Gauges
-from worker.holder import Holder
-from worker.leases import Watch
-from worker.seats import Seats
+from worker.controller.metrics import Gauges
+from worker.execution.worker_session import Holder
+from worker.shared_memory.slots import Seats
+from worker.supervision.supervisor import Watch
 
 PARTITIONS, TAKEN, CAP = 30, 100, 1_000
 SELDOM = [claims.INPUT_OF, mutexes.LOCK, mutexes.TAKE, mutexes.PUT_OFF, workers.TAKE_OVER]  # for jobs of their kind

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from common.domain.actions import Kind, Verb
 from common.store import turns
 from common.telemetry import metrics
-from worker.controller.actions import Actions
+from worker.controller.bulk_actions import Actions
 
 
 @dataclass

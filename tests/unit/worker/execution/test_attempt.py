@@ -1,0 +1,254 @@
+"""One attempt of a job: every kind of return and of raise."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from common import failpoints
+from common.domain.decisions import STOPPED, Ended, Failure
+from common.domain.errors import Cancelled, PermanentFailure
+from common.domain.job import Claimed
+from common.settings import Settings
+from worker.execution.attempt import attempt, printable
+from worker.operations import Context, Operation, operation
+
+FUNCTION = "__jobproc__"
+
+
+class Whatever(BaseModel):
+    """Input of the operations here."""
+
+    data: list[float] = []
+
+
+@dataclass
+class Alone:
+    """The Context of an attempt that nobody watches."""
+
+    job_id: str = "some-id"
+    attempt: int = 1
+
+    cancelled: bool = False
+
+    def check(self) -> None:
+        if self.cancelled:
+            raise Cancelled
+
+    def progress(self, fraction: float | None, text: str | None = None) -> bool:
+        return fraction is not None or text is None
+
+
+def run(
+    deed: Callable[[], Any], text: str | None = "{}", permanent: tuple[type[BaseException], ...] = (), cancelled: bool = False, **variables: str
+) -> str | Failure:
+    @operation("deed", permanent=permanent)
+    def function(numbers: Whatever) -> Any:
+        return deed()
+
+    made: Operation = getattr(function, FUNCTION)
+    return attempt(Claimed("some-id", 1, 0, 3, "deed", text, None), made, Alone(cancelled=cancelled), Settings(**variables))  # type: ignore[arg-type]  # checked by pydantic
+
+
+def test_an_operation_that_was_asked_to_stop_may_let_it_pass() -> None:
+    assert run(raising(Cancelled()), cancelled=True) == STOPPED
+
+
+def test_one_that_stops_without_being_asked_has_failed_as_by_any_other_exception() -> None:
+    assert run(raising(Cancelled())) == Failure(Ended.ERROR, "Cancelled", "The job was asked to stop.")
+
+
+def test_one_that_was_asked_to_stop_may_still_return_or_fail() -> None:
+    """The store knows that it was cancelled."""
+    assert run(lambda: 1, cancelled=True) == "1"
+    assert run(raising(PermanentFailure("no")), cancelled=True) == Failure(Ended.PERMANENT, "PermanentFailure", "no")
+
+
+def raising(error: BaseException) -> Callable[[], Any]:
+    def deed() -> Any:
+        raise error
+
+    return deed
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (14.0, "14.0"),
+        (-0.0, "-0.0"),
+        (1e308, "1e+308"),
+        (5e-324, "5e-324"),
+        (0, "0"),
+        (True, "true"),
+        (None, "null"),
+        ("", '""'),
+        ("é\x00\n", '"é\\u0000\\n"'),
+        ([1, [2.5, None]], "[1,[2.5,null]]"),
+        ({"a": (1, 2), "b": {}}, '{"a":[1,2],"b":{}}'),
+        (10**400, str(10**400)),
+    ],
+)
+def test_what_json_can_hold_is_the_result(bare: pytest.MonkeyPatch, value: object, text: str) -> None:
+    assert run(lambda: value) == text
+
+
+def circular() -> list[object]:
+    made: list[object] = []
+    made.append(made)
+    return made
+
+
+def deep() -> list[object]:
+    made: list[object] = []
+    for _ in range(100_000):
+        made = [made]
+    return made
+
+
+@pytest.mark.parametrize("make", [lambda: math.nan, lambda: -math.inf, lambda: [math.inf], lambda: {1, 2}, lambda: b"x", lambda: "\ud800", lambda: {(1,): 2}])
+def test_what_json_cannot_hold_fails_for_good(bare: pytest.MonkeyPatch, make: Callable[[], object]) -> None:
+    failure = run(make)
+    assert isinstance(failure, Failure)
+    assert (failure.ended, failure.error_type) == (Ended.PERMANENT, "ResultNotJsonError")
+    assert failure.error_text.startswith("the operation returned what JSON cannot hold: ")
+
+
+@pytest.mark.parametrize("make", [circular, deep, lambda: 10**10_000])
+def test_a_result_without_end_or_measure_fails_for_good(bare: pytest.MonkeyPatch, make: Callable[[], object]) -> None:
+    failure = run(make)
+    assert isinstance(failure, Failure)
+    assert (failure.ended, failure.error_type) == (Ended.PERMANENT, "ResultNotJsonError")
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [("x" * 98, True), ("x" * 99, False), ("é" * 49, True), ("é" * 50, False), ("😀" * 25, False)],
+    ids=["ascii fits", "ascii", "two bytes fit", "two bytes", "four bytes"],
+)
+def test_a_result_may_have_so_many_bytes_and_not_one_more(bare: pytest.MonkeyPatch, value: str, fits: bool) -> None:
+    """Bytes of its JSON, quotes included, not characters."""
+    outcome = run(lambda: value, max_result_bytes="100")
+    if fits:
+        assert outcome == json.dumps(value, ensure_ascii=False)
+    else:
+        assert isinstance(outcome, Failure)
+        size = len(value.encode()) + 2
+        assert outcome == Failure(Ended.PERMANENT, "result_too_large", f"the result has {size} bytes, more than 100")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("bad"), KeyboardInterrupt("bad"), SystemExit("bad"), GeneratorExit("bad"), MemoryError("bad"), RecursionError("bad"), StopIteration("bad")],
+)
+def test_whatever_is_raised_is_the_attempts_error_and_may_be_tried_again(bare: pytest.MonkeyPatch, error: BaseException) -> None:
+    assert run(raising(error)) == Failure(Ended.ERROR, type(error).__name__, "bad")
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"),
+    [
+        (PermanentFailure("bad"), ()),
+        (ZeroDivisionError("bad"), (ZeroDivisionError,)),
+        (ZeroDivisionError("bad"), (KeyError, ArithmeticError)),
+        (SystemExit("bad"), (SystemExit,)),
+    ],
+)
+def test_what_is_declared_permanent_fails_for_good(bare: pytest.MonkeyPatch, error: BaseException, permanent: tuple[type[BaseException], ...]) -> None:
+    assert run(raising(error), permanent=permanent) == Failure(Ended.PERMANENT, type(error).__name__, "bad")
+
+
+def test_an_error_without_a_text_says_its_name(bare: pytest.MonkeyPatch) -> None:
+    assert run(raising(ValueError())) == Failure(Ended.ERROR, "ValueError", "ValueError")
+
+
+class RudeError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class FatalError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize("error", [RudeError(), FatalError()])
+def test_an_error_that_cannot_be_shown_says_its_name(bare: pytest.MonkeyPatch, error: Exception) -> None:
+    name = type(error).__name__
+    assert run(raising(error)) == Failure(Ended.ERROR, name, name)
+
+
+def test_a_long_or_odd_text_of_an_error_is_cut_and_cleaned(bare: pytest.MonkeyPatch) -> None:
+    failure = run(raising(ValueError("\x00\ud800" + "é" * 1000)), max_error_characters="20")
+    assert failure == Failure(Ended.ERROR, "ValueError", "\ufffd?" + "é" * 17 + "…")
+
+
+@pytest.mark.parametrize("text", ["[]", '{"data":["x"]}', '{"data":null}', "", "{", '{"data":[1]} x'])
+def test_an_input_that_the_model_refuses_fails_for_good(bare: pytest.MonkeyPatch, text: str) -> None:
+    failure = run(lambda: 1, text)
+    assert isinstance(failure, Failure) == bool(text)
+    if isinstance(failure, Failure):
+        assert (failure.ended, failure.error_type) == (Ended.PERMANENT, "invalid_input")
+        assert 0 < len(failure.error_text) <= 4_000
+
+
+def test_a_validation_error_of_the_operations_own_work_may_be_tried_again(bare: pytest.MonkeyPatch) -> None:
+    """It says nothing of the job's input: a service that the operation called may have answered nonsense."""
+    failure = run(lambda: Whatever.model_validate_json("nonsense"))
+    assert isinstance(failure, Failure)
+    assert (failure.ended, failure.error_type) == (Ended.ERROR, "ValidationError")
+
+
+def test_a_job_without_an_input_runs_on_an_empty_one(bare: pytest.MonkeyPatch) -> None:
+    assert run(lambda: 1, None) == "1"
+
+
+def test_an_operation_that_this_worker_lacks_may_be_tried_again_elsewhere(bare: pytest.MonkeyPatch) -> None:
+    job = Claimed("some-id", 1, 0, 3, "unheard", "{}", None)
+    assert attempt(job, None, Alone(), Settings()) == Failure(Ended.ERROR, "unknown_operation", "this worker has no operation 'unheard'")
+
+
+def test_an_operation_that_wants_it_gets_the_context(bare: pytest.MonkeyPatch) -> None:
+    @operation("who")
+    def function(numbers: Whatever, job: Context) -> list[object]:
+        return [job.job_id, job.attempt, job.progress(0.5)]
+
+    job = Claimed("some-id", 2, 0, 3, "who", "{}", None)
+    assert attempt(job, getattr(function, FUNCTION), Alone(attempt=2), Settings()) == '["some-id",2,true]'
+
+
+@pytest.mark.parametrize("place", ["run.before_effect", "run.after_effect"])
+def test_a_failpoint_beside_the_effect_is_an_error_of_the_attempt(bare: pytest.MonkeyPatch, place: str) -> None:
+    ran: list[int] = []
+    settings = Settings()
+    failpoints.arm(f"{place}=raise")
+
+    @operation("deed")
+    def function(numbers: Whatever) -> None:
+        ran.append(1)
+
+    job = Claimed("some-id", 1, 0, 3, "deed", "{}", None)
+    assert attempt(job, getattr(function, FUNCTION), Alone(), settings) == Failure(Ended.ERROR, "RuntimeError", f"failpoint {place}")
+    assert len(ran) == (place == "run.after_effect")
+
+
+@given(st.text(st.characters(codec=None), max_size=50), st.integers(1, 40))
+@hypothesis_settings(deadline=None, max_examples=200)
+def test_printable_text_can_be_stored_and_is_no_longer_than_the_limit(text: str, most: int) -> None:
+    shown = printable(text, most)
+    shown.encode()
+    assert "\x00" not in shown
+    assert len(shown) <= most
+    clean = printable(text, 1_000)
+    assert shown == clean or shown == clean[: most - 1] + "…"
+
+
+@pytest.mark.parametrize(("text", "shown"), [("", ""), ("plain é 😀\n", "plain é 😀\n"), ("a\x00b", "a\ufffdb"), ("\ud83d", "?")])
+def test_printable_text_stays_as_it_is_but_for_what_cannot_be_stored(text: str, shown: str) -> None:
+    assert printable(text, 100) == shown
