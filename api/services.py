@@ -17,7 +17,7 @@ from api.views.queue_stats import queues
 from api.watch.watchers import Waiting
 from api.web.ttl_cache import Kept
 from common.settings import Settings
-from common.store.pool import Pool
+from common.store.connection.asyncpg_pool import Pool
 from common.telemetry import traces
 
 

@@ -19,9 +19,10 @@ from common import failpoints
 from common.domain.errors import StartupError
 from common.migrations import head
 from common.settings import Settings
-from common.store import catalogue, indexes, partitions, schema
-from common.store.engine import sync_engine
-from common.store.schema import alone
+from common.store.connection.sqlalchemy_engine import sync_engine
+from common.store.operations import catalogue
+from common.store.schema import indexes, partitions, version
+from common.store.schema.version import alone
 from common.telemetry import logs
 
 log = logs.get("migrate")
@@ -42,7 +43,7 @@ def migrate(settings: Settings) -> None:
     try:
         with engine.connect() as connection:
             alone(connection, "migrate")
-            at = schema.revision(connection)
+            at = version.revision(connection)
             if at is None or at < head():  # past it after a roll-back: the older code works on the newer schema
                 command.upgrade(config(connection, on_version_apply=_applied), "head")
             connection.commit()
@@ -66,7 +67,7 @@ def wait(settings: Settings, seconds: float) -> None:
         while True:
             try:
                 with engine.connect() as connection:
-                    at = schema.revision(connection)
+                    at = version.revision(connection)
             except OperationalError as error:
                 at = " ".join(str(error.orig).split())
             else:

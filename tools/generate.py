@@ -11,7 +11,7 @@ from api.web.problems import KINDS
 from common.domain.decisions import Ended
 from common.domain.states import STEPS, TERMINAL, State
 from common.settings import Settings, name_of
-from common.store import catalogue
+from common.store.operations import catalogue
 from common.telemetry.metrics import ALL
 from k8s import dashboards, reference
 from tools import events as log_events
@@ -115,7 +115,7 @@ def events() -> str:
 
 
 FILES: dict[str, Callable[[], str]] = {
-    "common/store/operations.json": operations,
+    "common/store/operations/operations.json": operations,
     "docs/reference/openapi.json": openapi,
     "docs/reference/settings.md": settings,
     "docs/reference/errors.md": errors,

@@ -17,8 +17,8 @@ from prometheus_client import CollectorRegistry
 from common.broker import Bell, Crier, celery_queue, celery_settings
 from common.domain.errors import StartupError
 from common.settings import Settings
-from common.store import catalogue
-from common.store.session import AWAY, Hot
+from common.store.connection.psycopg2_session import AWAY, Hot
+from common.store.operations import catalogue
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker.celery_adapter import tasks

@@ -15,8 +15,8 @@ from api.web.request_body import read_json
 from api.web.responses import Json
 from common.domain.actions import Verb
 from common.domain.errors import StoreUnavailable, Uncertain
-from common.store import actions
-from common.store.walks import Record
+from common.store.bulk_actions import lifecycle
+from common.store.listing.index_scan import Record
 from common.telemetry import logs
 
 log = logs.get("api")
@@ -44,7 +44,7 @@ async def preview(request: Request) -> Response:
     """
     to = services(request)
     new, settings = new_action(await read_json(request, to.settings), to.settings), to.settings
-    row = await to.pool.run_sync(partial(actions.preview, new=new, most=settings.list_scan_jobs, skew_s=settings.max_clock_skew_seconds))
+    row = await to.pool.run_sync(partial(lifecycle.preview, new=new, most=settings.list_scan_jobs, skew_s=settings.max_clock_skew_seconds))
     at = f"{request.scope.get('root_path', '')}{PATH}/{new.id}"
     return Json(view(row).model_dump_json().encode(), 201, [(b"location", at.encode("ascii"))])
 
@@ -57,7 +57,7 @@ async def page(request: Request, query: Annotated[ActionsQuery, Query()]) -> Res
     cursors, beyond, limit = Cursors(to.settings), None, limit_of(query.limit, to.settings)
     if query.cursor is not None and (beyond := cursors.read(None, query.cursor)) is None:
         raise named(INVALID_ID, [("cursor", "is not one of this list: take `next` of the page before")], 1)
-    rows, after = await to.pool.run_sync(partial(actions.page, beyond=beyond, limit=limit))
+    rows, after = await to.pool.run_sync(partial(lifecycle.page, beyond=beyond, limit=limit))
     root = request.scope.get("root_path", "") + PATH
     following = None if after is None else f"{root}?limit={limit}&cursor={cursors.write(None, after)}"
     return Json(ActionList(actions=[view(row) for row in rows], next=following).model_dump_json().encode())
@@ -68,7 +68,7 @@ async def page(request: Request, query: Annotated[ActionsQuery, Query()]) -> Res
 async def one(action_id: UUID, request: Request) -> Response:
     """Return an action, and how far it is."""
     to = services(request)
-    return _answer(await to.pool.run_sync(partial(actions.one, action_id=action_id)))
+    return _answer(await to.pool.run_sync(partial(lifecycle.one, action_id=action_id)))
 
 
 @router.post("/actions/{action_id}/start/", include_in_schema=False)
@@ -109,7 +109,7 @@ async def undo(action_id: UUID, request: Request) -> Response:
 
 async def _ask(to: Services, action_id: UUID, verb: Verb) -> tuple[Record, bool]:
     try:
-        return await to.pool.run_sync(partial(actions.ask, action_id=action_id, verb=verb))
+        return await to.pool.run_sync(partial(lifecycle.ask, action_id=action_id, verb=verb))
     except StoreUnavailable as error:
         raise Uncertain from error
 

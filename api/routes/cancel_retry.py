@@ -30,7 +30,7 @@ from api.web.request_body import read_json_if_any
 from api.web.responses import Json
 from common.domain.errors import JobNotFound, NotRetryable, StoreUnavailable, Uncertain
 from common.domain.states import State
-from common.store import control
+from common.store.jobs import cancel_retry
 
 T = TypeVar("T")
 router = APIRouter(tags=["jobs"])
@@ -66,7 +66,7 @@ async def cancel(job_id: UUID, request: Request) -> Response:
     attempt leads to. One that has ended stays as it is: 200 with its state.
     """
     to = services(request)
-    state = await _ask(to, lambda connection: control.cancel(connection, job_id))
+    state = await _ask(to, lambda connection: cancel_retry.cancel(connection, job_id))
     to.waiting.tell([str(job_id)])
     asked = state is State.IN_PROGRESS
     return Json(orjson.dumps({"job_id": job_id, "status": state, "cancel_requested": asked}), 202 if asked else 200)
@@ -82,9 +82,9 @@ async def retry(job_id: UUID, request: Request) -> Response:
     to = services(request)
     value, text = await read_json_if_any(request, to.settings), None
     if value != {}:
-        operation = await _ask(to, lambda connection: control.operation(connection, job_id))
+        operation = await _ask(to, lambda connection: cancel_retry.operation(connection, job_id))
         text = await to.submissions.rerun(value, operation)
-    made = await _ask(to, lambda connection: control.rerun(connection, job_id, text))
+    made = await _ask(to, lambda connection: cancel_retry.rerun(connection, job_id, text))
     to.waiting.tell([str(job_id)])
     if made.epoch is None:
         raise NotRetryable(made.state)

@@ -9,7 +9,7 @@ from api.services import services
 from api.views.explanation import Explanation, Seen, explanation
 from api.web.problems import INVALID_ID, JOB_NOT_FOUND, UNAVAILABLE, documented
 from common.domain.errors import JobNotFound
-from common.store import explain
+from common.store.queues import explain
 
 router = APIRouter(tags=["jobs"])
 MOST_ATTEMPTS = 1_000  # looked at for what a job has waited for

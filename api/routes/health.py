@@ -9,7 +9,7 @@ from api.services import Services, services
 from api.web.problems import NOT_READY, ProblemError, documented
 from common.domain.errors import StoreUnavailable
 from common.migrations import head
-from common.store import read
+from common.store.jobs import reads
 
 router = APIRouter(tags=["health"])
 
@@ -40,7 +40,7 @@ async def readyz(request: Request) -> Readiness:
 async def _checks(to: Services) -> list[Check]:
     wanted = head()
     try:
-        revision, database_s = await to.pool.read(read.readiness)
+        revision, database_s = await to.pool.read(reads.readiness)
     except StoreUnavailable as error:
         cause = type(error.__cause__).__name__
         if cause == "UndefinedTableError":

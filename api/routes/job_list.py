@@ -10,8 +10,8 @@ from api.services import services
 from api.views.job_list import Listing, ListQuery
 from api.web.problems import INVALID_ID, UNAVAILABLE, documented
 from api.web.responses import Json
-from common.store import listing
-from common.store.walks import Bounds
+from common.store.listing import job_list
+from common.store.listing.index_scan import Bounds
 
 router = APIRouter(tags=["jobs"])
 _LINK = {"description": 'The next page (rel="next") and the first one, as RFC 8288 has it.', "schema": {"type": "string"}}
@@ -29,5 +29,5 @@ async def jobs(request: Request, query: Annotated[ListQuery, Query()]) -> Respon
     to = services(request)
     asked = Listing(query, request, to.settings)
     bounds = Bounds(asked.limit, to.settings.list_scan_jobs, to.settings.max_clock_skew_seconds)
-    body = asked.body(await to.pool.run_sync(partial(listing.page, search=asked.search, beyond=asked.beyond, bounds=bounds)))
+    body = asked.body(await to.pool.run_sync(partial(job_list.page, search=asked.search, beyond=asked.beyond, bounds=bounds)))
     return Json(body.model_dump_json().encode(), headers=[(b"link", asked.link(body.next).encode("ascii"))])

@@ -42,9 +42,9 @@ from api.web.responses import Json
 from common.domain.errors import JobNotFound
 from common.domain.job import NewJob
 from common.domain.states import State
-from common.store import read
-from common.store.once import Key
-from common.store.read import Moment
+from common.store.jobs import reads
+from common.store.jobs.keyed_insert import Key
+from common.store.jobs.reads import Moment
 
 router = APIRouter(tags=["jobs"])
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -108,7 +108,7 @@ async def _store(to: Services, job: NewJob, key: Key | None) -> tuple[UUID, str,
     (job_id,) = stored.ids
     if stored.new:
         return job_id, first_state(job), 202, ()
-    found = await to.pool.read(lambda connection: read.status(connection, job_id))
+    found = await to.pool.read(lambda connection: reads.status(connection, job_id))
     if found is None:
         raise JobNotFound  # removed: it is not to run a second time
     return job_id, found[0].status, 200, REPLAYED if stored.replayed else ()
@@ -161,7 +161,7 @@ _READ_OR_FULL = {**documented(JOB_NOT_FOUND, INVALID_ID, UNAVAILABLE, TOO_MANY),
 async def status(job_id: UUID, request: Request) -> Response:
     """Say where a job is, and how far its running attempt says it is."""
     to = services(request)
-    found = await to.pool.read(lambda connection: read.status(connection, job_id))
+    found = await to.pool.read(lambda connection: reads.status(connection, job_id))
     if found is None:
         raise JobNotFound
     moment, fraction, text = found
@@ -178,7 +178,7 @@ async def result(job_id: UUID, request: Request) -> Response:
     if wait_s := wait_of(request, to.settings):
         with to.waiting.place():
             return await as_it_is(request, to.waiting, job_id, wait_s)
-    found = await to.pool.read(lambda connection: read.result(connection, job_id))
+    found = await to.pool.read(lambda connection: reads.result(connection, job_id))
     if found is None:
         raise JobNotFound
     moment, text = found
@@ -190,7 +190,7 @@ async def result(job_id: UUID, request: Request) -> Response:
 async def job(job_id: UUID, request: Request) -> Response:
     """Return everything that is known of a job, as it was in one moment."""
     to = services(request)
-    found = await to.pool.read(lambda connection: read.job(connection, job_id))
+    found = await to.pool.read(lambda connection: reads.job(connection, job_id))
     if found is None:
         raise JobNotFound
     moment = Moment(found["status"], found["epoch"], found["rev"])

@@ -14,9 +14,10 @@ from common import failpoints
 from common.domain.errors import Overloaded, StoreUnavailable
 from common.domain.job import NewJob
 from common.settings import Settings
-from common.store import once, partitions, submit
-from common.store.once import Key, Stored
-from common.store.pool import AWAY, Pool
+from common.store.connection.asyncpg_pool import AWAY, Pool
+from common.store.jobs import insert, keyed_insert
+from common.store.jobs.keyed_insert import Key, Stored
+from common.store.schema import partitions
 from common.telemetry import logs
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Intake:
 
         Raises KeyReused, UniqueConflict or StoreUnavailable; then nothing was stored.
         """
-        stored = await self._repeat(lambda connection, within_s: once.insert(connection, jobs, key, within_s))
+        stored = await self._repeat(lambda connection, within_s: keyed_insert.insert_once(connection, jobs, key, within_s))
         if stored.new:
             self._tell(stored.new)
         return stored
@@ -108,9 +109,9 @@ class Intake:
 
     async def _store(self, jobs: Sequence[NewJob]) -> None:
         """Insert jobs whose ids are fixed."""
-        await self._repeat(lambda connection, within_s: submit.insert(connection, jobs, within_s))
+        await self._repeat(lambda connection, within_s: insert.insert_jobs(connection, jobs, within_s))
 
-    async def _repeat(self, insert: Callable[[asyncpg.Connection, float | None], Awaitable[T]]) -> T:
+    async def _repeat(self, work: Callable[[asyncpg.Connection, float | None], Awaitable[T]]) -> T:
         """Insert, over and over until the time limit: it must be safe to repeat, for the answer of a commit may be lost."""
         pause = FIRST_PAUSE_S
         limit_s = self._settings.database_timeout_seconds
@@ -123,7 +124,7 @@ class Intake:
                             left_s = end - asyncio.get_running_loop().time()
                             if left_s < limit_s / 10:  # too late to be sure that the server gives up before the client is answered
                                 raise StoreUnavailable
-                            done = await insert(connection, None if left_s > self._pool.statement_s else left_s * 0.8)
+                            done = await work(connection, None if left_s > self._pool.statement_s else left_s * 0.8)
                         failpoints.reach("submit.after_commit")
                         return done
                     except asyncpg.CheckViolationError as error:

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from api.web.problems import INVALID_KEY, ProblemError
 from common.settings import Settings
-from common.store.once import Key
+from common.store.jobs.keyed_insert import Key
 
 HEADER = "Idempotency-Key"
 REPLAYED = ((b"idempotency-replayed", b"true"),)

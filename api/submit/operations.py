@@ -11,8 +11,8 @@ from api.web.problems import MOST_ERRORS
 from common.domain.errors import UnknownOperation
 from common.domain.operations import OperationSpec
 from common.settings import Settings
-from common.store import catalogue
-from common.store.pool import Pool
+from common.store.connection.asyncpg_pool import Pool
+from common.store.operations import catalogue
 from common.telemetry import logs
 
 log = logs.get("api")

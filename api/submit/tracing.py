@@ -8,7 +8,7 @@ from opentelemetry.trace import Span, SpanKind, get_current_span
 
 from api.submit.group_commit import Intake
 from common.domain.job import NewJob
-from common.store.once import Key, Stored
+from common.store.jobs.keyed_insert import Key, Stored
 from common.telemetry import traces
 
 

@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from api.web.compression import WAITED
 from common.domain.job import NewJob
-from common.store.pool import Pool
+from common.store.connection.asyncpg_pool import Pool
 from common.telemetry import metrics
 
 _BUCKETS = metrics.HTTP_DURATION.buckets

@@ -18,8 +18,8 @@ from common.domain.job import new_job_id
 from common.domain.search import Search
 from common.domain.states import State
 from common.settings import Settings
-from common.store.actions import NewAction
-from common.store.walks import Record
+from common.store.bulk_actions.lifecycle import NewAction
+from common.store.listing.index_scan import Record
 
 PATH = "/actions"
 

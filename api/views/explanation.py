@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from api.schemas import JOB_ID, QueueView
 from common.domain.states import State
 from common.domain.waits import Ran, waits
-from common.store.explain import Waiting
+from common.store.queues.explain import Waiting
 
 
 class Code(StrEnum):

@@ -7,14 +7,14 @@ from datetime import datetime
 from api.schemas import AttemptView, BackoffView, Failure, JobView, Links, Progress, RerunView, Spent, StateView, UniqueView
 from common.domain.states import State
 from common.domain.timeline import Epoch, Passage, Ran, timeline
-from common.store import read
-from common.store.read import Record
+from common.store.jobs import reads
+from common.store.jobs.reads import Record
 
 
 def view(row: Record) -> JobView:
     """Return what clients are told of a job."""
     reported = row["progress"] is not None or row["progress_text"] is not None
-    attempts = read.attempts(row)
+    attempts = reads.attempts(row)
     return JobView(
         job_id=row["id"], status=row["status"], operation=row["operation"], version=row["version"], queue=row["queue"], priority=row["priority"],
         input=None if row["input"] is None else json.loads(row["input"]), input_removed=row["input"] is None,

@@ -16,7 +16,7 @@ from api.web.problems import INVALID_ID, ProblemError, named
 from common.domain.search import UNSUCCESSFUL, Order, Place
 from common.domain.states import State
 from common.settings import Settings
-from common.store.walks import Page, Record
+from common.store.listing.index_scan import Page, Record
 
 PATH = "/jobs"
 LIMIT = 50

@@ -10,10 +10,11 @@ from sqlalchemy import Connection
 from api.web.ttl_cache import Kept
 from common.domain.job import needs
 from common.domain.operations import OperationSpec
-from common.store import catalogue as store
-from common.store import consumption, queues
-from common.store.consumption import Taken
-from common.store.pool import Pool
+from common.store.connection.asyncpg_pool import Pool
+from common.store.operations import catalogue as store
+from common.store.operations import usage
+from common.store.operations.usage import Taken
+from common.store.queues import queue_state
 
 FRESH_S = 5.0
 
@@ -68,8 +69,8 @@ def catalogue(pool: Pool) -> Kept[OperationList]:
     """Return the operations, a few seconds old at most."""
 
     def read(connection: Connection) -> OperationList:
-        taken = consumption.read(connection, int(time.time() * 1000))
-        alive = queues.knowing(connection)
+        taken = usage.read(connection, int(time.time() * 1000))
+        alive = queue_state.knowing(connection)
         return OperationList(operations=[_view(spec, taken.get(name), alive) for name, spec in sorted(store.read(connection).items())])
 
     async def ask() -> OperationList:

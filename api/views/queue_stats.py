@@ -6,9 +6,9 @@ from functools import partial
 from api.schemas import QueueView, Rates, Stats
 from api.web.ttl_cache import Kept
 from common.settings import Settings
-from common.store import stats
-from common.store.pool import Pool
-from common.store.stats import QueueStats, finished_s
+from common.store.connection.asyncpg_pool import Pool
+from common.store.queues import queue_stats
+from common.store.queues.queue_stats import QueueStats, finished_s
 
 FRESH_S = 1.0
 
@@ -19,7 +19,7 @@ def queues(settings: Settings, pool: Pool) -> Kept[Stats]:
     async def ask() -> Stats:
         """Read it."""
         now = time.time()
-        found = await pool.run_sync(partial(stats.read, cap=settings.gauge_cap_jobs, unix_ms=int(now * 1000)))
+        found = await pool.run_sync(partial(queue_stats.read, cap=settings.gauge_cap_jobs, unix_ms=int(now * 1000)))
         return Stats(queues=[_view(one, now) for one in found])
 
     return Kept(ask, FRESH_S)

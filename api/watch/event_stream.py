@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from api.watch.watchers import Waiting, Watcher
 from api.web.problems import INVALID_ID, named
 from common.settings import Settings
-from common.store.read import Seen
+from common.store.jobs.reads import Seen
 from common.telemetry.metrics import EVENTS
 
 RETRY_MS = 1_000  # after which a client comes again that has lost its stream

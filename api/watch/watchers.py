@@ -18,9 +18,9 @@ from api.telemetry.metrics import Meters
 from api.watch.change_listener import Wakeups
 from common.domain.errors import JobNotFound, StoreUnavailable, TooManyWaiting
 from common.settings import Settings
-from common.store import read
-from common.store.pool import Pool
-from common.store.read import Seen
+from common.store.connection.asyncpg_pool import Pool
+from common.store.jobs import reads
+from common.store.jobs.reads import Seen
 from common.telemetry import logs
 from common.telemetry.metrics import EVENTS, RESULT
 
@@ -164,7 +164,7 @@ class Waiting:
         job = watcher.job
         seen = job.seen
         if not watcher.looked and not watcher.failed:  # its time was up before a look
-            seen = (await self._pool.read(lambda connection: read.seen(connection, [job_id]))).get(job.id)
+            seen = (await self._pool.read(lambda connection: reads.seen(connection, [job_id]))).get(job.id)
         elif watcher.failed or _now() - job.seen_s > MISSED * self._look_every_s + self._first_look_s:
             raise StoreUnavailable
         if seen is None:
@@ -176,7 +176,7 @@ class Waiting:
         if not seen.large:
             return seen.result
         async with self._great:
-            found = await self._pool.read(lambda connection: read.result(connection, job_id))
+            found = await self._pool.read(lambda connection: reads.result(connection, job_id))
         return None if found is None else found[1]
 
     @contextmanager
@@ -253,7 +253,7 @@ class Waiting:
         number, found, failed = self._look_number, dict[str, Seen](), False
         ids = [UUID(job.id) for job, _ in jobs]
         try:
-            found = await self._pool.read(lambda connection: read.seen(connection, ids))
+            found = await self._pool.read(lambda connection: reads.seen(connection, ids))
         except StoreUnavailable:
             failed = True
         except Exception:

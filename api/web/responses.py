@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from common.store.read import Moment
+from common.store.jobs.reads import Moment
 
 # Not compared byte by byte: what is sent may be compressed or not.
 _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e]*")')

@@ -22,9 +22,11 @@ import psycopg2
 from common.domain.job import NewJob, new_job_id
 from common.migrate import migrate
 from common.settings import Settings
-from common.store import claims, queues, submit, workers
-from common.store.claims import Marks, Results
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.jobs import claims, insert
+from common.store.jobs.claims import Marks, Results
+from common.store.queues import queue_state
+from common.store.workers import leases
 from tools.servers import Postgres
 
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
@@ -53,7 +55,7 @@ class Store:
         self.connection = psycopg2.connect(url)
         self.connection.autocommit = True
         self.hot = Hot(self.settings, "growth", by_index=True)
-        self.worker = workers.register(self.hot, LEASE_S, 1, "growth", ["default"], ["square_sum"])
+        self.worker = leases.register(self.hot, LEASE_S, 1, "growth", ["default"], ["square_sum"])
 
     def fill(self, sql: str, rows: int) -> None:
         """Make rows."""
@@ -66,7 +68,7 @@ class Store:
     def costs(self, times: int) -> Costs:
         """Return the median of each statement in milliseconds."""
         marks, hot = Marks(), self.hot
-        queues.due(hot)  # plans it
+        queue_state.due(hot)  # plans it
 
         def claim(count: int) -> Callable[[], None]:
             ended = Results()
@@ -84,10 +86,10 @@ class Store:
         found = {
             "settle 1, claim 1": _median(claim(1), times),
             "settle 100, claim 100": _median(claim(100), 9),
-            "due queues": _median(lambda: queues.due(hot), times),
-            "oldest due": _median(lambda: queues.oldest_due_s(hot), times),
-            "depth": _median(lambda: queues.depth(hot, self.settings.gauge_cap_jobs), max(9, times // 10)),
-            "strays": _median(lambda: queues.float_strays(hot, 60.0, 10_000), max(9, times // 10)),
+            "due queues": _median(lambda: queue_state.due(hot), times),
+            "oldest due": _median(lambda: queue_state.oldest_due_s(hot), times),
+            "depth": _median(lambda: queue_state.depth(hot, self.settings.gauge_cap_jobs), max(9, times // 10)),
+            "strays": _median(lambda: queue_state.float_strays(hot, 60.0, 10_000), max(9, times // 10)),
         }
         return found | asyncio.run(self._submits(times))
 
@@ -98,7 +100,7 @@ class Store:
             for _ in range(times):
                 jobs = [NewJob(new_job_id(time.time_ns() // 1_000_000, uuid4().int), "square_sum", "default", '{"data":[1,2,3]}', 3, None, 5)]
                 began = time.perf_counter()
-                await submit.insert(connection, jobs)
+                await insert.insert_jobs(connection, jobs)
                 took.append((time.perf_counter() - began) * 1e3)
         finally:
             await connection.close()
@@ -126,14 +128,14 @@ def idle(store: Store, postgres: Postgres, count: int, seconds: float) -> Costs:
 
     def worker(number: int) -> None:
         hot, marks = Hot(settings, "growth", by_index=True), Marks()
-        mine = workers.register(hot, LEASE_S, number, f"idle-{number}", ["default"], ["square_sum"])
+        mine = leases.register(hot, LEASE_S, number, f"idle-{number}", ["default"], ["square_sum"])
         ticks = 0
         while not done.wait(settings.tick_seconds):
             claims.settle_and_claim(hot, mine, Results(), "default", marks, 1)
             asked[number] += 1
             ticks += 1
             if ticks % round(settings.heartbeat_seconds / settings.tick_seconds) == 0:
-                workers.renew(hot, LEASE_S, [workers.Lease(mine, 0, {"default": {"5": marks.pos[5]}}, {})])
+                leases.renew(hot, LEASE_S, [leases.Lease(mine, 0, {"default": {"5": marks.pos[5]}}, {})])
                 asked[number] += 1
         hot.close()
 

@@ -21,7 +21,7 @@ from rig.servers import folder_for_data
 
 from common.migrate import migrate
 from common.settings import Settings
-from common.store.session import connect
+from common.store.connection.psycopg2_session import connect
 from tools.servers import Postgres, free_port, programs, spawn, stop, wait_for
 
 ANY = 'it\'s "quoted" $HOME \\ @:/?#% %(x)s é'  # a password may have any characters

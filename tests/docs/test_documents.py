@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.settings import Settings, name_of
-from common.store import catalogue
+from common.store.operations import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 DECISIONS = ROOT / "docs" / "decisions"

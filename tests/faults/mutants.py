@@ -35,7 +35,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "a result is settled whoever has the job",
-        "common/store/claims.py",
+        "common/store/jobs/claims.py",
         "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l),\ngone",
         "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l),\ngone",
         ("workers_frozen_past_their_leases",),
@@ -44,7 +44,7 @@ MUTANTS = (
     ),
     Mutant(
         "a retry is written whoever has the job",
-        "common/store/endings.py",
+        "common/store/jobs/failures.py",
         "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l\n",
         "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l\n",
         ("worker_frozen_past_its_lease", "answers_lost"),
@@ -61,7 +61,7 @@ MUTANTS = (
     ),
     Mutant(
         "a commit whose answer was lost is made again",
-        "common/store/submit.py",
+        "common/store/jobs/insert.py",
         "    ON CONFLICT (id) DO NOTHING\n",
         "",
         ("answers_lost",),
@@ -78,7 +78,7 @@ MUTANTS = (
     ),
     Mutant(
         "a retry does not wait for its pause",
-        "common/store/endings.py",
+        "common/store/jobs/failures.py",
         "pos = mine.retry_at",
         "pos = clock_timestamp()",
         ("worker_process_killed",),
@@ -86,7 +86,7 @@ MUTANTS = (
     ),
     Mutant(
         "a job that runs is claimed",
-        "common/store/claims.py",
+        "common/store/jobs/claims.py",
         "AND {UNHELD} AND {DUE} AND {_MINE}",
         "AND {DUE} AND {_MINE}",
         ("redis_flushed",),
@@ -94,7 +94,7 @@ MUTANTS = (
     ),
     Mutant(
         "what is given back is charged",
-        "common/store/endings.py",
+        "common/store/jobs/failures.py",
         "WHEN 'released' THEN 1 ELSE 0",
         "WHEN 'released' THEN 0 ELSE 0",
         ("worker_told_to_end_at_once",),
@@ -110,7 +110,7 @@ MUTANTS = (
     ),
     Mutant(
         "a failure counts although its job was cancelled",
-        "common/store/endings.py",
+        "common/store/jobs/failures.py",
         "CASE WHEN cancel THEN 'CANCELLED' ELSE 'FAILED' END,\n           CASE WHEN NOT cancel THEN error_type END, CASE WHEN NOT cancel THEN error_text END,",
         "'FAILED', error_type, error_text,",
         ("redis_flushed",),
@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "a result is kept although its job was cancelled",
-        "common/store/claims.py",
+        "common/store/jobs/claims.py",
         "CASE WHEN cancel THEN 'CANCELLED' ELSE 'SUCCESS' END,\n           CASE WHEN cancel THEN NULL ELSE result END,",
         "'SUCCESS', result,",
         ("redis_flushed",),
@@ -126,7 +126,7 @@ MUTANTS = (
     ),
     Mutant(
         "a job that runs is cancelled as if it waited",
-        "common/store/once.py",
+        "common/store/jobs/keyed_insert.py",
         "DELETE FROM live WHERE id = $1 AND worker IS NULL",
         "DELETE FROM live WHERE id = $1",
         ("redis_flushed",),
@@ -143,7 +143,7 @@ MUTANTS = (
     ),
     Mutant(
         "what an action has cancelled can still be claimed",
-        "common/store/changes.py",
+        "common/store/bulk_actions/changes.py",
         "(SELECT id FROM mine WHERE worker IS NULL))),\n    ended",
         "(SELECT id FROM mine WHERE worker IS NOT NULL))),\n    ended",
         ("redis_flushed",),
@@ -151,7 +151,7 @@ MUTANTS = (
     ),
     Mutant(
         "a success is retried",
-        "common/store/control.py",
+        "common/store/jobs/cancel_retry.py",
         "last.status IN ('FAILED', 'CANCELLED') AND ",
         "",
         ("redis_flushed",),

@@ -18,10 +18,10 @@ from rig.system import Database, System, until
 
 from common.domain.errors import StoreUnavailable
 from common.domain.job import NewJob, new_job_id
-from common.store import read, submit
-from common.store.pool import Pool
-from common.store.session import Hot
-from common.store.statement import Statement
+from common.store.connection.asyncpg_pool import Pool
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.statement import Statement
+from common.store.jobs import insert, reads
 
 MOST = 3
 SETTINGS = Statement("settings", "text", "SELECT current_setting('enable_seqscan'), current_setting('statement_timeout'), current_setting($1)")
@@ -94,7 +94,7 @@ def test_who_forgot_the_setting_is_refused(pooled_url: str, redis_url: str) -> N
     with pytest.raises(OperationalError, match="unsupported startup parameter"):
         Hot(settings, "test", by_index=True)
     with pytest.raises(StoreUnavailable):
-        asyncio.run(Pool(settings).read(read.readiness))
+        asyncio.run(Pool(settings).read(reads.readiness))
 
 
 def test_many_readers_share_few_connections_and_name_no_statement(pooled_url: str, redis_url: str) -> None:
@@ -103,7 +103,7 @@ def test_many_readers_share_few_connections_and_name_no_statement(pooled_url: st
 
     async def work() -> set[str | None]:
         pool = Pool(settings)
-        asked = [pool.read(read.readiness) for _ in range(100)]
+        asked = [pool.read(reads.readiness) for _ in range(100)]
         found = {revision for revision, _ in await asyncio.gather(*asked)}
         named = await pool.read(lambda connection: connection.fetch("SELECT name FROM pg_prepared_statements WHERE name <> ''"))
         await pool.close()
@@ -120,11 +120,11 @@ def test_what_a_client_sends_is_stored_as_it_came(pooled_url: str, redis_url: st
     sent = json.dumps({"data": [1], "text": text}, ensure_ascii=False)
     job = NewJob(new_job_id(time.time_ns() // 1_000_000, uuid4().int), "square_sum", "default", sent, 3, 5_000, 7, None)
 
-    async def work() -> read.Record | None:
+    async def work() -> reads.Record | None:
         pool = Pool(settings)
         async with pool.driver() as connection:
-            await submit.insert(connection, [job], 4)
-        found = await pool.read(lambda connection: read.job(connection, job.id))
+            await insert.insert_jobs(connection, [job], 4)
+        found = await pool.read(lambda connection: reads.job(connection, job.id))
         await pool.close()
         return found
 

@@ -11,7 +11,7 @@ from rig.system import until
 
 from common.migrate import migrate
 from common.settings import Settings
-from common.store import indexes, partitions
+from common.store.schema import indexes, partitions
 
 INDEXES = ("outcomes_unsuccessful_id", "outcomes_unsuccessful_finished_at")
 LATER = "DROP TABLE actions, action_jobs; ALTER TABLE reruns DROP COLUMN undo"  # takes back what later migrations bring

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from common.models import Base
 from common.settings import Settings
-from common.store.engine import sync_engine
+from common.store.connection.sqlalchemy_engine import sync_engine
 
 
 def _is_ours(_thing: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:

@@ -2,7 +2,7 @@
 
 from rig.system import Database
 
-from common.store.partitions import DAY_MS, TABLES, Period
+from common.store.schema.partitions import DAY_MS, TABLES, Period
 
 COPIED = 5_000  # finished jobs of the last minute that become a day of the past
 FIRST_DAY = 3  # days ago; retention is one day

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from common.store.partitions import TABLES
+from common.store.schema.partitions import TABLES
 from soak.place import Place
 
 MIB = 2**20

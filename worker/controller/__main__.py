@@ -14,9 +14,12 @@ from common.broker import Bell
 from common.domain.errors import StartupError
 from common.domain.operations import OperationSpec
 from common.settings import Settings
-from common.store import catalogue, leader, queues, statistics
-from common.store.engine import sync_engine
-from common.store.session import AWAY, Hot
+from common.store.connection.psycopg2_session import AWAY, Hot
+from common.store.connection.sqlalchemy_engine import sync_engine
+from common.store.operations import catalogue
+from common.store.queues import queue_state
+from common.store.schema import planner_statistics
+from common.store.workers import leader
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker.controller import maintenance
@@ -61,17 +64,17 @@ class Controller:
         if leads:
             self._every("operations", OPERATIONS_EVERY_S, self._read_operations)
             self._every("partitions", PARTITIONS_EVERY_S, lambda: maintenance.make_partitions(self._engine, self._settings))
-            self._every("statistics", STATISTICS_EVERY_S, lambda: statistics.forget(hot))
+            self._every("statistics", STATISTICS_EVERY_S, lambda: planner_statistics.forget(hot))
             self._move("rescue", lambda: self._rescue.lost_workers(hot, self._operations))
             if self._rescue.full_look_due:
                 self._move("leftovers", lambda: self._rescue.leftovers(hot, self._operations))
-                self._gauges.say_unknown(queues.unknown(hot, self._settings.gauge_cap_jobs))
+                self._gauges.say_unknown(queue_state.unknown(hot, self._settings.gauge_cap_jobs))
             self._move("deadlines", lambda: self._rescue.late(hot))
             if starved_s := self._settings.starvation_seconds:
                 self._move("starved", lambda: self._rescue.starved(hot, starved_s))
             self._move("strays", lambda: self._rescue.strays(hot))
             self._move("actions", lambda: self._actions.take_turns(hot))
-            self._ring(queues.due(hot))
+            self._ring(queue_state.due(hot))
             self._every("retention", self._settings.retention_check_seconds, lambda: maintenance.remove_finished(self._engine, self._settings, self._removal))
             self._remove(hot)
             self._every("keys", KEYS_EVERY_S, lambda: maintenance.forget_keys(self._engine))

@@ -11,10 +11,10 @@ from prometheus_client import Counter
 from common.broker import Crier
 from common.domain.actions import Phase
 from common.settings import Settings
-from common.store import turns
-from common.store.session import AWAY, Hot
-from common.store.turns import Turn
-from common.store.walks import Bounds
+from common.store.bulk_actions import steps
+from common.store.bulk_actions.steps import Turn
+from common.store.connection.psycopg2_session import AWAY, Hot
+from common.store.listing.index_scan import Bounds
 from common.telemetry import logs
 
 log = logs.get("controller")
@@ -51,7 +51,7 @@ class Actions:
     def take_turns(self, hot: Hot) -> tuple[int, set[str]]:
         """Let actions have their turns, at most a share of a tick. Returns how many jobs had theirs."""
         until, jobs = self._clock() + SHARE * self._settings.tick_seconds, 0
-        self._allow(turns.active(hot, MOST_ACTIVE))
+        self._allow(steps.active(hot, MOST_ACTIVE))
         ready = {one for one, allowance in self._allowances.items() if allowance.jobs >= 1}
         while ready and self._clock() < until:
             action_id = min(ready, key=lambda one: self._allowances[one].turn)
@@ -65,7 +65,7 @@ class Actions:
         """Remove actions whose time is over, with what they did."""
         settings = self._settings
         for _ in range(EXPIRY_ROUNDS):
-            if not turns.expire(hot, settings.action_preview_seconds, settings.action_keep_seconds):
+            if not steps.expire(hot, settings.action_preview_seconds, settings.action_keep_seconds):
                 break
 
     def _allow(self, active: list[tuple[str, int]]) -> None:
@@ -83,14 +83,14 @@ class Actions:
         allowance.turn = self._turns
         bounds = Bounds(min(int(allowance.jobs), settings.action_step_jobs), MOST_LOOKED_AT, settings.max_clock_skew_seconds)
         try:
-            turn = turns.take(hot, action_id, bounds, settings.lock_timeout_seconds)
+            turn = steps.take(hot, action_id, bounds, settings.lock_timeout_seconds)
         except _LATER:
             return None
         except AWAY:
             raise
         except psycopg2.Error as refused:
             log.exception("action_failed", action_id=action_id)
-            turns.fail(hot, action_id, str(refused).strip())
+            steps.fail(hot, action_id, str(refused).strip())
             return None
         if turn is not None:
             allowance.jobs -= turn.jobs

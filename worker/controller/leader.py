@@ -5,8 +5,8 @@ import secrets
 import socket
 
 from common.settings import Settings
-from common.store import leader
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.workers import leader
 
 
 class Leadership:

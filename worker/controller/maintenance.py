@@ -4,10 +4,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from common.settings import Settings
-from common.store import keys, partitions, retention, workers
-from common.store.partitions import Period
-from common.store.retention import Cuts
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.retention import by_partition, keys
+from common.store.retention.by_partition import Cuts
+from common.store.schema import partitions
+from common.store.schema.partitions import Period
+from common.store.workers import leases
 from common.telemetry import logs
 from worker.controller.row_deletion import Removal
 
@@ -27,10 +29,10 @@ def remove_finished(engine: Engine, settings: Settings, removal: Removal) -> Non
     Where too many must stay the others go one by one, and so do inputs: `removal` is told of these partitions.
     """
     with engine.begin() as connection:
-        cuts, ended = retention.ended_periods(connection, retention.Kept.of(settings))
+        cuts, ended = by_partition.ended_periods(connection, by_partition.Kept.of(settings))
         input_cut_ms = partitions.database_ms(connection) - settings.payload_days * partitions.DAY_MS
-        with_inputs = retention.periods_before(connection, input_cut_ms) if settings.payload_days else []
-    crowded = [period for period in ended if _clear(engine, period, cuts) > retention.MOST_SURVIVORS]
+        with_inputs = by_partition.periods_before(connection, input_cut_ms) if settings.payload_days else []
+    crowded = [period for period in ended if _clear(engine, period, cuts) > by_partition.MOST_SURVIVORS]
     removal.look_at(cuts, crowded, input_cut_ms, with_inputs)
 
 
@@ -38,16 +40,16 @@ def _clear(engine: Engine, period: Period, cuts: Cuts) -> int:
     """Clear a partition, and drop it when nothing is left; returns how many jobs stay, 0 where that is not known."""
     try:
         with engine.begin() as connection:
-            left = retention.clear(connection, period, cuts)
-        if left > retention.MOST_SURVIVORS:
+            left = by_partition.clear(connection, period, cuts)
+        if left > by_partition.MOST_SURVIVORS:
             return left
         more = True
         while more:
             with engine.begin() as connection:
-                more = retention.forget_beside(connection, period)
+                more = by_partition.forget_beside(connection, period)
         if not left:
             with engine.begin() as connection:
-                retention.drop_empty(connection, period)
+                by_partition.drop_empty(connection, period)
         log.info("partition_cleared", period=period.suffix, jobs_left=left)
     except DBAPIError as error:
         log.warning("retention_waits", period=period.suffix, reason=str(error.orig).strip())
@@ -57,7 +59,7 @@ def _clear(engine: Engine, period: Period, cuts: Cuts) -> int:
 
 def forget_workers(hot: Hot, settings: Settings) -> int:
     """Delete the rows of worker processes that ended before retention."""
-    return workers.forget(hot, settings.retention_days)
+    return leases.forget(hot, settings.retention_days)
 
 
 def forget_keys(engine: Engine) -> None:

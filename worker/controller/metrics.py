@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from common.settings import Settings
-from common.store import queues, sizes
-from common.store.session import AWAY, Hot
+from common.store.connection.psycopg2_session import AWAY, Hot
+from common.store.queues import queue_state
+from common.store.schema import table_sizes
 from common.telemetry import metrics
 from common.telemetry.metrics import gauges
 
@@ -72,23 +73,23 @@ class Database(Collector):
         yield from found
 
     def _of_queues(self, hot: Hot) -> list[Any]:
-        depths, alive = sorted(queues.depth(hot, self._settings.gauge_cap_jobs).items()), queues.alive(hot)
+        depths, alive = sorted(queue_state.depth(hot, self._settings.gauge_cap_jobs).items()), queue_state.alive(hot)
         jobs = [([queue, state], float(count)) for queue, both in depths for state, count in zip(("queued", "running"), both, strict=True)]
         return [
             gauges(metrics.JOBS, jobs),
             gauges(metrics.DEPTH, [([queue], queued + running) for queue, (queued, running) in depths]),
-            gauges(metrics.OLDEST, [([queue], seconds) for queue, seconds in sorted(queues.oldest_due_s(hot).items())]),
+            gauges(metrics.OLDEST, [([queue], seconds) for queue, seconds in sorted(queue_state.oldest_due_s(hot).items())]),
             gauges(metrics.ALIVE, [([queue], alive.get(queue, 0)) for queue, _ in depths]),
         ]
 
     def _of_tables(self, hot: Hot) -> list[Any]:
         if time.monotonic() - self._sized >= SIZES_EVERY_S:
-            found = sizes.tables(hot)
+            found = table_sizes.tables(hot)
             of = [([one.table, of], value) for one in found for of, value in (("rows", one.rows_bytes), ("indexes", one.index_bytes))]
             self._sizes = [
                 gauges(metrics.TABLE_BYTES, of),
                 gauges(metrics.DEAD_ROWS, [([one.table], one.dead_rows) for one in found]),
-                gauges(metrics.OLDEST_SNAPSHOT, [([], sizes.oldest_transaction_s(hot))]),
+                gauges(metrics.OLDEST_SNAPSHOT, [([], table_sizes.oldest_transaction_s(hot))]),
             ]
             self._sized = time.monotonic()
         return self._sizes

@@ -11,8 +11,10 @@ from common.domain.decisions import DEADLINE_EXCEEDED, WORKER_LOST, Decision, En
 from common.domain.job import Claimed
 from common.domain.operations import OperationSpec
 from common.domain.retry import DEFAULT_RETRY
-from common.store import deadlines, endings, queues, workers
-from common.store.session import AWAY, Hot
+from common.store.connection.psycopg2_session import AWAY, Hot
+from common.store.jobs import deadlines, failures
+from common.store.queues import queue_state
+from common.store.workers import leases
 from common.telemetry import logs
 from worker.tracing import lost_attempts
 
@@ -35,24 +37,24 @@ class Rescue:
 
     def lost_workers(self, hot: Hot, operations: Mapping[str, OperationSpec]) -> tuple[int, set[str]]:
         """Charge or give up the jobs of workers whose lease has ended. Returns how many jobs, and their queues."""
-        return self._of_workers(hot, workers.expired(hot, MOST_WORKERS), operations)
+        return self._of_workers(hot, leases.expired(hot, MOST_WORKERS), operations)
 
     def leftovers(self, hot: Hot, operations: Mapping[str, OperationSpec]) -> tuple[int, set[str]]:
         """Do the same for workers that ended before, but hold jobs: a claim that committed after its worker's rescue."""
-        return self._of_workers(hot, workers.orphaned(hot, MOST_WORKERS), operations)
+        return self._of_workers(hot, leases.orphaned(hot, MOST_WORKERS), operations)
 
     def _of_workers(self, hot: Hot, lost: list[int], operations: Mapping[str, OperationSpec]) -> tuple[int, set[str]]:
         count, touched = 0, set[str]()
         for worker in lost:
             try:
                 with hot.transaction():
-                    if not workers.alone(hot, worker):
+                    if not leases.alone(hot, worker):
                         continue
-                    held = endings.held(hot, worker, MOST_JOBS)
+                    held = failures.held(hot, worker, MOST_JOBS)
                     failpoints.reach("sweep.between_select_and_update")
-                    endings.write(hot, worker, self._decided([job for job, _ in held], operations))
+                    failures.write(hot, worker, self._decided([job for job, _ in held], operations))
                     if len(held) < MOST_JOBS:  # else it keeps its place among the expired, and the next tick takes more
-                        workers.end(hot, worker)
+                        leases.end(hot, worker)
             except AWAY:
                 raise
             except psycopg2.Error as refused:
@@ -78,30 +80,30 @@ class Rescue:
 
     def starved(self, hot: Hot, waited_s: float) -> tuple[int, set[str]]:
         """Raise what has waited for so long behind others of a better priority."""
-        raised = queues.raise_starved(hot, waited_s, MOST_STARVED)
+        raised = queue_state.raise_starved(hot, waited_s, MOST_STARVED)
         return len(raised), set(raised)
 
     def _one_by_one(self, hot: Hot, worker: int, operations: Mapping[str, OperationSpec], refused: psycopg2.Error) -> list[tuple[Claimed, str]]:
         """Give back row by row: one bad row must not keep the others. The bad one fails with a code; the next tick ends the worker."""
         log.error("rescue_refused", worker=worker, reason=str(refused).strip())
         with hot.transaction():
-            held = endings.held(hot, worker, MOST_JOBS)
+            held = failures.held(hot, worker, MOST_JOBS)
         for job, decision in self._decided([job for job, _ in held], operations):
             try:
                 with hot.transaction():
-                    endings.write(hot, worker, [(job, decision)])
+                    failures.write(hot, worker, [(job, decision)])
             except AWAY:
                 raise
             except psycopg2.Error as error:
                 with hot.transaction():
-                    endings.write(hot, worker, [(job, Fail(Failure(Ended.LOST, "rescue_refused", str(error).strip())))])
+                    failures.write(hot, worker, [(job, Fail(Failure(Ended.LOST, "rescue_refused", str(error).strip())))])
         return held
 
     def strays(self, hot: Hot) -> tuple[int, set[str]]:
         """Float what lies below the low water: of the last minute in each tick, of all times once a minute."""
         now = time.monotonic()
         full = now - self._full_look >= FULL_LOOK_S
-        floated = queues.float_strays(hot, None if full else RECENT_S, MOST_STRAYS)
+        floated = queue_state.float_strays(hot, None if full else RECENT_S, MOST_STRAYS)
         if full:
             self._full_look = now
         if floated:

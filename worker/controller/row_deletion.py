@@ -7,11 +7,11 @@ from functools import partial
 from uuid import UUID
 
 from common.settings import Settings
-from common.store import expiries, removal
-from common.store.partitions import Period
-from common.store.removal import Step
-from common.store.retention import Cuts
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.retention import by_row, per_job
+from common.store.retention.by_partition import Cuts
+from common.store.retention.by_row import Step
+from common.store.schema.partitions import Period
 from common.telemetry import logs
 
 log = logs.get("controller")
@@ -43,14 +43,14 @@ class Walks:
 
     def over(self, periods: list[Period]) -> None:
         """Say which periods there are to walk through."""
-        self._passes = {period: self._passes.get(period) or Pass(removal.begin(period)) for period in periods}
+        self._passes = {period: self._passes.get(period) or Pass(by_row.begin(period)) for period in periods}
 
     def step(self, hot: Hot, most: int) -> Step | None:
         """Look at the next jobs, at most so many. None: there is nothing to do now."""
         now = time.monotonic()
         for period, one in self._passes.items():
             if one.ended is not None and now - one.ended >= REPEAT_S:
-                self._passes[period] = one = Pass(removal.begin(period))  # noqa: PLW2901 - begun anew
+                self._passes[period] = one = Pass(by_row.begin(period))  # noqa: PLW2901 - begun anew
             if one.ended is None:
                 return self._go_on(hot, period, one, most)
         return None
@@ -83,8 +83,8 @@ class Removal:
         self._until = 0.0
         self._cuts = Cuts(0, 0, 0)
         self._input_cut_ms = 0
-        self._jobs = Walks(lambda hot, period, at, most: removal.remove_past(hot, period, at, most, self._cuts), _say_jobs)
-        self._inputs = Walks(lambda hot, period, at, most: removal.strip_inputs(hot, period, at, most, self._input_cut_ms), _say_inputs)
+        self._jobs = Walks(lambda hot, period, at, most: by_row.remove_past(hot, period, at, most, self._cuts), _say_jobs)
+        self._inputs = Walks(lambda hot, period, at, most: by_row.strip_inputs(hot, period, at, most, self._input_cut_ms), _say_inputs)
 
     def begin_tick(self) -> None:
         """Let so many be removed as belong to a tick."""
@@ -100,7 +100,7 @@ class Removal:
         """Remove jobs that were kept for a time of their own. Returns how many."""
         moved = 0
         while (most := self._most()) > 0:
-            looked, removed = expiries.expire(hot, most)
+            looked, removed = per_job.expire(hot, most)
             moved, self._left = moved + removed, self._left - looked
             if looked < most:
                 break

@@ -14,8 +14,8 @@ from common.broker import Bell
 from common.domain.decisions import Failure
 from common.domain.job import Claimed
 from common.settings import Settings
-from common.store import workers
-from common.store.session import AWAY
+from common.store.connection.psycopg2_session import AWAY
+from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.event_loop import EventLoop, Run
 from worker.execution.pending_results import Endings
@@ -166,7 +166,7 @@ class Together(Exchange):
             return
         self._asked_s, worker = now_s, self._holder.worker
         try:
-            asked = workers.asked_to_stop(self._holder.hot, [(run.job.id, run.job.attempt, worker) for run in long])
+            asked = leases.asked_to_stop(self._holder.hot, [(run.job.id, run.job.attempt, worker) for run in long])
         except AWAY as error:
             self._away(error)
             return
@@ -192,7 +192,7 @@ class Together(Exchange):
             worker, queue, jobs = self._handed.popleft()
             self._due[queue] = None
             try:
-                ours = workers.take_over(self._holder.hot, self._holder.worker, [worker], [(job.id, job.attempt) for job in jobs])
+                ours = leases.take_over(self._holder.hot, self._holder.worker, [worker], [(job.id, job.attempt) for job in jobs])
             except AWAY as error:
                 self._handed.appendleft((worker, queue, jobs))  # where that stood, all are given back, and nothing is left to take over
                 self._away(error)

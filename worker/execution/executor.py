@@ -11,8 +11,8 @@ import psycopg2
 from common.broker import Bell
 from common.domain.job import Claimed
 from common.settings import Settings
-from common.store import claims, endings
-from common.store.session import AWAY
+from common.store.connection.psycopg2_session import AWAY
+from common.store.jobs import claims, failures
 from worker.execution.async_executor import Together
 from worker.execution.attempt import attempt
 from worker.execution.batch_size import Pace
@@ -210,7 +210,7 @@ class Executor(Exchange):
         hold, began_ns = self._holder, time.time_ns()
         try:
             with hold.hot.transaction():
-                endings.write(hold.hot, hold.worker, ended.decided)
+                failures.write(hold.hot, hold.worker, ended.decided)
                 claims.settle(hold.hot, hold.worker, ended.results)
             self._forget(began_ns, in_handler=True)
         except psycopg2.Error:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from common.domain.decisions import Decision, Spent
 from common.domain.job import Claimed
-from common.store.claims import Results
+from common.store.jobs.claims import Results
 
 if TYPE_CHECKING:  # imported only while tracing is on
     from opentelemetry.trace import SpanContext

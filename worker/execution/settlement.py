@@ -13,9 +13,9 @@ from common.domain.decisions import RELEASED, Ended, Fail, Failure, Release, Spe
 from common.domain.job import Claimed
 from common.domain.retry import DEFAULT_RETRY
 from common.settings import Settings
-from common.store import claims, endings, mutexes
-from common.store.claims import Results
-from common.store.session import AWAY
+from common.store.connection.psycopg2_session import AWAY
+from common.store.jobs import claims, failures, running_keys
+from common.store.jobs.claims import Results
 from common.telemetry import logs
 from worker.execution.attempt import printable
 from worker.execution.pending_results import Endings
@@ -57,7 +57,7 @@ class Exchange:
                 failpoints.reach("settle.before_commit")
                 if ended.decided:
                     with hold.hot.transaction():
-                        stood = len(endings.write(hold.hot, hold.worker, ended.decided))
+                        stood = len(failures.write(hold.hot, hold.worker, ended.decided))
                         settled, jobs = claims.settle_and_claim(hold.hot, hold.worker, ended.results, queue, marks, wanted)
                 else:
                     stood = 0
@@ -92,7 +92,7 @@ class Exchange:
         try:
             failpoints.reach("settle.before_commit")
             with hold.hot.transaction():
-                stood = endings.write(hold.hot, hold.worker, ended.decided)
+                stood = failures.write(hold.hot, hold.worker, ended.decided)
                 stood |= claims.settle(hold.hot, hold.worker, ended.results)
             failpoints.reach("settle.after_commit")
             self._count_fenced(len(ended) - len(stood))
@@ -144,7 +144,7 @@ class Exchange:
             if special.large:
                 job.input = claims.input_of(self._holder.hot, job.id)
             put_off_s = self._settings.unique_retry_seconds
-            return special.mutex is None or mutexes.take(self._holder.hot, self._holder.worker, special.mutex, job.id, job.attempt, put_off_s)
+            return special.mutex is None or running_keys.take(self._holder.hot, self._holder.worker, special.mutex, job.id, job.attempt, put_off_s)
         except AWAY as error:
             self._away(error)
             return False
@@ -169,7 +169,7 @@ def _store_row_by_row(holder: Holder, ended: Endings, most_characters: int) -> i
         one.add(job, text, run_s)
         fenced += not _or_fail(holder, job, lambda one=one: claims.settle(holder.hot, holder.worker, one), most_characters)  # type: ignore[misc]  # a default binds it
     for pair in ended.decided:
-        fenced += not _or_fail(holder, pair[0], lambda pair=pair: endings.write(holder.hot, holder.worker, [pair]), most_characters)  # type: ignore[misc]  # as above
+        fenced += not _or_fail(holder, pair[0], lambda pair=pair: failures.write(holder.hot, holder.worker, [pair]), most_characters)  # type: ignore[misc]  # as above
     return fenced
 
 
@@ -180,4 +180,4 @@ def _or_fail(holder: Holder, job: Claimed, write: Callable[[], set[str]], most_c
         raise
     except psycopg2.Error as refused:
         reason = printable(str(refused).strip(), most_characters)
-        return endings.write(holder.hot, holder.worker, [(job, Fail(Failure(Ended.PERMANENT, "result_not_stored", reason)))])
+        return failures.write(holder.hot, holder.worker, [(job, Fail(Failure(Ended.PERMANENT, "result_not_stored", reason)))])

@@ -9,9 +9,10 @@ from common.broker import Crier
 from common.domain.decisions import RELEASED, Decision, Release
 from common.domain.job import Claimed
 from common.settings import Settings
-from common.store import claims, endings, workers
-from common.store.claims import Marks, Results
-from common.store.session import AWAY, Hot
+from common.store.connection.psycopg2_session import AWAY, Hot
+from common.store.jobs import claims, failures
+from common.store.jobs.claims import Marks, Results
+from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.pending_results import Endings
 from worker.shared_memory.slots import Seat
@@ -71,7 +72,7 @@ class Holder:
         if self._hot is None:
             return True
         try:
-            ours = workers.report_progress(self._hot, self.worker, job_id, attempt, fraction, text)
+            ours = leases.report_progress(self._hot, self.worker, job_id, attempt, fraction, text)
         except AWAY:
             return True  # the settle will find out
         if ours and self.crier is not None:
@@ -86,7 +87,7 @@ class Holder:
     def _open(self) -> None:
         hot = Hot(self._settings, "worker", by_index=True)
         try:
-            worker = workers.register(hot, self._settings.lease_seconds, os.getpid(), socket.gethostname(), self.queues, self._operations)
+            worker = leases.register(hot, self._settings.lease_seconds, os.getpid(), socket.gethostname(), self.queues, self._operations)
         except BaseException:
             hot.close()
             raise
@@ -99,7 +100,7 @@ class Holder:
     def leave_out(self, operations: Collection[str]) -> None:
         """Know these no longer: somebody else in this process claims them. Raises what is in AWAY."""
         self._operations = [one for one in self._operations if one not in operations]
-        workers.know(self.hot, self.worker, self._operations)
+        leases.know(self.hot, self.worker, self._operations)
 
     def renew_identity(self) -> None:
         """Take a new id where the lease of the old one has ended."""
@@ -137,9 +138,9 @@ class Holder:
             return 0
         hot = self.hot
         with hot.transaction():
-            stood = endings.write(hot, old, decided)
+            stood = failures.write(hot, old, decided)
             stood |= claims.settle(hot, old, results)
-            self.kept = workers.take_over(hot, self.worker, before, [(job.id, job.attempt) for job in running])
+            self.kept = leases.take_over(hot, self.worker, before, [(job.id, job.attempt) for job in running])
         stood |= claims.settled_before(hot, old, [job.id for job, _ in decided], [job.attempt for job, _ in decided]) if decided else set()
         for one in before:
             give_back(hot, one)
@@ -152,9 +153,9 @@ def give_back(hot: Hot, worker: int) -> list[str]:
     queues: list[str] = []
     while True:
         with hot.transaction():
-            jobs = endings.held(hot, worker, MOST_HELD)
-            endings.write(hot, worker, [(job, Release(RELEASED)) for job, _ in jobs])
-            workers.end(hot, worker)
+            jobs = failures.held(hot, worker, MOST_HELD)
+            failures.write(hot, worker, [(job, Release(RELEASED)) for job, _ in jobs])
+            leases.end(hot, worker)
         queues += [queue for _, queue in jobs]
         if len(jobs) < MOST_HELD:
             return queues

@@ -9,8 +9,9 @@ from common.domain.decisions import CANCELLED, RELEASED, WORKER_LOST, Decision, 
 from common.domain.job import Claimed
 from common.domain.retry import DEFAULT_RETRY
 from common.settings import Settings
-from common.store import endings, workers
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.jobs import failures
+from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.worker_session import MOST_HELD
 from worker.operations.registry import Operation
@@ -59,10 +60,10 @@ class Burial:
         queues: set[str] = set()
         while True:
             with hot.transaction():
-                held = endings.held(hot, seat.worker, MOST_HELD)
+                held = failures.held(hot, seat.worker, MOST_HELD)
                 decided = [(job, self._decide(job, end, running)) for job, _ in held]
-                endings.write(hot, seat.worker, decided)
-                workers.end(hot, seat.worker)
+                failures.write(hot, seat.worker, decided)
+                leases.end(hot, seat.worker)
             if not held:
                 break
             for (job, queue), (_, decision) in zip(held, decided, strict=True):

@@ -13,9 +13,9 @@ from pathlib import Path
 from common.broker import Bell
 from common.domain.decisions import CANCELLED, RELEASED, loop_blocked, timed_out
 from common.settings import Settings
-from common.store import queues as store_queues
-from common.store import workers
-from common.store.session import AWAY, Hot
+from common.store.connection.psycopg2_session import AWAY, Hot
+from common.store.queues import queue_state as store_queues
+from common.store.workers import leases
 from common.telemetry import logs
 from worker.health import Health
 from worker.operations.registry import Operation
@@ -102,7 +102,7 @@ class Watch:
         self._tell(now)
 
     def _asked_to_stop(self, running: Sequence[tuple[str, int, int]]) -> set[int]:
-        return {worker for worker, _ in workers.asked_to_stop(self._connection(), running)}
+        return {worker for worker, _ in leases.asked_to_stop(self._connection(), running)}
 
     def _tell(self, now: float) -> None:
         """Say how the worker is: to its probe, to whoever scales in."""
@@ -186,8 +186,8 @@ class Watch:
         seats = {seat.worker: seat for seat in self._seats.all if seat.worker}
         first = min(seats, default=0)
         recent = self._throughput.of(first)
-        leases = [workers.Lease(w, seat.busy, seat.low, recent if w == first else {}) for w, seat in seats.items()]
-        kept = workers.renew(self._connection(), self._settings.lease_seconds, leases)
+        renewals = [leases.Lease(w, seat.busy, seat.low, recent if w == first else {}) for w, seat in seats.items()]
+        kept = leases.renew(self._connection(), self._settings.lease_seconds, renewals)
         if first in kept:
             self._throughput.stored()
         for worker, seat in seats.items():

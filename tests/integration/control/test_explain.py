@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from integration.store.storage import Storage
 from rig.system import System, until
 
-from common.store import explain
+from common.store.queues import explain
 
 
 def why(system: System, job_id: str) -> dict[str, Any]:

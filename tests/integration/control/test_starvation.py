@@ -2,7 +2,7 @@
 
 from integration.store.storage import Storage
 
-from common.store import queues
+from common.store.queues import queue_state
 
 
 def test_who_has_waited_long_enough_goes_first(storage: Storage) -> None:
@@ -11,8 +11,8 @@ def test_who_has_waited_long_enough_goes_first(storage: Storage) -> None:
     first = storage.submit(3, priority=0)
     late = storage.submit(2, priority=9)
     hot = storage.hot()
-    assert queues.raise_starved(hot, 60, 100) == ["default"]
-    assert queues.raise_starved(hot, 60, 100) == []
+    assert queue_state.raise_starved(hot, 60, 100) == ["default"]
+    assert queue_state.raise_starved(hot, 60, 100) == []
     assert [job.id for job in storage.claimer().claim()] == [*first, old, *late]
 
 
@@ -21,6 +21,6 @@ def test_no_more_than_so_many_are_raised_at_once_and_none_that_a_worker_has(stor
     storage.age(ids, 100)
     (held,) = storage.claimer().claim(1)
     hot = storage.hot()
-    assert len(queues.raise_starved(hot, 60, 3)) == 3
-    assert len(queues.raise_starved(hot, 60, 3)) == 1
+    assert len(queue_state.raise_starved(hot, 60, 3)) == 3
+    assert len(queue_state.raise_starved(hot, 60, 3)) == 1
     assert storage.one("SELECT priority FROM live WHERE id = %s", (held.id,)) == 3

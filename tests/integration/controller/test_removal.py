@@ -8,7 +8,7 @@ import pytest
 from rig.system import System, until
 
 from common.domain.job import new_job_id
-from common.store.partitions import DAY_MS, TABLES, Period
+from common.store.schema.partitions import DAY_MS, TABLES, Period
 
 OFTEN = {"JOBPROC_RETENTION_CHECK_SECONDS": "0.2", "JOBPROC_TICK_SECONDS": "0.1"}
 _OLD = """

@@ -9,7 +9,7 @@ from rig.system import System, until
 from sqlalchemy import create_engine, text
 
 from common.domain.job import new_job_id
-from common.store.partitions import DAY_MS, TABLES, Period
+from common.store.schema.partitions import DAY_MS, TABLES, Period
 
 DAILY = {"JOBPROC_RETENTION_DAYS": "2", "JOBPROC_RETENTION_CHECK_SECONDS": "0.2"}
 

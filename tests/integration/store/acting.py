@@ -11,13 +11,13 @@ from common.domain.actions import ACTS_ON, Kind, Phase, Verb
 from common.domain.job import new_job_id
 from common.domain.search import Search
 from common.domain.states import State
-from common.store import actions, changes, turns
-from common.store.actions import NewAction
-from common.store.claims import NIL
-from common.store.session import Hot
-from common.store.statement import Statement, array
-from common.store.turns import Turn
-from common.store.walks import Bounds, Record
+from common.store.bulk_actions import changes, lifecycle, steps
+from common.store.bulk_actions.lifecycle import NewAction
+from common.store.bulk_actions.steps import Turn
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.statement import Statement, array
+from common.store.jobs.claims import NIL
+from common.store.listing.index_scan import Bounds, Record
 
 STATEMENTS = [changes.CANCEL, changes.REPRIORITISE, changes.TAKE_KEYS, changes.LOOK, changes.RETRY, changes.PUT_BACK]
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Acting:
         search = Search(statuses=frozenset(statuses) or ACTS_ON[kind], **filters)  # type: ignore[arg-type]  # of a test
         action_id = new_job_id(int(self.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000")), id(search))
         wanted = NewAction(action_id, kind, search, priority, 100)
-        return self.call(lambda connection: actions.preview(connection, wanted, most, SKEW_S))
+        return self.call(lambda connection: lifecycle.preview(connection, wanted, most, SKEW_S))
 
     def begun(self, kind: Kind, *statuses: State, priority: int | None = None, **filters: Any) -> str:
         """Ask for an action and start it; returns its id."""
@@ -49,13 +49,13 @@ class Acting:
         return action_id
 
     def ask(self, action_id: str, verb: Verb) -> Record:
-        return self.call(lambda connection: actions.ask(connection, UUID(action_id), verb))[0]
+        return self.call(lambda connection: lifecycle.ask(connection, UUID(action_id), verb))[0]
 
     def look(self, action_id: str) -> Record:
-        return self.call(lambda connection: actions.one(connection, UUID(action_id)))
+        return self.call(lambda connection: lifecycle.one(connection, UUID(action_id)))
 
     def turn(self, action_id: str, most: int = 100, *, scanned: int = 1_000, lock_s: float = 10) -> Turn | None:
-        return turns.take(self.hot, action_id, Bounds(most, scanned, SKEW_S), lock_s)
+        return steps.take(self.hot, action_id, Bounds(most, scanned, SKEW_S), lock_s)
 
     def finish(self, action_id: str, most: int = 100) -> Record:
         """Take turns until there is nothing to do."""

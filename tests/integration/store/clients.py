@@ -12,8 +12,8 @@ from integration.store.storage import BACK, ERROR, LOST, Claimer, Storage, resul
 from common.domain.decisions import CANCELLED, WORKER_LOST, Decision, Fail, Retry
 from common.domain.job import Claimed
 from common.domain.states import State
-from common.store import claims, control, endings
-from common.store.control import Rerun
+from common.store.jobs import cancel_retry, claims, failures
+from common.store.jobs.cancel_retry import Rerun
 
 T = TypeVar("T")
 ENDS: dict[str, Decision | None] = {
@@ -47,10 +47,10 @@ class Client:
         self._loop.run(self._open.commit() if commits else self._open.rollback())
 
     def cancel(self, job_id: str) -> "Future[State | None]":
-        return self.do(control.cancel(self.connection, UUID(job_id)))
+        return self.do(cancel_retry.cancel(self.connection, UUID(job_id)))
 
     def rerun(self, job_id: str, text: str | None = None) -> "Future[Rerun | None]":
-        return self.do(control.rerun(self.connection, UUID(job_id), text))
+        return self.do(cancel_retry.rerun(self.connection, UUID(job_id), text))
 
     def close(self) -> None:
         self._loop.run(self.connection.close())
@@ -61,7 +61,7 @@ def end(claimer: Claimer, jobs: list[Claimed], how: str) -> set[str]:
     decision = ENDS[how]
     if decision is None:
         return claims.settle(claimer.hot, claimer.id, results(jobs))
-    return endings.write(claimer.hot, claimer.id, [(job, decision) for job in jobs])
+    return failures.write(claimer.hot, claimer.id, [(job, decision) for job in jobs])
 
 
 def cancelled(storage: Storage, client: Client) -> str:

@@ -10,7 +10,7 @@ from integration.store.sessions import Loop
 from integration.store.storage import Storage, old_period
 
 from common.settings import Settings
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from common.domain.decisions import RELEASED, Ended, Failure, decide
 from common.domain.job import Claimed, NewJob
 from common.domain.retry import RetryPolicy
 from common.domain.states import TERMINAL, State
-from common.store import claims, endings, workers
-from common.store.claims import Marks, Results
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.jobs import claims, failures
+from common.store.jobs.claims import Marks, Results
+from common.store.workers import leases
 
 T = TypeVar("T")
 AT_ONCE, LATER = RetryPolicy(base_s=0, cap_s=0), RetryPolicy(base_s=3_600, cap_s=3_600)
@@ -65,7 +66,7 @@ class Jobs(RuleBasedStateMachine):
         return {**self.sessions, **self.apis}
 
     def _register(self) -> int:
-        worker = workers.register(self.clerk, LONG_S, 1, "test", sorted(set(QUEUES)), ["square_sum"])
+        worker = leases.register(self.clerk, LONG_S, 1, "test", sorted(set(QUEUES)), ["square_sum"])
         self.model.workers[worker] = Worker()
         return worker
 
@@ -272,10 +273,10 @@ class Jobs(RuleBasedStateMachine):
         if what == "settle":
             return claims.settle(hot, worker, _results(batch))
         if what == "progress":
-            return {job.id for job in jobs if workers.report_progress(hot, worker, job.id, job.attempt, 0.5, "half")}
+            return {job.id for job in jobs if leases.report_progress(hot, worker, job.id, job.attempt, 0.5, "half")}
         policy = LATER if what == "later" else AT_ONCE
         with hot.transaction():
-            return endings.write(hot, worker, [(job, decide(job, FAILURES[what], policy, 0.0)) for job in jobs])
+            return failures.write(hot, worker, [(job, decide(job, FAILURES[what], policy, 0.0)) for job in jobs])
 
     def _finished(self, name: str, stood: set[str], what: str, batch: list[tuple[int, Claimed]]) -> None:
         jobs = self.model.see(name)

@@ -10,9 +10,11 @@ from integration.store.verbs import QUEUES
 from common.domain.decisions import RELEASED, WORKER_LOST, decide
 from common.domain.operations import OperationSpec
 from common.domain.states import State
-from common.store import claims, endings, queues, workers
-from common.store.session import Hot
-from common.store.workers import Lease
+from common.store.connection.psycopg2_session import Hot
+from common.store.jobs import claims, failures
+from common.store.queues import queue_state
+from common.store.workers import leases
+from common.store.workers.leases import Lease
 from worker.controller.rescue import Rescue
 
 KNOWN = {"square_sum": OperationSpec("square_sum", retry=AT_ONCE)}
@@ -30,7 +32,7 @@ class Workers(Jobs):
         low = {queue: {str(p): pos for p, pos in marks.pos.items() if pos != "-infinity"} for queue, marks in process.marks.items()}
         before = self.model.worker("parent", process.id)
         lockers = self._worker_lockers("parent", process.id)
-        renewed, waited = self._do("parent", lambda: workers.renew(parent, LONG_S, [Lease(process.id, 0, low)]), how, lockers)
+        renewed, waited = self._do("parent", lambda: leases.renew(parent, LONG_S, [Lease(process.id, 0, low)]), how, lockers)
         after = self.model.worker("parent", process.id)
         assert renewed == ({process.id} if before.works and after.works else set()), "a lease that has ended is not renewed"
         if renewed:
@@ -77,7 +79,7 @@ class Workers(Jobs):
     def float_strays(self, full: bool) -> None:
         hot, free = self.sessions["controller"].hot, {job_id for queue in QUEUES for job_id in self.model.free("controller", queue)}
         before = _places(hot)
-        told, _ = self._do("controller", partial(queues.float_strays, hot, None if full else 60.0, 100), (True, True), set())
+        told, _ = self._do("controller", partial(queue_state.float_strays, hot, None if full else 60.0, 100), (True, True), set())
         moved = {job_id for job_id, place in _places(hot).items() if before[job_id] != place}
         assert len(told) == len(moved)
         assert moved <= self.model.passed & free, "what waits above every mark, and what is held, stays where it is"
@@ -112,9 +114,9 @@ class Workers(Jobs):
 
 def _bury(hot: Hot, worker: int, running: str) -> None:
     with hot.transaction():
-        held = endings.held(hot, worker, 1_000)
-        endings.write(hot, worker, [(job, decide(job, WORKER_LOST if job.id == running else RELEASED, AT_ONCE, 0.0, MAX_CRASHES)) for job, _ in held])
-        workers.end(hot, worker)
+        held = failures.held(hot, worker, 1_000)
+        failures.write(hot, worker, [(job, decide(job, WORKER_LOST if job.id == running else RELEASED, AT_ONCE, 0.0, MAX_CRASHES)) for job, _ in held])
+        leases.end(hot, worker)
 
 
 def _places(hot: Hot) -> dict[str, object]:

@@ -9,10 +9,10 @@ from rig.system import until
 from sqlalchemy import Connection
 
 from common.domain.job import Claimed, NewJob, Options
-from common.store import expiries, retention
-from common.store.partitions import Period
-from common.store.retention import Kept
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.retention import by_partition, per_job
+from common.store.retention.by_partition import Kept
+from common.store.schema.partitions import Period
 
 DAYS = 7
 HOUR_S = 3_600
@@ -62,9 +62,9 @@ class Past:
         )
 
     def clear(self, connection: Connection) -> int:
-        cuts, ended = retention.ended_periods(connection, self.kept)
+        cuts, ended = by_partition.ended_periods(connection, self.kept)
         assert self.period in ended
-        return retention.clear(connection, self.period, cuts)
+        return by_partition.clear(connection, self.period, cuts)
 
     def clear_all(self) -> int:
         with self.storage.engine.begin() as connection:
@@ -88,7 +88,7 @@ def ended_ago(storage: Storage, seconds: float) -> None:
 def look(hot: Hot, storage: Storage) -> tuple[int, int]:
     """Look at all rows, as when their time has come."""
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
-    return expiries.expire(hot, MOST)
+    return per_job.expire(hot, MOST)
 
 
 def retrying(storage: Storage, job: str) -> PgConnection:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common.store.session import Hot
-from common.store.statement import Statement
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.statement import Statement
 
 _BY_ID = ("live_pkey",)
 _FIRST_COLUMN = {"live_pkey": "id = ", "live_due": "queue = "}

@@ -14,9 +14,9 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from common.domain.job import NewJob
 from common.domain.states import State
-from common.store import control, submit
-from common.store.control import Rerun
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.jobs import cancel_retry, insert
+from common.store.jobs.cancel_retry import Rerun
 
 T = TypeVar("T")
 LIMIT_S = 30.0
@@ -106,18 +106,18 @@ class Api:
         return self._loop.start(self._insert(jobs, late_s))
 
     async def _insert(self, jobs: Sequence[NewJob], late_s: float) -> None:
-        await submit.insert(self.connection, jobs)
+        await insert.insert_jobs(self.connection, jobs)
         if late_s:
             late = "UPDATE live SET pos = pos - $1 * interval '1 s' WHERE id = ANY($2)"
             await self.connection.execute(late, late_s, [job.id for job in jobs])
 
     def cancel(self, job_id: str) -> "Future[State | None]":
         """Cancel a job. Returns at once."""
-        return self._loop.start(control.cancel(self.connection, UUID(job_id)))
+        return self._loop.start(cancel_retry.cancel(self.connection, UUID(job_id)))
 
     def rerun(self, job_id: str, text: str | None) -> "Future[Rerun | None]":
         """Ask for another epoch of a job. Returns at once."""
-        return self._loop.start(control.rerun(self.connection, UUID(job_id), text))
+        return self._loop.start(cancel_retry.rerun(self.connection, UUID(job_id), text))
 
     def run(self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, T]]) -> T:
         return self._loop.run(work(self.connection))

@@ -15,12 +15,14 @@ from sqlalchemy import Engine
 from common.domain.decisions import WORKER_LOST, Decision, Ended, Fail, Failure, Release, Retry
 from common.domain.job import DEFAULT_PRIORITY, Claimed, NewJob, new_job_id
 from common.settings import Pooler, Settings
-from common.store import claims, endings, partitions, submit, workers
-from common.store.claims import Marks, Results
-from common.store.engine import sync_engine
-from common.store.pool import Pool
-from common.store.session import Hot
-from common.store.statement import BY_INDEX
+from common.store.connection.asyncpg_pool import Pool
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.sqlalchemy_engine import sync_engine
+from common.store.connection.statement import BY_INDEX
+from common.store.jobs import claims, failures, insert
+from common.store.jobs.claims import Marks, Results
+from common.store.schema import partitions
+from common.store.workers import leases
 
 T = TypeVar("T")
 LONG_S = 300.0  # a lease that no test outlives
@@ -81,7 +83,7 @@ class Storage:
 
         async def work(connection: asyncpg.Connection) -> None:
             for batch in batches:
-                await submit.insert(connection, batch)
+                await insert.insert_jobs(connection, batch)
 
         self.api(work)
         return [str(job.id) for batch in batches for job in batch]
@@ -172,7 +174,7 @@ class Claimer:
         self.hot = storage.hot()
         self.queue = queue
         self.marks = Marks()
-        self.id = workers.register(self.hot, lease_s, self.pid, "test", [queue], ["square_sum"])
+        self.id = leases.register(self.hot, lease_s, self.pid, "test", [queue], ["square_sum"])
 
     @property
     def pid(self) -> int:
@@ -188,12 +190,12 @@ class Claimer:
     def write(self, jobs: Sequence[Claimed], decision: Decision) -> set[str]:
         """Write one decision about each job, in a transaction."""
         with self.hot.transaction():
-            return endings.write(self.hot, self.id, [(job, decision) for job in jobs])
+            return failures.write(self.hot, self.id, [(job, decision) for job in jobs])
 
     def publish(self, lease_s: float = LONG_S) -> bool:
         """Renew the lease with the low-water marks, as the parent does. Returns False when it is lost."""
         low = {self.queue: {str(priority): pos for priority, pos in self.marks.pos.items() if pos != "-infinity"}}
-        return self.id in workers.renew(self.hot, lease_s, [workers.Lease(self.id, 0, low)])
+        return self.id in leases.renew(self.hot, lease_s, [leases.Lease(self.id, 0, low)])
 
     def expire(self) -> None:
         """Let the lease have run out."""

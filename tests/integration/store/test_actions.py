@@ -14,7 +14,7 @@ from common.domain.decisions import Fail
 from common.domain.errors import ActionNotFound, WrongPhase
 from common.domain.job import OnConflict, Options, Unique, While
 from common.domain.states import State
-from common.store import turns
+from common.store.bulk_actions import steps
 
 KINDS = [Kind.CANCEL, Kind.RETRY, Kind.REPRIORITISE]
 
@@ -273,7 +273,7 @@ def test_what_cannot_be_asked_in_a_phase_changes_nothing(storage: Storage, actin
 def test_a_refused_turn_stops_its_action_which_says_why_and_can_go_on(storage: Storage, acting: Acting) -> None:
     storage.submit(1)
     action_id = begin(acting, Kind.CANCEL)
-    turns.fail(acting.hot, action_id, "no such column")
+    steps.fail(acting.hot, action_id, "no such column")
     found = acting.look(action_id)
     assert (found["phase"], found["error"]) == ("STOPPED", "no such column")
     assert acting.ask(action_id, Verb.START)["error"] is None
@@ -281,17 +281,17 @@ def test_a_refused_turn_stops_its_action_which_says_why_and_can_go_on(storage: S
 
 
 def test_what_is_over_expires_and_goes_with_what_it_did(storage: Storage, acting: Acting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "MOST_FORGOTTEN", 2)
+    monkeypatch.setattr(steps, "MOST_FORGOTTEN", 2)
     storage.submit(5)
     preview = acting.new(Kind.REPRIORITISE, priority=1)
     done = begin(acting, Kind.CANCEL)
     acting.finish(done)
     running = begin(acting, Kind.CANCEL)
-    assert turns.expire(acting.hot, 60, 60) == 0
+    assert steps.expire(acting.hot, 60, 60) == 0
     storage.rows("UPDATE actions SET changed_at = clock_timestamp() - interval '2 min'")
-    assert turns.expire(acting.hot, 300, 300) == 0
-    assert turns.expire(acting.hot, 60, 300) == 1, "the preview"
-    while turns.expire(acting.hot, 60, 60):
+    assert steps.expire(acting.hot, 300, 300) == 0
+    assert steps.expire(acting.hot, 60, 300) == 1, "the preview"
+    while steps.expire(acting.hot, 60, 60):
         pass
     assert storage.one("SELECT count(*) FROM action_jobs") == 0
     assert acting.look(running)["phase"] == "RUNNING"

@@ -6,7 +6,8 @@ from integration.store.storage import Storage, ids, retry_after
 
 from common.domain.decisions import WORKER_LOST, Retry
 from common.domain.states import State
-from common.store import claims, control, endings, mutexes, workers
+from common.store.jobs import cancel_retry, claims, failures, running_keys
+from common.store.workers import leases
 
 
 def test_a_job_that_waits_is_cancelled_at_once_and_never_claimed(storage: Storage, client: Client) -> None:
@@ -65,7 +66,7 @@ def test_what_is_not_there_is_not_found(storage: Storage, client: Client) -> Non
     (new,) = storage.new()
     assert client.cancel(str(new.id)).result(10) is None
     assert client.rerun(str(new.id)).result(10) is None
-    assert client.do(control.operation(client.connection, new.id)).result(10) is None
+    assert client.do(cancel_retry.operation(client.connection, new.id)).result(10) is None
 
 
 @pytest.mark.parametrize("commits", [True, False])
@@ -144,11 +145,11 @@ def test_a_rescue_passes_by_a_job_that_is_being_cancelled_and_then_ends_it(stora
     (job,) = claimer.claim()
     client.begin()
     client.cancel(job.id).result(10)
-    assert endings.held(controller, claimer.id, 10) == []
+    assert failures.held(controller, claimer.id, 10) == []
     client.end()
     with controller.transaction():
-        held = endings.held(controller, claimer.id, 10)
-        endings.write(controller, claimer.id, [(one, Retry(WORKER_LOST, 0)) for one, _ in held])
+        held = failures.held(controller, claimer.id, 10)
+        failures.write(controller, claimer.id, [(one, Retry(WORKER_LOST, 0)) for one, _ in held])
     assert storage.state(job.id) == "CANCELLED"
 
 
@@ -160,9 +161,9 @@ def test_only_the_attempts_that_run_and_are_to_stop_are_found(storage: Storage, 
     client.cancel(gone.id).result(10)
     claimer.settle([gone])
     running = [(job.id, job.attempt, claimer.id) for job in (left, gone)]
-    assert workers.asked_to_stop(claimer.hot, running) == set()
-    assert workers.asked_to_stop(claimer.hot, [*running, (asked.id, 1, claimer.id)]) == {(claimer.id, asked.id)}
-    assert workers.asked_to_stop(claimer.hot, [(asked.id, 2, claimer.id), (asked.id, 1, other.id)]) == set()
+    assert leases.asked_to_stop(claimer.hot, running) == set()
+    assert leases.asked_to_stop(claimer.hot, [*running, (asked.id, 1, claimer.id)]) == {(claimer.id, asked.id)}
+    assert leases.asked_to_stop(claimer.hot, [(asked.id, 2, claimer.id), (asked.id, 1, other.id)]) == set()
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -170,10 +171,10 @@ def test_a_job_that_is_put_off_for_another_of_its_key_ends_if_it_was_asked_to_st
     claimer = storage.claimer()
     storage.submit(2)
     runs, waits = claimer.claim()
-    assert mutexes.take(claimer.hot, claimer.id, "k", runs.id, runs.attempt, 60)
+    assert running_keys.take(claimer.hot, claimer.id, "k", runs.id, runs.attempt, 60)
     if asked:
         client.cancel(waits.id).result(10)
-    assert not mutexes.take(claimer.hot, claimer.id, "k", waits.id, waits.attempt, 60)
+    assert not running_keys.take(claimer.hot, claimer.id, "k", waits.id, waits.attempt, 60)
     assert storage.rows("SELECT attempt, started_at, status FROM outcomes") == ([(0, None, "CANCELLED")] if asked else [])
     assert storage.state(waits.id) == ("CANCELLED" if asked else "SCHEDULED")
     assert storage.rows("SELECT attempt, worker FROM live WHERE id = %s", (waits.id,)) == ([] if asked else [(0, None)])

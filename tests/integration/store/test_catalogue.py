@@ -6,7 +6,7 @@ from integration.store.storage import Storage
 
 from common.domain.operations import OperationSpec
 from common.domain.retry import RetryPolicy
-from common.store import catalogue
+from common.store.operations import catalogue
 
 ODD = OperationSpec("odd.one_2", "slow", RetryPolicy(1_000, 0.25, 1e6), 0.001, "quote ' \" \\ %s :name, é", {"properties": {"%": {"$ref": "#"}}})
 LIMITLESS = replace(ODD, name="limitless", timeout_s=None)

@@ -6,9 +6,10 @@ from integration.store.storage import Claimer, Storage, results
 from rig.system import Database, until
 
 from common.domain.job import Claimed
-from common.store import claims, statistics
-from common.store.claims import Marks, Results
-from common.store.statement import array
+from common.store.connection.statement import array
+from common.store.jobs import claims
+from common.store.jobs.claims import Marks, Results
+from common.store.schema import planner_statistics
 
 JOBS = 2_000
 SUBMITS = 20
@@ -140,6 +141,6 @@ def test_what_was_counted_in_a_drained_queue_does_not_slow_the_next_backlog(stor
     claimer = storage.claimer()
     jobs = claimer.claim(100)
     assert _exchange(claimer, jobs, claimer.marks).wide("live"), "what the statistics do"
-    statistics.forget(claimer.hot)
+    planner_statistics.forget(claimer.hot)
     assert _exchange(claimer, jobs, claimer.marks).wide("live") == []
     assert storage.one("SELECT reltuples FROM pg_class WHERE oid = 'live'::regclass") == -1

@@ -9,7 +9,7 @@ from rig.system import until
 
 from common.domain.decisions import Decision, Ended, Fail, Failure, Retry
 from common.domain.job import Claimed
-from common.store import claims, endings, read
+from common.store.jobs import claims, failures, reads
 
 TIMEOUT = Failure(Ended.TIMEOUT, "timeout", "took too long")
 ODD = "quote ' double \" back \\ slash, {braces}, comma, NULL, %s, é, \U0001f980, line\nbreak, tab\t"
@@ -21,7 +21,7 @@ def test_mixed_decisions_are_written_together_and_each_job_goes_its_way(storage:
     settled, failed, retried, released, timed_out = claimer.claim()
     decided: list[tuple[Claimed, Decision]] = [(released, BACK), (failed, Fail(ERROR)), (timed_out, Retry(TIMEOUT, 60)), (retried, retry_after(0))]
     with claimer.hot.transaction():
-        stood = endings.write(claimer.hot, claimer.id, decided)
+        stood = failures.write(claimer.hot, claimer.id, decided)
         count, _ = claims.settle_and_claim(claimer.hot, claimer.id, results([settled]), "other", claimer.marks, 1)
     assert count == 1
     assert stood == {job.id for job, _ in decided}
@@ -45,7 +45,7 @@ def test_decisions_stand_or_fall_with_their_transaction(storage: Storage) -> Non
 
     def exchange() -> None:
         with claimer.hot.transaction():
-            endings.write(claimer.hot, claimer.id, [(jobs[0], Fail(ERROR)), (jobs[1], retry_after(0))])
+            failures.write(claimer.hot, claimer.id, [(jobs[0], Fail(ERROR)), (jobs[1], retry_after(0))])
             claims.settle_and_claim(claimer.hot, claimer.id, results([jobs[2]], "NaN"), "default", claimer.marks, 1)
 
     with pytest.raises(psycopg2.errors.InvalidTextRepresentation):
@@ -62,7 +62,7 @@ def test_of_mixed_decisions_only_the_fenced_ones_are_left_out(storage: Storage) 
     claimer.settle([gone])
     storage.rows("UPDATE live SET worker = worker + 1 WHERE id = %s", (lost.id,))
     with claimer.hot.transaction():
-        stood = endings.write(claimer.hot, claimer.id, [(job, Fail(ERROR)) for job in (gone, failed)] + [(job, BACK) for job in (retried, lost)])
+        stood = failures.write(claimer.hot, claimer.id, [(job, Fail(ERROR)) for job in (gone, failed)] + [(job, BACK) for job in (retried, lost)])
     assert stood == {failed.id, retried.id}
     assert storage.state(gone.id) == "SUCCESS"
     assert storage.state(lost.id) == "IN_PROGRESS"
@@ -71,7 +71,7 @@ def test_of_mixed_decisions_only_the_fenced_ones_are_left_out(storage: Storage) 
 
 def test_nothing_decided_is_nothing_written(storage: Storage) -> None:
     claimer = storage.claimer()
-    assert endings.write(claimer.hot, claimer.id, []) == set()
+    assert failures.write(claimer.hot, claimer.id, []) == set()
     assert claimer.settle([]) == set()
 
 
@@ -159,18 +159,18 @@ def test_the_history_of_a_job_is_read_in_its_order(storage: Storage) -> None:
     first.write(first.claim(), retry_after(0))
     second.write(second.claim(), BACK)
     first.write(first.claim(), LOST)
-    whole = storage.api(lambda connection: read.job(connection, new.id))
+    whole = storage.api(lambda connection: reads.job(connection, new.id))
     assert whole is not None
-    history = read.attempts(whole)
+    history = reads.attempts(whole)
     assert [(one["attempt"], one["worker"], one["ended"], one["error_type"]) for one in history] == [
         (1, first.id, "error", "RuntimeError"),
         (2, second.id, "released", "released"),
         (3, first.id, "failed", "worker_lost"),
     ]
     assert all(one["started_at"] <= one["ended_at"] for one in history)
-    last = storage.api(lambda connection: read.job(connection, new.id, 1))
+    last = storage.api(lambda connection: reads.job(connection, new.id, 1))
     assert last is not None
-    assert read.attempts(last) == history[1:], "the last one that gave way, and the one that ended it"
+    assert reads.attempts(last) == history[1:], "the last one that gave way, and the one that ended it"
 
 
 def test_a_revision_never_repeats(storage: Storage) -> None:

@@ -9,9 +9,10 @@ from integration.store.storage import Storage
 from rig.system import until
 
 from common.domain.job import NewJob, Options
-from common.store import expiries, keys, read, removal
-from common.store.partitions import TABLES
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.jobs import reads
+from common.store.retention import by_row, keys, per_job
+from common.store.schema.partitions import TABLES
 
 
 def kept(storage: Storage, keep_s: int = HOUR_S, count: int = 1, **options: object) -> list[str]:
@@ -60,7 +61,7 @@ def test_a_job_goes_once_its_time_after_its_end_is_over_with_all_that_is_its_own
     assert rows_of(storage, job) == {}
     assert storage.state(other) == "SUCCESS"
     assert 0 < looked_at_in_s(storage) <= 5
-    assert expiries.expire(hot, MOST) == (0, 0), "it is looked at when its time is over"
+    assert per_job.expire(hot, MOST) == (0, 0), "it is looked at when its time is over"
 
 
 def test_a_job_that_is_not_finished_is_looked_at_ever_more_rarely(storage: Storage, hot: Hot) -> None:
@@ -75,14 +76,14 @@ def test_a_job_that_is_not_finished_is_looked_at_ever_more_rarely(storage: Stora
 
 def test_a_row_whose_job_is_not_there_goes(storage: Storage, hot: Hot) -> None:
     storage.rows("INSERT INTO expiries VALUES (uuidv7(), now())")
-    assert expiries.expire(hot, MOST) == (1, 0)
+    assert per_job.expire(hot, MOST) == (1, 0)
     assert storage.rows("SELECT * FROM expiries") == []
 
 
 def test_no_more_are_looked_at_than_asked_for_those_first_whose_time_was_over_first(storage: Storage, hot: Hot) -> None:
     jobs = ended(storage, count=5)
     storage.rows("UPDATE expiries SET at = now() - (SELECT count(*) FROM expiries e WHERE e.id > expiries.id) * interval '1 s'")
-    assert expiries.expire(hot, 3) == (3, 3)
+    assert per_job.expire(hot, 3) == (3, 3)
     assert [storage.state(job) for job in jobs] == [None, None, None, "SUCCESS", "SUCCESS"]
 
 
@@ -126,13 +127,13 @@ def test_a_job_that_is_retried_after_its_row_was_looked_at_stays(storage: Storag
     (job,) = ended(storage)
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
     with hot.transaction():
-        looked = hot.run(expiries.LOOK, (MOST,))
+        looked = hot.run(per_job.LOOK, (MOST,))
         assert looked == [(job, 0)]
         assert retry(storage.session(), job)
         if finished_again:
             claimer = storage.claimer()
             assert claimer.settle(claimer.claim()) == {job}
-        assert removal.remove(hot, [(job, 0)]) == 0
+        assert by_row.remove(hot, [(job, 0)]) == 0
     assert storage.state(job) == ("SUCCESS" if finished_again else "PENDING")
     assert storage.one("SELECT count(*) FROM expiries") == 1
 
@@ -142,7 +143,7 @@ def test_a_retry_that_waits_for_a_removal_finds_no_job(storage: Storage, hot: Ho
     session = storage.session()
     with hot.transaction():
         storage.rows("UPDATE expiries SET at = clock_timestamp()")
-        assert removal.remove(hot, [(row[0], row[1]) for row in hot.run(expiries.LOOK, (MOST,))]) == 1
+        assert by_row.remove(hot, [(row[0], row[1]) for row in hot.run(per_job.LOOK, (MOST,))]) == 1
         retried = storage.begin(lambda: retry(session, job))
         storage.until_blocked(session.info.backend_pid, by=hot.connection.info.backend_pid)
     assert retried.result(10) is False
@@ -154,9 +155,9 @@ def test_two_controllers_at_once_remove_each_job_once_and_wait_for_nobody(storag
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
     other = storage.hot()
     with hot.transaction():
-        looked = hot.run(expiries.LOOK, (3,))
-        assert removal.remove(hot, [(row[0], row[1]) for row in looked]) == 3
-        assert expiries.expire(other, MOST) == (3, 3)
+        looked = hot.run(per_job.LOOK, (3,))
+        assert by_row.remove(hot, [(row[0], row[1]) for row in looked]) == 3
+        assert per_job.expire(other, MOST) == (3, 3)
     assert storage.one("SELECT count(*) FROM jobs") == storage.one("SELECT count(*) FROM expiries") == 0
     assert storage.database.deadlocks() == 0
 
@@ -165,9 +166,9 @@ def test_a_reader_during_a_removal_sees_the_whole_job_and_after_it_none(storage:
     (job,) = ended(storage)
     with hot.transaction():
         storage.rows("UPDATE expiries SET at = clock_timestamp()")
-        assert removal.remove(hot, [(row[0], row[1]) for row in hot.run(expiries.LOOK, (MOST,))]) == 1
-        assert (storage.api(lambda api: read.job(api, UUID(job))) or {})["result"] == "14.0"
-    assert storage.api(lambda api: read.job(api, UUID(job))) is None
+        assert by_row.remove(hot, [(row[0], row[1]) for row in hot.run(per_job.LOOK, (MOST,))]) == 1
+        assert (storage.api(lambda api: reads.job(api, UUID(job))) or {})["result"] == "14.0"
+    assert storage.api(lambda api: reads.job(api, UUID(job))) is None
 
 
 def test_a_submission_with_the_id_of_a_job_that_is_removed_meanwhile_is_as_if_it_came_after(storage: Storage, hot: Hot) -> None:
@@ -180,7 +181,7 @@ def test_a_submission_with_the_id_of_a_job_that_is_removed_meanwhile_is_as_if_it
     ended_ago(storage, HOUR_S + 1)
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
     with hot.transaction():
-        assert removal.remove(hot, [(row[0], row[1]) for row in hot.run(expiries.LOOK, (MOST,))]) == 1
+        assert by_row.remove(hot, [(row[0], row[1]) for row in hot.run(per_job.LOOK, (MOST,))]) == 1
         stored = storage.begin(lambda: storage.store([again]))
         until("it waits", lambda: storage.one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"))
     assert stored.result(10) == ended_

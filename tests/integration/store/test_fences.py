@@ -5,8 +5,9 @@ from integration.store.storage import BACK, ERROR, LOST, Claimer, Storage, ids, 
 
 from common.domain.decisions import Decision, Fail
 from common.domain.job import Claimed
-from common.store import claims, endings, workers
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.jobs import claims, failures
+from common.store.workers import leases
 
 GIVEN_UP = [pytest.param(retry_after(0), id="retry"), pytest.param(BACK, id="release"), pytest.param(LOST, id="fail"), pytest.param(Fail(ERROR), id="error")]
 
@@ -18,7 +19,7 @@ def _taken_away(storage: Storage, by: Decision) -> tuple[Claimer, list[Claimed]]
     jobs = slow.claim()
     other = storage.hot(by_index=False)
     with other.transaction():
-        assert endings.write(other, slow.id, [(job, by) for job in jobs]) == set(ids(jobs))
+        assert failures.write(other, slow.id, [(job, by) for job in jobs]) == set(ids(jobs))
     return slow, jobs
 
 
@@ -66,8 +67,8 @@ def test_an_earlier_attempt_of_the_same_worker_is_refused_too(storage: Storage) 
 def test_progress_is_stored_only_by_the_attempt_that_owns_the_job(storage: Storage) -> None:
     slow, jobs = _taken_away(storage, retry_after(0))
     again = storage.claimer().claim()[0]
-    assert not workers.report_progress(slow.hot, slow.id, jobs[0].id, jobs[0].attempt, 0.9, "late")
-    assert not workers.report_progress(slow.hot, slow.id, again.id, again.attempt, 0.9, "the other's attempt")
+    assert not leases.report_progress(slow.hot, slow.id, jobs[0].id, jobs[0].attempt, 0.9, "late")
+    assert not leases.report_progress(slow.hot, slow.id, again.id, again.attempt, 0.9, "the other's attempt")
     assert storage.one("SELECT count(*) FROM live WHERE progress IS NOT NULL") == 0
 
 
@@ -75,7 +76,7 @@ def test_progress_goes_with_its_attempt(storage: Storage) -> None:
     claimer = storage.claimer()
     (job_id,) = storage.submit()
     job = claimer.claim()[0]
-    assert workers.report_progress(claimer.hot, claimer.id, job_id, job.attempt, 0.25, "a quarter")
+    assert leases.report_progress(claimer.hot, claimer.id, job_id, job.attempt, 0.25, "a quarter")
     assert storage.rows("SELECT progress, progress_text FROM job_states") == [(0.25, "a quarter")]
     claimer.write([job], BACK)
     assert storage.rows("SELECT progress, progress_text FROM job_states") == [(None, None)]
@@ -119,7 +120,7 @@ def test_overlapping_batches_lock_in_the_order_of_ids_and_one_of_them_stands(sto
         with hot.transaction():
             if end is None:
                 return {row[0] for row in hot.run(claims.SETTLE, (claimer.id, *results(batch).arguments()))}
-            return endings.write(hot, claimer.id, [(job, end) for job in batch])
+            return failures.write(hot, claimer.id, [(job, end) for job in batch])
 
     gate = storage.session()
     gate.cursor().execute("SELECT FROM live WHERE id = %s FOR UPDATE", (first,))
@@ -143,10 +144,10 @@ def test_what_goes_on_running_is_taken_over_where_it_is_still_held_in_that_attem
     again = other.claim()
     assert ids(again) == [lost.id]
     rev = storage.one("SELECT rev FROM live WHERE id = %s", (running.id,))
-    assert workers.take_over(after.hot, after.id, [before.id], [(job.id, job.attempt) for job in (running, ended, lost)]) == {running.id}
+    assert leases.take_over(after.hot, after.id, [before.id], [(job.id, job.attempt) for job in (running, ended, lost)]) == {running.id}
     assert storage.one("SELECT rev FROM live WHERE id = %s", (running.id,)) == rev + 1
     assert before.settle([running]) == set()
     assert after.settle([running]) == {running.id}
     assert other.settle(again) == {lost.id}
     assert before.settle([unnamed]) == {unnamed.id}
-    assert workers.take_over(after.hot, after.id, [before.id], []) == set()
+    assert leases.take_over(after.hot, after.id, [before.id], []) == set()

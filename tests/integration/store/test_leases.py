@@ -6,15 +6,16 @@ import pytest
 from integration.store.storage import BACK, Storage
 from rig.system import until
 
-from common.store import endings, leader, workers
-from common.store.workers import Lease
+from common.store.jobs import failures
+from common.store.workers import leader, leases
+from common.store.workers.leases import Lease
 
 
 def test_a_worker_is_registered_with_what_it_serves_under_an_id_of_its_own(storage: Storage) -> None:
     hot = storage.hot()
     before = storage.one("SELECT clock_timestamp()")
-    first = workers.register(hot, 30, 4711, "host-a", ["default", "slow"], ["square_sum"])
-    second = workers.register(hot, 30, 4711, "host-a", ["default"], [])
+    first = leases.register(hot, 30, 4711, "host-a", ["default", "slow"], ["square_sum"])
+    second = leases.register(hot, 30, 4711, "host-a", ["default"], [])
     assert second > first
     ((pid, host, queues, operations, busy, low, alive_until, ended_at),) = storage.rows(
         "SELECT pid, host, queues, operations, busy, low, alive_until, ended_at FROM workers WHERE id = %s", (first,)
@@ -26,12 +27,12 @@ def test_a_worker_is_registered_with_what_it_serves_under_an_id_of_its_own(stora
 def test_leases_are_renewed_together_and_only_those_that_have_not_run_out_or_ended(storage: Storage) -> None:
     alive, expired, ended, unknown = storage.claimer(1), storage.claimer(1), storage.claimer(1), 1 << 40
     expired.expire()
-    assert workers.end(ended.hot, ended.id)
+    assert leases.end(ended.hot, ended.id)
     low = {"default": {"5": "2026-01-01 00:00:00+00"}}
-    renewed = workers.renew(alive.hot, 60, [Lease(alive.id, 7, low), Lease(expired.id, 7, low), Lease(ended.id, 7, low), Lease(unknown, 7, low)])
+    renewed = leases.renew(alive.hot, 60, [Lease(alive.id, 7, low), Lease(expired.id, 7, low), Lease(ended.id, 7, low), Lease(unknown, 7, low)])
     assert renewed == {alive.id}
     assert storage.rows("SELECT busy, low, alive_until > now() + interval '50 s' FROM workers ORDER BY id") == [(7, low, True), (0, {}, False), (0, {}, False)]
-    assert workers.renew(alive.hot, 60, []) == set()
+    assert leases.renew(alive.hot, 60, []) == set()
 
 
 def test_a_renewal_is_one_update_in_place(storage: Storage) -> None:
@@ -45,30 +46,30 @@ def test_a_renewal_is_one_update_in_place(storage: Storage) -> None:
 
 def test_more_busy_than_the_column_holds_is_cut(storage: Storage) -> None:
     claimer = storage.claimer()
-    assert workers.renew(claimer.hot, 60, [Lease(claimer.id, 100_000, {})]) == {claimer.id}
+    assert leases.renew(claimer.hot, 60, [Lease(claimer.id, 100_000, {})]) == {claimer.id}
     assert storage.one("SELECT busy FROM workers") == 32_767
 
 
 def test_a_lease_runs_out_by_the_clock_of_the_database_alone(storage: Storage) -> None:
     claimer, controller = storage.claimer(0.3), storage.hot(by_index=False)
-    assert workers.expired(controller, 10) == []
+    assert leases.expired(controller, 10) == []
     began = storage.one("SELECT started_at FROM workers")
-    until("it has run out", lambda: workers.expired(controller, 10) == [claimer.id])
+    until("it has run out", lambda: leases.expired(controller, 10) == [claimer.id])
     assert storage.one("SELECT clock_timestamp()") - began >= timedelta(seconds=0.3)
     assert not claimer.publish()
 
 
 def test_a_worker_ends_once_and_for_ever(storage: Storage) -> None:
     claimer = storage.claimer()
-    assert workers.end(claimer.hot, claimer.id)
+    assert leases.end(claimer.hot, claimer.id)
     ended_at = storage.one("SELECT ended_at FROM workers")
-    assert not workers.end(claimer.hot, claimer.id)
+    assert not leases.end(claimer.hot, claimer.id)
     assert not claimer.publish()
     assert storage.one("SELECT ended_at FROM workers") == ended_at
     storage.submit()
     assert claimer.claim() == []
     claimer.expire()
-    assert workers.expired(claimer.hot, 10) == []
+    assert leases.expired(claimer.hot, 10) == []
 
 
 def test_a_worker_that_holds_a_job_does_not_end_before_the_job_is_given_back(storage: Storage) -> None:
@@ -76,10 +77,10 @@ def test_a_worker_that_holds_a_job_does_not_end_before_the_job_is_given_back(sto
     claimer, other = storage.claimer(), storage.hot(by_index=False)
     storage.submit()
     jobs = claimer.claim()
-    assert not workers.end(other, claimer.id)
+    assert not leases.end(other, claimer.id)
     with other.transaction():
-        endings.write(other, claimer.id, [(job, BACK) for job in jobs])
-        assert workers.end(other, claimer.id)
+        failures.write(other, claimer.id, [(job, BACK) for job in jobs])
+        assert leases.end(other, claimer.id)
 
 
 def test_expired_workers_are_told_in_order_up_to_a_limit_and_locked_ones_passed_over(storage: Storage) -> None:
@@ -88,8 +89,8 @@ def test_expired_workers_are_told_in_order_up_to_a_limit_and_locked_ones_passed_
         claimer.expire()
     one, other = storage.hot(by_index=False), storage.hot(by_index=False)
     with one.transaction():
-        assert workers.expired(one, 2) == [lost[0].id, lost[1].id]
-        assert workers.expired(other, 10) == [lost[2].id]
+        assert leases.expired(one, 2) == [lost[0].id, lost[1].id]
+        assert leases.expired(other, 10) == [lost[2].id]
 
 
 @pytest.mark.parametrize(("ended_days_ago", "kept"), [(None, True), (6.9, True), (7.1, False)])
@@ -99,7 +100,7 @@ def test_only_workers_that_ended_long_ago_are_forgotten(storage: Storage, ended_
         "UPDATE workers SET started_at = now() - interval '99 days', alive_until = now() - interval '99 days', ended_at = now() - %s * interval '1 day'",
         (ended_days_ago,),
     )
-    assert workers.forget(claimer.hot, 7) == (not kept)
+    assert leases.forget(claimer.hot, 7) == (not kept)
     assert storage.one("SELECT count(*) FROM workers") == kept
 
 

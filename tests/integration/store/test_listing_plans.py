@@ -19,8 +19,10 @@ from sqlalchemy import Connection
 from common.domain.search import Order, Place, Search, Way
 from common.domain.states import State
 from common.settings import Settings
-from common.store import estimates, listing, partitions, turns, walks
-from common.store.walks import Bounds
+from common.store.bulk_actions import steps
+from common.store.listing import estimates, index_scan, job_list
+from common.store.listing.index_scan import Bounds
+from common.store.schema import partitions
 
 JOBS = int(os.environ.get("JOBPROC_MANY_ROWS", "300000"))
 DAYS = 10
@@ -101,12 +103,12 @@ SEARCHES = {
 
 def explain(storage: Storage, search: Search, beyond: Place | None, mode: str) -> Plan:
     with storage.engine.begin() as connection:
-        connection.exec_driver_sql(listing.BY_INDEX)
+        connection.exec_driver_sql(job_list.BY_INDEX)
         connection.exec_driver_sql(f"SET LOCAL plan_cache_mode = {mode}")
-        arguments = walks.arguments(search, beyond, BOUNDS)
-        types = walks.TYPES_BY_END if search.order is Order.FINISHED else walks.TYPES
+        arguments = index_scan.arguments(search, beyond, BOUNDS)
+        types = index_scan.TYPES_BY_END if search.order is Order.FINISHED else index_scan.TYPES
         connection.exec_driver_sql("DEALLOCATE ALL")
-        connection.exec_driver_sql(f"PREPARE page ({types}) AS {listing.LISTS[search.way, search.descending]}")
+        connection.exec_driver_sql(f"PREPARE page ({types}) AS {job_list.LISTS[search.way, search.descending]}")
         held = ", ".join(["%s"] * len(arguments))
         sent = tuple(str(one) if isinstance(one, UUID) else one for one in arguments)
         text = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page ({held})", sent).scalar_one()
@@ -140,8 +142,8 @@ def test_a_turn_of_an_action_walks_one_index_within_its_budget_from_where_it_was
     middle = Place(UUID(int=int((datetime.now(UTC) - timedelta(days=DAYS / 2)).timestamp() * 1000) << 80))
     hot = known.hot()
     for beyond in (None, middle):
-        arguments = [str(one) if isinstance(one, UUID) else one for one in walks.arguments(search, beyond, BOUNDS)]
-        plan = explain_hot(hot, turns.WALKS[way], arguments)
+        arguments = [str(one) if isinstance(one, UUID) else one for one in index_scan.arguments(search, beyond, BOUNDS)]
+        plan = explain_hot(hot, steps.WALKS[way], arguments)
         walked = max(node["Actual Rows"] * node["Actual Loops"] for node in plan.nodes if node["Node Type"] == "WindowAgg")
         assert 0 < walked <= BUDGET
         read = [node for node in plan.scans(table) if node["Actual Loops"] == 1]
@@ -163,7 +165,7 @@ def test_an_estimate_is_near_what_is_there_or_is_not_given(known: Storage, reque
     ]
 
     def work(connection: Connection) -> list[int | None]:
-        connection.exec_driver_sql(listing.BY_INDEX)
+        connection.exec_driver_sql(job_list.BY_INDEX)
         return [estimates.total(connection, search, 0) for search, _ in expected]
 
     found = known.with_pool(lambda pool: pool.run_sync(work))

@@ -9,8 +9,8 @@ from integration.store.storage import BACK, Claimer, Storage, ids, retry_after
 
 from common.domain.decisions import Decision
 from common.domain.job import Claimed
-from common.store import queues
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.queues import queue_state
 
 CLAIMERS = st.integers(0, 2)
 PRIORITIES = st.sampled_from([0, 5, 5, 9])
@@ -132,7 +132,7 @@ class LowWater(RuleBasedStateMachine):
     @rule(full=st.booleans())
     def float_strays(self, full: bool) -> None:
         before = dict(self.storage.rows("SELECT id::text, pos FROM live"))
-        queues.float_strays(self.controller, None if full else 60.0, 100)
+        queue_state.float_strays(self.controller, None if full else 60.0, 100)
         after = dict(self.storage.rows("SELECT id::text, pos FROM live"))
         moved = {job_id for job_id, pos in before.items() if after[job_id] != pos}
         assert moved <= self.model.passed & self.model.free, "a waiting backlog, and what is held, is not touched"
@@ -152,7 +152,7 @@ class LowWater(RuleBasedStateMachine):
             for claimer in self.claimers:
                 claimer.settle(claimer.claim(1_000))
                 claimer.publish()
-            queues.float_strays(self.controller, None, 1_000)
+            queue_state.float_strays(self.controller, None, 1_000)
         assert self.storage.one("SELECT count(*) FROM live") == 0
         assert self.storage.one("SELECT count(*) FROM jobs FULL JOIN outcomes USING (id) WHERE status IS DISTINCT FROM 'SUCCESS'") == 0
 

@@ -16,7 +16,9 @@ from integration.store.storage import Storage
 from integration.store.verbs import HOW, QUEUES, Doing, anything, ends, picks, processes, session_of, verbs
 
 from common.domain.states import TERMINAL, State
-from common.store import queues, read, workers
+from common.store.jobs import reads
+from common.store.queues import queue_state
+from common.store.workers import leases
 
 EXAMPLES = int(os.environ.get("JOBPROC_EXAMPLES", "30"))  # as many runs; 500 for a change of the SQL
 LOOKS = [("rescue", "rescue"), ("rescue", "renew"), ("rescue", "die"), ("renew", "rescue"), ("die", "rescue")]
@@ -214,18 +216,18 @@ class Store(Workers):
         }
 
     def _queues_are(self) -> None:
-        found = queues.depth(self.clerk, 1_000)
+        found = queue_state.depth(self.clerk, 1_000)
         known = {"default"} if all(worker.ended for worker in self.model.workers.values()) else set(QUEUES)
         assert found == {queue: self.model.depth(queue) for queue in known}
         waiting = {job_id: job.queue for job_id, job in self.model.jobs.items() if job.state is State.PENDING}
-        due = set(queues.due(self.clerk))
+        due = set(queue_state.due(self.clerk))
         assert {queue for job_id, queue in waiting.items() if job_id not in self.model.passed} & known <= due <= set(waiting.values())
 
     def _leases_are(self) -> None:
         works = sum(worker.works for worker in self.model.workers.values())
-        assert queues.alive(self.clerk) == (dict.fromkeys(QUEUES, works) if works else {})
-        assert workers.expired(self.clerk, 100) == self.model.expired("")
-        assert sorted(workers.orphaned(self.clerk, 100)) == self.model.orphaned("")
+        assert queue_state.alive(self.clerk) == (dict.fromkeys(QUEUES, works) if works else {})
+        assert leases.expired(self.clerk, 100) == self.model.expired("")
+        assert sorted(leases.orphaned(self.clerk, 100)) == self.model.orphaned("")
 
     # --- the end
 
@@ -253,16 +255,16 @@ class Store(Workers):
     def _tell_the_history(self) -> None:
         """Each attempt of each epoch has one record, first to last; clients are told the result of the one that ended the job."""
         for job_id, job in self.model.jobs.items():
-            whole = self.apis["api"].run(partial(read.job, job_id=UUID(job_id), most=1_000))
+            whole = self.apis["api"].run(partial(reads.job, job_id=UUID(job_id), most=1_000))
             assert whole is not None
-            history = read.attempts(whole)
+            history = reads.attempts(whole)
             assert [(one["epoch"], one["attempt"]) for one in history] == [
                 (number, attempt) for number, one in enumerate(job.epochs) for attempt in range(1, one.attempt + 1)
             ]
             assert [one["ended"] for one in history] == [
                 how for one in job.epochs for how in [*(ended for _, ended, _ in one.past), *[one.state.lower()] * (one.worker is not None)]
             ]
-            told = self.apis["api"].run(partial(read.result, job_id=UUID(job_id)))
+            told = self.apis["api"].run(partial(reads.result, job_id=UUID(job_id)))
             assert told is not None
             assert (told[0].status, told[1]) == (job.state, job.result)
 

@@ -6,9 +6,9 @@ from rig.system import until
 
 from common.domain.operations import OperationSpec
 from common.domain.retry import RetryPolicy
-from common.store import workers
-from common.store.session import Hot
-from common.store.workers import Lease
+from common.store.connection.psycopg2_session import Hot
+from common.store.workers import leases
+from common.store.workers.leases import Lease
 from worker.controller.rescue import Rescue
 
 AT_ONCE = {"square_sum": OperationSpec("square_sum", retry=RetryPolicy(3, 0, 0))}
@@ -20,7 +20,7 @@ def _renewal_under_way(storage: Storage, parent: Hot, claimer: Claimer) -> None:
     def began() -> bool:
         storage.rows("UPDATE workers SET alive_until = clock_timestamp() + interval '0.2 s' WHERE id = %s", (claimer.id,))
         parent._cursor.execute("BEGIN")
-        if workers.renew(parent, LONG_S, [Lease(claimer.id, 0, {})]):
+        if leases.renew(parent, LONG_S, [Lease(claimer.id, 0, {})]):
             return True
         parent._cursor.execute("ROLLBACK")
         return False
@@ -54,11 +54,11 @@ def test_of_a_worker_whose_row_another_has_nobody_else_looks_after_the_jobs(stor
     storage.submit(2)
     dead.claim()
     dead.expire()
-    found = workers.expired(second, 10)
+    found = leases.expired(second, 10)
     first._cursor.execute("BEGIN")
-    assert workers.alone(first, dead.id)
+    assert leases.alone(first, dead.id)
     assert Rescue(3)._of_workers(second, found, AT_ONCE)[0] == 0
-    assert workers.end(first, dead.id) is False, "it holds jobs"
+    assert leases.end(first, dead.id) is False, "it holds jobs"
     first._cursor.execute("COMMIT" if commits else "ROLLBACK")
     assert Rescue(3)._of_workers(second, found, AT_ONCE)[0] == 2
     assert Rescue(3)._of_workers(second, found, AT_ONCE)[0] == 0

@@ -7,8 +7,8 @@ from integration.store.storage import Storage
 from rig.system import until
 from sqlalchemy.exc import OperationalError
 
-from common.store import partitions
-from common.store.partitions import DAY_MS, TABLES, Period
+from common.store.schema import partitions
+from common.store.schema.partitions import DAY_MS, TABLES, Period
 
 
 def _periods(storage: Storage) -> dict[str, list[Period]]:

@@ -14,10 +14,12 @@ from integration.store.storage import Claimer, Storage, old_period, results
 from rig.system import until
 
 from common.settings import Pooler, Settings
-from common.store import claims, control, deadlines, endings, leader, mutexes, once, queues, read, submit, workers
-from common.store import explain as why
-from common.store.session import Hot
-from common.store.statement import Statement, array
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.statement import Statement, array
+from common.store.jobs import cancel_retry, claims, deadlines, failures, insert, keyed_insert, reads, running_keys
+from common.store.queues import explain as why
+from common.store.queues import queue_state
+from common.store.workers import leader, leases
 from worker.controller.__main__ import Controller
 from worker.controller.metrics import Gauges
 from worker.execution.worker_session import Holder
@@ -25,18 +27,27 @@ from worker.shared_memory.slots import Seats
 from worker.supervision.supervisor import Watch
 
 PARTITIONS, TAKEN, CAP = 30, 100, 1_000
-SELDOM = [claims.INPUT_OF, mutexes.LOCK, mutexes.TAKE, mutexes.PUT_OFF, workers.TAKE_OVER]  # for jobs of their kind
-GIVEN_BACK = [endings.LOCK, endings.FAIL, endings.GIVE_BACK]
+SELDOM = [claims.INPUT_OF, running_keys.LOCK, running_keys.TAKE, running_keys.PUT_OFF, leases.TAKE_OVER]  # for jobs of their kind
+GIVEN_BACK = [failures.LOCK, failures.FAIL, failures.GIVE_BACK]
 
 # What each part runs again and again. endings.HELD and workers.ORPHANED are not here: there is no index by worker, a claim
 # would have to write it; they read all of `live`, once for each process that has died.
 HOT = {
-    "process": [claims.SETTLE_AND_CLAIM, claims.SETTLE, endings.LOCK, endings.FAIL, endings.GIVE_BACK, workers.PROGRESS, workers.RENEW, *SELDOM],
-    "parent": [*GIVEN_BACK, workers.RENEW, workers.ASKED_TO_STOP],
-    "controller": [queues.DUE, queues.FLOAT, queues.RAISE, queues.UNKNOWN, deadlines.PASSED, *GIVEN_BACK, workers.EXPIRED, *acting.STATEMENTS],
-    "gauges": [queues.DEPTH, queues.OLDEST],
+    "process": [claims.SETTLE_AND_CLAIM, claims.SETTLE, failures.LOCK, failures.FAIL, failures.GIVE_BACK, leases.PROGRESS, leases.RENEW, *SELDOM],
+    "parent": [*GIVEN_BACK, leases.RENEW, leases.ASKED_TO_STOP],
+    "controller": [
+        queue_state.DUE,
+        queue_state.FLOAT,
+        queue_state.RAISE,
+        queue_state.UNKNOWN,
+        deadlines.PASSED,
+        *GIVEN_BACK,
+        leases.EXPIRED,
+        *acting.STATEMENTS,
+    ],
+    "gauges": [queue_state.DEPTH, queue_state.OLDEST],
 }
-JOINED = {"process": [claims.SETTLE_AND_CLAIM, endings.HELD], "parent": [endings.HELD], "controller": [endings.HELD]}
+JOINED = {"process": [claims.SETTLE_AND_CLAIM, failures.HELD], "parent": [failures.HELD], "controller": [failures.HELD]}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -90,27 +101,27 @@ class Ground:
             claims.SETTLE_AND_CLAIM: (self.claimer.id, *ended, "default", claims._PRIORITY_ARRAY, array(marks.pos.values()), array(marks.id.values()), TAKEN),
             claims.SETTLE: (self.claimer.id, *ended),
             claims.SETTLED_BEFORE: held,
-            endings.LOCK: held,
-            endings.FAIL: (*held, errors, errors, *spent),
-            endings.GIVE_BACK: (*held, errors, errors, *spent, [0.0] * len(jobs), ["error"] * len(jobs), [False] * len(jobs)),
-            endings.HELD: (self.claimer.id, CAP),
-            workers.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]"),
-            workers.EXPIRED: (100,),
-            workers.ASKED_TO_STOP: (*ended[:2], [self.claimer.id] * len(jobs)),
-            workers.TAKE_OVER: (self.claimer.id, [self.claimer.id], *ended[:2]),
-            workers.PROGRESS: (self.claimer.id, one, 1, 0.5, None),
+            failures.LOCK: held,
+            failures.FAIL: (*held, errors, errors, *spent),
+            failures.GIVE_BACK: (*held, errors, errors, *spent, [0.0] * len(jobs), ["error"] * len(jobs), [False] * len(jobs)),
+            failures.HELD: (self.claimer.id, CAP),
+            leases.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]"),
+            leases.EXPIRED: (100,),
+            leases.ASKED_TO_STOP: (*ended[:2], [self.claimer.id] * len(jobs)),
+            leases.TAKE_OVER: (self.claimer.id, [self.claimer.id], *ended[:2]),
+            leases.PROGRESS: (self.claimer.id, one, 1, 0.5, None),
             **acting.arguments([row[0] for row in self.storage.rows("SELECT id::text FROM live ORDER BY id DESC LIMIT %s", (TAKEN,))]),
-            queues.DUE: (9,),
-            queues.FLOAT: (None, 10_000),
-            queues.RAISE: (10**6, 100),
-            queues.UNKNOWN: (CAP,),
+            queue_state.DUE: (9,),
+            queue_state.FLOAT: (None, 10_000),
+            queue_state.RAISE: (10**6, 100),
+            queue_state.UNKNOWN: (CAP,),
             deadlines.PASSED: (CAP, "deadline_exceeded", "late"),
             claims.INPUT_OF: (one,),
-            mutexes.LOCK: ("key", one),
-            mutexes.TAKE: ("key", one),
-            mutexes.PUT_OFF: (self.claimer.id, one, 1, 1.0),
-            queues.DEPTH: (CAP,),
-            queues.OLDEST: (9,),
+            running_keys.LOCK: ("key", one),
+            running_keys.TAKE: ("key", one),
+            running_keys.PUT_OFF: (self.claimer.id, one, 1, 1.0),
+            queue_state.DEPTH: (CAP,),
+            queue_state.OLDEST: (9,),
         }
 
 
@@ -210,9 +221,9 @@ def test_a_read_by_id_looks_into_one_partition_of_each_table(ground: Ground) -> 
         hot = ground.storage.hot(by_index=False)
         hot._cursor.execute(f"SET plan_cache_mode = {mode}")
         for name, (sql, types, arguments) in {
-            "status": (read._STATUS, "uuid", (job_id,)),
-            "result": (read._RESULT, "uuid", (job_id,)),
-            "job": (read._JOB, "uuid, int, int", (job_id, 100, 10)),
+            "status": (reads._STATUS, "uuid", (job_id,)),
+            "result": (reads._RESULT, "uuid", (job_id,)),
+            "job": (reads._JOB, "uuid, int, int", (job_id, 100, 10)),
             "waiting": (why._WAITING, "uuid, bigint", (job_id, 100)),
             "history": (why._HISTORY, "uuid, int", (job_id, 100)),
         }.items():
@@ -230,7 +241,7 @@ def test_a_look_at_hundreds_of_jobs_finds_each_by_its_id(ground: Ground) -> None
     today = ground.storage.one("SELECT right(max(tableoid::regclass::text), 8) FROM jobs")
     hot = ground.storage.hot(by_index=False)
     hot._cursor.execute("SET plan_cache_mode = force_custom_plan")
-    plan = explain(hot, Statement("seen", "uuid[]", read._SEEN), ("{" + ",".join(ids) + "}",))
+    plan = explain(hot, Statement("seen", "uuid[]", reads._SEEN), ("{" + ",".join(ids) + "}",))
     assert {table: plan.partitions(table) - {f"{table}_{today}"} for table in ("jobs", "outcomes")} == {"jobs": set(), "outcomes": set()}
     assert plan.wide("live") == []
     assert plan.buffers <= 20 * len(ids), str(plan)
@@ -238,14 +249,14 @@ def test_a_look_at_hundreds_of_jobs_finds_each_by_its_id(ground: Ground) -> None
 
 @pytest.mark.parametrize("ground", ["new"], indirect=True)
 def test_a_look_does_not_keep_a_plan_of_when_a_table_was_empty(ground: Ground) -> None:
-    async def looks(connection: asyncpg.Connection) -> tuple[int, dict[str, read.Seen]]:
+    async def looks(connection: asyncpg.Connection) -> tuple[int, dict[str, reads.Seen]]:
         for _ in range(8):  # from the sixth on a plan may be kept
-            await read.seen(connection, [UUID(claims.NIL)])
+            await reads.seen(connection, [UUID(claims.NIL)])
         ground.fill(20_000, "now()")
         ids = [row[0] for row in await connection.fetch("SELECT id FROM live LIMIT 500")]
         before = await connection.fetchval("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'")
         async with connection.transaction():
-            found = await read.seen(connection, ids)
+            found = await reads.seen(connection, ids)
             return await connection.fetchval("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'") - (before or 0), found
 
     walked, found = ground.storage.api(looks)
@@ -260,11 +271,11 @@ def test_to_cancel_or_retry_a_job_looks_into_one_partition_of_each_table(ground:
         hot = ground.storage.hot(by_index=False)
         hot._cursor.execute(f"SET plan_cache_mode = {mode}")
         for name, (sql, types, arguments) in {
-            "cancel_running": (control._CANCEL_RUNNING, "uuid", (job_id,)),
-            "state": (control._STATE, "uuid", (job_id,)),
-            "lock": (control._LOCK, "uuid", (job_id,)),
-            "rerun": (control._RERUN, "uuid, text", (job_id, None)),
-            "cancel_waiting": (once.CANCEL_WAITING, "uuid", (job_id,)),
+            "cancel_running": (cancel_retry._CANCEL_RUNNING, "uuid", (job_id,)),
+            "state": (cancel_retry._STATE, "uuid", (job_id,)),
+            "lock": (cancel_retry._LOCK, "uuid", (job_id,)),
+            "rerun": (cancel_retry._RERUN, "uuid, text", (job_id, None)),
+            "cancel_waiting": (keyed_insert.CANCEL_WAITING, "uuid", (job_id,)),
         }.items():
             plan = explain(hot, Statement(name, types, sql), arguments)
             found = {table: plan.partitions(table) - {f"{table}_{today}"} for table in ("jobs", "outcomes", "attempts")}
@@ -280,8 +291,8 @@ def test_a_submission_reads_no_table(ground: Ground) -> None:
     async def explained(connection: asyncpg.Connection) -> Plan:
         async with connection.transaction():
             text = await connection.fetchval(
-                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {submit._INSERT}",
-                *([getattr(job, name) for job in new] for name in submit._NAMES),
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {insert._INSERT}",
+                *([getattr(job, name) for job in new] for name in insert._NAMES),
             )
             return Plan(json.loads(text)[0]["Plan"])
 

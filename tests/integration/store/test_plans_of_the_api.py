@@ -7,8 +7,9 @@ import pytest
 from integration.store.storage import Storage
 from sqlalchemy import Connection
 
-from common.store import claims, control, explain, read, submit
-from common.store.pool import Pool
+from common.store.connection.asyncpg_pool import Pool
+from common.store.jobs import cancel_retry, claims, insert, reads
+from common.store.queues import explain
 
 MODE = "SELECT setting FROM pg_settings WHERE name = 'plan_cache_mode'"
 PLANNED = "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%job_states%'"
@@ -20,10 +21,10 @@ BACKLOG, CAP = 20_000, 100
 
 
 async def _reads(connection: asyncpg.Connection, job_id: UUID) -> None:
-    await read.status(connection, job_id)
-    await read.result(connection, job_id)
-    await read.seen(connection, [job_id])
-    await read.job(connection, job_id)
+    await reads.status(connection, job_id)
+    await reads.result(connection, job_id)
+    await reads.seen(connection, [job_id])
+    await reads.job(connection, job_id)
 
 
 def _ground(storage: Storage, *, drained: bool) -> None:
@@ -63,14 +64,14 @@ def test_what_clients_ask_of_one_job_reads_few_others(storage: Storage, drained:
         await explain.waiting(connection, job_id, CAP)
         await explain.starts(connection, job_id)
         await explain.ran(connection, job_id, CAP)
-        await control.cancel(connection, job_id)
+        await cancel_retry.cancel(connection, job_id)
         await explain.end(connection, job_id)
-        await control.rerun(connection, job_id, None)
+        await cancel_retry.rerun(connection, job_id, None)
 
     async def work(pool: Pool) -> tuple[int, int]:
         async with pool.driver() as connection:
             for job in storage.new(8):
-                await submit.insert(connection, [job])
+                await insert.insert_jobs(connection, [job])
                 await asks(connection, job.id)
             storage.rows("UPDATE live SET pos = now() + interval '1 day'")
             storage.fill(BACKLOG, "timestamptz '2026-01-01 00:00:00+00' + row_number() OVER () * interval '1 us'")

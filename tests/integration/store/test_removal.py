@@ -6,10 +6,11 @@ import pytest
 from integration.store.past import DAYS, HOUR_S, MOST, Past, look, retry, retrying
 from integration.store.storage import ids
 
-from common.store import inputs, read, removal, retention
-from common.store.removal import Step
-from common.store.retention import Kept
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.jobs import cancel_retry, reads
+from common.store.retention import by_partition, by_row
+from common.store.retention.by_partition import Kept
+from common.store.retention.by_row import Step
 
 
 def now_ms(past: Past) -> int:
@@ -19,9 +20,9 @@ def now_ms(past: Past) -> int:
 def walk(hot: Hot, past: Past, most: int = MOST) -> list[Step]:
     """Walk through the day to its end."""
     cuts = past.kept.before(now_ms(past))
-    steps, at = list[Step](), removal.begin(past.period)
+    steps, at = list[Step](), by_row.begin(past.period)
     while not steps or not steps[-1].last:
-        steps.append(removal.remove_past(hot, past.period, at, most, cuts))
+        steps.append(by_row.remove_past(hot, past.period, at, most, cuts))
         at = steps[-1].at
     return steps
 
@@ -29,8 +30,8 @@ def walk(hot: Hot, past: Past, most: int = MOST) -> list[Step]:
 def strip(hot: Hot, past: Past, days: int = 2) -> int:
     with past.storage.engine.begin() as connection:
         cut_ms = Kept(days, days, days).before(now_ms(past)).success_ms
-        assert past.period in retention.periods_before(connection, cut_ms)
-    return removal.strip_inputs(hot, past.period, removal.begin(past.period), MOST, cut_ms).moved
+        assert past.period in by_partition.periods_before(connection, cut_ms)
+    return by_row.strip_inputs(hot, past.period, by_row.begin(past.period), MOST, cut_ms).moved
 
 
 def test_jobs_are_kept_by_how_they_ended(past: Past) -> None:
@@ -54,7 +55,7 @@ def test_retention_leaves_jobs_with_a_time_of_their_own_to_expiry(past: Past, ho
 
 
 def test_where_too_many_must_stay_the_others_go_one_by_one_in_bounded_steps(past: Past, hot: Hot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "MOST_SURVIVORS", 3)
+    monkeypatch.setattr(by_partition, "MOST_SURVIVORS", 3)
     past.kept = Kept(DAYS, failed=30, cancelled=DAYS)
     stay = [*past.finished(3, status="FAILED"), *past.waiting(1), *past.finished(1, days_ago=1)]
     gone = [*past.finished(4), *past.finished(2, status="CANCELLED")]
@@ -125,7 +126,7 @@ def test_what_jobs_have_in_tables_without_partitions_goes_after_their_partition(
         storage.rows("INSERT INTO reruns (id, epoch) VALUES (%s, 1); INSERT INTO deadlines VALUES (%s, now() + interval '300 days')", (job, job))
     assert past.clear_all() == 1
     with storage.engine.begin() as connection:
-        assert retention.forget_beside(connection, past.period) is False
+        assert by_partition.forget_beside(connection, past.period) is False
     assert storage.rows("SELECT id::text FROM reruns") == storage.rows("SELECT id::text FROM deadlines") == [(stays,)]
 
 
@@ -139,11 +140,11 @@ def test_inputs_of_finished_jobs_go_and_results_stay(past: Past, hot: Hot) -> No
     storage.rows("INSERT INTO reruns (id, epoch, input) VALUES (%s, 1, '{}')", (old,))
     assert strip(hot, past) == 2
     assert strip(hot, past) == 0
-    there = {job: storage.api(lambda api, job=job: inputs.there(api, UUID(job))) for job in (old, fresh, kept_, running, waiting)}  # type: ignore[misc]  # bound at once
+    there = {job: storage.api(lambda api, job=job: cancel_retry.has_input(api, UUID(job))) for job in (old, fresh, kept_, running, waiting)}  # type: ignore[misc]  # bound at once
     assert there == {old: False, fresh: True, kept_: False, running: True, waiting: True}
     storage.rows("UPDATE reruns SET input = '{}'")
     assert strip(hot, past) == 1, "what a later retry brought goes in its turn"
-    found = storage.api(lambda api: read.job(api, UUID(old))) or {}
+    found = storage.api(lambda api: reads.job(api, UUID(old))) or {}
     assert (found["input"], found["result"], storage.one("SELECT input FROM reruns")) == (None, "14.0", None)
 
 

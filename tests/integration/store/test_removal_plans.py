@@ -8,10 +8,10 @@ from integration.store.plans import Plan, explain
 from integration.store.storage import Storage, old_period
 
 from common.settings import Pooler, Settings
-from common.store import expiries, removal
-from common.store.partitions import TABLES
-from common.store.session import Hot
-from common.store.statement import Statement
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.statement import Statement
+from common.store.retention import by_row, per_job
+from common.store.schema.partitions import TABLES
 
 PARTITIONS = 30
 FINISHED = 20_000
@@ -45,19 +45,19 @@ def test_a_step_reads_what_it_removes_and_little_more(storage: Storage, hot: Hot
     cut_ms = int(storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
     some = storage.rows("SELECT '{' || string_agg(id::text, ',') || '}', '{' || string_agg('0', ',') || '}' FROM (SELECT id FROM jobs LIMIT %s) j", (MOST,))[0]
     statements: dict[Statement, Sequence[object]] = {
-        expiries.LOOK: (MOST,),
-        removal.LOCK: some,
-        removal.REMOVE: (*some, first, after),
-        removal.STRIP: (*some, first, after),
-        removal.WALK_JOBS: (first, after, MOST, cut_ms, cut_ms, cut_ms),
-        removal.WALK_INPUTS: (first, after, MOST, cut_ms),
+        per_job.LOOK: (MOST,),
+        by_row.LOCK: some,
+        by_row.REMOVE: (*some, first, after),
+        by_row.STRIP: (*some, first, after),
+        by_row.WALK_JOBS: (first, after, MOST, cut_ms, cut_ms, cut_ms),
+        by_row.WALK_INPUTS: (first, after, MOST, cut_ms),
     }
     for statement, arguments in statements.items():
         plan = explain(hot, statement, arguments)
         assert plan.wide("live") == [], f"{statement.name}\n{plan}"
         assert plan.buffers < 120 * MOST, f"{statement.name}\n{plan}"
         assert others(plan, today) == set(), f"{statement.name}\n{plan}"
-    assert explain(hot, expiries.LOOK, (MOST,)).read("expiries", "expiries_at") <= MOST + 1
+    assert explain(hot, per_job.LOOK, (MOST,)).read("expiries", "expiries_at") <= MOST + 1
 
 
 def others(plan: Plan, today: str) -> set[str]:

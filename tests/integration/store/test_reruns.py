@@ -14,9 +14,10 @@ from common.domain.errors import InputRemoved, StoreUnavailable
 from common.domain.job import NewJob
 from common.domain.states import State
 from common.settings import Pooler
-from common.store import endings, read, retention
-from common.store.control import Rerun
-from common.store.retention import Kept
+from common.store.jobs import failures, reads
+from common.store.jobs.cancel_retry import Rerun
+from common.store.retention import by_partition
+from common.store.retention.by_partition import Kept
 
 
 @pytest.mark.parametrize("given", [None, '{"data":[7, 8]}'])
@@ -32,9 +33,9 @@ def test_a_retry_is_a_new_epoch_and_all_of_before_stays(storage: Storage, client
     (job,) = claimer.claim()
     assert (job.id, job.attempt, job.charged, job.max_attempts, job.input) == (job_id, 1, 1, 2, given or '{"data":[1,2,3]}')
     claimer.settle([job])
-    shown = client.do(read.job(client.connection, UUID(job_id))).result(10)
+    shown = client.do(reads.job(client.connection, UUID(job_id))).result(10)
     assert shown is not None
-    history = read.attempts(shown)
+    history = reads.attempts(shown)
     assert [(one["epoch"], one["attempt"], one["ended"]) for one in history] == [(0, 1, "error"), (0, 2, "failed"), (1, 1, "success")]
     assert (shown["status"], shown["epoch"], shown["attempt"], shown["input"]) == ("SUCCESS", 1, 1, '{"data":[1,2,3]}')
     assert storage.one("SELECT input::text FROM jobs") == '{"data":[1,2,3]}'
@@ -127,7 +128,7 @@ def test_a_late_end_of_an_epoch_changes_nothing_of_the_next_one(storage: Storage
     (late,) = slow.claim()
     client.cancel(job_id).result(10)
     with other.hot.transaction():
-        endings.write(other.hot, slow.id, [(late, Retry(WORKER_LOST, 0))])
+        failures.write(other.hot, slow.id, [(late, Retry(WORKER_LOST, 0))])
     client.rerun(job_id).result(10)
     (job,) = other.claim()
     assert (job.attempt, late.attempt) == (1, 1)
@@ -179,7 +180,7 @@ class Old:
         storage.rows("UPDATE outcomes SET finished_at = now() - interval '9 days'")
 
     def clear(self, connection: Connection) -> int:
-        return retention.clear(connection, self.period, retention.ended_periods(connection, Kept(7, 7, 7))[0])
+        return by_partition.clear(connection, self.period, by_partition.ended_periods(connection, Kept(7, 7, 7))[0])
 
     def pid(self, connection: Connection) -> int:
         driver = connection.connection.driver_connection
@@ -215,7 +216,7 @@ def test_a_retry_waits_for_retention_and_finds_nothing_and_what_was_brought_befo
         connection.commit()
     assert answer.result(10) is None
     with storage.engine.begin() as connection:
-        assert retention.forget_beside(connection, old.period) is False
+        assert by_partition.forget_beside(connection, old.period) is False
     assert storage.one("SELECT count(*) FROM live") == 0
     assert storage.rows("SELECT id::text FROM reruns") == [(stays,)]
 

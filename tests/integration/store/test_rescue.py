@@ -6,8 +6,9 @@ from integration.store.storage import Claimer, Storage, ids, results
 from common.domain.decisions import WORKER_LOST, Retry
 from common.domain.operations import OperationSpec
 from common.domain.retry import RetryPolicy
-from common.store import claims, endings, workers
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.jobs import claims, failures
+from common.store.workers import leases
 from worker.controller.rescue import Rescue
 
 AT_ONCE = {"square_sum": OperationSpec("square_sum", retry=RetryPolicy(3, 0, 0))}
@@ -19,10 +20,10 @@ def _rescue(hot: Hot) -> int:
 
 def _rescue_by_hand(hot: Hot, worker: int) -> int:
     """Do what a rescue does, in the caller's transaction; returns how many jobs were given back."""
-    assert workers.expired(hot, 10) == [worker]
-    held = [job for job, _ in endings.held(hot, worker, 100)]
-    assert endings.write(hot, worker, [(job, Retry(WORKER_LOST, 0)) for job in held]) == set(ids(held))
-    assert workers.end(hot, worker)
+    assert leases.expired(hot, 10) == [worker]
+    held = [job for job, _ in failures.held(hot, worker, 100)]
+    assert failures.write(hot, worker, [(job, Retry(WORKER_LOST, 0)) for job in held]) == set(ids(held))
+    assert leases.end(hot, worker)
     return len(held)
 
 
@@ -47,7 +48,7 @@ def test_a_worker_that_is_declared_dead_but_lives_gets_nothing_and_changes_nothi
     taken = heir.claim()
     assert set(ids(jobs)) < set(ids(taken))
     assert claims.settle_and_claim(dead.hot, dead.id, results(jobs), "default", dead.marks, 10) == (0, [])
-    assert not workers.report_progress(dead.hot, dead.id, jobs[0].id, 1, 0.5, None)
+    assert not leases.report_progress(dead.hot, dead.id, jobs[0].id, 1, 0.5, None)
     assert heir.settle(taken) == set(ids(taken))
     assert {storage.state(job.id) for job in taken} == {"SUCCESS"}
 
@@ -72,7 +73,7 @@ def test_a_settle_under_way_is_not_rescued(storage: Storage) -> None:
         dead.settle(jobs)
         assert _rescue(storage.hot(by_index=False)) == 0, "the rescue does not wait for it"
     assert [storage.state(job.id) for job in jobs] == ["SUCCESS"] * 2
-    assert workers.orphaned(dead.hot, 10) == []
+    assert leases.orphaned(dead.hot, 10) == []
 
 
 def test_a_settle_that_is_rolled_back_beside_a_rescue_is_taken_care_of_by_the_next_look(storage: Storage) -> None:
@@ -141,7 +142,7 @@ def test_jobs_of_a_worker_that_has_been_forgotten_are_leftovers_too(storage: Sto
     claimer.claim()
     storage.rows("DELETE FROM workers")
     controller = storage.hot(by_index=False)
-    assert workers.orphaned(controller, 10) == [claimer.id]
+    assert leases.orphaned(controller, 10) == [claimer.id]
     assert Rescue(3).leftovers(controller, AT_ONCE)[0] == 1
 
 
@@ -178,4 +179,4 @@ def test_one_row_that_cannot_be_given_back_does_not_keep_the_others(storage: Sto
     assert _rescue(controller) == 5
     assert storage.one("SELECT count(*) FROM live WHERE worker IS NULL") == 4
     assert storage.state(bad) == "FAILED"
-    assert endings.held(controller, dead.id, 10) == []
+    assert failures.held(controller, dead.id, 10) == []

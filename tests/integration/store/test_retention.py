@@ -10,9 +10,10 @@ from integration.store.storage import LOST, Storage, id_in, ids, retry_after
 from sqlalchemy.exc import OperationalError
 
 from common.settings import Settings
-from common.store import endings, read, retention
-from common.store.partitions import TABLES, periods
-from common.store.retention import Kept
+from common.store.jobs import failures, reads
+from common.store.retention import by_partition
+from common.store.retention.by_partition import Kept
+from common.store.schema.partitions import TABLES, periods
 
 QUICKLY_S = 0.5
 
@@ -27,10 +28,10 @@ def impatient(settings: Settings, storage: Storage) -> Iterator[Storage]:
 
 def test_periods_end_before_the_cut_or_are_left(past: Past) -> None:
     with past.storage.engine.begin() as connection:
-        cuts, ended = retention.ended_periods(connection, past.kept)
+        cuts, ended = by_partition.ended_periods(connection, past.kept)
         assert ended == [past.period]
-        assert retention.ended_periods(connection, Kept(DAYS + 5, DAYS + 5, DAYS + 5))[1] == []
-        assert retention.ended_periods(connection, Kept(DAYS + 5, DAYS, DAYS + 5))[1] == [past.period], "of failed ones something may go"
+        assert by_partition.ended_periods(connection, Kept(DAYS + 5, DAYS + 5, DAYS + 5))[1] == []
+        assert by_partition.ended_periods(connection, Kept(DAYS + 5, DAYS, DAYS + 5))[1] == [past.period], "of failed ones something may go"
         now_ms = int(past.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
         assert abs(cuts.success_ms - (now_ms - DAYS * 86_400_000)) < 5_000
 
@@ -54,7 +55,7 @@ def test_old_finished_jobs_go_and_the_living_and_the_newly_finished_stay_as_they
 
 
 def test_a_period_with_too_many_survivors_waits(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "MOST_SURVIVORS", 3)
+    monkeypatch.setattr(by_partition, "MOST_SURVIVORS", 3)
     gone = past.finished(2)
     past.waiting(4)
     assert past.clear_all() == 4
@@ -70,7 +71,7 @@ def test_an_empty_period_is_dropped_and_one_with_a_job_is_not(past: Past) -> Non
     for survivors, left in ((1, True), (0, False)):
         assert past.clear_all() == survivors
         with past.storage.engine.begin() as connection:
-            retention.drop_empty(connection, past.period)
+            by_partition.drop_empty(connection, past.period)
         with past.storage.engine.begin() as connection:
             assert [past.period in periods(connection, table) for table in TABLES] == [left] * len(TABLES)
         if left:
@@ -84,7 +85,7 @@ def test_dropping_gives_up_at_once_while_a_submission_is_under_way(past: Past) -
     late.cursor().execute("INSERT INTO jobs (id, operation, queue, input, max_attempts) VALUES (uuidv7(), 'square_sum', 'default', '{}', 3)")
     began = time.monotonic()
     with pytest.raises(OperationalError), past.storage.engine.begin() as connection:
-        retention.drop_empty(connection, past.period)
+        by_partition.drop_empty(connection, past.period)
     assert time.monotonic() - began < QUICKLY_S
     late.rollback()
 
@@ -161,7 +162,7 @@ def test_a_reader_sees_a_survivor_before_during_and_after(past: Past) -> None:
     job_id, storage = id_in(past.period, 3), past.storage
     with storage.engine.connect() as connection:
         assert past.clear(connection) == 1
-        found = storage.begin(lambda: storage.api(lambda api: read.job(api, job_id)))
+        found = storage.begin(lambda: storage.api(lambda api: reads.job(api, job_id)))
         storage.until_blocked(past.blocked(), by=past.pid(connection))
         connection.commit()
     assert (found.result(10) or {})["status"] == "PENDING"
@@ -203,7 +204,7 @@ def test_a_transaction_that_fails_an_old_job_and_then_claims_does_not_deadlock_w
     (today,) = storage.submit()
     with storage.engine.connect() as connection:
         with worker.hot.transaction():
-            endings.write(worker.hot, worker.id, [(job, LOST)])
+            failures.write(worker.hot, worker.id, [(job, LOST)])
             cleared = storage.begin(lambda: past.clear(connection))
             storage.until_blocked(past.pid(connection), by=worker.pid)
             assert ids(worker.claim()) == [today]

@@ -8,14 +8,15 @@ from integration.store.storage import BACK, Claimer, Storage, ids, retry_after
 from rig.system import until
 
 from common.domain.job import PRIORITIES
-from common.store import queues, submit
-from common.store.claims import Marks
+from common.store.jobs import insert
+from common.store.jobs.claims import Marks
+from common.store.queues import queue_state
 
 MOST = 10_000
 
 
 def _float(storage: Storage, since_s: float | None = 60.0, most: int = MOST) -> list[str]:
-    return queues.float_strays(storage.hot(by_index=False), since_s, most)
+    return queue_state.float_strays(storage.hot(by_index=False), since_s, most)
 
 
 def _passed(storage: Storage, place: str, *others: Claimer) -> None:
@@ -38,7 +39,7 @@ def test_an_insert_that_commits_late_is_a_stray_and_is_floated(storage: Storage)
         connection = await storage.connect()
         late = connection.transaction()
         await late.start()
-        await submit.insert(connection, [job])
+        await insert.insert_jobs(connection, [job])
         place = await connection.fetchval("SELECT pos::text FROM live")
         await asyncio.to_thread(_passed, storage, place, claimer)
         await late.commit()
@@ -127,10 +128,10 @@ def test_marks_that_lie_ahead_because_the_clock_was_set_back_hide_no_due_job_and
     claimer.publish()
     for since_s in (60.0, None):
         assert _float(storage, since_s) == [], "it is not due yet"
-    assert queues.due(hot) == []
+    assert queue_state.due(hot) == []
     storage.age([paused], 31)
-    assert queues.due(hot) == ["default"]
-    assert queues.oldest_due_s(hot)["default"] >= 1
+    assert queue_state.due(hot) == ["default"]
+    assert queue_state.oldest_due_s(hot)["default"] >= 1
     assert claimer.claim() == [], "it lies below the mark, which this sets back"
     assert claimer.publish()
     assert _float(storage) == ["default"]

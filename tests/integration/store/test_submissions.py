@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 from integration.store.storage import Storage, ids
 
-from common.store import partitions, read, submit
+from common.store.jobs import insert, reads
+from common.store.schema import partitions
 
 DAY_S = 86_400
 
@@ -51,8 +52,8 @@ def test_two_commits_of_the_same_jobs_at_once_store_them_once(storage: Storage) 
         first, second = [await storage.connect() for _ in range(2)]
         transaction = first.transaction()
         await transaction.start()
-        await submit.insert(first, jobs)
-        again = asyncio.create_task(submit.insert(second, jobs))
+        await insert.insert_jobs(first, jobs)
+        again = asyncio.create_task(insert.insert_jobs(second, jobs))
         await asyncio.to_thread(storage.until_blocked, second.get_server_pid())
         await transaction.commit()
         await again
@@ -97,8 +98,8 @@ def test_an_id_of_another_age_has_no_partition(storage: Storage, days: int) -> N
 def test_an_unknown_id_is_nothing_also_where_there_is_no_partition(storage: Storage) -> None:
     for ago_s in (0.0, 400.0 * DAY_S):
         (job,) = storage.new(ago_s=ago_s)
-        assert storage.api(lambda connection, job=job: read.job(connection, job.id)) is None  # type: ignore[misc]  # bound in the loop
-        assert storage.api(lambda connection, job=job: read.result(connection, job.id)) is None  # type: ignore[misc]  # bound in the loop
+        assert storage.api(lambda connection, job=job: reads.job(connection, job.id)) is None  # type: ignore[misc]  # bound in the loop
+        assert storage.api(lambda connection, job=job: reads.result(connection, job.id)) is None  # type: ignore[misc]  # bound in the loop
 
 
 def test_the_urgent_ones_come_first_and_equals_in_the_order_in_which_they_came(storage: Storage) -> None:

@@ -11,7 +11,7 @@ from integration.store.storage import Storage
 from prometheus_client import CollectorRegistry
 
 from common.domain.actions import Kind, Verb
-from common.store import turns
+from common.store.bulk_actions import steps
 from common.telemetry import metrics
 from worker.controller.bulk_actions import Actions
 
@@ -76,7 +76,7 @@ def test_several_take_turns_and_a_step_is_no_longer_than_is_said(storage: Storag
     leader = Actions(storage.settings.model_copy(update={"action_step_jobs": 10}), metrics.ACTED.counter(registry), clock)
     for queue in ("a", "b"):
         _rate(storage, acting.begun(Kind.CANCEL, queue=queue), 30)
-    before = turns.take
+    before = steps.take
     order = []
 
     def take(*arguments: object) -> object:
@@ -85,7 +85,7 @@ def test_several_take_turns_and_a_step_is_no_longer_than_is_said(storage: Storag
         return turn
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(turns, "take", take)
+        patch.setattr(steps, "take", take)
         assert leader.take_turns(acting.hot)[0] == 60
     assert [jobs for _, jobs in order] == [10] * 6
     assert [one for one, _ in order] == [order[0][0], order[1][0]] * 3

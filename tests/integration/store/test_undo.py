@@ -9,7 +9,7 @@ from integration.store.storage import Storage, retry_after
 
 from common.domain.actions import Kind, Verb
 from common.domain.job import NewJob, OnConflict, Options, Unique, While
-from common.store import deadlines, once
+from common.store.jobs import deadlines, keyed_insert
 
 LIVE = "SELECT id, tenant, queue, priority, attempt, released, max_attempts, needs, alone, crashes, cancel, worker FROM live ORDER BY id"
 
@@ -43,7 +43,7 @@ def test_what_waited_is_put_back_exactly_as_it_was(storage: Storage, acting: Act
 
 
 async def _once(client: Client, job: NewJob) -> None:
-    await once.insert(client.connection, [job], None)
+    await keyed_insert.insert_once(client.connection, [job], None)
 
 
 def test_a_key_that_another_job_has_taken_meanwhile_stays_its_own(storage: Storage, acting: Acting, client: Client) -> None:

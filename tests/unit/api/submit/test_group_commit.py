@@ -10,7 +10,7 @@ from api.submit.group_commit import Intake
 from api.telemetry.metrics import Meters
 from common.domain.job import NewJob
 from common.settings import Settings
-from common.store.pool import Pool
+from common.store.connection.asyncpg_pool import Pool
 
 
 class _Commits(Intake):

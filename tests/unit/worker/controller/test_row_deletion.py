@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from common.store import removal
-from common.store.partitions import DAY_MS, Period
-from common.store.removal import Step
-from common.store.session import Hot
+from common.store.connection.psycopg2_session import Hot
+from common.store.retention import by_row
+from common.store.retention.by_row import Step
+from common.store.schema.partitions import DAY_MS, Period
 from worker.controller import row_deletion as walking
 from worker.controller.row_deletion import Walks
 
@@ -26,7 +26,7 @@ class Ground:
         self.walks = Walks(self.step, lambda period, count: self.said.append((period, count)))
 
     def step(self, _hot: Hot, period: Period, at: UUID, most: int) -> Step:
-        done = at.int - removal.begin(period).int
+        done = at.int - by_row.begin(period).int
         looked = min(most, self.jobs - done)
         self.looked.append((period, looked))
         return Step(looked, looked, UUID(int=at.int + looked), looked < most)

@@ -9,8 +9,8 @@ import pytest
 from common.domain.errors import Cancelled
 from common.domain.job import Claimed
 from common.settings import Settings
-from common.store.session import Hot
-from common.store.statement import Statement
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.statement import Statement
 from worker.execution.job_context import MOST_CHARACTERS, Progress
 from worker.execution.worker_session import Holder
 from worker.shared_memory.slots import Seats

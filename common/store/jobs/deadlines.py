@@ -1,0 +1,33 @@
+"""Deadlines that have passed."""
+
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.statement import Statement
+from common.store.jobs.fragments import FIRST
+
+# A job that runs is left to its worker, whose limit the deadline is; its row is looked at again.
+PASSED = Statement(
+    "deadlines_passed",
+    "bigint, text, text",
+    f"""
+    WITH late AS MATERIALIZED (
+        SELECT id FROM deadlines WHERE at <= clock_timestamp() ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED),
+    held AS MATERIALIZED (
+        SELECT l.id, l.worker FROM late CROSS JOIN LATERAL (SELECT * FROM live WHERE live.id = late.id AND {FIRST.format(of="live")} OFFSET 0) l),
+    mine AS MATERIALIZED (
+        SELECT l.* FROM held JOIN live l ON l.id = held.id WHERE held.worker IS NULL AND l.worker IS NULL ORDER BY l.id FOR UPDATE OF l SKIP LOCKED),
+    gone AS (
+        DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine))),
+    ended AS (
+        INSERT INTO outcomes (id, epoch, attempt, released, rev, status, error_type, error_text)
+        SELECT id, epoch, attempt, released, rev + 1, 'FAILED', $2, $3 FROM mine),
+    done AS (
+        DELETE FROM deadlines WHERE id = ANY (ARRAY(
+            SELECT id FROM late EXCEPT (SELECT id FROM held EXCEPT SELECT id FROM mine))))
+    SELECT count(*) FROM mine
+    """,
+)
+
+
+def end_late(hot: Hot, most: int, error_type: str, error_text: str) -> int:
+    """End FAILED what waits past its deadline, at most so many jobs; returns how many. Atomic."""
+    return int(hot.run(PASSED, (most, error_type, error_text))[0][0])

@@ -1,0 +1,125 @@
+"""Attempts that gave no result: fail, retry, release; and what a worker still holds."""
+
+import json
+from collections.abc import Sequence
+
+from common.domain.decisions import Decision, Ended, Fail, Failure, Release, Retry
+from common.domain.job import Claimed
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.statement import Statement, array
+from common.store.jobs import claims
+
+_FENCED = """
+    JOIN live l ON l.id = d.id
+    WHERE l.attempt = d.attempt AND l.worker = $1
+    ORDER BY l.id FOR UPDATE OF l
+"""
+
+LOCK = Statement(
+    "lock_held",
+    "bigint, uuid[], smallint[]",
+    f"SELECT l.id::text FROM unnest($2, $3) AS d(id, attempt) {_FENCED}",
+)
+
+# A job that was asked to stop ends CANCELLED, whatever its attempt would have led to.
+FAIL = Statement(
+    "fail",
+    "bigint, uuid[], smallint[], json, json, float8[], float8[], float8[]",
+    f"""
+    WITH mine AS MATERIALIZED (
+        SELECT l.id, l.epoch, l.attempt, l.released, l.rev, l.started_at, l.cancel, d.error_type, d.error_text, d.run_s, d.cpu_s, d.peak_mib
+        FROM ROWS FROM (unnest($2), unnest($3), json_array_elements_text($4), json_array_elements_text($5), unnest($6), unnest($7), unnest($8))
+             AS d(id, attempt, error_type, error_text, run_s, cpu_s, peak_mib) {_FENCED}),
+    gone AS (
+        DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine)))
+    INSERT INTO outcomes (id, epoch, attempt, released, rev, worker, started_at, status, error_type, error_text, run_s, cpu_s, peak_mib)
+    SELECT id, epoch, attempt, released, rev + 1, $1, started_at, CASE WHEN cancel THEN 'CANCELLED' ELSE 'FAILED' END,
+           CASE WHEN NOT cancel THEN error_type END, CASE WHEN NOT cancel THEN error_text END, run_s, cpu_s, peak_mib
+    FROM mine
+    RETURNING id::text
+    """,
+)
+
+GIVE_BACK = Statement(
+    "give_back",
+    "bigint, uuid[], smallint[], json, json, float8[], float8[], float8[], float8[], text[], boolean[]",
+    f"""
+    WITH mine AS MATERIALIZED (
+        SELECT l.id, l.epoch, l.attempt, l.released, l.rev, l.started_at, l.cancel, d.ended, d.alone, d.error_type, d.error_text, d.run_s, d.cpu_s, d.peak_mib,
+               clock_timestamp() + d.delay_s * interval '1 s' AS retry_at
+        FROM ROWS FROM (unnest($2), unnest($3), json_array_elements_text($4), json_array_elements_text($5), unnest($6), unnest($7), unnest($8),
+                        unnest($9), unnest($10), unnest($11))
+             AS d(id, attempt, error_type, error_text, run_s, cpu_s, peak_mib, delay_s, ended, alone) {_FENCED}),
+    gone AS (
+        DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel))),
+    cancelled AS (
+        INSERT INTO outcomes (id, epoch, attempt, released, rev, worker, started_at, status, run_s, cpu_s, peak_mib)
+        SELECT id, epoch, attempt, released, rev + 1, $1, started_at, 'CANCELLED', run_s, cpu_s, peak_mib FROM mine WHERE cancel),
+    back AS (
+        UPDATE live
+        SET worker = NULL, started_at = NULL, pos = mine.retry_at, rev = live.rev + 1, progress = NULL, progress_text = NULL,
+            released = live.released + CASE mine.ended WHEN 'released' THEN 1 ELSE 0 END,
+            crashes = live.crashes + CASE mine.ended WHEN 'lost' THEN 1 ELSE 0 END,
+            alone = live.alone OR mine.alone
+        FROM mine WHERE live.id = mine.id AND NOT mine.cancel),
+    kept AS (
+        INSERT INTO attempts (id, epoch, attempt, worker, started_at, retry_at, ended, error_type, error_text, run_s, cpu_s, peak_mib)
+        SELECT id, epoch, attempt, $1, started_at, retry_at, ended, error_type, error_text, run_s, cpu_s, peak_mib FROM mine WHERE NOT cancel)
+    SELECT id::text FROM mine
+    """,
+)
+
+HELD = Statement(
+    "held",
+    "bigint, bigint",
+    f"""
+    SELECT t.id::text, t.attempt, t.released, t.max_attempts, j.operation, j.timeout_ms, j.trace, {claims.SPECIAL}, t.queue
+    FROM (SELECT * FROM live WHERE worker = $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED) t
+    CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = t.id OFFSET 0) j
+    """,
+)
+
+
+def write(hot: Hot, worker: int, decided: Sequence[tuple[Claimed, Decision]]) -> set[str]:
+    """Write the decisions about attempts of a worker; returns the ids that stood, the others were fenced.
+
+    Not a transaction of its own: the caller's, so that they stand or fall with what goes with them.
+    """
+    if not decided:
+        return set()
+    ordered = sorted(decided, key=lambda pair: pair[0].id)
+    if len(ordered) > 1:
+        hot.run(LOCK, (worker, *_ids([job for job, _ in ordered])))
+    stood: set[str] = set()
+    failed = [(job, d.failure) for job, d in ordered if isinstance(d, Fail)]
+    if failed:
+        stood |= {row[0] for row in hot.run(FAIL, (worker, *_facts(failed)))}
+    back = [(job, d) for job, d in ordered if isinstance(d, Retry | Release)]
+    if back:
+        facts = _facts([(job, d.failure) for job, d in back])
+        delays = [d.delay_s if isinstance(d, Retry) else 0.0 for _, d in back]
+        ended = [str(Ended.RELEASED if isinstance(d, Release) else d.failure.ended) for _, d in back]
+        alone = [d.alone if isinstance(d, Release) else d.failure.ended is Ended.LOST for _, d in back]
+        stood |= {row[0] for row in hot.run(GIVE_BACK, (worker, *facts, delays, ended, alone))}
+    return stood
+
+
+def held(hot: Hot, worker: int, most: int) -> list[tuple[Claimed, str]]:
+    """Return, locked, jobs that a worker holds, each with its queue. Inside the caller's transaction; others' locks are passed over."""
+    return [(Claimed(r[0], r[1], r[2], r[3], r[4], None, r[5], r[6], 0.0, claims.special(r[7])), r[8]) for r in hot.run(HELD, (worker, most))]
+
+
+def _ids(jobs: Sequence[Claimed]) -> tuple[str, str]:
+    return array(job.id for job in jobs), array(job.attempt for job in jobs)
+
+
+def _facts(failed: Sequence[tuple[Claimed, Failure]]) -> tuple[object, ...]:
+    failures = [failure for _, failure in failed]
+    return (
+        *_ids([job for job, _ in failed]),
+        json.dumps([failure.error_type for failure in failures]),
+        json.dumps([failure.error_text for failure in failures]),
+        [failure.spent.run_s for failure in failures],
+        [failure.spent.cpu_s for failure in failures],
+        [failure.spent.peak_mib for failure in failures],
+    )

@@ -1,0 +1,53 @@
+"""Unique keys that are held while a job runs: jobs of one key run one after the other."""
+
+from typing import TYPE_CHECKING
+
+from common.store.connection.statement import Statement
+
+if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
+    from common.store.connection.psycopg2_session import Hot
+
+
+# The row is locked first, whoever has it; a statement of its own then asks, with a snapshot after the lock, whether that job still has it.
+LOCK = Statement(
+    "lock_mutex",
+    "text, uuid",
+    "INSERT INTO uniq AS u (key, id) VALUES ($1, $2) ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING u.id",
+)
+TAKE = Statement(
+    "take_mutex",
+    "text, uuid",
+    """
+    UPDATE uniq SET id = $2 WHERE tenant = 1 AND key = $1
+      AND (id = $2 OR NOT EXISTS (SELECT FROM live l WHERE l.id = uniq.id AND l.worker IS NOT NULL)) RETURNING true
+    """,
+)
+
+# As if it had not been claimed: waiting for its turn is no attempt. One that was asked to stop meanwhile ends.
+PUT_OFF = Statement(
+    "put_off",
+    "bigint, uuid, smallint, float8",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT * FROM live WHERE id = $2 AND attempt = $3 AND worker = $1 FOR UPDATE),
+    gone AS (
+        DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel))),
+    ended AS (
+        INSERT INTO outcomes (id, epoch, attempt, released, rev, status)
+        SELECT id, epoch, attempt - 1, released, rev + 1, 'CANCELLED' FROM mine WHERE cancel)
+    UPDATE live
+    SET worker = NULL, started_at = NULL, attempt = mine.attempt - 1, rev = mine.rev + 1, pos = clock_timestamp() + $4 * interval '1 s'
+    FROM mine WHERE live.id = mine.id AND NOT mine.cancel RETURNING true
+    """,
+)
+RUNNING = "while running: "  # such keys and those that wait are apart
+
+
+def take(hot: "Hot", worker: int, key: str, job_id: str, attempt: int, put_off_s: float) -> bool:
+    """Take the key for a job that is about to run; where another one runs under it, put the job off for so many seconds. Atomic."""
+    with hot.transaction():
+        hot.run(LOCK, (RUNNING + key, job_id))
+        if hot.run(TAKE, (RUNNING + key, job_id)):
+            return True
+        hot.run(PUT_OFF, (worker, job_id, attempt, put_off_s))
+        return False

@@ -1,0 +1,72 @@
+"""How the queues are, for people: depth, age, workers, and what comes in and ends in the last minutes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from common.domain.job import first_job_id, job_unix_ms
+from common.store.queues import queue_state
+
+WINDOW_S = 60  # of what comes in
+MINUTES = 20  # a worker that has been away for longer has nothing in the last fifteen
+SAMPLE = 10_000  # newest jobs that are looked at for it, where more came
+
+# Plans by index whatever the statistics say, as in `session.Hot`.
+_BY_INDEX = ("SET LOCAL enable_seqscan = off", "SET LOCAL enable_bitmapscan = off")
+
+# From the newest back: at a high rate the sample spans less than the window.
+_ARRIVED = """
+WITH newest AS MATERIALIZED (SELECT id, queue FROM jobs WHERE id >= $1 ORDER BY id DESC LIMIT $2)
+SELECT queue, count(*), (SELECT count(*) FROM newest), (SELECT id FROM newest ORDER BY id LIMIT 1) FROM newest GROUP BY 1
+"""
+
+_FINISHED = """
+SELECT q.key, m.key::bigint, sum((q.value ->> 0)::bigint)::bigint, sum((q.value ->> 1)::bigint)::bigint
+FROM workers w, jsonb_each(w.recent) m, jsonb_each(m.value) q
+WHERE w.alive_until > now() - $1::interval GROUP BY 1, 2
+"""
+
+
+@dataclass(slots=True)
+class QueueStats:
+    """One queue."""
+
+    queue: str
+    queued: int
+    running: int
+    oldest_due_s: float
+    workers_alive: int
+    arrived_s: float = 0.0  #: jobs a second
+    finished: dict[int, tuple[int, int]] = field(default_factory=dict)  #: by Unix minute: succeeded, failed
+
+
+def read(connection: Connection, cap: int, unix_ms: int) -> list[QueueStats]:
+    """Return every queue that an operation or a living worker names; counts of jobs end at `cap`. In a transaction of the caller."""
+    for setting in _BY_INDEX:
+        connection.exec_driver_sql(setting)
+
+    def rows(sql: str, *arguments: object) -> list[Any]:
+        return list(connection.exec_driver_sql(sql, arguments))
+
+    oldest, alive = dict(rows(queue_state.OLDEST.sql, 9)), dict(rows(queue_state.ALIVE.sql, timedelta()))
+    depths = rows(queue_state.DEPTH.sql, cap)
+    found = {queue: QueueStats(queue, queued, running, oldest.get(queue, 0.0), alive.get(queue, 0)) for queue, queued, running in depths}
+    for queue, count, sampled, first in rows(_ARRIVED, first_job_id(unix_ms - WINDOW_S * 1000), SAMPLE):
+        span_s = WINDOW_S if sampled < SAMPLE else max(0.001, (unix_ms - job_unix_ms(first)) / 1000)
+        if queue in found:
+            found[queue].arrived_s = count / span_s
+    for queue, minute, succeeded, failed in rows(_FINISHED, timedelta(minutes=MINUTES)):
+        if queue in found:
+            found[queue].finished[minute] = succeeded, failed
+    return [found[queue] for queue in sorted(found)]
+
+
+def finished_s(finished: Mapping[int, tuple[int, int]], minutes: int, unix_s: float) -> tuple[float, float]:
+    """Return succeeded and failed jobs a second over so many whole minutes and the part of the one under way."""
+    now = int(unix_s) // 60
+    counted = [both for minute, both in finished.items() if now - minutes <= minute <= now]
+    seconds = minutes * 60 + unix_s % 60
+    return sum(one for one, _ in counted) / seconds, sum(other for _, other in counted) / seconds

@@ -1,0 +1,50 @@
+"""How the database itself is: sizes, dead rows, the oldest open transaction."""
+
+from dataclasses import dataclass
+
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.statement import Statement
+
+TABLES = ("jobs", "live", "outcomes", "attempts", "workers", "tags", "keys", "uniq", "reruns", "deadlines", "expiries")
+
+SIZES = Statement(
+    "sizes",
+    "text[]",
+    """
+    SELECT t.name, sum(pg_table_size(p.relid))::float8, sum(pg_indexes_size(p.relid))::float8, coalesce(sum(s.n_dead_tup), 0)::float8
+    FROM unnest($1) AS t(name)
+    CROSS JOIN LATERAL (SELECT t.name::regclass UNION SELECT relid FROM pg_partition_tree(t.name::regclass)) p(relid)
+    LEFT JOIN pg_stat_all_tables s ON s.relid = p.relid
+    GROUP BY 1
+    """,
+)
+
+# A session of another user shows its age only to members of pg_monitor.
+OLDEST = Statement(
+    "oldest_transaction",
+    "text",
+    """
+    SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8
+    FROM pg_stat_activity WHERE backend_type = $1 AND pid <> pg_backend_pid()
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A table with its partitions."""
+
+    table: str
+    rows_bytes: float
+    index_bytes: float
+    dead_rows: float  #: as the statistics estimate it
+
+
+def tables(hot: Hot) -> list[Size]:
+    """Return the sizes of the tables."""
+    return [Size(*row) for row in hot.run(SIZES, (list(TABLES),))]
+
+
+def oldest_transaction_s(hot: Hot) -> float:
+    """Return the age in seconds of the oldest open transaction, 0 when there is none."""
+    return float(hot.run(OLDEST, ("client backend",))[0][0])

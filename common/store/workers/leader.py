@@ -1,0 +1,31 @@
+"""Which controller leads: a lease by row."""
+
+from common.store.connection.psycopg2_session import Hot
+from common.store.connection.statement import Statement
+
+LEAD = Statement(
+    "lead",
+    "text, text, float8",
+    """
+    INSERT INTO leaders AS l (name, holder, term, until) VALUES ($1, $2, 1, clock_timestamp() + $3 * interval '1 s')
+    ON CONFLICT (name) DO UPDATE
+    SET holder = excluded.holder, until = excluded.until, term = l.term + CASE WHEN l.holder = excluded.holder THEN 0 ELSE 1 END
+    WHERE l.holder = excluded.holder OR l.until < clock_timestamp()
+    RETURNING term
+    """,
+)
+
+RESIGN = Statement("resign", "text, text", "UPDATE leaders SET until = '-infinity' WHERE name = $1 AND holder = $2 RETURNING term")
+
+NAME = "controller"
+
+
+def lead(hot: Hot, holder: str, lease_s: float) -> int | None:
+    """Take or keep the lead for lease_s seconds. Returns the term, None while another holds it."""
+    rows = hot.run(LEAD, (NAME, holder, lease_s))
+    return int(rows[0][0]) if rows else None
+
+
+def resign(hot: Hot, holder: str) -> None:
+    """Let another lead at once."""
+    hot.run(RESIGN, (NAME, holder))
