@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common import failpoints
-from common.addresses import checked_hosts, masked_url
 from common.domain.errors import StartupError
+from common.server_urls import checked_hosts, masked_url
 
 PREFIX = "JOBPROC_"
 CLOSE = 0.85  # likeness of two names, 0 to 1, from which one is a misspelling of the other

@@ -14,7 +14,9 @@ from celery import Celery, signals
 from kombu import Queue
 from prometheus_client import CollectorRegistry
 
-from common.broker import Bell, Crier, celery_queue, celery_settings
+from common.broker.celery_settings import celery_settings
+from common.broker.change_feed import Crier
+from common.broker.doorbells import Bell, celery_queue
 from common.domain.errors import StartupError
 from common.settings import Settings
 from common.store.connection.psycopg2_session import AWAY, Hot

@@ -13,7 +13,7 @@ from api.views.job_list import limit_of
 from api.web.problems import ACTION_NOT_FOUND, INVALID, INVALID_ID, MALFORMED, MEDIA, TIMEOUT, TOO_LARGE, UNAVAILABLE, WRONG_PHASE, documented, named
 from api.web.request_body import read_json
 from api.web.responses import Json
-from common.domain.actions import Verb
+from common.domain.bulk_actions import Verb
 from common.domain.errors import StoreUnavailable, Uncertain
 from common.store.bulk_actions import lifecycle
 from common.store.listing.index_scan import Record

@@ -3,8 +3,8 @@
 import asyncio
 
 from api.telemetry.metrics import Meters
-from common.broker import Messages, async_redis, ring
-from common.lean import redis
+from common.broker.doorbells import Messages, ring
+from common.broker.redis_client import async_redis, redis
 from common.settings import Settings
 from common.telemetry import logs
 

@@ -9,7 +9,7 @@ from jsonschema_rs import ValidationError, validator_for
 
 from api.web.problems import MOST_ERRORS
 from common.domain.errors import UnknownOperation
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import Pool
 from common.store.operations import catalogue

@@ -13,9 +13,9 @@ from api.schemas import EXAMPLE_ID, SelfLink
 from api.views.cursors import MOST_CHARACTERS
 from api.views.filters import Filters, Wrong
 from api.web.problems import INVALID, MOST_ERRORS, invalid, named
-from common.domain.actions import ACTS_ON, Kind, Phase, Reason, Verb, progress
+from common.domain.bulk_actions import ACTS_ON, Kind, Phase, Reason, Verb, progress
 from common.domain.job import new_job_id
-from common.domain.search import Search
+from common.domain.job_search import Search
 from common.domain.states import State
 from common.settings import Settings
 from common.store.bulk_actions.lifecycle import NewAction

@@ -7,7 +7,7 @@ import struct
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from common.domain.search import Place, Search
+from common.domain.job_search import Place, Search
 from common.settings import Settings
 
 _FORM = struct.Struct(">B8s?q16s")  # version, digest of the list, whether it is in the order of ends, microseconds, id

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.schemas import JOB_ID, QueueView
 from common.domain.states import State
-from common.domain.waits import Ran, waits
+from common.domain.timeline import AttemptTimes, wait_times
 from common.store.queues.explain import Waiting
 
 
@@ -78,7 +78,7 @@ class Seen:
 
     job_id: UUID
     starts: dict[int, tuple[datetime, datetime]]
-    ran: list[Ran]
+    ran: list[AttemptTimes]
     waiting: Waiting | None  #: None: it has ended
     end: tuple[str, datetime] | None  #: None: it never has
 
@@ -90,13 +90,13 @@ def explanation(seen: Seen, queue: QueueView | None, cap: int) -> Explanation:
         assert seen.end is not None  # noqa: S101 - a job is unfinished or has ended
         status, at = seen.end
         reasons, position, expected = [Reason(code=Code.ENDED, text=f"It ended {status} at {at.isoformat(timespec='milliseconds')}.")], None, None
-        spent = waits(seen.starts, seen.ran, at)
+        spent = wait_times(seen.starts, seen.ran, at)
     else:
         status, reasons = _status(live), _reasons(live, cap)
         position = Position(ahead=live["ahead"], exact=live["ahead"] < cap) if live["unheld"] and live["due"] else None
         possible = live["unheld"] and live["knowing"] and live["beside"] is None
         expected = _expected(live, queue) if possible and queue is not None else None
-        spent = waits(seen.starts, seen.ran, live["now"], live["started_at"])
+        spent = wait_times(seen.starts, seen.ran, live["now"], live["started_at"])
     return Explanation(job_id=seen.job_id, status=State(status), reasons=reasons, position=position, expected_start=expected, waited=Waited(**asdict(spent)))
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from api.web.timestamps import Instant
 from common.domain.job import QUEUE_PATTERN
-from common.domain.search import Order, Search
+from common.domain.job_search import Order, Search
 from common.domain.states import TERMINAL, State
 
 Wrong = list[tuple[str, str]]  # fields, and what is expected of them

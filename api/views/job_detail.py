@@ -6,7 +6,7 @@ from datetime import datetime
 
 from api.schemas import AttemptView, BackoffView, Failure, JobView, Links, Progress, RerunView, Spent, StateView, UniqueView
 from common.domain.states import State
-from common.domain.timeline import Epoch, Passage, Ran, timeline
+from common.domain.timeline import Epoch, Passage, PastAttempt, timeline
 from common.store.jobs import reads
 from common.store.jobs.reads import Record
 
@@ -86,16 +86,18 @@ def _epochs(row: Record) -> Iterator[Epoch]:
         )
 
 
-def _begin(number: int, row: Record, begins: dict[int, datetime], ran: list[Ran]) -> datetime:
+def _begin(number: int, row: Record, begins: dict[int, datetime], ran: list[PastAttempt]) -> datetime:
     """Return when an epoch began; of one whose beginning is not read, its first known attempt."""
     if number == 0:
         return row["created_at"]  # type: ignore[no-any-return]  # of a record
     return begins.get(number) or (ran[0].began.at if ran else row["now"])
 
 
-def _ran(one: Record) -> Ran:
+def _ran(one: Record) -> PastAttempt:
     waits = State.RETRYING if one["ended"] != "released" else State.PENDING
-    return Ran(_running(one["epoch"], one) or _passage(one, one["started_at"], State.IN_PROGRESS), _passage(one, one["ended_at"], waits), one["retry_at"])
+    return PastAttempt(
+        _running(one["epoch"], one) or _passage(one, one["started_at"], State.IN_PROGRESS), _passage(one, one["ended_at"], waits), one["retry_at"]
+    )
 
 
 def _running(number: int, one: Record) -> Passage | None:

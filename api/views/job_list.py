@@ -13,7 +13,7 @@ from api.schemas import Failure, JobList, JobSummary, SelfLink
 from api.views.cursors import MOST_CHARACTERS, Cursors
 from api.views.filters import Filters, Wrong
 from api.web.problems import INVALID_ID, ProblemError, named
-from common.domain.search import UNSUCCESSFUL, Order, Place
+from common.domain.job_search import UNSUCCESSFUL, Order, Place
 from common.domain.states import State
 from common.settings import Settings
 from common.store.listing.index_scan import Page, Record

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from api.web.ttl_cache import Kept
 from common.domain.job import needs
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.store.connection.asyncpg_pool import Pool
 from common.store.operations import catalogue as store
 from common.store.operations import usage

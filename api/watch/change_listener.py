@@ -5,8 +5,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from common.broker import CHANGED, NOBODY_S, changed, listening_redis
-from common.lean import redis
+from common.broker.change_feed import CHANGED, NOBODY_S, changed
+from common.broker.redis_client import listening_redis, redis
 from common.settings import Settings
 from common.telemetry import logs
 

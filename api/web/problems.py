@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp
 
-from common.domain.actions import Phase
+from common.domain.bulk_actions import Phase
 from common.domain.errors import (
     ActionNotFound,
     InputRemoved,

@@ -11,7 +11,7 @@ import psycopg2
 from rig.proxy import Proxy
 from rig.system import until
 
-from common.broker import Message, celery_queue
+from common.broker.doorbells import Message, celery_queue
 from faults.fault import fault
 from faults.place import WORKERS, Place
 from tools.servers import free_port

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from celery import Celery
 
-from common.broker import TASK
+from common.broker.doorbells import TASK
 
 
 def register(app: Celery, serve: Callable[[str], None]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from kombu.transport import redis
 from redis.exceptions import ResponseError
 
-from common.broker import queue_of
+from common.broker.doorbells import queue_of
 from common.telemetry import logs
 
 log = logs.get("worker")

@@ -10,9 +10,9 @@ from types import FrameType
 
 from sqlalchemy.exc import DBAPIError
 
-from common.broker import Bell
+from common.broker.doorbells import Bell
 from common.domain.errors import StartupError
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.settings import Settings
 from common.store.connection.psycopg2_session import AWAY, Hot
 from common.store.connection.sqlalchemy_engine import sync_engine

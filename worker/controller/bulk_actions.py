@@ -8,8 +8,8 @@ import psycopg2
 import psycopg2.errors
 from prometheus_client import Counter
 
-from common.broker import Crier
-from common.domain.actions import Phase
+from common.broker.change_feed import Crier
+from common.domain.bulk_actions import Phase
 from common.settings import Settings
 from common.store.bulk_actions import steps
 from common.store.bulk_actions.steps import Turn

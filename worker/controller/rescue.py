@@ -9,7 +9,7 @@ import psycopg2
 from common import failpoints
 from common.domain.decisions import DEADLINE_EXCEEDED, WORKER_LOST, Decision, Ended, Fail, Failure, Release, decide
 from common.domain.job import Claimed
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.domain.retry import DEFAULT_RETRY
 from common.store.connection.psycopg2_session import AWAY, Hot
 from common.store.jobs import deadlines, failures

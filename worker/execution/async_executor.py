@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextvars import copy_context
 
-from common.broker import Bell
+from common.broker.doorbells import Bell
 from common.domain.decisions import Failure
 from common.domain.job import Claimed
 from common.settings import Settings

@@ -8,7 +8,7 @@ from types import FrameType
 
 import psycopg2
 
-from common.broker import Bell
+from common.broker.doorbells import Bell
 from common.domain.job import Claimed
 from common.settings import Settings
 from common.store.connection.psycopg2_session import AWAY

@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import Collection, Sequence
 
-from common.broker import Crier
+from common.broker.change_feed import Crier
 from common.domain.decisions import RELEASED, Decision, Release
 from common.domain.job import Claimed
 from common.settings import Settings

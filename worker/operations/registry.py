@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from common.domain.errors import StartupError
 from common.domain.job import QUEUE_PATTERN
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
 
 GROUP = "jobproc.operations"

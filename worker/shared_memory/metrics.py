@@ -16,7 +16,7 @@ from prometheus_client.samples import Exemplar
 
 from common.domain.decisions import Decision, Ended, Fail, Release, Retry
 from common.domain.job import Claimed
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.telemetry import metrics
 from common.telemetry.metrics import OTHER, Metric
 from worker.shared_memory.exemplars import Exemplars, Place

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from common.broker import Bell
+from common.broker.doorbells import Bell
 from common.domain.decisions import CANCELLED, RELEASED, WORKER_LOST, Decision, Failure, Release, decide
 from common.domain.job import Claimed
 from common.domain.retry import DEFAULT_RETRY

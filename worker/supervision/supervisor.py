@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from common.broker import Bell
+from common.broker.doorbells import Bell
 from common.domain.decisions import CANCELLED, RELEASED, loop_blocked, timed_out
 from common.settings import Settings
 from common.store.connection.psycopg2_session import AWAY, Hot

@@ -8,7 +8,7 @@ their ids, keys in their own, as everybody else does who locks several. Each fun
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from common.domain.actions import WAITING, Reason
+from common.domain.bulk_actions import WAITING, Reason
 from common.domain.states import State
 from common.store.connection.psycopg2_session import Hot
 from common.store.connection.statement import Row, Statement, array

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from common.domain.actions import Kind, Phase, Verb, step
+from common.domain.bulk_actions import Kind, Phase, Verb, step
 from common.domain.errors import ActionNotFound
-from common.domain.search import Place, Search
+from common.domain.job_search import Place, Search
 from common.store.listing import estimates, index_scan
 from common.store.listing.index_scan import PAGES, WALKS, Bounds, Record
 from common.store.listing.job_list import BY_INDEX

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from common import failpoints
-from common.domain.actions import ENDS, Kind, Phase, add
-from common.domain.search import Place, Search, Way
+from common.domain.bulk_actions import ENDS, Kind, Phase, add
+from common.domain.job_search import Place, Search, Way
 from common.store.bulk_actions import changes
 from common.store.bulk_actions.changes import Changed
 from common.store.connection.psycopg2_session import Hot

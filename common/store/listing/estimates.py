@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from common.domain.search import Search
+from common.domain.job_search import Search
 from common.domain.states import TERMINAL
 
 # By table, the filters whose values it has statistics of. Every table knows the time of creation, by its id. What two tables

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from common.domain.search import Order, Place, Search, Way
+from common.domain.job_search import Order, Place, Search, Way
 
 Record = dict[str, Any]
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from common.domain.search import Place, Search
+from common.domain.job_search import Place, Search
 from common.store.listing import estimates, index_scan
 from common.store.listing.index_scan import END, PAGES, Bounds, Page
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
 from common.store.connection.statement import Statement
 

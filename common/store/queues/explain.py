@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from common.domain.waits import Ran
+from common.domain.timeline import AttemptTimes
 from common.store.jobs.claims import ALIVE, DUE, KNOWN, UNHELD
 from common.store.jobs.running_keys import RUNNING
 from common.store.queues.queue_state import FRONTS
@@ -68,6 +68,6 @@ async def starts(connection: asyncpg.Connection, job_id: UUID) -> dict[int, tupl
     return {row["epoch"]: (row["came"], row["due"]) for row in await connection.fetch(_STARTS, job_id)}
 
 
-async def ran(connection: asyncpg.Connection, job_id: UUID, most: int) -> list[Ran]:
+async def ran(connection: asyncpg.Connection, job_id: UUID, most: int) -> list[AttemptTimes]:
     """Return the attempts that have ended, first to last, at most so many."""
-    return [Ran(row["epoch"], row["started_at"], row["ended_at"], row["retry_at"]) for row in await connection.fetch(_HISTORY, job_id, most)]
+    return [AttemptTimes(row["epoch"], row["started_at"], row["ended_at"], row["retry_at"]) for row in await connection.fetch(_HISTORY, job_id, most)]

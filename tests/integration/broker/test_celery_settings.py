@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 from celery.app.defaults import NAMESPACES, flatten
 
-from common.broker import celery_settings
+from common.broker.celery_settings import celery_settings
 from common.settings import Settings
 
 SETTINGS = Settings(redis_url="redis://127.0.0.1:6379/0", redis_timeout_seconds=3)

@@ -9,7 +9,8 @@ from celery import Celery
 from kombu import Queue
 from rig.system import System, until
 
-from common.broker import TASK, Bell, Message, celery_queue, celery_settings, message
+from common.broker.celery_settings import celery_settings
+from common.broker.doorbells import TASK, Bell, Message, celery_queue, message
 from common.settings import Settings
 
 

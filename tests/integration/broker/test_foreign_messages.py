@@ -8,7 +8,7 @@ from typing import Any
 import redis
 from rig.system import System, until
 
-from common.broker import Message, celery_queue, message
+from common.broker.doorbells import Message, celery_queue, message
 
 KEY = celery_queue("default")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from common import broker
-from common.broker import CHANGED, Crier, changed
+from common.broker.change_feed import CHANGED, Crier, changed
 from common.settings import Settings
 
 IDS = ["one", "two"]

@@ -13,7 +13,7 @@ import redis
 from rig.proxy import Proxy
 from rig.system import System, until
 
-from common.broker import celery_queue
+from common.broker.doorbells import celery_queue
 
 
 def _rings(system: System, queue: str = "default") -> int:

@@ -7,9 +7,9 @@ from uuid import UUID
 from integration.store.storage import Storage
 from sqlalchemy import Connection
 
-from common.domain.actions import ACTS_ON, Kind, Phase, Verb
+from common.domain.bulk_actions import ACTS_ON, Kind, Phase, Verb
 from common.domain.job import new_job_id
-from common.domain.search import Search
+from common.domain.job_search import Search
 from common.domain.states import State
 from common.store.bulk_actions import changes, lifecycle, steps
 from common.store.bulk_actions.lifecycle import NewAction

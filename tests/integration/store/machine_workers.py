@@ -8,7 +8,7 @@ from integration.store.storage import LONG_S
 from integration.store.verbs import QUEUES
 
 from common.domain.decisions import RELEASED, WORKER_LOST, decide
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.domain.states import State
 from common.store.connection.psycopg2_session import Hot
 from common.store.jobs import claims, failures

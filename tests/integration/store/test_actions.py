@@ -9,7 +9,7 @@ from integration.store.clients import Client
 from integration.store.storage import ERROR, Storage, ids, retry_after
 
 from common import failpoints
-from common.domain.actions import Kind, Phase, Verb
+from common.domain.bulk_actions import Kind, Phase, Verb
 from common.domain.decisions import Fail
 from common.domain.errors import ActionNotFound, WrongPhase
 from common.domain.job import OnConflict, Options, Unique, While

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from integration.store.storage import Storage
 
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
 from common.store.operations import catalogue
 

@@ -16,7 +16,7 @@ from integration.store.plans import explain as explain_hot
 from integration.store.storage import Storage, old_period
 from sqlalchemy import Connection
 
-from common.domain.search import Order, Place, Search, Way
+from common.domain.job_search import Order, Place, Search, Way
 from common.domain.states import State
 from common.settings import Settings
 from common.store.bulk_actions import steps

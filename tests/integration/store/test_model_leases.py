@@ -4,7 +4,7 @@ import pytest
 from integration.store.storage import LONG_S, Claimer, Storage, ids
 from rig.system import until
 
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
 from common.store.connection.psycopg2_session import Hot
 from common.store.workers import leases

@@ -28,22 +28,15 @@ from worker.supervision.supervisor import Watch
 
 PARTITIONS, TAKEN, CAP = 30, 100, 1_000
 SELDOM = [claims.INPUT_OF, running_keys.LOCK, running_keys.TAKE, running_keys.PUT_OFF, leases.TAKE_OVER]  # for jobs of their kind
-GIVEN_BACK = [failures.LOCK, failures.FAIL, failures.GIVE_BACK]
 
-# What each part runs again and again. endings.HELD and workers.ORPHANED are not here: there is no index by worker, a claim
+# What each part runs again and again. failures.HELD and leases.ORPHANED are not here: there is no index by worker, a claim
 # would have to write it; they read all of `live`, once for each process that has died.
 HOT = {
     "process": [claims.SETTLE_AND_CLAIM, claims.SETTLE, failures.LOCK, failures.FAIL, failures.GIVE_BACK, leases.PROGRESS, leases.RENEW, *SELDOM],
-    "parent": [*GIVEN_BACK, leases.RENEW, leases.ASKED_TO_STOP],
+    "parent": [failures.LOCK, failures.FAIL, failures.GIVE_BACK, leases.RENEW, leases.ASKED_TO_STOP],
     "controller": [
-        queue_state.DUE,
-        queue_state.FLOAT,
-        queue_state.RAISE,
-        queue_state.UNKNOWN,
-        deadlines.PASSED,
-        *GIVEN_BACK,
-        leases.EXPIRED,
-        *acting.STATEMENTS,
+        *(queue_state.DUE, queue_state.FLOAT, queue_state.RAISE, queue_state.UNKNOWN, deadlines.PASSED),
+        *(failures.LOCK, failures.FAIL, failures.GIVE_BACK, leases.EXPIRED, *acting.STATEMENTS),
     ],
     "gauges": [queue_state.DEPTH, queue_state.OLDEST],
 }

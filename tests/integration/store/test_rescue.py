@@ -4,7 +4,7 @@ import pytest
 from integration.store.storage import Claimer, Storage, ids, results
 
 from common.domain.decisions import WORKER_LOST, Retry
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
 from common.store.connection.psycopg2_session import Hot
 from common.store.jobs import claims, failures

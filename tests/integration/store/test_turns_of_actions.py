@@ -10,7 +10,7 @@ from integration.store.acting import Acting, begin
 from integration.store.storage import Storage
 from prometheus_client import CollectorRegistry
 
-from common.domain.actions import Kind, Verb
+from common.domain.bulk_actions import Kind, Verb
 from common.store.bulk_actions import steps
 from common.telemetry import metrics
 from worker.controller.bulk_actions import Actions

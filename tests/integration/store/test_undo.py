@@ -7,7 +7,7 @@ from integration.store.acting import Acting, begin, cancelled, states
 from integration.store.clients import Client
 from integration.store.storage import Storage, retry_after
 
-from common.domain.actions import Kind, Verb
+from common.domain.bulk_actions import Kind, Verb
 from common.domain.job import NewJob, OnConflict, Options, Unique, While
 from common.store.jobs import deadlines, keyed_insert
 

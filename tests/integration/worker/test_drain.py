@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rig.system import System, until
 
-from common.broker import Bell
+from common.broker.doorbells import Bell
 from common.settings import Settings
 
 LONG_LEASE = {"JOBPROC_LEASE_SECONDS": "60", "JOBPROC_SETTLE_EARLY_SECONDS": "60", "JOBPROC_BATCH_MILLISECONDS": "10000"}

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from api.views.cursors import MOST_CHARACTERS, Cursors
-from common.domain.search import Order, Place, Search
+from common.domain.job_search import Order, Place, Search
 from common.domain.states import State
 from common.settings import Settings
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.domain.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, QUEUE_PATTERN, Claimed, NewJob, first_job_id, job_unix_ms, new_job_id
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 
 times = st.integers(0, 2**48 - 1)
 chances = st.integers(0, 2**80)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from common.domain.states import State
-from common.domain.timeline import Epoch, Passage, Ran, timeline
+from common.domain.timeline import Epoch, Passage, PastAttempt, timeline
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -16,8 +16,8 @@ def runs(seconds: float, attempt: int, epoch: int = 0) -> Passage:
     return Passage(at(seconds), State.IN_PROGRESS, epoch, attempt, 7)
 
 
-def failed(began: float, ended: float, due: float, attempt: int) -> Ran:
-    return Ran(runs(began, attempt), Passage(at(ended), State.RETRYING, 0, attempt, 7, "timeout", "too slow"), at(due))
+def failed(began: float, ended: float, due: float, attempt: int) -> PastAttempt:
+    return PastAttempt(runs(began, attempt), Passage(at(ended), State.RETRYING, 0, attempt, 7, "timeout", "too slow"), at(due))
 
 
 def ends(seconds: float, status: State, attempt: int, epoch: int = 0) -> Passage:

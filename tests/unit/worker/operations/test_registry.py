@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from common.domain.errors import StartupError
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
 from worker.operations import Context, Numbers, Operation, operation
 from worker.operations.registry import BUILT_IN, InvalidInputError, installed, of_modules

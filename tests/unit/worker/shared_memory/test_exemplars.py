@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from worker.shared_memory.exemplars import _RECORD, Exemplars
 from worker.shared_memory.metrics import Layout, Meters, Outcome
 

@@ -7,7 +7,7 @@ import pytest
 
 from common.domain.decisions import CANCELLED, RELEASED, WORKER_LOST, Fail, Release, Retry
 from common.domain.job import Claimed
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from common.telemetry import metrics
 from worker.shared_memory.metrics import Layout, Meters, Outcome, outcome
 

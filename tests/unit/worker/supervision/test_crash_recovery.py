@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from common.broker import Bell
+from common.broker.doorbells import Bell
 from common.domain.decisions import RELEASED, WORKER_LOST, Fail, Release, Retry, loop_blocked, timed_out
 from common.domain.job import Claimed, Special
 from common.settings import Settings

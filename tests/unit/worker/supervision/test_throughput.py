@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.domain.operations import OperationSpec
+from common.domain.operation_spec import OperationSpec
 from worker.shared_memory.metrics import Layout, Meters, Outcome
 from worker.supervision.throughput import MINUTES, Throughput
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from common.domain.search import Order, Search
+from common.domain.job_search import Order, Search
 from common.domain.states import TERMINAL, State
 from common.store.listing import estimates
 

@@ -9,7 +9,8 @@ from celery.app.defaults import NAMESPACES, flatten
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from common.broker import Message, Messages, celery_queue, celery_settings, message
+from common.broker.celery_settings import celery_settings
+from common.broker.doorbells import Message, Messages, celery_queue, message
 from common.settings import Settings
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.domain.actions import ACTS_ON, ENDS, STEPS, Kind, Phase, Reason, Verb, add, progress, step
+from common.domain.bulk_actions import ACTS_ON, ENDS, STEPS, Kind, Phase, Reason, Verb, add, progress, step
 from common.domain.errors import WrongPhase
 from common.domain.states import TERMINAL, State
 from common.domain.states import Step as JobStep

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from common.domain.job import first_job_id, job_unix_ms, new_job_id
-from common.domain.search import FIRST_ID, LAST_ID, Order, Place, Search, Way
+from common.domain.job_search import FIRST_ID, LAST_ID, Order, Place, Search, Way
 from common.domain.states import State
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)

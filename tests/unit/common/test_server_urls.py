@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg2.extensions import parse_dsn
 
-from common.addresses import masked_url
 from common.domain.errors import StartupError
+from common.server_urls import masked_url
 from common.settings import Settings
 
 
