@@ -11,10 +11,10 @@ from typing import Any
 
 import psycopg2
 import pytest
-from rig import bouncer
-from rig.bouncer import Bouncer
+from rig import pgbouncer
 from rig.databases import TEMPLATE, database
-from rig.nursery import Nursery
+from rig.fork_server import Nursery
+from rig.pgbouncer import Bouncer
 from rig.servers import folder_for_data, forget, migrated_data
 from rig.settings import settings_of
 from rig.system import QUICK, System
@@ -55,13 +55,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: "/integration/" not in str(item.path))  # what takes long first, so that none waits for one at the end
     if config.getoption("--pgbouncer"):
         for item in items:
-            if reason := bouncer.not_through(item.nodeid):
+            if reason := pgbouncer.not_through(item.nodeid):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--pgbouncer"):
-        if reason := bouncer.missing():
+        if reason := pgbouncer.missing():
             raise pytest.UsageError(reason)
         os.environ["JOBPROC_DATABASE_POOLER"] = QUICK["JOBPROC_DATABASE_POOLER"] = "transaction"
     System.nursery = Nursery()

@@ -3,11 +3,11 @@
 import statistics
 from typing import Any
 
-from tests.benchmarks.cells import Scene
-from tests.benchmarks.edges import ended
+from tests.benchmarks.disturbances import Scene
+from tests.benchmarks.limits import ended
 from tests.benchmarks.measure import wait_until
 from tests.benchmarks.run import load
-from tests.benchmarks.stage import Figure, Stage
+from tests.benchmarks.setting import Figure, Stage
 
 AT_ONCE = 100_000  # made by one statement
 MADE = """

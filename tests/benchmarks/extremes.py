@@ -15,12 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.benchmarks import systems
-from tests.benchmarks.edges import limits, processes, retries, slow
+from tests.benchmarks.async_jobs import together
 from tests.benchmarks.expired import expired
+from tests.benchmarks.limits import limits, processes, retries, slow
 from tests.benchmarks.run import POSTGRES
-from tests.benchmarks.stage import Figure, Stage, table
+from tests.benchmarks.setting import Figure, Stage, table
 from tests.benchmarks.stampede import stampede
-from tests.benchmarks.together import together
 from tools.servers import Postgres, Redis
 
 EXTREMES: dict[str, Callable[[Stage], list[Figure]]] = {

@@ -20,9 +20,9 @@ from typing import Any
 import psycopg2
 
 from tests.benchmarks import measure, systems
-from tests.benchmarks.cells import CELLS, CONNECTIONS, Cell, Scene
+from tests.benchmarks.disturbances import CELLS, CONNECTIONS, Cell, Scene
 from tests.benchmarks.run import DRAIN_LIMIT_S, POSTGRES, Servers, answers, fresh, load
-from tests.rig.beside import Beside
+from tests.rig.background import Beside
 from tools.servers import Postgres, Redis, free_port
 
 BEFORE_S, AFTER_S = 10.0, 15.0

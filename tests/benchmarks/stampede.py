@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg2
 
-from tests.benchmarks.cells import Scene
-from tests.benchmarks.edges import crowd_of, ended
-from tests.benchmarks.stage import Figure, Stage
-from tests.rig.beside import Beside
+from tests.benchmarks.disturbances import Scene
+from tests.benchmarks.limits import crowd_of, ended
+from tests.benchmarks.setting import Figure, Stage
+from tests.rig.background import Beside
 
 FULL = 0.9  # of the rate before
 LOOK_S = 0.05

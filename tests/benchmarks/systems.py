@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.rig.bouncer import Bouncer
+from tests.rig.pgbouncer import Bouncer
 from tools.servers import free_port, spawn, stop
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from e2e.cluster import Namespace, forward, until
 from kubernetes import config
 from rig.proxy import Proxy
 
-from faults.place import MAX_CRASHES, AnyPlace, PatientDatabase
+from faults.environment import MAX_CRASHES, AnyPlace, PatientDatabase
 
 COUNTS = {"api": 2, "worker": 2, "controller": 2}
 LEASE_S, HEARTBEAT_S = 6.0, 1.0

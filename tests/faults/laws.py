@@ -9,10 +9,10 @@ from rig.system import TERMINAL
 
 from faults.evidence import Evidence
 from faults.history import Answer, Call, Sent
-from faults.laws_of_actions import an_action_has_its_way
-from faults.laws_of_control import a_cancel_holds, a_retry_is_an_epoch
+from faults.laws_of_bulk_actions import an_action_has_its_way
+from faults.laws_of_cancel_retry import a_cancel_holds, a_retry_is_an_epoch
+from faults.laws_of_long_polls import a_wait_is_told, away
 from faults.laws_of_options import a_key_stores_once, a_unique_key_is_held_by_one, times_are_kept
-from faults.laws_of_waits import a_wait_is_told, away
 from faults.verdict import Law, Verdict
 
 WRITES = frozenset({"effect", "stumble", "fall", "swell", "linger", "await_effect", "await_falter"})  # operations that write to the ledger

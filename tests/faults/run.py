@@ -22,14 +22,14 @@ from typing import Any
 
 from rig.system import until
 
-from faults import evidence, laws, of_pods, of_processes, of_resources, of_servers  # noqa: F401 - the faults register themselves
+from faults import evidence, faults_of_pods, faults_of_processes, faults_of_resources, faults_of_servers, laws  # noqa: F401 - the faults register themselves
 from faults.clients import Client, Jobs
+from faults.environment import Place
 from faults.evidence import Evidence
 from faults.fault import CLUSTER, FAULTS, HERE, Fault
 from faults.history import History, now_s
-from faults.place import Place
+from faults.idle_watch import Watch
 from faults.verdict import Verdict
-from faults.watch import Watch
 
 DRAIN_MOST_S = 120.0
 WORK_S = 0.02  # of the four processes, for each job that is left when the faults are over

@@ -6,7 +6,7 @@ from functools import partial
 from importlib import import_module
 
 import pytest
-from integration.store.storage import Storage, old_period
+from integration.store.support.storage import Storage, old_period
 from rig.system import until
 
 from common.migrate import migrate

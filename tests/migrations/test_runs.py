@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from migrations.catalogue import everything, schema
-from rig.nursery import ROOT
+from rig.fork_server import ROOT
 from rig.system import Database, until
 from sqlalchemy.exc import OperationalError
 

@@ -15,7 +15,7 @@ import httpx
 import psycopg2
 import psycopg2.extras
 
-from rig.nursery import Nursery, fit, path
+from rig.fork_server import Nursery, fit, path
 from tools.servers import Process, free_port, spawn, stop, wait_for
 
 TERMINAL = {"SUCCESS", "FAILED", "CANCELLED"}

@@ -19,12 +19,12 @@ from typing import Any
 
 from faults.history import Sent
 from faults.laws import expected
-from rig.nursery import ROOT
+from rig.fork_server import ROOT
 
 from common.domain.job import first_job_id
 from soak.days import pass_a_day
+from soak.environment import PROCESSES, STEADY, Place
 from soak.load import BATCH
-from soak.place import PROCESSES, STEADY, Place
 from soak.samples import Sample, Sampler
 from soak.verdicts import Finding, exact, growth, table
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from common.store.schema.partitions import TABLES
-from soak.place import Place
+from soak.environment import Place
 
 MIB = 2**20
 LISTENS = "0A"  # the state of a TCP socket that has no other end

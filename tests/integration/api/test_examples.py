@@ -16,12 +16,12 @@ DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs" / "reference" / "openapi.js
 #: What needs another system than one that is well: by the name of the problem, where it is provoked.
 ELSEWHERE = {
     "internal": "tests/integration/api/test_manners.py",
-    "store-unavailable": "tests/integration/api/test_database_away.py",
+    "store-unavailable": "tests/integration/api/test_database_outage.py",
     "overloaded": "tests/integration/api/test_group_commit.py",
-    "too-many-waiting": "tests/integration/api/test_waits.py",
+    "too-many-waiting": "tests/integration/api/test_long_poll.py",
     "not-ready": "tests/integration/api/test_health.py",
     "body-timeout": "tests/integration/api/test_large_and_slow_bodies.py",
-    "queue-late": "tests/integration/control/test_admission.py",
+    "queue-late": "tests/integration/submission_options/test_backpressure.py",
 }
 BARE = {"204", "304"}  # they have no body, so no example
 MADE_REAL = {"job_id", "action_id", "cursor"}  # parameters that name what a client has been told

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from integration.store.acting import Acting
-from integration.store.clients import Client
-from integration.store.past import DAYS, Past
-from integration.store.sessions import Loop
-from integration.store.storage import Storage, old_period
+from integration.store.support.bulk_actions import Acting
+from integration.store.support.clients import Client
+from integration.store.support.past_jobs import DAYS, Past
+from integration.store.support.sessions import Loop
+from integration.store.support.storage import Storage, old_period
 
 from common.settings import Settings
 from common.store.connection.psycopg2_session import Hot

@@ -1,8 +1,8 @@
 """Cancel: what it does to a job in each state, and beside whatever else happens to it, in both orders."""
 
 import pytest
-from integration.store.clients import ENDS, Client, end
-from integration.store.storage import Storage, ids, retry_after
+from integration.store.support.clients import ENDS, Client, end
+from integration.store.support.storage import Storage, ids, retry_after
 
 from common.domain.decisions import WORKER_LOST, Retry
 from common.domain.states import State

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from integration.store.storage import Storage
+from integration.store.support.storage import Storage
 
 from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy

@@ -1,8 +1,8 @@
 """What a job costs: rows written, transactions, and pages walked while somebody holds an old snapshot."""
 
 import pytest
-from integration.store.plans import Plan, explain
-from integration.store.storage import Claimer, Storage, results
+from integration.store.support.query_plans import Plan, explain
+from integration.store.support.storage import Claimer, Storage, results
 from rig.system import Database, until
 
 from common.domain.job import Claimed

@@ -1,7 +1,7 @@
 """Only the attempt that owns a row changes it: settles and endings that come too late, twice, or at the same time."""
 
 import pytest
-from integration.store.storage import BACK, ERROR, LOST, Claimer, Storage, ids, results, retry_after
+from integration.store.support.storage import BACK, ERROR, LOST, Claimer, Storage, ids, results, retry_after
 
 from common.domain.decisions import Decision, Fail
 from common.domain.job import Claimed

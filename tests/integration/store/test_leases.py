@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from integration.store.storage import BACK, Storage
+from integration.store.support.storage import BACK, Storage
 from rig.system import until
 
 from common.store.jobs import failures

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from integration.store.plans import Plan
-from integration.store.plans import explain as explain_hot
-from integration.store.storage import Storage, old_period
+from integration.store.support.query_plans import Plan
+from integration.store.support.query_plans import explain as explain_hot
+from integration.store.support.storage import Storage, old_period
 from sqlalchemy import Connection
 
 from common.domain.job_search import Order, Place, Search, Way

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from integration.store.storage import BACK, Claimer, Storage, ids, retry_after
+from integration.store.support.storage import BACK, Claimer, Storage, ids, retry_after
 
 from common.domain.decisions import Decision
 from common.domain.job import Claimed

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
-from integration.store.machine_workers import Workers
-from integration.store.sessions import Api, Loop, Session
-from integration.store.storage import Storage
-from integration.store.verbs import HOW, QUEUES, Doing, anything, ends, picks, processes, session_of, verbs
+from integration.store.support.machine_workers import Workers
+from integration.store.support.sessions import Api, Loop, Session
+from integration.store.support.storage import Storage
+from integration.store.support.verbs import HOW, QUEUES, Doing, anything, ends, picks, processes, session_of, verbs
 
 from common.domain.states import TERMINAL, State
 from common.store.jobs import reads

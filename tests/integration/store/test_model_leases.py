@@ -1,7 +1,7 @@
 """A renewal that is under way while the lease before it runs out: what the model has no clock for."""
 
 import pytest
-from integration.store.storage import LONG_S, Claimer, Storage, ids
+from integration.store.support.storage import LONG_S, Claimer, Storage, ids
 from rig.system import until
 
 from common.domain.operation_spec import OperationSpec

@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from integration.store.storage import Storage
+from integration.store.support.storage import Storage
 from rig.system import until
 from sqlalchemy.exc import OperationalError
 

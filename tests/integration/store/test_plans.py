@@ -8,9 +8,9 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from integration.store import acting
-from integration.store.plans import Plan, explain
-from integration.store.storage import Claimer, Storage, old_period, results
+from integration.store.support import bulk_actions
+from integration.store.support.query_plans import Plan, explain
+from integration.store.support.storage import Claimer, Storage, old_period, results
 from rig.system import until
 
 from common.settings import Pooler, Settings
@@ -36,7 +36,7 @@ HOT = {
     "parent": [failures.LOCK, failures.FAIL, failures.GIVE_BACK, leases.RENEW, leases.ASKED_TO_STOP],
     "controller": [
         *(queue_state.DUE, queue_state.FLOAT, queue_state.RAISE, queue_state.UNKNOWN, deadlines.PASSED),
-        *(failures.LOCK, failures.FAIL, failures.GIVE_BACK, leases.EXPIRED, *acting.STATEMENTS),
+        *(failures.LOCK, failures.FAIL, failures.GIVE_BACK, leases.EXPIRED, *bulk_actions.STATEMENTS),
     ],
     "gauges": [queue_state.DEPTH, queue_state.OLDEST],
 }
@@ -103,7 +103,7 @@ class Ground:
             leases.ASKED_TO_STOP: (*ended[:2], [self.claimer.id] * len(jobs)),
             leases.TAKE_OVER: (self.claimer.id, [self.claimer.id], *ended[:2]),
             leases.PROGRESS: (self.claimer.id, one, 1, 0.5, None),
-            **acting.arguments([row[0] for row in self.storage.rows("SELECT id::text FROM live ORDER BY id DESC LIMIT %s", (TAKEN,))]),
+            **bulk_actions.arguments([row[0] for row in self.storage.rows("SELECT id::text FROM live ORDER BY id DESC LIMIT %s", (TAKEN,))]),
             queue_state.DUE: (9,),
             queue_state.FLOAT: (None, 10_000),
             queue_state.RAISE: (10**6, 100),

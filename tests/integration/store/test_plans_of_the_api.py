@@ -4,7 +4,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from integration.store.storage import Storage
+from integration.store.support.storage import Storage
 from sqlalchemy import Connection
 
 from common.store.connection.asyncpg_pool import Pool

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from integration.store.storage import Storage, retry_after
+from integration.store.support.storage import Storage, retry_after
 from rig.system import until
 
 from common.store.queues import queue_state

@@ -1,7 +1,7 @@
 """Workers that are gone, or only believed to be: what they held is given to others once, whatever crosses it."""
 
 import pytest
-from integration.store.storage import Claimer, Storage, ids, results
+from integration.store.support.storage import Claimer, Storage, ids, results
 
 from common.domain.decisions import WORKER_LOST, Retry
 from common.domain.operation_spec import OperationSpec

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from integration.store.past import DAYS, Past
-from integration.store.storage import LOST, Storage, id_in, ids, retry_after
+from integration.store.support.past_jobs import DAYS, Past
+from integration.store.support.storage import LOST, Storage, id_in, ids, retry_after
 from sqlalchemy.exc import OperationalError
 
 from common.settings import Settings

@@ -1,7 +1,7 @@
 """A job's state, as one statement tells it."""
 
 import pytest
-from integration.store.storage import BACK, ERROR, Storage, retry_after
+from integration.store.support.storage import BACK, ERROR, Storage, retry_after
 
 from common.domain.decisions import Fail
 from common.store.jobs import reads

@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 
 import pytest
-from integration.store.storage import BACK, Claimer, Storage, ids, retry_after
+from integration.store.support.storage import BACK, Claimer, Storage, ids, retry_after
 from rig.system import until
 
 from common.domain.job import PRIORITIES

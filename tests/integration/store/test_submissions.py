@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
-from integration.store.storage import Storage, ids
+from integration.store.support.storage import Storage, ids
 
 from common.store.jobs import insert, reads
 from common.store.schema import partitions

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from rig.nursery import ROOT
+from rig.fork_server import ROOT
 from rig.system import until
 
 from tools.servers import free_port

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rig.nursery import ROOT
+from rig.fork_server import ROOT
 from rig.system import System, until
 
 

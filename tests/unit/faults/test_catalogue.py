@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from faults import of_pods, of_processes, of_resources, of_servers  # noqa: F401 - the faults register themselves
+from faults import faults_of_pods, faults_of_processes, faults_of_resources, faults_of_servers  # noqa: F401 - the faults register themselves
 from faults.fault import FAULTS
 from faults.laws import LAWS
 from faults.mutants import MUTANTS, ROOT, Mutant, broken

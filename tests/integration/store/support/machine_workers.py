@@ -3,9 +3,9 @@
 from dataclasses import replace
 from functools import partial
 
-from integration.store.machine import AT_ONCE, Jobs, Process
-from integration.store.storage import LONG_S
-from integration.store.verbs import QUEUES
+from integration.store.support.machine import AT_ONCE, Jobs, Process
+from integration.store.support.storage import LONG_S
+from integration.store.support.verbs import QUEUES
 
 from common.domain.decisions import RELEASED, WORKER_LOST, decide
 from common.domain.operation_spec import OperationSpec

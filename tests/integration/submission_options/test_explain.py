@@ -6,7 +6,7 @@ from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from integration.store.storage import Storage
+from integration.store.support.storage import Storage
 from rig.system import System, until
 
 from common.store.queues import explain

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import pytest
-from integration.store.past import MOST
-from integration.store.plans import Plan, explain
-from integration.store.storage import Storage, old_period
+from integration.store.support.past_jobs import MOST
+from integration.store.support.query_plans import Plan, explain
+from integration.store.support.storage import Storage, old_period
 
 from common.settings import Pooler, Settings
 from common.store.connection.psycopg2_session import Hot

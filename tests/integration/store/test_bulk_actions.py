@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import psycopg2.errors
 import pytest
-from integration.store.acting import Acting, begin, cancelled, changed, matching, states
-from integration.store.clients import Client
-from integration.store.storage import ERROR, Storage, ids, retry_after
+from integration.store.support.bulk_actions import Acting, begin, cancelled, changed, matching, states
+from integration.store.support.clients import Client
+from integration.store.support.storage import ERROR, Storage, ids, retry_after
 
 from common import failpoints
 from common.domain.bulk_actions import Kind, Phase, Verb

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import psycopg2
 import pytest
-from integration.store.storage import BACK, ERROR, LOST, Storage, ids, results, retry_after
+from integration.store.support.storage import BACK, ERROR, LOST, Storage, ids, results, retry_after
 from rig.system import until
 
 from common.domain.decisions import Decision, Ended, Fail, Failure, Retry

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from rig.nursery import ROOT
+from rig.fork_server import ROOT
 from rig.system import System, until
 
 REFUSED = [

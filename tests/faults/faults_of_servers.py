@@ -12,8 +12,8 @@ from rig.proxy import Proxy
 from rig.system import until
 
 from common.broker.doorbells import Message, celery_queue
+from faults.environment import WORKERS, Place
 from faults.fault import fault
-from faults.place import WORKERS, Place
 from tools.servers import free_port
 
 

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize
-from integration.store.model import Job, Model, Open, Worker
-from integration.store.sessions import Api, Session, meet
-from integration.store.storage import LONG_S, Storage, ids
-from integration.store.verbs import QUEUES
+from integration.store.support.model import Job, Model, Open, Worker
+from integration.store.support.sessions import Api, Session, meet
+from integration.store.support.storage import LONG_S, Storage, ids
+from integration.store.support.verbs import QUEUES
 
 from common.domain.decisions import RELEASED, Ended, Failure, decide
 from common.domain.job import Claimed, NewJob

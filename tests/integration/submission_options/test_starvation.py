@@ -1,6 +1,6 @@
 """The guard against starvation: off, priorities are exact; on, who has waited long enough goes first."""
 
-from integration.store.storage import Storage
+from integration.store.support.storage import Storage
 
 from common.store.queues import queue_state
 

@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from rig.nursery import ROOT
+from rig.fork_server import ROOT
 from rig.scrape import Page
 from rig.servers import serve
 from rig.system import QUICK, Database, System

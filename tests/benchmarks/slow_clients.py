@@ -1,8 +1,8 @@
 """Clients that a plain load has none of, in a process of their own.
 
-`python -m tests.benchmarks.crowd back PORT CLIENTS SECONDS FILE`: a closed loop whose clients try again after a 503, and keep what they were told:
+`python -m tests.benchmarks.slow_clients back PORT CLIENTS SECONDS FILE`: a closed loop whose clients try again after a 503, and keep what they were told:
 `FILE` gets each answer (when, after how many seconds, status) and the ids of the accepted jobs.
-`python -m tests.benchmarks.crowd slow PORT CLIENTS SECONDS KIND PACE_S [PATH]`: clients that send or read a byte each so many seconds, each again as
+`python -m tests.benchmarks.slow_clients slow PORT CLIENTS SECONDS KIND PACE_S [PATH]`: clients that send or read a byte each so many seconds, each again as
 soon as it is ended; prints how long they were borne.
 """
 

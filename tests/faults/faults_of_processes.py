@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from rig.system import until
 
+from faults.environment import LEASE_S, PROCESSES, WORKERS, Place
 from faults.fault import fault
-from faults.place import LEASE_S, PROCESSES, WORKERS, Place
 
 
 @fault(interrupts=True)

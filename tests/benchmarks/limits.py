@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.benchmarks import measure, systems
-from tests.benchmarks.cells import Scene
+from tests.benchmarks.disturbances import Scene
 from tests.benchmarks.run import DRAIN_LIMIT_S, fresh, load, measured
-from tests.benchmarks.stage import Figure, Stage, answer, batch, peaks_mib
+from tests.benchmarks.setting import Figure, Stage, answer, batch, peaks_mib
 from tools.servers import free_port
 
 ENDED = (
@@ -227,6 +227,6 @@ def _beside_slow(stage: Stage, there: Scene, kind: str) -> list[Figure]:
 
 
 def crowd_of(*arguments: object) -> "subprocess.Popen[str]":
-    """Start clients of tests/benchmarks/crowd.py."""
-    argv = [sys.executable, "-m", "tests.benchmarks.crowd", *map(str, arguments)]
+    """Start clients of tests/benchmarks/slow_clients.py."""
+    argv = [sys.executable, "-m", "tests.benchmarks.slow_clients", *map(str, arguments)]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=systems.ROOT)

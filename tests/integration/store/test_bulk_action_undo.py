@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from integration.store.acting import Acting, begin, cancelled, states
-from integration.store.clients import Client
-from integration.store.storage import Storage, retry_after
+from integration.store.support.bulk_actions import Acting, begin, cancelled, states
+from integration.store.support.clients import Client
+from integration.store.support.storage import Storage, retry_after
 
 from common.domain.bulk_actions import Kind, Verb
 from common.domain.job import NewJob, OnConflict, Options, Unique, While

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import psycopg2
 import psycopg2.errors
 import pytest
-from integration.store.acting import Acting, begin
-from integration.store.storage import Storage
+from integration.store.support.bulk_actions import Acting, begin
+from integration.store.support.storage import Storage
 from prometheus_client import CollectorRegistry
 
 from common.domain.bulk_actions import Kind, Verb

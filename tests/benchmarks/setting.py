@@ -14,7 +14,7 @@ import psutil
 
 from common.settings import Settings
 from tests.benchmarks import systems
-from tests.benchmarks.cells import Scene
+from tests.benchmarks.disturbances import Scene
 from tests.benchmarks.measure import wait_until
 from tests.benchmarks.pressure import scene
 from tests.benchmarks.run import Servers

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 from psycopg2 import OperationalError
-from rig import bouncer
-from rig.bouncer import Bouncer
+from rig import pgbouncer
+from rig.pgbouncer import Bouncer
 from rig.settings import settings_of
 from rig.system import Database, System, until
 
@@ -25,7 +25,7 @@ from common.store.jobs import insert, reads
 
 MOST = 3
 SETTINGS = Statement("settings", "text", "SELECT current_setting('enable_seqscan'), current_setting('statement_timeout'), current_setting($1)")
-pytestmark = pytest.mark.skipif(bool(bouncer.missing()), reason=bouncer.missing())
+pytestmark = pytest.mark.skipif(bool(pgbouncer.missing()), reason=pgbouncer.missing())
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from integration.store.clients import ENDS, Client, cancelled, end
-from integration.store.storage import ERROR, Storage, id_in, ids, old_period, retry_after
+from integration.store.support.clients import ENDS, Client, cancelled, end
+from integration.store.support.storage import ERROR, Storage, id_in, ids, old_period, retry_after
 from sqlalchemy import Connection
 
 from common.domain.decisions import WORKER_LOST, Fail, Retry

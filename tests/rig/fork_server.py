@@ -101,7 +101,7 @@ class Nursery:
 
     def _open(self) -> subprocess.Popen[bytes]:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.rig.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **path()}, cwd=ROOT
+            [sys.executable, "-m", "tests.rig.fork_server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **path()}, cwd=ROOT
         )
         atexit.register(self._close)
         return self._process

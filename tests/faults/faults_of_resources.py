@@ -11,8 +11,8 @@ from rig.clock import CLOCKS
 from rig.system import until
 
 from faults.clients import SWOLLEN_MIB
+from faults.environment import DISK_MIB, WORKERS, Place
 from faults.fault import fault
-from faults.place import DISK_MIB, WORKERS, Place
 
 
 @fault(interrupts=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from integration.store.storage import Claimer, Storage, id_in, ids
+from integration.store.support.storage import Claimer, Storage, id_in, ids
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class with a small name
 from rig.system import until
 from sqlalchemy import Connection

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from integration.store.storage import Storage
+from integration.store.support.storage import Storage
 from sqlalchemy import Connection
 
 from common.domain.bulk_actions import ACTS_ON, Kind, Phase, Verb

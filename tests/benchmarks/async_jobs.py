@@ -2,9 +2,9 @@
 
 import psutil
 
-from tests.benchmarks.cells import Scene
-from tests.benchmarks.edges import ended, submit
-from tests.benchmarks.stage import Figure, Stage
+from tests.benchmarks.disturbances import Scene
+from tests.benchmarks.limits import ended, submit
+from tests.benchmarks.setting import Figure, Stage
 
 WAIT_S = 0.1  # of each job
 RATE = (

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from integration.store.past import HOUR_S, MOST, ended_ago, look, retry, retrying
-from integration.store.storage import Storage
+from integration.store.support.past_jobs import HOUR_S, MOST, ended_ago, look, retry, retrying
+from integration.store.support.storage import Storage
 from rig.system import until
 
 from common.domain.job import NewJob, Options

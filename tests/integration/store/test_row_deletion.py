@@ -3,8 +3,8 @@
 from uuid import UUID
 
 import pytest
-from integration.store.past import DAYS, HOUR_S, MOST, Past, look, retry, retrying
-from integration.store.storage import ids
+from integration.store.support.past_jobs import DAYS, HOUR_S, MOST, Past, look, retry, retrying
+from integration.store.support.storage import ids
 
 from common.store.connection.psycopg2_session import Hot
 from common.store.jobs import cancel_retry, reads

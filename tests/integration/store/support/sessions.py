@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
-from integration.store.storage import Storage
+from integration.store.support.storage import Storage
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from common.domain.job import NewJob

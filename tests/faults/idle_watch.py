@@ -1,7 +1,7 @@
 """A look, again and again all through a run, at the oldest due job and at the processes that have nothing to do."""
 
 import psycopg2
-from rig.beside import Beside
+from rig.background import Beside
 from rig.system import Database
 
 from faults.evidence import Look

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
-from integration.store.sessions import Loop
-from integration.store.storage import BACK, ERROR, LOST, Claimer, Storage, results, retry_after
+from integration.store.support.sessions import Loop
+from integration.store.support.storage import BACK, ERROR, LOST, Claimer, Storage, results, retry_after
 
 from common.domain.decisions import CANCELLED, WORKER_LOST, Decision, Fail, Retry
 from common.domain.job import Claimed
