@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from common import broker
+from common.broker import change_feed
 from common.broker.change_feed import CHANGED, Crier, changed
 from common.settings import Settings
 
@@ -80,7 +80,7 @@ def test_while_nobody_listens_it_is_said_once_in_a_while(make: Callable[[bytes],
     for _ in range(1_000):
         crier.tell(IDS)
     assert crier.quiet
-    assert len(redis.published) <= 1 + (1 / broker.NOBODY_S)
+    assert len(redis.published) <= 1 + (1 / change_feed.NOBODY_S)
 
 
 @pytest.mark.parametrize("answer", [b"", b"-READONLY no\r\n", b"nonsense\r\n"])
