@@ -13,29 +13,29 @@ from collections.abc import Callable
 import uvicorn
 
 from api.app import create_app
-from api.web.client_timeouts import Patience
+from api.web.client_timeouts import ClientTimeouts
 from common.domain.errors import StartupError
 from common.settings import Settings
 from common.telemetry import logs, traces
 
 log = logs.get("api")
 BACKLOG = 2048
-LOOK_S = 0.05  # between two looks at what is still connected
+DRAIN_POLL_S = 0.05  # between two looks at what is still connected
 
 
-class Server(uvicorn.Server):
+class DrainingServer(uvicorn.Server):
     """Leaves its clients in order: a kept connection is closed by an answer that says so, not under a request that is on its way."""
 
-    def __init__(self, config: uvicorn.Config, leave_s: float, patience: Patience, leave: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, drain_s: float, client_timeouts: ClientTimeouts, on_shutdown: Callable[[], None]) -> None:
         """`leave` has those answered who wait for something."""
         super().__init__(config)
-        self._leave = leave
-        self._leave_s = leave_s
-        self._patience = patience
+        self._on_shutdown = on_shutdown
+        self._drain_s = drain_s
+        self._client_timeouts = client_timeouts
 
     async def main_loop(self) -> None:
         """Serve, and break off clients that keep a connection waiting."""
-        watch = asyncio.create_task(self._patience.watch(self.server_state.connections))
+        watch = asyncio.create_task(self._client_timeouts.run(self.server_state.connections))
         await super().main_loop()
         watch.cancel()
 
@@ -44,10 +44,10 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        self._leave()
-        end = time.monotonic() + self._leave_s
+        self._on_shutdown()
+        end = time.monotonic() + self._drain_s
         while self.server_state.connections and time.monotonic() < end and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(DRAIN_POLL_S)
         await super().shutdown(sockets)
 
 
@@ -64,7 +64,7 @@ def main() -> None:
         logs.configure(settings, "api")
         traces.configure("api")
         log.info("starting", settings=settings.masked(), host=arguments.host, port=arguments.port)
-        _raise_files()
+        _raise_open_file_limit()
         listening = _listen(arguments.host, arguments.port)
         app = create_app(settings)
         config = uvicorn.Config(
@@ -84,13 +84,13 @@ def main() -> None:
             app.state.services.waiting.leave()
 
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once more after it has ended in order
-            patience = Patience(settings.head_timeout_seconds, settings.answer_timeout_seconds)
-            Server(config, settings.leave_seconds, patience, leave).run(sockets=[listening])
+            patience = ClientTimeouts(settings.head_timeout_seconds, settings.answer_timeout_seconds)
+            DrainingServer(config, settings.leave_seconds, patience, leave).run(sockets=[listening])
     except StartupError as error:
         sys.exit(f"api: {error}")
 
 
-def _raise_files() -> None:
+def _raise_open_file_limit() -> None:
     """Allow as many open files, so connections, as the system lets this process have: thousands may wait."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with contextlib.suppress(ValueError, OSError):

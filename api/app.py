@@ -16,8 +16,8 @@ from starlette.staticfiles import StaticFiles
 from api.openapi import document
 from api.routes import bulk_actions, cancel_retry, events, explain, health, job_list, jobs, operations, queue_stats
 from api.services import Services
-from api.telemetry.metrics import Meters
-from api.telemetry.middleware import Measured
+from api.telemetry.metrics import ApiMetrics
+from api.telemetry.middleware import RequestMiddleware
 from api.web import problems
 from common.settings import Settings
 from common.telemetry import traces
@@ -26,14 +26,14 @@ from common.telemetry.exposition import Exposition
 VERSION = "0.1.0"
 STATIC = "/docs/static"
 # Of pages of other origins: what they may ask with, and be told.
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_SENT = ("Content-Type", "If-None-Match", "Idempotency-Key", "X-Request-ID", "traceparent")
-_TOLD = ("Allow", "Deprecation", "ETag", "Link", "Location", "Retry-After", "Sunset", "X-Request-ID")
+_CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_CORS_REQUEST_HEADERS = ("Content-Type", "If-None-Match", "Idempotency-Key", "X-Request-ID", "traceparent")
+_CORS_EXPOSED_HEADERS = ("Allow", "Deprecation", "ETag", "Link", "Location", "Retry-After", "Sunset", "X-Request-ID")
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application. Raises StartupError when the port of the metrics is taken."""
-    meters = Meters()
+    meters = ApiMetrics()
     exposition = Exposition(settings.metrics_port, meters.registry)
 
     @asynccontextmanager
@@ -58,17 +58,24 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+        generate_unique_id_function=lambda route: route.name,  # the operationId: the name of the route's function
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its own would send the texts of exceptions
     )
     across = None
     if settings.origins:
-        across = partial(CORSMiddleware, allow_origins=settings.origins, allow_methods=_METHODS, allow_headers=_SENT, expose_headers=_TOLD)
+        across = partial(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=_CORS_METHODS,
+            allow_headers=_CORS_REQUEST_HEADERS,
+            expose_headers=_CORS_EXPOSED_HEADERS,
+        )
         app.add_middleware(across)
-    app.add_middleware(Measured, requests=meters.requests, logs_each=settings.access_log, compress_bytes=settings.compress_bytes)
+    app.add_middleware(RequestMiddleware, requests=meters.requests, logs_each=settings.access_log, compress_bytes=settings.compress_bytes)
     if traces.tracer is not None:
-        from api.telemetry.tracing import Traced
+        from api.telemetry.tracing import TracingMiddleware
 
-        app.add_middleware(Traced)
+        app.add_middleware(TracingMiddleware)
     problems.install(app, across)
     for one in (jobs, events, job_list, cancel_retry, bulk_actions, explain, operations, queue_stats, health):
         app.include_router(one.router)

@@ -12,7 +12,7 @@ EXAMPLE_ID = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
 JOB_ID = Field(description="The job's id, a UUIDv7.", examples=[EXAMPLE_ID])
 
 
-class Accepted(BaseModel):
+class JobAccepted(BaseModel):
     """The job is stored and will run."""
 
     job_id: UUID = JOB_ID
@@ -26,14 +26,14 @@ class BatchAccepted(BaseModel):
     status: State = Field(examples=[State.PENDING])
 
 
-class Progress(BaseModel):
+class ProgressView(BaseModel):
     """How far the running attempt says it is."""
 
     fraction: float | None = Field(examples=[0.4])
     text: str | None = Field(examples=["row 4,000 of 10,000"])
 
 
-class Cancellation(BaseModel):
+class CancelView(BaseModel):
     """What became of the wish to cancel a job."""
 
     job_id: UUID = JOB_ID
@@ -43,7 +43,7 @@ class Cancellation(BaseModel):
     cancel_requested: bool = Field(description="The job runs and is asked to stop; it will end CANCELLED, whatever the attempt leads to.", examples=[False])
 
 
-class Retried(BaseModel):
+class RetryView(BaseModel):
     """The job will run once more, with all its attempts anew."""
 
     job_id: UUID = JOB_ID
@@ -51,14 +51,14 @@ class Retried(BaseModel):
     epoch: int = Field(description="How often it has been retried by request.", examples=[1])
 
 
-class Status(BaseModel):
+class StatusView(BaseModel):
     """Where a job is."""
 
     status: State
-    progress: Progress | None = Field(None, description="Only where the running attempt has reported some.")
+    progress: ProgressView | None = Field(None, description="Only where the running attempt has reported some.")
 
 
-class Result(BaseModel):
+class ResultView(BaseModel):
     """What came out of a job."""
 
     job_id: UUID = JOB_ID
@@ -66,14 +66,14 @@ class Result(BaseModel):
     result: Any = Field(description="The operation's result; null before the end and where there is none.", examples=[14.0])
 
 
-class Failure(BaseModel):
+class ErrorView(BaseModel):
     """Why a job, or an attempt, has no result."""
 
     type: str = Field(description="A code such as `timeout` or `worker_lost`, or the class of the exception.", examples=["timeout"])
     text: str
 
 
-class Spent(BaseModel):
+class UsageView(BaseModel):
     """What an attempt took."""
 
     run_seconds: float | None = Field(description="In the operation; null: nobody saw it, as after a lost worker.")
@@ -92,8 +92,8 @@ class AttemptView(BaseModel):
     ended_at: datetime
     retry_at: datetime | None = Field(description="When the job could run again; null for the attempt that ended it.")
     outcome: str = Field(description="success, failed, cancelled, error, timeout, lost or released; a released attempt is not charged.")
-    error: Failure | None
-    took: Spent
+    error: ErrorView | None
+    took: UsageView
 
 
 class StateView(BaseModel):
@@ -104,10 +104,10 @@ class StateView(BaseModel):
     epoch: int = Field(description="0; one more with each explicit retry of the finished job, and with each undo of an action that cancelled it.")
     attempt: int | None = Field(description="That began or ended with it.")
     worker: int | None
-    error: Failure | None
+    error: ErrorView | None
 
 
-class RerunView(BaseModel):
+class RunView(BaseModel):
     """A further epoch of the finished job."""
 
     epoch: int
@@ -136,7 +136,7 @@ class SelfLink(BaseModel):
     self: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"])
 
 
-class Links(SelfLink):
+class JobLinks(SelfLink):
     """Where to go on with a job, as paths."""
 
     status: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/status"])
@@ -147,7 +147,7 @@ class Links(SelfLink):
     explain: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/explain"])
 
 
-class JobSummary(BaseModel):
+class JobSummaryView(BaseModel):
     """A job in a list."""
 
     job_id: UUID = JOB_ID
@@ -162,14 +162,14 @@ class JobSummary(BaseModel):
     finished_at: datetime | None
     attempt: int = Field(description="Attempts so far, the running one included.")
     max_attempts: int
-    error: Failure | None = Field(description="The first 200 characters of its text; all of it is in GET /jobs/{job_id}.")
+    error: ErrorView | None = Field(description="The first 200 characters of its text; all of it is in GET /jobs/{job_id}.")
     links: SelfLink
 
 
 class JobList(BaseModel):
     """A page of jobs."""
 
-    jobs: list[JobSummary]
+    jobs: list[JobSummaryView]
     next: str | None = Field(description="The path of the next page, also in the Link header; null on the last one.")
     scanned: int = Field(description="Rows that were walked for this page.", examples=[50])
     estimated_total: int | None = Field(
@@ -205,16 +205,16 @@ class JobView(BaseModel):
     unique: UniqueView | None
     worker: int | None = Field(description="The worker process that runs it, or that ended it.")
     cancel_requested: bool = Field(description="Its running attempt has been asked to stop.")
-    progress: Progress | None
+    progress: ProgressView | None
     result: Any
-    error: Failure | None
+    error: ErrorView | None
     attempts: list[AttemptView] = Field(description="Attempts that have ended, oldest first; at most the last 100.")
-    reruns: list[RerunView] = Field(description="Its further epochs, by explicit retries and by the undo of actions, oldest first; at most the last 10.")
+    reruns: list[RunView] = Field(description="Its further epochs, by explicit retries and by the undo of actions, oldest first; at most the last 10.")
     timeline: list[StateView] = Field(description="Its states, first to last, as far as its attempts are shown.")
-    links: Links
+    links: JobLinks
 
 
-class Check(BaseModel):
+class CheckView(BaseModel):
     """One thing that must hold."""
 
     name: str
@@ -222,20 +222,20 @@ class Check(BaseModel):
     detail: str
 
 
-class Readiness(BaseModel):
+class ReadinessView(BaseModel):
     """Whether this process can take submissions."""
 
     ready: bool
-    checks: list[Check]
+    checks: list[CheckView]
 
 
-class Liveness(BaseModel):
+class LivenessView(BaseModel):
     """This process answers."""
 
     alive: bool
 
 
-class Rates(BaseModel):
+class RatesView(BaseModel):
     """Jobs a second that ended, over the last minutes."""
 
     last_minute: float = Field(description="Over the last whole minute and the part of the one under way.", examples=[41.7])
@@ -252,11 +252,11 @@ class QueueView(BaseModel):
     oldest_due_seconds: float = Field(description="How long the oldest job that may run has waited; 0 when none does.", examples=[2.5])
     workers_alive: int = Field(description="Worker processes with a lease that serve it.", examples=[4])
     accepted_per_second: float = Field(description="Jobs that came in, over the last minute or the newest 10,000 of all queues.", examples=[42.0])
-    succeeded_per_second: Rates
-    failed_per_second: Rates
+    succeeded_per_second: RatesView
+    failed_per_second: RatesView
 
 
-class Stats(BaseModel):
+class QueueStatsView(BaseModel):
     """How the queues are."""
 
     queues: list[QueueView]

@@ -22,14 +22,14 @@ from common.settings import Settings
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
 from common.store.schema import indexes, partitions, version
-from common.store.schema.version import alone
+from common.store.schema.version import wait_for_exclusive
 from common.telemetry import logs
 
 log = logs.get("migrate")
-TRIES = 30  # with a pause of one second: a deployment's database may still be starting, a long reader may hold a lock
+MAX_TRIES = 30  # with a pause of one second: a deployment's database may still be starting, a long reader may hold a lock
 
 
-def config(connection: Connection | None = None, **attributes: Any) -> Config:
+def alembic_config(connection: Connection | None = None, **attributes: Any) -> Config:
     """Return Alembic's configuration for the migrations of this package."""
     made = Config()
     made.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -42,15 +42,15 @@ def migrate(settings: Settings) -> None:
     engine = sync_engine(settings, "migrate")
     try:
         with engine.connect() as connection:
-            alone(connection, "migrate")
+            wait_for_exclusive(connection, "migrate")
             at = version.revision(connection)
             if at is None or at < head():  # past it after a roll-back: the older code works on the newer schema
-                command.upgrade(config(connection, on_version_apply=_applied), "head")
+                command.upgrade(alembic_config(connection, on_version_apply=_applied), "head")
             connection.commit()
         with engine.begin() as connection:
             catalogue.publish_built_in(connection)
-            partitions.make(connection, settings.partition_days, settings.partitions_ahead)
-        indexes.complete(engine, settings)
+            partitions.create_missing(connection, settings.partition_days, settings.partitions_ahead)
+        indexes.create_missing(engine, settings)
     finally:
         engine.dispose()
 
@@ -59,7 +59,7 @@ def _applied(**_facts: object) -> None:
     failpoints.reach("migrate.mid")
 
 
-def wait(settings: Settings, seconds: float) -> None:
+def wait_for_schema(settings: Settings, seconds: float) -> None:
     """Wait until the schema is at this version's head or past it. Raises StartupError when the time is up."""
     engine = sync_engine(settings, "migrate")
     until = time.monotonic() + seconds
@@ -92,15 +92,15 @@ def main() -> None:
         logs.configure(settings, "migrate")
         log.info("starting", settings=settings.masked(), head=head())
         if arguments.wait is not None:
-            wait(settings, arguments.wait)
+            wait_for_schema(settings, arguments.wait)
             log.info("schema_ready", head=head())
             return
-        for tried in range(1, TRIES + 1):
+        for tried in range(1, MAX_TRIES + 1):
             try:
                 migrate(settings)
                 break
             except OperationalError as error:
-                if tried == TRIES:
+                if tried == MAX_TRIES:
                     raise StartupError(f"the database does not let itself be migrated: {' '.join(str(error.orig).split())}") from error
                 log.warning("migrate_waits", reason=" ".join(str(error.orig).split()), tried=tried)
                 time.sleep(1)

@@ -3,7 +3,7 @@
 import re
 
 _HOST = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::(\d{0,5}))?")
-MOST_PORT = 65_535
+MAX_PORT = 65_535
 
 
 def checked_hosts(url: str) -> str:
@@ -11,7 +11,7 @@ def checked_hosts(url: str) -> str:
     hosts = re.split(r"[/?#]", url.partition("://")[2].rpartition("@")[2], maxsplit=1)[0]
     for host in hosts.split(","):  # libpq takes several
         found = _HOST.fullmatch(host)
-        if found is None or int(found[1] or 0) > MOST_PORT:
+        if found is None or int(found[1] or 0) > MAX_PORT:
             raise ValueError("a host must be name:port or [IPv6]:port, the port a number up to 65535")
     return url
 

@@ -17,7 +17,7 @@ from common.domain.errors import StartupError
 from common.server_urls import checked_hosts, masked_url
 
 PREFIX = "JOBPROC_"
-CLOSE = 0.85  # likeness of two names, 0 to 1, from which one is a misspelling of the other
+MISSPELLING_SIMILARITY = 0.85  # likeness of two names, 0 to 1, from which one is a misspelling of the other
 _UNPREFIXED = ("DATABASE_URL", "REDIS_URL")
 # What Kubernetes injects for a Service named jobproc-…: not settings, and not misspelt ones either.
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$")
@@ -278,7 +278,7 @@ def _misspelt(name: str, names: set[str]) -> str | None:
     """Return the setting that a variable is a misspelling of; other variables with the prefix are somebody else's."""
     if not name.startswith(PREFIX) or name in names or _SERVICE_LINK.search(name):
         return None
-    return next(iter(get_close_matches(name, names, 1, CLOSE)), None)
+    return next(iter(get_close_matches(name, names, 1, MISSPELLING_SIMILARITY)), None)
 
 
 def name_of(field: str) -> str:

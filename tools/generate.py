@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.app import create_app
-from api.web.problems import KINDS
-from common.domain.decisions import Ended
-from common.domain.states import STEPS, TERMINAL, State
+from api.web.problems import PROBLEM_KINDS
+from common.domain.decisions import AttemptOutcome
+from common.domain.states import TERMINAL, TRANSITIONS, State
 from common.settings import Settings, name_of
 from common.store.operations import catalogue
 from common.telemetry.metrics import ALL
@@ -51,19 +51,19 @@ def env_example() -> str:
 
 
 CODES = {
-    Ended.ERROR: "the operation raised; the type is the class of the exception, or `unknown_operation`",
-    Ended.PERMANENT: "not tried again: an exception the operation calls permanent, or `PermanentFailure`, `invalid_input`, "
+    AttemptOutcome.ERROR: "the operation raised; the type is the class of the exception, or `unknown_operation`",
+    AttemptOutcome.PERMANENT: "not tried again: an exception the operation calls permanent, or `PermanentFailure`, `invalid_input`, "
     "`result_too_large`, `ResultNotJsonError`, `result_not_stored`",
-    Ended.TIMEOUT: "`timeout`: it ran past its time limit; `loop_blocked`: it held up the event loop of its process, or was alone there when that stood still",
-    Ended.LOST: "`worker_lost`: its process died, or its lease ran out",
-    Ended.RELEASED: "`released`: given back unfinished; not charged to the job",
+    AttemptOutcome.TIMEOUT: "`timeout`: it ran past its time limit; `loop_blocked`: it blocked the event loop of its process",
+    AttemptOutcome.LOST: "`worker_lost`: its process died, or its lease ran out",
+    AttemptOutcome.RELEASED: "`released`: given back unfinished; not charged to the job",
 }
 
 
 def errors() -> str:
     """Return the reference of problems and of what ends attempts."""
     rows = ["| type | status | title |", "|---|---|---|"]
-    rows += [f"| `{kind.type}` | {kind.status} | {kind.title} |" for kind in KINDS]
+    rows += [f"| `{kind.type}` | {kind.status} | {kind.title} |" for kind in PROBLEM_KINDS]
     codes = ["| ended | types of its error |", "|---|---|", *(f"| `{ended}` | {text} |" for ended, text in CODES.items())]
     return (
         f"{NOTE}# Errors\n\nEvery answer of 400 or more is `application/problem+json` (RFC 9457).\n\n"
@@ -76,12 +76,12 @@ def errors() -> str:
 
 def states() -> str:
     """Return the state machine as a picture and a table."""
-    arrows = "\n".join(f"    {state} --> {to}: {by}" for (state, by), to in STEPS.items())
+    arrows = "\n".join(f"    {state} --> {to}: {by}" for (state, by), to in TRANSITIONS.items())
     ends = "\n".join(f"    {state} --> [*]" for state in State if state in TERMINAL)
     rows = "\n".join(
-        f"| `{state}` | {', '.join(f'{by} → `{to}`' for (of, by), to in STEPS.items() if of is state)} |"
+        f"| `{state}` | {', '.join(f'{by} → `{to}`' for (of, by), to in TRANSITIONS.items() if of is state)} |"
         for state in State
-        if any(of is state for of, _ in STEPS)
+        if any(of is state for of, _ in TRANSITIONS)
     )
     picture = f"```mermaid\nstateDiagram-v2\n    [*] --> PENDING\n    [*] --> SCHEDULED\n{arrows}\n{ends}\n```"
     return f"{NOTE}# States of a job\n\n{picture}\n\n| state | steps |\n|---|---|\n{rows}\n"
@@ -92,7 +92,7 @@ def metrics() -> str:
     rows = ["| metric | kind | of | labels | meaning |", "|---|---|---|---|---|"]
     for one in ALL:
         labels = ", ".join(f"`{label}`" for label in one.labels)
-        rows.append(f"| `{one.name}` | {one.kind} | {', '.join(one.parts)} | {labels} | {one.help} |")
+        rows.append(f"| `{one.name}` | {one.kind} | {', '.join(one.components)} | {labels} | {one.help} |")
     buckets = ["| histogram | upper bounds of its buckets |", "|---|---|"]
     buckets += [f"| `{one.name}` | {', '.join(f'{bound:g}' for bound in one.buckets)} |" for one in ALL if one.buckets]
     text = (

@@ -13,7 +13,7 @@ from worker.app import WorkerApp
 from worker.operations.registry import installed
 
 log = logs.get("worker")
-MOST_PROCESSES = 256
+MAX_PROCESSES = 256
 
 
 def main() -> None:
@@ -28,8 +28,8 @@ def main() -> None:
         queues = [queue.strip() for queue in arguments.queues.split(",") if queue.strip()]
         if not queues or not all(re.fullmatch(QUEUE_PATTERN, queue) for queue in queues):
             raise StartupError(f"--queues {arguments.queues!r}: names of 1 to 63 of a-z 0-9 _ . - are expected, separated by commas")
-        if not 1 <= arguments.concurrency <= MOST_PROCESSES:
-            raise StartupError(f"--concurrency {arguments.concurrency}: a number from 1 to {MOST_PROCESSES} is expected")
+        if not 1 <= arguments.concurrency <= MAX_PROCESSES:
+            raise StartupError(f"--concurrency {arguments.concurrency}: a number from 1 to {MAX_PROCESSES} is expected")
         operations = installed()
         log.info("starting", settings=settings.masked(), queues=queues, concurrency=arguments.concurrency)
         sys.exit(WorkerApp(settings, queues, arguments.concurrency, operations).run())

@@ -15,24 +15,24 @@ from kombu import Queue
 from prometheus_client import CollectorRegistry
 
 from common.broker.celery_settings import celery_settings
-from common.broker.change_feed import Crier
-from common.broker.doorbells import Bell, celery_queue
+from common.broker.change_feed import ChangeFeed
+from common.broker.doorbells import Doorbell, celery_queue
 from common.domain.errors import StartupError
 from common.settings import Settings
-from common.store.connection.psycopg2_session import AWAY, Hot
+from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
 from common.store.operations import catalogue
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker.celery_adapter import tasks
-from worker.celery_adapter.pool import Pool, watching
-from worker.execution.async_executor import Together
+from worker.celery_adapter.pool import ProcessPool, supervisor_step
+from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
-from worker.execution.worker_session import Holder
+from worker.execution.worker_session import WorkerSession
 from worker.operations.registry import Operation
 from worker.shared_memory.metrics import Layout
-from worker.shared_memory.process_gauges import Processes
-from worker.shared_memory.slots import Seat, Seats
-from worker.supervision.supervisor import Watch
+from worker.shared_memory.process_gauges import ProcessGauges
+from worker.shared_memory.slots import Slot, Slots
+from worker.supervision.supervisor import Supervisor
 
 log = logs.get("worker")
 PR_SET_PDEATHSIG = 1
@@ -47,27 +47,27 @@ class WorkerApp:
         self._concurrency = concurrency
         self._operations = operations
         layout = Layout([one.spec for one in operations.values()], queues)
-        self._asynchronous = {name: one for name, one in operations.items() if one.is_async}
+        self._async_operations = {name: one for name, one in operations.items() if one.is_async}
         room = max(settings.max_claim_jobs, settings.async_jobs)
-        self._seats = Seats(concurrency, room, layout, traced=traces.wanted(), together=bool(self._asynchronous))
-        self._watch = Watch(settings, self._seats, operations, Bell(settings), queues, self._publish)
+        self._slots = Slots(concurrency, room, layout, traced=traces.enabled(), with_async=bool(self._async_operations))
+        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues, self._publish)
         self._executor: Executor | None = None
-        self._seat: Seat | None = None  # of this process
-        self._sent = 0  # how often it has been sent to look
+        self._slot: Slot | None = None  # of this process
+        self._poll_requests_seen = 0  # how often it has been sent to look
         self._parent = os.getpid()
         self._celery = Celery("jobproc")
         self._celery.conf.update(celery_settings(settings), task_queues=[Queue(celery_queue(q), routing_key=celery_queue(q)) for q in queues])
         self._celery.conf.broker_transport = "worker.celery_adapter.transport:Transport"
         self._celery.conf.worker_consumer = "worker.celery_adapter.consumer:Consumer"
-        self._celery.steps["worker"].add(watching(self._watch_begins))
-        Pool.while_idle(self._look)
+        self._celery.steps["worker"].add(supervisor_step(self._start_supervisor))
+        ProcessPool.set_idle_callback(self._serve_on_request)
         tasks.register(self._celery, self._serve)
         for signal_, receiver in (
             (signals.setup_logging, _keep_logging),
             (signals.worker_ready, self._ready),
             (signals.worker_shutting_down, self._shutting_down),
             (signals.worker_process_init, self._forked),
-            (signals.worker_process_shutdown, self._leaving),
+            (signals.worker_process_shutdown, self._process_shutdown),
         ):
             signal_.connect(receiver, weak=False)
 
@@ -85,10 +85,10 @@ class WorkerApp:
             quiet=True,
         )
         registry = CollectorRegistry()
-        for collector in (self._seats.meters, Processes(self._seats)):
+        for collector in (self._slots.metrics, ProcessGauges(self._slots)):
             registry.register(collector)
         self._exposition = Exposition(self._settings.metrics_port, registry)
-        if traces.wanted():  # a process that is forked while another thread imports waits for ever for what that one had locked
+        if traces.enabled():  # a process that is forked while another thread imports waits for ever for what that one had locked
             from worker.tracing import spans  # noqa: F401 - imported by the processes
 
             traces.load()
@@ -97,80 +97,81 @@ class WorkerApp:
         try:
             worker.start()
         finally:
-            self._watch.stop()
+            self._supervisor.stop()
             traces.close()
         return int(worker.exitcode or 0)
 
-    def _watch_begins(self) -> None:
-        if traces.wanted():  # by the thread that forks, and before the watch has something to record
+    def _start_supervisor(self) -> None:
+        if traces.enabled():  # by the thread that forks, and before the watch has something to record
             from worker.tracing import spans
 
             spans.configure(of_user_code=False)
-        self._watch.start()
+        self._supervisor.start()
         self._exposition.start()
 
     def _ready(self, **_facts: Any) -> None:
         log.info("worker_ready", queues=list(self._queues), concurrency=self._concurrency, operations=sorted(self._operations))
 
-    def _publish(self, hot: Hot) -> None:
+    def _publish(self, connection: WorkerConnection) -> None:
         """Write down what this worker can do."""
-        catalogue.publish(hot, [one.spec for one in self._operations.values()])
+        catalogue.publish(connection, [one.spec for one in self._operations.values()])
 
     def _shutting_down(self, **_facts: Any) -> None:
-        self._seats.drain()
+        self._slots.drain()
 
     def _forked(self, **_facts: Any) -> None:
         _die_with(self._parent)
         # Who signals a whole group means the parent, which drains: without this the running job would see SystemExit.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         random.seed()
-        seat = self._seat = self._take_seat()
-        self._sent = seat.sent
-        holder = self._holder(seat, self._operations)
-        self._executor = Executor(self._settings, holder, self._seats, seat, self._operations, Bell(self._settings))
-        if self._asynchronous:
-            self._executor.make_together = self._make_together
-        if traces.wanted():  # after the fork, which no thread of an exporter survives
+        slot = self._slot = self._take_slot()
+        self._poll_requests_seen = slot.poll_requests
+        session = self._session(slot, self._operations)
+        self._executor = Executor(self._settings, session, self._slots, slot, self._operations, Doorbell(self._settings))
+        if self._async_operations:
+            self._executor.make_async_executor = self._make_async_executor
+        if traces.enabled():  # after the fork, which no thread of an exporter survives
             from worker.tracing import spans
 
-            self._executor.spans = spans.configure(of_user_code=True)
+            self._executor.trace(spans.configure(of_user_code=True))
         try:
-            holder.hot  # noqa: B018 - registers, so that the process is seen before its first job
-        except AWAY as error:
+            session.connection  # noqa: B018 - registers, so that the process is seen before its first job
+        except CONNECTION_ERRORS as error:
             log.warning("database_away", reason=str(error).strip())
 
-    def _holder(self, seat: Seat, operations: Mapping[str, Operation]) -> Holder:
-        holder = Holder(self._settings, seat, self._queues, sorted(name for one in operations.values() for name in one.spec.knows))
-        holder.crier = Crier(self._settings)
-        return holder
+    def _session(self, slot: Slot, operations: Mapping[str, Operation]) -> WorkerSession:
+        session = WorkerSession(self._settings, slot, self._queues, sorted(name for one in operations.values() for name in one.spec.runnable))
+        session.change_feed = ChangeFeed(self._settings)
+        return session
 
-    def _make_together(self) -> Together:
-        seat = self._take_seat(together=True)
-        together = Together(self._settings, self._holder(seat, self._asynchronous), self._seats, seat, self._asynchronous, Bell(self._settings))
+    def _make_async_executor(self) -> AsyncExecutor:
+        slot = self._take_slot(is_async=True)
+        session = self._session(slot, self._async_operations)
+        executor = AsyncExecutor(self._settings, session, self._slots, slot, self._async_operations, Doorbell(self._settings))
         if traces.tracer is not None:
             from worker.tracing import spans
 
-            together.spans = spans.Spans()
-        return together
+            executor.trace(spans.Spans())
+        return executor
 
-    def _leaving(self, **_facts: Any) -> None:
+    def _process_shutdown(self, **_facts: Any) -> None:
         if self._executor is not None:
-            self._executor.leave()
+            self._executor.drain()
         traces.close()
 
-    def _take_seat(self, *, together: bool = False) -> Seat:
-        # A replacement has the index of the process that died, whose seat the parent may not have cleared yet: it takes
+    def _take_slot(self, *, is_async: bool = False) -> Slot:
+        # A replacement has the index of the process that died, whose slot the parent may not have cleared yet: it takes
         # another one of the same index. No two living processes share an index.
-        for seat in self._seats.all[current_process().index :: self._concurrency]:  # type: ignore[attr-defined]  # billiard sets it
-            if not seat.pid:
-                seat.sit(together=together)
-                return seat
-        raise StartupError("no seat is free: processes die faster than they are buried")
+        for slot in self._slots.all[current_process().index :: self._concurrency]:  # type: ignore[attr-defined]  # billiard sets it
+            if not slot.pid:
+                slot.take(is_async=is_async)
+                return slot
+        raise StartupError("no slot is free: processes die faster than the parent recovers their jobs")
 
-    def _look(self) -> None:
+    def _serve_on_request(self) -> None:
         """Serve all queues if the parent has sent this process: nobody rings."""
-        if self._executor is not None and self._seat is not None and self._seat.sent != self._sent:
-            self._sent = self._seat.sent
+        if self._executor is not None and self._slot is not None and self._slot.poll_requests != self._poll_requests_seen:
+            self._poll_requests_seen = self._slot.poll_requests
             for queue in self._queues:
                 self._serve(queue)
 

@@ -11,45 +11,45 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-FILE = "JOBPROC_HEALTH_FILE"
+FILE_VARIABLE = "JOBPROC_HEALTH_FILE"
 STALE_S = 60.0  # a parent that has not written for so long hangs
-EVERY_S = 1.0  # between two writes
+WRITE_INTERVAL_S = 1.0  # between two writes
 OK = "ok"
 
 
 class Health:
     """What the parent knows of its own health."""
 
-    def __init__(self, file: str, deaf_s: float, queues: Sequence[str]) -> None:
+    def __init__(self, file: str, stalled_s: float, queues: Sequence[str]) -> None:
         """`file` empty: nothing is written. `deaf_s`: seconds without a look, with work due, after which it is deaf."""
         self._file = Path(file) if file else None
-        self._deaf_s = deaf_s
+        self._stalled_s = stalled_s
         self._queues = frozenset(queues)
-        self._written = 0.0
-        self._asked = 0.0
-        self._deaf_since: float | None = None
+        self._written_at = 0.0
+        self._checked_at = 0.0
+        self._stalled_since: float | None = None
 
-    def is_deaf(self, now: float, looked: float, due: Callable[[], Sequence[str]]) -> bool:
+    def is_stalled(self, now: float, last_claim: float, due: Callable[[], Sequence[str]]) -> bool:
         """Return whether due work has waited unseen for too long; `looked`: when a process last looked. Asks `due` seldom."""
-        if now - looked < self._deaf_s / 2:
-            self._deaf_since = None
+        if now - last_claim < self._stalled_s / 2:
+            self._stalled_since = None
             return False
-        if now - self._asked < EVERY_S:
-            return self._deaf_since is not None and now - self._deaf_since >= self._deaf_s / 2
-        self._asked = now
+        if now - self._checked_at < WRITE_INTERVAL_S:
+            return self._stalled_since is not None and now - self._stalled_since >= self._stalled_s / 2
+        self._checked_at = now
         if not self._queues.intersection(due()):
-            self._deaf_since = None
+            self._stalled_since = None
             return False
-        if self._deaf_since is None:
-            self._deaf_since = now
-        return now - self._deaf_since >= self._deaf_s / 2
+        if self._stalled_since is None:
+            self._stalled_since = now
+        return now - self._stalled_since >= self._stalled_s / 2
 
-    def write(self, now: float, *, deaf: bool, ready: bool) -> None:
+    def write(self, now: float, *, stalled: bool, ready: bool) -> None:
         """Say how it is, at most once a second. Atomic: a probe never reads half of it."""
-        if self._file is None or now - self._written < EVERY_S:
+        if self._file is None or now - self._written_at < WRITE_INTERVAL_S:
             return
-        self._written = now
-        live = "deaf: work is due and no process has looked for it" if deaf else OK
+        self._written_at = now
+        live = "deaf: work is due and no process has looked for it" if stalled else OK
         fresh = self._file.with_suffix(".new")
         fresh.parent.mkdir(parents=True, exist_ok=True)
         fresh.write_text(f"{live}\n{OK if ready else 'no process has registered yet'}\n")
@@ -71,9 +71,9 @@ def probe(file: Path, now: float, *, ready: bool) -> str | None:
 
 def main() -> None:
     """Exit 0 when all is well, else 1 with what is wrong."""
-    file = os.environ.get(FILE)
+    file = os.environ.get(FILE_VARIABLE)
     if not file:
-        sys.exit(f"health: {FILE} is not set")
+        sys.exit(f"health: {FILE_VARIABLE} is not set")
     if wrong := probe(Path(file), time.time(), ready="--ready" in sys.argv[1:]):
         sys.exit(f"health: {wrong}")
 

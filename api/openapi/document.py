@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.parsing import BODIES, REF
-from api.views.bulk_actions import NewActionBody
+from api.views.bulk_actions import BulkActionBody
 from api.web.problems import MEDIA_TYPE
 
 
@@ -38,6 +38,6 @@ def _keep_only_problems(document: dict[str, Any]) -> None:
 
 def _add_request_models(document: dict[str, Any]) -> None:
     """Add the models of request bodies: their routes read bodies themselves, so the framework does not know them."""
-    bodies: tuple[type[BaseModel], ...] = (*BODIES, NewActionBody)
+    bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
     document["components"]["schemas"] = dict(sorted((document["components"]["schemas"] | models["$defs"]).items()))

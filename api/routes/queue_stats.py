@@ -2,16 +2,16 @@
 
 from fastapi import APIRouter, Request
 
-from api.schemas import Stats
-from api.services import services
-from api.web.problems import UNAVAILABLE, documented
+from api.schemas import QueueStatsView
+from api.services import get_services
+from api.web.problems import STORE_UNAVAILABLE, problem_responses
 
 router = APIRouter(tags=["queues"])
 
 
 @router.get("/stats/", include_in_schema=False)
-@router.get("/stats", responses=documented(UNAVAILABLE))
-async def stats(request: Request) -> Stats:
+@router.get("/stats", responses=problem_responses(STORE_UNAVAILABLE))
+async def get_queue_stats(request: Request) -> QueueStatsView:
     """Return of each queue how deep and how late it is, how many workers serve it, how quickly jobs come and end. Up to a second old."""
-    to = services(request)
-    return await to.queues.read()
+    services = get_services(request)
+    return await services.queue_stats.read()

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from api.telemetry.metrics import Meters
-from common.broker.doorbells import Messages, ring
-from common.broker.redis_client import async_redis, redis
+from api.telemetry.metrics import ApiMetrics
+from common.broker.doorbells import DoorbellMessages, ring_async
+from common.broker.redis_client import async_client, redis
 from common.settings import Settings
 from common.telemetry import logs
 
@@ -14,20 +14,20 @@ log = logs.get("api")
 class Doorbells:
     """Rings for queues. Never in a request's way: what Redis does not take, the controller's tick makes up for."""
 
-    def __init__(self, settings: Settings, meters: Meters) -> None:
+    def __init__(self, settings: Settings, meters: ApiMetrics) -> None:
         self._outcomes = meters.doorbells
-        self._client = async_redis(settings)
+        self._client = async_client(settings)
         self._interval_s = settings.ring_interval_milliseconds / 1000
-        self._messages = Messages()
-        self._due: dict[str, int] = {}  # jobs stored since the last ring began, by queue; a key while its ringer runs
+        self._messages = DoorbellMessages()
+        self._jobs_to_ring_for: dict[str, int] = {}  # jobs stored since the last ring began, by queue; a key while its ringer runs
         self._ringers: set[asyncio.Task[None]] = set()
 
-    def due(self, queue: str, jobs: int) -> None:
+    def ring_soon(self, queue: str, jobs: int) -> None:
         """Say that so many jobs of a queue have been stored."""
-        if queue in self._due:
-            self._due[queue] += jobs
+        if queue in self._jobs_to_ring_for:
+            self._jobs_to_ring_for[queue] += jobs
             return
-        self._due[queue] = jobs
+        self._jobs_to_ring_for[queue] = jobs
         task = asyncio.create_task(self._ring(queue))
         self._ringers.add(task)
         task.add_done_callback(self._ringers.discard)
@@ -36,9 +36,9 @@ class Doorbells:
         logs.request_id.set(b"")  # begun by one request, it serves all
         message = self._messages[queue]
         try:
-            while jobs := self._due[queue]:
-                self._due[queue] = 0
-                rang = await ring(self._client, message, queue)
+            while jobs := self._jobs_to_ring_for[queue]:
+                self._jobs_to_ring_for[queue] = 0
+                rang = await ring_async(self._client, message, queue)
                 self._outcomes.labels("rang" if rang else "unanswered").inc()
                 # A lone submission rings at once. While they come many at a time, one ring serves all of an interval: put
                 # off to its end, never dropped.
@@ -48,7 +48,7 @@ class Doorbells:
             self._outcomes.labels("failed").inc()
             log.warning("ring_failed", queue=queue, reason=f"{type(error).__name__}: {error}")
         finally:
-            del self._due[queue]
+            del self._jobs_to_ring_for[queue]
 
     async def close(self) -> None:
         """End the ringers and the connections."""

@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 from fastapi import Request
 
-from api.web.problems import INVALID_KEY, ProblemError
+from api.web.problems import INVALID_IDEMPOTENCY_KEY, ProblemError
 from common.settings import Settings
-from common.store.jobs.keyed_insert import Key
+from common.store.jobs.keyed_insert import IdempotencyKey
 
 HEADER = "Idempotency-Key"
-REPLAYED = ((b"idempotency-replayed", b"true"),)
+REPLAYED_HEADER = ((b"idempotency-replayed", b"true"),)
 _NAME = HEADER.lower().encode()
 _FORM = re.compile(r"[\x21-\x7e]{1,255}")
 #: How it stands in the OpenAPI document.
@@ -27,7 +27,7 @@ PARAMETER = {
 }
 
 
-def key_of(request: Request, body: Any, settings: Settings) -> Key | None:
+def idempotency_key(request: Request, body: Any, settings: Settings) -> IdempotencyKey | None:
     """Return the key of a request with this body, None when it has none. Raises ProblemError for one that breaks the rule."""
     for name, value in request.scope["headers"]:  # quicker than the framework's own look-up, for all requests that have none
         if name == _NAME:
@@ -36,8 +36,8 @@ def key_of(request: Request, body: Any, settings: Settings) -> Key | None:
     else:
         return None
     if not _FORM.fullmatch(given):
-        raise ProblemError(INVALID_KEY)
-    return Key(given, _digest(request.url.path.rstrip("/"), body), settings.idempotency_seconds)
+        raise ProblemError(INVALID_IDEMPOTENCY_KEY)
+    return IdempotencyKey(given, _digest(request.url.path.rstrip("/"), body), settings.idempotency_seconds)
 
 
 def _digest(path: str, body: Any) -> bytes:

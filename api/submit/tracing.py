@@ -6,13 +6,13 @@ from dataclasses import replace
 from opentelemetry.context import Context, attach
 from opentelemetry.trace import Span, SpanKind, get_current_span
 
-from api.submit.group_commit import Intake
+from api.submit.group_commit import GroupCommit
 from common.domain.job import NewJob
-from common.store.jobs.keyed_insert import Key, Stored
+from common.store.jobs.keyed_insert import IdempotencyKey, InsertOutcome
 from common.telemetry import traces
 
 
-class TracedIntake(Intake):
+class TracedGroupCommit(GroupCommit):
     """Stores submissions together with where they were sent from."""
 
     async def submit(self, job: NewJob) -> None:
@@ -21,7 +21,7 @@ class TracedIntake(Intake):
         if not request.is_recording():  # what nobody would look at is not stored either
             await super().submit(job)
             return
-        with _Sending(request, [job]) as jobs:
+        with _SendSpan(request, [job]) as jobs:
             await super().submit(jobs[0])
 
     async def submit_all(self, jobs: Sequence[NewJob]) -> None:
@@ -30,15 +30,15 @@ class TracedIntake(Intake):
         if not request.is_recording():
             await super().submit_all(jobs)
             return
-        with _Sending(request, jobs) as sent:
+        with _SendSpan(request, jobs) as sent:
             await super().submit_all(sent)
 
-    async def submit_once(self, jobs: Sequence[NewJob], key: Key | None) -> Stored:
+    async def submit_once(self, jobs: Sequence[NewJob], key: IdempotencyKey | None) -> InsertOutcome:
         """See Intake."""
         request = get_current_span()
         if not request.is_recording():
             return await super().submit_once(jobs, key)
-        with _Sending(request, jobs) as sent:
+        with _SendSpan(request, jobs) as sent:
             return await super().submit_once(sent, key)
 
     async def _flush(self) -> None:
@@ -53,7 +53,7 @@ class TracedIntake(Intake):
         size = {"db.operation.batch.size": len(jobs)} if len(jobs) > 1 else {}
         spans = [traces.start("INSERT jobs", SpanKind.CLIENT, traces.context(parent), about | size) for parent in parents]
         try:
-            await super()._store(jobs)
+            await super()._insert(jobs)
         except BaseException as error:
             for span in spans:
                 traces.fail(span, type(error).__name__)
@@ -63,7 +63,7 @@ class TracedIntake(Intake):
                 span.end()
 
 
-class _Sending:
+class _SendSpan:
     """The span of sending jobs; gives the jobs that carry it."""
 
     def __init__(self, request: Span, jobs: Sequence[NewJob]) -> None:

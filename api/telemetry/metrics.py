@@ -12,43 +12,43 @@ from prometheus_client.samples import Exemplar
 from sqlalchemy import QueuePool
 from starlette.types import Scope
 
-from api.web.compression import WAITED
+from api.web.compression import WAITED_KEY
 from common.domain.job import NewJob
-from common.store.connection.asyncpg_pool import Pool
+from common.store.connection.asyncpg_pool import DatabasePool
 from common.telemetry import metrics
 
 _BUCKETS = metrics.HTTP_DURATION.buckets
 
 
-class Meters:
+class ApiMetrics:
     """The metrics of one API process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Requests()
+        self.requests = RequestMetrics()
         self.registry.register(self.requests)
         self.commit_jobs = metrics.COMMIT_JOBS.histogram(self.registry)
         self.commit_wait = metrics.COMMIT_WAIT.histogram(self.registry)
         self.commit_duration = metrics.COMMIT_DURATION.histogram(self.registry)
-        self.doorbells = metrics.DOORBELLS.counter(self.registry, *metrics.RINGS)
-        self.waits = metrics.WAITS.counter(self.registry, *metrics.WAIT_OUTCOMES)
-        self._waiting = metrics.WAITING.gauge(self.registry, metrics.RESULT, metrics.EVENTS)
-        self._accepted = metrics.ACCEPTED.counter(self.registry)
+        self.doorbells = metrics.DOORBELLS.counter(self.registry, *metrics.DOORBELL_OUTCOMES)
+        self.long_polls = metrics.LONG_POLLS.counter(self.registry, *metrics.LONG_POLL_OUTCOMES)
+        self._waiting_clients = metrics.WAITING_CLIENTS.gauge(self.registry, metrics.RESULT, metrics.EVENTS)
+        self._accepted = metrics.JOBS_ACCEPTED.counter(self.registry)
 
     @contextmanager
-    def waiting(self, scope: Scope, waits_for: str) -> Iterator[None]:
+    def count_waiting_client(self, scope: Scope, waits_for: str) -> Iterator[None]:
         """Count a client that waits; its request is none that is in progress meanwhile, nor does the wait count as its duration."""
-        gauge, began = self._waiting.labels(waits_for), time.perf_counter()
+        gauge, began = self._waiting_clients.labels(waits_for), time.perf_counter()
         gauge.inc()
-        self.requests.open -= 1
+        self.requests.in_progress -= 1
         try:
             yield
         finally:
             gauge.dec()
-            self.requests.open += 1
-            scope[WAITED] = time.perf_counter() - began
+            self.requests.in_progress += 1
+            scope[WAITED_KEY] = time.perf_counter() - began
 
-    def accepted(self, jobs: Sequence[NewJob]) -> None:
+    def count_accepted(self, jobs: Sequence[NewJob]) -> None:
         """Count jobs whose commit stood."""
         counts: dict[tuple[str, str], int] = {}
         for job in jobs:
@@ -58,16 +58,16 @@ class Meters:
             self._accepted.labels(*of).inc(count)
 
 
-class Requests(Collector):
+class RequestMetrics(Collector):
     """Every request that was answered. Counted by one thread in plain numbers: the client's own, with their locks, took a tenth of the POST/s."""
 
     def __init__(self) -> None:
-        self.open = 0
+        self.in_progress = 0
         self._counts: dict[tuple[str, str, int], int] = {}  # by method, route and status
         self._durations: dict[tuple[str, str], list[float]] = {}  # by method and route: the count in each bucket and beyond the last, then the sum
         self._exemplars: dict[tuple[str, str], list[Exemplar | None]] = {}  # by both: of each bucket the last request that is traced
 
-    def answered(self, method: str, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
+    def count(self, method: str, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
         """Count one; `trace_id`: of its trace, if it is sampled."""
         of = method, route, status
         self._counts[of] = self._counts.get(of, 0) + 1
@@ -88,18 +88,18 @@ class Requests(Collector):
         durations = list(self._durations.items())
         exemplars = [list(self._exemplars[both]) for both, _ in durations]
         yield metrics.histograms(metrics.HTTP_DURATION, [(list(both), counts) for both, counts in durations], exemplars)
-        yield metrics.gauges(metrics.HTTP_OPEN, [([], self.open)])
+        yield metrics.gauges(metrics.HTTP_IN_PROGRESS, [([], self.in_progress)])
 
 
-class Connections(Collector):
+class PoolGauges(Collector):
     """The pool, read at scrape."""
 
-    def __init__(self, pool: Pool, most: int) -> None:
+    def __init__(self, pool: DatabasePool, most: int) -> None:
         self._pool = pool
-        self._most = most
+        self._max_connections = most
 
     def collect(self) -> Iterator[Any]:
         """Read it."""
         pool = self._pool.engine.pool
         used = pool.checkedout() if isinstance(pool, QueuePool) else 0
-        yield metrics.gauges(metrics.POOL, [(["used"], used), (["most"], self._most)])
+        yield metrics.gauges(metrics.POOL_CONNECTIONS, [(["used"], used), (["most"], self._max_connections)])

@@ -4,10 +4,10 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.telemetry.metrics import Requests
+from api.telemetry.metrics import RequestMetrics
 from api.web import request_ids
-from api.web.compression import METHODS as READS
-from api.web.compression import WAITED, Reads
+from api.web.compression import READ_METHODS as READS
+from api.web.compression import WAITED_KEY, ReadMiddleware
 from common.telemetry import logs, traces
 from common.telemetry.metrics import OTHER
 
@@ -15,7 +15,7 @@ log = logs.get("api")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class Answer:
+class ResponseObserver:
     """Sends on what a request is answered, and knows its status."""
 
     def __init__(self, send: Send, request_id: bytes | None = None) -> None:
@@ -33,18 +33,18 @@ class Answer:
         await self._send(message)
 
 
-def route(scope: Scope) -> str | None:
+def route_template(scope: Scope) -> str | None:
     """Return the template of the route that a request took, None when it took none. A slash at its end makes no difference."""
     path: str | None = getattr(scope.get("route"), "path", None)
     return None if path is None else path.rstrip("/") or "/"
 
 
-class Measured:
+class RequestMiddleware:
     """Measures each request, by the template of its route, and names it. One layer for all that every request passes: each costs a POST."""
 
-    def __init__(self, app: ASGIApp, requests: Requests, *, logs_each: bool, compress_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, requests: RequestMetrics, *, logs_each: bool, compress_bytes: int) -> None:
         self._app = app
-        self._reads = Reads(app, compress_bytes)
+        self._read_app = ReadMiddleware(app, compress_bytes)
         self._logs_each = logs_each
         self._requests = requests
 
@@ -53,17 +53,17 @@ class Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = Answer(send, request_ids.name(scope))
-        app = self._reads if scope["method"] in READS else self._app
+        answer = ResponseObserver(send, request_ids.assign(scope))
+        app = self._read_app if scope["method"] in READS else self._app
         requests, began = self._requests, time.perf_counter()
-        requests.open += 1
+        requests.in_progress += 1
         try:
             await app(scope, receive, answer)
         finally:
-            requests.open -= 1
+            requests.in_progress -= 1
             method = scope["method"] if scope["method"] in METHODS else OTHER
-            template = route(scope) or OTHER
-            took = time.perf_counter() - began - scope.get(WAITED, 0.0)
-            requests.answered(method, template, answer.status, took, traces.sampled_id())
+            template = route_template(scope) or OTHER
+            took = time.perf_counter() - began - scope.get(WAITED_KEY, 0.0)
+            requests.count(method, template, answer.status, took, traces.sampled_id())
             if self._logs_each:
                 log.info("request", method=method, route=template, status=answer.status, duration_ms=round(took * 1000, 3))

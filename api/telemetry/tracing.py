@@ -4,14 +4,14 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import SpanContext, SpanKind, set_span_in_context
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.telemetry.middleware import METHODS, Answer, route
+from api.telemetry.middleware import METHODS, ResponseObserver, route_template
 from common.telemetry import traces
 
 PROBES = frozenset({"/livez", "/readyz"})  # asked every few seconds by machines that look at the answer themselves
-FIRST_ERROR = 500
+SERVER_ERROR = 500
 
 
-class Traced:
+class TracingMiddleware:
     """A span for each request. It says nothing of paths, queries, headers or bodies: they are the client's."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -25,7 +25,7 @@ class Traced:
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         name = "HTTP" if method == "_OTHER" else method
         span = traces.start(name, SpanKind.SERVER, _parent(scope), {"http.request.method": method, "url.scheme": scope["scheme"]})
-        answer = Answer(send)
+        answer = ResponseObserver(send)
         token = attach(set_span_in_context(span, Context()))
         try:
             await self._app(scope, receive, answer)
@@ -33,12 +33,12 @@ class Traced:
             traces.fail(span, type(error).__name__)
             raise
         else:
-            if answer.status >= FIRST_ERROR:
+            if answer.status >= SERVER_ERROR:
                 traces.fail(span, str(answer.status))
         finally:
             detach(token)
             span.set_attribute("http.response.status_code", answer.status)
-            if (template := route(scope)) is not None:
+            if (template := route_template(scope)) is not None:
                 span.update_name(f"{name} {template}")
                 span.set_attribute("http.route", template)
             span.end()

@@ -7,16 +7,16 @@ from typing import Any
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from api.web.ttl_cache import Kept
-from common.domain.job import needs
+from api.web.ttl_cache import TtlCache
+from common.domain.job import required_operation
 from common.domain.operation_spec import OperationSpec
-from common.store.connection.asyncpg_pool import Pool
+from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.operations import catalogue as store
 from common.store.operations import usage
-from common.store.operations.usage import Taken
+from common.store.operations.usage import OperationUsage
 from common.store.queues import queue_state
 
-FRESH_S = 5.0
+CACHE_S = 5.0
 
 
 class Percentiles(BaseModel):
@@ -27,7 +27,7 @@ class Percentiles(BaseModel):
     p99: float
 
 
-class Recent(BaseModel):
+class RecentUsage(BaseModel):
     """What its newest jobs took in their last attempt."""
 
     jobs: int = Field(description="How many were looked at: those among the newest 5,000 of all operations.")
@@ -36,7 +36,7 @@ class Recent(BaseModel):
     peak_mib: Percentiles | None = Field(description="Most memory of the process while the batch ran in which the job was, in MiB.")
 
 
-class Defaults(BaseModel):
+class OperationDefaults(BaseModel):
     """What a submission gets that does not say otherwise."""
 
     max_attempts: int
@@ -54,9 +54,9 @@ class OperationView(BaseModel):
     queue: str
     description: str
     input_schema: dict[str, Any] = Field(description="JSON Schema of its input; what breaks it is refused.")
-    defaults: Defaults
+    defaults: OperationDefaults
     workers_alive: int = Field(description="Worker processes with a lease that serve its queue and know this version.")
-    recent: Recent | None = Field(description="Null where no job of it has ended lately.")
+    recent: RecentUsage | None = Field(description="Null where no job of it has ended lately.")
 
 
 class OperationList(BaseModel):
@@ -65,22 +65,22 @@ class OperationList(BaseModel):
     operations: list[OperationView]
 
 
-def catalogue(pool: Pool) -> Kept[OperationList]:
+def operation_list_cache(pool: DatabasePool) -> TtlCache[OperationList]:
     """Return the operations, a few seconds old at most."""
 
     def read(connection: Connection) -> OperationList:
         taken = usage.read(connection, int(time.time() * 1000))
-        alive = queue_state.knowing(connection)
-        return OperationList(operations=[_view(spec, taken.get(name), alive) for name, spec in sorted(store.read(connection).items())])
+        alive = queue_state.workers_by_operation(connection)
+        return OperationList(operations=[_operation_view(spec, taken.get(name), alive) for name, spec in sorted(store.read(connection).items())])
 
     async def ask() -> OperationList:
         """Read them."""
         return await pool.run_sync(read)
 
-    return Kept(ask, FRESH_S)
+    return TtlCache(ask, CACHE_S)
 
 
-def _view(spec: OperationSpec, taken: Taken | None, alive: dict[tuple[str, str], int]) -> OperationView:
+def _operation_view(spec: OperationSpec, taken: OperationUsage | None, alive: dict[tuple[str, str], int]) -> OperationView:
     return OperationView(
         name=spec.name,
         version=spec.version,
@@ -88,16 +88,16 @@ def _view(spec: OperationSpec, taken: Taken | None, alive: dict[tuple[str, str],
         queue=spec.queue,
         description=spec.description,
         input_schema=spec.input_schema,
-        defaults=Defaults(max_attempts=spec.retry.max_attempts, backoff_base=spec.retry.base_s, backoff_cap=spec.retry.cap_s, timeout=spec.timeout_s),
-        workers_alive=alive.get((spec.queue, needs(spec.name, spec.version)), 0),
-        recent=None if taken is None else _recent(taken),
+        defaults=OperationDefaults(max_attempts=spec.retry.max_attempts, backoff_base=spec.retry.base_s, backoff_cap=spec.retry.cap_s, timeout=spec.timeout_s),
+        workers_alive=alive.get((spec.queue, required_operation(spec.name, spec.version)), 0),
+        recent=None if taken is None else _recent_usage(taken),
     )
 
 
-def _recent(taken: Taken) -> Recent:
+def _recent_usage(taken: OperationUsage) -> RecentUsage:
     run_s = _percentiles(taken.run_s)
     assert run_s is not None  # noqa: S101 - only jobs whose time was seen are looked at
-    return Recent(jobs=taken.jobs, run_s=run_s, cpu_s=_percentiles(taken.cpu_s), peak_mib=_percentiles(taken.peak_mib))
+    return RecentUsage(jobs=taken.jobs, run_s=run_s, cpu_s=_percentiles(taken.cpu_s), peak_mib=_percentiles(taken.peak_mib))
 
 
 def _percentiles(values: Sequence[float | None]) -> Percentiles | None:

@@ -9,23 +9,23 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-LOOK_S = 1.0
-_Wait = tuple[str, int]  # for what, and which request of the connection came before
+CHECK_INTERVAL_S = 1.0
+_Pending = tuple[str, int]  # for what, and which request of the connection came before
 
 
-class Patience:
+class ClientTimeouts:
     """Breaks connections off that have been in one wait for too long. A walk over all of them each second costs a request nothing."""
 
-    def __init__(self, head_s: float, answer_s: float) -> None:
+    def __init__(self, request_header_s: float, response_write_s: float) -> None:
         """`head_s`: for a whole head of a request, `answer_s`: for the client to take an answer."""
-        self._limits_s = {"head": head_s, "answer": answer_s}
-        self._since: dict[HttpToolsProtocol, tuple[_Wait, float]] = {}
+        self._limits_s = {"head": request_header_s, "answer": response_write_s}
+        self._pending_since: dict[HttpToolsProtocol, tuple[_Pending, float]] = {}
 
-    def look(self, connections: Iterable[Any], now_s: float) -> int:
+    def close_expired(self, connections: Iterable[Any], now_s: float) -> int:
         """Break off what has waited for too long at this time of a monotonic clock; returns how many."""
-        before, self._since, ended = self._since, {}, 0
+        before, self._pending_since, ended = self._pending_since, {}, 0
         for one in connections:
-            wait = _wait(one)
+            wait = _pending(one)
             if wait is None:
                 continue
             known = before.get(one)
@@ -34,18 +34,18 @@ class Patience:
                 one.transport.abort()
                 ended += 1
             else:
-                self._since[one] = wait, since_s
+                self._pending_since[one] = wait, since_s
         return ended
 
-    async def watch(self, connections: set[Any]) -> None:
+    async def run(self, connections: set[Any]) -> None:
         """Look for ever."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(LOOK_S)
-            self.look(list(connections), loop.time())
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            self.close_expired(list(connections), loop.time())
 
 
-def _wait(connection: HttpToolsProtocol) -> _Wait | None:
+def _pending(connection: HttpToolsProtocol) -> _Pending | None:
     """Return what a connection waits for its client to do; None: for nothing, or for something that has its own limit."""
     cycle = connection.cycle
     if connection.flow is not None and connection.flow.write_paused:

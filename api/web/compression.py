@@ -9,22 +9,22 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-WAITED = "jobproc.waited_s"  # in the scope of a request: how long its client waited for a job, as it asked to
+WAITED_KEY = "jobproc.waited_s"  # in the scope of a request: how long its client waited for a job, as it asked to
 _REFUSED = re.compile(r"[qQ]=0(\.0*)?")
-METHODS = frozenset({"GET", "HEAD"})
-LEVEL = 1  # a page of 200 jobs in 0.2 ms to a seventh of its size; level 9 takes nine times as long for an eighth
+READ_METHODS = frozenset({"GET", "HEAD"})
+GZIP_LEVEL = 1  # a page of 200 jobs in 0.2 ms to a seventh of its size; level 9 takes nine times as long for an eighth
 
 
 class _HeadSent(OSError):
     """A stream need not go on."""
 
 
-class Reads:
+class ReadMiddleware:
     """What goes around every GET and HEAD."""
 
     def __init__(self, app: ASGIApp, compress_bytes: int) -> None:
         """`compress_bytes`: an answer of fewer is sent as it is; 0: every one."""
-        self._app = GZipMiddleware(app, minimum_size=compress_bytes, compresslevel=LEVEL) if compress_bytes else app
+        self._app = GZipMiddleware(app, minimum_size=compress_bytes, compresslevel=GZIP_LEVEL) if compress_bytes else app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -35,7 +35,7 @@ class Reads:
             inner = {**inner, "method": "GET"}
             await self._head(inner, receive, send)
         if inner is not scope:  # read by who measures
-            scope.update({name: inner[name] for name in ("route", WAITED) if name in inner})
+            scope.update({name: inner[name] for name in ("route", WAITED_KEY) if name in inner})
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def without_body(message: Message) -> None:

@@ -24,10 +24,10 @@ from common.domain.errors import (
     JobprocError,
     KeyReused,
     NotRetryable,
+    OutcomeUnknown,
     Overloaded,
     StoreUnavailable,
-    TooManyWaiting,
-    Uncertain,
+    TooManyWaitingClients,
     UniqueConflict,
     UnknownOperation,
     WrongPhase,
@@ -38,8 +38,8 @@ from common.telemetry import logs
 log = logs.get("api")
 MEDIA_TYPE = "application/problem+json"
 PREFIX = "urn:jobproc:problem:"
-MOST_ERRORS = 20  # named in one problem
-MOST_NAME = 100  # characters of a field's name: an unknown field's is the client's text
+MAX_ERRORS = 20  # named in one problem
+MAX_FIELD_CHARACTERS = 100  # characters of a field's name: an unknown field's is the client's text
 RETRY_AFTER_S = 1
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -64,7 +64,7 @@ class ProblemBody(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProblemKind:
     """A kind of problem."""
 
     name: str
@@ -78,56 +78,64 @@ class Kind:
         return PREFIX + self.name
 
 
-MALFORMED = Kind("malformed-json", 400, "The body is not JSON", "Invalid JSON: expected value at line 1 column 1")
-NOT_FOUND = Kind("not-found", 404, "There is nothing at this path", "No such path.")
-JOB_NOT_FOUND = Kind("job-not-found", 404, "No such job", "No job has this id.")
-ACTION_NOT_FOUND = Kind("action-not-found", 404, "No such action", "No action has this id.")
-METHOD = Kind("method-not-allowed", 405, "This path has no such method", "The Allow header lists the methods of this path.")
-TIMEOUT = Kind("body-timeout", 408, "The body did not arrive in time", "The body did not arrive within 10 s.")
-NOT_RETRYABLE = Kind("not-retryable", 409, "The job cannot be retried now", "The job is IN_PROGRESS; only one that is FAILED or CANCELLED can be retried.")
-WRONG_PHASE = Kind("wrong-phase", 409, "The action is in another phase", "The action is DONE; start is possible while it is PREVIEW, STOPPED, RUNNING.")
-INPUT_REMOVED = Kind("input-removed", 409, "The input is no longer there", "The input of the job has been removed; a retry has to bring one.")
-TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "The body has more than 1048576 bytes.")
-MEDIA = Kind("unsupported-media-type", 415, "The body must be JSON", "Content-Type: application/json is expected.")
-INVALID = Kind("invalid-body", 422, "The body breaks a rule", "data.3: Input should be a finite number")
-UNKNOWN_OPERATION = Kind("unknown-operation", 422, "No such operation", "operation: unknown operation; known ones: cube_sum, square_sum")
-INVALID_ID = Kind("invalid-parameter", 422, "A parameter breaks a rule", "job_id: Input should be a valid UUID")
-KEY_REUSED = Kind("idempotency-key-reused", 422, "The key came with another body", "This Idempotency-Key came with another body before; nothing was stored.")
-INVALID_KEY = Kind("invalid-idempotency-key", 422, "The key breaks a rule", "Idempotency-Key: 1 to 255 printable ASCII characters are expected.")
-UNIQUE = Kind("unique-conflict", 409, "A job holds the unique key", "A job holds this unique key; `job_id` names it. Nothing was stored.")
-QUEUE_LATE = Kind("queue-late", 429, "The queue is late", "The oldest job of the queue 'default' has waited for 95 s, longer than 60 s.")
-NOT_READY = Kind("not-ready", 503, "This process cannot take submissions", "database: does not answer (ConnectionRefusedError)")
-OVERLOADED = Kind("overloaded", 503, "Too many submissions are waiting", "More submissions are waiting than the limit allows; nothing was stored.")
-TOO_MANY = Kind("too-many-waiting", 503, "Too many clients are waiting", "More clients are waiting for jobs than the limit allows; nothing was stored.")
-UNAVAILABLE = Kind("store-unavailable", 503, "The database is away", "The database did not answer in time; nothing was stored.")
-INTERNAL = Kind("internal", 500, "Something is wrong with the server", "The server's log has the cause.")
-OTHER = Kind("http-error", 400, "The request cannot be served", "The request cannot be served.")
+MALFORMED_JSON = ProblemKind("malformed-json", 400, "The body is not JSON", "Invalid JSON: expected value at line 1 column 1")
+NOT_FOUND = ProblemKind("not-found", 404, "There is nothing at this path", "No such path.")
+JOB_NOT_FOUND = ProblemKind("job-not-found", 404, "No such job", "No job has this id.")
+ACTION_NOT_FOUND = ProblemKind("action-not-found", 404, "No such action", "No action has this id.")
+METHOD_NOT_ALLOWED = ProblemKind("method-not-allowed", 405, "This path has no such method", "The Allow header lists the methods of this path.")
+BODY_TIMEOUT = ProblemKind("body-timeout", 408, "The body did not arrive in time", "The body did not arrive within 10 s.")
+NOT_RETRYABLE = ProblemKind(
+    "not-retryable", 409, "The job cannot be retried now", "The job is IN_PROGRESS; only one that is FAILED or CANCELLED can be retried."
+)
+WRONG_PHASE = ProblemKind("wrong-phase", 409, "The action is in another phase", "The action is DONE; start is possible while it is PREVIEW, STOPPED, RUNNING.")
+INPUT_REMOVED = ProblemKind("input-removed", 409, "The input is no longer there", "The input of the job has been removed; a retry has to bring one.")
+BODY_TOO_LARGE = ProblemKind("body-too-large", 413, "The body is too large", "The body has more than 1048576 bytes.")
+UNSUPPORTED_MEDIA_TYPE = ProblemKind("unsupported-media-type", 415, "The body must be JSON", "Content-Type: application/json is expected.")
+INVALID_BODY = ProblemKind("invalid-body", 422, "The body breaks a rule", "data.3: Input should be a finite number")
+UNKNOWN_OPERATION = ProblemKind("unknown-operation", 422, "No such operation", "operation: unknown operation; known ones: cube_sum, square_sum")
+INVALID_PARAMETER = ProblemKind("invalid-parameter", 422, "A parameter breaks a rule", "job_id: Input should be a valid UUID")
+IDEMPOTENCY_KEY_REUSED = ProblemKind(
+    "idempotency-key-reused", 422, "The key came with another body", "This Idempotency-Key came with another body before; nothing was stored."
+)
+INVALID_IDEMPOTENCY_KEY = ProblemKind(
+    "invalid-idempotency-key", 422, "The key breaks a rule", "Idempotency-Key: 1 to 255 printable ASCII characters are expected."
+)
+UNIQUE_CONFLICT = ProblemKind("unique-conflict", 409, "A job holds the unique key", "A job holds this unique key; `job_id` names it. Nothing was stored.")
+QUEUE_LATE = ProblemKind("queue-late", 429, "The queue is late", "The oldest job of the queue 'default' has waited for 95 s, longer than 60 s.")
+NOT_READY = ProblemKind("not-ready", 503, "This process cannot take submissions", "database: does not answer (ConnectionRefusedError)")
+OVERLOADED = ProblemKind("overloaded", 503, "Too many submissions are waiting", "More submissions are waiting than the limit allows; nothing was stored.")
+TOO_MANY_WAITING = ProblemKind(
+    "too-many-waiting", 503, "Too many clients are waiting", "More clients are waiting for jobs than the limit allows; nothing was stored."
+)
+STORE_UNAVAILABLE = ProblemKind("store-unavailable", 503, "The database is away", "The database did not answer in time; nothing was stored.")
+INTERNAL = ProblemKind("internal", 500, "Something is wrong with the server", "The server's log has the cause.")
+HTTP_ERROR = ProblemKind("http-error", 400, "The request cannot be served", "The request cannot be served.")
 
 #: What the domain's errors are on the wire; the first that fits counts.
-DOMAIN: dict[type[JobprocError], Kind] = {
+KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     UnknownOperation: UNKNOWN_OPERATION,
-    InvalidSubmission: INVALID,
+    InvalidSubmission: INVALID_BODY,
     JobNotFound: JOB_NOT_FOUND,
     ActionNotFound: ACTION_NOT_FOUND,
     WrongPhase: WRONG_PHASE,
     NotRetryable: NOT_RETRYABLE,
     InputRemoved: INPUT_REMOVED,
-    KeyReused: KEY_REUSED,
-    UniqueConflict: UNIQUE,
-    StoreUnavailable: UNAVAILABLE,
+    KeyReused: IDEMPOTENCY_KEY_REUSED,
+    UniqueConflict: UNIQUE_CONFLICT,
+    StoreUnavailable: STORE_UNAVAILABLE,
     Overloaded: OVERLOADED,
-    TooManyWaiting: TOO_MANY,
+    TooManyWaitingClients: TOO_MANY_WAITING,
 }
 
 #: Every kind, for the reference.
-KINDS = tuple(value for value in vars().copy().values() if isinstance(value, Kind) and value is not OTHER)
+PROBLEM_KINDS = tuple(value for value in vars().copy().values() if isinstance(value, ProblemKind) and value is not HTTP_ERROR)
 
 
 class ProblemError(Exception):
     """An answer that is a problem."""
 
     def __init__(
-        self, kind: Kind, detail: str | None = None, errors: list[dict[str, str]] | None = None, headers: Mapping[str, str] | None = None, **members: Any
+        self, kind: ProblemKind, detail: str | None = None, errors: list[dict[str, str]] | None = None, headers: Mapping[str, str] | None = None, **members: Any
     ) -> None:
         """`members` are added to the body, as RFC 9457 allows."""
         super().__init__(detail or kind.detail)
@@ -141,25 +149,25 @@ class ProblemError(Exception):
         """Return the answer."""
         body: dict[str, Any] = {"type": self.kind.type, "title": self.kind.title, "status": self.kind.status, "detail": self.detail, **self.members}
         if self.errors:
-            body["errors"] = self.errors[:MOST_ERRORS]
+            body["errors"] = self.errors[:MAX_ERRORS]
         sent = {**self.headers, **(headers or {})}
-        if self.kind.status == UNAVAILABLE.status:
+        if self.kind.status == STORE_UNAVAILABLE.status:
             sent["Retry-After"] = str(RETRY_AFTER_S)
         return Response(orjson.dumps(body), self.kind.status, sent, MEDIA_TYPE)
 
 
-def invalid(error: ValidationError | RequestValidationError, kind: Kind = INVALID, skip: int = 0, at: str = "") -> ProblemError:
+def validation_problem(error: ValidationError | RequestValidationError, kind: ProblemKind = INVALID_BODY, skip: int = 0, at: str = "") -> ProblemError:
     """Return the problem of a Pydantic error; `skip` leaves out leading parts of each location, `at` is put before it."""
     if isinstance(error, ValidationError):
         found: Sequence[Any] = error.errors(include_url=False, include_context=False, include_input=False)
     else:
         found = error.errors()
-    return named(kind, [(at + ".".join(str(part) for part in one["loc"][skip:]), _reason(one)) for one in found[:MOST_ERRORS]], len(found))
+    return field_problem(kind, [(at + ".".join(str(part) for part in one["loc"][skip:]), _reason(one)) for one in found[:MAX_ERRORS]], len(found))
 
 
-def named(kind: Kind, wrong: Sequence[tuple[str, str]], count: int) -> ProblemError:
-    """Return the problem of fields and their reasons; `count` is how many there are in all."""
-    errors = [{"field": field.rstrip(".")[:MOST_NAME], "reason": reason} for field, reason in wrong[:MOST_ERRORS]]
+def field_problem(kind: ProblemKind, wrong: Sequence[tuple[str, str]], count: int) -> ProblemError:
+    """Return the problem that names fields and what was expected of them; `count` is the number of wrong fields in all."""
+    errors = [{"field": field.rstrip(".")[:MAX_FIELD_CHARACTERS], "reason": reason} for field, reason in wrong[:MAX_ERRORS]]
     first = errors[0]
     more = f" (and {count - 1} more)" if count > 1 else ""
     return ProblemError(kind, f"{first['field'] or 'body'}: {first['reason']}{more}", errors)
@@ -170,7 +178,7 @@ def _reason(error: Any) -> str:
     return "Input should be a valid UUID" if error["type"] == "uuid_parsing" else str(error["msg"])
 
 
-def documented(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route that may answer these problems, each with its example."""
     found: dict[int | str, dict[str, Any]] = {}
     for kind in (*kinds, INTERNAL):
@@ -186,8 +194,8 @@ def documented(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def _of_domain(error: JobprocError) -> ProblemError:
-    kind = next((kind for of, kind in DOMAIN.items() if isinstance(error, of)), INTERNAL)
+def _domain_problem(error: JobprocError) -> ProblemError:
+    kind = next((kind for of, kind in KIND_OF_ERROR.items() if isinstance(error, of)), INTERNAL)
     match error:
         case InvalidSubmission():
             return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}])
@@ -197,7 +205,7 @@ def _of_domain(error: JobprocError) -> ProblemError:
             return ProblemError(kind, str(error), state=error.state)
         case WrongPhase():
             return ProblemError(kind, str(error), phase=error.phase)
-        case Uncertain():
+        case OutcomeUnknown():
             return ProblemError(kind, str(error))
     return ProblemError(kind)
 
@@ -209,7 +217,7 @@ def _allowed(request: Request) -> dict[str, str]:
     return {"Allow": ", ".join([*found, *(["HEAD"] if "GET" in found and "HEAD" not in found else [])])} if found else {}
 
 
-def install(app: FastAPI, across: Callable[[ASGIApp], ASGIApp] | None = None) -> None:
+def install(app: FastAPI, cors: Callable[[ASGIApp], ASGIApp] | None = None) -> None:
     """Make every error of the app a problem; `across`: what lets pages of other origins read its answers, None: they may not."""
 
     @app.exception_handler(ProblemError)
@@ -220,19 +228,19 @@ def install(app: FastAPI, across: Callable[[ASGIApp], ASGIApp] | None = None) ->
     @app.exception_handler(JobprocError)
     async def domain(_request: Request, error: JobprocError) -> Response:
         """Answer an error of the domain."""
-        return _of_domain(error).response()
+        return _domain_problem(error).response()
 
     @app.exception_handler(RequestValidationError)
     async def parameters(_request: Request, error: RequestValidationError) -> Response:
         """Answer a parameter that the framework refused."""
-        return invalid(error, INVALID_ID, skip=1).response()
+        return validation_problem(error, INVALID_PARAMETER, skip=1).response()
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
         """Answer what the framework found no route or method for."""
-        if error.status_code == METHOD.status:  # it names the methods of one route of the path
-            return ProblemError(METHOD).response({**(error.headers or {}), **_allowed(request)})
-        kind = NOT_FOUND if error.status_code == NOT_FOUND.status else Kind(OTHER.name, error.status_code, OTHER.title, OTHER.detail)
+        if error.status_code == METHOD_NOT_ALLOWED.status:  # it names the methods of one route of the path
+            return ProblemError(METHOD_NOT_ALLOWED).response({**(error.headers or {}), **_allowed(request)})
+        kind = NOT_FOUND if error.status_code == NOT_FOUND.status else ProblemKind(HTTP_ERROR.name, error.status_code, HTTP_ERROR.title, HTTP_ERROR.detail)
         return ProblemError(kind).response(error.headers)
 
     @app.exception_handler(Exception)
@@ -242,4 +250,4 @@ def install(app: FastAPI, across: Callable[[ASGIApp], ASGIApp] | None = None) ->
         log.error("request_failed", method=request.method, route=getattr(route, "path", None), exc_info=error)
         # It goes past all middleware, so past what adds headers to other answers; and uvicorn closes the connection after it.
         answer = ProblemError(INTERNAL).response({"X-Request-ID": logs.request_id.get().decode("ascii"), "Connection": "close"})
-        return answer if across is None else across(answer)
+        return answer if cors is None else cors(answer)

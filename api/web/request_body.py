@@ -7,12 +7,12 @@ import jiter
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from api.web.problems import INVALID, MALFORMED, MEDIA, TIMEOUT, TOO_LARGE, ProblemError
+from api.web.problems import BODY_TIMEOUT, BODY_TOO_LARGE, INVALID_BODY, MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE, ProblemError
 from common.settings import Settings
 
 # What the parser says of numbers that no double can hold: valid JSON, so a broken rule and not a malformed body.
 _NUMBER_TOO_LONG = "number out of range"
-_TWICE = "Detected duplicate key"
+_DUPLICATE_KEY = "Detected duplicate key"
 _CLOSE = {"Connection": "close"}  # the rest of the body is not read, so the connection cannot serve on
 
 
@@ -23,20 +23,20 @@ async def read_json(request: Request, settings: Settings) -> Any:
     400 for what is not JSON: also duplicate keys, lone surrogates, nesting deeper than 200.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise ProblemError(MEDIA)
+        raise ProblemError(UNSUPPORTED_MEDIA_TYPE)
     raw = await _read(request, settings)
     try:
         return jiter.from_json(raw, allow_inf_nan=True, cache_mode="keys", catch_duplicate_keys=True)
     except ValueError as error:
         text = str(error)
         if text.startswith(_NUMBER_TOO_LONG):
-            raise ProblemError(INVALID, f"a {text}", [{"field": "", "reason": f"a {text}"}]) from error
-        if text.startswith(_TWICE):  # without the key: it is the client's text, and as long as it likes
+            raise ProblemError(INVALID_BODY, f"a {text}", [{"field": "", "reason": f"a {text}"}]) from error
+        if text.startswith(_DUPLICATE_KEY):  # without the key: it is the client's text, and as long as it likes
             text = f"duplicate key{text[text.rindex(' at line') :]}"
-        raise ProblemError(MALFORMED, f"Invalid JSON: {text}") from error
+        raise ProblemError(MALFORMED_JSON, f"Invalid JSON: {text}") from error
 
 
-async def read_json_if_any(request: Request, settings: Settings) -> Any:
+async def read_optional_json(request: Request, settings: Settings) -> Any:
     """Return the body as `read_json` does, an empty object where the request has none."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         return {}
@@ -47,7 +47,7 @@ async def _read(request: Request, settings: Settings) -> bytes:
     most = settings.max_body_bytes
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > most:
-        raise ProblemError(TOO_LARGE, f"The body has {declared[:20]} bytes, more than {most}.", headers=_CLOSE)
+        raise ProblemError(BODY_TOO_LARGE, f"The body has {declared[:20]} bytes, more than {most}.", headers=_CLOSE)
     parts: list[bytes] = []
     size = 0
     try:
@@ -55,10 +55,10 @@ async def _read(request: Request, settings: Settings) -> bytes:
             async for part in request.stream():
                 size += len(part)
                 if size > most:
-                    raise ProblemError(TOO_LARGE, f"The body has more than {most} bytes.", headers=_CLOSE)
+                    raise ProblemError(BODY_TOO_LARGE, f"The body has more than {most} bytes.", headers=_CLOSE)
                 parts.append(part)
     except TimeoutError as error:
-        raise ProblemError(TIMEOUT, f"The body did not arrive within {settings.body_timeout_seconds:g} s.", headers=_CLOSE) from error
+        raise ProblemError(BODY_TIMEOUT, f"The body did not arrive within {settings.body_timeout_seconds:g} s.", headers=_CLOSE) from error
     except ClientDisconnect as error:
-        raise ProblemError(MALFORMED, "The connection ended before the body.") from error
+        raise ProblemError(MALFORMED_JSON, "The connection ended before the body.") from error
     return b"".join(parts)

@@ -14,7 +14,7 @@ _prefix = secrets.token_hex(6).encode()  # of this process
 _numbers = count(1)
 
 
-def name(scope: Scope) -> bytes:
+def assign(scope: Scope) -> bytes:
     """Return the id that came with a request, or else a new one; log lines carry it from here on.
 
     One that is longer than 128 characters, or has others than letters, digits and `_.:/+=@-`, is not taken over.

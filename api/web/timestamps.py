@@ -22,4 +22,4 @@ def _utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-Instant = Annotated[AwareDatetime, Strict(False), BeforeValidator(_text), AfterValidator(_utc)]  # JSON has no moments
+Timestamp = Annotated[AwareDatetime, Strict(False), BeforeValidator(_text), AfterValidator(_utc)]  # JSON has no moments

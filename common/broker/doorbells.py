@@ -27,7 +27,7 @@ def celery_queue(queue: str) -> str:
     return PREFIX + queue
 
 
-def message(queue: str, ring_id: str, delivery_tag: str, origin: str = "jobproc") -> dict[str, Any]:
+def celery_message(queue: str, ring_id: str, delivery_tag: str, origin: str = "jobproc") -> dict[str, Any]:
     """Return the doorbell of a queue as Celery's Redis transport stores it."""
     body = json.dumps([[queue], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
     return {
@@ -48,64 +48,64 @@ def message(queue: str, ring_id: str, delivery_tag: str, origin: str = "jobproc"
     }  # fmt: skip
 
 
-def queue_of(found: Any) -> str | None:
+def queue_of_message(found: Any) -> str | None:
     """Return the queue that a message out of Redis rings for; None when it is not a doorbell of this form."""
     try:
         arguments = json.loads(base64.b64decode(found["body"], validate=True))[0]
         queue, properties = arguments[0], found["properties"]
-        wanted = message(queue, found["headers"]["id"], properties["delivery_tag"], found["headers"]["origin"])
+        wanted = celery_message(queue, found["headers"]["id"], properties["delivery_tag"], found["headers"]["origin"])
         wanted["properties"]["reply_to"] = properties["reply_to"]
     except (TypeError, ValueError, LookupError, RecursionError):
         return None
     return queue if isinstance(queue, str) and found == wanted else None
 
 
-class Message:
+class DoorbellMessage:
     """The doorbell of one queue as text, made once; each ring gets fresh ids."""
 
     def __init__(self, queue: str) -> None:
         self._ring, self._tag = str(uuid.uuid4()), str(uuid.uuid4())
-        self._made = json.dumps(message(queue, self._ring, self._tag))
+        self._made = json.dumps(celery_message(queue, self._ring, self._tag))
 
     def text(self) -> str:
         """Return the message of one ring."""
         return self._made.replace(self._ring, str(uuid.uuid4())).replace(self._tag, str(uuid.uuid4()))
 
 
-class Messages(dict[str, Message]):
+class DoorbellMessages(dict[str, DoorbellMessage]):
     """The doorbells of queues, each made when it is first rung."""
 
-    def __missing__(self, queue: str) -> Message:
-        made = self[queue] = Message(queue)
+    def __missing__(self, queue: str) -> DoorbellMessage:
+        made = self[queue] = DoorbellMessage(queue)
         return made
 
 
-class Bell:
+class Doorbell:
     """Rings from worker and controller processes. Never raises what Redis does: a lost ring costs a tick."""
 
     def __init__(self, settings: Settings) -> None:
         self._redis = redis.Redis.from_url(settings.redis_url, **client_options(settings), retry=retry_once())
-        self._quiet_s = settings.redis_timeout_seconds * 2
-        self._quiet_until = 0.0
+        self._pause_s = settings.redis_timeout_seconds * 2
+        self._paused_until = 0.0
         self._ring = self._redis.register_script(_RING)
-        self._messages = Messages()
+        self._messages = DoorbellMessages()
 
     def ring(self, queue: str) -> bool | None:
         """Ring for a queue. Returns False when an unanswered ring is there already, None when Redis is away."""
-        if time.monotonic() < self._quiet_until:
+        if time.monotonic() < self._paused_until:
             return None  # it hangs: who has work must not wait for it at every claim
         text = self._messages[queue].text()
         failpoints.reach("ring.before_publish")
         try:
             return bool(self._ring(keys=[celery_queue(queue)], args=[text]))
         except redis.TimeoutError:
-            self._quiet_until = time.monotonic() + self._quiet_s
+            self._paused_until = time.monotonic() + self._pause_s
             return None
         except (redis.RedisError, OSError):
             return None
 
 
-async def ring(client: redis.asyncio.Redis, message_of: Message, queue: str) -> bool:
+async def ring_async(client: redis.asyncio.Redis, message: DoorbellMessage, queue: str) -> bool:
     """Ring for a queue; False when an unanswered ring is there already. Raises redis.RedisError or OSError when Redis is away."""
     failpoints.reach("ring.before_publish")
-    return bool(await client.eval(_RING, 1, celery_queue(queue), message_of.text()))
+    return bool(await client.eval(_RING, 1, celery_queue(queue), message.text()))

@@ -19,12 +19,12 @@ finally:
         del sys.modules[_SDK]
 
 
-def async_redis(settings: Settings) -> redis.asyncio.Redis:
+def async_client(settings: Settings) -> redis.asyncio.Redis:
     """Return the API's client; every wait of it is bounded by the settings."""
     return redis.asyncio.Redis.from_url(settings.redis_url, **client_options(settings), max_connections=20)
 
 
-def listening_redis(settings: Settings) -> redis.asyncio.Redis:
+def subscriber_client(settings: Settings) -> redis.asyncio.Redis:
     """Return the client of one who listens and looks after its connection itself: it neither asks whether Redis is well nor tries again."""
     options = client_options(settings) | {"health_check_interval": 0}
     return redis.asyncio.Redis.from_url(settings.redis_url, **options, retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0))

@@ -6,7 +6,7 @@ from common.domain.errors import WrongPhase
 from common.domain.states import State
 
 
-class Kind(StrEnum):
+class ActionKind(StrEnum):
     """What is done to each job. Names are on the wire and stored."""
 
     CANCEL = "cancel"  #: one that waits ends CANCELLED, one that runs is asked to stop
@@ -18,9 +18,9 @@ WAITING = frozenset({State.SCHEDULED, State.PENDING, State.RETRYING})
 
 #: The states of a job in which an action can do anything to it.
 ACTS_ON = {
-    Kind.CANCEL: WAITING | {State.IN_PROGRESS},
-    Kind.RETRY: frozenset({State.FAILED, State.CANCELLED}),
-    Kind.REPRIORITISE: WAITING,
+    ActionKind.CANCEL: WAITING | {State.IN_PROGRESS},
+    ActionKind.RETRY: frozenset({State.FAILED, State.CANCELLED}),
+    ActionKind.REPRIORITISE: WAITING,
 }
 
 
@@ -45,7 +45,7 @@ class Verb(StrEnum):
 
 
 #: Every step that a client may ask for. One that has been done already is no error: it stays so.
-STEPS: dict[tuple[Phase, Verb], Phase] = {
+TRANSITIONS: dict[tuple[Phase, Verb], Phase] = {
     (Phase.PREVIEW, Verb.START): Phase.RUNNING,
     (Phase.STOPPED, Verb.START): Phase.RUNNING,
     (Phase.RUNNING, Verb.START): Phase.RUNNING,
@@ -59,18 +59,18 @@ STEPS: dict[tuple[Phase, Verb], Phase] = {
 }
 
 #: What follows once the controller has gone through everything.
-ENDS = {Phase.RUNNING: Phase.DONE, Phase.UNDOING: Phase.UNDONE}
+FINAL_PHASES = {Phase.RUNNING: Phase.DONE, Phase.UNDOING: Phase.UNDONE}
 
 
-def step(phase: Phase, verb: Verb) -> Phase:
+def next_phase(phase: Phase, verb: Verb) -> Phase:
     """Return the phase that follows. Raises WrongPhase, which says in which phases the verb is possible."""
     try:
-        return STEPS[phase, verb]
+        return TRANSITIONS[phase, verb]
     except KeyError:
-        raise WrongPhase(phase, verb, [str(before) for before, asked in STEPS if asked is verb]) from None
+        raise WrongPhase(phase, verb, [str(before) for before, asked in TRANSITIONS if asked is verb]) from None
 
 
-class Reason(StrEnum):
+class SkipReason(StrEnum):
     """Why a job that matched was left as it is. Names are on the wire and stored."""
 
     MOVED_ON = "moved_on"  #: between the look at it and its lock it came to another state
@@ -84,7 +84,7 @@ class Reason(StrEnum):
 Counts = dict[str, int]
 
 
-def add(counts: Counts, reasons: list[Reason]) -> Counts:
+def add_reasons(counts: Counts, reasons: list[SkipReason]) -> Counts:
     """Return the counts with these added."""
     found = dict(counts)
     for reason in reasons:

@@ -11,9 +11,9 @@ JobprocError
 ├── KeyReused              the idempotency key came with another body before
 ├── UniqueConflict         a job holds the unique key; names it
 ├── StoreUnavailable       PostgreSQL did not answer in time
-│   └── Uncertain          and it may have done what it was asked
+│   └── OutcomeUnknown     and it may have done what it was asked
 ├── Overloaded             more submissions wait than the limit allows
-├── TooManyWaiting         more clients wait for jobs than the limit allows
+├── TooManyWaitingClients  more clients wait for jobs than the limit allows
 ├── PermanentFailure       raised by an operation: do not try again
 ├── RetryAfter             raised by an operation: try again after so many seconds
 ├── Cancelled              raised for an operation that was asked to stop
@@ -91,7 +91,7 @@ class StoreUnavailable(JobprocError):
     """The database did not answer in time; nothing was stored."""
 
 
-class Uncertain(StoreUnavailable):
+class OutcomeUnknown(StoreUnavailable):
     """The database did not answer in time; whether it was done, the job or the action tells once the database is back."""
 
 
@@ -99,7 +99,7 @@ class Overloaded(JobprocError):
     """Too many submissions are waiting to be stored."""
 
 
-class TooManyWaiting(JobprocError):
+class TooManyWaitingClients(JobprocError):
     """Too many clients are waiting for jobs."""
 
 

@@ -14,7 +14,7 @@ PRIORITIES = range(10)  #: 0 is taken first
 _RANDOM_BITS = 74
 
 
-def needs(operation: str, version: int) -> str:
+def required_operation(operation: str, version: int) -> str:
     """Return what a worker has to know to run a version of an operation."""
     return operation if version == 1 else f"{operation}@{version}"
 
@@ -35,7 +35,7 @@ def job_unix_ms(job_id: UUID) -> int:
     return job_id.int >> 80
 
 
-class While(StrEnum):
+class HeldWhile(StrEnum):
     """How long a unique key is held. Names are stored."""
 
     WAITING = "waiting"  #: until the first attempt begins
@@ -56,7 +56,7 @@ class Unique:
     """One job a key at a time."""
 
     key: str
-    held_while: While
+    held_while: HeldWhile
     on_conflict: OnConflict
 
 
@@ -92,20 +92,20 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Special:
+class ClaimExtras:
     """What few jobs have."""
 
-    alone: bool = False  #: it may have taken a process down: nothing else is to be in the hands of its process
+    isolated: bool = False  #: it may have taken a process down: nothing else is to be in the hands of its process
     crashes: int = 0  #: attempts that have certainly taken their process down
     retry_base_s: float | None = None  #: None: as its operation
     retry_cap_s: float | None = None
-    left_s: float | None = None  #: seconds until its deadline, at the claim
-    mutex: str | None = None  #: the unique key under which only one runs at a time
-    large: bool = False  #: its input did not come with the claim
+    deadline_in_s: float | None = None  #: seconds until its deadline, at the claim
+    running_key: str | None = None  #: the unique key under which only one runs at a time
+    is_input_large: bool = False  #: its input did not come with the claim
 
 
 @dataclass(slots=True)
-class Claimed:
+class ClaimedJob:
     """A job in the hands of a worker process. `id`, `attempt` and the worker are the fence of every later write."""
 
     id: str
@@ -117,7 +117,7 @@ class Claimed:
     timeout_ms: int | None
     trace: str | None = None
     waited_s: float = 0.0  #: from when it was due to this claim
-    special: Special | None = None
+    extras: ClaimExtras | None = None
 
     @property
     def charged(self) -> int:
@@ -127,20 +127,20 @@ class Claimed:
     @property
     def crashes(self) -> int:
         """Attempts before this one that have certainly taken their process down."""
-        return 0 if self.special is None else self.special.crashes
+        return 0 if self.extras is None else self.extras.crashes
 
     @property
-    def alone(self) -> bool:
+    def isolated(self) -> bool:
         """Whether nothing else is to be in the hands of its process while it runs."""
-        return self.special is not None and self.special.alone
+        return self.extras is not None and self.extras.isolated
 
     @property
-    def is_late(self) -> bool:
+    def is_past_deadline(self) -> bool:
         """Whether its deadline had passed when it was read."""
-        return self.special is not None and self.special.left_s is not None and self.special.left_s <= 0
+        return self.extras is not None and self.extras.deadline_in_s is not None and self.extras.deadline_in_s <= 0
 
     @property
-    def limit_ms(self) -> int | None:
+    def effective_timeout_ms(self) -> int | None:
         """The limit of this attempt in milliseconds: its own, or what is left until the deadline; None: no limit."""
-        left_s = None if self.special is None else self.special.left_s
+        left_s = None if self.extras is None else self.extras.deadline_in_s
         return self.timeout_ms if left_s is None else max(1, min(round(left_s * 1000), self.timeout_ms or sys.maxsize))

@@ -21,7 +21,7 @@ class Order(StrEnum):
     FINISHED = "finished"  #: that of its newest outcome
 
 
-class Way(StrEnum):
+class ScanIndex(StrEnum):
     """Which index is walked."""
 
     JOBS = "jobs"  #: every job, by id
@@ -32,13 +32,13 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListPosition:
     """A place in the order: that of a job."""
 
     job_id: UUID
     finished_at: datetime | None = None  #: in the order of ends
 
-    def within(self, first: UUID, last: UUID, *, descending: bool) -> tuple[UUID, UUID]:
+    def ids_beyond(self, first: UUID, last: UUID, *, descending: bool) -> tuple[UUID, UUID]:
         """Return what of a span of ids lies beyond it; the first id is after the last one where nothing does."""
         if descending:
             return first, min(last, UUID(int=max(0, self.job_id.int - 1)))
@@ -46,7 +46,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class JobSearch:
     """Filters and order. None: no such filter. A time's `after` is part of the span, its `before` is not."""
 
     statuses: frozenset[State] = frozenset()  #: empty: any
@@ -69,34 +69,34 @@ class Search:
         return frozenset(name for name in named if getattr(self, name))
 
     @property
-    def ends(self) -> bool:
+    def finished_only(self) -> bool:
         """Whether only finished jobs are looked for."""
         return bool(self.statuses) and self.statuses <= TERMINAL
 
     @property
-    def way(self) -> Way:
+    def index(self) -> ScanIndex:
         """The index with the least that does not fit."""
         if self.order is Order.FINISHED:
-            return Way.FINISHED
+            return ScanIndex.FINISHED
         if self.tag is not None:
-            return Way.TAGGED
+            return ScanIndex.TAGGED
         if self.statuses and not self.statuses & TERMINAL:
-            return Way.LIVE
-        return Way.UNSUCCESSFUL if self.statuses and self.statuses <= UNSUCCESSFUL else Way.JOBS
+            return ScanIndex.LIVE
+        return ScanIndex.UNSUCCESSFUL if self.statuses and self.statuses <= UNSUCCESSFUL else ScanIndex.JOBS
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         """Return its filters as JSON, to be stored."""
         said = {name: value for name, value in asdict(self).items() if value is not None and name not in {"order", "descending"}}
         return json.dumps(said | {"statuses": sorted(self.statuses)}, default=datetime.isoformat)
 
     @staticmethod
-    def of_text(text: str) -> "Search":
+    def from_json(text: str) -> "JobSearch":
         """Return a search with stored filters, in the order of ids, oldest first."""
         said = json.loads(text)
         times = {name: datetime.fromisoformat(said[name]) for name in _TIMES & said.keys()}
-        return Search(**said | times | {"statuses": frozenset(map(State, said["statuses"])), "descending": False})
+        return JobSearch(**said | times | {"statuses": frozenset(map(State, said["statuses"])), "descending": False})
 
-    def ids(self, skew_s: float) -> tuple[UUID, UUID]:
+    def id_range(self, skew_s: float) -> tuple[UUID, UUID]:
         """Return the first and the last id that may be found; a job's id is at most `skew_s` ahead of the time of its end."""
         first, after = FIRST_ID, LAST_ID.int
         if self.created_after is not None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.domain.job import DEFAULT_QUEUE, needs
+from common.domain.job import DEFAULT_QUEUE, required_operation
 from common.domain.retry import RetryPolicy
 
 
@@ -26,6 +26,6 @@ class OperationSpec:
         return None if self.timeout_s is None else round(self.timeout_s * 1000)
 
     @property
-    def knows(self) -> list[str]:
+    def runnable(self) -> list[str]:
         """What a worker with this operation knows: each version that it runs."""
-        return [needs(self.name, version) for version in range(self.since, self.version + 1)]
+        return [required_operation(self.name, version) for version in range(self.since, self.version + 1)]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from common.domain.job import Special
+from common.domain.job import ClaimExtras
 
 MAX_EXPONENT = 62  # 2**62 s is past any cap; a larger one would only risk a float overflow
 
@@ -15,10 +15,10 @@ class RetryPolicy:
     base_s: float = 1.0  #: seconds before the second attempt, before jitter
     cap_s: float = 300.0  #: longest delay in seconds
 
-    def of(self, special: Special) -> "RetryPolicy":
+    def for_job(self, extras: ClaimExtras) -> "RetryPolicy":
         """Return the policy of a job that may have its own backoff."""
-        base_s = self.base_s if special.retry_base_s is None else special.retry_base_s
-        return replace(self, base_s=base_s, cap_s=self.cap_s if special.retry_cap_s is None else special.retry_cap_s)
+        base_s = self.base_s if extras.retry_base_s is None else extras.retry_base_s
+        return replace(self, base_s=base_s, cap_s=self.cap_s if extras.retry_cap_s is None else extras.retry_cap_s)
 
     def delay_s(self, failures: int, jitter: float) -> float:
         """Return the seconds to wait after the given number of failed attempts (1 or more).

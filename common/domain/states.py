@@ -15,7 +15,7 @@ class State(StrEnum):
     CANCELLED = "CANCELLED"  #: ended by a client before it succeeded; kept until retention
 
 
-class Step(StrEnum):
+class Transition(StrEnum):
     """What moves a job from one state to another."""
 
     DUE = "due"  #: its time has come; nothing is written
@@ -25,34 +25,34 @@ class Step(StrEnum):
     RETRY = "retry"  #: the attempt failed and another one follows after a delay
     RELEASE = "release"  #: given back: drain, lost lease, or a neighbour that took too long
     CANCEL = "cancel"  #: a client ended it
-    RERUN = "rerun"  #: a client asked for another epoch of a finished job
+    MANUAL_RETRY = "rerun"  #: a client asked for another epoch of a finished job
     UNDO = "undo"  #: a client took back the action that cancelled it; it waits for its time as it did
 
 
 #: Every legal step. A pair that is not here is impossible.
-STEPS: dict[tuple[State, Step], State] = {
-    (State.SCHEDULED, Step.DUE): State.PENDING,
-    (State.SCHEDULED, Step.CANCEL): State.CANCELLED,
-    (State.PENDING, Step.CLAIM): State.IN_PROGRESS,
-    (State.PENDING, Step.CANCEL): State.CANCELLED,
-    (State.IN_PROGRESS, Step.SUCCEED): State.SUCCESS,
-    (State.IN_PROGRESS, Step.FAIL): State.FAILED,
-    (State.IN_PROGRESS, Step.RETRY): State.RETRYING,
-    (State.IN_PROGRESS, Step.RELEASE): State.PENDING,
-    (State.IN_PROGRESS, Step.CANCEL): State.CANCELLED,
-    (State.RETRYING, Step.DUE): State.PENDING,
-    (State.RETRYING, Step.CANCEL): State.CANCELLED,
-    (State.FAILED, Step.RERUN): State.PENDING,
-    (State.CANCELLED, Step.RERUN): State.PENDING,
-    (State.CANCELLED, Step.UNDO): State.PENDING,
+TRANSITIONS: dict[tuple[State, Transition], State] = {
+    (State.SCHEDULED, Transition.DUE): State.PENDING,
+    (State.SCHEDULED, Transition.CANCEL): State.CANCELLED,
+    (State.PENDING, Transition.CLAIM): State.IN_PROGRESS,
+    (State.PENDING, Transition.CANCEL): State.CANCELLED,
+    (State.IN_PROGRESS, Transition.SUCCEED): State.SUCCESS,
+    (State.IN_PROGRESS, Transition.FAIL): State.FAILED,
+    (State.IN_PROGRESS, Transition.RETRY): State.RETRYING,
+    (State.IN_PROGRESS, Transition.RELEASE): State.PENDING,
+    (State.IN_PROGRESS, Transition.CANCEL): State.CANCELLED,
+    (State.RETRYING, Transition.DUE): State.PENDING,
+    (State.RETRYING, Transition.CANCEL): State.CANCELLED,
+    (State.FAILED, Transition.MANUAL_RETRY): State.PENDING,
+    (State.CANCELLED, Transition.MANUAL_RETRY): State.PENDING,
+    (State.CANCELLED, Transition.UNDO): State.PENDING,
 }
 
 TERMINAL = frozenset({State.SUCCESS, State.FAILED, State.CANCELLED})
 
 
-def step(state: State, by: Step) -> State:
+def next_state(state: State, transition: Transition) -> State:
     """Return the state that follows. Raises ValueError for a step that the table does not have."""
     try:
-        return STEPS[state, by]
+        return TRANSITIONS[state, transition]
     except KeyError:
-        raise ValueError(f"a job that is {state} cannot {by}") from None
+        raise ValueError(f"a job that is {state} cannot {transition}") from None

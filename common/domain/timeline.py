@@ -8,7 +8,7 @@ from common.domain.states import State
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class StateChange:
     """A state that a job came to."""
 
     at: datetime
@@ -24,49 +24,49 @@ class Passage:
 class PastAttempt:
     """An attempt that did not end its job."""
 
-    began: Passage  #: IN_PROGRESS
-    ended: Passage  #: PENDING or RETRYING, with the error
-    due: datetime  #: when the job could be claimed again
+    started: StateChange  #: IN_PROGRESS
+    ended: StateChange  #: PENDING or RETRYING, with the error
+    due_at: datetime  #: when the job could be claimed again
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class Run:
     """A job from its submission, or from an explicit retry, to its end."""
 
     number: int
     at: datetime
-    due: datetime | None  #: not claimed before; None: at once
-    ran: Sequence[PastAttempt]
-    running: Passage | None = None  #: the attempt that runs, or that ended it
-    end: Passage | None = None  #: None: it is not finished
+    due_at: datetime | None  #: not claimed before; None: at once
+    past_attempts: Sequence[PastAttempt]
+    last_attempt: StateChange | None = None  #: the attempt that runs, or that ended it
+    end: StateChange | None = None  #: None: it is not finished
 
 
-def timeline(epochs: Sequence[Epoch], now: datetime) -> list[Passage]:
+def timeline(runs: Sequence[Run], now: datetime) -> list[StateChange]:
     """Return every state, first to last. That a wait is over is written nowhere: it is when its time came before what followed."""
-    return [passage for epoch in epochs for passage in _of(epoch, now)]
+    return [passage for epoch in runs for passage in _of_run(epoch, now)]
 
 
-def _of(epoch: Epoch, now: datetime) -> Iterator[Passage]:
-    last = epoch.running or epoch.end
-    starts = [*(one.began.at for one in epoch.ran), now if last is None else last.at]
-    yield from _wait(Passage(epoch.at, State.SCHEDULED, epoch.number), epoch.due, starts[0])
-    for one, following in zip(epoch.ran, starts[1:], strict=True):
-        yield one.began
-        yield from _wait(one.ended, one.due, following)
-    if epoch.running is not None:
-        yield epoch.running
-    if epoch.end is not None:
-        yield epoch.end
+def _of_run(run: Run, now: datetime) -> Iterator[StateChange]:
+    last = run.last_attempt or run.end
+    starts = [*(one.started.at for one in run.past_attempts), now if last is None else last.at]
+    yield from _waiting_states(StateChange(run.at, State.SCHEDULED, run.number), run.due_at, starts[0])
+    for one, following in zip(run.past_attempts, starts[1:], strict=True):
+        yield one.started
+        yield from _waiting_states(one.ended, one.due_at, following)
+    if run.last_attempt is not None:
+        yield run.last_attempt
+    if run.end is not None:
+        yield run.end
 
 
-def _wait(waits: Passage, due: datetime | None, following: datetime) -> Iterator[Passage]:
+def _waiting_states(waits: StateChange, due: datetime | None, following: datetime) -> Iterator[StateChange]:
     """Yield the state that a job waits in until it is due, and PENDING from then on."""
     if due is None or due <= waits.at:
         yield replace(waits, status=State.PENDING)
         return
     yield waits
     if due <= following:
-        yield Passage(due, State.PENDING, waits.epoch)
+        yield StateChange(due, State.PENDING, waits.epoch)
 
 
 @dataclass(frozen=True, slots=True)

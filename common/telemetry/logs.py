@@ -32,7 +32,7 @@ def configure(settings: Settings, process: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if traces.wanted():
+    if traces.enabled():
         shared.append(traces.log_ids)
     if json:
         shared.append(structlog.processors.format_exc_info)

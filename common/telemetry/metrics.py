@@ -13,14 +13,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.samples import Exemplar
 
-RINGS = ("rang", "unanswered", "failed")  # what becomes of a doorbell
+DOORBELL_OUTCOMES = ("rang", "unanswered", "failed")  # what becomes of a doorbell
 RESULT, EVENTS = "result", "events"  # what clients wait for
-WAIT_OUTCOMES = ("told", "looked", "time", "left", "refused")
+LONG_POLL_OUTCOMES = ("told", "looked", "time", "left", "refused")
 V = TypeVar("V")
 OTHER = "other"  # a label whose value is not one of those known
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """What a metric is."""
 
     COUNTER = "counter"
@@ -28,7 +28,7 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
-class Part(StrEnum):
+class Component(StrEnum):
     """Which processes expose a metric."""
 
     API = "api"
@@ -41,8 +41,8 @@ class Metric:
     """One metric. The unit is the end of its name."""
 
     name: str
-    kind: Kind
-    parts: tuple[Part, ...]
+    kind: MetricKind
+    components: tuple[Component, ...]
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
@@ -69,29 +69,29 @@ class Metric:
 Labelled = Sequence[tuple[Sequence[str], V]]
 
 
-def gauges(of: Metric, values: Labelled[float]) -> GaugeMetricFamily:
+def gauges(metric: Metric, values: Labelled[float]) -> GaugeMetricFamily:
     """Return a family of gauges with these labels and values, for a collector that knows them already."""
-    made = GaugeMetricFamily(of.name, of.help, labels=of.labels)
+    made = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
     for labels, value in values:
         made.add_metric(labels, value)
     return made
 
 
-def counters(of: Metric, values: Labelled[float]) -> CounterMetricFamily:
+def counters(metric: Metric, values: Labelled[float]) -> CounterMetricFamily:
     """Return a family of counters with these labels and values."""
-    made = CounterMetricFamily(of.name, of.help, labels=of.labels)
+    made = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
     for labels, value in values:
         made.add_metric(labels, value)
     return made
 
 
-def histograms(of: Metric, values: Labelled[Sequence[float]], exemplars: Sequence[Sequence[Exemplar | None]] | None = None) -> HistogramMetricFamily:
+def histograms(metric: Metric, values: Labelled[Sequence[float]], exemplars: Sequence[Sequence[Exemplar | None]] | None = None) -> HistogramMetricFamily:
     """Return a family of histograms; a value is the count in each bucket and beyond the last, then the sum.
 
     `exemplars`: for each value one of each bucket and of beyond the last, None: there is none. Only the OpenMetrics format shows them.
     """
-    made = HistogramMetricFamily(of.name, of.help, labels=of.labels)
-    bounds = [*(repr(float(bound)) for bound in of.buckets), "+Inf"]
+    made = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    bounds = [*(repr(float(bound)) for bound in metric.buckets), "+Inf"]
     for (labels, (*counts, total)), of_buckets in zip(values, exemplars or repeat([None] * len(bounds)), strict=False):
         made.add_metric(labels, list(zip(bounds, accumulate(counts), of_buckets, strict=True)), total)  # type: ignore[arg-type]  # it takes None too
     return made
@@ -101,45 +101,45 @@ _QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 _LONG = (0.0001, 0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600)
 _WAIT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200)
 _COUNT = (1, 2, 5, 10, 25, 50, 100, 200, 400)
-_API, _WORKER, _CONTROLLER = (Part.API,), (Part.WORKER,), (Part.CONTROLLER,)
+_API, _WORKER, _CONTROLLER = (Component.API,), (Component.WORKER,), (Component.CONTROLLER,)
 
 HTTP_REQUESTS = Metric(
-    "jobproc_http_requests_total", Kind.COUNTER, _API, "Requests that were answered, by the template of their route.", ("method", "route", "status")
+    "jobproc_http_requests_total", MetricKind.COUNTER, _API, "Requests that were answered, by the template of their route.", ("method", "route", "status")
 )
 HTTP_DURATION = Metric(
     "jobproc_http_request_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     _API,
     "Time from the first byte of a request to the last of its answer.",
     ("method", "route"),
     _QUICK,
 )
-HTTP_OPEN = Metric("jobproc_http_requests_in_progress", Kind.GAUGE, _API, "Requests that are being answered.")
-ACCEPTED = Metric("jobproc_jobs_accepted_total", Kind.COUNTER, _API, "Jobs whose commit stood.", ("operation", "queue"))
-COMMIT_JOBS = Metric("jobproc_commit_jobs", Kind.HISTOGRAM, _API, "Single submissions that one commit took together.", (), _COUNT)
+HTTP_IN_PROGRESS = Metric("jobproc_http_requests_in_progress", MetricKind.GAUGE, _API, "Requests that are being answered.")
+JOBS_ACCEPTED = Metric("jobproc_jobs_accepted_total", MetricKind.COUNTER, _API, "Jobs whose commit stood.", ("operation", "queue"))
+COMMIT_JOBS = Metric("jobproc_commit_jobs", MetricKind.HISTOGRAM, _API, "Single submissions that one commit took together.", (), _COUNT)
 COMMIT_WAIT = Metric(
-    "jobproc_commit_wait_seconds", Kind.HISTOGRAM, _API, "Time from the first submission of a commit to its begin: the commit before.", (), _QUICK
+    "jobproc_commit_wait_seconds", MetricKind.HISTOGRAM, _API, "Time from the first submission of a commit to its begin: the commit before.", (), _QUICK
 )
-COMMIT_DURATION = Metric("jobproc_commit_duration_seconds", Kind.HISTOGRAM, _API, "Time of a commit, tries and pauses included.", (), _QUICK)
-POOL = Metric("jobproc_database_pool_connections", Kind.GAUGE, _API, "Connections of the pool that are in use, and its most.", ("state",))
+COMMIT_DURATION = Metric("jobproc_commit_duration_seconds", MetricKind.HISTOGRAM, _API, "Time of a commit, tries and pauses included.", (), _QUICK)
+POOL_CONNECTIONS = Metric("jobproc_database_pool_connections", MetricKind.GAUGE, _API, "Connections of the pool that are in use, and its most.", ("state",))
 DOORBELLS = Metric(
     "jobproc_doorbells_total",
-    Kind.COUNTER,
-    (Part.API, Part.CONTROLLER),
+    MetricKind.COUNTER,
+    (Component.API, Component.CONTROLLER),
     "Doorbells, by what became of them: rang, unanswered (one is waiting already), failed (Redis is away).",
     ("outcome",),
 )
 
-WAITING = Metric(
+WAITING_CLIENTS = Metric(
     "jobproc_waiting_clients",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     _API,
     "Clients that wait: for the end of a job (`result`), or read what happens to one (`events`). Not among the requests in progress.",
     ("for",),
 )
-WAITS = Metric(
+LONG_POLLS = Metric(
     "jobproc_waits_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     _API,
     "Waits for the end of a job, by why they ended: told (through Redis), looked (found without), time (it was up), left (the client, or this process), "
     "refused (too many).",
@@ -148,52 +148,62 @@ WAITS = Metric(
 
 ATTEMPTS = Metric(
     "jobproc_attempts_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     _WORKER,
     "Attempts that ended in this worker: success, failed (the job ends), retried, released (given back, not charged), cancelled (known to be: "
     "one that was asked to stop in its last second may be counted as any other).",
     ("operation", "queue", "outcome"),
 )
-RUN_DURATION = Metric("jobproc_attempt_duration_seconds", Kind.HISTOGRAM, _WORKER, "Time in the operation, one attempt.", ("operation",), _LONG)
-START_DELAY = Metric("jobproc_start_delay_seconds", Kind.HISTOGRAM, _WORKER, "Time from when a job was due to its claim.", ("queue",), _WAIT)
-CLAIM_JOBS = Metric("jobproc_claim_jobs", Kind.HISTOGRAM, _WORKER, "Jobs that one claim took.", ("queue",), _COUNT)
-EMPTY_CLAIMS = Metric("jobproc_claims_empty_total", Kind.COUNTER, _WORKER, "Looks that found no job: after a doorbell, or at the end of a backlog.", ("queue",))
-REFUSED = Metric("jobproc_results_refused_total", Kind.COUNTER, _WORKER, "Results that the fence refused: another attempt had the job by then.")
-LEASES_LOST = Metric("jobproc_leases_lost_total", Kind.COUNTER, _WORKER, "Leases of this worker's processes that had ended when they were to be renewed.")
-DEATHS = Metric("jobproc_worker_processes_died_total", Kind.COUNTER, _WORKER, "Processes that died or were ended while they ran a job, by why.", ("reason",))
-PROCESSES = Metric("jobproc_worker_processes", Kind.GAUGE, _WORKER, "Processes that run a job, and those that do not.", ("state",))
-LAST_LOOK = Metric("jobproc_worker_last_look_timestamp_seconds", Kind.GAUGE, _WORKER, "When a process of this worker last looked for work.")
+RUN_DURATION = Metric("jobproc_attempt_duration_seconds", MetricKind.HISTOGRAM, _WORKER, "Time in the operation, one attempt.", ("operation",), _LONG)
+START_DELAY = Metric("jobproc_start_delay_seconds", MetricKind.HISTOGRAM, _WORKER, "Time from when a job was due to its claim.", ("queue",), _WAIT)
+CLAIM_JOBS = Metric("jobproc_claim_jobs", MetricKind.HISTOGRAM, _WORKER, "Jobs that one claim took.", ("queue",), _COUNT)
+EMPTY_CLAIMS = Metric(
+    "jobproc_claims_empty_total", MetricKind.COUNTER, _WORKER, "Looks that found no job: after a doorbell, or at the end of a backlog.", ("queue",)
+)
+RESULTS_FENCED = Metric("jobproc_results_refused_total", MetricKind.COUNTER, _WORKER, "Results that the fence refused: another attempt had the job by then.")
+LEASES_LOST = Metric("jobproc_leases_lost_total", MetricKind.COUNTER, _WORKER, "Leases of this worker's processes that had ended when they were to be renewed.")
+PROCESS_DEATHS = Metric(
+    "jobproc_worker_processes_died_total", MetricKind.COUNTER, _WORKER, "Processes that died or were ended while they ran a job, by why.", ("reason",)
+)
+WORKER_PROCESSES = Metric("jobproc_worker_processes", MetricKind.GAUGE, _WORKER, "Processes that run a job, and those that do not.", ("state",))
+LAST_CLAIM = Metric("jobproc_worker_last_look_timestamp_seconds", MetricKind.GAUGE, _WORKER, "When a process of this worker last looked for work.")
 
-DEPTH = Metric("jobproc_queue_depth", Kind.GAUGE, _CONTROLLER, "What a queue needs workers for: due jobs that wait and jobs that run.", ("queue",))
-JOBS = Metric("jobproc_queue_jobs", Kind.GAUGE, _CONTROLLER, "Due jobs by queue: waiting, and held by a worker; counted up to a cap.", ("queue", "state"))
-OLDEST = Metric("jobproc_queue_oldest_due_seconds", Kind.GAUGE, _CONTROLLER, "How long the oldest job that may run has waited; 0 when none does.", ("queue",))
-ALIVE = Metric("jobproc_workers_alive", Kind.GAUGE, _CONTROLLER, "Worker processes with a lease that serve a queue.", ("queue",))
-UNKNOWN = Metric(
+QUEUE_DEPTH = Metric("jobproc_queue_depth", MetricKind.GAUGE, _CONTROLLER, "What a queue needs workers for: due jobs that wait and jobs that run.", ("queue",))
+QUEUE_JOBS = Metric(
+    "jobproc_queue_jobs", MetricKind.GAUGE, _CONTROLLER, "Due jobs by queue: waiting, and held by a worker; counted up to a cap.", ("queue", "state")
+)
+OLDEST_DUE = Metric(
+    "jobproc_queue_oldest_due_seconds", MetricKind.GAUGE, _CONTROLLER, "How long the oldest job that may run has waited; 0 when none does.", ("queue",)
+)
+WORKERS_ALIVE = Metric("jobproc_workers_alive", MetricKind.GAUGE, _CONTROLLER, "Worker processes with a lease that serve a queue.", ("queue",))
+UNRUNNABLE_JOBS = Metric(
     "jobproc_queue_unknown_jobs",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     _CONTROLLER,
     "Due jobs that no living worker of their queue can run: none knows their operation in that version. Counted once a minute by the leader.",
     ("queue",),
 )
-TABLE_BYTES = Metric("jobproc_table_bytes", Kind.GAUGE, _CONTROLLER, "Size of a table with its partitions: its rows, and its indexes.", ("table", "of"))
+TABLE_BYTES = Metric("jobproc_table_bytes", MetricKind.GAUGE, _CONTROLLER, "Size of a table with its partitions: its rows, and its indexes.", ("table", "of"))
 DEAD_ROWS = Metric(
-    "jobproc_table_dead_rows", Kind.GAUGE, _CONTROLLER, "Dead rows of a table that vacuum has not taken yet, as PostgreSQL estimates them.", ("table",)
+    "jobproc_table_dead_rows", MetricKind.GAUGE, _CONTROLLER, "Dead rows of a table that vacuum has not taken yet, as PostgreSQL estimates them.", ("table",)
 )
-OLDEST_SNAPSHOT = Metric(
+OLDEST_TRANSACTION = Metric(
     "jobproc_database_oldest_transaction_seconds",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     _CONTROLLER,
     "Age of the oldest transaction on the server; while it is open nothing that died since can be cleaned up.",
 )
 SCRAPE_ERRORS = Metric(
-    "jobproc_scrape_errors_total", Kind.COUNTER, _CONTROLLER, "Scrapes in which the database could not be read; what it tells is absent then."
+    "jobproc_scrape_errors_total", MetricKind.COUNTER, _CONTROLLER, "Scrapes in which the database could not be read; what it tells is absent then."
 )
-LEADING = Metric("jobproc_controller_leading", Kind.GAUGE, _CONTROLLER, "1 while this controller leads.")
-DUTY_DONE = Metric("jobproc_controller_duty_last_done_timestamp_seconds", Kind.GAUGE, _CONTROLLER, "When a duty of the leader was last done.", ("duty",))
-DUTY_JOBS = Metric("jobproc_controller_jobs_total", Kind.COUNTER, _CONTROLLER, "Jobs that a duty of the leader has moved.", ("duty",))
-ACTED = Metric(
+LEADING = Metric("jobproc_controller_leading", MetricKind.GAUGE, _CONTROLLER, "1 while this controller leads.")
+TASK_LAST_SUCCESS = Metric(
+    "jobproc_controller_duty_last_done_timestamp_seconds", MetricKind.GAUGE, _CONTROLLER, "When a duty of the leader was last done.", ("duty",)
+)
+TASK_JOBS = Metric("jobproc_controller_jobs_total", MetricKind.COUNTER, _CONTROLLER, "Jobs that a duty of the leader has moved.", ("duty",))
+BULK_ACTION_JOBS = Metric(
     "jobproc_action_jobs_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     _CONTROLLER,
     "Jobs that had their turn in an action, by what it does and what became of it: done, skipped, undo_done, undo_skipped.",
     ("action", "result"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # 8 MiB a process, 15 with grpc, are not spent while tracing 
     from opentelemetry.trace import Span, SpanContext, SpanKind, Tracer
 
 CLOSE_S = 2.0  # longest that the end of a process waits for its last spans to be sent; well inside every grace
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 HTTP, GRPC = "http/protobuf", "grpc"
 SAMPLED = 1  # the bit of a traceparent's flags
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
@@ -28,10 +28,10 @@ tracer: "Tracer | None" = None  #: None: tracing is off in this process
 _provider: "TracerProvider | None" = None
 
 
-def wanted() -> bool:
+def enabled() -> bool:
     """Return whether the environment asks for traces. Raises StartupError for values that this service has no exporter for."""
     env = {name: value.strip() for name, value in os.environ.items() if name.startswith("OTEL_")}
-    if env.get("OTEL_SDK_DISABLED", "").lower() == "true" or not any(env.get(name) for name in ENDPOINTS):
+    if env.get("OTEL_SDK_DISABLED", "").lower() == "true" or not any(env.get(name) for name in ENDPOINT_VARIABLES):
         return False
     exporter = env.get("OTEL_TRACES_EXPORTER") or "otlp"
     if exporter == "none":
@@ -68,7 +68,7 @@ def configure(process: str, *, of_user_code: bool = False) -> None:
     `of_user_code`: spans that operations make by opentelemetry's own interface go the same way. Raises StartupError.
     """
     global tracer, _provider  # noqa: PLW0603 - one process has one tracer; None is the quickest way to say that it is off
-    if not wanted():
+    if not enabled():
         return
     from opentelemetry import trace
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource

@@ -28,8 +28,13 @@ NOW = Row(
             quantile(0.99, metrics.HTTP_DURATION, method="POST", route=SUBMIT),
             warn=1,
         ),
-        figure("In progress", "short", "Requests that are being answered. A few at a time; a rise means that the database is slow.", total(metrics.HTTP_OPEN)),
-        figure("Jobs accepted", "ops", "Jobs whose commit stood, each second; a batch has many in one request.", rate(metrics.ACCEPTED)),
+        figure(
+            "In progress",
+            "short",
+            "Requests that are being answered. A few at a time; a rise means that the database is slow.",
+            total(metrics.HTTP_IN_PROGRESS),
+        ),
+        figure("Jobs accepted", "ops", "Jobs whose commit stood, each second; a batch has many in one request.", rate(metrics.JOBS_ACCEPTED)),
         figure(
             "Doorbells failed",
             "ops",
@@ -69,7 +74,7 @@ REQUESTS = Row(
             "In progress by pod",
             "short",
             "Requests that are being answered. One pod far above the others has a connection that does not spread, or is starved.",
-            Query(total(metrics.HTTP_OPEN, ["pod"]), "{{pod}}"),
+            Query(total(metrics.HTTP_IN_PROGRESS, ["pod"]), "{{pod}}"),
         ),
         graph(
             "Duration",
@@ -124,7 +129,7 @@ NEIGHBOURS = Row(
             "Connections",
             "short",
             "Connections of all pods' pools: used, and the most that there may be. All used for long means that requests wait for one.",
-            Query(total(metrics.POOL, ["state"]), "{{state}}"),
+            Query(total(metrics.POOL_CONNECTIONS, ["state"]), "{{state}}"),
         ),
         graph(
             "Doorbells",
@@ -144,14 +149,14 @@ WAITING = Row(
             "short",
             "Clients that wait for the end of a job (result), or read what happens to one (events). "
             "The bounds a process are JOBPROC_MAX_WAITING_CLIENTS and JOBPROC_MAX_EVENT_STREAMS.",
-            Query(total(metrics.WAITING, ["for", "pod"]), "{{for}} {{pod}}"),
+            Query(total(metrics.WAITING_CLIENTS, ["for", "pod"]), "{{for}} {{pod}}"),
         ),
         graph(
             "Waits by their end",
             "ops",
             "Told: through Redis, at once. Looked: found within a second without, as for jobs that the controller ended; many mean that Redis is away. "
             "Time: it was up. Refused: more than the bound, normally 0.",
-            Query(rate(metrics.WAITS, ["outcome"]), "{{outcome}}"),
+            Query(rate(metrics.LONG_POLLS, ["outcome"]), "{{outcome}}"),
         ),
     ),
 )

@@ -26,7 +26,7 @@ NOW = Row(
             "Oldest transaction",
             "s",
             "Age of the oldest open transaction on the server. Normal is below a second or two; a backup may take longer.",
-            highest(metrics.OLDEST_SNAPSHOT),
+            highest(metrics.OLDEST_TRANSACTION),
             warn=900,
         ),
         figure(
@@ -63,7 +63,7 @@ SIZES = Row(
             "s",
             "Since the leader last looked at retention (JOBPROC_RETENTION_CHECK_SECONDS) and made partitions (ten minutes). Far above that, sizes "
             "grow on, and later submissions fail for want of a partition.",
-            Query(since(metrics.DUTY_DONE, ["namespace"], ["duty"]), "{{duty}}"),
+            Query(since(metrics.TASK_LAST_SUCCESS, ["namespace"], ["duty"]), "{{duty}}"),
             width=24,
         ),
     ),
@@ -83,7 +83,7 @@ CLEANING = Row(
             "s",
             "While it is open nothing that died since can be cleaned up, and claims get slower. Normal is a second or two. "
             "Sessions of other users are seen only with the role pg_monitor.",
-            Query(highest(metrics.OLDEST_SNAPSHOT), "oldest"),
+            Query(highest(metrics.OLDEST_TRANSACTION), "oldest"),
             warn=900,
         ),
     ),

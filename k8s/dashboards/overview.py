@@ -12,7 +12,7 @@ SUCCESS_OF_OPERATION = f"{rate(metrics.ATTEMPTS, ['operation'], outcome='success
 NOW = Row(
     "Now",
     (
-        figure("Accepted", "ops", "Jobs that were stored, each second. What clients send; 0 means nobody asks.", rate(metrics.ACCEPTED)),
+        figure("Accepted", "ops", "Jobs that were stored, each second. What clients send; 0 means nobody asks.", rate(metrics.JOBS_ACCEPTED)),
         figure(
             "Ended",
             "ops",
@@ -32,20 +32,20 @@ NOW = Row(
             "Depth",
             "short",
             "Due jobs that wait and jobs that run. Normal is a figure that comes back to 0; counting stops at JOBPROC_GAUGE_CAP_JOBS a queue.",
-            told(metrics.DEPTH),
+            told(metrics.QUEUE_DEPTH),
         ),
         figure(
             "Oldest due job",
             "s",
             "How long the oldest job that may run has waited, over all queues. Normal is seconds; the time to start a pod when workers scale from zero.",
-            highest(metrics.OLDEST),
+            highest(metrics.OLDEST_DUE),
             warn=120,
         ),
         figure(
             "Worker processes",
             "short",
             "Processes with a lease, counted once for each queue that they serve. 0 is normal only where workers scale to zero and nothing waits.",
-            told(metrics.ALIVE),
+            told(metrics.WORKERS_ALIVE),
         ),
     ),
 )
@@ -57,7 +57,7 @@ THROUGHPUT = Row(
             "Accepted by operation",
             "ops",
             "Jobs that were stored, each second. Follows your clients.",
-            Query(rate(metrics.ACCEPTED, ["operation"]), "{{operation}}"),
+            Query(rate(metrics.JOBS_ACCEPTED, ["operation"]), "{{operation}}"),
             stacked=True,
         ),
         graph(
@@ -123,21 +123,21 @@ BACKLOG = Row(
             "Depth by state",
             "short",
             "Due jobs that wait (queued) and jobs that a worker holds (running). Jobs of the future are not in it. A gap is a failed read, never 0.",
-            Query(told(metrics.JOBS, ["state"]), "{{state}}"),
+            Query(told(metrics.QUEUE_JOBS, ["state"]), "{{state}}"),
             stacked=True,
         ),
         graph(
             "Oldest due job by queue",
             "s",
             "How long the oldest job that may run has waited. Rising one second each second means that nobody takes jobs of this queue.",
-            Query(highest(metrics.OLDEST, ["queue"]), "{{queue}}"),
+            Query(highest(metrics.OLDEST_DUE, ["queue"]), "{{queue}}"),
         ),
         graph(
             "Pods against depth",
             "short",
             "Pods of the workers (right) follow the depth (left) within a polling interval and the start of a pod, and go after the cooldown. "
             "Needs kube-state-metrics.",
-            Query(told(metrics.DEPTH), "depth"),
+            Query(told(metrics.QUEUE_DEPTH), "depth"),
             Query(f"sum({deployed('kube_deployment_status_replicas')})", "pods", right=True),
             width=24,
         ),

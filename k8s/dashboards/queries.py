@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from common.telemetry.metrics import Kind, Metric
+from common.telemetry.metrics import Metric, MetricKind
 
 #: Labels that every series gets from whoever scrapes it.
 SCRAPED = ("namespace", "pod")
@@ -18,7 +18,7 @@ def _known(metric: Metric, labels: Sequence[str]) -> None:
         raise ValueError(f"{metric.name} has no label {', '.join(sorted(unknown))}")
 
 
-def _of_kind(metric: Metric, *kinds: Kind) -> None:
+def _of_kind(metric: Metric, *kinds: MetricKind) -> None:
     if metric.kind not in kinds:
         raise ValueError(f"{metric.name} is a {metric.kind}")
 
@@ -37,28 +37,28 @@ def _grouped(aggregate: str, by: Sequence[str], inner: str) -> str:
 
 def rate(metric: Metric, by: Sequence[str] = (), **where: str) -> str:
     """Return how often a counter counts, each second."""
-    _of_kind(metric, Kind.COUNTER)
+    _of_kind(metric, MetricKind.COUNTER)
     _known(metric, by)
     return _grouped("sum", by, f"rate({selector(metric, **where)}[{RATE}])")
 
 
 def increase(metric: Metric, by: Sequence[str] = (), **where: str) -> str:
     """Return what a counter has counted in an interval: for what is rare, where a rate says nothing to a reader."""
-    _of_kind(metric, Kind.COUNTER)
+    _of_kind(metric, MetricKind.COUNTER)
     _known(metric, by)
     return _grouped("sum", by, f"increase({selector(metric, **where)}[{RATE}])")
 
 
 def observed(metric: Metric, by: Sequence[str] = (), **where: str) -> str:
     """Return how often a histogram observes, each second."""
-    _of_kind(metric, Kind.HISTOGRAM)
+    _of_kind(metric, MetricKind.HISTOGRAM)
     _known(metric, by)
     return _grouped("sum", by, f"rate({selector(metric, '_count', **where)}[{RATE}])")
 
 
 def summed(metric: Metric, by: Sequence[str] = ()) -> str:
     """Return the sum of what a histogram observes, each second."""
-    _of_kind(metric, Kind.HISTOGRAM)
+    _of_kind(metric, MetricKind.HISTOGRAM)
     _known(metric, by)
     return _grouped("sum", by, f"rate({selector(metric, '_sum')}[{RATE}])")
 
@@ -70,7 +70,7 @@ def mean(metric: Metric, by: Sequence[str] = ()) -> str:
 
 def quantile(share: float, metric: Metric, by: Sequence[str] = (), **where: str) -> str:
     """Return a quantile of a histogram."""
-    _of_kind(metric, Kind.HISTOGRAM)
+    _of_kind(metric, MetricKind.HISTOGRAM)
     _known(metric, by)
     buckets = f"rate({selector(metric, '_bucket', **where)}[{RATE}])"
     return f"histogram_quantile({share:g}, {_grouped('sum', ['le', *by], buckets)})"
@@ -78,21 +78,21 @@ def quantile(share: float, metric: Metric, by: Sequence[str] = (), **where: str)
 
 def total(metric: Metric, by: Sequence[str] = (), **where: str) -> str:
     """Return the sum of a gauge over the processes that expose it."""
-    _of_kind(metric, Kind.GAUGE)
+    _of_kind(metric, MetricKind.GAUGE)
     _known(metric, by)
     return _grouped("sum", by, selector(metric, **where))
 
 
 def highest(metric: Metric, by: Sequence[str] = (), **where: str) -> str:
     """Return the highest of a gauge."""
-    _of_kind(metric, Kind.GAUGE)
+    _of_kind(metric, MetricKind.GAUGE)
     _known(metric, by)
     return _grouped("max", by, selector(metric, **where))
 
 
 def told(metric: Metric, by: Sequence[str] = (), **where: str) -> str:
     """Return the sum of a gauge that every controller of a namespace tells: each value is counted once."""
-    _of_kind(metric, Kind.GAUGE)
+    _of_kind(metric, MetricKind.GAUGE)
     _known(metric, by)
     own = [label for label in metric.labels if label not in by]
     return _grouped("sum", by, f"max by ({', '.join(['namespace', *by, *own])}) ({selector(metric, **where)})")

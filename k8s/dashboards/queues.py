@@ -12,31 +12,31 @@ QUEUES = Row(
             "Depth by queue",
             "short",
             "Due jobs that wait and jobs that run; what workers are scaled on. A gap is a failed read, never 0. Counting stops at JOBPROC_GAUGE_CAP_JOBS.",
-            Query(told(metrics.DEPTH, ["queue"]), "{{queue}}"),
+            Query(told(metrics.QUEUE_DEPTH, ["queue"]), "{{queue}}"),
         ),
         graph(
             "Workers alive by queue",
             "short",
             "Processes with a lease that serve the queue. Normal is above 0 wherever the depth is, after the time to start a pod.",
-            Query(told(metrics.ALIVE, ["queue"]), "{{queue}}"),
+            Query(told(metrics.WORKERS_ALIVE, ["queue"]), "{{queue}}"),
         ),
         graph(
             "Waiting and running",
             "short",
             "queued: due jobs that wait. running: held by a worker. Only running ones means that workers keep up.",
-            Query(told(metrics.JOBS, ["queue", "state"]), "{{queue}} {{state}}"),
+            Query(told(metrics.QUEUE_JOBS, ["queue", "state"]), "{{queue}} {{state}}"),
         ),
         graph(
             "Oldest due job by queue",
             "s",
             "How long the oldest job that may run has waited. Normal is seconds, and from zero pods the time to start one.",
-            Query(highest(metrics.OLDEST, ["queue"]), "{{queue}}"),
+            Query(highest(metrics.OLDEST_DUE, ["queue"]), "{{queue}}"),
         ),
         graph(
             "Jobs that nobody can run",
             "short",
             "Due jobs whose operation, or its version, no living worker of the queue knows. Normal is 0, and in a rollout as many as wait for the new workers.",
-            Query(highest(metrics.UNKNOWN, ["queue"]), "{{queue}}"),
+            Query(highest(metrics.UNRUNNABLE_JOBS, ["queue"]), "{{queue}}"),
         ),
     ),
 )
@@ -50,7 +50,7 @@ AUTOSCALING = Row(
             "The value of each trigger, against the depth that the controllers tell. The two lines of a queue are at most a polling "
             "interval apart. Needs KEDA's metrics.",
             Query(keda("keda_scaler_metrics_value"), "KEDA {{scaledObject}} {{metric}}"),
-            Query(told(metrics.DEPTH, ["queue"]), "depth {{queue}}"),
+            Query(told(metrics.QUEUE_DEPTH, ["queue"]), "depth {{queue}}"),
         ),
         graph(
             "What it did: pods by pool",
@@ -103,7 +103,7 @@ CONTROLLERS = Row(
             "s",
             "Since a duty of the leader was last done. Normal is about a second for rescue, strays and ringing, a minute for leftovers, "
             "ten for partitions and workers.",
-            Query(since(metrics.DUTY_DONE, ["namespace"], ["duty"]), "{{duty}}"),
+            Query(since(metrics.TASK_LAST_SUCCESS, ["namespace"], ["duty"]), "{{duty}}"),
         ),
         graph(
             "Reads that failed",

@@ -5,12 +5,12 @@ from k8s.dashboards.foreign import out_of_memory, restarts
 from k8s.dashboards.panels import Query, Row, dashboard, figure, graph
 from k8s.dashboards.queries import increase, mean, observed, quantile, rate, since, summed, told, total
 
-BUSY = f"{total(metrics.PROCESSES, state='busy')} / {total(metrics.PROCESSES)}"
+BUSY = f"{total(metrics.WORKER_PROCESSES, state='busy')} / {total(metrics.WORKER_PROCESSES)}"
 
 NOW = Row(
     "Now",
     (
-        figure("Processes", "short", "Processes of all workers. Normal is pods x worker.concurrency.", total(metrics.PROCESSES)),
+        figure("Processes", "short", "Processes of all workers. Normal is pods x worker.concurrency.", total(metrics.WORKER_PROCESSES)),
         figure(
             "Busy",
             "percentunit",
@@ -24,7 +24,7 @@ NOW = Row(
             "Deaths",
             "short",
             "Processes that died over a job in the last interval. Normal is 0.",
-            increase(metrics.DEATHS, reason="worker_lost|timeout|loop_blocked"),
+            increase(metrics.PROCESS_DEATHS, reason="worker_lost|timeout|loop_blocked"),
             warn=1,
         ),
         figure(
@@ -44,7 +44,7 @@ WORK = Row(
             "Processes",
             "short",
             "Busy processes run a job, idle ones wait for a doorbell. All busy while jobs wait: scale out. All idle while jobs wait: read the log of a worker.",
-            Query(total(metrics.PROCESSES, ["state"]), "{{state}}"),
+            Query(total(metrics.WORKER_PROCESSES, ["state"]), "{{state}}"),
             stacked=True,
         ),
         graph(
@@ -92,7 +92,7 @@ TROUBLE = Row(
             "worker_lost: it crashed, or was ended for want of memory. timeout: a job ran past its limit. released: it had to leave before its job ended. "
             "cancelled: its job did not stop when a client asked it to. loop_blocked: an async def operation kept all others of its process waiting. "
             "Normal is 0; timeouts are the operation's business.",
-            Query(increase(metrics.DEATHS, ["reason"]), "{{reason}}"),
+            Query(increase(metrics.PROCESS_DEATHS, ["reason"]), "{{reason}}"),
         ),
         graph(
             "Leases lost, results refused",
@@ -100,21 +100,21 @@ TROUBLE = Row(
             "A process was not heard of for JOBPROC_LEASE_SECONDS, so its jobs went to others and its late results were refused. Normal is 0; more means "
             "frozen pods, or a database that was away.",
             Query(increase(metrics.LEASES_LOST), "leases lost"),
-            Query(increase(metrics.REFUSED), "results refused"),
+            Query(increase(metrics.RESULTS_FENCED), "results refused"),
         ),
         graph(
             "Jobs moved by the controller",
             "short",
             "rescue and leftovers: jobs of workers that are gone. strays: jobs that every worker had passed by. Normal is 0, a few when a node dies. "
             "actions: what clients ask of many jobs.",
-            Query(increase(metrics.DUTY_JOBS, ["duty"]), "{{duty}}"),
+            Query(increase(metrics.TASK_JOBS, ["duty"]), "{{duty}}"),
         ),
         graph(
             "Jobs in actions",
             "short",
             "Jobs that had their turn in an action on all that match a filter. skipped: they had moved on, or lacked their input or unique key; the action "
             "says why.",
-            Query(increase(metrics.ACTED, ["action", "result"]), "{{action}} {{result}}"),
+            Query(increase(metrics.BULK_ACTION_JOBS, ["action", "result"]), "{{action}} {{result}}"),
         ),
         graph(
             "Restarts of containers",
@@ -128,13 +128,13 @@ TROUBLE = Row(
             "s",
             "The pod that looked longest ago. Grows while every process of a pod has a long job, that is normal; an idle pod looks at each doorbell. "
             "Read it beside the oldest due job.",
-            Query(since(metrics.LAST_LOOK, ["namespace", "pod"]), "longest"),
+            Query(since(metrics.LAST_CLAIM, ["namespace", "pod"]), "longest"),
         ),
         graph(
             "Alive by queue",
             "short",
             "Processes with a lease that serve a queue, as the database knows them. 0 beside a depth above 0 for longer than a pod takes to start is wrong.",
-            Query(told(metrics.ALIVE, ["queue"]), "{{queue}}"),
+            Query(told(metrics.WORKERS_ALIVE, ["queue"]), "{{queue}}"),
         ),
     ),
 )

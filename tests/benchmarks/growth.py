@@ -22,9 +22,9 @@ import psycopg2
 from common.domain.job import NewJob, new_job_id
 from common.migrate import migrate
 from common.settings import Settings
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.jobs import claims, insert
-from common.store.jobs.claims import Marks, Results
+from common.store.jobs.claims import LowWaterMarks, Results
 from common.store.queues import queue_state
 from common.store.workers import leases
 from tools.servers import Postgres
@@ -52,14 +52,14 @@ class Store:
         os.environ.update(DATABASE_URL=url, REDIS_URL="redis://127.0.0.1:1/0")
         self.settings = Settings.from_env(os.environ)
         migrate(self.settings)
-        self.connection = psycopg2.connect(url)
-        self.connection.autocommit = True
-        self.hot = Hot(self.settings, "growth", by_index=True)
-        self.worker = leases.register(self.hot, LEASE_S, 1, "growth", ["default"], ["square_sum"])
+        self.database = psycopg2.connect(url)
+        self.database.autocommit = True
+        self.connection = WorkerConnection(self.settings, "growth", by_index=True)
+        self.worker = leases.register(self.connection, LEASE_S, 1, "growth", ["default"], ["square_sum"])
 
     def fill(self, sql: str, rows: int) -> None:
         """Make rows."""
-        with self.connection.cursor() as cursor:
+        with self.database.cursor() as cursor:
             for start in range(0, rows, AT_ONCE):
                 cursor.execute(sql, (min(AT_ONCE, rows - start),))
             cursor.execute("VACUUM ANALYZE")  # as autovacuum would have, by then
@@ -67,15 +67,15 @@ class Store:
 
     def costs(self, times: int) -> Costs:
         """Return the median of each statement in milliseconds."""
-        marks, hot = Marks(), self.hot
-        queue_state.due(hot)  # plans it
+        marks, connection = LowWaterMarks(), self.connection
+        queue_state.due_queues(connection)  # plans it
 
         def claim(count: int) -> Callable[[], None]:
             ended = Results()
 
             def once() -> None:
                 nonlocal ended
-                _, jobs = claims.settle_and_claim(hot, self.worker, ended, "default", marks, count)
+                _, jobs = claims.settle_and_claim(connection, self.worker, ended, "default", marks, count)
                 assert len(jobs) == count, "the backlog is used up"
                 ended = Results()
                 for job in jobs:
@@ -86,10 +86,10 @@ class Store:
         found = {
             "settle 1, claim 1": _median(claim(1), times),
             "settle 100, claim 100": _median(claim(100), 9),
-            "due queues": _median(lambda: queue_state.due(hot), times),
-            "oldest due": _median(lambda: queue_state.oldest_due_s(hot), times),
-            "depth": _median(lambda: queue_state.depth(hot, self.settings.gauge_cap_jobs), max(9, times // 10)),
-            "strays": _median(lambda: queue_state.float_strays(hot, 60.0, 10_000), max(9, times // 10)),
+            "due queues": _median(lambda: queue_state.due_queues(connection), times),
+            "oldest due": _median(lambda: queue_state.oldest_due_s(connection), times),
+            "depth": _median(lambda: queue_state.depth(connection, self.settings.gauge_cap_jobs), max(9, times // 10)),
+            "strays": _median(lambda: queue_state.requeue_strays(connection, 60.0, 10_000), max(9, times // 10)),
         }
         return found | asyncio.run(self._submits(times))
 
@@ -108,7 +108,7 @@ class Store:
 
     def close(self) -> None:
         """Close it."""
-        self.hot.close()
+        self.connection.close()
         self.connection.close()
 
 
@@ -127,17 +127,17 @@ def idle(store: Store, postgres: Postgres, count: int, seconds: float) -> Costs:
     settings = store.settings
 
     def worker(number: int) -> None:
-        hot, marks = Hot(settings, "growth", by_index=True), Marks()
-        mine = leases.register(hot, LEASE_S, number, f"idle-{number}", ["default"], ["square_sum"])
+        connection, marks = WorkerConnection(settings, "growth", by_index=True), LowWaterMarks()
+        mine = leases.register(connection, LEASE_S, number, f"idle-{number}", ["default"], ["square_sum"])
         ticks = 0
         while not done.wait(settings.tick_seconds):
-            claims.settle_and_claim(hot, mine, Results(), "default", marks, 1)
+            claims.settle_and_claim(connection, mine, Results(), "default", marks, 1)
             asked[number] += 1
             ticks += 1
             if ticks % round(settings.heartbeat_seconds / settings.tick_seconds) == 0:
-                leases.renew(hot, LEASE_S, [leases.Lease(mine, 0, {"default": {"5": marks.pos[5]}}, {})])
+                leases.renew(connection, LEASE_S, [leases.LeaseRenewal(mine, 0, {"default": {"5": marks.claimable_at[5]}}, {})])
                 asked[number] += 1
-        hot.close()
+        connection.close()
 
     threads = [threading.Thread(target=worker, args=(number,)) for number in range(count)]
     for thread in threads:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from common.telemetry.metrics import ALL, Kind
+from common.telemetry.metrics import ALL, MetricKind
 
 #: Put on every series by whoever scrapes it.
 SCRAPED = {"namespace", "pod", "job", "instance"}
@@ -35,7 +35,7 @@ def _known() -> dict[str, set[str]]:
     """Return every series that there may be, and its labels."""
     made = {name: labels | SCRAPED for name, labels in FOREIGN.items()}
     for metric in ALL:
-        endings = _HISTOGRAM if metric.kind is Kind.HISTOGRAM else {"": set[str]()}
+        endings = _HISTOGRAM if metric.kind is MetricKind.HISTOGRAM else {"": set[str]()}
         made |= {metric.name + ending: {*metric.labels, *more, *SCRAPED} for ending, more in endings.items()}
     return made
 

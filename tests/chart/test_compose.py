@@ -18,7 +18,7 @@ import yaml  # type: ignore[import-untyped]  # its types are no dependency of ou
 from rig.system import until
 
 from common.settings import Settings, name_of
-from common.telemetry.traces import ENDPOINTS
+from common.telemetry.traces import ENDPOINT_VARIABLES
 from tools.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +95,7 @@ def test_a_command_is_a_module_of_its_image(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_settings_exist_and_come_from_the_environment_or_an_optional_file(name: str) -> None:
     settings = SERVICES[name]["environment"]
-    assert set(settings) - {ENDPOINTS[1]} <= {name_of(field) for field in Settings.model_fields}
+    assert set(settings) - {ENDPOINT_VARIABLES[1]} <= {name_of(field) for field in Settings.model_fields}
     assert settings["DATABASE_URL"].startswith("${DATABASE_URL:-postgresql://")
     assert settings["REDIS_URL"].startswith("${REDIS_URL:-redis://")
     assert SERVICES[name]["env_file"] == [{"path": ".env", "required": False}]

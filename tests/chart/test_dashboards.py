@@ -103,7 +103,9 @@ def test_only_the_namespaces_that_are_chosen_are_shown(name: str) -> None:
 
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_what_two_controllers_say_is_counted_once(name: str) -> None:
-    gauges = {one.name for one in declared.ALL if declared.Part.CONTROLLER in one.parts and one.kind is declared.Kind.GAUGE} - {declared.LEADING.name}
+    gauges = {one.name for one in declared.ALL if declared.Component.CONTROLLER in one.components and one.kind is declared.MetricKind.GAUGE} - {
+        declared.LEADING.name
+    }
     for expr in expressions(name):
         for gauge in re.findall(r"(\w+)\{", expr):
             if gauge in gauges:
@@ -142,11 +144,11 @@ def test_every_metric_is_on_a_dashboard() -> None:
 
 def test_a_query_for_a_label_that_a_metric_does_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match="jobproc_queue_depth has no label operation"):
-        queries.told(declared.DEPTH, ["operation"])
+        queries.told(declared.QUEUE_DEPTH, ["operation"])
     with pytest.raises(ValueError, match="has no label colour"):
         queries.rate(declared.ATTEMPTS, colour="red")
     with pytest.raises(ValueError, match="jobproc_queue_depth is a gauge"):
-        queries.rate(declared.DEPTH)
+        queries.rate(declared.QUEUE_DEPTH)
 
 
 def test_a_full_line_of_panels_is_followed_by_the_next() -> None:

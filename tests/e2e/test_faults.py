@@ -6,7 +6,7 @@ import pytest
 from e2e.cluster import Namespace, until
 from rig.system import Database
 
-AWAY = ("ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected", "TimeoutError", "OSError", "BadStatusLine", "BrokenPipeError")
+CONNECTION_ERRORS = ("ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected", "TimeoutError", "OSError", "BadStatusLine", "BrokenPipeError")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_killed_api_costs_open_requests_only(installed: Namespace) -> None:
     with installed.load("api-killed") as report:
         installed.delete_pod(installed.ready("api")[0], told=False)
         installed.until_ready("api", 2)
-    report.shows_no_loss(*AWAY)
+    report.shows_no_loss(*CONNECTION_ERRORS)
 
 
 def test_a_killed_postgresql_is_answered_with_503_until_it_is_back(installed: Namespace) -> None:
@@ -73,6 +73,6 @@ def test_a_killed_postgresql_is_answered_with_503_until_it_is_back(installed: Na
         installed.delete_pod("jobproc-postgresql-0", told=False)
         until("PostgreSQL is back", lambda: installed.ready_pod("jobproc-postgresql-0"), 120)
         installed.until_ready("api", 2)
-    report.shows_no_loss("503", *AWAY)
+    report.shows_no_loss("503", *CONNECTION_ERRORS)
     assert {pod.status.container_statuses[0].restart_count for pod in installed.pods("api")} == {0}, "nothing was started anew"
     assert {pod.status.container_statuses[0].restart_count for pod in installed.pods("worker")} == {0}

@@ -13,7 +13,7 @@ from kubernetes import client
 from rig.system import Database
 
 from k8s.dashboards import FILES
-from worker.controller.rescue import FULL_LOOK_S
+from worker.controller.rescue import FULL_SCAN_INTERVAL_S
 
 VARIABLES = {"$__rate_interval": "1m", "$queue": ".*", "$operation": ".*"}
 PANELS = [panel for make in FILES.values() for panel in json.loads(make())["panels"] if panel["type"] != "row"]
@@ -136,7 +136,7 @@ def test_every_panel_has_data(ran: Database, prometheus: Prometheus, panel: dict
         foreign = {name for name, _ in metrics(target["expr"]) if name in FOREIGN}
         found = prometheus.query(target["expr"])
         if not found and not foreign:  # some are told with the controller's full look
-            found = until(f"{panel['title']} has data", partial(prometheus.query, target["expr"]), FULL_LOOK_S * 2)
+            found = until(f"{panel['title']} has data", partial(prometheus.query, target["expr"]), FULL_SCAN_INTERVAL_S * 2)
         if foreign and not any(prometheus.query(name) for name in foreign):
             continue  # of kube-state-metrics or postgres_exporter, which need not be here, or of errors that KEDA did not have
         assert found, target["expr"]

@@ -11,7 +11,7 @@ import psycopg2
 from rig.proxy import Proxy
 from rig.system import until
 
-from common.broker.doorbells import Message, celery_queue
+from common.broker.doorbells import DoorbellMessage, celery_queue
 from faults.environment import WORKERS, Place
 from faults.fault import fault
 from tools.servers import free_port
@@ -88,7 +88,7 @@ def redis_cannot_be_written(place: Place, chance: random.Random) -> str | None:
 @fault(interrupts=False)
 def doorbells_multiplied(place: Place, chance: random.Random) -> str | None:
     """F31: each doorbell comes again and again."""
-    message, key = Message("default"), celery_queue("default")
+    message, key = DoorbellMessage("default"), celery_queue("default")
     with place.redis.client as client:
         for _ in range(50):
             client.lpush(key, *[message.text()] * 3)
@@ -99,7 +99,7 @@ def doorbells_multiplied(place: Place, chance: random.Random) -> str | None:
 @fault(interrupts=False)
 def not_doorbells(place: Place, chance: random.Random) -> str | None:
     """F32: what is no doorbell lies among them."""
-    rubbish = ["", "{", "null", '{"body": 1}', "\x80", "x" * 100_000, Message("nowhere").text(), Message("default").text()[:-9]]
+    rubbish = ["", "{", "null", '{"body": 1}', "\x80", "x" * 100_000, DoorbellMessage("nowhere").text(), DoorbellMessage("default").text()[:-9]]
 
     def refused() -> int:
         return sum(len(place.system.events(name, "doorbell_refused")) for name in WORKERS)

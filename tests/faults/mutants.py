@@ -54,8 +54,8 @@ MUTANTS = (
     Mutant(
         "it is answered before the commit",
         "api/routes/jobs.py",
-        "await to.intake.submit(job)\n        return _accepted(",
-        "job.__class__.kept = asyncio.create_task(to.intake.submit(job))\n        return _accepted(",
+        "await services.group_commit.submit(job)\n        return _accepted(",
+        "job.__class__.kept = asyncio.create_task(services.group_commit.submit(job))\n        return _accepted(",
         ("api_killed", "postgres_killed"),
         ("nothing is lost", "an accepted job can be read"),
     ),
@@ -71,7 +71,7 @@ MUTANTS = (
     Mutant(
         "nobody rescues the jobs of a lost worker",
         "worker/controller/__main__.py",
-        'self._move("rescue", lambda: self._rescue.lost_workers(hot, self._operations))',
+        'self._run_task("rescue", lambda: self._rescue.lost_workers(connection, self._operations))',
         "pass",
         ("worker_killed",),
         ("everything is drained",),
@@ -87,8 +87,8 @@ MUTANTS = (
     Mutant(
         "a job that runs is claimed",
         "common/store/jobs/claims.py",
-        "AND {UNHELD} AND {DUE} AND {_MINE}",
-        "AND {DUE} AND {_MINE}",
+        "AND {UNCLAIMED} AND {DUE} AND {_RUNNABLE_HERE}",
+        "AND {DUE} AND {_RUNNABLE_HERE}",
         ("redis_flushed",),
         ("attempts are complete", "attempts do not overlap", "effects are bounded"),
     ),
@@ -103,7 +103,7 @@ MUTANTS = (
     Mutant(
         "nobody looks when nobody rings",
         "worker/supervision/idle_poll.py",
-        "seat.send_to_look()",
+        "slot.request_poll()",
         "pass",
         ("redis_killed", "redis_hangs"),
         ("no due job waits beside an idle worker", "everything is drained"),
@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         "who waits is told by Redis alone",
         "api/watch/watchers.py",
-        "else self._look_every_s)",
+        "else self._poll_interval_s)",
         "else self._look_every_s * 3600)",
         ("redis_killed", "redis_hangs"),
         ("a wait is told",),

@@ -18,8 +18,8 @@ from rig.system import Database, System, until
 
 from common.domain.errors import StoreUnavailable
 from common.domain.job import NewJob, new_job_id
-from common.store.connection.asyncpg_pool import Pool
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 from common.store.jobs import insert, reads
 
@@ -73,14 +73,14 @@ _BACKENDS = "FROM pg_stat_activity WHERE datname = current_database() AND backen
 
 def test_settings_come_with_each_transaction_and_stay_with_none(pooled_url: str, redis_url: str) -> None:
     settings = settings_of(pooled_url, redis_url, JOBPROC_DATABASE_POOLER="transaction", JOBPROC_STATEMENT_TIMEOUT_SECONDS="7")
-    by_index, plain = (Hot(settings, "test", by_index=by_index) for by_index in (True, False))
+    by_index, plain = (WorkerConnection(settings, "test", by_index=by_index) for by_index in (True, False))
     for _ in range(MOST):
         assert by_index.run(SETTINGS, ("jit",)) == [("off", "7s", "off")]
         assert plain.run(SETTINGS, ("jit",)) == [("on", "7s", "off")]
     with by_index.transaction(), plain.transaction():
         assert by_index.run(SETTINGS, ("idle_in_transaction_session_timeout",)) == [("off", "7s", "30s")]
         assert plain.run(SETTINGS, ("TimeZone",)) == [("on", "7s", "UTC")]
-    with by_index.connection.cursor() as cursor:
+    with by_index.driver_connection.cursor() as cursor:
         for _ in range(MOST):
             cursor.execute("SELECT current_setting('enable_seqscan'), current_setting('statement_timeout')")
             assert cursor.fetchall() == [("on", "0")]
@@ -92,9 +92,9 @@ def test_who_forgot_the_setting_is_refused(pooled_url: str, redis_url: str) -> N
     """Rather than leave settings and statements behind in the sessions of others."""
     settings = settings_of(pooled_url, redis_url, JOBPROC_DATABASE_POOLER="none")
     with pytest.raises(OperationalError, match="unsupported startup parameter"):
-        Hot(settings, "test", by_index=True)
+        WorkerConnection(settings, "test", by_index=True)
     with pytest.raises(StoreUnavailable):
-        asyncio.run(Pool(settings).read(reads.readiness))
+        asyncio.run(DatabasePool(settings).run(reads.readiness))
 
 
 def test_many_readers_share_few_connections_and_name_no_statement(pooled_url: str, redis_url: str) -> None:
@@ -102,10 +102,10 @@ def test_many_readers_share_few_connections_and_name_no_statement(pooled_url: st
     settings = settings_of(pooled_url, redis_url, JOBPROC_DATABASE_POOLER="transaction", JOBPROC_API_POOL_CONNECTIONS="8")
 
     async def work() -> set[str | None]:
-        pool = Pool(settings)
-        asked = [pool.read(reads.readiness) for _ in range(100)]
+        pool = DatabasePool(settings)
+        asked = [pool.run(reads.readiness) for _ in range(100)]
         found = {revision for revision, _ in await asyncio.gather(*asked)}
-        named = await pool.read(lambda connection: connection.fetch("SELECT name FROM pg_prepared_statements WHERE name <> ''"))
+        named = await pool.run(lambda connection: connection.fetch("SELECT name FROM pg_prepared_statements WHERE name <> ''"))
         await pool.close()
         assert named == []
         return found
@@ -121,10 +121,10 @@ def test_what_a_client_sends_is_stored_as_it_came(pooled_url: str, redis_url: st
     job = NewJob(new_job_id(time.time_ns() // 1_000_000, uuid4().int), "square_sum", "default", sent, 3, 5_000, 7, None)
 
     async def work() -> reads.Record | None:
-        pool = Pool(settings)
-        async with pool.driver() as connection:
+        pool = DatabasePool(settings)
+        async with pool.acquire() as connection:
             await insert.insert_jobs(connection, [job], 4)
-        found = await pool.read(lambda connection: reads.job(connection, job.id))
+        found = await pool.run(lambda connection: reads.job(connection, job.id))
         await pool.close()
         return found
 

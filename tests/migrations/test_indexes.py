@@ -47,7 +47,7 @@ def test_partitions_that_are_there_get_theirs_and_so_do_later_ones(before: Stora
     migrate(before.settings)
     assert _whole(before)
     with before.engine.begin() as connection:
-        assert partitions.make(connection, 1, 6)
+        assert partitions.create_missing(connection, 1, 6)
     assert _whole(before)
 
 
@@ -55,8 +55,8 @@ def test_partitions_that_are_made_before_the_others_have_theirs_get_them_too(bef
     """By a controller of either version, between the migration and its end."""
     before.rows(import_module("common.migrations.versions.0004_find").INDEXES)
     with before.engine.begin() as connection:
-        assert partitions.make(connection, 1, 6)
-    assert indexes.complete(before.engine, before.settings)
+        assert partitions.create_missing(connection, 1, 6)
+    assert indexes.create_missing(before.engine, before.settings)
     assert _whole(before)
 
 
@@ -65,7 +65,7 @@ def test_writers_go_on_while_they_are_made_and_a_long_transaction_only_delays_th
     impatient = before.settings.model_copy(update={"lock_timeout_seconds": 0.2})
     before.rows("CREATE INDEX outcomes_unsuccessful_id ON ONLY outcomes (id) WHERE status <> 'SUCCESS'")
     late.cursor().execute("INSERT INTO outcomes (id, epoch, attempt, released, rev, status) VALUES (uuidv7(), 0, 0, 0, 1, 'CANCELLED')")
-    making = before.begin(partial(indexes.complete, before.engine, impatient))
+    making = before.begin(partial(indexes.create_missing, before.engine, impatient))
     until("it waits", lambda: before.one("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONC%%' AND wait_event_type = 'Lock'"))
     claimer = before.claimer()
     began = time.monotonic()
@@ -88,5 +88,5 @@ def test_what_a_run_left_half_made_is_made_anew(before: Storage) -> None:
     before.rows(f"CREATE INDEX {partition}_unsuccessful_id ON {partition} (id) WHERE status <> 'SUCCESS'")
     before.rows("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", (f"{partition}_unsuccessful_id",))
     before.rows("CREATE INDEX outcomes_unsuccessful_finished_at ON ONLY outcomes (finished_at, id) WHERE status <> 'SUCCESS'")
-    assert indexes.complete(before.engine, before.settings) == 2 * _partitions(before)
+    assert indexes.create_missing(before.engine, before.settings) == 2 * _partitions(before)
     assert _whole(before)

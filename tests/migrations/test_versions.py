@@ -7,10 +7,10 @@ import pytest
 from alembic.script import ScriptDirectory
 
 import common.migrations
-from common.migrate import config
+from common.migrate import alembic_config
 from common.migrations import head
 
-SCRIPTS = ScriptDirectory.from_config(config())
+SCRIPTS = ScriptDirectory.from_config(alembic_config())
 VERSIONS = sorted((Path(common.migrations.__file__).parent / "versions").glob("[0-9]*.py"))
 
 

@@ -9,12 +9,12 @@ from celery.concurrency.prefork import TaskPool
 
 # Celery: 5 s. It also looks when a dead process's end of a pipe closes, but that is a moment before the process can be waited
 # for: on two cores that look came too early in two of three cases, and a worker of one process stood still for 5 s.
-REPLACE_S = 0.25
-IDLE_S = 0.1  # an idle process asks so often whether it is sent to look
+REPLACE_INTERVAL_S = 0.25
+IDLE_POLL_S = 0.1  # an idle process asks so often whether it is sent to look
 
 
 class _Process(Worker):
-    while_idle: ClassVar[Callable[[], None]]
+    idle_callback: ClassVar[Callable[[], None]]
 
     def _make_child_methods(self, *arguments: Any) -> None:
         super()._make_child_methods(*arguments)  # type: ignore[misc]  # the stubs do not know it
@@ -22,8 +22,8 @@ class _Process(Worker):
         doorbell, come = mine.wait_for_job, mine.inq._reader.poll  # noqa: SLF001 - the pipe's end that this process reads
 
         def wait() -> Any:
-            while not come(IDLE_S):
-                type(self).while_idle()
+            while not come(IDLE_POLL_S):
+                type(self).idle_callback()
             return doorbell()
 
         mine.wait_for_job = wait
@@ -59,21 +59,21 @@ class _Pool(AsynPool):
 
     @property
     def timers(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - Celery's form
-        return {self.maintain_pool: REPLACE_S}
+        return {self.maintain_pool: REPLACE_INTERVAL_S}
 
 
-class Pool(TaskPool):
+class ProcessPool(TaskPool):
     """Celery's prefork pool."""
 
     Pool = _Pool
 
     @staticmethod
-    def while_idle(work: Callable[[], None]) -> None:
+    def set_idle_callback(work: Callable[[], None]) -> None:
         """Let each process do this again and again while no doorbell has come for it; to be said before they are made."""
-        _Process.while_idle = staticmethod(work)
+        _Process.idle_callback = staticmethod(work)
 
 
-def watching(begin: Callable[[], None]) -> type[bootsteps.StartStopStep]:
+def supervisor_step(start_supervisor: Callable[[], None]) -> type[bootsteps.StartStopStep]:
     """Return the step of a worker's start that begins its watch: after its processes, before it waits for Redis."""
 
     class Watching(bootsteps.StartStopStep):
@@ -83,6 +83,6 @@ def watching(begin: Callable[[], None]) -> type[bootsteps.StartStopStep]:
 
         def start(self, _worker: Any) -> None:
             """Begin."""
-            begin()
+            start_supervisor()
 
     return Watching

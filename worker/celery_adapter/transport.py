@@ -9,7 +9,7 @@ from typing import Any
 from kombu.transport import redis
 from redis.exceptions import ResponseError
 
-from common.broker.doorbells import queue_of
+from common.broker.doorbells import queue_of_message
 from common.telemetry import logs
 
 log = logs.get("worker")
@@ -38,7 +38,7 @@ class Transport(redis.Transport):
     connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
     def _deliver(self, message: Any, queue: str | None) -> None:
-        if queue_of(message) is None:
+        if queue_of_message(message) is None:
             log.warning("doorbell_refused", reason="not a doorbell", list=queue)
             return
         self.delivering = True

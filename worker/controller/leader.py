@@ -5,7 +5,7 @@ import secrets
 import socket
 
 from common.settings import Settings
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.workers import leader
 
 
@@ -17,7 +17,7 @@ class Leadership:
         self.holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.term: int | None = None
 
-    def holds(self, hot: Hot) -> bool:
+    def holds(self, connection: WorkerConnection) -> bool:
         """Take or keep the lead. The work of a tick is safe twice at once; leading only saves it."""
-        self.term = leader.lead(hot, self.holder, self._lease_s)
+        self.term = leader.lead(connection, self.holder, self._lease_s)
         return self.term is not None

@@ -4,49 +4,49 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from common.settings import Settings
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.retention import by_partition, keys
-from common.store.retention.by_partition import Cuts
+from common.store.retention.by_partition import RetentionCutoffs
 from common.store.schema import partitions
 from common.store.schema.partitions import Period
 from common.store.workers import leases
 from common.telemetry import logs
-from worker.controller.row_deletion import Removal
+from worker.controller.row_deletion import RowDeletion
 
 log = logs.get("controller")
 
 
-def make_partitions(engine: Engine, settings: Settings) -> None:
+def create_partitions(engine: Engine, settings: Settings) -> None:
     """Make the partitions of the next days."""
     with engine.begin() as connection:
-        for period in partitions.make(connection, settings.partition_days, settings.partitions_ahead):
+        for period in partitions.create_missing(connection, settings.partition_days, settings.partitions_ahead):
             log.info("partition_made", period=period.suffix)
 
 
-def remove_finished(engine: Engine, settings: Settings, removal: Removal) -> None:
+def delete_finished(engine: Engine, settings: Settings, row_deletion: RowDeletion) -> None:
     """Remove finished jobs past retention, a partition at a time; one whose lock is not to be had waits for the next look.
 
     Where too many must stay the others go one by one, and so do inputs: `removal` is told of these partitions.
     """
     with engine.begin() as connection:
-        cuts, ended = by_partition.ended_periods(connection, by_partition.Kept.of(settings))
-        input_cut_ms = partitions.database_ms(connection) - settings.payload_days * partitions.DAY_MS
+        cuts, ended = by_partition.removable_periods(connection, by_partition.RetentionDays.from_settings(settings))
+        input_cut_ms = partitions.database_unix_ms(connection) - settings.payload_days * partitions.DAY_MS
         with_inputs = by_partition.periods_before(connection, input_cut_ms) if settings.payload_days else []
-    crowded = [period for period in ended if _clear(engine, period, cuts) > by_partition.MOST_SURVIVORS]
-    removal.look_at(cuts, crowded, input_cut_ms, with_inputs)
+    crowded = [period for period in ended if _clear_partition(engine, period, cuts) > by_partition.MAX_SURVIVORS]
+    row_deletion.configure(cuts, crowded, input_cut_ms, with_inputs)
 
 
-def _clear(engine: Engine, period: Period, cuts: Cuts) -> int:
+def _clear_partition(engine: Engine, period: Period, cutoffs: RetentionCutoffs) -> int:
     """Clear a partition, and drop it when nothing is left; returns how many jobs stay, 0 where that is not known."""
     try:
         with engine.begin() as connection:
-            left = by_partition.clear(connection, period, cuts)
-        if left > by_partition.MOST_SURVIVORS:
+            left = by_partition.clear_partition(connection, period, cutoffs)
+        if left > by_partition.MAX_SURVIVORS:
             return left
         more = True
         while more:
             with engine.begin() as connection:
-                more = by_partition.forget_beside(connection, period)
+                more = by_partition.delete_orphans(connection, period)
         if not left:
             with engine.begin() as connection:
                 by_partition.drop_empty(connection, period)
@@ -57,12 +57,12 @@ def _clear(engine: Engine, period: Period, cuts: Cuts) -> int:
     return left
 
 
-def forget_workers(hot: Hot, settings: Settings) -> int:
+def delete_ended_workers(connection: WorkerConnection, settings: Settings) -> int:
     """Delete the rows of worker processes that ended before retention."""
-    return leases.forget(hot, settings.retention_days)
+    return leases.delete_ended(connection, settings.retention_days)
 
 
-def forget_keys(engine: Engine) -> None:
+def delete_expired_keys(engine: Engine) -> None:
     """Delete idempotency keys whose time is over, and unique keys that nobody holds."""
     with engine.begin() as connection:
-        keys.forget(connection)
+        keys.delete_expired(connection)

@@ -9,50 +9,50 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from common.settings import Settings
-from common.store.connection.psycopg2_session import AWAY, Hot
+from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
 from common.store.queues import queue_state
 from common.store.schema import table_sizes
 from common.telemetry import metrics
 from common.telemetry.metrics import gauges
 
-SIZES_EVERY_S = 15.0  # KEDA looks more often than sizes change
+SIZES_INTERVAL_S = 15.0  # KEDA looks more often than sizes change
 
 
-class Gauges:
+class ControllerMetrics:
     """The controller's metrics."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.last_done = metrics.DUTY_DONE.gauge(self.registry)
+        self.last_success = metrics.TASK_LAST_SUCCESS.gauge(self.registry)
         self.leading = metrics.LEADING.gauge(self.registry)
-        self.jobs = metrics.DUTY_JOBS.counter(self.registry)
-        self.acted = metrics.ACTED.counter(self.registry)
-        self._unknown = metrics.UNKNOWN.gauge(self.registry)
-        self._unknown_of: set[str] = set()
-        self.rings = metrics.DOORBELLS.counter(self.registry, *metrics.RINGS)
+        self.jobs = metrics.TASK_JOBS.counter(self.registry)
+        self.bulk_action_jobs = metrics.BULK_ACTION_JOBS.counter(self.registry)
+        self._unrunnable = metrics.UNRUNNABLE_JOBS.gauge(self.registry)
+        self._unrunnable_queues: set[str] = set()
+        self.doorbells = metrics.DOORBELLS.counter(self.registry, *metrics.DOORBELL_OUTCOMES)
 
-    def done(self, duty: str) -> None:
+    def task_succeeded(self, duty: str) -> None:
         """Say that a duty has been done."""
-        self.last_done.labels(duty).set(time.time())
+        self.last_success.labels(duty).set(time.time())
 
-    def say_unknown(self, jobs: Mapping[str, int]) -> None:
+    def set_unrunnable(self, jobs: Mapping[str, int]) -> None:
         """Say, by queue, how many jobs nobody can run."""
         for queue, count in jobs.items():
-            self._unknown.labels(queue).set(count)
-        for queue in self._unknown_of - jobs.keys():  # last, so that no scrape finds less than there is
-            self._unknown.remove(queue)
-        self._unknown_of = set(jobs)
+            self._unrunnable.labels(queue).set(count)
+        for queue in self._unrunnable_queues - jobs.keys():  # last, so that no scrape finds less than there is
+            self._unrunnable.remove(queue)
+        self._unrunnable_queues = set(jobs)
 
 
-class Database(Collector):
+class DatabaseMetrics(Collector):
     """What the database says, read at scrape. A failed read is absent, never 0."""
 
-    def __init__(self, settings: Settings, own: Gauges) -> None:
+    def __init__(self, settings: Settings, own: ControllerMetrics) -> None:
         self._settings = settings
-        self._hot: Hot | None = None
+        self._connection: WorkerConnection | None = None
         self._lock = threading.Lock()
         self._sizes: list[Any] = []
-        self._sized = -SIZES_EVERY_S
+        self._sizes_read_at = -SIZES_INTERVAL_S
         own.registry.register(self)
         # After the rest, so that a scrape which could not read counts itself.
         self._errors = metrics.SCRAPE_ERRORS.counter(own.registry)
@@ -61,35 +61,35 @@ class Database(Collector):
         """Read everything, or yield nothing."""
         with self._lock:
             try:
-                if self._hot is None:
-                    self._hot = Hot(self._settings, "gauges", by_index=True)
-                found = [*self._of_queues(self._hot), *self._of_tables(self._hot)]
-            except AWAY:
-                if self._hot is not None:
-                    self._hot.close()
-                self._hot = None
+                if self._connection is None:
+                    self._connection = WorkerConnection(self._settings, "gauges", by_index=True)
+                found = [*self._queue_gauges(self._connection), *self._table_gauges(self._connection)]
+            except CONNECTION_ERRORS:
+                if self._connection is not None:
+                    self._connection.close()
+                self._connection = None
                 self._errors.inc()
                 return
         yield from found
 
-    def _of_queues(self, hot: Hot) -> list[Any]:
-        depths, alive = sorted(queue_state.depth(hot, self._settings.gauge_cap_jobs).items()), queue_state.alive(hot)
+    def _queue_gauges(self, connection: WorkerConnection) -> list[Any]:
+        depths, alive = sorted(queue_state.depth(connection, self._settings.gauge_cap_jobs).items()), queue_state.workers_alive(connection)
         jobs = [([queue, state], float(count)) for queue, both in depths for state, count in zip(("queued", "running"), both, strict=True)]
         return [
-            gauges(metrics.JOBS, jobs),
-            gauges(metrics.DEPTH, [([queue], queued + running) for queue, (queued, running) in depths]),
-            gauges(metrics.OLDEST, [([queue], seconds) for queue, seconds in sorted(queue_state.oldest_due_s(hot).items())]),
-            gauges(metrics.ALIVE, [([queue], alive.get(queue, 0)) for queue, _ in depths]),
+            gauges(metrics.QUEUE_JOBS, jobs),
+            gauges(metrics.QUEUE_DEPTH, [([queue], queued + running) for queue, (queued, running) in depths]),
+            gauges(metrics.OLDEST_DUE, [([queue], seconds) for queue, seconds in sorted(queue_state.oldest_due_s(connection).items())]),
+            gauges(metrics.WORKERS_ALIVE, [([queue], alive.get(queue, 0)) for queue, _ in depths]),
         ]
 
-    def _of_tables(self, hot: Hot) -> list[Any]:
-        if time.monotonic() - self._sized >= SIZES_EVERY_S:
-            found = table_sizes.tables(hot)
+    def _table_gauges(self, connection: WorkerConnection) -> list[Any]:
+        if time.monotonic() - self._sizes_read_at >= SIZES_INTERVAL_S:
+            found = table_sizes.read(connection)
             of = [([one.table, of], value) for one in found for of, value in (("rows", one.rows_bytes), ("indexes", one.index_bytes))]
             self._sizes = [
                 gauges(metrics.TABLE_BYTES, of),
                 gauges(metrics.DEAD_ROWS, [([one.table], one.dead_rows) for one in found]),
-                gauges(metrics.OLDEST_SNAPSHOT, [([], table_sizes.oldest_transaction_s(hot))]),
+                gauges(metrics.OLDEST_TRANSACTION, [([], table_sizes.oldest_transaction_s(connection))]),
             ]
-            self._sized = time.monotonic()
+            self._sizes_read_at = time.monotonic()
         return self._sizes

@@ -1,7 +1,8 @@
-"""Jobs of `async def` operations: claimed, settled and watched over by a thread of their own, run by the event loop of their process.
+"""The async executor: runs jobs of `async def` operations, many at a time, in the event loop of their process.
 
-To the database it is a worker beside the one of its process: with an id, a lease, low-water marks and a connection of its own. It knows
-the `async def` operations, the other one all others, so neither waits for the other, and neither claims what it cannot run.
+A thread of its own claims, settles and watches them. To the database it is a second worker beside the one of its process: it has an id,
+a lease, low-water marks and a connection of its own. It claims jobs of `async def` operations alone, the other one all other jobs, so
+neither waits for the other, and neither claims what it cannot run.
 """
 
 import threading
@@ -9,266 +10,274 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextvars import copy_context
+from typing import TYPE_CHECKING
 
-from common.broker.doorbells import Bell
+from common.broker.doorbells import Doorbell
 from common.domain.decisions import Failure
-from common.domain.job import Claimed
+from common.domain.job import ClaimedJob
 from common.settings import Settings
-from common.store.connection.psycopg2_session import AWAY
+from common.store.connection.psycopg2_session import CONNECTION_ERRORS
 from common.store.workers import leases
 from common.telemetry import logs
-from worker.execution.event_loop import EventLoop, Run
-from worker.execution.pending_results import Endings
-from worker.execution.settlement import MOST_CHARACTERS, Exchange
-from worker.execution.worker_session import Holder
+from worker.execution.event_loop import AsyncAttempt, EventLoop
+from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
+from worker.execution.worker_session import WorkerSession
 from worker.operations.registry import Operation
-from worker.shared_memory.metrics import Outcome
-from worker.shared_memory.slots import IDLE, Blame, Seat, Seats
+from worker.shared_memory.metrics import OutcomeLabel
+from worker.shared_memory.slots import IDLE, KillReason, Slot, Slots
+
+if TYPE_CHECKING:  # imported only while tracing is on
+    from worker.tracing.spans import Spans
 
 log = logs.get("worker")
-Handed = tuple[int, str, list[Claimed]]  # who has claimed them, from which queue
+HandedOver = tuple[int, str, list[ClaimedJob]]  # the worker that has claimed the jobs, their queue, the jobs
 
 
-class Together(Exchange):
-    """Runs up to `async_jobs` at a time."""
+class AsyncExecutor:
+    """Runs up to `async_jobs` jobs at a time."""
 
-    def __init__(self, settings: Settings, holder: Holder, seats: Seats, seat: Seat, operations: Mapping[str, Operation], bell: Bell) -> None:
-        """`seat` is one of its own; `operations` those that are `async def`."""
-        super().__init__(settings, holder, seat.meter, operations)
-        self._seats = seats
-        self._seat = seat
-        self._bell = bell
-        self.knows = [name for one in operations.values() for name in one.spec.knows]  #: as a claim compares it
-        self._told = deque[Run]()  # by the loop: it has ended, or reports progress
-        self._handed = deque[Handed]()  # by the process
-        self._rung: set[str] = set()  # queues, by the process
-        self._due: dict[str, None] = {}  # queues that may have more, in turn
-        self._runs: dict[str, Run] = {}  # by job
-        self._alone: list[tuple[str, Claimed]] = []  # waits until nothing else runs
+    def __init__(self, settings: Settings, session: WorkerSession, slots: Slots, slot: Slot, operations: Mapping[str, Operation], doorbell: Doorbell) -> None:
+        """`slot` and `session` are its own, not those of its process; `operations` are those that are `async def`."""
+        self._settings = settings
+        self._session = session
+        self._slots = slots
+        self._slot = slot
+        self._operations = operations
+        self._doorbell = doorbell
+        self._settler = Settler(settings, session, slot.metrics, operations)
+        self._settler.running = self._running_jobs
+        self._settler.on_reconnect = self._drop_lost_jobs
+        self.runnable = [name for operation in operations.values() for name in operation.spec.runnable]  #: as a claim compares it
+        self._events = deque[AsyncAttempt]()  # from the event loop: the attempt has ended, or reports progress
+        self._handed_over = deque[HandedOver]()  # from the process's thread
+        self._rung: set[str] = set()  # queues, from the process's thread
+        self._due_queues: dict[str, None] = {}  # queues that may have more jobs, in turn
+        self._attempts: dict[str, AsyncAttempt] = {}  # by job id
+        self._isolated: list[tuple[str, ClaimedJob]] = []  # jobs that wait until nothing else runs
         self._wake = threading.Event()
-        self._leaving = False
-        self._is_broken = False
-        self._shown: list[str] = []  # jobs, as the parent sees them
-        self._rang_s: dict[str, float] = {}  # by queue
-        self._looked_s = self._asked_s = self._pulse_s = time.perf_counter()
-        self._loop = EventLoop(settings, operations, self._pulse)
-        self._thread = threading.Thread(target=copy_context().run, args=(self._go_on,), name="together", daemon=True)
+        self._draining = False
+        self._has_failed = False
+        self._published: list[str] = []  # ids of the running jobs, as the parent sees them
+        self._rang_at_s: dict[str, float] = {}  # by queue
+        self._claimed_at_s = self._cancel_checked_at_s = self._heartbeat_at_s = time.perf_counter()
+        self._loop = EventLoop(settings, operations, self._heartbeat)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="async-executor", daemon=True)
 
-    # --- of the process's thread
+    def trace(self, spans: "Spans") -> None:
+        """Record spans of the jobs that are traced. To be called before the first job."""
+        self._settler.spans = spans
+        self._loop.traced = True
 
-    def take(self, worker: int, queue: str, jobs: list[Claimed]) -> None:
-        """Run these, which that worker has claimed from a queue, as far as there is room. Begins with the first call."""
-        self._handed.append((worker, queue, jobs))
+    # --- called by the process's thread
+
+    def take(self, worker: int, queue: str, jobs: list[ClaimedJob]) -> None:
+        """Run jobs of a queue that `worker` has claimed, as far as there is room. The first call starts the threads."""
+        self._handed_over.append((worker, queue, jobs))
         self._wake.set()
         if self._thread.ident is None:
-            self._loop.traced = self.spans is not None
             self._loop.start()
             self._thread.start()
 
-    def look_at(self, queue: str) -> None:
-        """Look for work in a queue: its doorbell has rung."""
+    def request_claim(self, queue: str) -> None:
+        """Claim from a queue soon: its doorbell has rung."""
         self._rung.add(queue)
         self._wake.set()
 
-    def leave(self) -> None:
-        """Claim no more and wait until all has ended; at the end of the grace the parent ends this process."""
-        self._leaving = True
+    def drain(self) -> None:
+        """Claim no more and wait until every attempt has ended; at the end of the grace the parent kills this process."""
+        self._draining = True
         self._wake.set()
         self._thread.join(self._settings.grace_seconds * 2)
 
-    # --- of the loop's thread
+    # --- called by the event loop's thread
 
-    def _pulse(self) -> None:
-        self._pulse_s = time.perf_counter()
-        self._seat.pulse()
+    def _heartbeat(self) -> None:
+        self._heartbeat_at_s = time.perf_counter()
+        self._slot.heartbeat()
 
-    def _tell(self, run: Run) -> None:
-        self._told.append(run)
+    def _on_event(self, attempt: AsyncAttempt) -> None:
+        self._events.append(attempt)
         self._wake.set()
 
-    # --- of its own thread
+    # --- on its own thread
 
-    def _go_on(self) -> None:
+    def _run(self) -> None:
         settings = self._settings
         pause_s = min(settings.tick_seconds, settings.cancel_check_seconds, settings.async_block_seconds / 4)
-        while self._runs or self._handed or not self._leaving:
+        while self._attempts or self._handed_over or not self._draining:
             self._wake.wait(pause_s)
             self._wake.clear()
             try:
-                self._turn()
+                self._cycle()
             except Exception:
-                log.exception("serving_failed", worker=self._holder.worker)
-                self._is_broken = True
-        self._loop.end()
+                log.exception("serving_failed", worker=self._session.worker)
+                self._has_failed = True
+        self._loop.stop()
 
-    def _turn(self) -> None:
-        """Take in what has happened, let begin what may."""
-        if self._is_broken or self._holder.lost:
-            self._mend()
-        self._hear()
-        self._ask_who_is_to_stop()
-        self._find_who_holds_up()
-        self._take_handed()
+    def _cycle(self) -> None:
+        """Process what has happened since the last cycle, start what may start."""
+        if self._has_failed or self._session.is_lease_lost:
+            self._recover()
+        self._drain_events()
+        self._check_cancellations()
+        self._report_blocking_job()
+        self._take_over_handed()
         self._claim()
-        self._run_alone()
-        self._settle()
-        self._show()
+        self._run_isolated()
+        self._settler.settle()
+        self._publish_running()
 
-    def _mend(self) -> None:
-        if self._is_broken:  # what had ended and is not stored runs again
-            self._ended = Endings()
-        self._come_back()
-        self._is_broken = False
+    def _recover(self) -> None:
+        if self._has_failed:
+            self._settler.discard_pending()
+        self._settler.reconnect()
+        self._has_failed = False
 
-    def _under_way(self) -> Sequence[Claimed]:
-        return [run.job for run in self._runs.values()]
+    def _running_jobs(self) -> Sequence[ClaimedJob]:
+        return [attempt.job for attempt in self._attempts.values()]
 
-    def _come_back(self) -> None:
-        self._alone = []  # given back with everything else that the old id holds
-        super()._come_back()
-        for job_id, run in self._runs.items():
-            if job_id not in self._holder.kept:
-                run.is_ours = False
-                self._loop.stop(run)
+    def _drop_lost_jobs(self) -> None:
+        """Forget jobs that have not begun, which the reconnect has released, and stop attempts that others own by now."""
+        self._isolated = []
+        for job_id, attempt in self._attempts.items():
+            if job_id not in self._session.carried_over:
+                attempt.is_owned = False
+                self._loop.cancel(attempt)
 
-    def _hear(self) -> None:
-        """Take in what the loop tells."""
-        while self._told and self._ended.results.characters < MOST_CHARACTERS:
-            run = self._told.popleft()
-            if run.came is not None:
-                self._take_in(run, run.came)
-            elif run.report is not None and run.is_ours:
-                report, run.report = run.report, None
-                run.is_ours = self._holder.report_progress(run.job.id, run.job.attempt, *report)
-        if self._told:
+    def _drain_events(self) -> None:
+        """Process the events of the loop until there is much to settle."""
+        while self._events and self._settler.pending.results.characters < MAX_RESULT_CHARACTERS:
+            attempt = self._events.popleft()
+            if attempt.result is not None:
+                self._finish(attempt, attempt.result)
+            elif attempt.report is not None and attempt.is_owned:
+                report, attempt.report = attempt.report, None
+                attempt.is_owned = self._session.report_progress(attempt.job.id, attempt.job.attempt, *report)
+        if self._events:
             self._wake.set()
 
-    def _take_in(self, run: Run, came: str | Failure) -> None:
-        job, took_s = run.job, run.took_s
-        if self._runs.get(job.id) is not run:  # it was told of twice
+    def _finish(self, attempt: AsyncAttempt, result: str | Failure) -> None:
+        job, seconds = attempt.job, attempt.duration_s
+        if self._attempts.get(job.id) is not attempt:  # a second event of the same end
             return
-        del self._runs[job.id]
-        if isinstance(came, str):
-            how = Outcome.SUCCESS
-            self._ended.results.add(job, came, took_s)
-        else:
-            how = self._failed(job, self._operations.get(job.operation), came, took_s)
-        self._meter.ended(job.operation, run.queue, Outcome.CANCELLED if run.asked_to_stop else how, took_s)
-        if run.span is not None:
-            self._ended.spans.append((run.queue, run.span))
-            self._meter.ran_in(run.span.trace_id, job.operation, run.queue, took_s)
+        del self._attempts[job.id]
+        outcome = self._settler.add(job, self._operations.get(job.operation), result, seconds)
+        self._slot.metrics.count_attempt(job.operation, attempt.queue, OutcomeLabel.CANCELLED if attempt.asked_to_stop else outcome, seconds)
+        if attempt.span is not None:
+            self._settler.pending.spans.append((attempt.queue, attempt.span))
+            self._slot.metrics.set_run_exemplar(attempt.span.trace_id, job.operation, attempt.queue, seconds)
 
-    def _ask_who_is_to_stop(self) -> None:
-        """Look up which of those that have run for a while their clients want to stop, and tell them."""
-        now_s, every_s = time.perf_counter(), self._settings.cancel_check_seconds
-        long = [run for run in self._runs.values() if now_s - run.began_s >= every_s and not run.asked_to_stop]
-        if not long or now_s - self._asked_s < every_s:
+    def _check_cancellations(self) -> None:
+        """Look up which attempts that have run for a while are cancelled, and cancel their tasks."""
+        now_s, interval_s = time.perf_counter(), self._settings.cancel_check_seconds
+        long_running = [attempt for attempt in self._attempts.values() if now_s - attempt.started_at_s >= interval_s and not attempt.asked_to_stop]
+        if not long_running or now_s - self._cancel_checked_at_s < interval_s:
             return
-        self._asked_s, worker = now_s, self._holder.worker
+        self._cancel_checked_at_s, worker = now_s, self._session.worker
         try:
-            asked = leases.asked_to_stop(self._holder.hot, [(run.job.id, run.job.attempt, worker) for run in long])
-        except AWAY as error:
-            self._away(error)
+            cancelled = leases.asked_to_stop(self._session.connection, [(attempt.job.id, attempt.job.attempt, worker) for attempt in long_running])
+        except CONNECTION_ERRORS as error:
+            self._settler.connection_lost(error)
             return
-        for run in long:
-            if (worker, run.job.id) in asked:
-                run.stop_asked_s = now_s
-                self._loop.stop(run)
-                log.info("job_asked_to_stop", worker=worker, job_id=run.job.id, attempt=run.job.attempt)
+        for attempt in long_running:
+            if (worker, attempt.job.id) in cancelled:
+                attempt.cancel_requested_at_s = now_s
+                self._loop.cancel(attempt)
+                log.info("job_asked_to_stop", worker=worker, job_id=attempt.job.id, attempt=attempt.job.attempt)
 
-    def _find_who_holds_up(self) -> None:
-        """Tell the parent whom it is to end this process for, or would have to if nothing changes."""
+    def _report_blocking_job(self) -> None:
+        """Tell the parent the job for which it is to kill this process now, or would have to if the loop stays blocked."""
         now_s, grace_s = time.perf_counter(), self._settings.cancel_grace_seconds
-        blamed = next(((run, what) for run in self._runs.values() if (what := run.overdue(now_s, grace_s))), None)
-        if blamed is None and now_s - self._pulse_s > self._settings.async_block_seconds / 2 and (run := self._loop.at_work()):
-            blamed = run, Blame.HOLDS_UP
-        if blamed is None or blamed[0].job.id not in self._shown:
-            self._seat.blame(IDLE, Blame.HOLDS_UP)
+        suspect = next(((attempt, reason) for attempt in self._attempts.values() if (reason := attempt.kill_reason(now_s, grace_s))), None)
+        if suspect is None and now_s - self._heartbeat_at_s > self._settings.async_block_seconds / 2 and (current := self._loop.current_attempt()):
+            suspect = current, KillReason.BLOCKS_LOOP
+        if suspect is None or suspect[0].job.id not in self._published:
+            self._slot.set_suspect(IDLE, KillReason.BLOCKS_LOOP)
         else:
-            self._seat.blame(self._shown.index(blamed[0].job.id), blamed[1])
+            self._slot.set_suspect(self._published.index(suspect[0].job.id), suspect[1])
 
-    def _take_handed(self) -> None:
-        while self._handed:
-            worker, queue, jobs = self._handed.popleft()
-            self._due[queue] = None
+    def _take_over_handed(self) -> None:
+        while self._handed_over:
+            worker, queue, jobs = self._handed_over.popleft()
+            self._due_queues[queue] = None
             try:
-                ours = leases.take_over(self._holder.hot, self._holder.worker, [worker], [(job.id, job.attempt) for job in jobs])
-            except AWAY as error:
-                self._handed.appendleft((worker, queue, jobs))  # where that stood, all are given back, and nothing is left to take over
-                self._away(error)
+                owned = leases.take_over(self._session.connection, self._session.worker, [worker], [(job.id, job.attempt) for job in jobs])
+            except CONNECTION_ERRORS as error:
+                self._handed_over.appendleft((worker, queue, jobs))  # if that stood all are released by the reconnect, and nothing is left to take over
+                self._settler.connection_lost(error)
             else:
-                self._begin(queue, [job for job in jobs if job.id in ours])
+                self._begin(queue, [job for job in jobs if job.id in owned])
 
     @property
-    def _stays(self) -> bool:
-        return not (self._leaving or self._seats.draining)
+    def _accepts_jobs(self) -> bool:
+        return not (self._draining or self._slots.draining)
 
     @property
     def _room(self) -> int:
-        """How many more may run now: none beside one that is to run alone."""
-        alone = self._alone or any(run.job.alone for run in self._runs.values())
-        return 0 if alone or not self._stays else min(self._settings.async_jobs - len(self._runs), self._settings.max_claim_jobs)
+        """The number of jobs that may start now: none beside an isolated job."""
+        isolated = self._isolated or any(attempt.job.isolated for attempt in self._attempts.values())
+        return 0 if isolated or not self._accepts_jobs else min(self._settings.async_jobs - len(self._attempts), self._settings.max_claim_jobs)
 
     def _claim(self) -> None:
-        """Settle what has ended and fill the room, over the queues that may have work in turn."""
+        """Settle what has ended and claim as many jobs as there is room for, from the due queues in turn."""
         now_s = time.perf_counter()
         while self._rung:
-            self._due[self._rung.pop()] = None
-        if now_s - self._looked_s >= self._settings.tick_seconds:  # its process may be in a long job and hear no doorbell
-            self._due.update(dict.fromkeys(self._holder.queues))
-        for queue in list(self._due):
+            self._due_queues[self._rung.pop()] = None
+        if now_s - self._claimed_at_s >= self._settings.tick_seconds:  # the process may be in a long job and hear no doorbell
+            self._due_queues.update(dict.fromkeys(self._session.queues))
+        for queue in list(self._due_queues):
             wanted = self._room
             if wanted <= 0:
                 return
-            self._looked_s = now_s
-            del self._due[queue]
-            jobs = self._exchange(queue, wanted)
+            self._claimed_at_s = now_s
+            del self._due_queues[queue]
+            jobs = self._settler.settle_and_claim(queue, wanted)
             if len(jobs) == wanted:
-                self._due[queue] = None  # behind the others
-                self._wake_another(queue, now_s)
+                self._due_queues[queue] = None  # behind the others
+                self._ring_next_process(queue, now_s)
             self._begin(queue, jobs)
 
-    def _wake_another(self, queue: str, now_s: float) -> None:
-        # There may be more than this process has room for. Who is woken goes on by itself, so seldom is enough.
+    def _ring_next_process(self, queue: str, now_s: float) -> None:
+        # There may be more jobs than this process has room for. A process that is woken goes on by itself, so one ring a tick is enough.
         self._wake.set()
-        if now_s - self._rang_s.get(queue, float("-inf")) >= self._settings.tick_seconds:
-            self._rang_s[queue] = now_s
-            self._bell.ring(queue)
+        if now_s - self._rang_at_s.get(queue, float("-inf")) >= self._settings.tick_seconds:
+            self._rang_at_s[queue] = now_s
+            self._doorbell.ring(queue)
 
-    def _begin(self, queue: str, jobs: Sequence[Claimed]) -> None:
-        """Let jobs begin as far as there is room; the others are given back, or wait to run alone."""
-        ready, room, worker = list[Claimed](), self._room, self._holder.worker
+    def _begin(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
+        """Start jobs as far as there is room; the others are released, isolated ones wait until nothing else runs."""
+        ready, room, worker = list[ClaimedJob](), self._room, self._session.worker
         for job in jobs:
-            if job.operation not in self._operations:  # stored by a version that did not write down what a worker has to know
-                self._give_back(queue, [job])
-            elif job.alone:
-                self._alone.append((queue, job))
+            if job.operation not in self._operations:  # stored by a version that did not write `live.needs`
+                self._settler.release(queue, [job])
+            elif job.isolated:
+                self._isolated.append((queue, job))
             elif len(ready) == room:
-                self._give_back(queue, [job])
-            elif self._may_run(job):
+                self._settler.release(queue, [job])
+            elif self._settler.may_run(job):
                 ready.append(job)
-            if self._holder.worker != worker:  # the connection was lost, and with it all that has not begun
+            if self._session.worker != worker:  # the connection was lost: everything that has not begun is released
                 return
         self._start(queue, ready)
 
-    def _run_alone(self) -> None:
-        """Let the first of those begin that run alone, once nothing else runs."""
-        while self._alone and not (self._runs and self._stays):
-            queue, job = self._alone.pop(0)
-            if not self._stays:
-                self._give_back(queue, [job])
-            elif self._may_run(job):
+    def _run_isolated(self) -> None:
+        """Start the first isolated job once nothing else runs; release isolated jobs while draining."""
+        while self._isolated and not (self._attempts and self._accepts_jobs):
+            queue, job = self._isolated.pop(0)
+            if not self._accepts_jobs:
+                self._settler.release(queue, [job])
+            elif self._settler.may_run(job):
                 self._start(queue, [job])
 
-    def _start(self, queue: str, jobs: Sequence[Claimed]) -> None:
-        runs = [Run(job, queue, self._tell, time.perf_counter) for job in jobs]
-        self._runs.update((run.job.id, run) for run in runs)
-        self._show()
-        if runs:
-            self._loop.begin(runs)
+    def _start(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
+        attempts = [AsyncAttempt(job, queue, self._on_event, time.perf_counter) for job in jobs]
+        self._attempts.update((attempt.job.id, attempt) for attempt in attempts)
+        self._publish_running()
+        if attempts:
+            self._loop.start_attempts(attempts)
 
-    def _show(self) -> None:
-        """Write down what runs, for the parent."""
-        if self._shown != list(self._runs):
-            self._shown = list(self._runs)
-            self._seat.run_together(self._under_way())
+    def _publish_running(self) -> None:
+        """Write the running jobs to the slot, for the parent."""
+        if self._published != list(self._attempts):
+            self._published = list(self._attempts)
+            self._slot.set_running(self._running_jobs())

@@ -4,45 +4,45 @@ import json
 import math
 
 from common import failpoints
-from common.domain.decisions import DEADLINE_EXCEEDED, STOPPED, Ended, Failure
+from common.domain.decisions import DEADLINE_EXCEEDED, STOPPED, AttemptOutcome, Failure
 from common.domain.errors import Cancelled, PermanentFailure, RetryAfter
-from common.domain.job import Claimed
+from common.domain.job import ClaimedJob
 from common.settings import Settings
 from worker.operations.registry import Context, InvalidInputError, Operation
 
 
-def attempt(job: Claimed, operation: Operation | None, context: Context, settings: Settings) -> str | Failure:
+def run_attempt(job: ClaimedJob, operation: Operation | None, context: Context, settings: Settings) -> str | Failure:
     """Run it and return the result's JSON text, or why there is none. Never raises what the operation raises."""
-    if job.special is not None and job.is_late:
+    if job.extras is not None and job.is_past_deadline:
         return DEADLINE_EXCEEDED
     if operation is None:
-        return Failure(Ended.ERROR, "unknown_operation", f"this worker has no operation {job.operation!r}")
+        return Failure(AttemptOutcome.ERROR, "unknown_operation", f"this worker has no operation {job.operation!r}")
     try:
         failpoints.reach("run.before_effect")
         value = operation.run(job.input or "{}", context)
         failpoints.reach("run.after_effect")
-        return result_of(value, settings)
+        return result_json(value, settings)
     except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit included, is the attempt's failure
-        return STOPPED if isinstance(error, Cancelled) and context.cancelled else failure_of(error, operation, settings)
+        return STOPPED if isinstance(error, Cancelled) and context.cancelled else failure_of_exception(error, operation, settings)
 
 
-def result_of(value: object, settings: Settings) -> str | Failure:
+def result_json(value: object, settings: Settings) -> str | Failure:
     """Return the JSON text of what an operation returned, or that it is too large. Raises ResultNotJsonError."""
     text = repr(value) if type(value) is float and math.isfinite(value) else _json(value)
     size = len(text) if text.isascii() else len(text.encode())
     if size > settings.max_result_bytes:
-        return Failure(Ended.PERMANENT, "result_too_large", f"the result has {size} bytes, more than {settings.max_result_bytes}")
+        return Failure(AttemptOutcome.PERMANENT, "result_too_large", f"the result has {size} bytes, more than {settings.max_result_bytes}")
     return text
 
 
-def failure_of(error: BaseException, operation: Operation, settings: Settings) -> Failure:
+def failure_of_exception(error: BaseException, operation: Operation, settings: Settings) -> Failure:
     """Return what an operation raised, or what its input raised, as a failure."""
     most = settings.max_error_characters
     if isinstance(error, InvalidInputError):
-        return Failure(Ended.PERMANENT, "invalid_input", printable(str(error), most))
+        return Failure(AttemptOutcome.PERMANENT, "invalid_input", printable(str(error), most))
     permanent = isinstance(error, (PermanentFailure, ResultNotJsonError, *operation.permanent))
     after_s = error.seconds if isinstance(error, RetryAfter) else None
-    return Failure(Ended.PERMANENT if permanent else Ended.ERROR, type(error).__name__, _said(error, most), after_s)
+    return Failure(AttemptOutcome.PERMANENT if permanent else AttemptOutcome.ERROR, type(error).__name__, _error_text(error, most), after_s)
 
 
 class ResultNotJsonError(TypeError):
@@ -58,14 +58,14 @@ def _json(value: object) -> str:
     return text
 
 
-def _said(error: BaseException, most: int) -> str:
+def _error_text(error: BaseException, max_characters: int) -> str:
     try:
-        return printable(str(error) or type(error).__name__, most)
+        return printable(str(error) or type(error).__name__, max_characters)
     except BaseException:  # noqa: BLE001 - an exception whose __str__ raises
         return type(error).__name__
 
 
-def printable(text: str, most: int) -> str:
+def printable(text: str, max_characters: int) -> str:
     """Return the text as PostgreSQL and JSON can hold it, cut to so many characters."""
     clean = text.encode("utf-8", "replace").decode().replace("\x00", "�")
-    return clean if len(clean) <= most else clean[: most - 1] + "…"
+    return clean if len(clean) <= max_characters else clean[: max_characters - 1] + "…"

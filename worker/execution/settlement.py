@@ -1,183 +1,213 @@
-"""What a thread has run, and what it says of it to the database: settle with the next claim, and what to do when that fails."""
+"""Settlement: stores what the attempts of one thread came to, together with its next claim, and keeps doing so when that fails."""
 
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg2
 
 from common import failpoints
-from common.domain.decisions import RELEASED, Ended, Fail, Failure, Release, Spent, decide
-from common.domain.job import Claimed
+from common.domain.decisions import RELEASED, AttemptOutcome, AttemptUsage, Fail, Failure, Release, decide
+from common.domain.job import ClaimedJob
 from common.domain.retry import DEFAULT_RETRY
 from common.settings import Settings
-from common.store.connection.psycopg2_session import AWAY
+from common.store.connection.psycopg2_session import CONNECTION_ERRORS
 from common.store.jobs import claims, failures, running_keys
 from common.store.jobs.claims import Results
 from common.telemetry import logs
 from worker.execution.attempt import printable
-from worker.execution.pending_results import Endings
-from worker.execution.worker_session import Holder
+from worker.execution.pending_results import PendingResults
+from worker.execution.worker_session import WorkerSession
 from worker.operations.registry import Operation
-from worker.shared_memory.metrics import Meter, Outcome, outcome
+from worker.shared_memory.metrics import OutcomeLabel, SlotMetrics, outcome_label
 
 if TYPE_CHECKING:  # imported only while tracing is on
     from worker.tracing.spans import Spans
 
 log = logs.get("worker")
 #: Results that are settled before there are more: settling costs seven times their size (half a GiB for sixty results of a MiB).
-MOST_CHARACTERS = 4_000_000
+MAX_RESULT_CHARACTERS = 4_000_000
 
 
-class Exchange:
-    """Settles and claims for one thread."""
+class Settler:
+    """Settles and claims for one thread. `pending` is what has ended and is not stored yet."""
 
-    def __init__(self, settings: Settings, holder: Holder, meter: Meter, operations: Mapping[str, Operation]) -> None:
+    def __init__(self, settings: Settings, session: WorkerSession, metrics: SlotMetrics, operations: Mapping[str, Operation]) -> None:
         self._settings = settings
-        self._holder = holder
-        self._meter = meter
+        self._session = session
+        self._metrics = metrics
         self._operations = operations
-        self._ended = Endings()  # and not stored yet
+        self.pending = PendingResults()
         self.spans: Spans | None = None  #: None: tracing is off
+        self.running: Callable[[], Sequence[ClaimedJob]] = tuple  #: returns the jobs that go on running over a reconnect
+        self.on_reconnect: Callable[[], None] = lambda: None  #: called once the session has a new id; only what `running` returned may still be ours
 
-    def _under_way(self) -> Sequence[Claimed]:
-        """Return what goes on running while the connection is made anew."""
-        return ()
-
-    def _exchange(self, queue: str, wanted: int) -> list[Claimed]:
-        """Settle what has ended and claim more, in one transaction. A lost connection is waited out."""
-        hold = self._holder
+    def settle_and_claim(self, queue: str, wanted: int) -> list[ClaimedJob]:
+        """Settle what has ended and claim up to `wanted` jobs of a queue, in one transaction. Waits until the database is back."""
+        session = self._session
         while True:
-            ended = self._ended
-            marks = hold.marks(queue)
+            pending = self.pending
+            marks = session.marks(queue)
             began_ns = time.time_ns()
             try:
                 failpoints.reach("settle.before_commit")
-                if ended.decided:
-                    with hold.hot.transaction():
-                        stood = len(failures.write(hold.hot, hold.worker, ended.decided))
-                        settled, jobs = claims.settle_and_claim(hold.hot, hold.worker, ended.results, queue, marks, wanted)
+                if pending.decisions:
+                    with session.connection.transaction():
+                        stood = len(failures.write_decisions(session.connection, session.worker, pending.decisions))
+                        settled, jobs = claims.settle_and_claim(session.connection, session.worker, pending.results, queue, marks, wanted)
                 else:
                     stood = 0
-                    settled, jobs = claims.settle_and_claim(hold.hot, hold.worker, ended.results, queue, marks, wanted)
+                    settled, jobs = claims.settle_and_claim(session.connection, session.worker, pending.results, queue, marks, wanted)
                 failpoints.reach("settle.after_commit")
                 failpoints.reach("claim.after_commit")
-            except AWAY as error:
-                self._away(error)
+            except CONNECTION_ERRORS as error:
+                self.connection_lost(error)
                 continue
             except psycopg2.Error as error:
-                self._one_by_one(error)
+                self._settle_row_by_row(error)
                 continue
-            self._count_fenced(len(ended) - stood - settled)
-            self._forget(began_ns)
-            self._meter.claimed(queue, jobs)
+            self._count_fenced(len(pending) - stood - settled)
+            self._mark_settled(began_ns)
+            self._metrics.count_claim(queue, jobs)
             if self.spans is not None:
-                self.spans.claimed(queue, jobs, began_ns, self._meter)
+                self.spans.claimed(queue, jobs, began_ns, self._metrics)
             return jobs
 
-    def _forget(self, began_ns: int, *, in_handler: bool = False) -> None:
-        """Forget what has ended: it is stored, which began at that time."""
-        if self.spans is not None and self._ended.spans:
-            self.spans.settled(self._ended.spans, began_ns, in_handler=in_handler)
-        self._holder.tell(self._ended)
-        self._ended = Endings()
-
-    def _settle(self) -> None:
-        """Settle what has ended and claim nothing."""
-        if not self._ended:
+    def settle(self) -> None:
+        """Settle what has ended and claim nothing. Waits until the database is back."""
+        if not self.pending:
             return
-        hold, ended, began_ns = self._holder, self._ended, time.time_ns()
+        pending, began_ns = self.pending, time.time_ns()
         try:
             failpoints.reach("settle.before_commit")
-            with hold.hot.transaction():
-                stood = failures.write(hold.hot, hold.worker, ended.decided)
-                stood |= claims.settle(hold.hot, hold.worker, ended.results)
+            stood = self._write(pending)
             failpoints.reach("settle.after_commit")
-            self._count_fenced(len(ended) - len(stood))
-            self._forget(began_ns)
-        except AWAY as error:
-            self._away(error)
+            self._count_fenced(len(pending) - len(stood))
+            self._mark_settled(began_ns)
+        except CONNECTION_ERRORS as error:
+            self.connection_lost(error)
         except psycopg2.Error as error:
-            self._one_by_one(error)
+            self._settle_row_by_row(error)
 
-    def _away(self, error: Exception) -> None:
-        log.warning("database_away", reason=str(error).strip(), worker=self._holder.worker)
-        self._come_back()
-
-    def _come_back(self) -> None:
-        """Settle what has ended under the old id, and take a new one."""
-        ended, began_ns = self._ended, time.time_ns()
-        self._count_fenced(len(ended) - self._holder.reconnect(ended.results, ended.decided, self._under_way()))
-        self._forget(began_ns)
-
-    def _one_by_one(self, error: psycopg2.Error) -> None:
-        """Store what has ended row by row."""
-        log.error("settle_refused", reason=str(error).strip(), worker=self._holder.worker)
-        ended, began_ns = self._ended, time.time_ns()
+    def settle_in_signal_handler(self) -> None:
+        """Settle what has ended once, without waiting for anything: what fails here stays pending and is settled later."""
+        began_ns = time.time_ns()
         try:
-            fenced = _store_row_by_row(self._holder, ended, self._settings.max_error_characters)
-        except AWAY as away:
-            self._away(away)
+            self._write(self.pending)
+            self._mark_settled(began_ns, in_handler=True)
+        except psycopg2.Error:
+            pass
+
+    def add(self, job: ClaimedJob, operation: Operation | None, result: str | Failure, seconds: float) -> OutcomeLabel:
+        """Add an attempt that has ended, with its result as JSON text or its failure, to `pending`; returns how it ended."""
+        if isinstance(result, str):
+            self.pending.results.add(job, result, seconds)
+            return OutcomeLabel.SUCCESS
+        policy = operation.spec.retry if operation else DEFAULT_RETRY
+        failure = replace(result, usage=AttemptUsage(seconds))
+        decision = decide(job, failure, policy, random.random(), self._settings.max_crashes)  # noqa: S311 - jitter
+        self.pending.decisions.append((job, decision))
+        log.debug("attempt_failed", job_id=job.id, attempt=job.attempt, error=failure.error_type, decision=type(decision).__name__)
+        return outcome_label(decision)
+
+    def release(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
+        """Release jobs of a queue that have not begun, with the next settle; their attempts are not charged."""
+        for job in jobs:
+            self.pending.decisions.append((job, Release(RELEASED)))
+            self._metrics.count_attempt(job.operation, queue, OutcomeLabel.RELEASED, None)
+
+    def may_run(self, job: ClaimedJob) -> bool:
+        """Read an input that is too large to come with the claim, take a unique key that is held while the job runs.
+
+        Returns False where another job holds the key or the connection was lost: then the job is no longer this worker's.
+        """
+        extras = job.extras
+        if extras is None or (extras.running_key is None and not extras.is_input_large):
+            return True
+        session = self._session
+        try:
+            if extras.is_input_large:
+                job.input = claims.read_input(session.connection, job.id)
+            if extras.running_key is None:
+                return True
+            return running_keys.take(session.connection, session.worker, extras.running_key, job.id, job.attempt, self._settings.unique_retry_seconds)
+        except CONNECTION_ERRORS as error:
+            self.connection_lost(error)
+            return False
+
+    def connection_lost(self, error: Exception) -> None:
+        """Log the lost connection and reconnect."""
+        log.warning("database_away", reason=str(error).strip(), worker=self._session.worker)
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Register under a new id and settle what had ended under the old one. Waits until the database is back."""
+        pending, began_ns = self.pending, time.time_ns()
+        self._count_fenced(len(pending) - self._session.reconnect(pending, self.running()))
+        self._mark_settled(began_ns)
+        self.on_reconnect()
+
+    def discard_pending(self) -> None:
+        """Forget what has ended and is not stored: its jobs run again."""
+        self.pending = PendingResults()
+
+    def _write(self, pending: PendingResults) -> set[str]:
+        """Store what has ended in one transaction; returns the ids of the jobs whose attempts were not fenced."""
+        session = self._session
+        with session.connection.transaction():
+            stood = failures.write_decisions(session.connection, session.worker, pending.decisions)
+            stood |= claims.settle(session.connection, session.worker, pending.results)
+        return stood
+
+    def _mark_settled(self, began_ns: int, *, in_handler: bool = False) -> None:
+        """Publish and forget what has ended: it is stored. `began_ns`: when the settle began, Unix time."""
+        if self.spans is not None and self.pending.spans:
+            self.spans.settled(self.pending.spans, began_ns, in_handler=in_handler)
+        self._session.publish_finished(self.pending)
+        self.pending = PendingResults()
+
+    def _settle_row_by_row(self, error: psycopg2.Error) -> None:
+        """Store each attempt alone, as PostgreSQL has refused the batch: one bad row must not take its neighbours down."""
+        log.error("settle_refused", reason=str(error).strip(), worker=self._session.worker)
+        pending, began_ns = self.pending, time.time_ns()
+        try:
+            fenced = _write_each(self._session, pending, self._settings.max_error_characters)
+        except CONNECTION_ERRORS as lost:
+            self.connection_lost(lost)
         else:
             self._count_fenced(fenced)
-            self._forget(began_ns)
+            self._mark_settled(began_ns)
 
     def _count_fenced(self, fenced: int) -> None:
         if fenced > 0:
-            self._meter.refused(fenced)
-            log.warning("results_refused", count=fenced, worker=self._holder.worker)
-
-    def _give_back(self, queue: str, jobs: Sequence[Claimed]) -> None:
-        """Let jobs of a queue go that have not begun: with what has ended."""
-        for job in jobs:
-            self._ended.decided.append((job, Release(RELEASED)))
-            self._meter.ended(job.operation, queue, Outcome.RELEASED, None)
-
-    def _may_run(self, job: Claimed) -> bool:
-        """Read its input where that is too great to come with a batch; take the key of one that others may not run beside."""
-        special = job.special
-        if special is None or (special.mutex is None and not special.large):
-            return True
-        try:
-            if special.large:
-                job.input = claims.input_of(self._holder.hot, job.id)
-            put_off_s = self._settings.unique_retry_seconds
-            return special.mutex is None or running_keys.take(self._holder.hot, self._holder.worker, special.mutex, job.id, job.attempt, put_off_s)
-        except AWAY as error:
-            self._away(error)
-            return False
-
-    def _failed(self, job: Claimed, operation: Operation | None, failure: Failure, took_s: float) -> Outcome:
-        """Decide about an attempt that gave no result; returns how it ended."""
-        policy = operation.spec.retry if operation else DEFAULT_RETRY
-        decision = decide(job, replace(failure, spent=Spent(took_s)), policy, random.random(), self._settings.max_crashes)  # noqa: S311 - jitter
-        self._ended.decided.append((job, decision))
-        log.debug("attempt_failed", job_id=job.id, attempt=job.attempt, error=failure.error_type, decision=type(decision).__name__)
-        return outcome(decision)
+            self._metrics.count_fenced(fenced)
+            log.warning("results_refused", count=fenced, worker=self._session.worker)
 
 
-def _store_row_by_row(holder: Holder, ended: Endings, most_characters: int) -> int:
-    """Store each alone; the bad one fails with a code and the reason, cut to so many characters. Returns how many were fenced.
+def _write_each(session: WorkerSession, pending: PendingResults, max_error_characters: int) -> int:
+    """Store each attempt in a transaction of its own; one that PostgreSQL refuses fails with `result_not_stored`.
 
-    Raises what is in AWAY; what had been stored by then stays.
+    Returns how many were fenced. Raises CONNECTION_ERRORS; what was stored by then stays.
     """
     fenced = 0
-    for job, text, run_s in ended.results.each():
-        one = Results()
-        one.add(job, text, run_s)
-        fenced += not _or_fail(holder, job, lambda one=one: claims.settle(holder.hot, holder.worker, one), most_characters)  # type: ignore[misc]  # a default binds it
-    for pair in ended.decided:
-        fenced += not _or_fail(holder, pair[0], lambda pair=pair: failures.write(holder.hot, holder.worker, [pair]), most_characters)  # type: ignore[misc]  # as above
+    for job, result, run_s in pending.results.rows():
+        single = Results()
+        single.add(job, result, run_s)
+        fenced += not _write_or_fail(session, job, partial(claims.settle, session.connection, session.worker, single), max_error_characters)
+    for job, decision in pending.decisions:
+        write = partial(failures.write_decisions, session.connection, session.worker, [(job, decision)])
+        fenced += not _write_or_fail(session, job, write, max_error_characters)
     return fenced
 
 
-def _or_fail(holder: Holder, job: Claimed, write: Callable[[], set[str]], most_characters: int) -> set[str]:
+def _write_or_fail(session: WorkerSession, job: ClaimedJob, write: Callable[[], set[str]], max_error_characters: int) -> set[str]:
     try:
         return write()
-    except AWAY:
+    except CONNECTION_ERRORS:
         raise
-    except psycopg2.Error as refused:
-        reason = printable(str(refused).strip(), most_characters)
-        return failures.write(holder.hot, holder.worker, [(job, Fail(Failure(Ended.PERMANENT, "result_not_stored", reason)))])
+    except psycopg2.Error as error:
+        reason = printable(str(error).strip(), max_error_characters)
+        return failures.write_decisions(session.connection, session.worker, [(job, Fail(Failure(AttemptOutcome.PERMANENT, "result_not_stored", reason)))])

@@ -15,12 +15,12 @@ from common.domain.job import QUEUE_PATTERN
 from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
 
-GROUP = "jobproc.operations"
+ENTRY_POINT_GROUP = "jobproc.operations"
 BUILT_IN = ("worker.operations.power_sums",)
 ATTEMPTS = range(1, 1001)
 VERSIONS = range(1, 1001)
-LEAST_SECONDS = 0.001  # a smaller limit would round to none
-MOST_SECONDS = 2_147_483  # in milliseconds it fits the column, an integer: 24 days
+MIN_SECONDS = 0.001  # a smaller limit would round to none
+MAX_SECONDS = 2_147_483  # in milliseconds it fits the column, an integer: 24 days
 _NAME = re.compile(r"[a-z0-9_.]{1,64}")
 
 
@@ -28,9 +28,9 @@ _NAME = re.compile(r"[a-z0-9_.]{1,64}")
 _FITS: dict[str, Callable[[Any], bool]] = {
     "queue": lambda value: re.fullmatch(QUEUE_PATTERN, value) is not None,
     "max_attempts": lambda value: value in ATTEMPTS,
-    "base_s": lambda value: 0 <= value <= MOST_SECONDS,
-    "cap_s": lambda value: 0 <= value <= MOST_SECONDS,
-    "timeout_s": lambda value: value is None or LEAST_SECONDS <= value <= MOST_SECONDS,
+    "base_s": lambda value: 0 <= value <= MAX_SECONDS,
+    "cap_s": lambda value: 0 <= value <= MAX_SECONDS,
+    "timeout_s": lambda value: value is None or MIN_SECONDS <= value <= MAX_SECONDS,
     "version": lambda value: value in VERSIONS,
     "since": lambda value: value is not None,
     "permanent": lambda value: isinstance(value, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in value),
@@ -168,7 +168,7 @@ def of_modules(names: Iterable[str]) -> dict[str, Operation]:
 def installed() -> dict[str, Operation]:
     """Return every operation of this image: the built-in ones and those of installed packages."""
     try:
-        return of_modules([*BUILT_IN, *sorted({point.value for point in entry_points(group=GROUP)})])
+        return of_modules([*BUILT_IN, *sorted({point.value for point in entry_points(group=ENTRY_POINT_GROUP)})])
     except StartupError:
         raise
     except Exception as error:  # whatever a third party's module raises while it is imported

@@ -19,14 +19,14 @@ def _sum(*record: float) -> int:
     return hash(record) & _HALF  # of memory that nobody wrote to it is not 0
 
 
-class Place:
+class ExemplarSlot:
     """The records of one seat, one for each of its words."""
 
     def __init__(self, memory: "memoryview", clock: Callable[[], float]) -> None:
         self._memory = memory
         self._clock = clock
 
-    def keep(self, at: int, value: float, trace_id: int) -> None:
+    def write(self, at: int, value: float, trace_id: int) -> None:
         """Remember which trace a value was of; `at`: the word of its bucket."""
         high, low, now_s = trace_id >> 64, trace_id & _HALF, self._clock()
         _RECORD.pack_into(self._memory, at * _RECORD.size, high, low, value, now_s, _sum(high, low, value, now_s))
@@ -40,15 +40,15 @@ class Place:
 class Exemplars:
     """All places of one worker. Made by the parent before it forks."""
 
-    def __init__(self, places: int, words: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, slots: int, words: int, clock: Callable[[], float] = time.time) -> None:
         room = max(1, words) * _RECORD.size
-        memory = memoryview(mmap.mmap(-1, places * room))
-        self.of_seats = [Place(memory[n * room : (n + 1) * room], clock) for n in range(places)]
+        memory = memoryview(mmap.mmap(-1, slots * room))
+        self.by_slot = [ExemplarSlot(memory[n * room : (n + 1) * room], clock) for n in range(slots)]
 
     def newest(self, at: int, buckets: int) -> Sequence[Exemplar | None]:
         """Return the newest exemplar of each of so many buckets, from the word of the first on."""
         found = []
         for bucket in range(at, at + buckets):
-            kept = [one for place in self.of_seats if (one := place.read(bucket))]
+            kept = [one for place in self.by_slot if (one := place.read(bucket))]
             found.append(max(kept, key=lambda one: one.timestamp or 0.0, default=None))
         return found

@@ -14,19 +14,19 @@ from typing import Any
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-from common.domain.decisions import Decision, Ended, Fail, Release, Retry
-from common.domain.job import Claimed
+from common.domain.decisions import AttemptOutcome, Decision, Fail, Release, Retry
+from common.domain.job import ClaimedJob
 from common.domain.operation_spec import OperationSpec
 from common.telemetry import metrics
 from common.telemetry.metrics import OTHER, Metric
-from worker.shared_memory.exemplars import Exemplars, Place
+from worker.shared_memory.exemplars import Exemplars, ExemplarSlot
 
 _WORD = 8
 _RUN = metrics.RUN_DURATION.buckets
-REASONS = ("worker_lost", "timeout", "released", "cancelled", "loop_blocked")  # why a process that ran a job died
+DEATH_REASONS = ("worker_lost", "timeout", "released", "cancelled", "loop_blocked")  # why a process that ran a job died
 
 
-class Outcome(IntEnum):
+class OutcomeLabel(IntEnum):
     """How an attempt ended."""
 
     SUCCESS = 0
@@ -36,12 +36,12 @@ class Outcome(IntEnum):
     CANCELLED = 4
 
 
-_OF = {Fail: Outcome.FAILED, Retry: Outcome.RETRIED, Release: Outcome.RELEASED}
+_LABEL_OF_DECISION = {Fail: OutcomeLabel.FAILED, Retry: OutcomeLabel.RETRIED, Release: OutcomeLabel.RELEASED}
 
 
-def outcome(decision: Decision) -> Outcome:
+def outcome_label(decision: Decision) -> OutcomeLabel:
     """Return how an attempt without a result ended."""
-    return Outcome.CANCELLED if decision.failure.ended is Ended.CANCELLED else _OF[type(decision)]
+    return OutcomeLabel.CANCELLED if decision.failure.outcome is AttemptOutcome.CANCELLED else _LABEL_OF_DECISION[type(decision)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Layout:
     def __init__(self, operations: Iterable[OperationSpec], queues: Sequence[str]) -> None:
         self.series: list[Series] = []
         self.size = 0
-        self._of: dict[str, dict[str, tuple[int, int]]] = {}  # by queue and operation: the outcomes, the durations
+        self._offsets: dict[str, dict[str, tuple[int, int]]] = {}  # by queue and operation: the outcomes, the durations
         self.delays: dict[str, int] = {}
         self.claims: dict[str, int] = {}
         self.empty: dict[str, int] = {}
@@ -73,25 +73,25 @@ class Layout:
         for name, own in of.items():
             durations = self._add(metrics.RUN_DURATION, (name,), expected=own in queues)
             for queue in queues:
-                places = [self._add(metrics.ATTEMPTS, (name, queue, one.name.lower()), expected=own == queue) for one in Outcome]
-                self._of.setdefault(queue, {})[name] = places[0], durations
+                places = [self._add(metrics.ATTEMPTS, (name, queue, one.name.lower()), expected=own == queue) for one in OutcomeLabel]
+                self._offsets.setdefault(queue, {})[name] = places[0], durations
         for queue in queues:
             self.delays[queue] = self._add(metrics.START_DELAY, (queue,))
             self.claims[queue] = self._add(metrics.CLAIM_JOBS, (queue,))
             self.empty[queue] = self._add(metrics.EMPTY_CLAIMS, (queue,))
-        self.refused = self._add(metrics.REFUSED, ())
+        self.fenced = self._add(metrics.RESULTS_FENCED, ())
         self.leases_lost = self._add(metrics.LEASES_LOST, ())
-        self.deaths = {reason: self._add(metrics.DEATHS, (reason,)) for reason in REASONS}
+        self.deaths = {reason: self._add(metrics.PROCESS_DEATHS, (reason,)) for reason in DEATH_REASONS}
 
-    def outcomes(self) -> Iterator[tuple[str, int]]:
+    def outcome_offsets(self) -> Iterator[tuple[str, int]]:
         """Yield each queue with where the outcomes of one of its operations begin."""
-        for queue, by_name in self._of.items():
+        for queue, by_name in self._offsets.items():
             for counts, _ in by_name.values():
                 yield queue, counts
 
-    def of(self, operation: str, queue: str) -> tuple[int, int]:
+    def offsets(self, operation: str, queue: str) -> tuple[int, int]:
         """Return where an operation's outcomes in a queue begin, and its durations; those of `other` when it is not installed."""
-        by_name = self._of[queue]
+        by_name = self._offsets[queue]
         return by_name.get(operation) or by_name[OTHER]
 
     def _add(self, metric: Metric, labels: tuple[str, ...], *, expected: bool = True) -> int:
@@ -101,24 +101,24 @@ class Layout:
         return one.at
 
 
-class Meter:
+class SlotMetrics:
     """One place. Nobody else writes to it, so nothing is locked."""
 
-    def __init__(self, layout: Layout, words: "memoryview[Any]", exemplars: Place | None = None) -> None:
+    def __init__(self, layout: Layout, words: "memoryview[Any]", exemplars: ExemplarSlot | None = None) -> None:
         self._layout = layout
         self._words = words
         self._exemplars = exemplars
 
-    def ended(self, operation: str, queue: str, how: Outcome, seconds: float | None) -> None:
+    def count_attempt(self, operation: str, queue: str, label: OutcomeLabel, seconds: float | None) -> None:
         """Count an attempt and the time in its operation; None where it had not begun, or nobody knows."""
         words = self._words
-        counts, at = self._layout.of(operation, queue)
-        words[counts + how] += 1
+        counts, at = self._layout.offsets(operation, queue)
+        words[counts + label] += 1
         if seconds is not None:
             words[at + bisect_left(_RUN, seconds)] += 1
             words[at + len(_RUN) + 1] += seconds
 
-    def claimed(self, queue: str, jobs: Sequence[Claimed]) -> None:
+    def count_claim(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
         """Count a look, the jobs that it took and how long they had waited."""
         layout = self._layout
         if not jobs:
@@ -131,25 +131,25 @@ class Meter:
             waited_s += job.waited_s
         words[at + len(buckets) + 1] += waited_s
 
-    def ran_in(self, trace_id: int, operation: str, queue: str, seconds: float) -> None:
+    def set_run_exemplar(self, trace_id: int, operation: str, queue: str, seconds: float) -> None:
         """Remember the trace of an attempt that was counted."""
         if self._exemplars is not None:
-            self._exemplars.keep(self._layout.of(operation, queue)[1] + bisect_left(_RUN, seconds), seconds, trace_id)
+            self._exemplars.write(self._layout.offsets(operation, queue)[1] + bisect_left(_RUN, seconds), seconds, trace_id)
 
-    def claimed_in(self, trace_id: int, queue: str, waited_s: float) -> None:
+    def set_delay_exemplar(self, trace_id: int, queue: str, waited_s: float) -> None:
         """Remember the trace of a job whose wait was counted."""
         if self._exemplars is not None:
-            self._exemplars.keep(self._layout.delays[queue] + bisect_left(metrics.START_DELAY.buckets, waited_s), waited_s, trace_id)
+            self._exemplars.write(self._layout.delays[queue] + bisect_left(metrics.START_DELAY.buckets, waited_s), waited_s, trace_id)
 
-    def refused(self, results: int) -> None:
+    def count_fenced(self, results: int) -> None:
         """Count results that the fence refused."""
-        self._words[self._layout.refused] += results
+        self._words[self._layout.fenced] += results
 
-    def lease_lost(self) -> None:
+    def count_lease_lost(self) -> None:
         """Count a lease that had ended."""
         self._words[self._layout.leases_lost] += 1
 
-    def died(self, reason: str) -> None:
+    def count_death(self, reason: str) -> None:
         """Count a process that died over a job."""
         self._words[self._layout.deaths[reason]] += 1
 
@@ -159,7 +159,7 @@ class Meter:
         words[at + len(buckets) + 1] += value
 
 
-class Meters(Collector):
+class WorkerMetrics(Collector):
     """All places of one worker. Made by the parent before it forks."""
 
     def __init__(self, layout: Layout, places: int, *, traced: bool = False) -> None:
@@ -169,17 +169,17 @@ class Meters(Collector):
         room = max(1, layout.size) * _WORD
         memory = memoryview(mmap.mmap(-1, (places + 1) * room))
         self._places = [memory[n * room : (n + 1) * room].cast("d") for n in range(places + 1)]
-        exemplars = self._exemplars.of_seats if self._exemplars else [None] * places
-        self.of_seats = [Meter(layout, words, kept) for words, kept in zip(self._places, exemplars, strict=False)]
-        self.of_parent = Meter(layout, self._places[-1])
+        exemplars = self._exemplars.by_slot if self._exemplars else [None] * places
+        self.by_slot = [SlotMetrics(layout, words, kept) for words, kept in zip(self._places, exemplars, strict=False)]
+        self.parent = SlotMetrics(layout, self._places[-1])
 
-    def finished(self) -> dict[str, tuple[int, int]]:
+    def finished_by_queue(self) -> dict[str, tuple[int, int]]:
         """Return, by queue, how many attempts have ended their job: with a result, and without; the cancelled ones are in neither."""
         totals: dict[str, tuple[int, int]] = {}
-        for queue, at in self._layout.outcomes():
+        for queue, at in self._layout.outcome_offsets():
             succeeded, failed = totals.get(queue, (0, 0))
-            succeeded += int(sum(words[at + Outcome.SUCCESS] for words in self._places))
-            failed += int(sum(words[at + Outcome.FAILED] for words in self._places))
+            succeeded += int(sum(words[at + OutcomeLabel.SUCCESS] for words in self._places))
+            failed += int(sum(words[at + OutcomeLabel.FAILED] for words in self._places))
             totals[queue] = succeeded, failed
         return totals
 

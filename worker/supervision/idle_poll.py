@@ -5,22 +5,22 @@ So work goes on while Redis is away, or a consumer is deaf, at the pace of a tic
 
 from collections.abc import Sequence
 
-from worker.shared_memory.slots import Seat
+from worker.shared_memory.slots import Slot
 
 
-class Lookout:
+class IdlePoller:
     """Sends the idle processes of one worker: in turns one a tick, every one while others find work."""
 
     def __init__(self, tick_s: float) -> None:
         """`tick_s`: seconds without a look after which a process is sent, and between two times of sending."""
         self._tick_s = tick_s
-        self._sent_s = float("-inf")
+        self._requested_at_s = float("-inf")
 
-    def look(self, now: float, idle: Sequence[Seat], *, busy: bool) -> None:
+    def tick(self, now: float, idle: Sequence[Slot], *, busy: bool) -> None:
         """Send whom it is time for; `now` in seconds of the monotonic clock, `busy`: whether there are others, that run something."""
-        wait = [seat for seat in idle if now - seat.looked_s >= self._tick_s]
-        if not wait or now - self._sent_s < self._tick_s:
+        wait = [slot for slot in idle if now - slot.last_claim_s >= self._tick_s]
+        if not wait or now - self._requested_at_s < self._tick_s:
             return
-        self._sent_s = now
-        for seat in wait if busy else [min(wait, key=lambda seat: seat.sent)]:
-            seat.send_to_look()
+        self._requested_at_s = now
+        for slot in wait if busy else [min(wait, key=lambda slot: slot.poll_requests)]:
+            slot.request_poll()

@@ -19,10 +19,10 @@ from common.telemetry import logs
 log = logs.get("worker")
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
-BUSY = 1_000  # of a pod whose jobs are all short
-MOST = 2_000_000_000  # near the end of the annotation's 32-bit integer
-EPOCH = 1_735_689_600  # 2025-01-01: the second of a start is counted from here, which fits for 60 years
-LONG_S = 10.0  # a job that has run for less is short; also the time between two writes of a pod, however its jobs come and go
+BUSY_COST = 1_000  # of a pod whose jobs are all short
+MAX_COST = 2_000_000_000  # near the end of the annotation's 32-bit integer
+COST_EPOCH = 1_735_689_600  # 2025-01-01: the second of a start is counted from here, which fits for 60 years
+LONG_JOB_S = 10.0  # a job that has run for less is short; also the time between two writes of a pod, however its jobs come and go
 
 
 def cost(started: float | None, now: float) -> int | None:
@@ -32,7 +32,7 @@ def cost(started: float | None, now: float) -> int | None:
     """
     if started is None:
         return None
-    return BUSY if now - started < LONG_S else MOST - (int(started) - EPOCH)
+    return BUSY_COST if now - started < LONG_JOB_S else MAX_COST - (int(started) - COST_EPOCH)
 
 
 def annotate(name: str, namespace: str, timeout_s: float, wanted: int | None) -> None:
@@ -58,30 +58,30 @@ class DeletionCost:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time, write: Callable[[int | None], None] | None = None) -> None:
         """`write` None: to the API server of the cluster."""
         name, namespace = settings.pod_name, settings.pod_namespace
-        self._on = settings.pod_deletion_cost and bool(name and namespace)
+        self._enabled = settings.pod_deletion_cost and bool(name and namespace)
         self._annotate = write or partial(annotate, name, namespace, settings.kubernetes_timeout_seconds)
         self._clock = clock
         self._started: float | None = None
         self._written: int | None = None
-        self._next = 0.0
-        self._writing: threading.Thread | None = None
+        self._next_write_at = 0.0
+        self._writer: threading.Thread | None = None
 
-    def tell(self, longest_s: float | None) -> None:
+    def update(self, longest_s: float | None) -> None:
         """Say for how long the longest job runs; None when the pod is idle."""
-        if not self._on:
+        if not self._enabled:
             return
         now = self._clock()
         if longest_s is None:
             self._started = None
         elif self._started is None or abs(now - longest_s - self._started) > 1:
             self._started = now - longest_s
-        if now < self._next or (self._writing is not None and self._writing.is_alive()):
+        if now < self._next_write_at or (self._writer is not None and self._writer.is_alive()):
             return
         wanted = cost(self._started, now)
         if wanted != self._written:
-            self._next = now + LONG_S
-            self._writing = threading.Thread(target=self._write, args=(wanted,), name="deletion-cost", daemon=True)
-            self._writing.start()
+            self._next_write_at = now + LONG_JOB_S
+            self._writer = threading.Thread(target=self._write, args=(wanted,), name="deletion-cost", daemon=True)
+            self._writer.start()
 
     def _write(self, wanted: int | None) -> None:
         try:

@@ -8,11 +8,11 @@ their ids, keys in their own, as everybody else does who locks several. Each fun
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from common.domain.bulk_actions import WAITING, Reason
+from common.domain.bulk_actions import WAITING, SkipReason
 from common.domain.states import State
-from common.store.connection.psycopg2_session import Hot
-from common.store.connection.statement import Row, Statement, array
-from common.store.jobs.fragments import FIRST, HOLDS, NEEDS, THERE, VERSION
+from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.connection.statement import Row, Statement, array_literal
+from common.store.jobs.fragments import HAS_INPUT, HOLDS_UNIQUE_KEY, NEEDS, NEXT_RUN_VERSION, ORIGINAL_RUN
 
 # What is there and was not to be had.
 _PASSED = "SELECT l.id::text, 'passed' FROM unnest($2) AS d(id) JOIN live l ON l.id = d.id WHERE NOT EXISTS (SELECT FROM held WHERE held.id = l.id)"
@@ -63,14 +63,14 @@ REPRIORITISE = Statement(
 LOCK = Statement("action_lock", "uuid[]", "SELECT j.id::text FROM unnest($1) AS d(id) JOIN jobs j ON j.id = d.id ORDER BY j.id FOR NO KEY UPDATE OF j")
 
 # Asked after the lock: whether a job can live again, as it last ended, and under which key. With an epoch: only if it ended in that one.
-LOOK = Statement(
+CHECK_RETRYABLE = Statement(
     "action_look",
     "uuid[], smallint[], text[]",
     f"""
     SELECT d.id::text,
-           CASE WHEN l.id IS NOT NULL OR o.epoch IS NULL OR o.epoch <> d.epoch OR o.epoch = 32767 OR NOT o.status = ANY ($3) THEN '{Reason.MOVED_ON}'
-                WHEN NOT {THERE.format(id="d.id")} THEN '{Reason.INPUT_REMOVED}' END,
-           CASE WHEN j.unique_while = 'both' OR (j.unique_while = 'waiting' AND d.epoch IS NOT NULL AND o.attempt = 0 AND {FIRST.format(of="o")})
+           CASE WHEN l.id IS NOT NULL OR o.epoch IS NULL OR o.epoch <> d.epoch OR o.epoch = 32767 OR NOT o.status = ANY ($3) THEN '{SkipReason.MOVED_ON}'
+                WHEN NOT {HAS_INPUT.format(id="d.id")} THEN '{SkipReason.INPUT_REMOVED}' END,
+           CASE WHEN j.unique_while = 'both' OR (j.unique_while = 'waiting' AND d.epoch IS NOT NULL AND o.attempt = 0 AND {ORIGINAL_RUN.format(of="o")})
                 THEN j.unique_key END
     FROM unnest($1, $2) AS d(id, epoch)
     CROSS JOIN LATERAL (SELECT unique_key, unique_while FROM jobs WHERE jobs.id = d.id OFFSET 0) j
@@ -90,7 +90,7 @@ TAKE_KEYS = Statement(
     f"""
     UPDATE uniq SET id = d.id FROM unnest($1, $2) AS d(key, id)
     WHERE uniq.tenant = 1 AND uniq.key = d.key
-      AND (uniq.id = d.id OR NOT EXISTS (SELECT FROM live l JOIN jobs j ON j.id = l.id WHERE l.id = uniq.id AND {HOLDS} OFFSET 0))
+      AND (uniq.id = d.id OR NOT EXISTS (SELECT FROM live l JOIN jobs j ON j.id = l.id WHERE l.id = uniq.id AND {HOLDS_UNIQUE_KEY} OFFSET 0))
     RETURNING d.id::text
     """,
 )
@@ -106,7 +106,7 @@ RETRY = Statement(
         INSERT INTO live (id, tenant, queue, priority, max_attempts, pos, epoch, rev, needs)
         SELECT j.id, j.tenant, j.queue, j.priority, j.max_attempts, clock_timestamp(), last.epoch + 1, last.rev + 1,
                {NEEDS.format(operation="j.operation", version="j.needed")}
-        FROM last CROSS JOIN LATERAL (SELECT j.*, {VERSION} AS needed FROM jobs j WHERE j.id = last.id OFFSET 0) j
+        FROM last CROSS JOIN LATERAL (SELECT j.*, {NEXT_RUN_VERSION} AS needed FROM jobs j WHERE j.id = last.id OFFSET 0) j
         RETURNING id, epoch),
     again AS (
         INSERT INTO reruns (id, epoch) SELECT id, epoch FROM new)
@@ -115,7 +115,7 @@ RETRY = Statement(
 )
 
 # As it was, but for its place where that is due by now. A deadline that has passed meanwhile ends it.
-PUT_BACK = Statement(
+UNDO_CANCEL = Statement(
     "action_put_back",
     "uuid, uuid[]",
     """
@@ -139,117 +139,117 @@ PUT_BACK = Statement(
     """,
 )
 
-RECORDS = Statement(
+CHANGED_JOBS = Statement(
     "action_records", "uuid, bigint", "SELECT id::text, epoch, priority, pos IS NOT NULL FROM action_jobs WHERE action = $1 ORDER BY id LIMIT $2"
 )
-FORGET = Statement("action_forget", "uuid, uuid[]", "DELETE FROM action_jobs WHERE action = $1 AND id = ANY ($2) RETURNING true")
+DELETE_RECORDS = Statement("action_forget", "uuid, uuid[]", "DELETE FROM action_jobs WHERE action = $1 AND id = ANY ($2) RETURNING true")
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ChangedJob:
     """What an action did to a job."""
 
     id: str
     epoch: int
     priority: int | None  #: before
-    waited: bool  #: and was cancelled
+    was_waiting: bool  #: and was cancelled
 
 
 @dataclass(slots=True)
-class Changed:
+class StepOutcome:
     """What became of some jobs."""
 
-    ids: list[str] = field(default_factory=list)  #: that were changed
-    asked: int = 0  #: of these, that run and were asked to stop
-    reasons: list[Reason] = field(default_factory=list)  #: of the others
-    passed: list[str] = field(default_factory=list)  #: whose turn comes later: somebody else has their rows now
+    changed_ids: list[str] = field(default_factory=list)  #: that were changed
+    asked_to_stop: int = 0  #: of these, that run and were asked to stop
+    skip_reasons: list[SkipReason] = field(default_factory=list)  #: of the others
+    passed_ids: list[str] = field(default_factory=list)  #: whose turn comes later: somebody else has their rows now
 
 
-def cancel(hot: Hot, action: str, ids: Sequence[str], statuses: frozenset[State]) -> Changed:
+def cancel_jobs(connection: WorkerConnection, action: str, ids: Sequence[str], statuses: frozenset[State]) -> StepOutcome:
     """End those that wait and ask those that run to stop, each only if such are to be found."""
     waits, runs = bool(statuses & WAITING), State.IN_PROGRESS in statuses
-    return _changed(ids, hot.run(CANCEL, (action, array(ids), _nulls(ids), waits, runs)))
+    return _outcome(ids, connection.run(CANCEL, (action, array_literal(ids), _nulls(ids), waits, runs)))
 
 
-def rerun(hot: Hot, action: str, ids: Sequence[str], statuses: frozenset[State]) -> Changed:
+def retry_jobs(connection: WorkerConnection, action: str, ids: Sequence[str], statuses: frozenset[State]) -> StepOutcome:
     """Let those run once more that ended so."""
-    free, reasons = _free(hot, ids, _nulls(ids), statuses)
-    return Changed([row[0] for row in hot.run(RETRY, (action, array(free)))], 0, reasons)
+    free, reasons = _lock_retryable(connection, ids, _nulls(ids), statuses)
+    return StepOutcome([row[0] for row in connection.run(RETRY, (action, array_literal(free)))], 0, reasons)
 
 
-def reprioritise(hot: Hot, action: str, ids: Sequence[str], priority: int) -> Changed:
+def reprioritise_jobs(connection: WorkerConnection, action: str, ids: Sequence[str], priority: int) -> StepOutcome:
     """Give those another priority that wait."""
-    return _changed(ids, hot.run(REPRIORITISE, (action, array(ids), array([priority] * len(ids)), _nulls(ids), priority)))
+    return _outcome(ids, connection.run(REPRIORITISE, (action, array_literal(ids), array_literal([priority] * len(ids)), _nulls(ids), priority)))
 
 
-def records(hot: Hot, action: str, most: int) -> list[Record]:
+def changed_jobs(connection: WorkerConnection, action: str, limit: int) -> list[ChangedJob]:
     """Return what an action did, by id, at most so many jobs."""
-    return [Record(*row) for row in hot.run(RECORDS, (action, most))]
+    return [ChangedJob(*row) for row in connection.run(CHANGED_JOBS, (action, limit))]
 
 
-def forget(hot: Hot, action: str, had: Sequence[Record]) -> None:
+def delete_records(connection: WorkerConnection, action: str, records: Sequence[ChangedJob]) -> None:
     """Delete what an action did: it has been undone, or cannot be."""
-    hot.run(FORGET, (action, array(one.id for one in had)))
+    connection.run(DELETE_RECORDS, (action, array_literal(one.id for one in records)))
 
 
-def put_back(hot: Hot, action: str, had: Sequence[Record]) -> Changed:
+def undo_cancel(connection: WorkerConnection, action: str, records: Sequence[ChangedJob]) -> StepOutcome:
     """Let those live on, as they were, that waited and were cancelled."""
-    waited = [one for one in had if one.waited]
-    free, reasons = _free(hot, [one.id for one in waited], array(one.epoch for one in waited), frozenset({State.CANCELLED}))
-    reasons += [Reason.WAS_RUNNING] * (len(had) - len(waited))
-    return Changed([row[0] for row in hot.run(PUT_BACK, (action, array(free)))], 0, reasons)
+    waited = [one for one in records if one.was_waiting]
+    free, reasons = _lock_retryable(connection, [one.id for one in waited], array_literal(one.epoch for one in waited), frozenset({State.CANCELLED}))
+    reasons += [SkipReason.WAS_RUNNING] * (len(records) - len(waited))
+    return StepOutcome([row[0] for row in connection.run(UNDO_CANCEL, (action, array_literal(free)))], 0, reasons)
 
 
-def take_back(hot: Hot, action: str, had: Sequence[Record]) -> Changed:
+def undo_retry(connection: WorkerConnection, action: str, records: Sequence[ChangedJob]) -> StepOutcome:
     """End what was retried and has not begun."""
-    ids = [one.id for one in had]
-    return _changed(ids, hot.run(CANCEL, (action, array(ids), array(one.epoch for one in had), True, False)))
+    ids = [one.id for one in records]
+    return _outcome(ids, connection.run(CANCEL, (action, array_literal(ids), array_literal(one.epoch for one in records), True, False)))
 
 
-def restore(hot: Hot, action: str, had: Sequence[Record], priority: int) -> Changed:
+def undo_reprioritise(connection: WorkerConnection, action: str, records: Sequence[ChangedJob], priority: int) -> StepOutcome:
     """Give those that wait and still have this priority the one that they had before."""
-    ids, before, epochs = [one.id for one in had], array(one.priority for one in had), array(one.epoch for one in had)
-    return _changed(ids, hot.run(REPRIORITISE, (action, array(ids), before, epochs, priority)))
+    ids, before, epochs = [one.id for one in records], array_literal(one.priority for one in records), array_literal(one.epoch for one in records)
+    return _outcome(ids, connection.run(REPRIORITISE, (action, array_literal(ids), before, epochs, priority)))
 
 
-def _changed(ids: Sequence[str], found: Sequence[Row]) -> Changed:
+def _outcome(ids: Sequence[str], found: Sequence[Row]) -> StepOutcome:
     """Return what became of jobs, of those that a statement tells of and of the others."""
-    changed = Changed(reasons=[Reason.MOVED_ON] * (len(ids) - len(found)))
+    changed = StepOutcome(skip_reasons=[SkipReason.MOVED_ON] * (len(ids) - len(found)))
     for job_id, how in found:
         match how:
             case "passed":
-                changed.passed.append(job_id)
+                changed.passed_ids.append(job_id)
             case "unchanged":
-                changed.reasons.append(Reason.UNCHANGED)
+                changed.skip_reasons.append(SkipReason.UNCHANGED)
             case _:
-                changed.ids.append(job_id)
-                changed.asked += how == "asked"
+                changed.changed_ids.append(job_id)
+                changed.asked_to_stop += how == "asked"
     return changed
 
 
-def _free(hot: Hot, ids: Sequence[str], epochs: str, statuses: frozenset[State]) -> tuple[list[str], list[Reason]]:
+def _lock_retryable(connection: WorkerConnection, ids: Sequence[str], epochs: str, statuses: frozenset[State]) -> tuple[list[str], list[SkipReason]]:
     """Lock jobs and their unique keys; return those that can live again, and why the others cannot."""
-    hot.run(LOCK, (array(ids),))
-    found = hot.run(LOOK, (array(ids), epochs, [str(status) for status in statuses]))
-    reasons = [Reason.REMOVED] * (len(ids) - len(found)) + [Reason(row[1]) for row in found if row[1] is not None]
+    connection.run(LOCK, (array_literal(ids),))
+    found = connection.run(CHECK_RETRYABLE, (array_literal(ids), epochs, [str(status) for status in statuses]))
+    reasons = [SkipReason.REMOVED] * (len(ids) - len(found)) + [SkipReason(row[1]) for row in found if row[1] is not None]
     keys: dict[str, str] = {}
     for job_id, why, key in found:
         if why is None and key is not None:
             keys.setdefault(key, job_id)
-    taken = _take(hot, keys)
+    taken = _take_unique_keys(connection, keys)
     free = [job_id for job_id, why, key in found if why is None and (key is None or job_id in taken)]
-    return free, reasons + [Reason.UNIQUE_CONFLICT] * (len(ids) - len(reasons) - len(free))
+    return free, reasons + [SkipReason.UNIQUE_CONFLICT] * (len(ids) - len(reasons) - len(free))
 
 
-def _take(hot: Hot, keys: dict[str, str]) -> set[str]:
+def _take_unique_keys(connection: WorkerConnection, keys: dict[str, str]) -> set[str]:
     """Take unique keys, each for a job; return the jobs that have theirs now. Locked first: who held one is asked for with a later snapshot."""
     if not keys:
         return set()
     wanted = sorted(keys)
-    arguments = (wanted, array(keys[key] for key in wanted))
-    hot.run(LOCK_KEYS, arguments)
-    return {row[0] for row in hot.run(TAKE_KEYS, arguments)}
+    arguments = (wanted, array_literal(keys[key] for key in wanted))
+    connection.run(LOCK_KEYS, arguments)
+    return {row[0] for row in connection.run(TAKE_KEYS, arguments)}
 
 
 def _nulls(ids: Sequence[str]) -> str:
-    return array(["NULL"] * len(ids))
+    return array_literal(["NULL"] * len(ids))

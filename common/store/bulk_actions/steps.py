@@ -8,21 +8,23 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from common import failpoints
-from common.domain.bulk_actions import ENDS, Kind, Phase, add
-from common.domain.job_search import Place, Search, Way
+from common.domain.bulk_actions import FINAL_PHASES, ActionKind, Phase, add_reasons
+from common.domain.job_search import JobSearch, ListPosition, ScanIndex
 from common.store.bulk_actions import changes
-from common.store.bulk_actions.changes import Changed
-from common.store.connection.psycopg2_session import Hot
-from common.store.connection.statement import Row, Statement, array
+from common.store.bulk_actions.changes import StepOutcome
+from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.connection.statement import Row, Statement, array_literal
 from common.store.listing import index_scan
-from common.store.listing.index_scan import END, PAGES, TYPES, Bounds
+from common.store.listing.index_scan import LAST_SCANNED, PAGE_STATEMENTS, TYPES, ScanLimits
 
-MOST_EXPIRED = 1_000  # actions, at one look
-MOST_FORGOTTEN = 10_000  # of what they did, in one transaction
+MAX_EXPIRED = 1_000  # actions, at one look
+MAX_DELETED = 10_000  # of what they did, in one transaction
 
 # Which indexes the walks of actions go by: none is by the time of an end, and all go from the oldest job on.
-_FOUND = f"SELECT p.n, p.id::text, p.status FROM page p UNION ALL SELECT l.n, l.id::text, NULL {END}"
-WALKS = {way: Statement(f"action_walk_{way}", TYPES, PAGES[way, False] + _FOUND) for way in (Way.LIVE, Way.UNSUCCESSFUL, Way.TAGGED)}
+_FOUND = f"SELECT p.n, p.id::text, p.status FROM page p UNION ALL SELECT l.n, l.id::text, NULL {LAST_SCANNED}"
+SCANS = {
+    way: Statement(f"action_walk_{way}", TYPES, PAGE_STATEMENTS[way, False] + _FOUND) for way in (ScanIndex.LIVE, ScanIndex.UNSUCCESSFUL, ScanIndex.TAGGED)
+}
 
 ACTIVE = Statement("actions_active", "bigint", "SELECT id::text, rate FROM actions WHERE phase IN ('RUNNING', 'UNDOING') ORDER BY id LIMIT $1")
 
@@ -80,133 +82,133 @@ REMOVE = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Step:
     """What became of a turn."""
 
-    kind: Kind
+    kind: ActionKind
     before: Phase  #: RUNNING or UNDOING
     after: Phase
-    changed: Changed
+    changed: StepOutcome
 
     @property
     def jobs(self) -> int:
         """Jobs that had their turn."""
-        return len(self.changed.ids) + len(self.changed.reasons)
+        return len(self.changed.changed_ids) + len(self.changed.skip_reasons)
 
     @property
-    def waits(self) -> bool:
+    def has_passed_jobs(self) -> bool:
         """Whether it has come to jobs whose rows others had: the next turn is better not at once."""
-        return bool(self.changed.passed)
+        return bool(self.changed.passed_ids)
 
 
 @dataclass(frozen=True, slots=True)
-class _Action:
+class _BulkAction:
     id: str
-    kind: Kind
+    kind: ActionKind
     phase: Phase
-    search: Search
+    search: JobSearch
     priority: int
-    place: Place | None
+    position: ListPosition | None
     passed: list[str]
     skipped: dict[str, int]
     not_undone: dict[str, int]
 
 
-def active(hot: Hot, most: int) -> list[tuple[str, int]]:
+def active(connection: WorkerConnection, limit: int) -> list[tuple[str, int]]:
     """Return the actions that have something to do, oldest first, at most so many: id and rate, in jobs a second."""
-    return [(row[0], row[1]) for row in hot.run(ACTIVE, (most,))]
+    return [(row[0], row[1]) for row in connection.run(ACTIVE, (limit,))]
 
 
-def take(hot: Hot, action_id: str, bounds: Bounds, lock_s: float) -> Turn | None:
+def run_step(connection: WorkerConnection, action_id: str, limits: ScanLimits, lock_timeout_s: float) -> Step | None:
     """Let the next jobs of an action have their turn; None: it has nothing to do, or somebody changes it now. Atomic.
 
     Raises psycopg2.errors.LockNotAvailable where another one holds a row of `jobs` or a key for longer than `lock_s`.
     """
-    with hot.transaction():
-        rows = hot.run(BEGIN, (action_id, f"{round(lock_s * 1000)}ms"))
+    with connection.transaction():
+        rows = connection.run(BEGIN, (action_id, f"{round(lock_timeout_s * 1000)}ms"))
         if not rows:
             return None
-        action = _of(action_id, rows[0])
-        turn = _go_on(hot, action, bounds) if action.phase is Phase.RUNNING else _undo(hot, action, bounds.jobs)
+        action = _from_row(action_id, rows[0])
+        turn = _act(connection, action, limits) if action.phase is Phase.RUNNING else _undo(connection, action, limits.jobs)
         failpoints.reach("action.before_commit")
     return turn
 
 
-def fail(hot: Hot, action_id: str, why: str) -> None:
+def fail(connection: WorkerConnection, action_id: str, why: str) -> None:
     """Stop an action, as PostgreSQL refuses what it does."""
-    hot.run(FAIL, (action_id, why))
+    connection.run(FAIL, (action_id, why))
 
 
-def expire(hot: Hot, preview_s: float, keep_s: float) -> int:
+def expire(connection: WorkerConnection, preview_s: float, keep_s: float) -> int:
     """Expire previews that nobody started for so long and actions that nothing happened to, and remove some of what has expired; returns how many rows.
 
     Safe to repeat: call it until it returns 0.
     """
-    hot.run(EXPIRE, (preview_s, keep_s, MOST_EXPIRED))
-    return int(hot.run(REMOVE, (MOST_FORGOTTEN,))[0][0])
+    connection.run(EXPIRE, (preview_s, keep_s, MAX_EXPIRED))
+    return int(connection.run(REMOVE, (MAX_DELETED,))[0][0])
 
 
-def _of(action_id: str, row: Row) -> _Action:
+def _from_row(action_id: str, row: Row) -> _BulkAction:
     kind, phase, filters, priority, place, passed, skipped, not_undone, _ = row
-    at, search = None if place is None else Place(UUID(place)), Search.of_text(filters)
-    return _Action(action_id, Kind(kind), Phase(phase), search, priority or 0, at, passed, json.loads(skipped), json.loads(not_undone))
+    at, search = None if place is None else ListPosition(UUID(place)), JobSearch.from_json(filters)
+    return _BulkAction(action_id, ActionKind(kind), Phase(phase), search, priority or 0, at, passed, json.loads(skipped), json.loads(not_undone))
 
 
-def _go_on(hot: Hot, action: _Action, bounds: Bounds) -> Turn:
-    ids, place, ended = action.passed[: bounds.jobs], None, False
-    if len(ids) < bounds.jobs:
-        found, place, ended = _walk(hot, action, replace(bounds, jobs=bounds.jobs - len(ids)))
+def _act(connection: WorkerConnection, action: _BulkAction, limits: ScanLimits) -> Step:
+    ids, place, ended = action.passed[: limits.jobs], None, False
+    if len(ids) < limits.jobs:
+        found, place, ended = _next_matches(connection, action, replace(limits, jobs=limits.jobs - len(ids)))
         ids = ids + found
-    changed = _change(hot, action, ids)
-    changed.passed += action.passed[bounds.jobs :]
-    after = ENDS[action.phase] if ended and not changed.passed else action.phase
-    _advance(hot, action, after, place, changed)
-    return Turn(action.kind, action.phase, after, changed)
+    changed = _change(connection, action, ids)
+    changed.passed_ids += action.passed[limits.jobs :]
+    after = FINAL_PHASES[action.phase] if ended and not changed.passed_ids else action.phase
+    _advance(connection, action, after, place, changed)
+    return Step(action.kind, action.phase, after, changed)
 
 
-def _walk(hot: Hot, action: _Action, bounds: Bounds) -> tuple[list[str], UUID | None, bool]:
+def _next_matches(connection: WorkerConnection, action: _BulkAction, limits: ScanLimits) -> tuple[list[str], UUID | None, bool]:
     """Return the next jobs that match, up to where that has come, and whether there are no more."""
     search = action.search
-    arguments = [str(one) if isinstance(one, UUID) else one for one in index_scan.arguments(search, action.place, bounds)]
-    rows = [{"n": n, "id": UUID(job_id), "at": None, "status": status} for n, job_id, status in hot.run(WALKS[search.way], arguments)]
+    arguments = [str(one) if isinstance(one, UUID) else one for one in index_scan.scan_arguments(search, action.position, limits)]
+    rows = [{"n": n, "id": UUID(job_id), "at": None, "status": status} for n, job_id, status in connection.run(SCANS[search.index], arguments)]
     last = rows[-1]["id"] if rows else None
-    page = index_scan.page(rows, bounds)
+    page = index_scan.page_of_rows(rows, limits)
     return [str(job["id"]) for job in page.jobs], page.next.job_id if page.next else last, page.next is None
 
 
-def _change(hot: Hot, action: _Action, ids: list[str]) -> Changed:
+def _change(connection: WorkerConnection, action: _BulkAction, ids: list[str]) -> StepOutcome:
     statuses = action.search.statuses
     match action.kind:
-        case Kind.CANCEL:
-            return changes.cancel(hot, action.id, ids, statuses)
-        case Kind.RETRY:
-            return changes.rerun(hot, action.id, ids, statuses)
-        case Kind.REPRIORITISE:
-            return changes.reprioritise(hot, action.id, ids, action.priority)
+        case ActionKind.CANCEL:
+            return changes.cancel_jobs(connection, action.id, ids, statuses)
+        case ActionKind.RETRY:
+            return changes.retry_jobs(connection, action.id, ids, statuses)
+        case ActionKind.REPRIORITISE:
+            return changes.reprioritise_jobs(connection, action.id, ids, action.priority)
 
 
-def _undo(hot: Hot, action: _Action, most: int) -> Turn:
-    had = changes.records(hot, action.id, most)
+def _undo(connection: WorkerConnection, action: _BulkAction, limit: int) -> Step:
+    had = changes.changed_jobs(connection, action.id, limit)
     match action.kind:
-        case Kind.CANCEL:
-            changed = changes.put_back(hot, action.id, had)
-        case Kind.RETRY:
-            changed = changes.take_back(hot, action.id, had)
-        case Kind.REPRIORITISE:
-            changed = changes.restore(hot, action.id, had, action.priority)
-    changes.forget(hot, action.id, [one for one in had if one.id not in changed.passed])
-    after = action.phase if len(had) == most or changed.passed else ENDS[action.phase]
-    _advance(hot, action, after, None, changed)
-    return Turn(action.kind, action.phase, after, changed)
+        case ActionKind.CANCEL:
+            changed = changes.undo_cancel(connection, action.id, had)
+        case ActionKind.RETRY:
+            changed = changes.undo_retry(connection, action.id, had)
+        case ActionKind.REPRIORITISE:
+            changed = changes.undo_reprioritise(connection, action.id, had, action.priority)
+    changes.delete_records(connection, action.id, [one for one in had if one.id not in changed.passed_ids])
+    after = action.phase if len(had) == limit or changed.passed_ids else FINAL_PHASES[action.phase]
+    _advance(connection, action, after, None, changed)
+    return Step(action.kind, action.phase, after, changed)
 
 
-def _advance(hot: Hot, action: _Action, after: Phase, place: UUID | None, changed: Changed) -> None:
+def _advance(connection: WorkerConnection, action: _BulkAction, after: Phase, place: UUID | None, changed: StepOutcome) -> None:
     """Write down how far an action is."""
-    skipped, not_undone, passed, counts = action.skipped, action.not_undone, action.passed, (0, 0, 0, len(changed.ids))
+    skipped, not_undone, passed, counts = action.skipped, action.not_undone, action.passed, (0, 0, 0, len(changed.changed_ids))
     if action.phase is Phase.RUNNING:
-        skipped, passed = add(skipped, changed.reasons), changed.passed
-        counts = len(changed.ids) + len(changed.reasons), len(changed.ids), changed.asked, 0
+        skipped, passed = add_reasons(skipped, changed.skip_reasons), changed.passed_ids
+        counts = len(changed.changed_ids) + len(changed.skip_reasons), len(changed.changed_ids), changed.asked_to_stop, 0
     else:
-        not_undone = add(not_undone, changed.reasons)
+        not_undone = add_reasons(not_undone, changed.skip_reasons)
     where = None if place is None else str(place)
-    hot.run(ADVANCE, (action.id, after, where, array(passed), *counts, json.dumps(skipped), json.dumps(not_undone)))
+    connection.run(ADVANCE, (action.id, after, where, array_literal(passed), *counts, json.dumps(skipped), json.dumps(not_undone)))

@@ -6,16 +6,16 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 from common.settings import Settings
 from common.store.connection.pooler import pooled
-from common.store.connection.psycopg2_session import connect, lock_ms
+from common.store.connection.psycopg2_session import connect, lock_timeout_ms
 
 
 def sync_engine(settings: Settings, name: str) -> Engine:
     """Return an engine for schema, partitions and catalogue, in UTC with bounded waits; connects when first used."""
     engine = create_engine("postgresql+psycopg2://", creator=partial(connect, settings, name), pool_size=1, max_overflow=2, pool_pre_ping=True)
     if pooled(settings):
-        event.listen(engine, "begin", partial(_limit, f"SET LOCAL lock_timeout = {lock_ms(settings)}; SET LOCAL timezone = 'UTC'"))
+        event.listen(engine, "begin", partial(_set_limits, f"SET LOCAL lock_timeout = {lock_timeout_ms(settings)}; SET LOCAL timezone = 'UTC'"))
     return engine
 
 
-def _limit(limits: str, connection: Connection) -> None:
+def _set_limits(limits: str, connection: Connection) -> None:
     connection.exec_driver_sql(limits)

@@ -8,10 +8,16 @@ Row = tuple[Any, ...]
 
 # Plans must not depend on statistics: an empty or freshly loaded `live` would flip a claim to a bitmap scan and a sort of
 # everything (12,800 instead of 31,000 jobs/s). `enable_sort` stays on: without it settle's ORDER BY walks a whole index.
-BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan"}
+INDEX_PLAN_SETTINGS = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 
 
-def array(values: Iterable[object]) -> str:
+def array_literal(values: Iterable[object]) -> str:
     """Return an array as PostgreSQL reads it, of values that need no quotes: numbers, ids, times."""
     return "{" + ",".join(map(str, values)) + "}"
 
@@ -29,6 +35,6 @@ class Statement:
         self.execute = f"EXECUTE {name} ({', '.join(['%s'] * len(split))})"
         self.inline = re.sub(r"\$(\d+)", lambda found: f"CAST(%({found[1]})s AS {split[int(found[1]) - 1].strip()})", escaped)
 
-    def named(self, arguments: Sequence[object]) -> dict[str, object]:
+    def named_arguments(self, arguments: Sequence[object]) -> dict[str, object]:
         """Return arguments as `inline` names them: by their number."""
         return {str(number): argument for number, argument in enumerate(arguments, 1)}

@@ -5,18 +5,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from common.domain.job import PRIORITIES, Claimed, Special
-from common.store.connection.statement import Statement, array
-from common.store.jobs.fragments import FIRST
+from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras
+from common.store.connection.statement import Statement, array_literal
+from common.store.jobs.fragments import ORIGINAL_RUN
 
 if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
-    from common.store.connection.psycopg2_session import Hot
+    from common.store.connection.psycopg2_session import WorkerConnection
 
 
-NIL = "00000000-0000-0000-0000-000000000000"
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
 # A mark is never later than this before now: an insert that took longer than that to commit is a stray, which the
 # controller floats. Half a second is a hundred commits.
-SLACK = "interval '0.5 s'"
+MARK_SLACK = "interval '0.5 s'"
 
 # Rows are locked in the order of their ids, so that two settles of overlapping batches cannot deadlock. An id that does not
 # come back was fenced: another attempt or another worker owns the row, or it is gone. A result that comes after a cancel was
@@ -39,27 +39,27 @@ done AS (
 """
 
 # What a later epoch runs with: the newest input that an explicit retry brought.
-INPUT = """coalesce(
+RUN_INPUT = """coalesce(
     (SELECT r.input FROM reruns r WHERE r.id = t.id AND r.epoch <= t.epoch AND r.input IS NOT NULL ORDER BY r.epoch DESC LIMIT 1), j.input)"""
 
 # Not with a batch: hundreds of great inputs at once would fill a process's memory. As it is stored, so compressed.
-LARGE_BYTES = 32_768
-_LARGE = f"pg_column_size(j.input) > {LARGE_BYTES}"
+LARGE_INPUT_BYTES = 32_768
+_LARGE = f"pg_column_size(j.input) > {LARGE_INPUT_BYTES}"
 
-_FIRST = FIRST.format(of="t")
+_ORIGINAL_RUN = ORIGINAL_RUN.format(of="t")
 # What few jobs have, as JSON; NULL for all others. Of a live row t and its job j.
-SPECIAL = f"""
-    CASE WHEN t.alone OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL OR (j.deadline IS NOT NULL AND {_FIRST})
+CLAIM_EXTRAS = f"""
+    CASE WHEN t.alone OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL OR (j.deadline IS NOT NULL AND {_ORIGINAL_RUN})
            OR j.unique_while = 'running' OR {_LARGE}
     THEN json_build_object('alone', t.alone, 'crashes', t.crashes, 'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
-        'left_s', CASE WHEN {_FIRST} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
+        'left_s', CASE WHEN {_ORIGINAL_RUN} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
         'mutex', CASE j.unique_while WHEN 'running' THEN j.unique_key END, 'large', {_LARGE} AND t.epoch = 0)::text END"""
 
 # What must hold of a live row l for a worker w to take it; GET /jobs/{id}/explain asks the same.
-ALIVE = "w.ended_at IS NULL AND w.alive_until > clock_timestamp()"
-UNHELD, DUE = "l.worker IS NULL", "l.pos <= now()"
-KNOWN = "(l.needs IS NULL OR l.needs = ANY ({operations}))"
-_MINE = KNOWN.format(operations="(SELECT w.operations FROM workers w WHERE w.id = $1)::text[]")
+LEASE_ALIVE = "w.ended_at IS NULL AND w.alive_until > clock_timestamp()"
+UNCLAIMED, DUE = "l.worker IS NULL", "l.pos <= now()"
+RUNNABLE = "(l.needs IS NULL OR l.needs = ANY ({operations}))"
+_RUNNABLE_HERE = RUNNABLE.format(operations="(SELECT w.operations FROM workers w WHERE w.id = $1)::text[]")
 
 # One index scan a priority, from its low-water mark on: dead entries left of it are never walked. MATERIALIZED matters: a
 # sub-select with LIMIT that is run again takes more than n.
@@ -70,18 +70,19 @@ pick AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT l.id FROM live l
         WHERE l.queue = $8 AND l.priority = mark.priority AND (l.pos, l.id) > (mark.pos, mark.id)
-          AND {UNHELD} AND {DUE} AND {_MINE}
+          AND {UNCLAIMED} AND {DUE} AND {_RUNNABLE_HERE}
         ORDER BY l.pos, l.id LIMIT $12 FOR UPDATE SKIP LOCKED) one
     LIMIT $12),
 taken AS (
     UPDATE live l
     SET worker = $1, attempt = attempt + 1, rev = rev + 1, started_at = clock_timestamp(), progress = NULL, progress_text = NULL
     WHERE l.id = ANY (ARRAY(SELECT id FROM pick))
-      AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND {ALIVE})
+      AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND {LEASE_ALIVE})
     RETURNING l.id, l.attempt, l.released, l.max_attempts, l.priority, l.pos, l.started_at, l.epoch, l.alone, l.crashes)
-SELECT (SELECT count(*) FROM done), (now() - {SLACK})::text, t.priority, t.pos::text, t.id::text,
-       t.attempt, t.released, t.max_attempts, j.operation, CASE WHEN t.epoch > 0 THEN {INPUT} WHEN NOT {_LARGE} THEN j.input END::text, j.timeout_ms, j.trace,
-       date_part('epoch', t.started_at - t.pos), {SPECIAL}
+SELECT (SELECT count(*) FROM done), (now() - {MARK_SLACK})::text, t.priority, t.pos::text, t.id::text,
+       t.attempt, t.released, t.max_attempts, j.operation,
+       CASE WHEN t.epoch > 0 THEN {RUN_INPUT} WHEN NOT {_LARGE} THEN j.input END::text, j.timeout_ms, j.trace,
+       date_part('epoch', t.started_at - t.pos), {CLAIM_EXTRAS}
 FROM (VALUES (1)) AS always(one)
 LEFT JOIN (taken t JOIN jobs j ON j.id = t.id) ON true
 """
@@ -120,15 +121,15 @@ SETTLED_BEFORE = Statement(
 )
 
 
-INPUT_OF = Statement("input_of", "uuid", "SELECT input::text FROM jobs WHERE id = $1")
+READ_INPUT = Statement("input_of", "uuid", "SELECT input::text FROM jobs WHERE id = $1")
 
 
 @dataclass(slots=True)
-class Marks:
+class LowWaterMarks:
     """Low-water marks of one process at one queue: below them it has nothing left to find."""
 
-    pos: dict[int, str] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, "-infinity"))
-    id: dict[int, str] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, NIL))
+    claimable_at: dict[int, str] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, "-infinity"))
+    id: dict[int, str] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, NIL_UUID))
 
     def advance(self, wanted: int, taken: Sequence[tuple[int, str, str]], floor: str) -> None:
         """Move the marks after a claim of `wanted` jobs that took those (priority, pos, id); `floor` is now less the slack.
@@ -142,9 +143,9 @@ class Marks:
             last = max(taken)
             seen = last[0]
         for priority in range(seen):
-            self.pos[priority], self.id[priority] = floor, NIL
+            self.claimable_at[priority], self.id[priority] = floor, NIL_UUID
         if last is not None:
-            self.pos[seen], self.id[seen] = min((last[1], last[2]), (floor, NIL))
+            self.claimable_at[seen], self.id[seen] = min((last[1], last[2]), (floor, NIL_UUID))
 
 
 @dataclass(slots=True)
@@ -159,7 +160,7 @@ class Results:
     peak_mib: float | None = None  #: most memory that the process had meanwhile; None: not measured
     characters: int = 0  #: of all results
 
-    def add(self, job: Claimed, result: str, run_s: float) -> None:
+    def add(self, job: ClaimedJob, result: str, run_s: float) -> None:
         """Add one."""
         self.characters += len(result)
         self.ids.append(job.id)
@@ -167,28 +168,30 @@ class Results:
         self.results.append(result)
         self.run_us.append(int(run_s * 1e6))
 
-    def each(self) -> Iterator[tuple[Claimed, str, float]]:
+    def rows(self) -> Iterator[tuple[ClaimedJob, str, float]]:
         """Yield each, its result and its seconds; of the job only what fences a write."""
         for job_id, attempt, text, run_us in zip(self.ids, self.attempts, self.results, self.run_us, strict=True):
-            yield Claimed(job_id, attempt, 0, 1, "", None, None), text, run_us / 1e6
+            yield ClaimedJob(job_id, attempt, 0, 1, "", None, None), text, run_us / 1e6
 
     def arguments(self) -> tuple[str, str, str, str, float | None, float | None]:
         """Return the arguments of a settle, as PostgreSQL reads them."""
-        return array(self.ids), array(self.attempts), f"[{','.join(self.results)}]", array(self.run_us), self.cpu_share, self.peak_mib
+        return array_literal(self.ids), array_literal(self.attempts), f"[{','.join(self.results)}]", array_literal(self.run_us), self.cpu_share, self.peak_mib
 
 
-_PRIORITY_ARRAY = array(PRIORITIES)
+_PRIORITY_ARRAY = array_literal(PRIORITIES)
 
 
-def settle_and_claim(hot: "Hot", worker: int, results: Results, queue: str, marks: Marks, wanted: int) -> tuple[int, list[Claimed]]:
+def settle_and_claim(
+    connection: "WorkerConnection", worker: int, results: Results, queue: str, marks: LowWaterMarks, wanted: int
+) -> tuple[int, list[ClaimedJob]]:
     """Store the results and take up to `wanted` jobs of a queue; atomic.
 
     Returns how many results stood (the others were fenced and changed nothing) and the jobs, first to last. None are taken
     by a worker whose lease has ended.
     """
-    rows = hot.run(
+    rows = connection.run(
         SETTLE_AND_CLAIM,
-        (worker, *results.arguments(), queue, _PRIORITY_ARRAY, array(marks.pos.values()), array(marks.id.values()), wanted),
+        (worker, *results.arguments(), queue, _PRIORITY_ARRAY, array_literal(marks.claimable_at.values()), array_literal(marks.id.values()), wanted),
     )
     stood, floor = rows[0][0], rows[0][1]
     if rows[0][2] is None:
@@ -196,37 +199,37 @@ def settle_and_claim(hot: "Hot", worker: int, results: Results, queue: str, mark
     taken = [row[2:5] for row in rows]
     marks.advance(wanted, taken, floor)
     if len(rows) > 1:
-        rows.sort(key=_place)
-    return stood, [Claimed(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], special(r[13])) for r in rows]
+        rows.sort(key=_queue_position)
+    return stood, [ClaimedJob(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13])) for r in rows]
 
 
-def special(text: str | None) -> Special | None:
+def claim_extras(text: str | None) -> ClaimExtras | None:
     """Return what `SPECIAL` gave."""
-    return None if text is None else Special(**json.loads(text))
+    return None if text is None else ClaimExtras(**json.loads(text))
 
 
-def _place(row: tuple[object, ...]) -> tuple[object, ...]:
+def _queue_position(row: tuple[object, ...]) -> tuple[object, ...]:
     return row[2:5]
 
 
-def settle(hot: "Hot", worker: int, results: Results) -> set[str]:
+def settle(connection: "WorkerConnection", worker: int, results: Results) -> set[str]:
     """Store the results, take nothing. Returns the ids that stand: also those that an earlier try of the same attempt stored.
 
     PostgreSQL cannot tell a client whether a commit whose answer was lost stood; the row of the outcome can.
     """
     if not results.ids:
         return set()
-    stood = {row[0] for row in hot.run(SETTLE, (worker, *results.arguments()))}
+    stood = {row[0] for row in connection.run(SETTLE, (worker, *results.arguments()))}
     if len(stood) < len(results.ids):
-        stood |= {row[0] for row in hot.run(SUCCEEDED_BEFORE, (worker, *results.arguments()[:2]))}
+        stood |= {row[0] for row in connection.run(SUCCEEDED_BEFORE, (worker, *results.arguments()[:2]))}
     return stood
 
 
-def input_of(hot: "Hot", job_id: str) -> str:
+def read_input(connection: "WorkerConnection", job_id: str) -> str:
     """Return the input of a job, JSON text."""
-    return str(hot.run(INPUT_OF, (job_id,))[0][0])
+    return str(connection.run(READ_INPUT, (job_id,))[0][0])
 
 
-def settled_before(hot: "Hot", worker: int, ids: Sequence[str], attempts: Sequence[int]) -> set[str]:
+def settled_before(connection: "WorkerConnection", worker: int, ids: Sequence[str], attempts: Sequence[int]) -> set[str]:
     """Return the ids whose attempt by this worker is already written down as ended."""
-    return {row[0] for row in hot.run(SETTLED_BEFORE, (worker, array(ids), array(attempts)))}
+    return {row[0] for row in connection.run(SETTLED_BEFORE, (worker, array_literal(ids), array_literal(attempts)))}

@@ -1,18 +1,18 @@
 """Deadlines that have passed."""
 
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
-from common.store.jobs.fragments import FIRST
+from common.store.jobs.fragments import ORIGINAL_RUN
 
 # A job that runs is left to its worker, whose limit the deadline is; its row is looked at again.
-PASSED = Statement(
+FAIL_EXPIRED = Statement(
     "deadlines_passed",
     "bigint, text, text",
     f"""
     WITH late AS MATERIALIZED (
         SELECT id FROM deadlines WHERE at <= clock_timestamp() ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED),
     held AS MATERIALIZED (
-        SELECT l.id, l.worker FROM late CROSS JOIN LATERAL (SELECT * FROM live WHERE live.id = late.id AND {FIRST.format(of="live")} OFFSET 0) l),
+        SELECT l.id, l.worker FROM late CROSS JOIN LATERAL (SELECT * FROM live WHERE live.id = late.id AND {ORIGINAL_RUN.format(of="live")} OFFSET 0) l),
     mine AS MATERIALIZED (
         SELECT l.* FROM held JOIN live l ON l.id = held.id WHERE held.worker IS NULL AND l.worker IS NULL ORDER BY l.id FOR UPDATE OF l SKIP LOCKED),
     gone AS (
@@ -28,6 +28,6 @@ PASSED = Statement(
 )
 
 
-def end_late(hot: Hot, most: int, error_type: str, error_text: str) -> int:
+def fail_expired(connection: WorkerConnection, limit: int, error_type: str, error_text: str) -> int:
     """End FAILED what waits past its deadline, at most so many jobs; returns how many. Atomic."""
-    return int(hot.run(PASSED, (most, error_type, error_text))[0][0])
+    return int(connection.run(FAIL_EXPIRED, (limit, error_type, error_text))[0][0])

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Sequence
 
-from common.domain.decisions import Decision, Ended, Fail, Failure, Release, Retry
-from common.domain.job import Claimed
-from common.store.connection.psycopg2_session import Hot
-from common.store.connection.statement import Statement, array
+from common.domain.decisions import AttemptOutcome, Decision, Fail, Failure, Release, Retry
+from common.domain.job import ClaimedJob
+from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.connection.statement import Statement, array_literal
 from common.store.jobs import claims
 
 _FENCED = """
@@ -40,7 +40,7 @@ FAIL = Statement(
     """,
 )
 
-GIVE_BACK = Statement(
+RETRY_OR_RELEASE = Statement(
     "give_back",
     "bigint, uuid[], smallint[], json, json, float8[], float8[], float8[], float8[], text[], boolean[]",
     f"""
@@ -69,57 +69,59 @@ GIVE_BACK = Statement(
     """,
 )
 
-HELD = Statement(
+HELD_JOBS = Statement(
     "held",
     "bigint, bigint",
     f"""
-    SELECT t.id::text, t.attempt, t.released, t.max_attempts, j.operation, j.timeout_ms, j.trace, {claims.SPECIAL}, t.queue
+    SELECT t.id::text, t.attempt, t.released, t.max_attempts, j.operation, j.timeout_ms, j.trace, {claims.CLAIM_EXTRAS}, t.queue
     FROM (SELECT * FROM live WHERE worker = $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED) t
     CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = t.id OFFSET 0) j
     """,
 )
 
 
-def write(hot: Hot, worker: int, decided: Sequence[tuple[Claimed, Decision]]) -> set[str]:
+def write_decisions(connection: WorkerConnection, worker: int, decisions: Sequence[tuple[ClaimedJob, Decision]]) -> set[str]:
     """Write the decisions about attempts of a worker; returns the ids that stood, the others were fenced.
 
     Not a transaction of its own: the caller's, so that they stand or fall with what goes with them.
     """
-    if not decided:
+    if not decisions:
         return set()
-    ordered = sorted(decided, key=lambda pair: pair[0].id)
+    ordered = sorted(decisions, key=lambda pair: pair[0].id)
     if len(ordered) > 1:
-        hot.run(LOCK, (worker, *_ids([job for job, _ in ordered])))
+        connection.run(LOCK, (worker, *_fence_arguments([job for job, _ in ordered])))
     stood: set[str] = set()
     failed = [(job, d.failure) for job, d in ordered if isinstance(d, Fail)]
     if failed:
-        stood |= {row[0] for row in hot.run(FAIL, (worker, *_facts(failed)))}
+        stood |= {row[0] for row in connection.run(FAIL, (worker, *_failure_arguments(failed)))}
     back = [(job, d) for job, d in ordered if isinstance(d, Retry | Release)]
     if back:
-        facts = _facts([(job, d.failure) for job, d in back])
+        facts = _failure_arguments([(job, d.failure) for job, d in back])
         delays = [d.delay_s if isinstance(d, Retry) else 0.0 for _, d in back]
-        ended = [str(Ended.RELEASED if isinstance(d, Release) else d.failure.ended) for _, d in back]
-        alone = [d.alone if isinstance(d, Release) else d.failure.ended is Ended.LOST for _, d in back]
-        stood |= {row[0] for row in hot.run(GIVE_BACK, (worker, *facts, delays, ended, alone))}
+        ended = [str(AttemptOutcome.RELEASED if isinstance(d, Release) else d.failure.outcome) for _, d in back]
+        alone = [d.isolated if isinstance(d, Release) else d.failure.outcome is AttemptOutcome.LOST for _, d in back]
+        stood |= {row[0] for row in connection.run(RETRY_OR_RELEASE, (worker, *facts, delays, ended, alone))}
     return stood
 
 
-def held(hot: Hot, worker: int, most: int) -> list[tuple[Claimed, str]]:
+def lock_held(connection: WorkerConnection, worker: int, limit: int) -> list[tuple[ClaimedJob, str]]:
     """Return, locked, jobs that a worker holds, each with its queue. Inside the caller's transaction; others' locks are passed over."""
-    return [(Claimed(r[0], r[1], r[2], r[3], r[4], None, r[5], r[6], 0.0, claims.special(r[7])), r[8]) for r in hot.run(HELD, (worker, most))]
+    return [
+        (ClaimedJob(r[0], r[1], r[2], r[3], r[4], None, r[5], r[6], 0.0, claims.claim_extras(r[7])), r[8]) for r in connection.run(HELD_JOBS, (worker, limit))
+    ]
 
 
-def _ids(jobs: Sequence[Claimed]) -> tuple[str, str]:
-    return array(job.id for job in jobs), array(job.attempt for job in jobs)
+def _fence_arguments(jobs: Sequence[ClaimedJob]) -> tuple[str, str]:
+    return array_literal(job.id for job in jobs), array_literal(job.attempt for job in jobs)
 
 
-def _facts(failed: Sequence[tuple[Claimed, Failure]]) -> tuple[object, ...]:
+def _failure_arguments(failed: Sequence[tuple[ClaimedJob, Failure]]) -> tuple[object, ...]:
     failures = [failure for _, failure in failed]
     return (
-        *_ids([job for job, _ in failed]),
+        *_fence_arguments([job for job, _ in failed]),
         json.dumps([failure.error_type for failure in failures]),
         json.dumps([failure.error_text for failure in failures]),
-        [failure.spent.run_s for failure in failures],
-        [failure.spent.cpu_s for failure in failures],
-        [failure.spent.peak_mib for failure in failures],
+        [failure.usage.run_s for failure in failures],
+        [failure.usage.cpu_s for failure in failures],
+        [failure.usage.peak_mib for failure in failures],
     )

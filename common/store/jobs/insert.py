@@ -7,7 +7,7 @@ import asyncpg
 
 from common.domain.job import NewJob, Options
 from common.store.jobs.fragments import NEEDS
-from common.store.retention.per_job import FIRST_LOOK
+from common.store.retention.per_job import FIRST_CHECK_AT
 
 _NAMES = ("id", "operation", "queue", "input", "max_attempts", "timeout_ms", "priority", "trace", "version")
 _ARRAYS = """unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallint[], $6::integer[], $7::smallint[], $8::text[], $9::smallint[])
@@ -16,44 +16,46 @@ _RECORDS = """json_to_recordset({jobs})
     AS d(id uuid, operation text, queue text, input text, max_attempts smallint, timeout_ms integer, priority smallint, trace text, version smallint,
          run_at timestamptz, delay_s float8, retry_base_s float8, retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[], metadata json,
          unique_key text, unique_while text)"""
-_PLAIN = {name: f"d.{name}" for name in _NAMES}
-_CHOSEN = {name: f"d.{name}" for name in ("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while")}
+_REQUIRED = {name: f"d.{name}" for name in _NAMES}
+_OPTIONAL = {name: f"d.{name}" for name in ("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while")}
 # Rows of other tables for what few jobs have.
-_BESIDE = f""",
+_SIDE_TABLES = f""",
 due AS (INSERT INTO deadlines (id, at) SELECT id, deadline FROM new WHERE deadline IS NOT NULL),
 tagged AS (INSERT INTO tags (id, tag) SELECT id, unnest(tags) FROM new WHERE tags IS NOT NULL),
-kept AS (INSERT INTO expiries (id, at) SELECT id, {FIRST_LOOK} FROM new WHERE keep_s IS NOT NULL)"""
+kept AS (INSERT INTO expiries (id, at) SELECT id, {FIRST_CHECK_AT} FROM new WHERE keep_s IS NOT NULL)"""
 
 
-def _into(rows: str, values: Mapping[str, str], beside: str = "") -> str:
+def _insert_statement(rows: str, values: Mapping[str, str], side_tables: str = "") -> str:
     # Ids are chosen before, so a repeat after a lost answer stores nothing twice: rows of `live` follow only new rows of `jobs`.
     return f"""
     WITH new AS (
         INSERT INTO jobs ({", ".join(values)}) SELECT {", ".join(values.values())} FROM {rows}
         ON CONFLICT (id) DO NOTHING
-        RETURNING id, queue, priority, max_attempts, run_at, operation, version, deadline, tags, keep_s){beside}
+        RETURNING id, queue, priority, max_attempts, run_at, operation, version, deadline, tags, keep_s){side_tables}
     INSERT INTO live (id, queue, priority, max_attempts, pos, needs)
     SELECT id, queue, priority, max_attempts, greatest(run_at, clock_timestamp()), {NEEDS.format(operation="operation", version="version")}
     FROM new
     """
 
 
-_INSERT = _into(_ARRAYS, _PLAIN)
+_INSERT = _insert_statement(_ARRAYS, _REQUIRED)
 _DUE = "coalesce(d.run_at, clock_timestamp() + d.delay_s * interval '1 s')"
-_INSERT_ANY = _into(_RECORDS, _PLAIN | _CHOSEN | {"input": "d.input::json", "created_at": "clock_timestamp()", "run_at": _DUE}, _BESIDE)
+_INSERT_WITH_OPTIONS = _insert_statement(
+    _RECORDS, _REQUIRED | _OPTIONAL | {"input": "d.input::json", "created_at": "clock_timestamp()", "run_at": _DUE}, _SIDE_TABLES
+)
 
 
-async def insert_jobs(connection: asyncpg.Connection, jobs: Sequence[NewJob], within_s: float | None = None) -> None:
+async def insert_jobs(connection: asyncpg.Connection, jobs: Sequence[NewJob], timeout_s: float | None = None) -> None:
     """Store the jobs, all or none; safe to repeat with the same jobs. Raises asyncpg.CheckViolationError without a partition.
 
     `within_s`: a limit that the server keeps, instead of the connection's; it comes in the same message, so that a pooler cannot part them.
     """
-    if within_s is not None:
-        limit = f"SET LOCAL statement_timeout = {max(1, round(within_s * 1000))};"
-        await connection.execute(limit + _INSERT_ANY.format(jobs=f"'{_text(jobs)}'"))
+    if timeout_s is not None:
+        limit = f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))};"
+        await connection.execute(limit + _INSERT_WITH_OPTIONS.format(jobs=f"'{_json_literal(jobs)}'"))
         return
     if any(job.options is not None for job in jobs):
-        await connection.execute(_INSERT_ANY.format(jobs="$1::json"), _text(jobs))
+        await connection.execute(_INSERT_WITH_OPTIONS.format(jobs="$1::json"), _json_literal(jobs))
         return
     await connection.execute(
         _INSERT,
@@ -69,17 +71,17 @@ async def insert_jobs(connection: asyncpg.Connection, jobs: Sequence[NewJob], wi
     )
 
 
-def _text(jobs: Sequence[NewJob]) -> str:
+def _json_literal(jobs: Sequence[NewJob]) -> str:
     """Return the jobs as JSON in ASCII that has no apostrophe, so nothing in it can end a literal that it stands in."""
     return json.dumps([_row(job) for job in jobs]).replace("'", "\\u0027")
 
 
 def _row(job: NewJob) -> dict[str, object]:
     plain = {name: getattr(job, name) for name in _NAMES} | {"id": str(job.id)}
-    return plain if job.options is None else plain | _chosen(job.options)
+    return plain if job.options is None else plain | _options_row(job.options)
 
 
-def _chosen(options: Options) -> dict[str, object]:
+def _options_row(options: Options) -> dict[str, object]:
     unique = options.unique
     return {
         "run_at": options.run_at and options.run_at.isoformat(),

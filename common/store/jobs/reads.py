@@ -11,17 +11,17 @@ import asyncpg
 
 from common.domain.states import TERMINAL
 
-MOST_ATTEMPTS = 100  # shown with a job
-MOST_RERUNS = 10  # each may have an input as large as a body
+MAX_ATTEMPTS = 100  # shown with a job
+MAX_RUNS = 10  # each may have an input as large as a body
 # Not with the looks of thousands of clients: hundreds of great results at once. As it is stored, so compressed.
-LARGE_BYTES = 2_048
+LARGE_RESULT_BYTES = 2_048
 
 _STATUS = "SELECT status, epoch, rev, progress, progress_text FROM job_states WHERE id = $1"
 _RESULT = "SELECT status, epoch, rev, result::text FROM job_states WHERE id = $1"
 # OFFSET 0 keeps the look-up by id: it prunes partitions.
-_SEEN = f"""
+_SNAPSHOTS = f"""
 SELECT d.id::text, s.epoch, s.rev, s.status, s.attempt, s.progress, s.progress_text,
-       CASE WHEN pg_column_size(s.result) <= {LARGE_BYTES} THEN s.result::text END, coalesce(pg_column_size(s.result) > {LARGE_BYTES}, false)
+       CASE WHEN pg_column_size(s.result) <= {LARGE_RESULT_BYTES} THEN s.result::text END, coalesce(pg_column_size(s.result) > {LARGE_RESULT_BYTES}, false)
 FROM unnest($1::uuid[]) AS d(id)
 CROSS JOIN LATERAL (SELECT * FROM job_states WHERE job_states.id = d.id OFFSET 0) s
 """
@@ -42,13 +42,13 @@ SELECT s.id, s.queue, s.operation, s.status, s.rev, s.epoch, s.priority, s.attem
             SELECT epoch, at, input, undo FROM reruns WHERE id = $1 ORDER BY epoch DESC LIMIT $3) r)::text AS reruns
 FROM job_states s JOIN jobs j ON j.id = s.id WHERE s.id = $1
 """
-_READY = "SELECT (SELECT version_num FROM alembic_version), extract(epoch FROM clock_timestamp())::float8"
+_READINESS = "SELECT (SELECT version_num FROM alembic_version), extract(epoch FROM clock_timestamp())::float8"
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class JobRevision:
     """Where a job is. No two states of a job have the same epoch, revision and status."""
 
     status: str
@@ -57,7 +57,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class JobSnapshot:
     """A job as those see it who wait for it."""
 
     epoch: int
@@ -67,39 +67,39 @@ class Seen:
     progress: float | None
     progress_text: str | None
     result: str | None  #: JSON text; None where there is none, and where it is large
-    large: bool = False  #: its result is to be read alone
+    is_result_large: bool = False  #: its result is to be read alone
 
     @property
-    def ended(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it has ended."""
         return self.status in TERMINAL
 
     @property
-    def moment(self) -> Moment:
+    def revision(self) -> JobRevision:
         """Where it was."""
-        return Moment(self.status, self.epoch, self.rev)
+        return JobRevision(self.status, self.epoch, self.rev)
 
 
-async def seen(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[str, Seen]:
+async def snapshots(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[str, JobSnapshot]:
     """Return jobs by their id; unknown ones are not there. Bounded by the caller."""
-    return {row[0]: Seen(*row[1:]) for row in (tuple(one) for one in await connection.fetch(_SEEN, job_ids))}
+    return {row[0]: JobSnapshot(*row[1:]) for row in (tuple(one) for one in await connection.fetch(_SNAPSHOTS, job_ids))}
 
 
-async def status(connection: asyncpg.Connection, job_id: UUID) -> tuple[Moment, float | None, str | None] | None:
+async def status(connection: asyncpg.Connection, job_id: UUID) -> tuple[JobRevision, float | None, str | None] | None:
     """Return where a job is and the progress of its running attempt, None for an unknown id."""
     row = await connection.fetchrow(_STATUS, job_id)
-    return None if row is None else (Moment(row[0], row[1], row[2]), row[3], row[4])
+    return None if row is None else (JobRevision(row[0], row[1], row[2]), row[3], row[4])
 
 
-async def result(connection: asyncpg.Connection, job_id: UUID) -> tuple[Moment, str | None] | None:
+async def result(connection: asyncpg.Connection, job_id: UUID) -> tuple[JobRevision, str | None] | None:
     """Return where a job is and its result (JSON text), None for an unknown id."""
     row = await connection.fetchrow(_RESULT, job_id)
-    return None if row is None else (Moment(row[0], row[1], row[2]), row[3])
+    return None if row is None else (JobRevision(row[0], row[1], row[2]), row[3])
 
 
-async def job(connection: asyncpg.Connection, job_id: UUID, most: int = MOST_ATTEMPTS) -> Record | None:
+async def job(connection: asyncpg.Connection, job_id: UUID, limit: int = MAX_ATTEMPTS) -> Record | None:
     """Return everything that is known of a job, None for an unknown id: of its attempts and epochs the last `most`."""
-    row = await connection.fetchrow(_JOB, job_id, most, MOST_RERUNS)
+    row = await connection.fetchrow(_JOB, job_id, limit, MAX_RUNS)
     if row is None:
         return None
     found = dict(row)
@@ -108,7 +108,7 @@ async def job(connection: asyncpg.Connection, job_id: UUID, most: int = MOST_ATT
     return found
 
 
-def attempts(found: Record) -> list[Record]:
+def ended_attempts(found: Record) -> list[Record]:
     """Return of everything that is known of a job the attempts that have ended, first to last."""
     ended = [one | {"ended_at": one["finished_at"], "retry_at": None, "ended": one["status"].lower()} for one in found["outcomes"] if one["started_at"]]
     return sorted([*found["attempts"], *ended], key=lambda one: (one["epoch"], one["attempt"]))
@@ -123,6 +123,6 @@ def _rows(text: str | None, times: Sequence[str]) -> list[Record]:
 
 async def readiness(connection: asyncpg.Connection) -> tuple[str | None, float]:
     """Return the revision of the schema and the database's clock in Unix seconds."""
-    row = await connection.fetchrow(_READY)
+    row = await connection.fetchrow(_READINESS)
     assert row is not None  # noqa: S101 - a SELECT without FROM has a row
     return row[0], row[1]

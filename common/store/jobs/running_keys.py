@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from common.store.connection.statement import Statement
 
 if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
-    from common.store.connection.psycopg2_session import Hot
+    from common.store.connection.psycopg2_session import WorkerConnection
 
 
 # The row is locked first, whoever has it; a statement of its own then asks, with a snapshot after the lock, whether that job still has it.
@@ -24,7 +24,7 @@ TAKE = Statement(
 )
 
 # As if it had not been claimed: waiting for its turn is no attempt. One that was asked to stop meanwhile ends.
-PUT_OFF = Statement(
+POSTPONE = Statement(
     "put_off",
     "bigint, uuid, smallint, float8",
     """
@@ -40,14 +40,14 @@ PUT_OFF = Statement(
     FROM mine WHERE live.id = mine.id AND NOT mine.cancel RETURNING true
     """,
 )
-RUNNING = "while running: "  # such keys and those that wait are apart
+RUNNING_PREFIX = "while running: "  # such keys and those that wait are apart
 
 
-def take(hot: "Hot", worker: int, key: str, job_id: str, attempt: int, put_off_s: float) -> bool:
+def take(connection: "WorkerConnection", worker: int, key: str, job_id: str, attempt: int, postpone_s: float) -> bool:
     """Take the key for a job that is about to run; where another one runs under it, put the job off for so many seconds. Atomic."""
-    with hot.transaction():
-        hot.run(LOCK, (RUNNING + key, job_id))
-        if hot.run(TAKE, (RUNNING + key, job_id)):
+    with connection.transaction():
+        connection.run(LOCK, (RUNNING_PREFIX + key, job_id))
+        if connection.run(TAKE, (RUNNING_PREFIX + key, job_id)):
             return True
-        hot.run(PUT_OFF, (worker, job_id, attempt, put_off_s))
+        connection.run(POSTPONE, (worker, job_id, attempt, postpone_s))
         return False

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from common.domain.job_search import Place, Search
+from common.domain.job_search import JobSearch, ListPosition
 from common.store.listing import estimates, index_scan
-from common.store.listing.index_scan import END, PAGES, Bounds, Page
+from common.store.listing.index_scan import LAST_SCANNED, PAGE_STATEMENTS, JobPage, ScanLimits
 
 # Plans by index whatever the statistics say, as those of `statement.BY_INDEX`; and by one process: it ends at a budget.
 BY_INDEX = """
@@ -21,17 +21,19 @@ SELECT p.n, p.id, p.at, p.status, p.operation, p.queue, p.priority, p.created_at
 FROM page p
 UNION ALL
 SELECT l.n, l.id, l.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-{END}
+{LAST_SCANNED}
 """
-LISTS = {of: begin + _PAGE for of, begin in PAGES.items()}
+LISTS = {of: begin + _PAGE for of, begin in PAGE_STATEMENTS.items()}
 
 
-def page(connection: Connection, search: Search, beyond: Place | None, bounds: Bounds) -> Page:
+def page(connection: Connection, search: JobSearch, after: ListPosition | None, limits: ScanLimits) -> JobPage:
     """Return the page of a list that begins beyond a place, None: the first one. In a transaction of the caller."""
     connection.exec_driver_sql(BY_INDEX)
-    rows = [dict(row) for row in connection.exec_driver_sql(LISTS[search.way, search.descending], index_scan.arguments(search, beyond, bounds)).mappings()]
-    found = index_scan.page(rows, bounds)
-    if beyond is not None:
+    rows = [
+        dict(row) for row in connection.exec_driver_sql(LISTS[search.index, search.descending], index_scan.scan_arguments(search, after, limits)).mappings()
+    ]
+    found = index_scan.page_of_rows(rows, limits)
+    if after is not None:
         return found
-    total = len(found.jobs) if found.next is None else estimates.total(connection, search, bounds.skew_s)
+    total = len(found.jobs) if found.next is None else estimates.estimated_total(connection, search, limits.skew_s)
     return replace(found, estimated_total=None if total is None else max(total, len(rows)))

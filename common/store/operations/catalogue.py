@@ -13,7 +13,7 @@ from common.store.connection.statement import Statement
 if TYPE_CHECKING:  # the worker does without SQLAlchemy, the API without psycopg2
     from sqlalchemy import Connection
 
-    from common.store.connection.psycopg2_session import Hot
+    from common.store.connection.psycopg2_session import WorkerConnection
 
 BUILT_IN = Path(__file__).parent / "operations.json"  # made from worker/operations by `make generate`
 
@@ -29,29 +29,29 @@ def as_json(specs: Sequence[OperationSpec]) -> str:
 
 
 _COLUMNS = "queue, max_attempts, retry_base_s, retry_cap_s, timeout_ms, description, input_schema, version, since"
-_NEW = ", ".join(f"excluded.{name}" for name in _COLUMNS.split(", "))
+_EXCLUDED = ", ".join(f"excluded.{name}" for name in _COLUMNS.split(", "))
 _PUBLISH = Statement(
     "publish_operations",
     "json",
     f"""
     INSERT INTO operations AS o (name, {_COLUMNS})
     SELECT name, {_COLUMNS} FROM json_populate_recordset(NULL::operations, $1) ORDER BY name
-    ON CONFLICT (name) DO UPDATE SET ({_COLUMNS}, updated_at) = ({_NEW}, clock_timestamp())
-    WHERE (o.{_COLUMNS.replace(", ", ", o.")}) IS DISTINCT FROM ({_NEW}) AND o.version <= excluded.version
+    ON CONFLICT (name) DO UPDATE SET ({_COLUMNS}, updated_at) = ({_EXCLUDED}, clock_timestamp())
+    WHERE (o.{_COLUMNS.replace(", ", ", o.")}) IS DISTINCT FROM ({_EXCLUDED}) AND o.version <= excluded.version
     RETURNING name
     """,  # who waits for the first of its rows holds no other
 )
 _READ = f"SELECT name, {_COLUMNS} FROM operations ORDER BY name"
 
 
-def publish(hot: "Hot", specs: Sequence[OperationSpec]) -> None:
+def publish(connection: "WorkerConnection", specs: Sequence[OperationSpec]) -> None:
     """Write down operations and their defaults; only rows that differ are written, and none of a newer version. Atomic: all or none."""
-    hot.run(_PUBLISH, [_rows(specs)])
+    connection.run(_PUBLISH, [_rows(specs)])
 
 
 def publish_built_in(connection: "Connection") -> None:
     """Do so with the built-in ones. The caller commits."""
-    connection.exec_driver_sql(_PUBLISH.inline, _PUBLISH.named([_rows(built_in())]))
+    connection.exec_driver_sql(_PUBLISH.inline, _PUBLISH.named_arguments([_rows(built_in())]))
 
 
 def _rows(specs: Sequence[OperationSpec]) -> str:

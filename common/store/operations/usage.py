@@ -8,9 +8,9 @@ from common.domain.job import first_job_id
 from common.store.schema.partitions import DAY_MS
 
 SAMPLE = 5_000  # newest jobs that have ended: looked at for all operations together
-SHARES = (0.5, 0.95, 0.99)
+PERCENTILES = (0.5, 0.95, 0.99)
 
-_TAKEN = """
+_USAGE = """
 WITH newest AS MATERIALIZED (
     SELECT id, run_s, cpu_s, peak_mib FROM outcomes WHERE id >= $1 AND run_s IS NOT NULL ORDER BY id DESC LIMIT $2)
 SELECT j.operation, count(*), percentile_cont($3::float8[]) WITHIN GROUP (ORDER BY n.run_s), percentile_cont($3::float8[]) WITHIN GROUP (ORDER BY n.cpu_s),
@@ -20,7 +20,7 @@ FROM newest n CROSS JOIN LATERAL (SELECT operation FROM jobs WHERE jobs.id = n.i
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class OperationUsage:
     """Percentiles, by SHARES, of what ended jobs took in their last attempt."""
 
     jobs: int
@@ -29,7 +29,7 @@ class Taken:
     peak_mib: list[float | None]
 
 
-def read(connection: Connection, unix_ms: int) -> dict[str, Taken]:
+def read(connection: Connection, unix_ms: int) -> dict[str, OperationUsage]:
     """Return, by operation, what the newest jobs of the last day took that have ended; one that none of them had is not there."""
-    rows = connection.exec_driver_sql(_TAKEN, (first_job_id(unix_ms - DAY_MS), SAMPLE, list(SHARES)))
-    return {row[0]: Taken(row[1], *(list(values or [None] * len(SHARES)) for values in row[2:])) for row in rows}
+    rows = connection.exec_driver_sql(_USAGE, (first_job_id(unix_ms - DAY_MS), SAMPLE, list(PERCENTILES)))
+    return {row[0]: OperationUsage(row[1], *(list(values or [None] * len(PERCENTILES)) for values in row[2:])) for row in rows}

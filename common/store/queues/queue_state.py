@@ -7,12 +7,12 @@ from common.store.connection.statement import Statement
 if TYPE_CHECKING:  # the worker does without SQLAlchemy, the API without psycopg2
     from sqlalchemy import Connection
 
-    from common.store.connection.psycopg2_session import Hot
+    from common.store.connection.psycopg2_session import WorkerConnection
 
 
 # The furthest that living workers of the same knowledge have looked, by queue and priority. A mark that lies ahead is from before the
 # clock was set back: it would hide what is due, and end the pause of what is not.
-_LOOKED = """
+_MARKS = """
     SELECT q.key AS queue, p.key::smallint AS priority, w.knowledge, max(p.value::timestamptz) AS pos
     FROM (SELECT low, {knowledge} AS knowledge FROM workers WHERE ended_at IS NULL OFFSET 0) w, jsonb_each(w.low) q, jsonb_each_text(q.value) p
     WHERE p.value::timestamptz <= now() GROUP BY 1, 2, 3
@@ -20,19 +20,19 @@ _LOOKED = """
 # By a hash of it: with two hundred workers that know forty operations each it takes 3 ms instead of 4; the marks of all together take 1.5.
 _FRONTS_BY = f"""
 fronts AS MATERIALIZED (
-    SELECT queue, priority, {{far}}(pos) AS pos FROM ({_LOOKED.format(knowledge="hash_array_extended(operations, 0)")}) looked GROUP BY 1, 2)
+    SELECT queue, priority, {{far}}(pos) AS pos FROM ({_MARKS.format(knowledge="hash_array_extended(operations, 0)")}) looked GROUP BY 1, 2)
 """
 FRONTS = _FRONTS_BY.format(far="min")  # beyond it there is what somebody has yet to find
 _FURTHEST = _FRONTS_BY.format(far="max")
 
 # Queues are known from operations and workers and not from `live`: the first row of a queue may lie behind a million dead ones.
-_KNOWN = """
+_QUEUES = """
 known AS MATERIALIZED (
     SELECT queue FROM operations UNION SELECT unnest(queues) FROM workers WHERE ended_at IS NULL)
 """
 
 # What the workers of a queue can run; a queue without workers is not there.
-_KNOWLEDGE = """
+_RUNNABLE = """
 kinds AS MATERIALIZED (SELECT DISTINCT queues, operations FROM workers WHERE ended_at IS NULL),
 knowledge AS MATERIALIZED (
     SELECT queue, array_agg(DISTINCT operation) AS operations
@@ -43,7 +43,7 @@ DUE = Statement(
     "due_queues",
     "int",
     f"""
-    WITH {_KNOWN}, {_KNOWLEDGE}, {FRONTS}
+    WITH {_QUEUES}, {_RUNNABLE}, {FRONTS}
     SELECT k.queue FROM known k LEFT JOIN knowledge ON knowledge.queue = k.queue
     WHERE EXISTS (
         SELECT FROM generate_series(0, $1) AS p(priority)
@@ -57,11 +57,11 @@ DUE = Statement(
     """,
 )
 
-FLOAT = Statement(
+REQUEUE_STRAYS = Statement(
     "float_strays",
     "interval, bigint",
     f"""
-    WITH fronts AS MATERIALIZED ({_LOOKED.format(knowledge="operations")}),
+    WITH fronts AS MATERIALIZED ({_MARKS.format(knowledge="operations")}),
     strays AS MATERIALIZED (
         SELECT one.id FROM fronts f
         CROSS JOIN LATERAL (
@@ -76,11 +76,11 @@ FLOAT = Statement(
 )
 
 # Below the marks there is what everybody has passed by: strays, which are floated, and what no worker of the queue can run.
-UNKNOWN = Statement(
+UNRUNNABLE = Statement(
     "unknown_jobs",
     "bigint",
     f"""
-    WITH {_KNOWLEDGE}, {_FURTHEST}
+    WITH {_RUNNABLE}, {_FURTHEST}
     SELECT knowledge.queue, sum(found.count)::bigint FROM knowledge LEFT JOIN fronts f ON f.queue = knowledge.queue
     CROSS JOIN LATERAL (
         SELECT count(*) FROM (
@@ -93,11 +93,11 @@ UNKNOWN = Statement(
 )
 
 # Its place is new, for those at the front of priority 0 have been passed already; within a priority the order stays that of their waiting.
-RAISE = Statement(
+RAISE_STARVED = Statement(
     "raise_starved",
     "float8, bigint",
     f"""
-    WITH {_KNOWN}, {FRONTS},
+    WITH {_QUEUES}, {FRONTS},
     starved AS MATERIALIZED (
         SELECT one.id FROM known k CROSS JOIN generate_series(1, 9) AS p(priority)
         LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
@@ -115,7 +115,7 @@ DEPTH = Statement(
     "depth",
     "bigint",
     f"""
-    WITH {_KNOWN}
+    WITH {_QUEUES}
     SELECT k.queue, d.queued, d.running FROM known k
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE one.worker IS NULL) AS queued, count(one.worker) AS running
@@ -124,11 +124,11 @@ DEPTH = Statement(
 )
 
 # From the marks on, as a claim looks: what lies left of them is dead, or a stray that is floated within a tick.
-OLDEST = Statement(
+OLDEST_DUE = Statement(
     "oldest_due",
     "int",
     f"""
-    WITH {_KNOWN}, {FRONTS}
+    WITH {_QUEUES}, {FRONTS}
     SELECT k.queue, coalesce(extract(epoch FROM now() - oldest.pos), 0)::float8
     FROM known k
     CROSS JOIN LATERAL (
@@ -143,7 +143,7 @@ OLDEST = Statement(
     """,
 )
 
-ALIVE = Statement(
+WORKERS_ALIVE = Statement(
     "workers_alive",
     "interval",
     """
@@ -153,52 +153,52 @@ ALIVE = Statement(
 )
 
 
-_KNOWING = """
+_WORKERS_BY_OPERATION = """
 SELECT queue, operation, count(*) FROM workers, unnest(queues) AS queue, unnest(operations) AS operation
 WHERE ended_at IS NULL AND alive_until > clock_timestamp() GROUP BY 1, 2
 """
 
 
-def due(hot: "Hot") -> list[str]:
+def due_queues(connection: "WorkerConnection") -> list[str]:
     """Return the queues in which a job waits that may be claimed now, by one of its workers if it has any."""
-    return [row[0] for row in hot.run(DUE, (9,))]
+    return [row[0] for row in connection.run(DUE, (9,))]
 
 
-def float_strays(hot: "Hot", since_s: float | None, most: int) -> list[str]:
+def requeue_strays(connection: "WorkerConnection", since_s: float | None, limit: int) -> list[str]:
     """Make jobs claimable again that every worker has passed by; returns their queues, one entry a job.
 
     A stray is an unclaimed due row below the highest mark of those who could run it, in its queue and priority: a claim rolled back, an insert that
     took longer than the slack to commit, a clock set back. A waiting backlog lies above every mark and is not touched.
     Looks at the last `since_s` seconds, at everything when None; at most `most` jobs a queue and priority.
     """
-    return [row[0] for row in hot.run(FLOAT, (None if since_s is None else f"{since_s} s", most))]
+    return [row[0] for row in connection.run(REQUEUE_STRAYS, (None if since_s is None else f"{since_s} s", limit))]
 
 
-def raise_starved(hot: "Hot", waited_s: float, most: int) -> list[str]:
+def raise_starved(connection: "WorkerConnection", waited_s: float, limit: int) -> list[str]:
     """Give jobs that have been due for so long priority 0, at most so many a queue and priority; returns their queues, one entry a job."""
-    return [row[0] for row in hot.run(RAISE, (waited_s, most))]
+    return [row[0] for row in connection.run(RAISE_STARVED, (waited_s, limit))]
 
 
-def unknown(hot: "Hot", cap: int) -> dict[str, int]:
+def unrunnable(connection: "WorkerConnection", count_limit: int) -> dict[str, int]:
     """Return, by queue with living workers, how many due jobs none of them can run; of each priority no more than cap are counted."""
-    return {row[0]: row[1] for row in hot.run(UNKNOWN, (cap,))}
+    return {row[0]: row[1] for row in connection.run(UNRUNNABLE, (count_limit,))}
 
 
-def depth(hot: "Hot", cap: int) -> dict[str, tuple[int, int]]:
+def depth(connection: "WorkerConnection", count_limit: int) -> dict[str, tuple[int, int]]:
     """Return, by queue, how many due jobs wait and how many run; together no more than cap are counted."""
-    return {row[0]: (row[1], row[2]) for row in hot.run(DEPTH, (cap,))}
+    return {row[0]: (row[1], row[2]) for row in connection.run(DEPTH, (count_limit,))}
 
 
-def oldest_due_s(hot: "Hot") -> dict[str, float]:
+def oldest_due_s(connection: "WorkerConnection") -> dict[str, float]:
     """Return, by queue, for how many seconds the oldest job that may be claimed now has been due; 0 when there is none."""
-    return {row[0]: row[1] for row in hot.run(OLDEST, (9,))}
+    return {row[0]: row[1] for row in connection.run(OLDEST_DUE, (9,))}
 
 
-def alive(hot: "Hot") -> dict[str, int]:
+def workers_alive(connection: "WorkerConnection") -> dict[str, int]:
     """Return, by queue, the worker processes with a lease that serve it; a queue that has none is left out."""
-    return {row[0]: row[1] for row in hot.run(ALIVE, ("0 s",))}
+    return {row[0]: row[1] for row in connection.run(WORKERS_ALIVE, ("0 s",))}
 
 
-def knowing(connection: "Connection") -> dict[tuple[str, str], int]:
+def workers_by_operation(connection: "Connection") -> dict[tuple[str, str], int]:
     """Return, by queue and what they know, the worker processes with a lease."""
-    return {(row[0], row[1]): row[2] for row in connection.exec_driver_sql(_KNOWING)}
+    return {(row[0], row[1]): row[2] for row in connection.exec_driver_sql(_WORKERS_BY_OPERATION)}

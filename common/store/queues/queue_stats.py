@@ -39,11 +39,11 @@ class QueueStats:
     running: int
     oldest_due_s: float
     workers_alive: int
-    arrived_s: float = 0.0  #: jobs a second
+    accepted_per_s: float = 0.0  #: jobs a second
     finished: dict[int, tuple[int, int]] = field(default_factory=dict)  #: by Unix minute: succeeded, failed
 
 
-def read(connection: Connection, cap: int, unix_ms: int) -> list[QueueStats]:
+def read(connection: Connection, count_limit: int, unix_ms: int) -> list[QueueStats]:
     """Return every queue that an operation or a living worker names; counts of jobs end at `cap`. In a transaction of the caller."""
     for setting in _BY_INDEX:
         connection.exec_driver_sql(setting)
@@ -51,20 +51,20 @@ def read(connection: Connection, cap: int, unix_ms: int) -> list[QueueStats]:
     def rows(sql: str, *arguments: object) -> list[Any]:
         return list(connection.exec_driver_sql(sql, arguments))
 
-    oldest, alive = dict(rows(queue_state.OLDEST.sql, 9)), dict(rows(queue_state.ALIVE.sql, timedelta()))
-    depths = rows(queue_state.DEPTH.sql, cap)
+    oldest, alive = dict(rows(queue_state.OLDEST_DUE.sql, 9)), dict(rows(queue_state.WORKERS_ALIVE.sql, timedelta()))
+    depths = rows(queue_state.DEPTH.sql, count_limit)
     found = {queue: QueueStats(queue, queued, running, oldest.get(queue, 0.0), alive.get(queue, 0)) for queue, queued, running in depths}
     for queue, count, sampled, first in rows(_ARRIVED, first_job_id(unix_ms - WINDOW_S * 1000), SAMPLE):
         span_s = WINDOW_S if sampled < SAMPLE else max(0.001, (unix_ms - job_unix_ms(first)) / 1000)
         if queue in found:
-            found[queue].arrived_s = count / span_s
+            found[queue].accepted_per_s = count / span_s
     for queue, minute, succeeded, failed in rows(_FINISHED, timedelta(minutes=MINUTES)):
         if queue in found:
             found[queue].finished[minute] = succeeded, failed
     return [found[queue] for queue in sorted(found)]
 
 
-def finished_s(finished: Mapping[int, tuple[int, int]], minutes: int, unix_s: float) -> tuple[float, float]:
+def finished_per_s(finished: Mapping[int, tuple[int, int]], minutes: int, unix_s: float) -> tuple[float, float]:
     """Return succeeded and failed jobs a second over so many whole minutes and the part of the one under way."""
     now = int(unix_s) // 60
     counted = [both for minute, both in finished.items() if now - minutes <= minute <= now]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from common.settings import Settings
-from common.store.schema.partitions import DAY_MS, TABLES, Period, database_ms, periods
+from common.store.schema.partitions import DAY_MS, TABLES, Period, database_unix_ms, periods
 
-MOST_SURVIVORS = 10_000  # copied aside and back under the lock: about 0.2 s; with more the others go one by one
-MOST_BESIDE = 10_000  # rows of other tables, in one transaction
+MAX_SURVIVORS = 10_000  # copied aside and back under the lock: about 0.2 s; with more the others go one by one
+MAX_ORPHANS = 10_000  # rows of other tables, in one transaction
 
 # An outcome that keeps its job: it ended after the cut of its status.
 KEEPS = "{0}.finished_at > to_timestamp(CASE {0}.status WHEN 'FAILED' THEN {failed} WHEN 'CANCELLED' THEN {cancelled} ELSE {success} END / 1000.0)"
@@ -28,15 +28,15 @@ _GATE = text(f"""
     FROM (SELECT count(*) AS all_, count(DISTINCT id) AS jobs FROM few) n
 """)
 # Rows of tables without partitions, of jobs that are gone. Who adds such a row holds its job's.
-_BESIDE = ("reruns", "deadlines")
-_FORGET = """
+_SIDE_TABLES = ("reruns", "deadlines")
+_DELETE_ORPHANS = """
     DELETE FROM {0} WHERE ctid = ANY (ARRAY(
         SELECT r.ctid FROM {0} r WHERE r.id >= :first AND r.id < :after AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = r.id) LIMIT :most))
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RetentionDays:
     """For how many days finished jobs are kept, by how they ended."""
 
     success: int
@@ -44,18 +44,18 @@ class Kept:
     cancelled: int
 
     @staticmethod
-    def of(settings: Settings) -> "Kept":
+    def from_settings(settings: Settings) -> "RetentionDays":
         """Return what the operator says."""
         days = settings.retention_days
-        return Kept(days, settings.retention_failed_days or days, settings.retention_cancelled_days or days)
+        return RetentionDays(days, settings.retention_failed_days or days, settings.retention_cancelled_days or days)
 
-    def before(self, now_ms: int) -> "Cuts":
+    def cutoffs(self, now_ms: int) -> "RetentionCutoffs":
         """Return what is past at a moment."""
-        return Cuts(*(now_ms - days * DAY_MS for days in (self.success, self.failed, self.cancelled)))
+        return RetentionCutoffs(*(now_ms - days * DAY_MS for days in (self.success, self.failed, self.cancelled)))
 
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
+class RetentionCutoffs:
     """Times in Unix milliseconds: what ended so before them is past retention."""
 
     success_ms: int
@@ -68,9 +68,9 @@ class Cuts:
         return max(self.success_ms, self.failed_ms, self.cancelled_ms)
 
 
-def ended_periods(connection: Connection, kept: Kept) -> tuple[Cuts, list[Period]]:
+def removable_periods(connection: Connection, kept: RetentionDays) -> tuple[RetentionCutoffs, list[Period]]:
     """Return the cuts, and the periods that lie wholly before one of them."""
-    cuts = kept.before(database_ms(connection))
+    cuts = kept.cutoffs(database_unix_ms(connection))
     return cuts, periods_before(connection, cuts.latest_ms)
 
 
@@ -79,14 +79,14 @@ def periods_before(connection: Connection, cut_ms: int) -> list[Period]:
     return [period for period in periods(connection) if period.end <= cut_ms]
 
 
-def clear(connection: Connection, period: Period, cuts: Cuts) -> int:
+def clear_partition(connection: Connection, period: Period, cutoffs: RetentionCutoffs) -> int:
     """Remove the finished jobs of a period in the caller's transaction; returns how many jobs stay in it, no further than MOST_SURVIVORS + 1.
 
     Gate without a lock, lock, the same gate again, then truncate: a job that is retried or submitted in between is kept.
     With more than MOST_SURVIVORS nothing is done. Raises OperationalError when the lock is not to be had within lock_timeout: later, then.
     """
     first, after = period.bounds
-    of = {"first": first, "after": after, "success_ms": cuts.success_ms, "failed_ms": cuts.failed_ms, "cancelled_ms": cuts.cancelled_ms}
+    of = {"first": first, "after": after, "success_ms": cutoffs.success_ms, "failed_ms": cutoffs.failed_ms, "cancelled_ms": cutoffs.cancelled_ms}
     staying, removable = _gate(connection, of)
     if not removable:
         return staying
@@ -109,15 +109,15 @@ def clear(connection: Connection, period: Period, cuts: Cuts) -> int:
 
 def _gate(connection: Connection, of: dict[str, object]) -> tuple[int, bool]:
     """Return how many jobs of a period stay, and whether it can be cleared of others."""
-    found, jobs, removable = connection.execute(_GATE, of | {"most": MOST_SURVIVORS}).one()
-    return (int(found), False) if found > MOST_SURVIVORS else (int(jobs), bool(removable))
+    found, jobs, removable = connection.execute(_GATE, of | {"most": MAX_SURVIVORS}).one()
+    return (int(found), False) if found > MAX_SURVIVORS else (int(jobs), bool(removable))
 
 
-def forget_beside(connection: Connection, period: Period) -> bool:
+def delete_orphans(connection: Connection, period: Period) -> bool:
     """Delete rows of tables without partitions whose jobs went with theirs, a bounded number; returns whether there may be more. The caller commits."""
     first, after = period.bounds
-    arguments = {"first": first, "after": after, "most": MOST_BESIDE}
-    return any(connection.execute(text(_FORGET.format(table)), arguments).rowcount == MOST_BESIDE for table in _BESIDE)
+    arguments = {"first": first, "after": after, "most": MAX_ORPHANS}
+    return any(connection.execute(text(_DELETE_ORPHANS.format(table)), arguments).rowcount == MAX_ORPHANS for table in _SIDE_TABLES)
 
 
 def drop_empty(connection: Connection, period: Period) -> None:

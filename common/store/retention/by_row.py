@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from common.store.connection.statement import Statement, array
-from common.store.retention.by_partition import KEEPS, Cuts
+from common.store.connection.statement import Statement, array_literal
+from common.store.retention.by_partition import KEEPS, RetentionCutoffs
 from common.store.schema.partitions import Period
 
 if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
-    from common.store.connection.psycopg2_session import Hot
+    from common.store.connection.psycopg2_session import WorkerConnection
 
 
 # Nobody waits here: what another one has locked is left for the next look.
@@ -32,24 +32,24 @@ _STILL = """
         SELECT d.id FROM ROWS FROM (unnest($1), unnest($2)) AS d(id, epoch)
         WHERE NOT EXISTS (SELECT FROM live l WHERE l.id = d.id) AND NOT EXISTS (SELECT FROM outcomes o WHERE o.id = d.id AND o.epoch > d.epoch))
 """
-_OF = ("outcomes", "attempts", "tags", "reruns", "deadlines", "expiries", "jobs")
+_TABLES = ("outcomes", "attempts", "tags", "reruns", "deadlines", "expiries", "jobs")
 # The least and the greatest id prune partitions; a join to `still` would too, but not where the planner thinks that a table is empty.
-_THESE = "id BETWEEN $3 AND $4 AND id = ANY (ARRAY(SELECT id FROM still))"
-_GONE = ", ".join(f"of_{table} AS (DELETE FROM {table} WHERE {_THESE})" for table in _OF)
-REMOVE = Statement("removal", "uuid[], smallint[], uuid, uuid", f"WITH {_STILL}, {_GONE} SELECT count(*) FROM still")
-STRIP = Statement(
+_MATCHING = "id BETWEEN $3 AND $4 AND id = ANY (ARRAY(SELECT id FROM still))"
+_GONE = ", ".join(f"of_{table} AS (DELETE FROM {table} WHERE {_MATCHING})" for table in _TABLES)
+DELETE = Statement("removal", "uuid[], smallint[], uuid, uuid", f"WITH {_STILL}, {_GONE} SELECT count(*) FROM still")
+DELETE_INPUTS = Statement(
     "removal_of_inputs",
     "uuid[], smallint[], uuid, uuid",
     f"""
     WITH {_STILL},
-    of_reruns AS (UPDATE reruns SET input = NULL WHERE {_THESE} AND input IS NOT NULL),
-    of_jobs AS (UPDATE jobs SET input = NULL WHERE {_THESE})
+    of_reruns AS (UPDATE reruns SET input = NULL WHERE {_MATCHING} AND input IS NOT NULL),
+    of_jobs AS (UPDATE jobs SET input = NULL WHERE {_MATCHING})
     SELECT count(*) FROM still
     """,
 )
 
 
-def _walk(name: str, types: str, goes: str) -> Statement:
+def _scan(name: str, types: str, goes: str) -> Statement:
     """Make a statement that looks at the next jobs of a period by id; it returns how many, the last one, and those that may go."""
     return Statement(
         name,
@@ -68,60 +68,60 @@ def _walk(name: str, types: str, goes: str) -> Statement:
 
 
 _PAST = f"NOT EXISTS (SELECT FROM outcomes k WHERE k.id = s.id AND {KEEPS.format('k', success='$4', failed='$5', cancelled='$6')})"
-WALK_JOBS = _walk("walk_jobs", "bigint, bigint, bigint", f"{_PAST} AND NOT EXISTS (SELECT FROM expiries e WHERE e.id = s.id)")
-WALK_INPUTS = _walk(
+SCAN_JOBS = _scan("walk_jobs", "bigint, bigint, bigint", f"{_PAST} AND NOT EXISTS (SELECT FROM expiries e WHERE e.id = s.id)")
+SCAN_INPUTS = _scan(
     "walk_inputs",
     "bigint",
     "(s.has_input OR EXISTS (SELECT FROM reruns r WHERE r.id = s.id AND r.input IS NOT NULL)) AND o.finished_at <= to_timestamp($4 / 1000.0)",
 )
 
-Found = Sequence[tuple[str, int]]
+JobRuns = Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DeletionBatch:
     """A part of a walk through a period."""
 
-    looked: int
-    moved: int
-    at: UUID  #: where the next one begins
-    last: bool
+    scanned: int
+    deleted: int
+    position: UUID  #: where the next one begins
+    is_last: bool
 
 
-def begin(period: Period) -> UUID:
+def first_position(period: Period) -> UUID:
     """Return where a walk through a period begins."""
     return UUID(int=period.bounds[0].int - 1)
 
 
-def remove(hot: "Hot", jobs: Found) -> int:
+def delete_jobs(connection: "WorkerConnection", jobs: JobRuns) -> int:
     """Remove finished jobs, each unless it has been retried since that epoch; in the caller's transaction. Returns how many."""
-    return _locked(hot, REMOVE, jobs)
+    return _lock_and_write(connection, DELETE, jobs)
 
 
-def remove_past(hot: "Hot", period: Period, at: UUID, most: int, cuts: Cuts) -> Step:
+def delete_past_retention(connection: "WorkerConnection", period: Period, position: UUID, limit: int, cutoffs: RetentionCutoffs) -> DeletionBatch:
     """Look at the next jobs of a period, at most so many, and remove those that are past retention. Atomic."""
-    return _step(hot, WALK_JOBS, REMOVE, (at, period, most), (cuts.success_ms, cuts.failed_ms, cuts.cancelled_ms))
+    return _run_batch(connection, SCAN_JOBS, DELETE, (position, period, limit), (cutoffs.success_ms, cutoffs.failed_ms, cutoffs.cancelled_ms))
 
 
-def strip_inputs(hot: "Hot", period: Period, at: UUID, most: int, cut_ms: int) -> Step:
+def delete_inputs(connection: "WorkerConnection", period: Period, position: UUID, limit: int, cutoff_ms: int) -> DeletionBatch:
     """Look at the next jobs of a period, at most so many, and remove the inputs of those that ended before the cut. Atomic."""
-    return _step(hot, WALK_INPUTS, STRIP, (at, period, most), (cut_ms,))
+    return _run_batch(connection, SCAN_INPUTS, DELETE_INPUTS, (position, period, limit), (cutoff_ms,))
 
 
-def _step(hot: "Hot", walk: Statement, write: Statement, where: tuple[UUID, Period, int], cuts: tuple[int, ...]) -> Step:
+def _run_batch(connection: "WorkerConnection", walk: Statement, write: Statement, where: tuple[UUID, Period, int], cuts: tuple[int, ...]) -> DeletionBatch:
     at, period, most = where
-    with hot.transaction():
-        ((looked, last, ids, epochs),) = hot.run(walk, (str(at), str(period.bounds[1]), most, *cuts))
-        moved = _locked(hot, write, list(zip(ids, epochs, strict=True)))
-    return Step(looked, moved, UUID(last) if last else at, looked < most)
+    with connection.transaction():
+        ((looked, last, ids, epochs),) = connection.run(walk, (str(at), str(period.bounds[1]), most, *cuts))
+        moved = _lock_and_write(connection, write, list(zip(ids, epochs, strict=True)))
+    return DeletionBatch(looked, moved, UUID(last) if last else at, looked < most)
 
 
-def _locked(hot: "Hot", write: Statement, jobs: Found) -> int:
+def _lock_and_write(connection: "WorkerConnection", write: Statement, jobs: JobRuns) -> int:
     if not jobs:
         return 0
     ids, epochs = zip(*jobs, strict=True)
-    held = hot.run(LOCK, (array(ids), array(epochs)))
+    held = connection.run(LOCK, (array_literal(ids), array_literal(epochs)))
     if not held:
         return 0
-    arguments = (array(row[0] for row in held), array(row[1] for row in held), held[0][0], held[-1][0])  # in the order of their ids
-    return int(hot.run(write, arguments)[0][0])
+    arguments = (array_literal(row[0] for row in held), array_literal(row[1] for row in held), held[0][0], held[-1][0])  # in the order of their ids
+    return int(connection.run(write, arguments)[0][0])

@@ -3,9 +3,9 @@
 from sqlalchemy import Connection, text
 
 from common.domain.job import first_job_id
-from common.store.schema.partitions import database_ms
+from common.store.schema.partitions import database_unix_ms
 
-MOST = 10_000  # of each, in one transaction
+MAX_KEYS = 10_000  # of each, in one transaction
 SETTLED_MS = 60_000  # by then whoever took a key has stored its job, or given up
 
 _IDEMPOTENCY = text("""
@@ -20,8 +20,8 @@ _UNIQUE = text("""
 """)
 
 
-def forget(connection: Connection) -> int:
+def delete_expired(connection: Connection) -> int:
     """Delete idempotency keys whose time is over and unique keys whose job has ended, a bounded number; returns how many. The caller commits."""
-    idempotency = connection.execute(_IDEMPOTENCY, {"most": MOST}).rowcount
-    before = first_job_id(database_ms(connection) - SETTLED_MS)
-    return int(idempotency + connection.execute(_UNIQUE, {"most": MOST, "before": before}).rowcount)
+    idempotency = connection.execute(_IDEMPOTENCY, {"most": MAX_KEYS}).rowcount
+    before = first_job_id(database_unix_ms(connection) - SETTLED_MS)
+    return int(idempotency + connection.execute(_UNIQUE, {"most": MAX_KEYS, "before": before}).rowcount)

@@ -16,11 +16,11 @@ from common.store.connection.pooler import pooled
 from common.telemetry import logs
 
 log = logs.get("migrate")
-LOOK_S = 0.2
+RETRY_INTERVAL_S = 0.2
 # For transactions that were open before an index was begun. Nobody waits behind it meanwhile.
-_PATIENT = text("SELECT set_config('lock_timeout', '5min', false), set_config('statement_timeout', '0', false)")
+_LONG_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', '5min', false), set_config('statement_timeout', '0', false)")
 # Attaching waits for who uses the index, and others behind it: so it gives up soon, and tries again.
-_BRIEFLY = text("SET LOCAL lock_timeout = '100ms'")
+_SHORT_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '100ms'")
 _MISSING = text("""
     SELECT i.relname, t.relname, c.relname, pg_get_indexdef(x.indexrelid)
     FROM pg_index x
@@ -32,15 +32,15 @@ _MISSING = text("""
     ORDER BY c.relname, i.relname
 """)
 # Asked for, not waited for: who waits in a statement has a snapshot, which the making of an index waits for.
-_TURN = text("SELECT pg_try_advisory_xact_lock(hashtext('jobproc.indexes'))")
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('jobproc.indexes'))")
 _VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingIndex:
     """An index that a partition has to get."""
 
-    of: str  #: the index of its table
+    parent_index: str  #: the index of its table
     table: str
     partition: str
     definition: str  #: of the table's
@@ -48,15 +48,15 @@ class Missing:
     @property
     def name(self) -> str:
         """What it is called."""
-        return f"{self.partition}_{self.of.removeprefix(f'{self.table}_')}"
+        return f"{self.partition}_{self.parent_index.removeprefix(f'{self.table}_')}"
 
     @property
-    def made(self) -> str:
+    def create_statement(self) -> str:
         """The statement that makes it."""
         return f"CREATE INDEX CONCURRENTLY {self.name} ON {self.partition} USING {self.definition.partition(' USING ')[2]}"
 
 
-def complete(engine: Engine, settings: Settings) -> int:
+def create_missing(engine: Engine, settings: Settings) -> int:
     """Make and attach what is missing; returns how many. One process works, others wait until there is nothing left to do.
 
     Not in one transaction, so it goes on where it was broken off. Raises OperationalError when a lock was not to be had.
@@ -64,43 +64,43 @@ def complete(engine: Engine, settings: Settings) -> int:
     made = 0
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as work:
         if not pooled(settings):
-            work.execute(_PATIENT)
+            work.execute(_LONG_LOCK_TIMEOUT)
         while _missing(work):
             with engine.begin() as turn:
-                if turn.execute(_TURN).scalar_one():
-                    made += sum(_make(engine, work, one) for one in _missing(work))
+                if turn.execute(_TRY_LOCK).scalar_one():
+                    made += sum(_create(engine, work, one) for one in _missing(work))
                     continue
-            time.sleep(LOOK_S)
+            time.sleep(RETRY_INTERVAL_S)
     return made
 
 
-def _missing(work: Connection) -> list[Missing]:
-    return [Missing(*row) for row in work.execute(_MISSING)]
+def _missing(connection: Connection) -> list[MissingIndex]:
+    return [MissingIndex(*row) for row in connection.execute(_MISSING)]
 
 
-def _make(engine: Engine, work: Connection, one: Missing) -> bool:
+def _create(engine: Engine, connection: Connection, index: MissingIndex) -> bool:
     """Return False where retention took the partition meanwhile."""
     try:
-        valid = work.execute(_VALID, {"name": one.name}).scalar_one_or_none()
+        valid = connection.execute(_VALID, {"name": index.name}).scalar_one_or_none()
         if valid is False:  # a run was broken off
-            work.execute(text(f"DROP INDEX CONCURRENTLY {one.name}"))
+            connection.execute(text(f"DROP INDEX CONCURRENTLY {index.name}"))
         if not valid:
-            work.execute(text(one.made))
-        while not _attach(engine, one):
-            time.sleep(LOOK_S)
+            connection.execute(text(index.create_statement))
+        while not _attach(engine, index):
+            time.sleep(RETRY_INTERVAL_S)
     except DBAPIError as error:
         if isinstance(error.orig, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedObject):
             return False
         raise
-    log.info("index_made", index=one.name)
+    log.info("index_made", index=index.name)
     return True
 
 
-def _attach(engine: Engine, one: Missing) -> bool:
+def _attach(engine: Engine, index: MissingIndex) -> bool:
     try:
         with engine.begin() as connection:
-            connection.execute(_BRIEFLY)
-            connection.execute(text(f"ALTER INDEX {one.of} ATTACH PARTITION {one.name}"))
+            connection.execute(_SHORT_LOCK_TIMEOUT)
+            connection.execute(text(f"ALTER INDEX {index.parent_index} ATTACH PARTITION {index.name}"))
     except DBAPIError as error:
         if isinstance(error.orig, psycopg2.errors.LockNotAvailable):
             return False

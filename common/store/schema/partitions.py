@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from common.domain.job import first_job_id, job_unix_ms
-from common.store.schema.version import alone
+from common.store.schema.version import wait_for_exclusive
 
 TABLES = ("jobs", "outcomes", "attempts", "tags")
 DAY_MS = 86_400_000
@@ -48,12 +48,12 @@ def periods(connection: Connection, table: str = "jobs") -> list[Period]:
     return sorted(found)
 
 
-def database_ms(connection: Connection) -> int:
+def database_unix_ms(connection: Connection) -> int:
     """Return the database's clock in Unix milliseconds."""
     return int(connection.execute(_NOW_MS).scalar_one())
 
 
-def missing(have: list[Period], now_ms: int, days: int, ahead: int) -> list[Period]:
+def missing_periods(existing: list[Period], now_ms: int, days: int, ahead: int) -> list[Period]:
     """Return the periods to make: from yesterday's (a clock may be behind) to `ahead` periods after today's.
 
     Aligned to whole multiples of `days` since 1970. What other sizes of the past cover already is left out or cut.
@@ -62,7 +62,7 @@ def missing(have: list[Period], now_ms: int, days: int, ahead: int) -> list[Peri
     made = []
     for n in range((now_ms - DAY_MS) // size, now_ms // size + ahead + 1):
         start, end = n * size, (n + 1) * size
-        for there in sorted(p for p in have if p.end > start and p.start < end):
+        for there in sorted(p for p in existing if p.end > start and p.start < end):
             if start < there.start:
                 made.append(Period(start, there.start))
             start = max(start, there.end)
@@ -71,16 +71,16 @@ def missing(have: list[Period], now_ms: int, days: int, ahead: int) -> list[Peri
     return made
 
 
-def make(connection: Connection, days: int, ahead: int) -> list[Period]:
+def create_missing(connection: Connection, days: int, ahead: int) -> list[Period]:
     """Make the partitions that will be needed; returns the periods that were missing. The caller commits.
 
     A new table is attached instead of created in place: that takes no lock that submissions or readers would wait for.
     """
-    alone(connection, "partitions")
-    now_ms = database_ms(connection)
+    wait_for_exclusive(connection, "partitions")
+    now_ms = database_unix_ms(connection)
     fresh: set[Period] = set()
     for table in TABLES:
-        for period in missing(periods(connection, table), now_ms, days, ahead):
+        for period in missing_periods(periods(connection, table), now_ms, days, ahead):
             name = f"{table}_{period.suffix}"
             first, after = period.bounds
             connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 
 TABLES = ("jobs", "live", "outcomes", "attempts", "workers", "tags", "keys", "uniq", "reruns", "deadlines", "expiries")
@@ -20,7 +20,7 @@ SIZES = Statement(
 )
 
 # A session of another user shows its age only to members of pg_monitor.
-OLDEST = Statement(
+OLDEST_TRANSACTION = Statement(
     "oldest_transaction",
     "text",
     """
@@ -31,7 +31,7 @@ OLDEST = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class TableSize:
     """A table with its partitions."""
 
     table: str
@@ -40,11 +40,11 @@ class Size:
     dead_rows: float  #: as the statistics estimate it
 
 
-def tables(hot: Hot) -> list[Size]:
+def read(connection: WorkerConnection) -> list[TableSize]:
     """Return the sizes of the tables."""
-    return [Size(*row) for row in hot.run(SIZES, (list(TABLES),))]
+    return [TableSize(*row) for row in connection.run(SIZES, (list(TABLES),))]
 
 
-def oldest_transaction_s(hot: Hot) -> float:
+def oldest_transaction_s(connection: WorkerConnection) -> float:
     """Return the age in seconds of the oldest open transaction, 0 when there is none."""
-    return float(hot.run(OLDEST, ("client backend",))[0][0])
+    return float(connection.run(OLDEST_TRANSACTION, ("client backend",))[0][0])

@@ -1,6 +1,6 @@
 """Which controller leads: a lease by row."""
 
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 
 LEAD = Statement(
@@ -20,12 +20,12 @@ RESIGN = Statement("resign", "text, text", "UPDATE leaders SET until = '-infinit
 NAME = "controller"
 
 
-def lead(hot: Hot, holder: str, lease_s: float) -> int | None:
+def lead(connection: WorkerConnection, holder: str, lease_s: float) -> int | None:
     """Take or keep the lead for lease_s seconds. Returns the term, None while another holds it."""
-    rows = hot.run(LEAD, (NAME, holder, lease_s))
+    rows = connection.run(LEAD, (NAME, holder, lease_s))
     return int(rows[0][0]) if rows else None
 
 
-def resign(hot: Hot, holder: str) -> None:
+def resign(connection: WorkerConnection, holder: str) -> None:
     """Let another lead at once."""
-    hot.run(RESIGN, (NAME, holder))
+    connection.run(RESIGN, (NAME, holder))

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from common.store.connection.psycopg2_session import Hot
-from common.store.connection.statement import Statement, array
+from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.connection.statement import Statement, array_literal
 
 REGISTER = Statement(
     "register",
@@ -16,7 +16,7 @@ REGISTER = Statement(
     """,
 )
 
-KNOW = Statement("know", "bigint, text[]", "UPDATE workers SET operations = $2 WHERE id = $1 RETURNING id")
+SET_OPERATIONS = Statement("know", "bigint, text[]", "UPDATE workers SET operations = $2 WHERE id = $1 RETURNING id")
 
 # Attempts that run, from one id of a process to its next one. Their rows are locked in the order of their ids, as by a settle.
 TAKE_OVER = Statement(
@@ -61,7 +61,7 @@ EXPIRED = Statement(
 )
 
 # True too where there is no row: then nobody else can have locked it.
-ALONE = Statement(
+TRY_LOCK = Statement(
     "alone_with_worker",
     "bigint",
     """
@@ -80,7 +80,7 @@ ORPHANED = Statement(
     """,
 )
 
-FORGET = Statement(
+DELETE_ENDED = Statement(
     "forget_workers",
     "int",
     "DELETE FROM workers WHERE ended_at < clock_timestamp() - $1 * interval '1 day' RETURNING id",
@@ -107,74 +107,74 @@ ASKED_TO_STOP = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class LeaseRenewal:
     """What a parent says of one of its processes when it renews."""
 
     worker: int
     busy: int  #: jobs in its hands
-    low: Mapping[str, Mapping[str, str]]  #: its low-water marks: queue, priority, pos
+    low_water_marks: Mapping[str, Mapping[str, str]]  #: its low-water marks: queue, priority, pos
     #: What its worker has finished: Unix minute, queue, succeeded and failed; on one row of a worker. Empty: the row keeps what it has.
     recent: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
 
 
-def register(hot: Hot, lease_s: float, pid: int, host: str, queues: Sequence[str], operations: Sequence[str]) -> int:
+def register(connection: WorkerConnection, lease_s: float, pid: int, host: str, queues: Sequence[str], operations: Sequence[str]) -> int:
     """Write down a worker process and return its id, never used before; its lease ends in lease_s seconds unless renewed."""
-    return int(hot.run(REGISTER, (lease_s, pid, host, list(queues), list(operations)))[0][0])
+    return int(connection.run(REGISTER, (lease_s, pid, host, list(queues), list(operations)))[0][0])
 
 
-def renew(hot: Hot, lease_s: float, leases: Sequence[Lease]) -> set[int]:
+def renew(connection: WorkerConnection, lease_s: float, leases: Sequence[LeaseRenewal]) -> set[int]:
     """Renew the leases in one statement; returns the ids that still had one. Missing ids have lost their jobs."""
     if not leases:
         return set()
-    low, recent = json.dumps([lease.low for lease in leases]), json.dumps([lease.recent for lease in leases])
-    rows = hot.run(RENEW, (lease_s, [lease.worker for lease in leases], [min(lease.busy, 32_767) for lease in leases], low, recent))
+    low, recent = json.dumps([lease.low_water_marks for lease in leases]), json.dumps([lease.recent for lease in leases])
+    rows = connection.run(RENEW, (lease_s, [lease.worker for lease in leases], [min(lease.busy, 32_767) for lease in leases], low, recent))
     return {row[0] for row in rows}
 
 
-def know(hot: Hot, worker: int, operations: Sequence[str]) -> None:
+def set_operations(connection: WorkerConnection, worker: int, operations: Sequence[str]) -> None:
     """Write down what a worker process knows from now on; it claims nothing else."""
-    hot.run(KNOW, (worker, list(operations)))
+    connection.run(SET_OPERATIONS, (worker, list(operations)))
 
 
-def take_over(hot: Hot, worker: int, others: Sequence[int], running: Sequence[tuple[str, int]]) -> set[str]:
+def take_over(connection: WorkerConnection, worker: int, others: Sequence[int], running: Sequence[tuple[str, int]]) -> set[str]:
     """Make attempts (job, attempt) of these others the worker's; returns the ids of those that were still theirs."""
     if not running:
         return set()
     jobs, attempts = zip(*running, strict=True)
-    return {row[0] for row in hot.run(TAKE_OVER, (worker, list(others), array(jobs), list(attempts)))}
+    return {row[0] for row in connection.run(TAKE_OVER, (worker, list(others), array_literal(jobs), list(attempts)))}
 
 
-def asked_to_stop(hot: Hot, running: Sequence[tuple[str, int, int]]) -> set[tuple[int, str]]:
+def asked_to_stop(connection: WorkerConnection, running: Sequence[tuple[str, int, int]]) -> set[tuple[int, str]]:
     """Return those of the running attempts (job, attempt, worker) that a client wants to stop, as (worker, job)."""
     jobs, attempts, holders = zip(*running, strict=True)
-    return {(row[0], row[1]) for row in hot.run(ASKED_TO_STOP, (array(jobs), list(attempts), list(holders)))}
+    return {(row[0], row[1]) for row in connection.run(ASKED_TO_STOP, (array_literal(jobs), list(attempts), list(holders)))}
 
 
-def end(hot: Hot, worker: int) -> bool:
+def end_lease(connection: WorkerConnection, worker: int) -> bool:
     """End a lease for ever, after giving its jobs back, in one transaction. Returns False when it was ended already or still holds one."""
-    return bool(hot.run(END, (worker,)))
+    return bool(connection.run(END, (worker,)))
 
 
-def expired(hot: Hot, most: int) -> list[int]:
+def expired_workers(connection: WorkerConnection, limit: int) -> list[int]:
     """Return workers whose lease has run out and whose jobs nobody has given back yet; those that another looks after are left out."""
-    return [row[0] for row in hot.run(EXPIRED, (most,))]
+    return [row[0] for row in connection.run(EXPIRED, (limit,))]
 
 
-def alone(hot: Hot, worker: int) -> bool:
+def try_lock_worker(connection: WorkerConnection, worker: int) -> bool:
     """Lock the row of a worker in the caller's transaction. Returns False, and waits for nobody, where another has it."""
-    return bool(hot.run(ALONE, (worker,))[0][0])
+    return bool(connection.run(TRY_LOCK, (worker,))[0][0])
 
 
-def orphaned(hot: Hot, most: int) -> list[int]:
+def orphaned_workers(connection: WorkerConnection, limit: int) -> list[int]:
     """Return ended or forgotten workers that still hold jobs."""
-    return [row[0] for row in hot.run(ORPHANED, (most,))]
+    return [row[0] for row in connection.run(ORPHANED, (limit,))]
 
 
-def forget(hot: Hot, days: int) -> int:
+def delete_ended(connection: WorkerConnection, days: int) -> int:
     """Delete the rows of processes that ended more than so many days ago."""
-    return len(hot.run(FORGET, (days,)))
+    return len(connection.run(DELETE_ENDED, (days,)))
 
 
-def report_progress(hot: Hot, worker: int, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
+def report_progress(connection: WorkerConnection, worker: int, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
     """Store how far an attempt is. Returns False when the job is no longer this attempt's."""
-    return bool(hot.run(PROGRESS, (worker, job_id, attempt, fraction, text)))
+    return bool(connection.run(PROGRESS, (worker, job_id, attempt, fraction, text)))

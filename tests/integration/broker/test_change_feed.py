@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from common.broker import change_feed
-from common.broker.change_feed import CHANGED, Crier, changed
+from common.broker.change_feed import CHANNEL, ChangeFeed, ids_of_message
 from common.settings import Settings
 
 IDS = ["one", "two"]
@@ -49,61 +49,61 @@ class Redis:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[[bytes], tuple[Redis, Crier]]]:
+def make() -> Iterator[Callable[[bytes], tuple[Redis, ChangeFeed]]]:
     """Make a server that answers so, and one who tells."""
-    made: list[tuple[Redis, Crier]] = []
+    made: list[tuple[Redis, ChangeFeed]] = []
 
-    def both(answer: bytes) -> tuple[Redis, Crier]:
+    def both(answer: bytes) -> tuple[Redis, ChangeFeed]:
         redis = Redis(answer)
-        made.append((redis, Crier(Settings(redis_url=f"redis://127.0.0.1:{redis.port}/0?protocol=2"))))
+        made.append((redis, ChangeFeed(Settings(redis_url=f"redis://127.0.0.1:{redis.port}/0?protocol=2"))))
         return made[-1]
 
     yield both
-    for one, crier in made:
-        crier._redis.close()
+    for one, feed in made:
+        feed._redis.close()
         one.close()
 
 
-def test_while_somebody_listens_every_batch_is_one_message(make: Callable[[bytes], tuple[Redis, Crier]]) -> None:
-    redis, crier = make(b":1\r\n")
+def test_while_somebody_listens_every_batch_is_one_message(make: Callable[[bytes], tuple[Redis, ChangeFeed]]) -> None:
+    redis, feed = make(b":1\r\n")
     for _ in range(3):
-        crier.tell(IDS)
-    assert not crier.quiet
+        feed.publish(IDS)
+    assert not feed.paused
     assert len(redis.published) == 3
-    assert all(CHANGED.encode() in one and b"one,two" in one for one in redis.published)
+    assert all(CHANNEL.encode() in one and b"one,two" in one for one in redis.published)
 
 
-def test_while_nobody_listens_it_is_said_once_in_a_while(make: Callable[[bytes], tuple[Redis, Crier]]) -> None:
-    redis, crier = make(b":0\r\n")
-    crier.tell([])
-    assert not crier.quiet
+def test_while_nobody_listens_it_is_said_once_in_a_while(make: Callable[[bytes], tuple[Redis, ChangeFeed]]) -> None:
+    redis, feed = make(b":0\r\n")
+    feed.publish([])
+    assert not feed.paused
     for _ in range(1_000):
-        crier.tell(IDS)
-    assert crier.quiet
-    assert len(redis.published) <= 1 + (1 / change_feed.NOBODY_S)
+        feed.publish(IDS)
+    assert feed.paused
+    assert len(redis.published) <= 1 + (1 / change_feed.NO_SUBSCRIBER_PAUSE_S)
 
 
 @pytest.mark.parametrize("answer", [b"", b"-READONLY no\r\n", b"nonsense\r\n"])
-def test_a_redis_that_does_not_take_it_is_left_alone(make: Callable[[bytes], tuple[Redis, Crier]], answer: bytes) -> None:
-    _, crier = make(answer)
+def test_a_redis_that_does_not_take_it_is_left_alone(make: Callable[[bytes], tuple[Redis, ChangeFeed]], answer: bytes) -> None:
+    _, feed = make(answer)
     began = time.monotonic()
     for _ in range(100):
-        crier.tell(IDS)
-    assert crier.quiet
+        feed.publish(IDS)
+    assert feed.paused
     assert time.monotonic() - began < 2
 
 
 def test_a_redis_that_is_not_there_is_left_alone() -> None:
-    crier = Crier(Settings(redis_url="redis://127.0.0.1:1/0"))
-    crier.tell(IDS)
-    assert crier.quiet
+    feed = ChangeFeed(Settings(redis_url="redis://127.0.0.1:1/0"))
+    feed.publish(IDS)
+    assert feed.paused
 
 
 @pytest.mark.parametrize("message", [{"type": "pong", "data": b""}, {"type": "subscribe", "data": 1}, {"type": "message", "data": "text"}, {}])
 def test_what_is_no_message_tells_nothing(message: dict[str, object]) -> None:
-    assert changed(message) == []
+    assert ids_of_message(message) == []
 
 
 def test_a_message_tells_ids() -> None:
-    assert changed({"type": "message", "data": b"one,two"}) == IDS
-    assert changed({"type": "message", "data": b"\xff"}) != []
+    assert ids_of_message({"type": "message", "data": b"one,two"}) == IDS
+    assert ids_of_message({"type": "message", "data": b"\xff"}) != []

@@ -10,7 +10,7 @@ from kombu import Queue
 from rig.system import System, until
 
 from common.broker.celery_settings import celery_settings
-from common.broker.doorbells import TASK, Bell, Message, celery_queue, message
+from common.broker.doorbells import TASK, Doorbell, DoorbellMessage, celery_message, celery_queue
 from common.settings import Settings
 
 
@@ -52,7 +52,7 @@ def test_a_ring_is_the_message_that_the_installed_celery_publishes(settings: Set
     (published,) = _list(settings.redis_url, "default")
     with redis.Redis.from_url(settings.redis_url) as client:
         client.flushdb()
-    Bell(settings).ring("default")
+    Doorbell(settings).ring("default")
     (rung,) = _list(settings.redis_url, "default")
     assert _without_ids(rung) == _without_ids(published)
     assert set(json.loads(rung)["headers"]) == set(json.loads(published)["headers"])
@@ -61,30 +61,30 @@ def test_a_ring_is_the_message_that_the_installed_celery_publishes(settings: Set
 
 def test_every_ring_has_ids_of_its_own_and_a_queue_with_odd_characters_stays_whole() -> None:
     queue = "a_b.c-9"
-    made = Message(queue)
+    made = DoorbellMessage(queue)
     first, second = json.loads(made.text()), json.loads(made.text())
     assert first["headers"]["id"] != second["headers"]["id"]
     assert first["properties"]["delivery_tag"] != second["properties"]["delivery_tag"]
-    expected = message(queue, first["headers"]["id"], first["properties"]["delivery_tag"])
+    expected = celery_message(queue, first["headers"]["id"], first["properties"]["delivery_tag"])
     assert first == expected
     assert json.loads(base64.b64decode(first["body"]))[0] == [queue]
 
 
 def test_a_ring_names_a_queue_and_carries_neither_payload_nor_job(settings: Settings) -> None:
-    Bell(settings).ring("default")
+    Doorbell(settings).ring("default")
     (rung,) = _list(settings.redis_url, "default")
     assert json.loads(base64.b64decode(json.loads(rung)["body"]))[:2] == [["default"], {}]
 
 
 def test_a_thousand_rings_are_one_while_nobody_answers(settings: Settings) -> None:
     """Of each queue. Who rings learns that an unanswered ring is there already."""
-    bell = Bell(settings)
-    answers = [bell.ring(queue) for _ in range(1_000) for queue in ("default", "slow")]
+    doorbell = Doorbell(settings)
+    answers = [doorbell.ring(queue) for _ in range(1_000) for queue in ("default", "slow")]
     assert answers == [True, True] + [False] * 1_998
     assert (len(_list(settings.redis_url, "default")), len(_list(settings.redis_url, "slow"))) == (1, 1)
     with redis.Redis.from_url(settings.redis_url) as client:
         client.delete(celery_queue("default"))
-    assert bell.ring("default") is True
+    assert doorbell.ring("default") is True
 
 
 def test_submissions_leave_one_ring_however_many_they_are(system: System) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import redis
 from rig.system import System, until
 
-from common.broker.doorbells import Message, celery_queue, message
+from common.broker.doorbells import DoorbellMessage, celery_message, celery_queue
 
 KEY = celery_queue("default")
 
 
 def _changed(**headers: Any) -> dict[str, Any]:
-    made = message("default", "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
+    made = celery_message("default", "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
     made["headers"] |= headers
     return made
 
@@ -27,7 +27,7 @@ def _with_body(body: Any, **parts: Any) -> str:
 FOREIGN: dict[str, str | bytes] = {
     "empty": "",
     "not JSON": "garbage",
-    "half a message": Message("default").text()[:200],
+    "half a message": DoorbellMessage("default").text()[:200],
     "not a message": "[1, 2, 3]",
     "a number": "7",
     "an empty object": "{}",
@@ -89,7 +89,7 @@ def test_each_ring_three_times_changes_nothing(system: System) -> None:
     with redis.Redis.from_url(system.env["REDIS_URL"]) as client:
         for n in range(60):
             jobs.append(system.submit("effect", 0.002, n))
-            client.lpush(KEY, *[Message("default").text() for _ in range(2)])
+            client.lpush(KEY, *[DoorbellMessage("default").text() for _ in range(2)])
     system.wait_all()
     effects = [line["job"] for line in system.effects() if line["phase"] == "begin"]
     assert sorted(effects) == sorted(jobs)

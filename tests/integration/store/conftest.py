@@ -10,7 +10,7 @@ from integration.store.support.sessions import Loop
 from integration.store.support.storage import Storage, old_period
 
 from common.settings import Settings
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def past(storage: Storage) -> Past:
 
 
 @pytest.fixture
-def hot(storage: Storage) -> Hot:
+def connection(storage: Storage) -> WorkerConnection:
     """A connection such as the controller has."""
-    return storage.hot()
+    return storage.connection()
 
 
 @pytest.fixture

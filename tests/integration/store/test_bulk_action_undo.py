@@ -7,8 +7,8 @@ from integration.store.support.bulk_actions import Acting, begin, cancelled, sta
 from integration.store.support.clients import Client
 from integration.store.support.storage import Storage, retry_after
 
-from common.domain.bulk_actions import Kind, Verb
-from common.domain.job import NewJob, OnConflict, Options, Unique, While
+from common.domain.bulk_actions import ActionKind, Verb
+from common.domain.job import HeldWhile, NewJob, OnConflict, Options, Unique
 from common.store.jobs import deadlines, keyed_insert
 
 LIVE = "SELECT id, tenant, queue, priority, attempt, released, max_attempts, needs, alone, crashes, cancel, worker FROM live ORDER BY id"
@@ -16,7 +16,7 @@ LIVE = "SELECT id, tenant, queue, priority, attempt, released, max_attempts, nee
 
 def _options(storage: Storage) -> Options:
     at = storage.one("SELECT clock_timestamp() + interval '1 h'")
-    return Options(run_at=at, deadline=at, tags=("a", "b"), unique=Unique("k", While.WAITING, OnConflict.REJECT))
+    return Options(run_at=at, deadline=at, tags=("a", "b"), unique=Unique("k", HeldWhile.WAITING, OnConflict.REJECT))
 
 
 def test_what_waited_is_put_back_exactly_as_it_was(storage: Storage, acting: Acting, client: Client) -> None:
@@ -28,7 +28,7 @@ def test_what_waited_is_put_back_exactly_as_it_was(storage: Storage, acting: Act
     storage.store([first])
     before, pos = storage.rows(LIVE), storage.rows("SELECT id, pos FROM live WHERE pos > clock_timestamp() ORDER BY id")
     about = storage.rows("SELECT id, status, due_at FROM job_states WHERE status <> 'PENDING' ORDER BY id")
-    action_id = begin(acting, Kind.CANCEL)
+    action_id = begin(acting, ActionKind.CANCEL)
     assert acting.finish(action_id)["done"] == 4
     found = acting.undo(action_id, 3)
     assert (found["undone"], found["not_undone"]) == (4, {})
@@ -49,7 +49,7 @@ async def _once(client: Client, job: NewJob) -> None:
 def test_a_key_that_another_job_has_taken_meanwhile_stays_its_own(storage: Storage, acting: Acting, client: Client) -> None:
     first, second = (replace(job, options=_options(storage)) for job in storage.new(2))
     client.do(_once(client, first)).result(10)
-    action_id = begin(acting, Kind.CANCEL)
+    action_id = begin(acting, ActionKind.CANCEL)
     acting.finish(action_id)
     client.do(_once(client, second)).result(10)
     assert acting.undo(action_id)["not_undone"] == {"unique_conflict": 1}
@@ -60,17 +60,17 @@ def test_a_deadline_counts_on_after_an_undo_and_ends_what_is_late(storage: Stora
     soon = storage.one("SELECT clock_timestamp() + interval '0.3 s'")
     storage.store([replace(job, options=Options(deadline=soon)) for job in storage.new(2)])
     (claimed,) = storage.claimer().claim(1)
-    assert claimed.special is not None and claimed.special.left_s is not None
+    assert claimed.extras is not None and claimed.extras.deadline_in_s is not None
     storage.rows("UPDATE live SET worker = NULL, started_at = NULL")
-    action_id = begin(acting, Kind.CANCEL)
+    action_id = begin(acting, ActionKind.CANCEL)
     acting.finish(action_id)
     storage.rows("SELECT pg_sleep(0.35)")
-    assert deadlines.end_late(acting.hot, 10, "deadline_exceeded", "late") == 0, "they are cancelled"
+    assert deadlines.fail_expired(acting.connection, 10, "deadline_exceeded", "late") == 0, "they are cancelled"
     assert storage.one("SELECT count(*) FROM deadlines") == 0
     assert acting.undo(action_id)["undone"] == 2
     (again,) = storage.claimer().claim(1)
-    assert again.is_late
-    assert deadlines.end_late(acting.hot, 10, "deadline_exceeded", "late") == 1
+    assert again.is_past_deadline
+    assert deadlines.fail_expired(acting.connection, 10, "deadline_exceeded", "late") == 1
     assert storage.rows("SELECT status, epoch FROM outcomes WHERE epoch = 1") == [("FAILED", 1)]
 
 
@@ -79,20 +79,20 @@ def test_a_deadline_does_not_count_after_a_retry_by_request_nor_in_what_follows_
     (job_id,) = storage.store([job])
     client.cancel(job_id).result(10)
     assert client.rerun(job_id).result(10)
-    action_id = begin(acting, Kind.CANCEL)
+    action_id = begin(acting, ActionKind.CANCEL)
     acting.finish(action_id)
     assert acting.undo(action_id)["undone"] == 1
     storage.rows("UPDATE deadlines SET at = clock_timestamp() - interval '1 s'")
-    assert deadlines.end_late(acting.hot, 10, "deadline_exceeded", "late") == 0
+    assert deadlines.fail_expired(acting.connection, 10, "deadline_exceeded", "late") == 0
     (claimed,) = storage.claimer().claim()
-    assert claimed.special is None
+    assert claimed.extras is None
 
 
 def test_what_ran_or_was_retried_meanwhile_is_not_undone_and_says_why(storage: Storage, acting: Acting, client: Client) -> None:
     claimer = storage.claimer()
     jobs = storage.submit(4)
     held = claimer.claim(1)
-    action_id = begin(acting, Kind.CANCEL)
+    action_id = begin(acting, ActionKind.CANCEL)
     assert acting.finish(action_id)["asked"] == 1
     claimer.settle(held)
     assert client.rerun(jobs[1]).result(10)
@@ -105,7 +105,7 @@ def test_what_ran_or_was_retried_meanwhile_is_not_undone_and_says_why(storage: S
 
 def test_what_was_retried_and_has_not_begun_is_taken_back(storage: Storage, acting: Acting) -> None:
     jobs, claimer = cancelled(storage, 3), storage.claimer()
-    action_id = begin(acting, Kind.RETRY)
+    action_id = begin(acting, ActionKind.RETRY)
     acting.finish(action_id)
     (begun,) = claimer.claim(1)
     found = acting.undo(action_id)
@@ -117,7 +117,7 @@ def test_what_was_retried_and_has_not_begun_is_taken_back(storage: Storage, acti
 
 def test_priorities_are_given_back_to_what_waits_and_still_has_the_new_one(storage: Storage, acting: Acting) -> None:
     jobs = storage.submit(1, priority=1) + storage.submit(1, priority=7) + storage.submit(1, priority=9)
-    action_id = begin(acting, Kind.REPRIORITISE)
+    action_id = begin(acting, ActionKind.REPRIORITISE)
     acting.finish(action_id)
     storage.rows("UPDATE live SET priority = 3 WHERE id = %s", (jobs[1],))
     found = acting.undo(action_id)
@@ -127,13 +127,13 @@ def test_priorities_are_given_back_to_what_waits_and_still_has_the_new_one(stora
 
 def test_what_others_have_the_rows_of_is_undone_later(storage: Storage, acting: Acting) -> None:
     storage.submit(3)
-    action_id = begin(acting, Kind.REPRIORITISE)
+    action_id = begin(acting, ActionKind.REPRIORITISE)
     acting.finish(action_id)
     holder = storage.session()
     holder.cursor().execute("SELECT FROM live ORDER BY id LIMIT 1 FOR UPDATE")
     acting.ask(action_id, Verb.UNDO)
     turn = acting.turn(action_id)
-    assert turn is not None and (len(turn.changed.ids), len(turn.changed.passed)) == (2, 1)
+    assert turn is not None and (len(turn.changed.changed_ids), len(turn.changed.passed_ids)) == (2, 1)
     holder.rollback()
     assert acting.finish(action_id)["undone"] == 3
     assert storage.rows("SELECT DISTINCT priority FROM live") == [(5,)]
@@ -141,7 +141,7 @@ def test_what_others_have_the_rows_of_is_undone_later(storage: Storage, acting: 
 
 def test_an_undo_can_be_stopped_and_goes_on_and_so_does_what_was_undone_in_part(storage: Storage, acting: Acting) -> None:
     jobs = storage.submit(10)
-    action_id = begin(acting, Kind.CANCEL)
+    action_id = begin(acting, ActionKind.CANCEL)
     acting.turn(action_id, 6)
     acting.ask(action_id, Verb.STOP)
     acting.ask(action_id, Verb.UNDO)

@@ -40,7 +40,7 @@ def test_a_job_that_was_asked_to_stop_ends_cancelled_whatever_its_attempt_leads_
     storage.submit(2)
     job, neighbour = claimer.claim()
     client.cancel(job.id).result(10)
-    with claimer.hot.transaction():
+    with claimer.connection.transaction():
         assert end(claimer, [job, neighbour], how) == {job.id, neighbour.id}
     assert storage.rows("SELECT attempt, released, status, result, error_type, worker FROM outcomes WHERE id = %s", (job.id,)) == [
         (1, 0, "CANCELLED", None, None, claimer.id)
@@ -55,7 +55,7 @@ def test_a_job_that_has_ended_stays_as_it_is(storage: Storage, client: Client, h
     claimer = storage.claimer()
     storage.submit()
     jobs = claimer.claim()
-    with claimer.hot.transaction():
+    with claimer.connection.transaction():
         end(claimer, jobs, how)
     before = storage.rows("SELECT * FROM outcomes")
     assert [client.cancel(jobs[0].id).result(10) for _ in range(2)] == [state] * 2
@@ -66,18 +66,18 @@ def test_what_is_not_there_is_not_found(storage: Storage, client: Client) -> Non
     (new,) = storage.new()
     assert client.cancel(str(new.id)).result(10) is None
     assert client.rerun(str(new.id)).result(10) is None
-    assert client.do(cancel_retry.operation(client.connection, new.id)).result(10) is None
+    assert client.do(cancel_retry.operation_name(client.connection, new.id)).result(10) is None
 
 
 @pytest.mark.parametrize("commits", [True, False])
 def test_a_cancel_waits_for_a_claim_under_way_and_asks_it_to_stop(storage: Storage, client: Client, commits: bool) -> None:
     claimer = storage.claimer()
     (job_id,) = storage.submit()
-    claimer.hot._cursor.execute("BEGIN")
+    claimer.connection._cursor.execute("BEGIN")
     assert ids(claimer.claim()) == [job_id]
     answer = client.cancel(job_id)
     storage.until_blocked(client.pid, by=claimer.pid)
-    claimer.hot._cursor.execute("COMMIT" if commits else "ROLLBACK")
+    claimer.connection._cursor.execute("COMMIT" if commits else "ROLLBACK")
     assert answer.result(10) is (State.IN_PROGRESS if commits else State.CANCELLED)
     assert storage.rows("SELECT cancel FROM live") == ([(True,)] if commits else [])
 
@@ -90,7 +90,7 @@ def test_a_claim_passes_by_a_job_that_is_being_cancelled(storage: Storage, clien
     client.cancel(job_id).result(10)
     assert claimer.claim() == []
     client.end(commits=commits)
-    claimer.marks = claims.Marks()
+    claimer.marks = claims.LowWaterMarks()
     assert ids(claimer.claim()) == ([] if commits else [job_id])
     assert storage.state(job_id) == ("CANCELLED" if commits else "IN_PROGRESS")
 
@@ -105,11 +105,11 @@ def test_a_cancel_waits_for_the_end_of_an_attempt_and_comes_after_it(storage: St
     claimer = storage.claimer()
     storage.submit()
     (job,) = claimer.claim()
-    claimer.hot._cursor.execute("BEGIN")
+    claimer.connection._cursor.execute("BEGIN")
     end(claimer, [job], how)
     answer = client.cancel(job.id)
     storage.until_blocked(client.pid, by=claimer.pid)
-    claimer.hot._cursor.execute("COMMIT" if commits else "ROLLBACK")
+    claimer.connection._cursor.execute("COMMIT" if commits else "ROLLBACK")
     assert answer.result(10) == (AFTER[how] if commits else "IN_PROGRESS")
     assert storage.state(job.id) == (AFTER[how] if commits else "IN_PROGRESS")
     kept = commits and AFTER[how] == "CANCELLED"
@@ -128,7 +128,7 @@ def test_the_end_of_an_attempt_waits_for_a_cancel_and_is_one(storage: Storage, c
     client.cancel(job.id).result(10)
 
     def work() -> set[str]:
-        with claimer.hot.transaction():
+        with claimer.connection.transaction():
             return end(claimer, [job], how)
 
     ended = storage.begin(work)
@@ -140,16 +140,16 @@ def test_the_end_of_an_attempt_waits_for_a_cancel_and_is_one(storage: Storage, c
 
 
 def test_a_rescue_passes_by_a_job_that_is_being_cancelled_and_then_ends_it(storage: Storage, client: Client) -> None:
-    claimer, controller = storage.claimer(), storage.hot(by_index=False)
+    claimer, controller = storage.claimer(), storage.connection(by_index=False)
     storage.submit()
     (job,) = claimer.claim()
     client.begin()
     client.cancel(job.id).result(10)
-    assert failures.held(controller, claimer.id, 10) == []
+    assert failures.lock_held(controller, claimer.id, 10) == []
     client.end()
     with controller.transaction():
-        held = failures.held(controller, claimer.id, 10)
-        failures.write(controller, claimer.id, [(one, Retry(WORKER_LOST, 0)) for one, _ in held])
+        held = failures.lock_held(controller, claimer.id, 10)
+        failures.write_decisions(controller, claimer.id, [(one, Retry(WORKER_LOST, 0)) for one, _ in held])
     assert storage.state(job.id) == "CANCELLED"
 
 
@@ -161,9 +161,9 @@ def test_only_the_attempts_that_run_and_are_to_stop_are_found(storage: Storage, 
     client.cancel(gone.id).result(10)
     claimer.settle([gone])
     running = [(job.id, job.attempt, claimer.id) for job in (left, gone)]
-    assert leases.asked_to_stop(claimer.hot, running) == set()
-    assert leases.asked_to_stop(claimer.hot, [*running, (asked.id, 1, claimer.id)]) == {(claimer.id, asked.id)}
-    assert leases.asked_to_stop(claimer.hot, [(asked.id, 2, claimer.id), (asked.id, 1, other.id)]) == set()
+    assert leases.asked_to_stop(claimer.connection, running) == set()
+    assert leases.asked_to_stop(claimer.connection, [*running, (asked.id, 1, claimer.id)]) == {(claimer.id, asked.id)}
+    assert leases.asked_to_stop(claimer.connection, [(asked.id, 2, claimer.id), (asked.id, 1, other.id)]) == set()
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -171,10 +171,10 @@ def test_a_job_that_is_put_off_for_another_of_its_key_ends_if_it_was_asked_to_st
     claimer = storage.claimer()
     storage.submit(2)
     runs, waits = claimer.claim()
-    assert running_keys.take(claimer.hot, claimer.id, "k", runs.id, runs.attempt, 60)
+    assert running_keys.take(claimer.connection, claimer.id, "k", runs.id, runs.attempt, 60)
     if asked:
         client.cancel(waits.id).result(10)
-    assert not running_keys.take(claimer.hot, claimer.id, "k", waits.id, waits.attempt, 60)
+    assert not running_keys.take(claimer.connection, claimer.id, "k", waits.id, waits.attempt, 60)
     assert storage.rows("SELECT attempt, started_at, status FROM outcomes") == ([(0, None, "CANCELLED")] if asked else [])
     assert storage.state(waits.id) == ("CANCELLED" if asked else "SCHEDULED")
     assert storage.rows("SELECT attempt, worker FROM live WHERE id = %s", (waits.id,)) == ([] if asked else [(0, None)])

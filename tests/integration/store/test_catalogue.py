@@ -13,7 +13,7 @@ LIMITLESS = replace(ODD, name="limitless", timeout_s=None)
 
 
 def _publish(storage: Storage, *specs: OperationSpec) -> None:
-    catalogue.publish(storage.hot(by_index=False), specs)
+    catalogue.publish(storage.connection(by_index=False), specs)
 
 
 def _read(storage: Storage) -> dict[str, OperationSpec]:
@@ -44,11 +44,11 @@ def test_only_rows_that_differ_are_written(storage: Storage) -> None:
 
 def test_workers_that_start_at_once_publish_without_a_deadlock(storage: Storage) -> None:
     """Whatever order they name their operations in, they write them in one order: who waits for the first holds no other."""
-    first, second = storage.hot(), storage.hot()
+    first, second = storage.connection(), storage.connection()
     with first.transaction():
         catalogue.publish(first, [LIMITLESS])
         waits = storage.begin(lambda: catalogue.publish(second, [replace(ODD, queue="other"), LIMITLESS]))
-        storage.until_blocked(second.connection.info.backend_pid)
+        storage.until_blocked(second.driver_connection.info.backend_pid)
         _publish(storage, ODD)
     waits.result(10)
     assert _read(storage)[ODD.name].queue == "other"

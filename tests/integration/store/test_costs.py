@@ -5,10 +5,10 @@ from integration.store.support.query_plans import Plan, explain
 from integration.store.support.storage import Claimer, Storage, results
 from rig.system import Database, until
 
-from common.domain.job import Claimed
-from common.store.connection.statement import array
+from common.domain.job import ClaimedJob
+from common.store.connection.statement import array_literal
 from common.store.jobs import claims
-from common.store.jobs.claims import Marks, Results
+from common.store.jobs.claims import LowWaterMarks, Results
 from common.store.schema import planner_statistics
 
 JOBS = 2_000
@@ -55,7 +55,7 @@ def _drain(claimer: Claimer) -> int:
     """Run everything as a worker does: each settle is one transaction with the next claim. Returns how many jobs."""
     ended, count = Results(), 0
     while True:
-        stood, jobs = claims.settle_and_claim(claimer.hot, claimer.id, ended, claimer.queue, claimer.marks, BATCH)
+        stood, jobs = claims.settle_and_claim(claimer.connection, claimer.id, ended, claimer.queue, claimer.marks, BATCH)
         assert stood == len(ended.ids)
         count += len(jobs)
         if not jobs:
@@ -67,14 +67,14 @@ def test_a_job_that_succeeds_at_once_is_written_four_times_and_takes_a_hundredth
     """One row each of jobs, live and outcomes; live is updated once, in place, and deleted. Nothing else is written."""
     storage.rows("ALTER TABLE live SET (autovacuum_enabled = off)")  # its transactions would be counted with ours
     claimer = storage.claimer()
-    claimer.hot._cursor.execute("SELECT pg_stat_force_next_flush()")
+    claimer.connection._cursor.execute("SELECT pg_stat_force_next_flush()")
     before = until("the worker's own row is counted", lambda: counts if (counts := _written(storage))["workers"][0] else None)
     batches = [storage.new(JOBS // SUBMITS) for _ in range(SUBMITS)]
     commits = Commits(storage)
     storage.store(*batches)
     assert commits.since(SUBMITS) <= SUBMITS + 10  # a connection begins with a few of its own
     assert _drain(claimer) == JOBS
-    claimer.hot.close()
+    claimer.connection.close()
     assert commits.since(JOBS // BATCH) <= 0.01 * JOBS
     commits.close()
     counts = {
@@ -82,24 +82,24 @@ def test_a_job_that_succeeds_at_once_is_written_four_times_and_takes_a_hundredth
         for name, after in _written(storage).items()
         if after != (old := before[name])
     }
-    inserted, updated, hot, deleted = counts.pop("live")
+    inserted, updated, connection, deleted = counts.pop("live")
     assert (inserted, updated, deleted) == (JOBS, JOBS, JOBS)
-    assert hot == JOBS
+    assert connection == JOBS
     assert counts == {"jobs": (JOBS, 0, 0, 0), "outcomes": (JOBS, 0, 0, 0)}
 
 
-def _exchange(claimer: Claimer, jobs: list[Claimed], marks: Marks) -> Plan:
+def _exchange(claimer: Claimer, jobs: list[ClaimedJob], marks: LowWaterMarks) -> Plan:
     """Return what a settle with the next claim of a hundred does; the transaction is rolled back."""
     arguments = (
         claimer.id,
         *results(jobs).arguments(),
         claimer.queue,
         claims._PRIORITY_ARRAY,
-        array(marks.pos.values()),
-        array(marks.id.values()),
+        array_literal(marks.claimable_at.values()),
+        array_literal(marks.id.values()),
         100,
     )
-    return explain(claimer.hot, claims.SETTLE_AND_CLAIM, arguments)
+    return explain(claimer.connection, claims.SETTLE_AND_CLAIM, arguments)
 
 
 def test_a_claim_stays_flat_while_a_transaction_is_held_open_for_a_hundred_thousand_jobs(storage: Storage) -> None:
@@ -112,14 +112,14 @@ def test_a_claim_stays_flat_while_a_transaction_is_held_open_for_a_hundred_thous
     pin.cursor().execute("SELECT pg_current_xact_id(), count(*) FROM workers")
     ended = results(jobs)
     for _ in range(100):
-        _, jobs = claims.settle_and_claim(claimer.hot, claimer.id, ended, claimer.queue, claimer.marks, 1_000)
+        _, jobs = claims.settle_and_claim(claimer.connection, claimer.id, ended, claimer.queue, claimer.marks, 1_000)
         assert len(jobs) == 1_000
         ended = results(jobs)
-    claims.settle_and_claim(claimer.hot, claimer.id, ended, "other", Marks(), 1)
+    claims.settle_and_claim(claimer.connection, claimer.id, ended, "other", LowWaterMarks(), 1)
     jobs = claimer.claim(100)
     assert _exchange(claimer, jobs, claimer.marks).buffers <= 2 * before
     pin.rollback()
-    assert _exchange(claimer, jobs, Marks()).buffers > 3 * before
+    assert _exchange(claimer, jobs, LowWaterMarks()).buffers > 3 * before
 
 
 def test_settling_and_claiming_a_hundred_jobs_writes_a_bounded_log(storage: Storage) -> None:
@@ -141,6 +141,6 @@ def test_what_was_counted_in_a_drained_queue_does_not_slow_the_next_backlog(stor
     claimer = storage.claimer()
     jobs = claimer.claim(100)
     assert _exchange(claimer, jobs, claimer.marks).wide("live"), "what the statistics do"
-    planner_statistics.forget(claimer.hot)
+    planner_statistics.clear_live_statistics(claimer.connection)
     assert _exchange(claimer, jobs, claimer.marks).wide("live") == []
     assert storage.one("SELECT reltuples FROM pg_class WHERE oid = 'live'::regclass") == -1

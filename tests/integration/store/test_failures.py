@@ -7,11 +7,11 @@ import pytest
 from integration.store.support.storage import BACK, ERROR, LOST, Storage, ids, results, retry_after
 from rig.system import until
 
-from common.domain.decisions import Decision, Ended, Fail, Failure, Retry
-from common.domain.job import Claimed
+from common.domain.decisions import AttemptOutcome, Decision, Fail, Failure, Retry
+from common.domain.job import ClaimedJob
 from common.store.jobs import claims, failures, reads
 
-TIMEOUT = Failure(Ended.TIMEOUT, "timeout", "took too long")
+TIMEOUT = Failure(AttemptOutcome.TIMEOUT, "timeout", "took too long")
 ODD = "quote ' double \" back \\ slash, {braces}, comma, NULL, %s, é, \U0001f980, line\nbreak, tab\t"
 
 
@@ -19,10 +19,10 @@ def test_mixed_decisions_are_written_together_and_each_job_goes_its_way(storage:
     claimer = storage.claimer()
     storage.submit(5)
     settled, failed, retried, released, timed_out = claimer.claim()
-    decided: list[tuple[Claimed, Decision]] = [(released, BACK), (failed, Fail(ERROR)), (timed_out, Retry(TIMEOUT, 60)), (retried, retry_after(0))]
-    with claimer.hot.transaction():
-        stood = failures.write(claimer.hot, claimer.id, decided)
-        count, _ = claims.settle_and_claim(claimer.hot, claimer.id, results([settled]), "other", claimer.marks, 1)
+    decided: list[tuple[ClaimedJob, Decision]] = [(released, BACK), (failed, Fail(ERROR)), (timed_out, Retry(TIMEOUT, 60)), (retried, retry_after(0))]
+    with claimer.connection.transaction():
+        stood = failures.write_decisions(claimer.connection, claimer.id, decided)
+        count, _ = claims.settle_and_claim(claimer.connection, claimer.id, results([settled]), "other", claimer.marks, 1)
     assert count == 1
     assert stood == {job.id for job, _ in decided}
     assert storage.state(settled.id) == "SUCCESS"
@@ -44,9 +44,9 @@ def test_decisions_stand_or_fall_with_their_transaction(storage: Storage) -> Non
     before = storage.rows("SELECT * FROM live ORDER BY id")
 
     def exchange() -> None:
-        with claimer.hot.transaction():
-            failures.write(claimer.hot, claimer.id, [(jobs[0], Fail(ERROR)), (jobs[1], retry_after(0))])
-            claims.settle_and_claim(claimer.hot, claimer.id, results([jobs[2]], "NaN"), "default", claimer.marks, 1)
+        with claimer.connection.transaction():
+            failures.write_decisions(claimer.connection, claimer.id, [(jobs[0], Fail(ERROR)), (jobs[1], retry_after(0))])
+            claims.settle_and_claim(claimer.connection, claimer.id, results([jobs[2]], "NaN"), "default", claimer.marks, 1)
 
     with pytest.raises(psycopg2.errors.InvalidTextRepresentation):
         exchange()
@@ -61,8 +61,10 @@ def test_of_mixed_decisions_only_the_fenced_ones_are_left_out(storage: Storage) 
     gone, failed, retried, lost = claimer.claim()
     claimer.settle([gone])
     storage.rows("UPDATE live SET worker = worker + 1 WHERE id = %s", (lost.id,))
-    with claimer.hot.transaction():
-        stood = failures.write(claimer.hot, claimer.id, [(job, Fail(ERROR)) for job in (gone, failed)] + [(job, BACK) for job in (retried, lost)])
+    with claimer.connection.transaction():
+        stood = failures.write_decisions(
+            claimer.connection, claimer.id, [(job, Fail(ERROR)) for job in (gone, failed)] + [(job, BACK) for job in (retried, lost)]
+        )
     assert stood == {failed.id, retried.id}
     assert storage.state(gone.id) == "SUCCESS"
     assert storage.state(lost.id) == "IN_PROGRESS"
@@ -71,7 +73,7 @@ def test_of_mixed_decisions_only_the_fenced_ones_are_left_out(storage: Storage) 
 
 def test_nothing_decided_is_nothing_written(storage: Storage) -> None:
     claimer = storage.claimer()
-    assert failures.write(claimer.hot, claimer.id, []) == set()
+    assert failures.write_decisions(claimer.connection, claimer.id, []) == set()
     assert claimer.settle([]) == set()
 
 
@@ -124,7 +126,7 @@ def test_texts_and_results_are_kept_to_the_letter(storage: Storage) -> None:
     claimer = storage.claimer()
     storage.submit(4)
     failed, retried, settled, nothing = claimer.claim()
-    odd = Failure(Ended.ERROR, "Odd, {type}", ODD)
+    odd = Failure(AttemptOutcome.ERROR, "Odd, {type}", ODD)
     claimer.write([failed], Fail(odd))
     claimer.write([retried], Retry(odd, 0))
     result = '{"text": "{[,]} \\u0000 \\" \U0001f980", "number": 1e400, "kept":1,  "kept":2}'
@@ -144,11 +146,11 @@ def test_a_result_that_postgresql_refuses_stores_nothing_of_its_batch_and_alone_
     batch.add(jobs[1], bad, 0.0)
     batch.add(jobs[2], "16.0", 0.0)
     with pytest.raises(psycopg2.Error) as refused:
-        claims.settle(claimer.hot, claimer.id, batch)
+        claims.settle(claimer.connection, claimer.id, batch)
     assert not isinstance(refused.value, psycopg2.InterfaceError)
     assert storage.one("SELECT count(*) FROM outcomes") == 0
     assert claimer.settle([jobs[0], jobs[2]]) == {jobs[0].id, jobs[2].id}
-    assert claimer.write([jobs[1]], Fail(Failure(Ended.PERMANENT, "result_not_stored", "refused"))) == {jobs[1].id}
+    assert claimer.write([jobs[1]], Fail(Failure(AttemptOutcome.PERMANENT, "result_not_stored", "refused"))) == {jobs[1].id}
     assert [storage.state(job.id) for job in jobs] == ["SUCCESS", "FAILED", "SUCCESS"]
 
 
@@ -161,7 +163,7 @@ def test_the_history_of_a_job_is_read_in_its_order(storage: Storage) -> None:
     first.write(first.claim(), LOST)
     whole = storage.api(lambda connection: reads.job(connection, new.id))
     assert whole is not None
-    history = reads.attempts(whole)
+    history = reads.ended_attempts(whole)
     assert [(one["attempt"], one["worker"], one["ended"], one["error_type"]) for one in history] == [
         (1, first.id, "error", "RuntimeError"),
         (2, second.id, "released", "released"),
@@ -170,7 +172,7 @@ def test_the_history_of_a_job_is_read_in_its_order(storage: Storage) -> None:
     assert all(one["started_at"] <= one["ended_at"] for one in history)
     last = storage.api(lambda connection: reads.job(connection, new.id, 1))
     assert last is not None
-    assert reads.attempts(last) == history[1:], "the last one that gave way, and the one that ended it"
+    assert reads.ended_attempts(last) == history[1:], "the last one that gave way, and the one that ended it"
 
 
 def test_a_revision_never_repeats(storage: Storage) -> None:

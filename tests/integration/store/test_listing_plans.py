@@ -16,18 +16,18 @@ from integration.store.support.query_plans import explain as explain_hot
 from integration.store.support.storage import Storage, old_period
 from sqlalchemy import Connection
 
-from common.domain.job_search import Order, Place, Search, Way
+from common.domain.job_search import JobSearch, ListPosition, Order, ScanIndex
 from common.domain.states import State
 from common.settings import Settings
 from common.store.bulk_actions import steps
 from common.store.listing import estimates, index_scan, job_list
-from common.store.listing.index_scan import Bounds
+from common.store.listing.index_scan import ScanLimits
 from common.store.schema import partitions
 
 JOBS = int(os.environ.get("JOBPROC_MANY_ROWS", "300000"))
 DAYS = 10
 BUDGET = 2_000
-BOUNDS = Bounds(50, BUDGET, 3_600)
+BOUNDS = ScanLimits(50, BUDGET, 3_600)
 RARE = 1_000  # one in so many failed, one has the tag, one is unfinished
 
 # Jobs evenly over ten days, most of them successful; ends come ten seconds after.
@@ -64,7 +64,7 @@ def large(request: pytest.FixtureRequest) -> Iterator[Storage]:
     storage = Storage(settings_of(form.format(name), "redis://127.0.0.1:1/0"))
     have = {row[0] for row in storage.rows("SELECT right(inhrelid::regclass::text, 8) FROM pg_inherits WHERE inhparent = 'jobs'::regclass")}
     with storage.engine.begin() as opened:
-        today = partitions.database_ms(opened) // partitions.DAY_MS
+        today = partitions.database_unix_ms(opened) // partitions.DAY_MS
     for ago in range(1, DAYS + 1):
         suffix = datetime.fromtimestamp((today - ago) * 86_400, UTC).strftime("%Y%m%d")
         if suffix not in have:
@@ -88,27 +88,27 @@ def known(request: pytest.FixtureRequest, large: Storage) -> Storage:
 
 
 SEARCHES = {
-    "everything": (Search(), Way.JOBS, "jobs"),
-    "a rare operation": (Search(operation="cube_sum"), Way.JOBS, "jobs"),
-    "what succeeded": (Search(statuses=frozenset({State.SUCCESS})), Way.JOBS, "jobs"),
-    "a tag": (Search(tag="rare"), Way.TAGGED, "tags"),
-    "a tag that nothing has": (Search(tag="none"), Way.TAGGED, "tags"),
-    "what waits": (Search(statuses=frozenset({State.PENDING})), Way.LIVE, "live"),
-    "what failed": (Search(statuses=frozenset({State.FAILED})), Way.UNSUCCESSFUL, "outcomes"),
-    "an error that nothing has": (Search(statuses=frozenset({State.FAILED}), error="no such text"), Way.UNSUCCESSFUL, "outcomes"),
-    "what failed, by its end": (Search(statuses=frozenset({State.FAILED}), order=Order.FINISHED), Way.FINISHED, "outcomes"),
-    "what failed with a tag, by its end": (Search(statuses=frozenset({State.FAILED}), tag="rare", order=Order.FINISHED), Way.FINISHED, "outcomes"),
+    "everything": (JobSearch(), ScanIndex.JOBS, "jobs"),
+    "a rare operation": (JobSearch(operation="cube_sum"), ScanIndex.JOBS, "jobs"),
+    "what succeeded": (JobSearch(statuses=frozenset({State.SUCCESS})), ScanIndex.JOBS, "jobs"),
+    "a tag": (JobSearch(tag="rare"), ScanIndex.TAGGED, "tags"),
+    "a tag that nothing has": (JobSearch(tag="none"), ScanIndex.TAGGED, "tags"),
+    "what waits": (JobSearch(statuses=frozenset({State.PENDING})), ScanIndex.LIVE, "live"),
+    "what failed": (JobSearch(statuses=frozenset({State.FAILED})), ScanIndex.UNSUCCESSFUL, "outcomes"),
+    "an error that nothing has": (JobSearch(statuses=frozenset({State.FAILED}), error="no such text"), ScanIndex.UNSUCCESSFUL, "outcomes"),
+    "what failed, by its end": (JobSearch(statuses=frozenset({State.FAILED}), order=Order.FINISHED), ScanIndex.FINISHED, "outcomes"),
+    "what failed with a tag, by its end": (JobSearch(statuses=frozenset({State.FAILED}), tag="rare", order=Order.FINISHED), ScanIndex.FINISHED, "outcomes"),
 }
 
 
-def explain(storage: Storage, search: Search, beyond: Place | None, mode: str) -> Plan:
+def explain(storage: Storage, search: JobSearch, beyond: ListPosition | None, mode: str) -> Plan:
     with storage.engine.begin() as connection:
         connection.exec_driver_sql(job_list.BY_INDEX)
         connection.exec_driver_sql(f"SET LOCAL plan_cache_mode = {mode}")
-        arguments = index_scan.arguments(search, beyond, BOUNDS)
-        types = index_scan.TYPES_BY_END if search.order is Order.FINISHED else index_scan.TYPES
+        arguments = index_scan.scan_arguments(search, beyond, BOUNDS)
+        types = index_scan.TYPES_BY_FINISH if search.order is Order.FINISHED else index_scan.TYPES
         connection.exec_driver_sql("DEALLOCATE ALL")
-        connection.exec_driver_sql(f"PREPARE page ({types}) AS {job_list.LISTS[search.way, search.descending]}")
+        connection.exec_driver_sql(f"PREPARE page ({types}) AS {job_list.LISTS[search.index, search.descending]}")
         held = ", ".join(["%s"] * len(arguments))
         sent = tuple(str(one) if isinstance(one, UUID) else one for one in arguments)
         text = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page ({held})", sent).scalar_one()
@@ -121,9 +121,9 @@ def explain(storage: Storage, search: Search, beyond: Place | None, mode: str) -
 def test_a_page_walks_one_index_within_its_budget_from_wherever_it_begins(known: Storage, kind: str, mode: str, descending: bool) -> None:
     search, way, table = SEARCHES[kind]
     search = replace(search, descending=descending)
-    assert search.way is way
+    assert search.index is way
     middle = datetime.now(UTC) - timedelta(days=DAYS / 2)
-    place = Place(UUID(int=int(middle.timestamp() * 1000) << 80), middle if way is Way.FINISHED else None)
+    place = ListPosition(UUID(int=int(middle.timestamp() * 1000) << 80), middle if way is ScanIndex.FINISHED else None)
     for beyond in (None, place):
         plan = explain(known, search, beyond, mode)
         assert not [node for node in plan.nodes if node["Node Type"] in {"Seq Scan", "Bitmap Heap Scan", "Gather"} and node["Actual Loops"]], str(plan)
@@ -139,11 +139,11 @@ def test_a_page_walks_one_index_within_its_budget_from_wherever_it_begins(known:
 def test_a_turn_of_an_action_walks_one_index_within_its_budget_from_where_it_was(known: Storage, kind: str) -> None:
     search, way, table = SEARCHES[kind]
     search = replace(search, descending=False, as_of=datetime.now(UTC))
-    middle = Place(UUID(int=int((datetime.now(UTC) - timedelta(days=DAYS / 2)).timestamp() * 1000) << 80))
-    hot = known.hot()
+    middle = ListPosition(UUID(int=int((datetime.now(UTC) - timedelta(days=DAYS / 2)).timestamp() * 1000) << 80))
+    connection = known.connection()
     for beyond in (None, middle):
-        arguments = [str(one) if isinstance(one, UUID) else one for one in index_scan.arguments(search, beyond, BOUNDS)]
-        plan = explain_hot(hot, steps.WALKS[way], arguments)
+        arguments = [str(one) if isinstance(one, UUID) else one for one in index_scan.scan_arguments(search, beyond, BOUNDS)]
+        plan = explain_hot(connection, steps.SCANS[way], arguments)
         walked = max(node["Actual Rows"] * node["Actual Loops"] for node in plan.nodes if node["Node Type"] == "WindowAgg")
         assert 0 < walked <= BUDGET
         read = [node for node in plan.scans(table) if node["Actual Loops"] == 1]
@@ -155,18 +155,18 @@ def test_an_estimate_is_near_what_is_there_or_is_not_given(known: Storage, reque
     middle, some = datetime.now(UTC) - timedelta(days=DAYS / 2), JOBS / RARE
     half = JOBS * (middle.hour * 3_600 + middle.minute * 60 + DAYS * 43_200) / (DAYS * 86_400)  # of whole days that ended at midnight
     expected = [
-        (Search(), JOBS),
-        (Search(created_before=middle), half),
-        (Search(created_after=middle, operation="square_sum", queue="default"), JOBS - half),
-        (Search(operation="cube_sum"), some),
-        (Search(tag="rare"), some),
-        (Search(statuses=frozenset({State.FAILED})), some),
-        (Search(statuses=frozenset({State.FAILED, State.SUCCESS}), finished_before=middle), half),
+        (JobSearch(), JOBS),
+        (JobSearch(created_before=middle), half),
+        (JobSearch(created_after=middle, operation="square_sum", queue="default"), JOBS - half),
+        (JobSearch(operation="cube_sum"), some),
+        (JobSearch(tag="rare"), some),
+        (JobSearch(statuses=frozenset({State.FAILED})), some),
+        (JobSearch(statuses=frozenset({State.FAILED, State.SUCCESS}), finished_before=middle), half),
     ]
 
     def work(connection: Connection) -> list[int | None]:
         connection.exec_driver_sql(job_list.BY_INDEX)
-        return [estimates.total(connection, search, 0) for search, _ in expected]
+        return [estimates.estimated_total(connection, search, 0) for search, _ in expected]
 
     found = known.with_pool(lambda pool: pool.run_sync(work))
     for (search, count), told in zip(expected, found, strict=True):
@@ -178,6 +178,6 @@ def test_a_page_costs_as_much_in_a_large_table_as_in_a_small_one(known: Storage,
     small = Storage(settings)
     small.fill(1_000)
     small.rows("VACUUM ANALYZE")
-    one, other = (explain(storage, Search(), None, "force_custom_plan").buffers for storage in (small, known))
+    one, other = (explain(storage, JobSearch(), None, "force_custom_plan").buffers for storage in (small, known))
     small.close()
     assert other < 2 * one + 100

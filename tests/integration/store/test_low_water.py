@@ -8,8 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from integration.store.support.storage import BACK, Claimer, Storage, ids, retry_after
 
 from common.domain.decisions import Decision
-from common.domain.job import Claimed
-from common.store.connection.psycopg2_session import Hot
+from common.domain.job import ClaimedJob
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.queues import queue_state
 
 CLAIMERS = st.integers(0, 2)
@@ -24,8 +24,8 @@ class Model:
 
     waiting: set[str] = field(default_factory=set)  #: committed, due, in nobody's hands
     later: set[str] = field(default_factory=set)  #: waits for its delay
-    held: dict[int, dict[str, Claimed]] = field(default_factory=dict)  #: by claimer
-    open: dict[int, dict[str, Claimed]] = field(default_factory=dict)  #: claims that have not been committed
+    held: dict[int, dict[str, ClaimedJob]] = field(default_factory=dict)  #: by claimer
+    open: dict[int, dict[str, ClaimedJob]] = field(default_factory=dict)  #: claims that have not been committed
     done: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)  #: may lie below somebody's marks: late, or locked while others looked
 
@@ -40,12 +40,12 @@ class LowWater(RuleBasedStateMachine):
 
     storage: Storage
     claimers: list[Claimer]
-    controller: Hot
+    controller: WorkerConnection
 
     @initialize(backlog=st.sampled_from([0, 4, 12]))
     def start(self, backlog: int) -> None:
         for claimer in self.claimers:
-            claimer.hot._cursor.execute("ROLLBACK")
+            claimer.connection._cursor.execute("ROLLBACK")
             claimer.marks = type(claimer.marks)()
             claimer.publish()
         self.storage.rows("TRUNCATE jobs, live, outcomes, attempts")
@@ -68,7 +68,7 @@ class LowWater(RuleBasedStateMachine):
             if late_s > SLACK_S:
                 self.model.passed.add(job_id)
 
-    def _claim(self, who: int, wanted: int) -> dict[str, Claimed]:
+    def _claim(self, who: int, wanted: int) -> dict[str, ClaimedJob]:
         free = self.model.free
         order = [row[0] for row in self.storage.rows("SELECT id::text FROM live ORDER BY priority, pos, id") if row[0] in free]
         taken = self.claimers[who].claim(wanted)
@@ -98,7 +98,7 @@ class LowWater(RuleBasedStateMachine):
     def begin_claim(self, who: int, wanted: int) -> None:
         if who in self.model.open:
             return
-        self.claimers[who].hot._cursor.execute("BEGIN")
+        self.claimers[who].connection._cursor.execute("BEGIN")
         self.model.open[who] = self._claim(who, wanted)
 
     @precondition(lambda self: self.model.open)
@@ -106,7 +106,7 @@ class LowWater(RuleBasedStateMachine):
     def end_claim(self, commits: bool, data: st.DataObject) -> None:
         who = data.draw(st.sampled_from(sorted(self.model.open)))
         taken = self.model.open.pop(who)
-        self.claimers[who].hot._cursor.execute("COMMIT" if commits else "ROLLBACK")
+        self.claimers[who].connection._cursor.execute("COMMIT" if commits else "ROLLBACK")
         if commits:
             self.model.waiting -= set(taken)
             self.model.held[who].update(taken)
@@ -132,7 +132,7 @@ class LowWater(RuleBasedStateMachine):
     @rule(full=st.booleans())
     def float_strays(self, full: bool) -> None:
         before = dict(self.storage.rows("SELECT id::text, pos FROM live"))
-        queue_state.float_strays(self.controller, None if full else 60.0, 100)
+        queue_state.requeue_strays(self.controller, None if full else 60.0, 100)
         after = dict(self.storage.rows("SELECT id::text, pos FROM live"))
         moved = {job_id for job_id, pos in before.items() if after[job_id] != pos}
         assert moved <= self.model.passed & self.model.free, "a waiting backlog, and what is held, is not touched"
@@ -143,7 +143,7 @@ class LowWater(RuleBasedStateMachine):
         if not hasattr(self, "model"):
             return
         for who in list(self.model.open):
-            self.claimers[who].hot._cursor.execute("ROLLBACK")
+            self.claimers[who].connection._cursor.execute("ROLLBACK")
         for who, held in self.model.held.items():
             if held:
                 assert self.claimers[who].settle(list(held.values())) == set(held)
@@ -152,7 +152,7 @@ class LowWater(RuleBasedStateMachine):
             for claimer in self.claimers:
                 claimer.settle(claimer.claim(1_000))
                 claimer.publish()
-            queue_state.float_strays(self.controller, None, 1_000)
+            queue_state.requeue_strays(self.controller, None, 1_000)
         assert self.storage.one("SELECT count(*) FROM live") == 0
         assert self.storage.one("SELECT count(*) FROM jobs FULL JOIN outcomes USING (id) WHERE status IS DISTINCT FROM 'SUCCESS'") == 0
 
@@ -161,7 +161,7 @@ def test_no_interleaving_loses_a_job_or_gives_it_to_two(storage: Storage) -> Non
     class Case(LowWater):
         pass
 
-    Case.storage, Case.claimers, Case.controller = storage, [storage.claimer() for _ in range(3)], storage.hot(by_index=False)
+    Case.storage, Case.claimers, Case.controller = storage, [storage.claimer() for _ in range(3)], storage.connection(by_index=False)
     run_state_machine_as_test(
         Case,
         settings=settings(

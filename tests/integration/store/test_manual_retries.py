@@ -15,9 +15,9 @@ from common.domain.job import NewJob
 from common.domain.states import State
 from common.settings import Pooler
 from common.store.jobs import failures, reads
-from common.store.jobs.cancel_retry import Rerun
+from common.store.jobs.cancel_retry import ManualRetry
 from common.store.retention import by_partition
-from common.store.retention.by_partition import Kept
+from common.store.retention.by_partition import RetentionDays
 
 
 @pytest.mark.parametrize("given", [None, '{"data":[7, 8]}'])
@@ -27,7 +27,7 @@ def test_a_retry_is_a_new_epoch_and_all_of_before_stays(storage: Storage, client
     claimer.write(claimer.claim(), retry_after(0))
     claimer.write(claimer.claim(), Fail(ERROR))
     before = storage.one("SELECT rev FROM job_states")
-    assert client.rerun(job_id, given).result(10) == Rerun("default", 1, State.FAILED)
+    assert client.rerun(job_id, given).result(10) == ManualRetry("default", 1, State.FAILED)
     assert storage.rows("SELECT status, epoch, attempt, rev, result FROM job_states") == [("PENDING", 1, 0, before + 1, None)]
     assert storage.rows("SELECT epoch, input::text FROM reruns") == [(1, given)]
     (job,) = claimer.claim()
@@ -35,7 +35,7 @@ def test_a_retry_is_a_new_epoch_and_all_of_before_stays(storage: Storage, client
     claimer.settle([job])
     shown = client.do(reads.job(client.connection, UUID(job_id))).result(10)
     assert shown is not None
-    history = reads.attempts(shown)
+    history = reads.ended_attempts(shown)
     assert [(one["epoch"], one["attempt"], one["ended"]) for one in history] == [(0, 1, "error"), (0, 2, "failed"), (1, 1, "success")]
     assert (shown["status"], shown["epoch"], shown["attempt"], shown["input"]) == ("SUCCESS", 1, 1, '{"data":[1,2,3]}')
     assert storage.one("SELECT input::text FROM jobs") == '{"data":[1,2,3]}'
@@ -66,7 +66,7 @@ def test_only_what_has_failed_or_was_cancelled_is_retried(storage: Storage, clie
         elif state == "SUCCESS":
             claimer.settle(jobs)
     before = storage.rows("SELECT * FROM live")
-    assert client.rerun(job_id, "{}").result(10) == Rerun("default", None, State(state))
+    assert client.rerun(job_id, "{}").result(10) == ManualRetry("default", None, State(state))
     assert storage.rows("SELECT * FROM live") == before
     assert storage.one("SELECT count(*) FROM reruns") == 0
 
@@ -80,7 +80,7 @@ def test_of_two_retries_at_once_one_is_made(storage: Storage, clients: tuple[Cli
     answer = second.rerun(job_id, "{}")
     storage.until_blocked(second.pid, by=first.pid)
     first.end()
-    assert answer.result(10) == Rerun("default", None, State.PENDING)
+    assert answer.result(10) == ManualRetry("default", None, State.PENDING)
     assert storage.rows("SELECT epoch FROM live") == [(1,)]
     assert storage.one("SELECT count(*) FROM reruns") == 1
     assert ids(claimer.claim()) == [job_id]
@@ -90,11 +90,11 @@ def test_a_retry_that_comes_after_the_first_one_is_claimed_finds_it_running(stor
     first, second = clients
     job_id, claimer = cancelled(storage, first), storage.claimer()
     first.rerun(job_id).result(10)
-    claimer.hot._cursor.execute("BEGIN")
+    claimer.connection._cursor.execute("BEGIN")
     assert ids(claimer.claim()) == [job_id]
-    assert second.rerun(job_id).result(10) == Rerun("default", None, State.PENDING), "it waits for no claim"
-    claimer.hot._cursor.execute("COMMIT")
-    assert second.rerun(job_id).result(10) == Rerun("default", None, State.IN_PROGRESS)
+    assert second.rerun(job_id).result(10) == ManualRetry("default", None, State.PENDING), "it waits for no claim"
+    claimer.connection._cursor.execute("COMMIT")
+    assert second.rerun(job_id).result(10) == ManualRetry("default", None, State.IN_PROGRESS)
 
 
 def test_a_retry_beside_a_settle_that_has_not_committed_makes_no_epoch_twice(storage: Storage, client: Client) -> None:
@@ -102,11 +102,11 @@ def test_a_retry_beside_a_settle_that_has_not_committed_makes_no_epoch_twice(sto
     job_id, claimer = cancelled(storage, client), storage.claimer()
     client.rerun(job_id).result(10)
     (job,) = claimer.claim()
-    claimer.hot._cursor.execute("BEGIN")
+    claimer.connection._cursor.execute("BEGIN")
     end(claimer, [job], "fail")
-    assert client.rerun(job_id).result(10) == Rerun("default", None, State.IN_PROGRESS)
-    claimer.hot._cursor.execute("COMMIT")
-    assert client.rerun(job_id).result(10) == Rerun("default", 2, State.FAILED)
+    assert client.rerun(job_id).result(10) == ManualRetry("default", None, State.IN_PROGRESS)
+    claimer.connection._cursor.execute("COMMIT")
+    assert client.rerun(job_id).result(10) == ManualRetry("default", 2, State.FAILED)
 
 
 def test_a_retry_beside_a_cancel_that_has_not_committed_finds_the_job_waiting(storage: Storage, clients: tuple[Client, Client]) -> None:
@@ -114,9 +114,9 @@ def test_a_retry_beside_a_cancel_that_has_not_committed_finds_the_job_waiting(st
     (job_id,) = storage.submit()
     first.begin()
     first.cancel(job_id).result(10)
-    assert second.rerun(job_id).result(10) == Rerun("default", None, State.PENDING)
+    assert second.rerun(job_id).result(10) == ManualRetry("default", None, State.PENDING)
     first.end()
-    assert second.rerun(job_id).result(10) == Rerun("default", 1, State.CANCELLED)
+    assert second.rerun(job_id).result(10) == ManualRetry("default", 1, State.CANCELLED)
     assert first.cancel(job_id).result(10) is State.CANCELLED
     assert storage.rows("SELECT epoch, status FROM outcomes ORDER BY epoch") == [(0, "CANCELLED"), (1, "CANCELLED")]
 
@@ -127,14 +127,14 @@ def test_a_late_end_of_an_epoch_changes_nothing_of_the_next_one(storage: Storage
     (job_id,) = storage.submit()
     (late,) = slow.claim()
     client.cancel(job_id).result(10)
-    with other.hot.transaction():
-        failures.write(other.hot, slow.id, [(late, Retry(WORKER_LOST, 0))])
+    with other.connection.transaction():
+        failures.write_decisions(other.connection, slow.id, [(late, Retry(WORKER_LOST, 0))])
     client.rerun(job_id).result(10)
     (job,) = other.claim()
     assert (job.attempt, late.attempt) == (1, 1)
     before = storage.rows("SELECT * FROM live"), storage.rows("SELECT * FROM outcomes")
     for how in ENDS:
-        with slow.hot.transaction():
+        with slow.connection.transaction():
             end(slow, [late], how)
     assert (storage.rows("SELECT * FROM live"), storage.rows("SELECT * FROM outcomes")) == before
     assert other.settle([job]) == {job_id}
@@ -180,7 +180,7 @@ class Old:
         storage.rows("UPDATE outcomes SET finished_at = now() - interval '9 days'")
 
     def clear(self, connection: Connection) -> int:
-        return by_partition.clear(connection, self.period, by_partition.ended_periods(connection, Kept(7, 7, 7))[0])
+        return by_partition.clear_partition(connection, self.period, by_partition.removable_periods(connection, RetentionDays(7, 7, 7))[0])
 
     def pid(self, connection: Connection) -> int:
         driver = connection.connection.driver_connection
@@ -193,7 +193,7 @@ def test_a_retry_under_way_is_kept_by_retention_with_its_history(storage: Storag
     storage.store([NewJob(id_in(old.period, 2), "square_sum", "default", "{}", 3, None)])
     storage.rows("DELETE FROM live WHERE id <> %s", (old.job_id,))
     client.begin()
-    assert client.rerun(old.job_id, '{"data":[9]}').result(10) == Rerun("default", 1, State.CANCELLED)
+    assert client.rerun(old.job_id, '{"data":[9]}').result(10) == ManualRetry("default", 1, State.CANCELLED)
     with storage.engine.connect() as connection:
         removed = storage.begin(lambda: old.clear(connection))
         storage.until_blocked(old.pid(connection), by=client.pid)
@@ -216,7 +216,7 @@ def test_a_retry_waits_for_retention_and_finds_nothing_and_what_was_brought_befo
         connection.commit()
     assert answer.result(10) is None
     with storage.engine.begin() as connection:
-        assert by_partition.forget_beside(connection, old.period) is False
+        assert by_partition.delete_orphans(connection, old.period) is False
     assert storage.one("SELECT count(*) FROM live") == 0
     assert storage.rows("SELECT id::text FROM reruns") == [(stays,)]
 
@@ -228,7 +228,7 @@ def test_a_retry_of_a_job_whose_input_was_removed_needs_one(storage: Storage, cl
     storage.rows("UPDATE jobs SET input = NULL")
     if ended == "SUCCESS":
         storage.rows("UPDATE outcomes SET status = 'SUCCESS', result = '1'")
-        assert client.rerun(job_id).result(10) == Rerun("default", None, State.SUCCESS)
+        assert client.rerun(job_id).result(10) == ManualRetry("default", None, State.SUCCESS)
         return
     assert isinstance(client.rerun(job_id).exception(10), InputRemoved)
     assert storage.state(job_id) == "CANCELLED"

@@ -220,14 +220,14 @@ class Store(Workers):
         known = {"default"} if all(worker.ended for worker in self.model.workers.values()) else set(QUEUES)
         assert found == {queue: self.model.depth(queue) for queue in known}
         waiting = {job_id: job.queue for job_id, job in self.model.jobs.items() if job.state is State.PENDING}
-        due = set(queue_state.due(self.clerk))
+        due = set(queue_state.due_queues(self.clerk))
         assert {queue for job_id, queue in waiting.items() if job_id not in self.model.passed} & known <= due <= set(waiting.values())
 
     def _leases_are(self) -> None:
         works = sum(worker.works for worker in self.model.workers.values())
-        assert queue_state.alive(self.clerk) == (dict.fromkeys(QUEUES, works) if works else {})
-        assert leases.expired(self.clerk, 100) == self.model.expired("")
-        assert sorted(leases.orphaned(self.clerk, 100)) == self.model.orphaned("")
+        assert queue_state.workers_alive(self.clerk) == (dict.fromkeys(QUEUES, works) if works else {})
+        assert leases.expired_workers(self.clerk, 100) == self.model.expired("")
+        assert sorted(leases.orphaned_workers(self.clerk, 100)) == self.model.orphaned("")
 
     # --- the end
 
@@ -255,9 +255,9 @@ class Store(Workers):
     def _tell_the_history(self) -> None:
         """Each attempt of each epoch has one record, first to last; clients are told the result of the one that ended the job."""
         for job_id, job in self.model.jobs.items():
-            whole = self.apis["api"].run(partial(reads.job, job_id=UUID(job_id), most=1_000))
+            whole = self.apis["api"].run(partial(reads.job, job_id=UUID(job_id), limit=1_000))
             assert whole is not None
-            history = reads.attempts(whole)
+            history = reads.ended_attempts(whole)
             assert [(one["epoch"], one["attempt"]) for one in history] == [
                 (number, attempt) for number, one in enumerate(job.epochs) for attempt in range(1, one.attempt + 1)
             ]
@@ -276,7 +276,7 @@ def machine(storage: Storage) -> Iterator[type[Store]]:
 
     storage.rows(f"ALTER DATABASE {storage.one('SELECT current_database()')} SET synchronous_commit = off")  # a crash is not what is tried here
     loop = Loop()
-    Case.storage, Case.clerk = storage, storage.hot()
+    Case.storage, Case.clerk = storage, storage.connection()
     Case.sessions = {name: Session(storage) for name in ("one", "two", "parent", "controller")}
     Case.apis = {name: Api(storage, loop) for name in ("api", "twin")}
     yield Case

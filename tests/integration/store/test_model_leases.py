@@ -6,21 +6,21 @@ from rig.system import until
 
 from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.workers import leases
-from common.store.workers.leases import Lease
+from common.store.workers.leases import LeaseRenewal
 from worker.controller.rescue import Rescue
 
 AT_ONCE = {"square_sum": OperationSpec("square_sum", retry=RetryPolicy(3, 0, 0))}
 
 
-def _renewal_under_way(storage: Storage, parent: Hot, claimer: Claimer) -> None:
+def _renewal_under_way(storage: Storage, parent: WorkerConnection, claimer: Claimer) -> None:
     """Begin a renewal in time, and wait until the lease that everybody else sees has run out."""
 
     def began() -> bool:
         storage.rows("UPDATE workers SET alive_until = clock_timestamp() + interval '0.2 s' WHERE id = %s", (claimer.id,))
         parent._cursor.execute("BEGIN")
-        if leases.renew(parent, LONG_S, [Lease(claimer.id, 0, {})]):
+        if leases.renew(parent, LONG_S, [LeaseRenewal(claimer.id, 0, {})]):
             return True
         parent._cursor.execute("ROLLBACK")
         return False
@@ -29,13 +29,13 @@ def _renewal_under_way(storage: Storage, parent: Hot, claimer: Claimer) -> None:
     until("the old lease has run out", lambda: storage.one("SELECT alive_until < clock_timestamp() FROM workers WHERE id = %s", (claimer.id,)))
 
 
-def _rescue(hot: Hot) -> int:
-    return Rescue(3).lost_workers(hot, AT_ONCE)[0] + Rescue(3).leftovers(hot, AT_ONCE)[0]
+def _rescue(connection: WorkerConnection) -> int:
+    return Rescue(3).lost_workers(connection, AT_ONCE)[0] + Rescue(3).orphaned_jobs(connection, AT_ONCE)[0]
 
 
 @pytest.mark.parametrize("commits", [True, False])
 def test_a_renewal_that_began_in_time_keeps_the_rescue_away_until_it_ends(storage: Storage, commits: bool) -> None:
-    claimer, parent, controller = storage.claimer(), storage.hot(by_index=False), storage.hot(by_index=False)
+    claimer, parent, controller = storage.claimer(), storage.connection(by_index=False), storage.connection(by_index=False)
     storage.submit(3)
     jobs = claimer.claim(2)
     _renewal_under_way(storage, parent, claimer)
@@ -50,15 +50,15 @@ def test_a_renewal_that_began_in_time_keeps_the_rescue_away_until_it_ends(storag
 @pytest.mark.parametrize("commits", [True, False])
 def test_of_a_worker_whose_row_another_has_nobody_else_looks_after_the_jobs(storage: Storage, commits: bool) -> None:
     """Two controllers that have both found it lost: the second one passes it over, whatever becomes of the first."""
-    dead, first, second = storage.claimer(), storage.hot(by_index=False), storage.hot(by_index=False)
+    dead, first, second = storage.claimer(), storage.connection(by_index=False), storage.connection(by_index=False)
     storage.submit(2)
     dead.claim()
     dead.expire()
-    found = leases.expired(second, 10)
+    found = leases.expired_workers(second, 10)
     first._cursor.execute("BEGIN")
-    assert leases.alone(first, dead.id)
-    assert Rescue(3)._of_workers(second, found, AT_ONCE)[0] == 0
-    assert leases.end(first, dead.id) is False, "it holds jobs"
+    assert leases.try_lock_worker(first, dead.id)
+    assert Rescue(3)._rescue(second, found, AT_ONCE)[0] == 0
+    assert leases.end_lease(first, dead.id) is False, "it holds jobs"
     first._cursor.execute("COMMIT" if commits else "ROLLBACK")
-    assert Rescue(3)._of_workers(second, found, AT_ONCE)[0] == 2
-    assert Rescue(3)._of_workers(second, found, AT_ONCE)[0] == 0
+    assert Rescue(3)._rescue(second, found, AT_ONCE)[0] == 2
+    assert Rescue(3)._rescue(second, found, AT_ONCE)[0] == 0

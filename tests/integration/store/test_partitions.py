@@ -18,7 +18,7 @@ def _periods(storage: Storage) -> dict[str, list[Period]]:
 
 def _make(storage: Storage, days: int = 1, ahead: int = 3) -> list[Period]:
     with storage.engine.begin() as connection:
-        return partitions.make(connection, days, ahead)
+        return partitions.create_missing(connection, days, ahead)
 
 
 def test_the_three_tables_have_the_same_periods_and_the_next_days_are_covered(storage: Storage) -> None:
@@ -60,9 +60,9 @@ def test_after_a_change_of_size_every_day_has_one_partition_and_jobs_can_be_stor
 def test_two_that_make_them_at_once_make_them_once(storage: Storage) -> None:
     _make(storage)
     with storage.engine.connect() as one, storage.engine.connect() as other:
-        made = partitions.make(one, 1, 6)
+        made = partitions.create_missing(one, 1, 6)
         assert len(made) == 3
-        again = storage.begin(partial(partitions.make, other, 1, 6))
+        again = storage.begin(partial(partitions.create_missing, other, 1, 6))
         assert other.connection.driver_connection is not None
         storage.until_blocked(other.connection.driver_connection.info.backend_pid)
         one.commit()
@@ -73,9 +73,9 @@ def test_two_that_make_them_at_once_make_them_once(storage: Storage) -> None:
 def test_one_that_waits_too_long_for_another_yields(storage: Storage) -> None:
     waiting = Storage(storage.settings.model_copy(update={"lock_timeout_seconds": 0.1}))
     with storage.engine.connect() as one:
-        partitions.make(one, 1, 6)
+        partitions.create_missing(one, 1, 6)
         with pytest.raises(OperationalError), waiting.engine.begin() as other:
-            partitions.make(other, 1, 6)
+            partitions.create_missing(other, 1, 6)
     waiting.close()
 
 
@@ -87,10 +87,10 @@ def test_making_them_waits_for_no_reader_writer_or_claim_and_stops_none(storage:
     late.cursor().execute("INSERT INTO jobs (id, operation, queue, input, max_attempts) VALUES (uuidv7(), 'square_sum', 'default', '{}', 3)")
     reader = storage.session()
     reader.cursor().execute("SELECT count(*) FROM job_states")
-    with storage.engine.connect() as maker, claimer.hot.transaction():
+    with storage.engine.connect() as maker, claimer.connection.transaction():
         jobs = claimer.claim(2)
         claimer.settle(jobs)
-        assert len(partitions.make(maker, 1, 6)) == 3
+        assert len(partitions.create_missing(maker, 1, 6)) == 3
         storage.submit()
         assert storage.state(jobs[0].id) == "PENDING"
         maker.commit()

@@ -9,7 +9,7 @@ from integration.store.support.storage import Storage
 from rig.system import until
 
 from common.domain.job import NewJob, Options
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.jobs import reads
 from common.store.retention import by_row, keys, per_job
 from common.store.schema.partitions import TABLES
@@ -48,7 +48,7 @@ def test_a_plain_submission_writes_no_row_of_expiries_and_one_with_a_time_does(s
     assert 800 + 58 < looked_at_in_s(storage) < 800 + 61, "most jobs end within a minute, and are then looked at once"
 
 
-def test_a_job_goes_once_its_time_after_its_end_is_over_with_all_that_is_its_own(storage: Storage, hot: Hot) -> None:
+def test_a_job_goes_once_its_time_after_its_end_is_over_with_all_that_is_its_own(storage: Storage, connection: WorkerConnection) -> None:
     (job,) = kept(storage, tags=("a", "b"), deadline=datetime.now(UTC) + timedelta(hours=1))
     claimer = storage.claimer()
     claimer.settle(claimer.claim())
@@ -57,44 +57,44 @@ def test_a_job_goes_once_its_time_after_its_end_is_over_with_all_that_is_its_own
     other = ended(storage, ago_s=HOUR_S - 5)[0]
     storage.rows("UPDATE outcomes SET finished_at = clock_timestamp() - interval '1 hour 1 s' WHERE id = %s", (job,))
     assert rows_of(storage, job) == {"jobs": 1, "outcomes": 1, "attempts": 1, "tags": 2, "reruns": 1, "deadlines": 1, "expiries": 1}
-    assert look(hot, storage) == (2, 1)
+    assert look(connection, storage) == (2, 1)
     assert rows_of(storage, job) == {}
     assert storage.state(other) == "SUCCESS"
     assert 0 < looked_at_in_s(storage) <= 5
-    assert per_job.expire(hot, MOST) == (0, 0), "it is looked at when its time is over"
+    assert per_job.delete_expired(connection, MOST) == (0, 0), "it is looked at when its time is over"
 
 
-def test_a_job_that_is_not_finished_is_looked_at_ever_more_rarely(storage: Storage, hot: Hot) -> None:
+def test_a_job_that_is_not_finished_is_looked_at_ever_more_rarely(storage: Storage, connection: WorkerConnection) -> None:
     (job,) = kept(storage, 10)
-    assert look(hot, storage) == (1, 0)
+    assert look(connection, storage) == (1, 0)
     assert 9 < looked_at_in_s(storage) <= 10, "it cannot be over before"
     storage.rows("UPDATE jobs SET created_at = created_at - interval '80 days'")
-    assert look(hot, storage) == (1, 0)
+    assert look(connection, storage) == (1, 0)
     assert 9.9 < looked_at_in_s(storage) / 86_400 < 10.1
     assert storage.state(job) == "PENDING"
 
 
-def test_a_row_whose_job_is_not_there_goes(storage: Storage, hot: Hot) -> None:
+def test_a_row_whose_job_is_not_there_goes(storage: Storage, connection: WorkerConnection) -> None:
     storage.rows("INSERT INTO expiries VALUES (uuidv7(), now())")
-    assert per_job.expire(hot, MOST) == (1, 0)
+    assert per_job.delete_expired(connection, MOST) == (1, 0)
     assert storage.rows("SELECT * FROM expiries") == []
 
 
-def test_no_more_are_looked_at_than_asked_for_those_first_whose_time_was_over_first(storage: Storage, hot: Hot) -> None:
+def test_no_more_are_looked_at_than_asked_for_those_first_whose_time_was_over_first(storage: Storage, connection: WorkerConnection) -> None:
     jobs = ended(storage, count=5)
     storage.rows("UPDATE expiries SET at = now() - (SELECT count(*) FROM expiries e WHERE e.id > expiries.id) * interval '1 s'")
-    assert per_job.expire(hot, 3) == (3, 3)
+    assert per_job.delete_expired(connection, 3) == (3, 3)
     assert [storage.state(job) for job in jobs] == [None, None, None, "SUCCESS", "SUCCESS"]
 
 
-def test_keys_of_a_removed_job_an_idempotency_key_stays_for_its_time_and_a_unique_key_is_free(storage: Storage, hot: Hot) -> None:
+def test_keys_of_a_removed_job_an_idempotency_key_stays_for_its_time_and_a_unique_key_is_free(storage: Storage, connection: WorkerConnection) -> None:
     """The request must not run a second time because its job was not to be kept."""
     (job,) = ended(storage)
     storage.rows("INSERT INTO keys (key, until, ids, digest) VALUES ('k', now() + interval '1 day', ARRAY[%s::uuid], '')", (job,))
     storage.rows("INSERT INTO uniq (key, id) VALUES ('u', %s)", (str(id_in_past(job)),))
-    assert look(hot, storage) == (1, 1)
-    with storage.engine.begin() as connection:
-        assert keys.forget(connection) == 1
+    assert look(connection, storage) == (1, 1)
+    with storage.engine.begin() as sqlalchemy_connection:
+        assert keys.delete_expired(sqlalchemy_connection) == 1
     assert (storage.one("SELECT count(*) FROM keys"), storage.one("SELECT count(*) FROM uniq")) == (1, 0)
 
 
@@ -106,72 +106,72 @@ def id_in_past(job: str) -> UUID:
 # --- races
 
 
-def test_expiry_leaves_a_job_that_is_being_retried_and_the_retry_stands(storage: Storage, hot: Hot) -> None:
+def test_expiry_leaves_a_job_that_is_being_retried_and_the_retry_stands(storage: Storage, connection: WorkerConnection) -> None:
     (job,) = ended(storage)
     session = retrying(storage, job)
-    assert look(hot, storage) == (1, 0), "it waits for nobody"
+    assert look(connection, storage) == (1, 0), "it waits for nobody"
     assert retry(session, job)
-    assert look(hot, storage) == (1, 0)
+    assert look(connection, storage) == (1, 0)
     assert storage.state(job) == "PENDING"
     assert HOUR_S - 1 < looked_at_in_s(storage) <= HOUR_S
     claimer = storage.claimer()
     assert claimer.settle(claimer.claim()) == {job}
-    assert look(hot, storage) == (1, 0), "its time begins with its last end"
+    assert look(connection, storage) == (1, 0), "its time begins with its last end"
     ended_ago(storage, HOUR_S + 1)
-    assert look(hot, storage) == (1, 1)
+    assert look(connection, storage) == (1, 1)
 
 
 @pytest.mark.parametrize("finished_again", [False, True])
-def test_a_job_that_is_retried_after_its_row_was_looked_at_stays(storage: Storage, hot: Hot, finished_again: bool) -> None:
+def test_a_job_that_is_retried_after_its_row_was_looked_at_stays(storage: Storage, connection: WorkerConnection, finished_again: bool) -> None:
     """The retry commits between the look and the lock."""
     (job,) = ended(storage)
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
-    with hot.transaction():
-        looked = hot.run(per_job.LOOK, (MOST,))
+    with connection.transaction():
+        looked = connection.run(per_job.CHECK_DUE, (MOST,))
         assert looked == [(job, 0)]
         assert retry(storage.session(), job)
         if finished_again:
             claimer = storage.claimer()
             assert claimer.settle(claimer.claim()) == {job}
-        assert by_row.remove(hot, [(job, 0)]) == 0
+        assert by_row.delete_jobs(connection, [(job, 0)]) == 0
     assert storage.state(job) == ("SUCCESS" if finished_again else "PENDING")
     assert storage.one("SELECT count(*) FROM expiries") == 1
 
 
-def test_a_retry_that_waits_for_a_removal_finds_no_job(storage: Storage, hot: Hot) -> None:
+def test_a_retry_that_waits_for_a_removal_finds_no_job(storage: Storage, connection: WorkerConnection) -> None:
     (job,) = ended(storage)
     session = storage.session()
-    with hot.transaction():
+    with connection.transaction():
         storage.rows("UPDATE expiries SET at = clock_timestamp()")
-        assert by_row.remove(hot, [(row[0], row[1]) for row in hot.run(per_job.LOOK, (MOST,))]) == 1
+        assert by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (MOST,))]) == 1
         retried = storage.begin(lambda: retry(session, job))
-        storage.until_blocked(session.info.backend_pid, by=hot.connection.info.backend_pid)
+        storage.until_blocked(session.info.backend_pid, by=connection.driver_connection.info.backend_pid)
     assert retried.result(10) is False
     assert rows_of(storage, job) == {}
 
 
-def test_two_controllers_at_once_remove_each_job_once_and_wait_for_nobody(storage: Storage, hot: Hot) -> None:
+def test_two_controllers_at_once_remove_each_job_once_and_wait_for_nobody(storage: Storage, connection: WorkerConnection) -> None:
     ended(storage, count=6)
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
-    other = storage.hot()
-    with hot.transaction():
-        looked = hot.run(per_job.LOOK, (3,))
-        assert by_row.remove(hot, [(row[0], row[1]) for row in looked]) == 3
-        assert per_job.expire(other, MOST) == (3, 3)
+    other = storage.connection()
+    with connection.transaction():
+        looked = connection.run(per_job.CHECK_DUE, (3,))
+        assert by_row.delete_jobs(connection, [(row[0], row[1]) for row in looked]) == 3
+        assert per_job.delete_expired(other, MOST) == (3, 3)
     assert storage.one("SELECT count(*) FROM jobs") == storage.one("SELECT count(*) FROM expiries") == 0
     assert storage.database.deadlocks() == 0
 
 
-def test_a_reader_during_a_removal_sees_the_whole_job_and_after_it_none(storage: Storage, hot: Hot) -> None:
+def test_a_reader_during_a_removal_sees_the_whole_job_and_after_it_none(storage: Storage, connection: WorkerConnection) -> None:
     (job,) = ended(storage)
-    with hot.transaction():
+    with connection.transaction():
         storage.rows("UPDATE expiries SET at = clock_timestamp()")
-        assert by_row.remove(hot, [(row[0], row[1]) for row in hot.run(per_job.LOOK, (MOST,))]) == 1
+        assert by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (MOST,))]) == 1
         assert (storage.api(lambda api: reads.job(api, UUID(job))) or {})["result"] == "14.0"
     assert storage.api(lambda api: reads.job(api, UUID(job))) is None
 
 
-def test_a_submission_with_the_id_of_a_job_that_is_removed_meanwhile_is_as_if_it_came_after(storage: Storage, hot: Hot) -> None:
+def test_a_submission_with_the_id_of_a_job_that_is_removed_meanwhile_is_as_if_it_came_after(storage: Storage, connection: WorkerConnection) -> None:
     """Who repeats a submission long after waits for the removal, and its job is new."""
     (new,) = storage.new()
     ended_ = kept(storage)
@@ -180,8 +180,8 @@ def test_a_submission_with_the_id_of_a_job_that_is_removed_meanwhile_is_as_if_it
     again = NewJob(UUID(ended_[0]), new.operation, new.queue, new.input, 3, None)
     ended_ago(storage, HOUR_S + 1)
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
-    with hot.transaction():
-        assert by_row.remove(hot, [(row[0], row[1]) for row in hot.run(per_job.LOOK, (MOST,))]) == 1
+    with connection.transaction():
+        assert by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (MOST,))]) == 1
         stored = storage.begin(lambda: storage.store([again]))
         until("it waits", lambda: storage.one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"))
     assert stored.result(10) == ended_

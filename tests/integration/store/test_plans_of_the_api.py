@@ -7,7 +7,7 @@ import pytest
 from integration.store.support.storage import Storage
 from sqlalchemy import Connection
 
-from common.store.connection.asyncpg_pool import Pool
+from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.jobs import cancel_retry, claims, insert, reads
 from common.store.queues import explain
 
@@ -23,7 +23,7 @@ BACKLOG, CAP = 20_000, 100
 async def _reads(connection: asyncpg.Connection, job_id: UUID) -> None:
     await reads.status(connection, job_id)
     await reads.result(connection, job_id)
-    await reads.seen(connection, [job_id])
+    await reads.snapshots(connection, [job_id])
     await reads.job(connection, job_id)
 
 
@@ -38,10 +38,10 @@ def test_a_read_is_planned_once_and_not_as_a_walk_of_what_was_empty(storage: Sto
     """To plan one anew with each id takes longer than to run it."""
     _ground(storage, drained=drained)
 
-    async def work(pool: Pool) -> tuple[dict[str, tuple[int, int]], int]:
-        async with pool.driver() as connection:
+    async def work(pool: DatabasePool) -> tuple[dict[str, tuple[int, int]], int]:
+        async with pool.acquire() as connection:
             for _ in range(8):  # from the sixth on PostgreSQL chooses by what the plans have cost
-                await _reads(connection, UUID(claims.NIL))
+                await _reads(connection, UUID(claims.NIL_UUID))
             planned = {text: (generic, custom) for text, generic, custom in await connection.fetch(PLANNED)}
             storage.fill(BACKLOG, "now()")
             async with connection.transaction():
@@ -61,15 +61,15 @@ def test_what_clients_ask_of_one_job_reads_few_others(storage: Storage, drained:
     _ground(storage, drained=drained)
 
     async def asks(connection: asyncpg.Connection, job_id: UUID) -> None:
-        await explain.waiting(connection, job_id, CAP)
-        await explain.starts(connection, job_id)
-        await explain.ran(connection, job_id, CAP)
-        await cancel_retry.cancel(connection, job_id)
-        await explain.end(connection, job_id)
-        await cancel_retry.rerun(connection, job_id, None)
+        await explain.unfinished_job(connection, job_id, CAP)
+        await explain.run_starts(connection, job_id)
+        await explain.attempt_times(connection, job_id, CAP)
+        await cancel_retry.cancel_job(connection, job_id)
+        await explain.last_outcome(connection, job_id)
+        await cancel_retry.retry_job(connection, job_id, None)
 
-    async def work(pool: Pool) -> tuple[int, int]:
-        async with pool.driver() as connection:
+    async def work(pool: DatabasePool) -> tuple[int, int]:
+        async with pool.acquire() as connection:
             for job in storage.new(8):
                 await insert.insert_jobs(connection, [job])
                 await asks(connection, job.id)
@@ -78,7 +78,7 @@ def test_what_clients_ask_of_one_job_reads_few_others(storage: Storage, drained:
             last = await connection.fetchval("SELECT id FROM live WHERE queue = 'default' AND pos < now() ORDER BY pos DESC LIMIT 1")
             async with connection.transaction():
                 before = await connection.fetchval(FOUND) or 0
-                found = await explain.waiting(connection, last, CAP)
+                found = await explain.unfinished_job(connection, last, CAP)
                 assert found is not None
                 await asks(connection, last)
                 return found["ahead"], await connection.fetchval(FOUND) - before
@@ -92,10 +92,10 @@ def test_what_sqlalchemy_runs_is_planned_for_what_it_asks(storage: Storage) -> N
     def mode(connection: Connection) -> str:
         return str(connection.exec_driver_sql(MODE).scalar_one())
 
-    async def work(pool: Pool) -> list[str]:
+    async def work(pool: DatabasePool) -> list[str]:
         found = []
         for _ in range(2):
-            async with pool.driver() as connection:
+            async with pool.acquire() as connection:
                 found.append(await connection.fetchval(MODE))
             found.append(await pool.run_sync(mode))
         return found

@@ -17,7 +17,7 @@ PLAIN_DEPTH = """SELECT queue, count(*) FILTER (WHERE worker IS NULL), count(wor
 
 def test_due_and_depth_agree_with_a_plain_count_whatever_has_happened(storage: Storage) -> None:
     rng = random.Random(7)
-    hot = storage.hot(by_index=False)
+    connection = storage.connection(by_index=False)
     claimers = {queue: storage.claimer(queue=queue) for queue in QUEUES}
     for _ in range(25):
         queue = rng.choice(QUEUES)
@@ -29,53 +29,53 @@ def test_due_and_depth_agree_with_a_plain_count_whatever_has_happened(storage: S
         else:
             claimer.write(jobs, retry_after(rng.choice([0, 60])))
         claimer.publish()
-        assert set(queue_state.due(hot)) == {row[0] for row in storage.rows(PLAIN_DUE)}
-        found = {queue: counts for queue, counts in queue_state.depth(hot, 1_000).items() if counts != (0, 0)}
+        assert set(queue_state.due_queues(connection)) == {row[0] for row in storage.rows(PLAIN_DUE)}
+        found = {queue: counts for queue, counts in queue_state.depth(connection, 1_000).items() if counts != (0, 0)}
         assert found == {row[0]: (row[1], row[2]) for row in storage.rows(PLAIN_DEPTH)}
 
 
 def test_a_future_job_is_not_due_until_its_time_has_come(storage: Storage) -> None:
-    hot = storage.hot(by_index=False)
+    connection = storage.connection(by_index=False)
     storage.age(storage.submit(), -0.5)
-    assert queue_state.due(hot) == []
-    assert queue_state.depth(hot, 10)["default"] == (0, 0)
-    until("it is due", lambda: queue_state.due(hot) == ["default"])
-    assert queue_state.depth(hot, 10)["default"] == (1, 0)
+    assert queue_state.due_queues(connection) == []
+    assert queue_state.depth(connection, 10)["default"] == (0, 0)
+    until("it is due", lambda: queue_state.due_queues(connection) == ["default"])
+    assert queue_state.depth(connection, 10)["default"] == (1, 0)
 
 
 def test_a_job_in_a_workers_hands_is_running_and_not_due(storage: Storage) -> None:
     claimer = storage.claimer()
     storage.submit(3)
     claimer.claim(2)
-    assert queue_state.due(claimer.hot) == ["default"]
-    assert queue_state.depth(claimer.hot, 10)["default"] == (1, 2)
+    assert queue_state.due_queues(claimer.connection) == ["default"]
+    assert queue_state.depth(claimer.connection, 10)["default"] == (1, 2)
     claimer.claim(2)
-    assert queue_state.due(claimer.hot) == []
-    assert queue_state.depth(claimer.hot, 10)["default"] == (0, 3)
+    assert queue_state.due_queues(claimer.connection) == []
+    assert queue_state.depth(claimer.connection, 10)["default"] == (0, 3)
 
 
 def test_depth_counts_no_further_than_its_cap(storage: Storage) -> None:
     storage.submit(8)
     claimer = storage.claimer()
     claimer.claim(4)
-    assert sum(queue_state.depth(claimer.hot, 5)["default"]) == 5
-    assert queue_state.depth(claimer.hot, 100)["default"] == (4, 4)
+    assert sum(queue_state.depth(claimer.connection, 5)["default"]) == 5
+    assert queue_state.depth(claimer.connection, 100)["default"] == (4, 4)
 
 
 def test_a_known_queue_without_jobs_has_a_depth_of_nothing(storage: Storage) -> None:
     """Known from an operation or from a worker that has not ended; absent means unknown."""
-    hot = storage.hot()
-    assert set(queue_state.depth(hot, 10)) == {"default"}
+    connection = storage.connection()
+    assert set(queue_state.depth(connection, 10)) == {"default"}
     claimer = storage.claimer(queue="special")
-    assert queue_state.depth(hot, 10) == {"default": (0, 0), "special": (0, 0)}
+    assert queue_state.depth(connection, 10) == {"default": (0, 0), "special": (0, 0)}
     storage.rows("UPDATE workers SET ended_at = now() WHERE id = %s", (claimer.id,))
-    assert set(queue_state.depth(hot, 10)) == {"default"}
+    assert set(queue_state.depth(connection, 10)) == {"default"}
 
 
 @pytest.mark.parametrize("priority", [0, 5, 9])
 def test_due_work_of_every_priority_is_seen(storage: Storage, priority: int) -> None:
     storage.submit(priority=priority)
-    assert queue_state.due(storage.hot(by_index=False)) == ["default"]
+    assert queue_state.due_queues(storage.connection(by_index=False)) == ["default"]
 
 
 def test_due_looks_from_the_marks_on(storage: Storage) -> None:
@@ -84,23 +84,23 @@ def test_due_looks_from_the_marks_on(storage: Storage) -> None:
     claimer.claim()
     claimer.publish()
     storage.age(storage.submit(), 30)
-    assert queue_state.due(claimer.hot) == []
-    assert queue_state.float_strays(claimer.hot, 60.0, 10) == ["default"]
-    assert queue_state.due(claimer.hot) == ["default"]
+    assert queue_state.due_queues(claimer.connection) == []
+    assert queue_state.requeue_strays(claimer.connection, 60.0, 10) == ["default"]
+    assert queue_state.due_queues(claimer.connection) == ["default"]
 
 
 def test_what_those_of_one_knowledge_have_passed_by_is_due_for_those_of_another(storage: Storage) -> None:
     """Whoever knows the other operation has claimed one of its jobs and has no room for more; all others have looked to the end of the queue."""
     plain, other = storage.claimer(), storage.claimer()
-    leases.know(other.hot, other.id, ["other"])
+    leases.set_operations(other.connection, other.id, ["other"])
     storage.age(storage.store([replace(job, operation="other") for job in storage.new(3)]), 10)
     assert len(other.claim(1)) == 1
     other.publish()
     assert plain.claim() == []
     plain.publish()
-    assert queue_state.due(plain.hot) == ["default"]
-    assert queue_state.oldest_due_s(plain.hot)["default"] > 9
+    assert queue_state.due_queues(plain.connection) == ["default"]
+    assert queue_state.oldest_due_s(plain.connection)["default"] > 9
     assert len(other.claim()) == 2
     other.publish()
-    assert queue_state.due(plain.hot) == []
-    assert queue_state.float_strays(plain.hot, None, 10) == []
+    assert queue_state.due_queues(plain.connection) == []
+    assert queue_state.requeue_strays(plain.connection, None, 10) == []

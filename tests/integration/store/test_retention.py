@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from common.settings import Settings
 from common.store.jobs import failures, reads
 from common.store.retention import by_partition
-from common.store.retention.by_partition import Kept
+from common.store.retention.by_partition import RetentionDays
 from common.store.schema.partitions import TABLES, periods
 
 QUICKLY_S = 0.5
@@ -28,10 +28,10 @@ def impatient(settings: Settings, storage: Storage) -> Iterator[Storage]:
 
 def test_periods_end_before_the_cut_or_are_left(past: Past) -> None:
     with past.storage.engine.begin() as connection:
-        cuts, ended = by_partition.ended_periods(connection, past.kept)
+        cuts, ended = by_partition.removable_periods(connection, past.kept)
         assert ended == [past.period]
-        assert by_partition.ended_periods(connection, Kept(DAYS + 5, DAYS + 5, DAYS + 5))[1] == []
-        assert by_partition.ended_periods(connection, Kept(DAYS + 5, DAYS, DAYS + 5))[1] == [past.period], "of failed ones something may go"
+        assert by_partition.removable_periods(connection, RetentionDays(DAYS + 5, DAYS + 5, DAYS + 5))[1] == []
+        assert by_partition.removable_periods(connection, RetentionDays(DAYS + 5, DAYS, DAYS + 5))[1] == [past.period], "of failed ones something may go"
         now_ms = int(past.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
         assert abs(cuts.success_ms - (now_ms - DAYS * 86_400_000)) < 5_000
 
@@ -120,7 +120,7 @@ def test_a_finish_that_commits_meanwhile_is_kept(past: Past) -> None:
     past.finished(3)
     jobs, storage = past.running(2), past.storage
     with storage.engine.connect() as connection:
-        with past.claimer.hot.transaction():
+        with past.claimer.connection.transaction():
             past.claimer.settle(jobs)
             cleared = storage.begin(lambda: past.clear(connection))
             storage.until_blocked(past.pid(connection), by=past.claimer.pid)
@@ -203,8 +203,8 @@ def test_a_transaction_that_fails_an_old_job_and_then_claims_does_not_deadlock_w
     storage, worker = past.storage, past.claimer
     (today,) = storage.submit()
     with storage.engine.connect() as connection:
-        with worker.hot.transaction():
-            failures.write(worker.hot, worker.id, [(job, LOST)])
+        with worker.connection.transaction():
+            failures.write_decisions(worker.connection, worker.id, [(job, LOST)])
             cleared = storage.begin(lambda: past.clear(connection))
             storage.until_blocked(past.pid(connection), by=worker.pid)
             assert ids(worker.claim()) == [today]

@@ -8,7 +8,7 @@ from integration.store.support.query_plans import Plan, explain
 from integration.store.support.storage import Storage, old_period
 
 from common.settings import Pooler, Settings
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 from common.store.retention import by_row, per_job
 from common.store.schema.partitions import TABLES
@@ -34,7 +34,7 @@ def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
-def test_a_step_reads_what_it_removes_and_little_more(storage: Storage, hot: Hot, analyzed: bool) -> None:
+def test_a_step_reads_what_it_removes_and_little_more(storage: Storage, connection: WorkerConnection, analyzed: bool) -> None:
     have = storage.one("SELECT count(*) FROM pg_inherits WHERE inhparent = 'jobs'::regclass")
     for days_ago in range(3, 3 + PARTITIONS - have):
         old_period(storage, days_ago)
@@ -45,19 +45,19 @@ def test_a_step_reads_what_it_removes_and_little_more(storage: Storage, hot: Hot
     cut_ms = int(storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
     some = storage.rows("SELECT '{' || string_agg(id::text, ',') || '}', '{' || string_agg('0', ',') || '}' FROM (SELECT id FROM jobs LIMIT %s) j", (MOST,))[0]
     statements: dict[Statement, Sequence[object]] = {
-        per_job.LOOK: (MOST,),
+        per_job.CHECK_DUE: (MOST,),
         by_row.LOCK: some,
-        by_row.REMOVE: (*some, first, after),
-        by_row.STRIP: (*some, first, after),
-        by_row.WALK_JOBS: (first, after, MOST, cut_ms, cut_ms, cut_ms),
-        by_row.WALK_INPUTS: (first, after, MOST, cut_ms),
+        by_row.DELETE: (*some, first, after),
+        by_row.DELETE_INPUTS: (*some, first, after),
+        by_row.SCAN_JOBS: (first, after, MOST, cut_ms, cut_ms, cut_ms),
+        by_row.SCAN_INPUTS: (first, after, MOST, cut_ms),
     }
     for statement, arguments in statements.items():
-        plan = explain(hot, statement, arguments)
+        plan = explain(connection, statement, arguments)
         assert plan.wide("live") == [], f"{statement.name}\n{plan}"
         assert plan.buffers < 120 * MOST, f"{statement.name}\n{plan}"
         assert others(plan, today) == set(), f"{statement.name}\n{plan}"
-    assert explain(hot, per_job.LOOK, (MOST,)).read("expiries", "expiries_at") <= MOST + 1
+    assert explain(connection, per_job.CHECK_DUE, (MOST,)).read("expiries", "expiries_at") <= MOST + 1
 
 
 def others(plan: Plan, today: str) -> set[str]:

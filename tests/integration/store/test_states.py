@@ -5,7 +5,7 @@ from integration.store.support.storage import BACK, ERROR, Storage, retry_after
 
 from common.domain.decisions import Fail
 from common.store.jobs import reads
-from common.store.jobs.reads import Moment
+from common.store.jobs.reads import JobRevision
 from common.store.workers import leases
 
 
@@ -49,7 +49,7 @@ def test_everything_known_of_a_job_is_of_one_moment(storage: Storage) -> None:
     assert waiting["due_at"] is not None
     assert [waiting[name] for name in ("status", "attempt", "started_at", "finished_at", "result", "error_type")] == ["PENDING", 0, None, None, None, None]
     (held,) = claimer.claim()
-    leases.report_progress(claimer.hot, claimer.id, held.id, held.attempt, 0.5, "half")
+    leases.report_progress(claimer.connection, claimer.id, held.id, held.attempt, 0.5, "half")
     running = job()
     assert running["started_at"] is not None
     assert [running[name] for name in ("status", "attempt", "due_at", "progress", "progress_text")] == ["IN_PROGRESS", 1, None, 0.5, "half"]
@@ -59,8 +59,8 @@ def test_everything_known_of_a_job_is_of_one_moment(storage: Storage) -> None:
     assert ended["finished_at"] is not None
     assert [ended[name] for name in ("status", "attempt", "due_at", "progress", "result")] == ["SUCCESS", 1, None, None, "14.0"]
     assert [ended[name] for name in ("queue", "operation", "priority", "max_attempts", "input")] == ["default", "square_sum", 5, 3, '{"data":[1,2,3]}']
-    assert storage.api(lambda connection: reads.result(connection, new.id)) == (Moment("SUCCESS", 0, ended["rev"]), "14.0")
-    assert storage.api(lambda connection: reads.status(connection, new.id)) == (Moment("SUCCESS", 0, ended["rev"]), None, None)
+    assert storage.api(lambda connection: reads.result(connection, new.id)) == (JobRevision("SUCCESS", 0, ended["rev"]), "14.0")
+    assert storage.api(lambda connection: reads.status(connection, new.id)) == (JobRevision("SUCCESS", 0, ended["rev"]), None, None)
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from rig.system import until
 
 from common.domain.job import PRIORITIES
 from common.store.jobs import insert
-from common.store.jobs.claims import Marks
+from common.store.jobs.claims import LowWaterMarks
 from common.store.queues import queue_state
 
 MOST = 10_000
 
 
 def _float(storage: Storage, since_s: float | None = 60.0, most: int = MOST) -> list[str]:
-    return queue_state.float_strays(storage.hot(by_index=False), since_s, most)
+    return queue_state.requeue_strays(storage.connection(by_index=False), since_s, most)
 
 
 def _passed(storage: Storage, place: str, *others: Claimer) -> None:
@@ -26,7 +26,7 @@ def _passed(storage: Storage, place: str, *others: Claimer) -> None:
         for claimer in others:
             assert claimer.claim() == []
             assert claimer.publish()
-        return all(claimer.marks.pos[5] > place for claimer in others)
+        return all(claimer.marks.claimable_at[5] > place for claimer in others)
 
     until("the marks are past it", look)
 
@@ -66,7 +66,7 @@ def test_a_look_for_strays_does_not_wait_for_a_claim_that_holds_them(storage: St
     ahead.publish()
     jobs = storage.submit(2)
     storage.age(jobs, 30)
-    with behind.hot.transaction():
+    with behind.connection.transaction():
         assert ids(behind.claim()) == jobs
         assert _float(storage) == []
     assert _float(storage) == []
@@ -77,14 +77,14 @@ def test_a_claim_that_is_killed_before_its_commit_leaves_strays_that_are_floated
     killed, other = storage.claimer(), storage.claimer()
     jobs = storage.submit(3)
     storage.age(jobs, 5)
-    killed.hot._cursor.execute("BEGIN")
+    killed.connection._cursor.execute("BEGIN")
     assert ids(killed.claim()) == jobs
     assert other.claim() == [], "locked rows are passed over"
     other.publish()
     if way == "terminate":
         storage.one("SELECT pg_terminate_backend(%s)", (killed.pid,))
     else:
-        killed.hot.close()
+        killed.connection.close()
     until("its locks are gone", lambda: len(storage.rows("SELECT id FROM live FOR UPDATE SKIP LOCKED")) == 3)
     assert [storage.state(job) for job in jobs] == ["PENDING"] * 3
     assert storage.one("SELECT max(attempt) FROM live") == 0, "an attempt that was never made is not counted"
@@ -121,17 +121,17 @@ def test_the_quick_look_goes_back_a_minute_and_the_full_look_for_ever(storage: S
 
 def test_marks_that_lie_ahead_because_the_clock_was_set_back_hide_no_due_job_and_end_no_pause(storage: Storage) -> None:
     """They are of a process that looked before the step, and may have died with it."""
-    claimer, hot = storage.claimer(), storage.hot()
+    claimer, connection = storage.claimer(), storage.connection()
     (paused,) = storage.submit()
     claimer.write(claimer.claim(), retry_after(30))
-    claimer.marks = Marks(pos=dict.fromkeys(PRIORITIES, storage.one("SELECT (now() + interval '10 min')::text")))
+    claimer.marks = LowWaterMarks(claimable_at=dict.fromkeys(PRIORITIES, storage.one("SELECT (now() + interval '10 min')::text")))
     claimer.publish()
     for since_s in (60.0, None):
         assert _float(storage, since_s) == [], "it is not due yet"
-    assert queue_state.due(hot) == []
+    assert queue_state.due_queues(connection) == []
     storage.age([paused], 31)
-    assert queue_state.due(hot) == ["default"]
-    assert queue_state.oldest_due_s(hot)["default"] >= 1
+    assert queue_state.due_queues(connection) == ["default"]
+    assert queue_state.oldest_due_s(connection)["default"] >= 1
     assert claimer.claim() == [], "it lies below the mark, which this sets back"
     assert claimer.publish()
     assert _float(storage) == ["default"]

@@ -82,7 +82,7 @@ def test_without_a_partition_nothing_is_stored_and_after_making_it_everything(st
         storage.store(jobs)
     assert storage.one("SELECT count(*) FROM live") == 0
     with storage.engine.begin() as connection:
-        assert len(partitions.make(connection, days=1, ahead=2)) == 4
+        assert len(partitions.create_missing(connection, days=1, ahead=2)) == 4
     assert ids(storage.claimer().claim()) == []
     storage.store(jobs)
     claimer = storage.claimer()

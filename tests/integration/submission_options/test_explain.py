@@ -113,7 +113,7 @@ def test_explain_and_claim_agree_about_every_job(storage: Storage, rows: list[di
         claimer.expire()
 
     async def look(connection: Any) -> set[str]:
-        found = {job_id: await explain.waiting(connection, UUID(job_id), 1_000) for job_id in ids}
+        found = {job_id: await explain.unfinished_job(connection, UUID(job_id), 1_000) for job_id in ids}
         return {job_id for job_id, one in found.items() if one and one["unheld"] and one["due"] and one["knowing"] and one["queue"] == "default"}
 
     free = storage.api(look)

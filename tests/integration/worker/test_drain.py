@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rig.system import System, until
 
-from common.broker.doorbells import Bell
+from common.broker.doorbells import Doorbell
 from common.settings import Settings
 
 LONG_LEASE = {"JOBPROC_LEASE_SECONDS": "60", "JOBPROC_SETTLE_EARLY_SECONDS": "60", "JOBPROC_BATCH_MILLISECONDS": "10000"}
@@ -96,7 +96,7 @@ def test_a_process_with_an_unread_doorbell_does_not_wait_for_a_parent_that_reads
     (child,) = system.children()
     os.kill(child, signal.SIGSTOP)
     before = _unread(child)
-    Bell(settings).ring("default")
+    Doorbell(settings).ring("default")
     until("the doorbell lies in its pipe", lambda: _unread(child) > before)
     system.kill("worker", signal.SIGTERM)
     doorbell = _unread(child)

@@ -7,19 +7,19 @@ from uuid import UUID
 from integration.store.support.storage import Storage
 from sqlalchemy import Connection
 
-from common.domain.bulk_actions import ACTS_ON, Kind, Phase, Verb
+from common.domain.bulk_actions import ACTS_ON, ActionKind, Phase, Verb
 from common.domain.job import new_job_id
-from common.domain.job_search import Search
+from common.domain.job_search import JobSearch
 from common.domain.states import State
 from common.store.bulk_actions import changes, lifecycle, steps
-from common.store.bulk_actions.lifecycle import NewAction
-from common.store.bulk_actions.steps import Turn
-from common.store.connection.psycopg2_session import Hot
-from common.store.connection.statement import Statement, array
-from common.store.jobs.claims import NIL
-from common.store.listing.index_scan import Bounds, Record
+from common.store.bulk_actions.lifecycle import NewBulkAction
+from common.store.bulk_actions.steps import Step
+from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.connection.statement import Statement, array_literal
+from common.store.jobs.claims import NIL_UUID
+from common.store.listing.index_scan import Record, ScanLimits
 
-STATEMENTS = [changes.CANCEL, changes.REPRIORITISE, changes.TAKE_KEYS, changes.LOOK, changes.RETRY, changes.PUT_BACK]
+STATEMENTS = [changes.CANCEL, changes.REPRIORITISE, changes.TAKE_KEYS, changes.CHECK_RETRYABLE, changes.RETRY, changes.UNDO_CANCEL]
 T = TypeVar("T")
 SKEW_S = 3_600
 
@@ -29,33 +29,33 @@ class Acting:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.hot: Hot = storage.hot()
+        self.connection: WorkerConnection = storage.connection()
 
     def call(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction as the API does."""
         return self.storage.with_pool(lambda pool: pool.run_sync(work))
 
-    def new(self, kind: Kind, *statuses: State, priority: int | None = None, most: int = 20_000, **filters: str) -> Record:
+    def new(self, kind: ActionKind, *statuses: State, priority: int | None = None, most: int = 20_000, **filters: str) -> Record:
         """Ask for an action; returns its preview."""
-        search = Search(statuses=frozenset(statuses) or ACTS_ON[kind], **filters)  # type: ignore[arg-type]  # of a test
+        search = JobSearch(statuses=frozenset(statuses) or ACTS_ON[kind], **filters)  # type: ignore[arg-type]  # of a test
         action_id = new_job_id(int(self.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000")), id(search))
-        wanted = NewAction(action_id, kind, search, priority, 100)
+        wanted = NewBulkAction(action_id, kind, search, priority, 100)
         return self.call(lambda connection: lifecycle.preview(connection, wanted, most, SKEW_S))
 
-    def begun(self, kind: Kind, *statuses: State, priority: int | None = None, **filters: Any) -> str:
+    def begun(self, kind: ActionKind, *statuses: State, priority: int | None = None, **filters: Any) -> str:
         """Ask for an action and start it; returns its id."""
         action_id = str(self.new(kind, *statuses, priority=priority, **filters)["id"])
         assert self.ask(action_id, Verb.START)["phase"] == "RUNNING"
         return action_id
 
     def ask(self, action_id: str, verb: Verb) -> Record:
-        return self.call(lambda connection: lifecycle.ask(connection, UUID(action_id), verb))[0]
+        return self.call(lambda connection: lifecycle.request(connection, UUID(action_id), verb))[0]
 
     def look(self, action_id: str) -> Record:
-        return self.call(lambda connection: lifecycle.one(connection, UUID(action_id)))
+        return self.call(lambda connection: lifecycle.read(connection, UUID(action_id)))
 
-    def turn(self, action_id: str, most: int = 100, *, scanned: int = 1_000, lock_s: float = 10) -> Turn | None:
-        return steps.take(self.hot, action_id, Bounds(most, scanned, SKEW_S), lock_s)
+    def turn(self, action_id: str, most: int = 100, *, scanned: int = 1_000, lock_s: float = 10) -> Step | None:
+        return steps.run_step(self.connection, action_id, ScanLimits(most, scanned, SKEW_S), lock_s)
 
     def finish(self, action_id: str, most: int = 100) -> Record:
         """Take turns until there is nothing to do."""
@@ -76,9 +76,9 @@ class Acting:
 
 def arguments(ids: Sequence[str]) -> dict[Statement, Sequence[object]]:
     """Return with what the statements of a turn are called that changes these jobs."""
-    some, nulls = array(ids), changes._nulls(ids)
-    called: list[Sequence[object]] = [(NIL, some, nulls, True, True), (NIL, some, array([1] * len(ids)), nulls, 1)]
-    called += [(["key"], array(ids[:1] or [NIL])), (some, nulls, ["CANCELLED"]), (NIL, some), (NIL, some)]
+    some, nulls = array_literal(ids), changes._nulls(ids)
+    called: list[Sequence[object]] = [(NIL_UUID, some, nulls, True, True), (NIL_UUID, some, array_literal([1] * len(ids)), nulls, 1)]
+    called += [(["key"], array_literal(ids[:1] or [NIL_UUID])), (some, nulls, ["CANCELLED"]), (NIL_UUID, some), (NIL_UUID, some)]
     return dict(zip(STATEMENTS, called, strict=True))
 
 
@@ -95,20 +95,20 @@ def cancelled(storage: Storage, count: int) -> list[str]:
     return made
 
 
-def matching(storage: Storage, kind: Kind, count: int) -> list[str]:
+def matching(storage: Storage, kind: ActionKind, count: int) -> list[str]:
     """Return jobs that an action can do something to."""
-    return cancelled(storage, count) if kind is Kind.RETRY else storage.submit(count)
+    return cancelled(storage, count) if kind is ActionKind.RETRY else storage.submit(count)
 
 
-def begin(acting: Acting, kind: Kind) -> str:
-    return acting.begun(kind, priority=2 if kind is Kind.REPRIORITISE else None)
+def begin(acting: Acting, kind: ActionKind) -> str:
+    return acting.begun(kind, priority=2 if kind is ActionKind.REPRIORITISE else None)
 
 
-def changed(storage: Storage, kind: Kind) -> list[str]:
+def changed(storage: Storage, kind: ActionKind) -> list[str]:
     """Return what is as the action makes it."""
     sql = {
-        Kind.CANCEL: "SELECT id::text FROM outcomes WHERE status = 'CANCELLED' AND epoch = 0 ORDER BY id",
-        Kind.RETRY: "SELECT id::text FROM live WHERE epoch = 1 AND attempt = 0 ORDER BY id",
-        Kind.REPRIORITISE: "SELECT id::text FROM live WHERE priority = 2 ORDER BY id",
+        ActionKind.CANCEL: "SELECT id::text FROM outcomes WHERE status = 'CANCELLED' AND epoch = 0 ORDER BY id",
+        ActionKind.RETRY: "SELECT id::text FROM live WHERE epoch = 1 AND attempt = 0 ORDER BY id",
+        ActionKind.REPRIORITISE: "SELECT id::text FROM live WHERE priority = 2 ORDER BY id",
     }[kind]
     return [row[0] for row in storage.rows(sql)]

@@ -10,10 +10,10 @@ from integration.store.support.sessions import Loop
 from integration.store.support.storage import BACK, ERROR, LOST, Claimer, Storage, results, retry_after
 
 from common.domain.decisions import CANCELLED, WORKER_LOST, Decision, Fail, Retry
-from common.domain.job import Claimed
+from common.domain.job import ClaimedJob
 from common.domain.states import State
 from common.store.jobs import cancel_retry, claims, failures
-from common.store.jobs.cancel_retry import Rerun
+from common.store.jobs.cancel_retry import ManualRetry
 
 T = TypeVar("T")
 ENDS: dict[str, Decision | None] = {
@@ -47,21 +47,21 @@ class Client:
         self._loop.run(self._open.commit() if commits else self._open.rollback())
 
     def cancel(self, job_id: str) -> "Future[State | None]":
-        return self.do(cancel_retry.cancel(self.connection, UUID(job_id)))
+        return self.do(cancel_retry.cancel_job(self.connection, UUID(job_id)))
 
-    def rerun(self, job_id: str, text: str | None = None) -> "Future[Rerun | None]":
-        return self.do(cancel_retry.rerun(self.connection, UUID(job_id), text))
+    def rerun(self, job_id: str, text: str | None = None) -> "Future[ManualRetry | None]":
+        return self.do(cancel_retry.retry_job(self.connection, UUID(job_id), text))
 
     def close(self) -> None:
         self._loop.run(self.connection.close())
 
 
-def end(claimer: Claimer, jobs: list[Claimed], how: str) -> set[str]:
+def end(claimer: Claimer, jobs: list[ClaimedJob], how: str) -> set[str]:
     """End attempts, inside of whatever transaction is open."""
     decision = ENDS[how]
     if decision is None:
-        return claims.settle(claimer.hot, claimer.id, results(jobs))
-    return failures.write(claimer.hot, claimer.id, [(job, decision) for job in jobs])
+        return claims.settle(claimer.connection, claimer.id, results(jobs))
+    return failures.write_decisions(claimer.connection, claimer.id, [(job, decision) for job in jobs])
 
 
 def cancelled(storage: Storage, client: Client) -> str:

@@ -12,23 +12,23 @@ from integration.store.support.sessions import Api, Session, meet
 from integration.store.support.storage import LONG_S, Storage, ids
 from integration.store.support.verbs import QUEUES
 
-from common.domain.decisions import RELEASED, Ended, Failure, decide
-from common.domain.job import Claimed, NewJob
+from common.domain.decisions import RELEASED, AttemptOutcome, Failure, decide
+from common.domain.job import ClaimedJob, NewJob
 from common.domain.retry import RetryPolicy
 from common.domain.states import TERMINAL, State
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.jobs import claims, failures
-from common.store.jobs.claims import Marks, Results
+from common.store.jobs.claims import LowWaterMarks, Results
 from common.store.workers import leases
 
 T = TypeVar("T")
 AT_ONCE, LATER = RetryPolicy(base_s=0, cap_s=0), RetryPolicy(base_s=3_600, cap_s=3_600)
 FAILURES = {
     "release": RELEASED,
-    "error": Failure(Ended.ERROR, "RuntimeError", "it went wrong"),
-    "later": Failure(Ended.ERROR, "RuntimeError", "it went wrong"),
-    "permanent": Failure(Ended.PERMANENT, "ValueError", "it cannot be"),
-    "timeout": Failure(Ended.TIMEOUT, "timeout", "took too long"),
+    "error": Failure(AttemptOutcome.ERROR, "RuntimeError", "it went wrong"),
+    "later": Failure(AttemptOutcome.ERROR, "RuntimeError", "it went wrong"),
+    "permanent": Failure(AttemptOutcome.PERMANENT, "ValueError", "it cannot be"),
+    "timeout": Failure(AttemptOutcome.TIMEOUT, "timeout", "took too long"),
 }
 
 
@@ -37,9 +37,9 @@ class Process:
     """A worker process: its id, its marks, every claim that it has ever been given, those of its open transaction apart."""
 
     id: int
-    marks: dict[str, Marks] = field(default_factory=dict)
-    claimed: list[tuple[int, Claimed]] = field(default_factory=list)
-    claiming: list[tuple[int, Claimed]] = field(default_factory=list)
+    marks: dict[str, LowWaterMarks] = field(default_factory=dict)
+    claimed: list[tuple[int, ClaimedJob]] = field(default_factory=list)
+    claiming: list[tuple[int, ClaimedJob]] = field(default_factory=list)
 
 
 class Jobs(RuleBasedStateMachine):
@@ -48,7 +48,7 @@ class Jobs(RuleBasedStateMachine):
     storage: Storage
     sessions: dict[str, Session]
     apis: dict[str, Api]
-    clerk: Hot  #: commits each statement
+    clerk: WorkerConnection  #: commits each statement
 
     # --- the two sides
 
@@ -175,9 +175,9 @@ class Jobs(RuleBasedStateMachine):
 
     def _look(self, name: str, queue: str) -> list[str]:
         """Return what a session sees waiting in a queue, in its order."""
-        hot = self.sessions[name].hot
-        hot._cursor.execute("SELECT id::text FROM live WHERE queue = %s AND worker IS NULL AND pos <= now() ORDER BY priority, pos, id", (queue,))
-        return [row[0] for row in hot._cursor.fetchall()]
+        connection = self.sessions[name].connection
+        connection._cursor.execute("SELECT id::text FROM live WHERE queue = %s AND worker IS NULL AND pos <= now() ORDER BY priority, pos, id", (queue,))
+        return [row[0] for row in connection._cursor.fetchall()]
 
     def _works(self, name: str) -> bool:
         return self.model.worker(name, self.processes[name].id).works
@@ -188,8 +188,8 @@ class Jobs(RuleBasedStateMachine):
     def settle_and_claim(self, name: str, which: int, stale: bool, queue: str, wanted: int, how: tuple[bool, bool]) -> None:
         self._exchange(name, self._pick(name, name, which, stale), queue, wanted, how)
 
-    def _exchange(self, name: str, batch: list[tuple[int, Claimed]], queue: str, wanted: int, how: tuple[bool, bool]) -> None:
-        process, model, hot = self.processes[name], self.model, self.sessions[name].hot
+    def _exchange(self, name: str, batch: list[tuple[int, ClaimedJob]], queue: str, wanted: int, how: tuple[bool, bool]) -> None:
+        process, model, connection = self.processes[name], self.model, self.sessions[name].connection
         if name in model.open and not self._works(name):
             return  # it would lock what it may not take
         batch = [(worker, job) for worker, job in batch if worker == process.id]
@@ -198,8 +198,10 @@ class Jobs(RuleBasedStateMachine):
         seen = {job_id for job_id, job in model.see(name).items() if job.state is State.PENDING}
         works = self._works(name)
         model.look(name)
-        marks = process.marks.setdefault(queue, Marks())
-        (stood, taken), waited = self._do(name, lambda: claims.settle_and_claim(hot, process.id, ended, queue, marks, wanted), how, self._lockers(name, fits))
+        marks = process.marks.setdefault(queue, LowWaterMarks())
+        (stood, taken), waited = self._do(
+            name, lambda: claims.settle_and_claim(connection, process.id, ended, queue, marks, wanted), how, self._lockers(name, fits)
+        )
         fits &= self._fits(name, batch)
         assert stood == len(fits)
         self._settled(name, {job.id: text for (_, job), text in zip(batch, ended.results, strict=True) if job.id in fits})
@@ -217,7 +219,7 @@ class Jobs(RuleBasedStateMachine):
         self._taken(name, taken)
         self._leave(name, how, waited=waited)
 
-    def _taken(self, name: str, taken: list[Claimed]) -> None:
+    def _taken(self, name: str, taken: list[ClaimedJob]) -> None:
         process, jobs = self.processes[name], self.model.see(name)
         now = {job.id: jobs[job.id].claim(process.id) for job in taken}
         assert [(job.attempt, job.released, job.max_attempts) for job in taken] == [(j.attempt, j.released, j.max_attempts) for j in now.values()]
@@ -227,7 +229,7 @@ class Jobs(RuleBasedStateMachine):
 
     # --- attempts end
 
-    def _pick(self, name: str, whose: str, which: int, stale: bool) -> list[tuple[int, Claimed]]:
+    def _pick(self, name: str, whose: str, which: int, stale: bool) -> list[tuple[int, ClaimedJob]]:
         """Choose among what a process holds, or among everything that it once did; each job at most once."""
         process = self.processes[whose]
         known = process.claimed + (process.claiming if name == whose else [])
@@ -239,7 +241,7 @@ class Jobs(RuleBasedStateMachine):
         chosen = {job.id: (worker, job) for bit, (worker, job) in enumerate(known) if which >> bit & 1 and worker == last[0]}
         return list((chosen | {last[1].id: last}).values())
 
-    def _fits(self, name: str, batch: list[tuple[int, Claimed]]) -> set[str]:
+    def _fits(self, name: str, batch: list[tuple[int, ClaimedJob]]) -> set[str]:
         """Return what the fence lets through, as a session sees it."""
         jobs = self.model.see(name)
         return {job.id for worker, job in batch if job.id in jobs and jobs[job.id].held_by(worker, job.attempt)}
@@ -254,7 +256,7 @@ class Jobs(RuleBasedStateMachine):
         if batch := self._pick(name, whose, which, stale):
             self._end_attempts(name, batch, what, how)
 
-    def _end_attempts(self, name: str, batch: list[tuple[int, Claimed]], what: str, how: tuple[bool, bool]) -> None:
+    def _end_attempts(self, name: str, batch: list[tuple[int, ClaimedJob]], what: str, how: tuple[bool, bool]) -> None:
         batch = batch[:1] if what == "progress" else batch
         fits = self._fits(name, batch)
         stood, waited = self._do(name, lambda: self._write(name, batch, what), how, self._lockers(name, fits))
@@ -268,17 +270,17 @@ class Jobs(RuleBasedStateMachine):
         self._finished(name, stood, what, batch)
         self._leave(name, how, waited=waited)
 
-    def _write(self, name: str, batch: list[tuple[int, Claimed]], what: str) -> set[str]:
-        hot, worker, jobs = self.sessions[name].hot, batch[0][0], [job for _, job in batch]
+    def _write(self, name: str, batch: list[tuple[int, ClaimedJob]], what: str) -> set[str]:
+        connection, worker, jobs = self.sessions[name].connection, batch[0][0], [job for _, job in batch]
         if what == "settle":
-            return claims.settle(hot, worker, _results(batch))
+            return claims.settle(connection, worker, _results(batch))
         if what == "progress":
-            return {job.id for job in jobs if leases.report_progress(hot, worker, job.id, job.attempt, 0.5, "half")}
+            return {job.id for job in jobs if leases.report_progress(connection, worker, job.id, job.attempt, 0.5, "half")}
         policy = LATER if what == "later" else AT_ONCE
-        with hot.transaction():
-            return failures.write(hot, worker, [(job, decide(job, FAILURES[what], policy, 0.0)) for job in jobs])
+        with connection.transaction():
+            return failures.write_decisions(connection, worker, [(job, decide(job, FAILURES[what], policy, 0.0)) for job in jobs])
 
-    def _finished(self, name: str, stood: set[str], what: str, batch: list[tuple[int, Claimed]]) -> None:
+    def _finished(self, name: str, stood: set[str], what: str, batch: list[tuple[int, ClaimedJob]]) -> None:
         jobs = self.model.see(name)
         if what == "settle":
             self._settled(name, {job.id: text for (_, job), text in zip(batch, _results(batch).results, strict=True) if job.id in stood})
@@ -286,11 +288,11 @@ class Jobs(RuleBasedStateMachine):
             self.model.write(name, {job_id: jobs[job_id].touch() for job_id in stood})
         else:
             failure = FAILURES[what]
-            now = {job_id: jobs[job_id].give_up(str(failure.ended), failure.error_type, later=what == "later") for job_id in stood}
+            now = {job_id: jobs[job_id].give_up(str(failure.outcome), failure.error_type, later=what == "later") for job_id in stood}
             self.model.write(name, now, moved=True)
 
 
-def _results(batch: list[tuple[int, Claimed]]) -> Results:
+def _results(batch: list[tuple[int, ClaimedJob]]) -> Results:
     """Return results that tell whose they are."""
     made = Results()
     for worker, job in batch:

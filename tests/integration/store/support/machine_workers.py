@@ -10,11 +10,11 @@ from integration.store.support.verbs import QUEUES
 from common.domain.decisions import RELEASED, WORKER_LOST, decide
 from common.domain.operation_spec import OperationSpec
 from common.domain.states import State
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.jobs import claims, failures
 from common.store.queues import queue_state
 from common.store.workers import leases
-from common.store.workers.leases import Lease
+from common.store.workers.leases import LeaseRenewal
 from worker.controller.rescue import Rescue
 
 KNOWN = {"square_sum": OperationSpec("square_sum", retry=AT_ONCE)}
@@ -28,11 +28,11 @@ class Workers(Jobs):
     # --- leases
 
     def renew(self, whose: str, how: tuple[bool, bool], **_prepared: bool) -> None:
-        process, parent = self.processes[whose], self.sessions["parent"].hot
-        low = {queue: {str(p): pos for p, pos in marks.pos.items() if pos != "-infinity"} for queue, marks in process.marks.items()}
+        process, parent = self.processes[whose], self.sessions["parent"].connection
+        low = {queue: {str(p): pos for p, pos in marks.claimable_at.items() if pos != "-infinity"} for queue, marks in process.marks.items()}
         before = self.model.worker("parent", process.id)
         lockers = self._worker_lockers("parent", process.id)
-        renewed, waited = self._do("parent", lambda: leases.renew(parent, LONG_S, [Lease(process.id, 0, low)]), how, lockers)
+        renewed, waited = self._do("parent", lambda: leases.renew(parent, LONG_S, [LeaseRenewal(process.id, 0, low)]), how, lockers)
         after = self.model.worker("parent", process.id)
         assert renewed == ({process.id} if before.works and after.works else set()), "a lease that has ended is not renewed"
         if renewed:
@@ -62,9 +62,9 @@ class Workers(Jobs):
         worker, jobs = self.processes[whose].id, self.model.see("parent")
         held = [job_id for job_id in jobs if job_id in self.model.held("parent", worker)]
         running = held[ran % len(held)] if held else ""
-        work = partial(_bury, self.sessions["parent"].hot, worker, running)
+        work = partial(_bury, self.sessions["parent"].connection, worker, running)
         _, waited = self._do("parent", work, how, self._worker_lockers("parent", worker))
-        lost, back = (str(WORKER_LOST.ended), WORKER_LOST.error_type), (str(RELEASED.ended), RELEASED.error_type)
+        lost, back = (str(WORKER_LOST.outcome), WORKER_LOST.error_type), (str(RELEASED.outcome), RELEASED.error_type)
         self.model.give_back("parent", worker, lambda job_id: lost if job_id == running else back)
         self._leave("parent", how, waited=waited)
 
@@ -72,18 +72,18 @@ class Workers(Jobs):
 
     def rescue(self, name: str, leftovers: bool, **_prepared: bool) -> None:
         """It never waits: what another has locked is passed over."""
-        work = Rescue(MAX_CRASHES).leftovers if leftovers else Rescue(MAX_CRASHES).lost_workers
-        (count, _), _ = self._do(name, partial(work, self.sessions[name].hot, KNOWN), (True, True), set())
+        work = Rescue(MAX_CRASHES).orphaned_jobs if leftovers else Rescue(MAX_CRASHES).lost_workers
+        (count, _), _ = self._do(name, partial(work, self.sessions[name].connection, KNOWN), (True, True), set())
         assert count == len(self.model.rescue(name, self.model.orphaned(name) if leftovers else self.model.expired(name)))
 
     def float_strays(self, full: bool) -> None:
-        hot, free = self.sessions["controller"].hot, {job_id for queue in QUEUES for job_id in self.model.free("controller", queue)}
-        before = _places(hot)
-        told, _ = self._do("controller", partial(queue_state.float_strays, hot, None if full else 60.0, 100), (True, True), set())
-        moved = {job_id for job_id, place in _places(hot).items() if before[job_id] != place}
+        connection, free = self.sessions["controller"].connection, {job_id for queue in QUEUES for job_id in self.model.free("controller", queue)}
+        before = _places(connection)
+        told, _ = self._do("controller", partial(queue_state.requeue_strays, connection, None if full else 60.0, 100), (True, True), set())
+        moved = {job_id for job_id, place in _places(connection).items() if before[job_id] != place}
         assert len(told) == len(moved)
         assert moved <= self.model.passed & free, "what waits above every mark, and what is held, stays where it is"
-        assert not full or not set(_strays(hot)) & free, "a full look leaves nobody below the marks"
+        assert not full or not set(_strays(connection)) & free, "a full look leaves nobody below the marks"
         jobs = self.model.see("controller")
         self.model.write("controller", {job_id: jobs[job_id].touch() for job_id in moved}, moved=True)
 
@@ -112,20 +112,22 @@ class Workers(Jobs):
         self.renew(name, (True, True))
 
 
-def _bury(hot: Hot, worker: int, running: str) -> None:
-    with hot.transaction():
-        held = failures.held(hot, worker, 1_000)
-        failures.write(hot, worker, [(job, decide(job, WORKER_LOST if job.id == running else RELEASED, AT_ONCE, 0.0, MAX_CRASHES)) for job, _ in held])
-        leases.end(hot, worker)
+def _bury(connection: WorkerConnection, worker: int, running: str) -> None:
+    with connection.transaction():
+        held = failures.lock_held(connection, worker, 1_000)
+        failures.write_decisions(
+            connection, worker, [(job, decide(job, WORKER_LOST if job.id == running else RELEASED, AT_ONCE, 0.0, MAX_CRASHES)) for job, _ in held]
+        )
+        leases.end_lease(connection, worker)
 
 
-def _places(hot: Hot) -> dict[str, object]:
-    hot._cursor.execute("SELECT id::text, pos FROM live")
-    return dict(hot._cursor.fetchall())
+def _places(connection: WorkerConnection) -> dict[str, object]:
+    connection._cursor.execute("SELECT id::text, pos FROM live")
+    return dict(connection._cursor.fetchall())
 
 
-def _strays(hot: Hot) -> list[str]:
-    hot._cursor.execute("""
+def _strays(connection: WorkerConnection) -> list[str]:
+    connection._cursor.execute("""
         SELECT l.id::text FROM live l WHERE worker IS NULL AND pos <
             (SELECT max((w.low -> l.queue ->> l.priority::text)::timestamptz) FROM workers w WHERE ended_at IS NULL)""")
-    return [row[0] for row in hot._cursor.fetchall()]
+    return [row[0] for row in connection._cursor.fetchall()]

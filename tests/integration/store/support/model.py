@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from common.domain.decisions import Ended
-from common.domain.states import TERMINAL, State, Step, step
+from common.domain.decisions import AttemptOutcome
+from common.domain.states import TERMINAL, State, Transition, next_state
 
 Past = tuple[int, str, int]  # an attempt that did not end its job: its number, how it ended, whose it was
 
@@ -33,40 +33,40 @@ class Job:
         return (*self.before, self)
 
     def claim(self, worker: int) -> "Job":
-        return self._after(Step.CLAIM, attempt=self.attempt + 1, worker=worker)
+        return self._after(Transition.CLAIM, attempt=self.attempt + 1, worker=worker)
 
     def settle(self, result: str) -> "Job":
-        return self._after(Step.CANCEL) if self.asked else self._after(Step.SUCCEED, result=result)
+        return self._after(Transition.CANCEL) if self.asked else self._after(Transition.SUCCEED, result=result)
 
     def cancel(self) -> "Job":
         """A client cancels it: what waits ends, what runs is asked to stop, and ends so however its attempt does."""
         if self.state in TERMINAL or self.asked:
             return self
-        return replace(self, rev=self.rev + 1, asked=True) if self.state is State.IN_PROGRESS else self._after(Step.CANCEL)
+        return replace(self, rev=self.rev + 1, asked=True) if self.state is State.IN_PROGRESS else self._after(Transition.CANCEL)
 
     def rerun(self, text: str | None) -> "Job":
         """A client asks for another epoch, with an input or with the one that it had; only what failed or was cancelled has one."""
         if self.state not in TERMINAL or self.state is State.SUCCESS:
             return self
-        state = step(self.state, Step.RERUN)
+        state = next_state(self.state, Transition.MANUAL_RETRY)
         return Job(self.queue, self.max_attempts, state, rev=self.rev + 1, input=text or self.input, before=(*self.before, replace(self, before=())))
 
     def give_up(self, ended: str, error: str, *, later: bool = False) -> "Job":
         """End the attempt without a result: the budget says whether it is the last."""
         if self.asked:
-            return self._after(Step.CANCEL)
-        if ended == Ended.PERMANENT or (ended != Ended.RELEASED and self.attempt - self.released >= self.max_attempts):
-            return self._after(Step.FAIL, error=error)
+            return self._after(Transition.CANCEL)
+        if ended == AttemptOutcome.PERMANENT or (ended != AttemptOutcome.RELEASED and self.attempt - self.released >= self.max_attempts):
+            return self._after(Transition.FAIL, error=error)
         past = (*self.past, (self.attempt, ended, self.worker or 0))
-        if ended == Ended.RELEASED:
+        if ended == AttemptOutcome.RELEASED:
             suspected = self.suspected | ({self.attempt} if error == "worker_lost" else set())
-            return self._after(Step.RELEASE, worker=None, past=past, released=self.released + 1, suspected=suspected)
-        job = self._after(Step.RETRY, worker=None, past=past)
-        return job if later else replace(job, state=step(job.state, Step.DUE))
+            return self._after(Transition.RELEASE, worker=None, past=past, released=self.released + 1, suspected=suspected)
+        job = self._after(Transition.RETRY, worker=None, past=past)
+        return job if later else replace(job, state=next_state(job.state, Transition.DUE))
 
     def due(self) -> "Job":
         """Let its delay be over; nothing is written."""
-        return replace(self, state=step(self.state, Step.DUE))
+        return replace(self, state=next_state(self.state, Transition.DUE))
 
     def touch(self) -> "Job":
         """Write something of it that is no step."""
@@ -88,10 +88,10 @@ class Job:
         if (self.worker, self.attempt) == (worker, attempt) and self.state in TERMINAL:
             return self.error != "worker_lost"
         told = attempt not in self.suspected
-        return told and any((number, whose) == (attempt, worker) and ended != Ended.LOST for number, ended, whose in self.past)
+        return told and any((number, whose) == (attempt, worker) and ended != AttemptOutcome.LOST for number, ended, whose in self.past)
 
-    def _after(self, by: Step, **changed: object) -> "Job":
-        return replace(self, state=step(self.state, by), rev=self.rev + 1, **changed)  # type: ignore[arg-type]  # fields of this class
+    def _after(self, by: Transition, **changed: object) -> "Job":
+        return replace(self, state=next_state(self.state, by), rev=self.rev + 1, **changed)  # type: ignore[arg-type]  # fields of this class
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Model:
         for worker in lost:
             if worker not in self.locked_workers(session):
                 several = len(self.held(session, worker) - self.locked(session)) > 1
-                ended = str(Ended.RELEASED if several else Ended.LOST), "worker_lost"
+                ended = str(AttemptOutcome.RELEASED if several else AttemptOutcome.LOST), "worker_lost"
                 taken |= self.give_back(session, worker, lambda _, ended=ended: ended)  # type: ignore[misc]  # a default binds it
         return taken
 

@@ -8,10 +8,10 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a cla
 from rig.system import until
 from sqlalchemy import Connection
 
-from common.domain.job import Claimed, NewJob, Options
-from common.store.connection.psycopg2_session import Hot
+from common.domain.job import ClaimedJob, NewJob, Options
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.retention import by_partition, per_job
-from common.store.retention.by_partition import Kept
+from common.store.retention.by_partition import RetentionDays
 from common.store.schema.partitions import Period
 
 DAYS = 7
@@ -30,7 +30,7 @@ class Past:
     period: Period
     claimer: Claimer
     made: int = 0
-    kept: Kept = field(default=Kept(DAYS, DAYS, DAYS))
+    kept: RetentionDays = field(default=RetentionDays(DAYS, DAYS, DAYS))
 
     def waiting(self, count: int = 1, keep_s: int | None = None) -> list[str]:
         """Store jobs of that day that nobody has run yet."""
@@ -39,7 +39,7 @@ class Past:
         self.made += count
         return self.storage.store(new)
 
-    def running(self, count: int = 1) -> list[Claimed]:
+    def running(self, count: int = 1) -> list[ClaimedJob]:
         wanted = self.waiting(count)
         jobs = self.claimer.claim()
         assert ids(jobs) == wanted
@@ -62,9 +62,9 @@ class Past:
         )
 
     def clear(self, connection: Connection) -> int:
-        cuts, ended = by_partition.ended_periods(connection, self.kept)
+        cuts, ended = by_partition.removable_periods(connection, self.kept)
         assert self.period in ended
-        return by_partition.clear(connection, self.period, cuts)
+        return by_partition.clear_partition(connection, self.period, cuts)
 
     def clear_all(self) -> int:
         with self.storage.engine.begin() as connection:
@@ -85,10 +85,10 @@ def ended_ago(storage: Storage, seconds: float) -> None:
     storage.rows("UPDATE outcomes SET finished_at = clock_timestamp() - %s * interval '1 s'", (seconds,))
 
 
-def look(hot: Hot, storage: Storage) -> tuple[int, int]:
+def look(connection: WorkerConnection, storage: Storage) -> tuple[int, int]:
     """Look at all rows, as when their time has come."""
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
-    return per_job.expire(hot, MOST)
+    return per_job.delete_expired(connection, MOST)
 
 
 def retrying(storage: Storage, job: str) -> PgConnection:

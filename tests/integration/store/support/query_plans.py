@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 
 _BY_ID = ("live_pkey",)
@@ -68,16 +68,16 @@ def _below(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _below(child)
 
 
-def explain(hot: Hot, statement: Statement, arguments: Sequence[object]) -> Plan:
+def explain(connection: WorkerConnection, statement: Statement, arguments: Sequence[object]) -> Plan:
     """Run a statement as its connection would, under EXPLAIN, and roll it back."""
-    cursor = hot.connection.cursor()
-    if not hot.pooled and statement.name not in hot._prepared:
+    cursor = connection.driver_connection.cursor()
+    if not connection.pooled and statement.name not in connection._prepared:
         cursor.execute(statement.prepare)
-        hot._prepared.add(statement.name)
-    cursor.execute(f"BEGIN; {hot._setup if hot.pooled else ''}")
+        connection._prepared.add(statement.name)
+    cursor.execute(f"BEGIN; {connection._session_settings if connection.pooled else ''}")
     try:
-        if hot.pooled:
-            cursor.execute(f"{_ANALYZE} {statement.inline}", statement.named(arguments))
+        if connection.pooled:
+            cursor.execute(f"{_ANALYZE} {statement.inline}", statement.named_arguments(arguments))
         else:
             cursor.execute(f"{_ANALYZE} {statement.execute}", arguments)
         row = cursor.fetchone()

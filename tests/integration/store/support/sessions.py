@@ -14,21 +14,21 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from common.domain.job import NewJob
 from common.domain.states import State
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.jobs import cancel_retry, insert
-from common.store.jobs.cancel_retry import Rerun
+from common.store.jobs.cancel_retry import ManualRetry
 
 T = TypeVar("T")
 LIMIT_S = 30.0
 PAUSE_S = 0.005
 
 
-class Joining(Hot):
+class Joining(WorkerConnection):
     """A connection whose transactions join the one that is open already, so that the product's own code runs inside of it."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        if self.connection.info.transaction_status == TRANSACTION_STATUS_IDLE:
+        if self.driver_connection.info.transaction_status == TRANSACTION_STATUS_IDLE:
             with super().transaction():
                 yield
         else:
@@ -40,17 +40,17 @@ class Session:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.hot = Joining(storage.settings, "test", by_index=True)
-        self.pid = int(self.hot.connection.info.backend_pid)
+        self.connection = Joining(storage.settings, "test", by_index=True)
+        self.pid = int(self.connection.driver_connection.info.backend_pid)
 
     def begin(self) -> None:
-        self.hot._cursor.execute("BEGIN")
+        self.connection._cursor.execute("BEGIN")
 
     def end(self, *, commits: bool) -> None:
-        self.hot._cursor.execute("COMMIT" if commits else "ROLLBACK")
+        self.connection._cursor.execute("COMMIT" if commits else "ROLLBACK")
 
     def reset(self) -> None:
-        if self.hot.connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        if self.connection.driver_connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
             self.end(commits=False)
 
     def start(self, work: Callable[[], T]) -> "Future[T]":
@@ -58,7 +58,7 @@ class Session:
         return self.storage.begin(work)
 
     def close(self) -> None:
-        self.hot.close()
+        self.connection.close()
 
 
 class Loop:
@@ -113,11 +113,11 @@ class Api:
 
     def cancel(self, job_id: str) -> "Future[State | None]":
         """Cancel a job. Returns at once."""
-        return self._loop.start(cancel_retry.cancel(self.connection, UUID(job_id)))
+        return self._loop.start(cancel_retry.cancel_job(self.connection, UUID(job_id)))
 
-    def rerun(self, job_id: str, text: str | None) -> "Future[Rerun | None]":
+    def rerun(self, job_id: str, text: str | None) -> "Future[ManualRetry | None]":
         """Ask for another epoch of a job. Returns at once."""
-        return self._loop.start(cancel_retry.rerun(self.connection, UUID(job_id), text))
+        return self._loop.start(cancel_retry.retry_job(self.connection, UUID(job_id), text))
 
     def run(self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, T]]) -> T:
         return self._loop.run(work(self.connection))

@@ -12,22 +12,22 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a cla
 from rig.system import Database, until
 from sqlalchemy import Engine
 
-from common.domain.decisions import WORKER_LOST, Decision, Ended, Fail, Failure, Release, Retry
-from common.domain.job import DEFAULT_PRIORITY, Claimed, NewJob, new_job_id
+from common.domain.decisions import WORKER_LOST, AttemptOutcome, Decision, Fail, Failure, Release, Retry
+from common.domain.job import DEFAULT_PRIORITY, ClaimedJob, NewJob, new_job_id
 from common.settings import Pooler, Settings
-from common.store.connection.asyncpg_pool import Pool
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.sqlalchemy_engine import sync_engine
-from common.store.connection.statement import BY_INDEX
+from common.store.connection.statement import INDEX_PLAN_SETTINGS
 from common.store.jobs import claims, failures, insert
-from common.store.jobs.claims import Marks, Results
+from common.store.jobs.claims import LowWaterMarks, Results
 from common.store.schema import partitions
 from common.store.workers import leases
 
 T = TypeVar("T")
 LONG_S = 300.0  # a lease that no test outlives
-ERROR = Failure(Ended.ERROR, "RuntimeError", "it went wrong")
-BACK = Release(Failure(Ended.RELEASED, "released", "given back"))
+ERROR = Failure(AttemptOutcome.ERROR, "RuntimeError", "it went wrong")
+BACK = Release(Failure(AttemptOutcome.RELEASED, "released", "given back"))
 LOST = Fail(WORKER_LOST)
 
 
@@ -40,16 +40,16 @@ class Storage:
         self.rows = self.database.rows
         self.one = self.database.one
         self.engine: Engine = sync_engine(settings, "test")
-        self._open: list[Hot | PgConnection] = []
+        self._open: list[WorkerConnection | PgConnection] = []
         self._threads = ThreadPoolExecutor(8)
 
     # --- connections
 
-    def hot(self, *, by_index: bool = True) -> Hot:
+    def connection(self, *, by_index: bool = True) -> WorkerConnection:
         """Return a connection such as workers have; by_index=False: such as their parents and the controller have."""
-        hot = Hot(self.settings, "test", by_index=by_index)
-        self._open.append(hot)
-        return hot
+        connection = WorkerConnection(self.settings, "test", by_index=by_index)
+        self._open.append(connection)
+        return connection
 
     def session(self) -> PgConnection:
         """Return a plain connection that begins a transaction with its first statement."""
@@ -130,11 +130,11 @@ class Storage:
 
         return asyncio.run(run())
 
-    def with_pool(self, work: Callable[[Pool], Awaitable[T]]) -> T:
+    def with_pool(self, work: Callable[[DatabasePool], Awaitable[T]]) -> T:
         """Do something with the API's connections."""
 
         async def run() -> T:
-            pool = Pool(self.settings)
+            pool = DatabasePool(self.settings)
             try:
                 return await work(pool)
             finally:
@@ -145,7 +145,9 @@ class Storage:
     async def connect(self) -> asyncpg.Connection:
         """Return a connection such as the API has; the caller closes it."""
         pooled = self.settings.database_pooler is Pooler.TRANSACTION
-        return await asyncpg.connect(self.settings.database_url, statement_cache_size=0 if pooled else 100, server_settings={} if pooled else BY_INDEX)
+        return await asyncpg.connect(
+            self.settings.database_url, statement_cache_size=0 if pooled else 100, server_settings={} if pooled else INDEX_PLAN_SETTINGS
+        )
 
     # --- what waits
 
@@ -171,38 +173,38 @@ class Claimer:
 
     def __init__(self, storage: Storage, lease_s: float, queue: str) -> None:
         self.storage = storage
-        self.hot = storage.hot()
+        self.connection = storage.connection()
         self.queue = queue
-        self.marks = Marks()
-        self.id = leases.register(self.hot, lease_s, self.pid, "test", [queue], ["square_sum"])
+        self.marks = LowWaterMarks()
+        self.id = leases.register(self.connection, lease_s, self.pid, "test", [queue], ["square_sum"])
 
     @property
     def pid(self) -> int:
         """The process of its connection at the server."""
-        return int(self.hot.connection.info.backend_pid)
+        return int(self.connection.driver_connection.info.backend_pid)
 
-    def claim(self, wanted: int = 100) -> list[Claimed]:
-        return claims.settle_and_claim(self.hot, self.id, Results(), self.queue, self.marks, wanted)[1]
+    def claim(self, wanted: int = 100) -> list[ClaimedJob]:
+        return claims.settle_and_claim(self.connection, self.id, Results(), self.queue, self.marks, wanted)[1]
 
-    def settle(self, jobs: Sequence[Claimed], result: str = "14.0") -> set[str]:
-        return claims.settle(self.hot, self.id, results(jobs, result))
+    def settle(self, jobs: Sequence[ClaimedJob], result: str = "14.0") -> set[str]:
+        return claims.settle(self.connection, self.id, results(jobs, result))
 
-    def write(self, jobs: Sequence[Claimed], decision: Decision) -> set[str]:
+    def write(self, jobs: Sequence[ClaimedJob], decision: Decision) -> set[str]:
         """Write one decision about each job, in a transaction."""
-        with self.hot.transaction():
-            return failures.write(self.hot, self.id, [(job, decision) for job in jobs])
+        with self.connection.transaction():
+            return failures.write_decisions(self.connection, self.id, [(job, decision) for job in jobs])
 
     def publish(self, lease_s: float = LONG_S) -> bool:
         """Renew the lease with the low-water marks, as the parent does. Returns False when it is lost."""
-        low = {self.queue: {str(priority): pos for priority, pos in self.marks.pos.items() if pos != "-infinity"}}
-        return self.id in leases.renew(self.hot, lease_s, [leases.Lease(self.id, 0, low)])
+        low = {self.queue: {str(priority): pos for priority, pos in self.marks.claimable_at.items() if pos != "-infinity"}}
+        return self.id in leases.renew(self.connection, lease_s, [leases.LeaseRenewal(self.id, 0, low)])
 
     def expire(self) -> None:
         """Let the lease have run out."""
         self.storage.rows("UPDATE workers SET alive_until = clock_timestamp() - interval '1 ms' WHERE id = %s", (self.id,))
 
 
-def results(jobs: Sequence[Claimed], result: str = "14.0") -> Results:
+def results(jobs: Sequence[ClaimedJob], result: str = "14.0") -> Results:
     """Return the results of jobs, ready to be settled."""
     made = Results()
     for job in jobs:
@@ -215,7 +217,7 @@ def retry_after(delay_s: float) -> Retry:
     return Retry(ERROR, delay_s)
 
 
-def ids(jobs: Sequence[Claimed]) -> list[str]:
+def ids(jobs: Sequence[ClaimedJob]) -> list[str]:
     """Return the ids of jobs, in their order."""
     return [job.id for job in jobs]
 
@@ -223,7 +225,7 @@ def ids(jobs: Sequence[Claimed]) -> list[str]:
 def old_period(storage: Storage, days_ago: int) -> partitions.Period:
     """Return the period of a day that long ago, with partitions made for it."""
     with storage.engine.begin() as connection:
-        now_ms = partitions.database_ms(connection)
+        now_ms = partitions.database_unix_ms(connection)
         start = (now_ms // partitions.DAY_MS - days_ago) * partitions.DAY_MS
         period = partitions.Period(start, start + partitions.DAY_MS)
         first, after = period.bounds

@@ -2,15 +2,15 @@
 
 import pytest
 
-from api.schemas import QueueView, Rates
-from api.submit.backpressure import LEAST_S, MOST_S, retry_after_s
+from api.schemas import QueueView, RatesView
+from api.submit.backpressure import MAX_RETRY_AFTER_S, MIN_RETRY_AFTER_S, retry_after_s
 
 
 def late(age_s: float, queued: int, rate: float) -> QueueView:
-    none = Rates(last_minute=0, last_5_minutes=0, last_15_minutes=0)
+    none = RatesView(last_minute=0, last_5_minutes=0, last_15_minutes=0)
     return QueueView(
         queue="default", queued=queued, running=1, oldest_due_seconds=age_s, workers_alive=1, accepted_per_second=0,
-        succeeded_per_second=Rates(last_minute=rate, last_5_minutes=0, last_15_minutes=0), failed_per_second=none,
+        succeeded_per_second=RatesView(last_minute=rate, last_5_minutes=0, last_15_minutes=0), failed_per_second=none,
     )  # fmt: skip
 
 
@@ -19,10 +19,10 @@ def late(age_s: float, queued: int, rate: float) -> QueueView:
     [
         (90, 900, 20, 30),  # of each second ten jobs came, and twenty go: it falls by one second a second
         (90, 900, 40, 10),
-        (61, 600, 1_000, LEAST_S),
-        (90, 900, 10, MOST_S),  # as quick as they came: no later, and no sooner either
-        (90, 900, 0, MOST_S),
-        (86_400, 10**6, 12, MOST_S),
+        (61, 600, 1_000, MIN_RETRY_AFTER_S),
+        (90, 900, 10, MAX_RETRY_AFTER_S),  # as quick as they came: no later, and no sooner either
+        (90, 900, 0, MAX_RETRY_AFTER_S),
+        (86_400, 10**6, 12, MAX_RETRY_AFTER_S),
     ],
 )
 def test_it_is_when_the_queue_will_be_in_time_again(age_s: float, queued: int, rate: float, expected: int) -> None:

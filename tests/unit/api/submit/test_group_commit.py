@@ -6,22 +6,22 @@ from uuid import UUID
 
 from rig.settings import settings_of
 
-from api.submit.group_commit import Intake
-from api.telemetry.metrics import Meters
+from api.submit.group_commit import GroupCommit
+from api.telemetry.metrics import ApiMetrics
 from common.domain.job import NewJob
 from common.settings import Settings
-from common.store.connection.asyncpg_pool import Pool
+from common.store.connection.asyncpg_pool import DatabasePool
 
 
-class _Commits(Intake):
+class _Commits(GroupCommit):
     """Stores nothing; during the first commit one job comes, and another one has been received by its end."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, Pool(settings), lambda *_told: None, Meters())
+        super().__init__(settings, DatabasePool(settings), lambda *_told: None, ApiMetrics())
         self.sizes: list[int] = []
         self.others: list[asyncio.Task[None]] = []
 
-    async def _store(self, jobs: Sequence[NewJob]) -> None:
+    async def _insert(self, jobs: Sequence[NewJob]) -> None:
         self.sizes.append(len(jobs))
         if len(self.sizes) == 1:
             self.others.append(asyncio.create_task(self.submit(_job(1))))

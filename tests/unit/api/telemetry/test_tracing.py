@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import get_current_span
 
-from api.telemetry.tracing import Traced
+from api.telemetry.tracing import TracingMiddleware
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEADER = b"traceparent", f"00-{TRACE}-{SPAN}-01".encode()
@@ -32,7 +32,7 @@ def ask(kept: InMemorySpanExporter, *headers: tuple[bytes, bytes], status: int =
 
     scope = {"type": "http", "method": "GET", "path": "/secret", "query_string": b"secret=1", "scheme": "http", "headers": list(headers), **facts}
     with suppress(ValueError):
-        asyncio.run(Traced(app)(scope, nothing, nothing))
+        asyncio.run(TracingMiddleware(app)(scope, nothing, nothing))
     assert not get_current_span().get_span_context().is_valid
     return list(kept.get_finished_spans())
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from rig.settings import settings_of
 
-from api.telemetry.metrics import Meters
-from api.watch.watchers import QUICK_S, Waiting
+from api.telemetry.metrics import ApiMetrics
+from api.watch.watchers import EARLY_POLLS_S, Watchers
 
 JOB = UUID("019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10")
 
@@ -21,7 +21,7 @@ class _Database:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def read(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def run(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         return await work(self)
 
     async def fetch(self, _query: str, ids: Sequence[UUID]) -> list[tuple[object, ...]]:
@@ -39,13 +39,13 @@ REQUEST: Any = SimpleNamespace(receive=_never, scope={})
 
 def _waiting(*, sure: bool) -> tuple[Any, _Database]:
     database: Any = _Database()
-    waiting: Any = Waiting(settings_of("postgresql://x@127.0.0.1:1/x", "redis://127.0.0.1:1/0"), database, Meters())
-    waiting._wakeups = SimpleNamespace(want=lambda: None, sure=sure, close=lambda: asyncio.sleep(0))
+    waiting: Any = Watchers(settings_of("postgresql://x@127.0.0.1:1/x", "redis://127.0.0.1:1/0"), database, ApiMetrics())
+    waiting._change_listener = SimpleNamespace(keep_alive=lambda: None, publishers_ready=sure, close=lambda: asyncio.sleep(0))
     return waiting, database
 
 
-def _new(waiting: Waiting) -> AbstractContextManager[Any]:
-    return waiting.watch(REQUEST, JOB, every=False, new=True)
+def _new(waiting: Watchers) -> AbstractContextManager[Any]:
+    return waiting.watch(REQUEST, JOB, on_every_change=False, new=True)
 
 
 async def _turns() -> None:
@@ -61,9 +61,9 @@ def test_a_job_that_is_being_stored_is_looked_at_once_it_is_told() -> None:
         with _new(waiting) as watcher:
             await _turns()
             before = database.asked
-            waiting.tell([str(JOB)])  # by a worker that is quicker than the answer of the commit
+            waiting.notify([str(JOB)])  # by a worker that is quicker than the answer of the commit
             await _turns()
-            assert (await waiting.ended(REQUEST, JOB, 10, watcher)).result == "14.0"
+            assert (await waiting.wait_until_finished(REQUEST, JOB, 10, watcher)).result == "14.0"
         assert (before, database.asked) == (0, 1)
         await waiting.close()
 
@@ -75,19 +75,19 @@ def test_a_job_that_was_stored_is_looked_at_soon_also_when_nothing_is_told() -> 
         waiting, database = _waiting(sure=sure)
         began = asyncio.get_running_loop().time()
         with _new(waiting) as watcher:
-            assert (await waiting.ended(REQUEST, JOB, 10, watcher)).ended
+            assert (await waiting.wait_until_finished(REQUEST, JOB, 10, watcher)).is_finished
         assert database.asked == 1
         await waiting.close()
         return asyncio.get_running_loop().time() - began
 
     for sure in (False, True):
-        assert QUICK_S[0] <= asyncio.run(work(sure=sure)) < 5
+        assert EARLY_POLLS_S[0] <= asyncio.run(work(sure=sure)) < 5
 
 
 def test_a_job_that_may_have_ended_is_looked_at_at_once() -> None:
     async def work() -> None:
         waiting, database = _waiting(sure=True)
-        assert (await waiting.ended(REQUEST, JOB, 10)).ended
+        assert (await waiting.wait_until_finished(REQUEST, JOB, 10)).is_finished
         assert database.asked == 1
         await waiting.close()
 

@@ -7,7 +7,7 @@ import pytest
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from api.web.compression import Reads
+from api.web.compression import ReadMiddleware
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +37,7 @@ def test_a_stream_is_left_once_its_head_is_sent(version: str, compress_bytes: in
         sent.append(message)
 
     scope: Scope = {"type": "http", "asgi": {"spec_version": version}, "method": "HEAD", "path": "/", "headers": [(b"accept-encoding", b"gzip")]}
-    asyncio.run(asyncio.wait_for(Reads(app, compress_bytes)(scope, never, send), 2))
+    asyncio.run(asyncio.wait_for(ReadMiddleware(app, compress_bytes)(scope, never, send), 2))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[1].get("body", b"") == b""
     assert scope["method"] == "HEAD"

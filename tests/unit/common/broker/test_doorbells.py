@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.broker.celery_settings import celery_settings
-from common.broker.doorbells import Message, Messages, celery_queue, message
+from common.broker.doorbells import DoorbellMessage, DoorbellMessages, celery_message, celery_queue
 from common.settings import Settings
 
 
@@ -20,14 +20,14 @@ from common.settings import Settings
 @example("ü\n\ud800\x00")
 @settings(deadline=None, max_examples=200)
 def test_the_text_of_a_ring_is_the_message_whatever_the_queue_is_called(queue: str) -> None:
-    made = json.loads(Message(queue).text())
+    made = json.loads(DoorbellMessage(queue).text())
     ring, tag = made["properties"]["correlation_id"], made["properties"]["delivery_tag"]
-    assert made == message(queue, ring, tag)
+    assert made == celery_message(queue, ring, tag)
     UUID(ring), UUID(tag)
 
 
 def test_each_ring_has_ids_of_its_own() -> None:
-    doorbell = Message("default")
+    doorbell = DoorbellMessage("default")
     made = [json.loads(doorbell.text()) for _ in range(100)]
     rings = {one["headers"]["id"] for one in made}
     tags = {one["properties"]["delivery_tag"] for one in made}
@@ -38,12 +38,12 @@ def test_each_ring_has_ids_of_its_own() -> None:
 
 def test_the_message_of_a_queue_is_made_once() -> None:
     """Making one takes three times as long as giving it fresh ids."""
-    messages = Messages()
+    messages = DoorbellMessages()
     assert messages["default"] is messages["default"] is not messages["slow"]
 
 
 def test_a_ring_carries_the_name_of_the_queue_and_nothing_of_a_job() -> None:
-    made = message("slow", "ring", "tag")
+    made = celery_message("slow", "ring", "tag")
     assert json.loads(base64.b64decode(made["body"]))[:2] == [["slow"], {}]
     assert made["headers"]["task"] == "jobproc.serve"
     assert made["properties"]["delivery_info"] == {"exchange": "", "routing_key": "jobproc.slow"}

@@ -2,11 +2,11 @@
 
 import pytest
 
-from common.domain.bulk_actions import ACTS_ON, ENDS, STEPS, Kind, Phase, Reason, Verb, add, progress, step
+from common.domain.bulk_actions import ACTS_ON, FINAL_PHASES, TRANSITIONS, ActionKind, Phase, SkipReason, Verb, add_reasons, next_phase, progress
 from common.domain.errors import WrongPhase
 from common.domain.states import TERMINAL, State
-from common.domain.states import Step as JobStep
-from common.domain.states import step as job_step
+from common.domain.states import Transition as JobStep
+from common.domain.states import next_state as job_step
 
 POSSIBLE = {
     Verb.START: {Phase.PREVIEW: Phase.RUNNING, Phase.STOPPED: Phase.RUNNING, Phase.RUNNING: Phase.RUNNING},
@@ -19,22 +19,22 @@ POSSIBLE = {
 @pytest.mark.parametrize("phase", Phase)
 def test_a_verb_leads_to_one_phase_or_says_in_which_it_is_possible(phase: Phase, verb: Verb) -> None:
     if (after := POSSIBLE[verb].get(phase)) is not None:
-        assert step(phase, verb) is after
-        assert step(after, verb) is after, "safe to repeat"
+        assert next_phase(phase, verb) is after
+        assert next_phase(after, verb) is after, "safe to repeat"
         return
     with pytest.raises(WrongPhase) as refused:
-        step(phase, verb)
+        next_phase(phase, verb)
     assert refused.value.phase == phase
     assert str(refused.value).startswith(f"The action is {phase}; {verb} is possible while it is ")
     assert all(before in str(refused.value) for before in POSSIBLE[verb])
 
 
 def test_what_has_something_to_do_comes_to_an_end() -> None:
-    assert {after for after in STEPS.values() if after in {Phase.RUNNING, Phase.UNDOING}} == set(ENDS)
+    assert {after for after in TRANSITIONS.values() if after in {Phase.RUNNING, Phase.UNDOING}} == set(FINAL_PHASES)
 
 
 def test_each_kind_acts_on_the_states_in_which_its_step_is_possible() -> None:
-    steps = {Kind.CANCEL: JobStep.CANCEL, Kind.RETRY: JobStep.RERUN}
+    steps = {ActionKind.CANCEL: JobStep.CANCEL, ActionKind.RETRY: JobStep.MANUAL_RETRY}
     for kind, by in steps.items():
         for state in State:
             if state in ACTS_ON[kind]:
@@ -42,13 +42,13 @@ def test_each_kind_acts_on_the_states_in_which_its_step_is_possible() -> None:
             else:
                 with pytest.raises(ValueError, match="cannot"):
                     job_step(state, by)
-    assert ACTS_ON[Kind.REPRIORITISE] == set(State) - TERMINAL - {State.IN_PROGRESS}
+    assert ACTS_ON[ActionKind.REPRIORITISE] == set(State) - TERMINAL - {State.IN_PROGRESS}
 
 
 def test_reasons_are_counted_on() -> None:
-    assert add({"removed": 2}, [Reason.REMOVED, Reason.MOVED_ON, Reason.MOVED_ON]) == {"removed": 3, "moved_on": 2}
+    assert add_reasons({"removed": 2}, [SkipReason.REMOVED, SkipReason.MOVED_ON, SkipReason.MOVED_ON]) == {"removed": 3, "moved_on": 2}
     before = {"removed": 2}
-    add(before, [Reason.REMOVED])
+    add_reasons(before, [SkipReason.REMOVED])
     assert before == {"removed": 2}
 
 

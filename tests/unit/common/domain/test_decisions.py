@@ -6,30 +6,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.domain.decisions import RELEASED, WORKER_LOST, Ended, Fail, Failure, Release, Retry, decide, timed_out
-from common.domain.job import Claimed
+from common.domain.decisions import RELEASED, WORKER_LOST, AttemptOutcome, Fail, Failure, Release, Retry, decide, timed_out
+from common.domain.job import ClaimedJob
 from common.domain.retry import RetryPolicy
 
 POLICY = RetryPolicy(max_attempts=3, base_s=2.0, cap_s=60.0)
-CHARGED = [Ended.ERROR, Ended.TIMEOUT, Ended.LOST]
+CHARGED = [AttemptOutcome.ERROR, AttemptOutcome.TIMEOUT, AttemptOutcome.LOST]
 NOT_QUITE_ONE = 0.9999999999999999
 
 policies = st.builds(RetryPolicy, base_s=st.floats(0.001, 1e6), cap_s=st.floats(0.001, 1e6))
 jitters = st.floats(0, NOT_QUITE_ONE)
 
 
-def claimed(attempt: int, released: int = 0, max_attempts: int = 3) -> Claimed:
-    return Claimed("00000000-0000-7000-8000-000000000000", attempt, released, max_attempts, "square_sum", "{}", None)
+def claimed(attempt: int, released: int = 0, max_attempts: int = 3) -> ClaimedJob:
+    return ClaimedJob("00000000-0000-7000-8000-000000000000", attempt, released, max_attempts, "square_sum", "{}", None)
 
 
-def failure(ended: Ended) -> Failure:
+def failure(ended: AttemptOutcome) -> Failure:
     return Failure(ended, "SomeError", "said so")
 
 
-@given(st.integers(1, 32_767), st.integers(0, 32_767), st.integers(1, 1000), st.sampled_from(Ended), policies, jitters)
+@given(st.integers(1, 32_767), st.integers(0, 32_767), st.integers(1, 1000), st.sampled_from(AttemptOutcome), policies, jitters)
 @settings(deadline=None, max_examples=200)
 def test_whatever_has_happened_there_is_one_decision_and_it_carries_the_failure(
-    attempt: int, released: int, max_attempts: int, ended: Ended, policy: RetryPolicy, jitter: float
+    attempt: int, released: int, max_attempts: int, ended: AttemptOutcome, policy: RetryPolicy, jitter: float
 ) -> None:
     job, what = claimed(attempt, min(released, attempt), max_attempts), failure(ended)
     decision = decide(job, what, policy, jitter)
@@ -41,7 +41,7 @@ def test_whatever_has_happened_there_is_one_decision_and_it_carries_the_failure(
 
 
 @pytest.mark.parametrize("ended", CHARGED)
-def test_a_charged_attempt_is_retried_until_the_budget_is_spent(ended: Ended) -> None:
+def test_a_charged_attempt_is_retried_until_the_budget_is_spent(ended: AttemptOutcome) -> None:
     what = failure(ended)
     assert decide(claimed(1), what, POLICY, 0.0) == Retry(what, 1.0)
     assert decide(claimed(2), what, POLICY, 0.0) == Retry(what, 2.0)
@@ -50,7 +50,7 @@ def test_a_charged_attempt_is_retried_until_the_budget_is_spent(ended: Ended) ->
 
 
 @pytest.mark.parametrize("ended", CHARGED)
-def test_attempts_given_back_are_not_charged(ended: Ended) -> None:
+def test_attempts_given_back_are_not_charged(ended: AttemptOutcome) -> None:
     what = failure(ended)
     assert decide(claimed(10, released=8), what, POLICY, 0.0) == Retry(what, 2.0)
     assert decide(claimed(11, released=8), what, POLICY, 0.0) == Fail(what)
@@ -58,7 +58,7 @@ def test_attempts_given_back_are_not_charged(ended: Ended) -> None:
 
 @pytest.mark.parametrize("attempt", [1, 3, 100])
 def test_a_permanent_failure_is_never_retried(attempt: int) -> None:
-    what = failure(Ended.PERMANENT)
+    what = failure(AttemptOutcome.PERMANENT)
     assert decide(claimed(attempt, max_attempts=1000), what, POLICY, 0.5) == Fail(what)
 
 
@@ -67,9 +67,13 @@ def test_what_is_given_back_goes_back_even_when_no_attempt_is_left(attempt: int)
     assert decide(claimed(attempt), RELEASED, POLICY, 0.5) == Release(RELEASED)
 
 
-@given(st.integers(1, 20), st.lists(st.sampled_from([Ended.ERROR, Ended.TIMEOUT, Ended.LOST, Ended.RELEASED]), max_size=80), jitters)
+@given(
+    st.integers(1, 20),
+    st.lists(st.sampled_from([AttemptOutcome.ERROR, AttemptOutcome.TIMEOUT, AttemptOutcome.LOST, AttemptOutcome.RELEASED]), max_size=80),
+    jitters,
+)
 @settings(deadline=None, max_examples=100)
-def test_a_job_is_charged_exactly_its_attempts_however_they_end(max_attempts: int, ends: list[Ended], jitter: float) -> None:
+def test_a_job_is_charged_exactly_its_attempts_however_they_end(max_attempts: int, ends: list[AttemptOutcome], jitter: float) -> None:
     attempt = released = charged = 0
     for ended in ends:
         attempt += 1
@@ -84,16 +88,16 @@ def test_a_job_is_charged_exactly_its_attempts_however_they_end(max_attempts: in
 
 
 def test_an_end_that_nobody_has_heard_of_is_refused_loudly() -> None:
-    odd = Failure(cast("Ended", "evaporated"), "odd", "")
+    odd = Failure(cast("AttemptOutcome", "evaporated"), "odd", "")
     with pytest.raises(AssertionError, match="evaporated"):
         decide(claimed(1), odd, POLICY, 0.0)
 
 
 def test_the_failures_that_the_system_itself_gives_have_codes() -> None:
-    assert (WORKER_LOST.ended, WORKER_LOST.error_type) == (Ended.LOST, "worker_lost")
-    assert (RELEASED.ended, RELEASED.error_type) == (Ended.RELEASED, "released")
-    assert timed_out(1500) == Failure(Ended.TIMEOUT, "timeout", "the attempt ran longer than its limit of 1.5 s")
+    assert (WORKER_LOST.outcome, WORKER_LOST.error_type) == (AttemptOutcome.LOST, "worker_lost")
+    assert (RELEASED.outcome, RELEASED.error_type) == (AttemptOutcome.RELEASED, "released")
+    assert timed_out(1500) == Failure(AttemptOutcome.TIMEOUT, "timeout", "the attempt ran longer than its limit of 1.5 s")
 
 
 def test_the_stored_names_of_how_an_attempt_ends_are_fixed() -> None:
-    assert [ended.value for ended in Ended] == ["error", "permanent", "timeout", "lost", "cancelled", "released"]
+    assert [ended.value for ended in AttemptOutcome] == ["error", "permanent", "timeout", "lost", "cancelled", "released"]

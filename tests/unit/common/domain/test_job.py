@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.domain.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, QUEUE_PATTERN, Claimed, NewJob, first_job_id, job_unix_ms, new_job_id
+from common.domain.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, PRIORITIES, QUEUE_PATTERN, ClaimedJob, NewJob, first_job_id, job_unix_ms, new_job_id
 from common.domain.operation_spec import OperationSpec
 
 times = st.integers(0, 2**48 - 1)
@@ -63,8 +63,8 @@ def test_other_names_of_queues_are_not(name: str) -> None:
 
 
 def test_attempts_given_back_are_not_charged() -> None:
-    assert Claimed("id", 5, 2, 3, "noop", None, None).charged == 3
-    assert Claimed("id", 1, 0, 3, "noop", None, None).charged == 1
+    assert ClaimedJob("id", 5, 2, 3, "noop", None, None).charged == 3
+    assert ClaimedJob("id", 1, 0, 3, "noop", None, None).charged == 1
 
 
 def test_a_submission_cannot_be_changed_and_has_the_defaults() -> None:

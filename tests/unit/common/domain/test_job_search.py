@@ -7,36 +7,36 @@ from uuid import UUID
 import pytest
 
 from common.domain.job import first_job_id, job_unix_ms, new_job_id
-from common.domain.job_search import FIRST_ID, LAST_ID, Order, Place, Search, Way
+from common.domain.job_search import FIRST_ID, LAST_ID, JobSearch, ListPosition, Order, ScanIndex
 from common.domain.states import State
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 MS = int(THEN.timestamp() * 1000)
 
 
-def search(*statuses: State, **more: object) -> Search:
-    return Search(statuses=frozenset(statuses), **more)  # type: ignore[arg-type]  # of a test
+def search(*statuses: State, **more: object) -> JobSearch:
+    return JobSearch(statuses=frozenset(statuses), **more)  # type: ignore[arg-type]  # of a test
 
 
 @pytest.mark.parametrize(
     ("asked", "way"),
     [
-        (search(), Way.JOBS),
-        (search(queue="default", operation="x"), Way.JOBS),
-        (search(State.SUCCESS), Way.JOBS),
-        (search(State.SUCCESS, State.FAILED), Way.JOBS),
-        (search(State.PENDING, State.FAILED), Way.JOBS),
-        (search(State.PENDING, State.IN_PROGRESS, State.SCHEDULED, State.RETRYING), Way.LIVE),
-        (search(State.FAILED), Way.UNSUCCESSFUL),
-        (search(State.FAILED, State.CANCELLED), Way.UNSUCCESSFUL),
-        (search(State.FAILED, tag="a"), Way.TAGGED),
-        (search(tag="a"), Way.TAGGED),
-        (search(State.FAILED, order=Order.FINISHED), Way.FINISHED),
-        (search(State.FAILED, tag="a", order=Order.FINISHED), Way.FINISHED),
+        (search(), ScanIndex.JOBS),
+        (search(queue="default", operation="x"), ScanIndex.JOBS),
+        (search(State.SUCCESS), ScanIndex.JOBS),
+        (search(State.SUCCESS, State.FAILED), ScanIndex.JOBS),
+        (search(State.PENDING, State.FAILED), ScanIndex.JOBS),
+        (search(State.PENDING, State.IN_PROGRESS, State.SCHEDULED, State.RETRYING), ScanIndex.LIVE),
+        (search(State.FAILED), ScanIndex.UNSUCCESSFUL),
+        (search(State.FAILED, State.CANCELLED), ScanIndex.UNSUCCESSFUL),
+        (search(State.FAILED, tag="a"), ScanIndex.TAGGED),
+        (search(tag="a"), ScanIndex.TAGGED),
+        (search(State.FAILED, order=Order.FINISHED), ScanIndex.FINISHED),
+        (search(State.FAILED, tag="a", order=Order.FINISHED), ScanIndex.FINISHED),
     ],
 )
-def test_the_index_with_the_fewest_others_is_walked(asked: Search, way: Way) -> None:
-    assert asked.way is way
+def test_the_index_with_the_fewest_others_is_walked(asked: JobSearch, way: ScanIndex) -> None:
+    assert asked.index is way
 
 
 def test_filters_are_named_but_for_those_that_are_a_span_of_ids() -> None:
@@ -46,28 +46,28 @@ def test_filters_are_named_but_for_those_that_are_a_span_of_ids() -> None:
 
 
 def test_a_span_holds_the_ids_of_its_milliseconds_and_no_others() -> None:
-    first, last = search(created_after=THEN, created_before=THEN + timedelta(milliseconds=5)).ids(0)
+    first, last = search(created_after=THEN, created_before=THEN + timedelta(milliseconds=5)).id_range(0)
     for ms, inside in ((MS - 1, False), (MS, True), (MS + 4, True), (MS + 5, False)):
         for bits in (0, -1):
             assert (first <= new_job_id(ms, bits) <= last) is inside
-    assert search().ids(0) == (FIRST_ID, LAST_ID)
+    assert search().id_range(0) == (FIRST_ID, LAST_ID)
 
 
 def test_half_a_millisecond_begins_the_next_one() -> None:
-    assert search(created_after=THEN + timedelta(microseconds=1)).ids(0)[0] == first_job_id(MS + 1)
+    assert search(created_after=THEN + timedelta(microseconds=1)).id_range(0)[0] == first_job_id(MS + 1)
 
 
 def test_a_time_before_1970_is_the_first_id() -> None:
-    assert search(created_after=datetime(1900, 1, 1, tzinfo=UTC)).ids(0)[0] == FIRST_ID
+    assert search(created_after=datetime(1900, 1, 1, tzinfo=UTC)).id_range(0)[0] == FIRST_ID
 
 
 def test_what_ended_by_some_time_was_submitted_by_then_as_far_as_the_clocks_agree() -> None:
-    assert job_unix_ms(search(finished_before=THEN).ids(60)[1]) == MS + 59_999
-    assert job_unix_ms(search(finished_before=THEN, created_before=THEN).ids(60)[1]) == MS - 1
+    assert job_unix_ms(search(finished_before=THEN).id_range(60)[1]) == MS + 59_999
+    assert job_unix_ms(search(finished_before=THEN, created_before=THEN).id_range(60)[1]) == MS - 1
 
 
 def test_what_had_come_by_some_time_has_an_id_by_then_as_far_as_the_clocks_agree() -> None:
-    assert job_unix_ms(search(as_of=THEN).ids(60)[1]) == MS + 59_999
+    assert job_unix_ms(search(as_of=THEN).id_range(60)[1]) == MS + 59_999
 
 
 def test_filters_that_are_stored_are_read_again() -> None:
@@ -76,14 +76,14 @@ def test_filters_that_are_stored_are_read_again() -> None:
         search(State.FAILED, State.CANCELLED, operation="ö", queue="q", tag="'t\"", error="%", as_of=THEN),
         search(created_after=THEN, created_before=THEN, finished_after=THEN, finished_before=THEN),
     ):
-        assert Search.of_text(asked.text()) == replace(asked, descending=False)
+        assert JobSearch.from_json(asked.to_json()) == replace(asked, descending=False)
 
 
 def test_a_place_is_not_part_of_what_lies_beyond_it() -> None:
     first, last = UUID(int=10), UUID(int=20)
-    assert Place(UUID(int=15)).within(first, last, descending=True) == (first, UUID(int=14))
-    assert Place(UUID(int=15)).within(first, last, descending=False) == (UUID(int=16), last)
-    assert Place(UUID(int=30)).within(first, last, descending=True) == (first, last)
-    assert Place(UUID(int=5)).within(first, last, descending=False) == (first, last)
-    assert Place(FIRST_ID).within(FIRST_ID, last, descending=True)[1] == FIRST_ID
-    assert Place(LAST_ID).within(first, LAST_ID, descending=False)[0] == LAST_ID
+    assert ListPosition(UUID(int=15)).ids_beyond(first, last, descending=True) == (first, UUID(int=14))
+    assert ListPosition(UUID(int=15)).ids_beyond(first, last, descending=False) == (UUID(int=16), last)
+    assert ListPosition(UUID(int=30)).ids_beyond(first, last, descending=True) == (first, last)
+    assert ListPosition(UUID(int=5)).ids_beyond(first, last, descending=False) == (first, last)
+    assert ListPosition(FIRST_ID).ids_beyond(FIRST_ID, last, descending=True)[1] == FIRST_ID
+    assert ListPosition(LAST_ID).ids_beyond(first, LAST_ID, descending=False)[0] == LAST_ID

@@ -16,7 +16,7 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", *traces.ENDPOINTS):
+    for name in ("OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", *traces.ENDPOINT_VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -62,20 +62,20 @@ def test_an_invalid_traceparent_is_as_good_as_none(traceparent: str | None) -> N
     assert traces.context(traceparent, only_sampled=True) is None
 
 
-@pytest.mark.parametrize("endpoint", traces.ENDPOINTS)
+@pytest.mark.parametrize("endpoint", traces.ENDPOINT_VARIABLES)
 def test_an_endpoint_switches_traces_on(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not traces.wanted()
+    assert not traces.enabled()
     monkeypatch.setenv(endpoint, " ")
-    assert not traces.wanted()
+    assert not traces.enabled()
     monkeypatch.setenv(endpoint, "http://collector:4318")
-    assert traces.wanted()
+    assert traces.enabled()
 
 
 @pytest.mark.parametrize(("name", "value"), [("OTEL_SDK_DISABLED", "True"), ("OTEL_TRACES_EXPORTER", "none")])
 def test_the_standard_switches_switch_them_off(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENDPOINT, "http://collector:4318")
     monkeypatch.setenv(name, value)
-    assert not traces.wanted()
+    assert not traces.enabled()
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_cannot_be_done_stops_the_start_and_names_the_variable(name: str, v
     monkeypatch.setenv(ENDPOINT, "http://collector:4318")
     monkeypatch.setenv(name, value)
     with pytest.raises(StartupError, match=value):
-        traces.wanted()
+        traces.enabled()
 
 
 # fastapi imports opentelemetry's interface of itself; its SDK is nobody's but ours.

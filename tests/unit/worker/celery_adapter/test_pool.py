@@ -7,13 +7,13 @@ import pytest
 from celery.concurrency.asynpool import AsynPool
 from kombu.asynchronous import Hub
 
-from worker.celery_adapter.pool import Pool
+from worker.celery_adapter.pool import ProcessPool
 
 
 def test_a_process_that_has_died_as_the_worker_reconnects_does_not_end_it() -> None:
     """It is not watched any more, and is not to be watched again: Celery's own would raise, and the worker end."""
     dead, hub = SimpleNamespace(_sentinel_poll=None), Hub()
-    pool = Pool.Pool.__new__(Pool.Pool)
+    pool = ProcessPool.Pool.__new__(ProcessPool.Pool)
     with pytest.raises(ValueError, match="descriptor"):
         AsynPool._track_child_process(pool, dead, hub)  # type: ignore[attr-defined]  # the stubs do not know it
     pool._track_child_process(dead, hub)
@@ -31,7 +31,7 @@ def test_a_doorbell_is_written_at_once_to_processes_that_are_idle(monkeypatch: p
         pool._quick_put, hub.consolidate_callback = in_line.append, asked.append
 
     monkeypatch.setattr(AsynPool, "_create_write_handlers", handlers)
-    pool: Any = Pool.Pool.__new__(Pool.Pool)
+    pool: Any = ProcessPool.Pool.__new__(ProcessPool.Pool)
     pool._all_inqueues, pool._busy_workers, pool._active_writes = {7, 8, 9}, busy, {9}
     pool._create_write_handlers(SimpleNamespace())
     pool._quick_put("a doorbell")

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from common import failpoints
-from common.domain.decisions import STOPPED, Ended, Failure
+from common.domain.decisions import STOPPED, AttemptOutcome, Failure
 from common.domain.errors import Cancelled, PermanentFailure
-from common.domain.job import Claimed
+from common.domain.job import ClaimedJob
 from common.settings import Settings
-from worker.execution.attempt import attempt, printable
+from worker.execution.attempt import printable, run_attempt
 from worker.operations import Context, Operation, operation
 
 FUNCTION = "__jobproc__"
@@ -54,7 +54,7 @@ def run(
         return deed()
 
     made: Operation = getattr(function, FUNCTION)
-    return attempt(Claimed("some-id", 1, 0, 3, "deed", text, None), made, Alone(cancelled=cancelled), Settings(**variables))  # type: ignore[arg-type]  # checked by pydantic
+    return run_attempt(ClaimedJob("some-id", 1, 0, 3, "deed", text, None), made, Alone(cancelled=cancelled), Settings(**variables))  # type: ignore[arg-type]  # checked by pydantic
 
 
 def test_an_operation_that_was_asked_to_stop_may_let_it_pass() -> None:
@@ -62,13 +62,13 @@ def test_an_operation_that_was_asked_to_stop_may_let_it_pass() -> None:
 
 
 def test_one_that_stops_without_being_asked_has_failed_as_by_any_other_exception() -> None:
-    assert run(raising(Cancelled())) == Failure(Ended.ERROR, "Cancelled", "The job was asked to stop.")
+    assert run(raising(Cancelled())) == Failure(AttemptOutcome.ERROR, "Cancelled", "The job was asked to stop.")
 
 
 def test_one_that_was_asked_to_stop_may_still_return_or_fail() -> None:
     """The store knows that it was cancelled."""
     assert run(lambda: 1, cancelled=True) == "1"
-    assert run(raising(PermanentFailure("no")), cancelled=True) == Failure(Ended.PERMANENT, "PermanentFailure", "no")
+    assert run(raising(PermanentFailure("no")), cancelled=True) == Failure(AttemptOutcome.PERMANENT, "PermanentFailure", "no")
 
 
 def raising(error: BaseException) -> Callable[[], Any]:
@@ -116,7 +116,7 @@ def deep() -> list[object]:
 def test_what_json_cannot_hold_fails_for_good(bare: pytest.MonkeyPatch, make: Callable[[], object]) -> None:
     failure = run(make)
     assert isinstance(failure, Failure)
-    assert (failure.ended, failure.error_type) == (Ended.PERMANENT, "ResultNotJsonError")
+    assert (failure.outcome, failure.error_type) == (AttemptOutcome.PERMANENT, "ResultNotJsonError")
     assert failure.error_text.startswith("the operation returned what JSON cannot hold: ")
 
 
@@ -124,7 +124,7 @@ def test_what_json_cannot_hold_fails_for_good(bare: pytest.MonkeyPatch, make: Ca
 def test_a_result_without_end_or_measure_fails_for_good(bare: pytest.MonkeyPatch, make: Callable[[], object]) -> None:
     failure = run(make)
     assert isinstance(failure, Failure)
-    assert (failure.ended, failure.error_type) == (Ended.PERMANENT, "ResultNotJsonError")
+    assert (failure.outcome, failure.error_type) == (AttemptOutcome.PERMANENT, "ResultNotJsonError")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_result_may_have_so_many_bytes_and_not_one_more(bare: pytest.MonkeyPat
     else:
         assert isinstance(outcome, Failure)
         size = len(value.encode()) + 2
-        assert outcome == Failure(Ended.PERMANENT, "result_too_large", f"the result has {size} bytes, more than 100")
+        assert outcome == Failure(AttemptOutcome.PERMANENT, "result_too_large", f"the result has {size} bytes, more than 100")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_result_may_have_so_many_bytes_and_not_one_more(bare: pytest.MonkeyPat
     [ValueError("bad"), KeyboardInterrupt("bad"), SystemExit("bad"), GeneratorExit("bad"), MemoryError("bad"), RecursionError("bad"), StopIteration("bad")],
 )
 def test_whatever_is_raised_is_the_attempts_error_and_may_be_tried_again(bare: pytest.MonkeyPatch, error: BaseException) -> None:
-    assert run(raising(error)) == Failure(Ended.ERROR, type(error).__name__, "bad")
+    assert run(raising(error)) == Failure(AttemptOutcome.ERROR, type(error).__name__, "bad")
 
 
 @pytest.mark.parametrize(
@@ -161,11 +161,11 @@ def test_whatever_is_raised_is_the_attempts_error_and_may_be_tried_again(bare: p
     ],
 )
 def test_what_is_declared_permanent_fails_for_good(bare: pytest.MonkeyPatch, error: BaseException, permanent: tuple[type[BaseException], ...]) -> None:
-    assert run(raising(error), permanent=permanent) == Failure(Ended.PERMANENT, type(error).__name__, "bad")
+    assert run(raising(error), permanent=permanent) == Failure(AttemptOutcome.PERMANENT, type(error).__name__, "bad")
 
 
 def test_an_error_without_a_text_says_its_name(bare: pytest.MonkeyPatch) -> None:
-    assert run(raising(ValueError())) == Failure(Ended.ERROR, "ValueError", "ValueError")
+    assert run(raising(ValueError())) == Failure(AttemptOutcome.ERROR, "ValueError", "ValueError")
 
 
 class RudeError(Exception):
@@ -181,12 +181,12 @@ class FatalError(Exception):
 @pytest.mark.parametrize("error", [RudeError(), FatalError()])
 def test_an_error_that_cannot_be_shown_says_its_name(bare: pytest.MonkeyPatch, error: Exception) -> None:
     name = type(error).__name__
-    assert run(raising(error)) == Failure(Ended.ERROR, name, name)
+    assert run(raising(error)) == Failure(AttemptOutcome.ERROR, name, name)
 
 
 def test_a_long_or_odd_text_of_an_error_is_cut_and_cleaned(bare: pytest.MonkeyPatch) -> None:
     failure = run(raising(ValueError("\x00\ud800" + "é" * 1000)), max_error_characters="20")
-    assert failure == Failure(Ended.ERROR, "ValueError", "\ufffd?" + "é" * 17 + "…")
+    assert failure == Failure(AttemptOutcome.ERROR, "ValueError", "\ufffd?" + "é" * 17 + "…")
 
 
 @pytest.mark.parametrize("text", ["[]", '{"data":["x"]}', '{"data":null}', "", "{", '{"data":[1]} x'])
@@ -194,7 +194,7 @@ def test_an_input_that_the_model_refuses_fails_for_good(bare: pytest.MonkeyPatch
     failure = run(lambda: 1, text)
     assert isinstance(failure, Failure) == bool(text)
     if isinstance(failure, Failure):
-        assert (failure.ended, failure.error_type) == (Ended.PERMANENT, "invalid_input")
+        assert (failure.outcome, failure.error_type) == (AttemptOutcome.PERMANENT, "invalid_input")
         assert 0 < len(failure.error_text) <= 4_000
 
 
@@ -202,7 +202,7 @@ def test_a_validation_error_of_the_operations_own_work_may_be_tried_again(bare: 
     """It says nothing of the job's input: a service that the operation called may have answered nonsense."""
     failure = run(lambda: Whatever.model_validate_json("nonsense"))
     assert isinstance(failure, Failure)
-    assert (failure.ended, failure.error_type) == (Ended.ERROR, "ValidationError")
+    assert (failure.outcome, failure.error_type) == (AttemptOutcome.ERROR, "ValidationError")
 
 
 def test_a_job_without_an_input_runs_on_an_empty_one(bare: pytest.MonkeyPatch) -> None:
@@ -210,8 +210,8 @@ def test_a_job_without_an_input_runs_on_an_empty_one(bare: pytest.MonkeyPatch) -
 
 
 def test_an_operation_that_this_worker_lacks_may_be_tried_again_elsewhere(bare: pytest.MonkeyPatch) -> None:
-    job = Claimed("some-id", 1, 0, 3, "unheard", "{}", None)
-    assert attempt(job, None, Alone(), Settings()) == Failure(Ended.ERROR, "unknown_operation", "this worker has no operation 'unheard'")
+    job = ClaimedJob("some-id", 1, 0, 3, "unheard", "{}", None)
+    assert run_attempt(job, None, Alone(), Settings()) == Failure(AttemptOutcome.ERROR, "unknown_operation", "this worker has no operation 'unheard'")
 
 
 def test_an_operation_that_wants_it_gets_the_context(bare: pytest.MonkeyPatch) -> None:
@@ -219,8 +219,8 @@ def test_an_operation_that_wants_it_gets_the_context(bare: pytest.MonkeyPatch) -
     def function(numbers: Whatever, job: Context) -> list[object]:
         return [job.job_id, job.attempt, job.progress(0.5)]
 
-    job = Claimed("some-id", 2, 0, 3, "who", "{}", None)
-    assert attempt(job, getattr(function, FUNCTION), Alone(attempt=2), Settings()) == '["some-id",2,true]'
+    job = ClaimedJob("some-id", 2, 0, 3, "who", "{}", None)
+    assert run_attempt(job, getattr(function, FUNCTION), Alone(attempt=2), Settings()) == '["some-id",2,true]'
 
 
 @pytest.mark.parametrize("place", ["run.before_effect", "run.after_effect"])
@@ -233,8 +233,8 @@ def test_a_failpoint_beside_the_effect_is_an_error_of_the_attempt(bare: pytest.M
     def function(numbers: Whatever) -> None:
         ran.append(1)
 
-    job = Claimed("some-id", 1, 0, 3, "deed", "{}", None)
-    assert attempt(job, getattr(function, FUNCTION), Alone(), settings) == Failure(Ended.ERROR, "RuntimeError", f"failpoint {place}")
+    job = ClaimedJob("some-id", 1, 0, 3, "deed", "{}", None)
+    assert run_attempt(job, getattr(function, FUNCTION), Alone(), settings) == Failure(AttemptOutcome.ERROR, "RuntimeError", f"failpoint {place}")
     assert len(ran) == (place == "run.after_effect")
 
 

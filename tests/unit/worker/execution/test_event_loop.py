@@ -14,13 +14,13 @@ from opentelemetry.trace import get_current_span
 from pydantic import BaseModel
 from rig.system import until
 
-from common.domain.decisions import DEADLINE_EXCEEDED, STOPPED, Ended, Failure, timed_out
+from common.domain.decisions import DEADLINE_EXCEEDED, STOPPED, AttemptOutcome, Failure, timed_out
 from common.domain.errors import PermanentFailure
-from common.domain.job import Claimed, Special
+from common.domain.job import ClaimedJob, ClaimExtras
 from common.settings import Settings
-from worker.execution.event_loop import EventLoop, Run
+from worker.execution.event_loop import AsyncAttempt, EventLoop
 from worker.operations import Context, Operation, operation
-from worker.shared_memory.slots import Blame
+from worker.shared_memory.slots import KillReason
 
 LIMIT_MS = 50
 AGES = 60.0
@@ -35,7 +35,7 @@ class Ground:
     """A loop, what it tells, and a clock that moves by hand."""
 
     operations: dict[str, Operation] = field(default_factory=dict)
-    told: list[Run] = field(default_factory=list)
+    told: list[AsyncAttempt] = field(default_factory=list)
     pulses: int = 0
     now_s: float = 100.0
 
@@ -45,7 +45,7 @@ class Ground:
     def pulse(self) -> None:
         self.pulses += 1
 
-    def run(self, deed: Callable[[Context], Any], number: int = 0, **about: Any) -> Run:
+    def run(self, deed: Callable[[Context], Any], number: int = 0, **about: Any) -> AsyncAttempt:
         """Run a deed beside what runs."""
 
         async def function(_: Nothing, job: Context) -> Any:
@@ -55,23 +55,23 @@ class Ground:
         name = f"deed_{deed.__name__.strip('<>')}"
         operation(name)(function)
         self.operations[name] = function.__jobproc__  # type: ignore[attr-defined]  # the decorator sets it
-        run = Run(Claimed(f"job-{number}", 1, 0, 3, name, "{}", **{"timeout_ms": None} | about), "q", self.told.append, lambda: self.now_s)
-        self.loop.begin([run])
+        run = AsyncAttempt(ClaimedJob(f"job-{number}", 1, 0, 3, name, "{}", **{"timeout_ms": None} | about), "q", self.told.append, lambda: self.now_s)
+        self.loop.start_attempts([run])
         return run
 
-    def came(self, run: Run) -> str | Failure:
+    def came(self, run: AsyncAttempt) -> str | Failure:
         """Wait for its end."""
-        until("it has ended", lambda: run.came is not None, pause_s=0.001)
-        assert run.came is not None
+        until("it has ended", lambda: run.result is not None, pause_s=0.001)
+        assert run.result is not None
         assert self.told.count(run) >= 1
-        return run.came
+        return run.result
 
 
 @pytest.fixture
 def ground(bare: pytest.MonkeyPatch) -> Iterator[Ground]:
     one = Ground()
     yield one
-    one.loop.end()
+    one.loop.stop()
     until("its thread has ended", lambda: not one.loop._thread.is_alive())
     one.loop._loop.close()
 
@@ -116,7 +116,7 @@ def test_what_it_took_is_told_by_the_clock(started: Ground) -> None:
 
     run = started.run(take)
     assert started.came(run) == "null"
-    assert (run.began_s, run.took_s) == (100.0, 2.5)
+    assert (run.started_at_s, run.duration_s) == (100.0, 2.5)
 
 
 def test_what_one_raises_is_its_own_failure(started: Ground) -> None:
@@ -130,10 +130,10 @@ def test_what_one_raises_is_its_own_failure(started: Ground) -> None:
         raise asyncio.CancelledError
 
     beside = started.run(for_ages, 9)
-    assert started.came(started.run(fail)) == Failure(Ended.PERMANENT, "PermanentFailure", "no")
-    assert started.came(started.run(leave)) == Failure(Ended.ERROR, "SystemExit", "1")
-    assert started.came(started.run(cancel_itself)) == Failure(Ended.ERROR, "CancelledError", "CancelledError")
-    assert beside.came is None
+    assert started.came(started.run(fail)) == Failure(AttemptOutcome.PERMANENT, "PermanentFailure", "no")
+    assert started.came(started.run(leave)) == Failure(AttemptOutcome.ERROR, "SystemExit", "1")
+    assert started.came(started.run(cancel_itself)) == Failure(AttemptOutcome.ERROR, "CancelledError", "CancelledError")
+    assert beside.result is None
 
 
 @pytest.mark.parametrize("deed", [for_ages, in_spite_of_all])
@@ -147,24 +147,24 @@ def test_a_time_out_of_its_own_is_no_limit(started: Ground) -> None:
 
     failure = started.came(started.run(wait_in_vain, timeout_ms=60_000))
     assert isinstance(failure, Failure)
-    assert (failure.ended, failure.error_type) == (Ended.ERROR, "TimeoutError")
+    assert (failure.outcome, failure.error_type) == (AttemptOutcome.ERROR, "TimeoutError")
 
 
 def test_one_whose_deadline_has_passed_does_not_begin(started: Ground) -> None:
-    assert started.came(started.run(for_ages, special=Special(left_s=0.0))) == DEADLINE_EXCEEDED
+    assert started.came(started.run(for_ages, extras=ClaimExtras(deadline_in_s=0.0))) == DEADLINE_EXCEEDED
 
 
 def test_one_that_is_stopped_for_its_client_has_stopped(started: Ground) -> None:
     run, beside = started.run(for_ages), started.run(for_ages, 1)
-    run.stop_asked_s = started.now_s
-    started.loop.stop(run)
+    run.cancel_requested_at_s = started.now_s
+    started.loop.cancel(run)
     assert started.came(run) == STOPPED
-    assert beside.came is None
+    assert beside.result is None
 
 
 def test_one_that_is_stopped_before_its_first_step_has_an_end(ground: Ground) -> None:
     run = ground.run(for_ages)
-    ground.loop.stop(run)
+    ground.loop.cancel(run)
     ground.loop.start()
     assert ground.came(run) == STOPPED
 
@@ -178,7 +178,7 @@ def test_progress_is_left_for_others_to_store_and_says_when_the_job_is_lost(star
     run = started.run(report)
     until("it is told", lambda: run in started.told)
     assert run.report == (0.5, "half")
-    run.is_ours = False
+    run.is_owned = False
     assert started.came(run) == "false"
 
 
@@ -196,7 +196,7 @@ def test_each_has_its_own_context_for_logs_and_spans(ground: Ground, kept: InMem
     for number, run in enumerate(runs):
         ground.came(run)
         assert run.span is not None
-        assert run.came == f'["job-{number}",' + ",".join([f'["job-{number}","{run.span.span_id:x}"]'] * 5) + "]"
+        assert run.result == f'["job-{number}",' + ",".join([f'["job-{number}","{run.span.span_id:x}"]'] * 5) + "]"
     assert {span.attributes["messaging.message.id"] for span in kept.get_finished_spans() if span.attributes} == {f"job-{number}" for number in range(10)}
 
 
@@ -209,7 +209,7 @@ def test_a_loop_that_goes_on_has_a_pulse_and_of_one_that_stands_still_it_can_be_
     until("it has a pulse", lambda: started.pulses > 3)
     started.run(for_ages, 1)
     run = started.run(block, 2)
-    until("it is in the one that blocks", lambda: started.loop.at_work() is run)
+    until("it is in the one that blocks", lambda: started.loop.current_attempt() is run)
     before = started.pulses
     time.sleep(0.02)  # four pulses
     assert started.pulses == before
@@ -223,13 +223,13 @@ def test_a_loop_that_goes_on_has_a_pulse_and_of_one_that_stands_still_it_can_be_
     [
         (None, None, 1e9, None),
         (2_000, None, 102.9, None),
-        (2_000, None, 103.1, Blame.OVERRUNS),
+        (2_000, None, 103.1, KillReason.TIMEOUT),
         (None, 105.0, 105.9, None),
-        (None, 105.0, 106.1, Blame.GOES_ON),
-        (2_000, 101.0, 102.1, Blame.GOES_ON),
+        (None, 105.0, 106.1, KillReason.IGNORES_CANCEL),
+        (2_000, 101.0, 102.1, KillReason.IGNORES_CANCEL),
     ],
 )
-def test_who_goes_on_past_a_limit_and_the_grace_is_to_blame(limit_ms: int | None, asked_s: float | None, now_s: float, blame: Blame | None) -> None:
-    run = Run(Claimed("job", 1, 0, 3, "deed", "{}", limit_ms), "q", lambda _: None, lambda: 100.0)
-    run.stop_asked_s = asked_s
-    assert run.overdue(now_s, 1.0) == blame
+def test_who_goes_on_past_a_limit_and_the_grace_is_to_blame(limit_ms: int | None, asked_s: float | None, now_s: float, blame: KillReason | None) -> None:
+    run = AsyncAttempt(ClaimedJob("job", 1, 0, 3, "deed", "{}", limit_ms), "q", lambda _: None, lambda: 100.0)
+    run.cancel_requested_at_s = asked_s
+    assert run.kill_reason(now_s, 1.0) == blame

@@ -7,13 +7,13 @@ from typing import Any, cast
 import pytest
 
 from common.domain.errors import Cancelled
-from common.domain.job import Claimed
+from common.domain.job import ClaimedJob
 from common.settings import Settings
-from common.store.connection.psycopg2_session import Hot
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
-from worker.execution.job_context import MOST_CHARACTERS, Progress
-from worker.execution.worker_session import Holder
-from worker.shared_memory.slots import Seats
+from worker.execution.job_context import MAX_TEXT_CHARACTERS, JobContext
+from worker.execution.worker_session import WorkerSession
+from worker.shared_memory.slots import Slots
 
 HOUR = 3600.0
 
@@ -24,7 +24,7 @@ class Connection:
     def __init__(self) -> None:
         self.sent: list[tuple[Any, ...]] = []
         self.ours = True
-        self.progress: Progress | None = None
+        self.progress: JobContext | None = None
 
     def run(self, statement: Statement, arguments: Sequence[object]) -> list[tuple[Any, ...]]:
         assert statement.name == "progress"
@@ -34,11 +34,11 @@ class Connection:
         return [("some-id",)] if self.ours else []
 
 
-def progress_every(seconds: float) -> tuple[Progress, Connection]:
-    holder = Holder(Settings(), Seats(1, 1).all[0], ["default"], [])
+def progress_every(seconds: float) -> tuple[JobContext, Connection]:
+    session = WorkerSession(Settings(), Slots(1, 1).all[0], ["default"], [])
     connection = Connection()
-    holder._hot, holder.worker = cast("Hot", connection), 7
-    connection.progress = Progress(Claimed("some-id", 2, 0, 3, "noop", "{}", None), holder, seconds)
+    session._connection, session.worker = cast("WorkerConnection", connection), 7
+    connection.progress = JobContext(ClaimedJob("some-id", 2, 0, 3, "noop", "{}", None), session, seconds)
     return connection.progress, connection
 
 
@@ -78,7 +78,7 @@ def test_a_text_is_cleaned_and_cut(bare: pytest.MonkeyPatch) -> None:
     progress.progress(0.5, "half\x00way\ud800")
     progress.progress(0.5, "x" * 1000)
     assert connection.sent[0][4] == "half\ufffdway?"
-    assert connection.sent[1][4] == "x" * (MOST_CHARACTERS - 1) + "…"
+    assert connection.sent[1][4] == "x" * (MAX_TEXT_CHARACTERS - 1) + "…"
 
 
 def test_once_the_job_is_anothers_every_report_says_so_and_none_is_sent(bare: pytest.MonkeyPatch) -> None:
@@ -101,21 +101,21 @@ def test_an_error_while_it_is_stored_leaves_no_trace(bare: pytest.MonkeyPatch) -
 
 def test_without_a_connection_the_job_is_taken_to_be_ours(bare: pytest.MonkeyPatch) -> None:
     """The settle will find out; a database that is away must not make operations give up."""
-    holder = Holder(Settings(), Seats(1, 1).all[0], ["default"], [])
-    assert Progress(Claimed("some-id", 1, 0, 3, "noop", "{}", None), holder, 0).progress(0.5)
+    session = WorkerSession(Settings(), Slots(1, 1).all[0], ["default"], [])
+    assert JobContext(ClaimedJob("some-id", 1, 0, 3, "noop", "{}", None), session, 0).progress(0.5)
 
 
 def test_a_cancelled_job_is_told_by_the_seat_alone(bare: pytest.MonkeyPatch) -> None:
     progress, connection = progress_every(0.0)
-    seat = cast("Holder", progress._holder)._seat
-    seat.sit()
-    seat.begin([Claimed("01900000-0000-7000-8000-000000000000", 2, 0, 3, "noop", "{}", None)])
-    seat.run(0)
+    slot = cast("WorkerSession", progress._reporter)._slot
+    slot.take()
+    slot.set_batch([ClaimedJob("01900000-0000-7000-8000-000000000000", 2, 0, 3, "noop", "{}", None)])
+    slot.start_job(0)
     assert not progress.cancelled
     progress.check()
     assert progress.progress(0.5)
-    assert seat.running is not None
-    seat.ask_to_stop(seat.running)
+    assert slot.running is not None
+    slot.request_cancel(slot.running)
     assert progress.cancelled
     assert not progress.progress(0.6)
     with pytest.raises(Cancelled):

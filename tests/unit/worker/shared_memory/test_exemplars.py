@@ -7,7 +7,7 @@ import pytest
 
 from common.domain.operation_spec import OperationSpec
 from worker.shared_memory.exemplars import _RECORD, Exemplars
-from worker.shared_memory.metrics import Layout, Meters, Outcome
+from worker.shared_memory.metrics import Layout, OutcomeLabel, WorkerMetrics
 
 A, B = 0x0AF7651916CD43DD8448EB211C80319C, 0x1
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -16,9 +16,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarn
 def test_the_newest_of_all_places_is_shown() -> None:
     exemplars = Exemplars(3, 4, itertools.count(1.0).__next__)
     assert exemplars.newest(0, 4) == [None] * 4
-    exemplars.of_seats[2].keep(1, 0.5, A)
-    exemplars.of_seats[0].keep(1, 0.7, B)
-    exemplars.of_seats[1].keep(3, 0.0, A)
+    exemplars.by_slot[2].write(1, 0.5, A)
+    exemplars.by_slot[0].write(1, 0.7, B)
+    exemplars.by_slot[1].write(3, 0.0, A)
     first, second, third, fourth = exemplars.newest(0, 4)
     assert first is third is None
     assert second is not None
@@ -31,7 +31,7 @@ def test_another_process_writes_and_one_that_died_leaves_its_own() -> None:
     exemplars = Exemplars(1, 1)
     child = os.fork()
     if child == 0:
-        exemplars.of_seats[0].keep(0, 1.5, A)
+        exemplars.by_slot[0].write(0, 1.5, A)
         os._exit(0)
     os.waitpid(child, 0)
     assert [one and one.value for one in exemplars.newest(0, 1)] == [1.5]
@@ -44,9 +44,9 @@ def test_a_record_that_is_half_written_is_left_out(written: int) -> None:
     memory = bytearray(_RECORD.size)
     clock = itertools.count(1764_000_000.25).__next__
     for kept, trace in ((old, A), (new, A ^ ((1 << 128) - 1))):
-        place = Exemplars(1, 1, clock).of_seats[0]
+        place = Exemplars(1, 1, clock).by_slot[0]
         place._memory = memoryview(memory)
-        place.keep(0, 0.1 if trace == A else 7.3, trace)
+        place.write(0, 0.1 if trace == A else 7.3, trace)
         kept[:] = memory
     for half in (old[:written] + new[written:], new[:written] + old[written:]):
         memory[:] = half
@@ -54,11 +54,11 @@ def test_a_record_that_is_half_written_is_left_out(written: int) -> None:
 
 
 def test_a_histogram_shows_the_trace_in_the_bucket_that_counted_it() -> None:
-    meters = Meters(Layout([OperationSpec("add"), OperationSpec("sub")], ["default"]), 2, traced=True)
-    meter = meters.of_seats[1]
-    meter.ended("add", "default", Outcome.SUCCESS, 0.02)
-    meter.ran_in(A, "add", "default", 0.02)
-    meter.claimed_in(B, "default", 90_000.0)
+    meters = WorkerMetrics(Layout([OperationSpec("add"), OperationSpec("sub")], ["default"]), 2, traced=True)
+    metrics = meters.by_slot[1]
+    metrics.count_attempt("add", "default", OutcomeLabel.SUCCESS, 0.02)
+    metrics.set_run_exemplar(A, "add", "default", 0.02)
+    metrics.set_delay_exemplar(B, "default", 90_000.0)
     samples = [sample for family in meters.collect() for sample in family.samples]
     found = {(sample.labels.get("operation"), sample.labels["le"]): sample.exemplar for sample in samples if sample.exemplar}
     assert {of: exemplar.labels for of, exemplar in found.items()} == {("add", "0.025"): {"trace_id": f"{A:032x}"}, (None, "+Inf"): {"trace_id": f"{B:032x}"}}
@@ -66,6 +66,6 @@ def test_a_histogram_shows_the_trace_in_the_bucket_that_counted_it() -> None:
 
 
 def test_without_traces_there_is_nothing_to_keep() -> None:
-    meters = Meters(Layout([OperationSpec("add")], ["default"]), 1)
-    meters.of_seats[0].ran_in(A, "add", "default", 0.02)
+    meters = WorkerMetrics(Layout([OperationSpec("add")], ["default"]), 1)
+    meters.by_slot[0].set_run_exemplar(A, "add", "default", 0.02)
     assert not [sample for family in meters.collect() for sample in family.samples if sample.exemplar]

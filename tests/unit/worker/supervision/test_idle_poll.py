@@ -4,31 +4,31 @@ import time
 
 import pytest
 
-from common.domain.job import Claimed
-from worker.shared_memory.slots import Seats
-from worker.supervision.idle_poll import Lookout
+from common.domain.job import ClaimedJob
+from worker.shared_memory.slots import Slots
+from worker.supervision.idle_poll import IdlePoller
 
 
 class World:
     """Three processes that sit, and a clock."""
 
     def __init__(self) -> None:
-        self.seats = Seats(1, 10).all[:3]
-        for seat in self.seats:
-            seat.sit()
-        self.lookout = Lookout(1.0)
+        self.slots = Slots(1, 10).all[:3]
+        for slot in self.slots:
+            slot.take()
+        self.lookout = IdlePoller(1.0)
         self.began = time.monotonic()
 
     def look(self, after_s: float) -> list[int]:
         """Let the parent look; returns how often each has been sent by then."""
-        idle = [seat for seat in self.seats if seat.running is None]
-        self.lookout.look(self.began + after_s, idle, busy=len(idle) < len(self.seats))
-        return [seat.sent for seat in self.seats]
+        idle = [slot for slot in self.slots if slot.running is None]
+        self.lookout.tick(self.began + after_s, idle, busy=len(idle) < len(self.slots))
+        return [slot.poll_requests for slot in self.slots]
 
     def run(self, at: int) -> None:
         """Let a process run a job."""
-        self.seats[at].begin([Claimed("0" * 36, 1, 0, 3, "effect", None, None)])
-        self.seats[at].run(0)
+        self.slots[at].set_batch([ClaimedJob("0" * 36, 1, 0, 3, "effect", None, None)])
+        self.slots[at].start_job(0)
 
 
 @pytest.fixture
@@ -60,5 +60,5 @@ def test_who_runs_a_job_is_not_sent(world: World) -> None:
 
 
 def test_one_that_does_not_go_is_sent_again(world: World) -> None:
-    world.seats = world.seats[:1]
+    world.slots = world.slots[:1]
     assert [world.look(after_s) for after_s in (1.1, 2.2, 3.3)] == [[1], [2], [3]]

@@ -5,17 +5,17 @@ from opentelemetry.context import attach, set_value
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import get_current_span
 
-from common.domain.decisions import WORKER_LOST, Ended, Failure
-from common.domain.job import Claimed
-from worker.shared_memory.metrics import Layout, Meters
-from worker.tracing.spans import Spans, died
+from common.domain.decisions import WORKER_LOST, AttemptOutcome, Failure
+from common.domain.job import ClaimedJob
+from worker.shared_memory.metrics import Layout, WorkerMetrics
+from worker.tracing.spans import Spans, record_lost
 
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
 
-def job(trace: str | None) -> Claimed:
-    return Claimed("01a210bb-5620-7a45-bfe3-44512f2156e4", 1, 0, 3, "noop", '{"data":[1]}', None, trace)
+def job(trace: str | None) -> ClaimedJob:
+    return ClaimedJob("01a210bb-5620-7a45-bfe3-44512f2156e4", 1, 0, 3, "noop", '{"data":[1]}', None, trace)
 
 
 def names(kept: InMemorySpanExporter) -> list[str]:
@@ -25,10 +25,10 @@ def names(kept: InMemorySpanExporter) -> list[str]:
 @pytest.mark.parametrize("trace", [None, "", "nonsense", UNSAMPLED])
 def test_a_job_that_is_not_sampled_has_no_span(kept: InMemorySpanExporter, trace: str | None) -> None:
     spans = Spans()
-    spans.claimed("q", [job(trace)], 1, Meters(Layout((), ["q"]), 1).of_parent)
+    spans.claimed("q", [job(trace)], 1, WorkerMetrics(Layout((), ["q"]), 1).parent)
     spans.begin(job(trace), "q")
     assert spans.end("1") is None
-    died(job(trace), "q", WORKER_LOST, 1.0)
+    record_lost(job(trace), "q", WORKER_LOST, 1.0)
     assert names(kept) == []
 
 
@@ -61,10 +61,10 @@ def test_a_settle_in_a_signals_handler_is_recorded_after_the_run_it_interrupted(
 
 def test_the_text_of_an_operations_failure_stays_out_and_that_of_our_own_does_not(kept: InMemorySpanExporter) -> None:
     spans = Spans()
-    for ended in (Ended.ERROR, Ended.PERMANENT):
+    for ended in (AttemptOutcome.ERROR, AttemptOutcome.PERMANENT):
         spans.begin(job(SAMPLED), "q")
         spans.end(Failure(ended, "ValueError", "secret"))
-    died(job(SAMPLED), "q", WORKER_LOST, 2.0)
+    record_lost(job(SAMPLED), "q", WORKER_LOST, 2.0)
     *ran, lost = kept.get_finished_spans()
     assert not any("secret" in span.to_json() for span in ran)
     assert lost.status.description == WORKER_LOST.error_text

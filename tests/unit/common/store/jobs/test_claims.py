@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.domain.job import PRIORITIES, Claimed
-from common.store.jobs.claims import NIL, Marks, Results
+from common.domain.job import PRIORITIES, ClaimedJob
+from common.store.jobs.claims import NIL_UUID, LowWaterMarks, Results
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 SLACK_MS = 500
@@ -23,31 +23,31 @@ def timestamp(ms: int) -> str:
 
 
 def test_new_marks_lie_below_every_job() -> None:
-    marks = Marks()
-    assert list(marks.pos) == list(marks.id) == list(PRIORITIES)
-    assert set(marks.pos.values()) == {"-infinity"}
-    assert set(marks.id.values()) == {NIL}
+    marks = LowWaterMarks()
+    assert list(marks.claimable_at) == list(marks.id) == list(PRIORITIES)
+    assert set(marks.claimable_at.values()) == {"-infinity"}
+    assert set(marks.id.values()) == {NIL_UUID}
 
 
 def test_a_short_claim_moves_every_mark_to_the_floor() -> None:
-    marks = Marks()
+    marks = LowWaterMarks()
     marks.advance(3, [(5, timestamp(-900), "a"), (2, timestamp(-800), "b")], FLOOR)
-    assert set(marks.pos.values()) == {FLOOR}
-    assert set(marks.id.values()) == {NIL}
+    assert set(marks.claimable_at.values()) == {FLOOR}
+    assert set(marks.id.values()) == {NIL_UUID}
 
 
 def test_a_full_claim_moves_the_marks_up_to_its_last_row_and_no_further() -> None:
-    marks = Marks()
+    marks = LowWaterMarks()
     marks.advance(3, [(5, timestamp(-800), "c"), (2, timestamp(-700), "a"), (5, timestamp(-900), "b")], FLOOR)
-    assert [marks.pos[priority] for priority in PRIORITIES] == [FLOOR] * 5 + [timestamp(-800)] + ["-infinity"] * 4
+    assert [marks.claimable_at[priority] for priority in PRIORITIES] == [FLOOR] * 5 + [timestamp(-800)] + ["-infinity"] * 4
     assert marks.id[5] == "c"
-    assert {marks.id[priority] for priority in PRIORITIES if priority != 5} == {NIL}
+    assert {marks.id[priority] for priority in PRIORITIES if priority != 5} == {NIL_UUID}
 
 
 def test_no_mark_passes_the_floor_even_where_the_last_row_is_younger() -> None:
-    marks = Marks()
+    marks = LowWaterMarks()
     marks.advance(1, [(0, timestamp(400), "a")], FLOOR)
-    assert (marks.pos[0], marks.id[0]) == (FLOOR, NIL)
+    assert (marks.claimable_at[0], marks.id[0]) == (FLOOR, NIL_UUID)
 
 
 @given(st.integers(-(10**9), 10**12), st.integers(-(10**9), 10**12))
@@ -69,10 +69,10 @@ class Table:
         self.made += 1
         self.waiting.add((priority, at_ms, f"{self.made * 7919 % 100_000:05}"))
 
-    def claim(self, marks: Marks | None, now_ms: int, wanted: int) -> list[tuple[int, str, str]]:
+    def claim(self, marks: LowWaterMarks | None, now_ms: int, wanted: int) -> list[tuple[int, str, str]]:
         """Take the first rows that are due and above the marks, priority by priority."""
         rows = [(p, timestamp(at), i) for p, at, i in sorted(self.waiting) if at <= now_ms]
-        return [(p, at, i) for p, at, i in rows if marks is None or (at, i) > (marks.pos[p], marks.id[p])][:wanted]
+        return [(p, at, i) for p, at, i in rows if marks is None or (at, i) > (marks.claimable_at[p], marks.id[p])][:wanted]
 
 
 steps = st.lists(st.tuples(st.integers(0, 400), st.lists(st.tuples(st.sampled_from(PRIORITIES), st.integers(0, SLACK_MS - 1))), st.integers(1, 5)), max_size=40)
@@ -82,7 +82,7 @@ steps = st.lists(st.tuples(st.integers(0, 400), st.lists(st.tuples(st.sampled_fr
 @settings(deadline=None, max_examples=60)
 def test_a_claim_from_the_marks_takes_what_a_claim_of_everything_would(walk: list[tuple[int, list[tuple[int, int]], int]]) -> None:
     """Jobs become visible up to the slack after their pos; none is passed by, and the order is kept."""
-    table, marks, now_ms = Table(), Marks(), 10_000
+    table, marks, now_ms = Table(), LowWaterMarks(), 10_000
     for wait_ms, inserted, wanted in walk:
         now_ms += wait_ms
         for priority, late_ms in inserted:
@@ -96,20 +96,20 @@ def test_a_claim_from_the_marks_takes_what_a_claim_of_everything_would(walk: lis
 @given(steps)
 @settings(deadline=None, max_examples=60)
 def test_marks_never_go_back_while_the_clock_does_not(walk: list[tuple[int, list[tuple[int, int]], int]]) -> None:
-    table, marks, now_ms = Table(), Marks(), 10_000
+    table, marks, now_ms = Table(), LowWaterMarks(), 10_000
     for wait_ms, inserted, wanted in walk:
         now_ms += wait_ms
         for priority, late_ms in inserted:
             table.insert(priority, now_ms - late_ms)
-        before = {p: (marks.pos[p], marks.id[p]) for p in PRIORITIES}
+        before = {p: (marks.claimable_at[p], marks.id[p]) for p in PRIORITIES}
         marks.advance(wanted, table.claim(marks, now_ms, wanted), timestamp(now_ms - SLACK_MS))
-        assert all((marks.pos[p], marks.id[p]) >= before[p] for p in PRIORITIES)
+        assert all((marks.claimable_at[p], marks.id[p]) >= before[p] for p in PRIORITIES)
 
 
 def test_results_become_arguments_of_one_length() -> None:
     results = Results()
-    results.add(Claimed("0190", 1, 0, 3, "noop", "{}", None), "14.0", 0.25)
-    results.add(Claimed("0191", 2, 1, 3, "noop", "{}", None), '{"a":[null,"x, \\"y\\"}"]}', 0.0000019)
+    results.add(ClaimedJob("0190", 1, 0, 3, "noop", "{}", None), "14.0", 0.25)
+    results.add(ClaimedJob("0191", 2, 1, 3, "noop", "{}", None), '{"a":[null,"x, \\"y\\"}"]}', 0.0000019)
     assert results.arguments() == ("{0190,0191}", "{1,2}", '[14.0,{"a":[null,"x, \\"y\\"}"]}]', "{250000,1}", None, None)
 
 
@@ -127,5 +127,5 @@ json_values = st.recursive(
 def test_each_result_is_an_element_of_its_own_whatever_it_is(values: list[object]) -> None:
     results = Results()
     for number, value in enumerate(values):
-        results.add(Claimed(f"id-{number}", 1, 0, 3, "noop", "{}", None), json.dumps(value), 0.0)
+        results.add(ClaimedJob(f"id-{number}", 1, 0, 3, "noop", "{}", None), json.dumps(value), 0.0)
     assert json.loads(results.arguments()[2]) == values

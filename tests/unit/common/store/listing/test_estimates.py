@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from common.domain.job_search import Order, Search
+from common.domain.job_search import JobSearch, Order
 from common.domain.states import TERMINAL, State
 from common.store.listing import estimates
 
@@ -15,29 +15,29 @@ FAILED = frozenset({State.FAILED})
 @pytest.mark.parametrize(
     ("search", "table"),
     [
-        (Search(), "jobs"),
-        (Search(created_after=THEN, created_before=THEN, descending=False), "jobs"),
-        (Search(operation="square_sum", queue="default"), "jobs"),
-        (Search(tag="nightly", created_after=THEN), "tags"),
-        (Search(statuses=FAILED, created_after=THEN), "outcomes"),
-        (Search(statuses=FAILED, order=Order.FINISHED), "outcomes"),
-        (Search(statuses=TERMINAL, finished_after=THEN), "outcomes"),
+        (JobSearch(), "jobs"),
+        (JobSearch(created_after=THEN, created_before=THEN, descending=False), "jobs"),
+        (JobSearch(operation="square_sum", queue="default"), "jobs"),
+        (JobSearch(tag="nightly", created_after=THEN), "tags"),
+        (JobSearch(statuses=FAILED, created_after=THEN), "outcomes"),
+        (JobSearch(statuses=FAILED, order=Order.FINISHED), "outcomes"),
+        (JobSearch(statuses=TERMINAL, finished_after=THEN), "outcomes"),
     ],
 )
-def test_one_table_knows_it(search: Search, table: str) -> None:
-    assert estimates.counted_in(search) == table
+def test_one_table_knows_it(search: JobSearch, table: str) -> None:
+    assert estimates.table_with_statistics(search) == table
 
 
 @pytest.mark.parametrize(
     "search",
     [
-        Search(tag="nightly", queue="default"),
-        Search(statuses=FAILED, tag="nightly"),
-        Search(statuses=FAILED, operation="square_sum"),
-        Search(statuses=FAILED, error="timeout"),
-        Search(statuses=frozenset({State.PENDING})),
-        Search(statuses=frozenset({State.FAILED, State.PENDING})),
+        JobSearch(tag="nightly", queue="default"),
+        JobSearch(statuses=FAILED, tag="nightly"),
+        JobSearch(statuses=FAILED, operation="square_sum"),
+        JobSearch(statuses=FAILED, error="timeout"),
+        JobSearch(statuses=frozenset({State.PENDING})),
+        JobSearch(statuses=frozenset({State.FAILED, State.PENDING})),
     ],
 )
-def test_what_no_table_knows_alone_is_not_guessed(search: Search) -> None:
-    assert estimates.counted_in(search) is None
+def test_what_no_table_knows_alone_is_not_guessed(search: JobSearch) -> None:
+    assert estimates.table_with_statistics(search) is None

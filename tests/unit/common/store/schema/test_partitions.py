@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.domain.job import new_job_id
-from common.store.schema.partitions import DAY_MS, Period, missing
+from common.store.schema.partitions import DAY_MS, Period, missing_periods
 
 NOON = int(datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp() * 1000)
 
@@ -18,24 +18,24 @@ def names(periods: list[Period]) -> list[str]:
 
 
 def test_a_new_database_gets_yesterday_today_and_the_days_ahead() -> None:
-    assert names(missing([], NOON, days=1, ahead=3)) == ["20260309", "20260310", "20260311", "20260312", "20260313"]
+    assert names(missing_periods([], NOON, days=1, ahead=3)) == ["20260309", "20260310", "20260311", "20260312", "20260313"]
 
 
 def test_a_new_day_needs_one_more() -> None:
-    have = missing([], NOON, days=1, ahead=3)
-    assert missing(have, NOON, days=1, ahead=3) == []
-    assert names(missing(have, NOON + DAY_MS, days=1, ahead=3)) == ["20260314"]
+    have = missing_periods([], NOON, days=1, ahead=3)
+    assert missing_periods(have, NOON, days=1, ahead=3) == []
+    assert names(missing_periods(have, NOON + DAY_MS, days=1, ahead=3)) == ["20260314"]
 
 
 def test_larger_ones_are_cut_at_what_is_there_of_smaller_ones() -> None:
-    have = missing([], NOON, days=1, ahead=3)
-    made = missing(have, NOON, days=7, ahead=2)
+    have = missing_periods([], NOON, days=1, ahead=3)
+    made = missing_periods(have, NOON, days=7, ahead=2)
     assert names(made)[0] == "20260305"  # weeks since 1970 begin on Thursdays
     assert made[0].end == have[0].start
 
 
 def test_the_bounds_are_the_first_ids_of_its_days() -> None:
-    (period, *_) = missing([], NOON, days=1, ahead=3)
+    (period, *_) = missing_periods([], NOON, days=1, ahead=3)
     first, after = period.bounds
     assert first <= new_job_id(period.start, 0) < after
     assert first <= new_job_id(period.end - 1, 2**74 - 1) < after
@@ -54,7 +54,7 @@ def test_however_the_size_was_changed_each_moment_has_exactly_one_partition(ms: 
     now_ms = NOON + ms
     for later, days, ahead in walk:
         now_ms += later * DAY_MS
-        have = sorted(have + missing(have, now_ms, days, ahead))
+        have = sorted(have + missing_periods(have, now_ms, days, ahead))
         for before, after in pairwise(have):
             assert before.end <= after.start, "two partitions would overlap"
         last = (now_ms // (days * DAY_MS) + ahead + 1) * days * DAY_MS
@@ -65,4 +65,4 @@ def test_however_the_size_was_changed_each_moment_has_exactly_one_partition(ms: 
 
 @pytest.mark.parametrize("days", [1, 7, 30, 366])
 def test_nothing_is_missing_right_after_all_was_made(days: int) -> None:
-    assert missing(missing([], NOON, days, 2), NOON, days, 2) == []
+    assert missing_periods(missing_periods([], NOON, days, 2), NOON, days, 2) == []
