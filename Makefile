@@ -12,14 +12,14 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
 
 ##@ Develop
-.PHONY: check test test-again chart e2e e2e-images sbom faults mutants soak bench laps growth pressure extremes format generate lock
+.PHONY: check test test-again chart e2e e2e-images sbom faults mutants soak bench format generate lock
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers (BOUNCER=1: through PgBouncer)
-	@$(PY) -m pytest -q -n 4 --no-loadscope-reorder $(if $(BOUNCER),--pgbouncer -rs) --ignore tests/e2e tests
+	@$(PY) -m pytest -q -n 4 --no-loadscope-reorder $(if $(BOUNCER),--pgbouncer -rs) -m "not needs" --ignore tests/e2e tests
 test-again: install ## the tests that failed last, one at a time
 	@$(PY) -m pytest -v -p no:randomly --tb=short --last-failed --last-failed-no-failures none tests
-chart: install ## the chart: lint, every topology rendered, its schema (needs helm)
+chart: install ## the chart, images and alerts: every test that needs helm, Docker or promtool
 	@$(PY) -m pytest -q -n 2 --no-servers tests/chart
 e2e: install ## in the cluster of KUBECONFIG, which has the images of e2e-images (E2E=tests/e2e/test_install.py)
 	@$(PY) -m pytest -v -p no:randomly --tb=short --no-servers $(or $(E2E),tests/e2e)
@@ -36,16 +36,8 @@ mutants: install ## break each guard on purpose and see that `make faults` notic
 	@PYTHONPATH=tests:tests/operations $(PY) -m faults.mutants $(MUTANTS)
 soak: install ## a steady load for twenty minutes, then what grew: memory, tables, connections (SOAK="--seconds 3600")
 	@PYTHONPATH=tests:tests/operations $(PY) -m soak.run $(SOAK)
-bench: install ## measure beside the plain way and the ceilings (minutes)
+bench: install ## measure beside the plain way and the ceilings (BENCH="--only laps|growth|pressure|limits --help")
 	@$(PY) -m tests.benchmarks.run $(BENCH)
-laps: install ## one job at a time, systems side by side in turns (LAPS="--turns 20")
-	@$(PY) -m tests.benchmarks.laps $(LAPS)
-growth: install ## what a claim, a submission, a gauge cost as the tables grow (GROWTH="--finished 0")
-	@$(PY) -m tests.benchmarks.growth $(GROWTH)
-pressure: install ## throughput and p99 while something bad happens, beside the plain way (PRESSURE="--cells held --held 60")
-	@$(PY) -m tests.benchmarks.pressure $(PRESSURE)
-extremes: install ## many processes, retries at once, a stampede, payloads at their limits, slow clients (EXTREMES="--figures retries,stampede")
-	@$(PY) -m tests.benchmarks.extremes $(EXTREMES)
 format: install ## format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix-only .
 generate: install ## make the generated files anew

@@ -1,4 +1,4 @@
-"""The application: routes, problems, documentation that needs no internet."""
+"""The composition root: routes, middleware, problem responses, and API documentation that needs no internet."""
 
 import gc
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
@@ -18,40 +18,42 @@ from api.routes import bulk_actions, cancel_retry, events, explain, health, job_
 from api.services import Services
 from api.telemetry.metrics import ApiMetrics
 from api.telemetry.middleware import RequestMiddleware
-from api.web import problems
+from api.web import exception_handlers
 from common.settings import Settings
 from common.telemetry import traces
 from common.telemetry.exposition import Exposition
 
 VERSION = "0.1.0"
-STATIC = "/docs/static"
-# Of pages of other origins: what they may ask with, and be told.
+DOCS_STATIC_PATH = "/docs/static"
+GLOSSARY_PAGE = Path(__file__).parent / "openapi" / "glossary.html"  # made by `make generate`
+# CORS: methods and headers that pages of other origins may send, and response headers that they may read.
 _CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _CORS_REQUEST_HEADERS = ("Content-Type", "If-None-Match", "Idempotency-Key", "X-Request-ID", "traceparent")
 _CORS_EXPOSED_HEADERS = ("Allow", "Deprecation", "ETag", "Link", "Location", "Retry-After", "Sunset", "X-Request-ID")
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application. Raises StartupError when the port of the metrics is taken."""
-    meters = ApiMetrics()
-    exposition = Exposition(settings.metrics_port, meters.registry)
+    """Return the application. Raises StartupError if the metrics port is in use."""
+    metrics = ApiMetrics()
+    exposition = Exposition(settings.metrics_port, metrics.registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        """Build the parts as the server starts, close them as it ends."""
-        app.state.services = Services.start(settings, meters)
+        """Build the services when the server starts, close them when it stops."""
+        app.state.services = Services.start(settings, metrics)
         exposition.start()
-        # What lives as long as the process is not walked by the garbage collector again: a full collection of the modules,
-        # models and routes stopped the loop for 42 ms, several times a second under load, and was all of the p99.
+        # Objects that live as long as the process are not scanned by the garbage collector again. A full collection of
+        # the modules, models and routes stopped the loop for 42 ms, several times a second under load: all of the p99.
         gc.collect()
         gc.freeze()
         yield
         await app.state.services.stop()
-        traces.close()  # here, as uvicorn ends the process by the signal that it got
+        traces.close()  # here, because uvicorn ends the process by raising the signal again
 
     app = FastAPI(
         title="jobproc",
         version=VERSION,
+        description="The [glossary](/docs/glossary) defines the terms.",
         summary="An asynchronous job processor: post a job, get its id at once, fetch the result.",
         lifespan=lifespan,
         redirect_slashes=False,
@@ -59,26 +61,32 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
         generate_unique_id_function=lambda route: route.name,  # the operationId: the name of the route's function
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its own would send the texts of exceptions
+        # Off: the framework's own telemetry would send the texts of exceptions.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    across = None
+    cors = None
     if settings.origins:
-        across = partial(
+        cors = partial(
             CORSMiddleware,
             allow_origins=settings.origins,
             allow_methods=_CORS_METHODS,
             allow_headers=_CORS_REQUEST_HEADERS,
             expose_headers=_CORS_EXPOSED_HEADERS,
         )
-        app.add_middleware(across)
-    app.add_middleware(RequestMiddleware, requests=meters.requests, logs_each=settings.access_log, compress_bytes=settings.compress_bytes)
+        app.add_middleware(cors)
+    app.add_middleware(
+        RequestMiddleware,
+        requests=metrics.requests,
+        logs_each=settings.access_log,
+        compression_min_bytes=settings.compression_min_bytes,
+    )
     if traces.tracer is not None:
         from api.telemetry.tracing import TracingMiddleware
 
         app.add_middleware(TracingMiddleware)
-    problems.install(app, across)
-    for one in (jobs, events, job_list, cancel_retry, bulk_actions, explain, operations, queue_stats, health):
-        app.include_router(one.router)
+    exception_handlers.install(app, cors)
+    for module in (jobs, events, job_list, cancel_retry, bulk_actions, explain, operations, queue_stats, health):
+        app.include_router(module.router)
     _add_docs(app)
     document.install(app)
     return app
@@ -86,8 +94,8 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _add_docs(app: FastAPI) -> None:
     package = find_spec("fastapi_offline")
-    assert package is not None and package.origin is not None  # noqa: S101, PT018 - a dependency
-    app.mount(STATIC, StaticFiles(directory=Path(package.origin).parent / "static"), name="docs-static")
+    assert package is not None and package.origin is not None  # noqa: S101, PT018 - a dependency is installed
+    app.mount(DOCS_STATIC_PATH, StaticFiles(directory=Path(package.origin).parent / "static"), name="docs-static")
 
     @app.get("/docs", include_in_schema=False)
     @app.get("/docs/", include_in_schema=False)
@@ -95,7 +103,11 @@ def _add_docs(app: FastAPI) -> None:
         return get_swagger_ui_html(
             openapi_url="/openapi.json",
             title="jobproc",
-            swagger_js_url=f"{STATIC}/swagger-ui-bundle.js",
-            swagger_css_url=f"{STATIC}/swagger-ui.css",
-            swagger_favicon_url=f"{STATIC}/favicon.png",
+            swagger_js_url=f"{DOCS_STATIC_PATH}/swagger-ui-bundle.js",
+            swagger_css_url=f"{DOCS_STATIC_PATH}/swagger-ui.css",
+            swagger_favicon_url=f"{DOCS_STATIC_PATH}/favicon.png",
         )
+
+    @app.get("/docs/glossary", include_in_schema=False)
+    async def glossary() -> FileResponse:
+        return FileResponse(GLOSSARY_PAGE, media_type="text/html; charset=utf-8")

@@ -1,4 +1,4 @@
-"""What goes over the wire."""
+"""The response models of jobs, health checks and queues. Their docstrings and descriptions are API documentation."""
 
 from datetime import datetime
 from typing import Any
@@ -9,254 +9,267 @@ from pydantic import BaseModel, Field
 from common.domain.states import State
 
 EXAMPLE_ID = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
-JOB_ID = Field(description="The job's id, a UUIDv7.", examples=[EXAMPLE_ID])
+JOB_ID = Field(description="The id of the job, a UUIDv7.", examples=[EXAMPLE_ID])
+_RUN = (
+    "The number of the run. 0 is the first; each manual retry begins the next one, and so does each undo of a bulk "
+    "action that cancelled the job."
+)
 
 
 class JobAccepted(BaseModel):
-    """The job is stored and will run."""
+    """A job that is stored and will run."""
 
     job_id: UUID = JOB_ID
-    status: State = Field(examples=[State.PENDING])
+    status: State = Field(description="The state of the job.", examples=[State.PENDING])
 
 
 class BatchAccepted(BaseModel):
-    """All jobs are stored and will run."""
+    """A batch of jobs, all of which are stored and will run."""
 
-    job_ids: list[UUID] = Field(description="In the order of the submissions.")
-    status: State = Field(examples=[State.PENDING])
+    job_ids: list[UUID] = Field(description="The ids of the jobs, in the order of the submissions.")
+    status: State = Field(description="Always `PENDING`.", examples=[State.PENDING])
 
 
 class ProgressView(BaseModel):
-    """How far the running attempt says it is."""
+    """The progress that the running attempt has reported."""
 
-    fraction: float | None = Field(examples=[0.4])
-    text: str | None = Field(examples=["row 4,000 of 10,000"])
+    fraction: float | None = Field(description="The share of the work that is done, 0 to 1.", examples=[0.4])
+    text: str | None = Field(description="A message of the operation.", examples=["row 4,000 of 10,000"])
 
 
 class CancelView(BaseModel):
-    """What became of the wish to cancel a job."""
+    """The outcome of a request to cancel a job."""
 
     job_id: UUID = JOB_ID
     status: State = Field(
-        description="CANCELLED: it has ended. IN_PROGRESS: it runs and is asked to stop. Another: it had ended before.", examples=[State.CANCELLED]
+        description="`CANCELLED`: the job has ended. `IN_PROGRESS`: it is running and was asked to stop. "
+        "Any other state: it had already ended.",
+        examples=[State.CANCELLED],
     )
-    cancel_requested: bool = Field(description="The job runs and is asked to stop; it will end CANCELLED, whatever the attempt leads to.", examples=[False])
+    cancel_requested: bool = Field(
+        description="True if the job is running and was asked to stop. It will end `CANCELLED`, whatever the outcome "
+        "of the attempt.",
+        examples=[False],
+    )
 
 
 class RetryView(BaseModel):
-    """The job will run once more, with all its attempts anew."""
+    """A manual retry: the job runs once more, with all its attempts."""
 
     job_id: UUID = JOB_ID
-    status: State = Field(examples=[State.PENDING])
-    epoch: int = Field(description="How often it has been retried by request.", examples=[1])
+    status: State = Field(description="The state of the job.", examples=[State.PENDING])
+    run: int = Field(description="The number of the new run; the submission is run 0.", examples=[1])
 
 
 class StatusView(BaseModel):
-    """Where a job is."""
+    """The state of a job."""
 
     status: State
-    progress: ProgressView | None = Field(None, description="Only where the running attempt has reported some.")
+    progress: ProgressView | None = Field(None, description="Absent unless the running attempt has reported progress.")
 
 
 class ResultView(BaseModel):
-    """What came out of a job."""
+    """The result of a job."""
 
     job_id: UUID = JOB_ID
     status: State
-    result: Any = Field(description="The operation's result; null before the end and where there is none.", examples=[14.0])
+    result: Any = Field(description="The result of the operation. Null until the job has succeeded.", examples=[14.0])
 
 
 class ErrorView(BaseModel):
-    """Why a job, or an attempt, has no result."""
+    """The error of a job or of an attempt."""
 
-    type: str = Field(description="A code such as `timeout` or `worker_lost`, or the class of the exception.", examples=["timeout"])
-    text: str
+    type: str = Field(
+        description="A code such as `timeout` or `worker_lost`, or the class of the exception.", examples=["timeout"]
+    )
+    text: str = Field(description="The message of the error.")
 
 
 class UsageView(BaseModel):
-    """What an attempt took."""
+    """The resources that an attempt used."""
 
-    run_seconds: float | None = Field(description="In the operation; null: nobody saw it, as after a lost worker.")
-    overhead_seconds: float | None = Field(description="The rest of the time from its start to its end: waiting in a batch, and to be stored.")
-    cpu_seconds: float | None = Field(description="Of its process meanwhile.")
-    peak_mebibytes: float | None = Field(description="Most memory that its process had while its batch ran.")
+    execution_seconds: float | None = Field(
+        description="The time in the operation. Null if it was not measured, as when the worker was lost."
+    )
+    overhead_seconds: float | None = Field(
+        description="The rest of the time from start to end of the attempt: waiting within a batch, and being stored."
+    )
+    cpu_seconds: float | None = Field(description="The CPU time of the worker process during the operation.")
+    peak_memory_mebibytes: float | None = Field(
+        description="The peak memory of the worker process while the batch of the attempt ran."
+    )
 
 
 class AttemptView(BaseModel):
     """An attempt that has ended."""
 
-    epoch: int
-    attempt: int
-    worker: int | None = Field(description="The worker process that ran it.")
+    run: int = Field(description="The number of its run.")
+    attempt: int = Field(description="The number of the attempt within its run; the first is 1.")
+    worker: int | None = Field(description="The id of the worker process that ran it.")
     started_at: datetime
-    ended_at: datetime
-    retry_at: datetime | None = Field(description="When the job could run again; null for the attempt that ended it.")
-    outcome: str = Field(description="success, failed, cancelled, error, timeout, lost or released; a released attempt is not charged.")
+    finished_at: datetime
+    retry_at: datetime | None = Field(description="When the job could run again. Null if the attempt ended its run.")
+    outcome: str = Field(
+        description="`success`, `failed`, `cancelled`, `error`, `timeout`, `lost` or `released`. "
+        "A released attempt is not charged."
+    )
     error: ErrorView | None
     took: UsageView
 
 
 class StateView(BaseModel):
-    """A state that the job came to."""
+    """A change of the job's state."""
 
-    at: datetime
+    at: datetime = Field(description="When the job entered the state.")
     status: State
-    epoch: int = Field(description="0; one more with each explicit retry of the finished job, and with each undo of an action that cancelled it.")
-    attempt: int | None = Field(description="That began or ended with it.")
-    worker: int | None
+    run: int = Field(description=_RUN)
+    attempt: int | None = Field(description="The attempt that began or ended with the change.")
+    worker: int | None = Field(description="The id of the worker process of that attempt.")
     error: ErrorView | None
 
 
 class RunView(BaseModel):
-    """A further epoch of the finished job."""
+    """A run after the first one."""
 
-    epoch: int
-    at: datetime
-    input: Any = Field(description="The input from then on; null: that of the epoch before.")
-    undo: bool = Field(description="It goes on as it was before an action cancelled it, by the undo of that action; false: an explicit retry.")
-
-
-class BackoffView(BaseModel):
-    """What the submission asked for between attempts, in seconds."""
-
-    base: float
-    cap: float
-
-
-class UniqueView(BaseModel):
-    """The key that the job holds, or held."""
-
-    key: str
-    held_while: str = Field(serialization_alias="while", validation_alias="while", description="waiting, running or both.")
-
-
-class SelfLink(BaseModel):
-    """Where everything that is known of a job is."""
-
-    self: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"])
-
-
-class JobLinks(SelfLink):
-    """Where to go on with a job, as paths."""
-
-    status: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/status"])
-    result: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/result"])
-    cancel: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/cancel"])
-    retry: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/retry"])
-    events: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/events"])
-    explain: str = Field(examples=["/jobs/019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10/explain"])
-
-
-class JobSummaryView(BaseModel):
-    """A job in a list."""
-
-    job_id: UUID = JOB_ID
-    status: State
-    operation: str = Field(examples=["square_sum"])
-    queue: str = Field(examples=["default"])
-    priority: int
-    tags: list[str]
-    created_at: datetime
-    due_at: datetime | None = Field(description="When it may be claimed; null while it runs and after the end.")
-    started_at: datetime | None
-    finished_at: datetime | None
-    attempt: int = Field(description="Attempts so far, the running one included.")
-    max_attempts: int
-    error: ErrorView | None = Field(description="The first 200 characters of its text; all of it is in GET /jobs/{job_id}.")
-    links: SelfLink
-
-
-class JobList(BaseModel):
-    """A page of jobs."""
-
-    jobs: list[JobSummaryView]
-    next: str | None = Field(description="The path of the next page, also in the Link header; null on the last one.")
-    scanned: int = Field(description="Rows that were walked for this page.", examples=[50])
-    estimated_total: int | None = Field(
-        description="About how many the whole list has, on its first page, from the database's statistics; null where they do not know.", examples=[1_204_000]
+    run: int = Field(description="The number of the run.")
+    at: datetime = Field(description="When the run began.")
+    input: Any = Field(description="The input of this run. Null if it is that of the previous run.")
+    undo: bool = Field(
+        description="True if the run continues the job after the undo of a bulk action that cancelled it. "
+        "False for a manual retry."
     )
 
 
+class BackoffView(BaseModel):
+    """The delays between failed attempts."""
+
+    base_seconds: float = Field(description="The delay before the second attempt, without jitter.")
+    cap_seconds: float = Field(description="The longest delay.")
+
+
+class UniqueView(BaseModel):
+    """The unique key of a job."""
+
+    key: str
+    held_while: str = Field(
+        serialization_alias="while",
+        validation_alias="while",
+        description="When the job holds the key: `waiting`, `running` or `both`.",
+    )
+
+
+class SelfLink(BaseModel):
+    """The link to a resource."""
+
+    self: str = Field(description="The path of the resource.", examples=[f"/jobs/{EXAMPLE_ID}"])
+
+
+class JobLinks(SelfLink):
+    """Links to a job and to the requests about it, as paths."""
+
+    status: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/status"])
+    result: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/result"])
+    cancel: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/cancel"])
+    retry: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/retry"])
+    events: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/events"])
+    explain: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/explain"])
+
+
 class JobView(BaseModel):
-    """Everything that is known of a job."""
+    """A job with its attempts and its history."""
 
     job_id: UUID = JOB_ID
     status: State
-    operation: str
-    version: int = Field(description="Of its operation, as it was when the job came.")
+    operation: str = Field(description="The name of the operation.")
+    version: int = Field(description="The version of the operation when the job was submitted.")
     queue: str
-    priority: int
-    input: Any = Field(description="As it was submitted; what later epochs got is in `reruns`. Null once it has been removed.")
-    input_removed: bool = Field(description="Whether the input has been removed, after the job's end: JOBPROC_PAYLOAD_DAYS.")
+    priority: int = Field(description="0 (first) to 9.")
+    input: Any = Field(
+        description="The submitted input; those of later runs are in `runs`. Null once the input has been removed."
+    )
+    input_removed: bool = Field(
+        description="True if the input was removed after the end of the job; see JOBPROC_INPUT_RETENTION_DAYS."
+    )
     tags: list[str]
-    metadata: dict[str, Any] | None = Field(description="The client's own, as it was submitted.")
+    metadata: dict[str, Any] | None = Field(description="The submitted metadata.")
     created_at: datetime
-    run_at: datetime | None = Field(description="Not before then, as it was submitted; null: at once.")
-    due_at: datetime | None = Field(description="When its next attempt may begin; null while it runs and after the end.")
-    started_at: datetime | None
-    finished_at: datetime | None
-    deadline: datetime | None
-    epoch: int = Field(description="0; one more with each explicit retry of the finished job, and with each undo of an action that cancelled it.")
-    attempt: int = Field(description="Attempts so far, the running one included.")
-    max_attempts: int
-    timeout_seconds: float | None = Field(description="Limit of one attempt; null: no limit.")
-    backoff: BackoffView | None = Field(description="null: that of its operation.")
-    keep_seconds: int | None = Field(description="How long it is kept after its end; null: as the operator says.")
+    run_at: datetime | None = Field(description="The submitted earliest start. Null: immediately.")
+    due_at: datetime | None = Field(
+        description="When the next attempt may begin. Null while an attempt runs and after the end of the job."
+    )
+    started_at: datetime | None = Field(description="When the attempt began that is running, or that ended the job.")
+    finished_at: datetime | None = Field(description="When the job ended.")
+    deadline: datetime | None = Field(description="The time by which the job must have ended.")
+    run: int = Field(description=_RUN)
+    attempt: int = Field(description="The number of attempts so far, including the running one.")
+    max_attempts: int = Field(description="The number of charged attempts after which the job ends `FAILED`.")
+    timeout_seconds: float | None = Field(description="The time limit of one attempt. Null: none.")
+    backoff: BackoffView | None = Field(description="The submitted backoff. Null: the default of the operation.")
+    keep_seconds: int | None = Field(
+        description="How long the job is kept after its end. Null: the retention of the operator."
+    )
     unique: UniqueView | None
-    worker: int | None = Field(description="The worker process that runs it, or that ended it.")
-    cancel_requested: bool = Field(description="Its running attempt has been asked to stop.")
+    worker: int | None = Field(description="The id of the worker process that runs the job, or that ended it.")
+    cancel_requested: bool = Field(description="True if the running attempt was asked to stop.")
     progress: ProgressView | None
-    result: Any
+    result: Any = Field(description="The result of the operation. Null until the job has succeeded.")
     error: ErrorView | None
-    attempts: list[AttemptView] = Field(description="Attempts that have ended, oldest first; at most the last 100.")
-    reruns: list[RunView] = Field(description="Its further epochs, by explicit retries and by the undo of actions, oldest first; at most the last 10.")
-    timeline: list[StateView] = Field(description="Its states, first to last, as far as its attempts are shown.")
+    attempts: list[AttemptView] = Field(description="The last 100 attempts that have ended, oldest first.")
+    runs: list[RunView] = Field(
+        description="The last 10 runs that manual retries or undone bulk actions began, oldest first."
+    )
+    timeline: list[StateView] = Field(description="The states of the job in order, as far as `attempts` reaches back.")
     links: JobLinks
 
 
 class CheckView(BaseModel):
-    """One thing that must hold."""
+    """A readiness check."""
 
     name: str
-    ok: bool
-    detail: str
+    ok: bool = Field(description="True if the check passed.")
+    detail: str = Field(description="The finding of the check, for people.")
 
 
 class ReadinessView(BaseModel):
-    """Whether this process can take submissions."""
+    """The readiness of an API process."""
 
-    ready: bool
+    ready: bool = Field(description="True if the process can accept submissions.")
     checks: list[CheckView]
 
 
 class LivenessView(BaseModel):
-    """This process answers."""
+    """The liveness of an API process."""
 
-    alive: bool
+    alive: bool = Field(description="Always true.")
 
 
 class RatesView(BaseModel):
-    """Jobs a second that ended, over the last minutes."""
+    """The number of jobs per second that ended, over three periods."""
 
-    last_minute: float = Field(description="Over the last whole minute and the part of the one under way.", examples=[41.7])
-    last_5_minutes: float = Field(examples=[40.2])
-    last_15_minutes: float = Field(examples=[12.9])
+    last_minute: float = Field(description="Over one whole minute and the current one so far.", examples=[41.7])
+    last_5_minutes: float = Field(description="Over five whole minutes and the current one so far.", examples=[40.2])
+    last_15_minutes: float = Field(description="Over 15 whole minutes and the current one so far.", examples=[12.9])
 
 
 class QueueView(BaseModel):
-    """How a queue is."""
+    """The depth, age and throughput of a queue."""
 
-    queue: str = Field(examples=["default"])
-    queued: int = Field(description="Due jobs that wait; counted up to JOBPROC_GAUGE_CAP_JOBS.", examples=[120])
-    running: int = Field(description="Jobs that a worker holds.", examples=[8])
-    oldest_due_seconds: float = Field(description="How long the oldest job that may run has waited; 0 when none does.", examples=[2.5])
-    workers_alive: int = Field(description="Worker processes with a lease that serve it.", examples=[4])
-    accepted_per_second: float = Field(description="Jobs that came in, over the last minute or the newest 10,000 of all queues.", examples=[42.0])
+    queue: str = Field(description="The name of the queue.", examples=["default"])
+    queued: int = Field(description="Due jobs that wait, counted up to JOBPROC_QUEUE_COUNT_LIMIT.", examples=[120])
+    running: int = Field(description="Jobs that worker processes hold.", examples=[8])
+    oldest_due_seconds: float = Field(
+        description="How long the oldest due job has waited. 0 if none waits.", examples=[2.5]
+    )
+    workers_alive: int = Field(description="Worker processes with a valid lease that serve the queue.", examples=[4])
+    accepted_per_second: float = Field(
+        description="Jobs submitted per second, over the last minute or the newest 10,000 jobs of all queues.",
+        examples=[42.0],
+    )
     succeeded_per_second: RatesView
     failed_per_second: RatesView
 
 
 class QueueStatsView(BaseModel):
-    """How the queues are."""
+    """The statistics of all queues."""
 
     queues: list[QueueView]

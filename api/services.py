@@ -1,4 +1,4 @@
-"""What the routes work with: built once at start, handed over by the app."""
+"""The services of one API process, built at start and used by the routes."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -23,7 +23,7 @@ from common.telemetry import traces
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of one API process."""
+    """The services of one API process."""
 
     settings: Settings
     pool: DatabasePool
@@ -37,26 +37,35 @@ class Services:
     watchers: Watchers
 
     @classmethod
-    def start(cls, settings: Settings, meters: ApiMetrics) -> "Services":
-        """Build them; nothing connects before it is needed, so the API starts without its database."""
+    def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":
+        """Build the services. None connects before its first use, so the API starts while its database is down."""
         pool = DatabasePool(settings)
-        meters.registry.register(PoolGauges(pool, settings.api_pool_connections))
-        doorbells = Doorbells(settings, meters)
-        kind = GroupCommit
+        metrics.registry.register(PoolGauges(pool, settings.api_pool_connections))
+        doorbells = Doorbells(settings, metrics)
+        group_commit_class = GroupCommit
         if traces.tracer is not None:
-            from api.submit.tracing import TracedGroupCommit as kind  # noqa: N813 - one of two classes
-        operations, stats = OperationCache(settings, pool), queue_stats_cache(settings, pool)
-        intake = kind(settings, pool, doorbells.ring_soon, meters)
-        submissions, waiting = SubmissionParser(settings, operations), Watchers(settings, pool, meters)
-        return cls(settings, pool, doorbells, intake, operations, submissions, stats, Backpressure(settings, stats), operation_list_cache(pool), waiting)
+            from api.submit.tracing import TracedGroupCommit as group_commit_class  # noqa: N813 - one of two classes
+        operations, queue_stats = OperationCache(settings, pool), queue_stats_cache(settings, pool)
+        return cls(
+            settings=settings,
+            pool=pool,
+            doorbells=doorbells,
+            group_commit=group_commit_class(settings, pool, doorbells.ring_soon, metrics),
+            operations=operations,
+            parser=SubmissionParser(settings, operations),
+            queue_stats=queue_stats,
+            backpressure=Backpressure(settings, queue_stats),
+            operation_list=operation_list_cache(pool),
+            watchers=Watchers(settings, pool, metrics),
+        )
 
     async def stop(self) -> None:
-        """Close what is open."""
+        """Close the connections and end the background tasks."""
         await self.watchers.close()
         await self.doorbells.close()
         await self.pool.close()
 
 
 def get_services(request: Request) -> Services:
-    """Return the app's services."""
+    """Return the services of the app that serves a request."""
     return cast("Services", request.app.state.services)

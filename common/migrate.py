@@ -1,6 +1,7 @@
-"""`python -m common.migrate`: bring the schema to this version's head, make the partitions of the next days and the indexes of the older ones, then leave.
+"""`python -m common.migrate`: migrate the schema to this version's head, then create missing partitions and indexes.
 
-Two at once are safe: a row lock that a pooler cannot break lets one work and the other find nothing to do.
+Two runs at once are safe: an advisory lock, which lasts for a transaction and so works through a pooler, lets one work,
+and the other then finds nothing to do.
 """
 
 import argparse
@@ -26,25 +27,32 @@ from common.store.schema.version import wait_for_exclusive
 from common.telemetry import logs
 
 log = logs.get("migrate")
-MAX_TRIES = 30  # with a pause of one second: a deployment's database may still be starting, a long reader may hold a lock
+# With a pause of one second: a deployment's database may still be starting, or a long transaction may hold a lock.
+MAX_TRIES = 30
 
 
 def alembic_config(connection: Connection | None = None, **attributes: Any) -> Config:
-    """Return Alembic's configuration for the migrations of this package."""
-    made = Config()
-    made.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    made.attributes.update(connection=connection, **attributes)
-    return made
+    """Return Alembic's configuration for the migrations of this package, with attributes for their environment."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes.update(connection=connection, **attributes)
+    return config
 
 
 def migrate(settings: Settings) -> None:
-    """Apply what is missing. Raises OperationalError when the database is away or a lock was not to be had in time."""
+    """Apply missing migrations, then create missing partitions and indexes.
+
+    Raises OperationalError if the database is unavailable or on a lock timeout, StartupError for a schema from before
+    0.1.0.
+    """
     engine = sync_engine(settings, "migrate")
     try:
         with engine.connect() as connection:
             wait_for_exclusive(connection, "migrate")
-            at = version.revision(connection)
-            if at is None or at < head():  # past it after a roll-back: the older code works on the newer schema
+            version.check_released(connection)
+            revision = version.revision(connection)
+            # After a roll-back the revision is past the head: the older code works on the newer schema.
+            if revision is None or revision < head():
                 command.upgrade(alembic_config(connection, on_version_apply=_applied), "head")
             connection.commit()
         with engine.begin() as connection:
@@ -60,32 +68,36 @@ def _applied(**_facts: object) -> None:
 
 
 def wait_for_schema(settings: Settings, seconds: float) -> None:
-    """Wait until the schema is at this version's head or past it. Raises StartupError when the time is up."""
+    """Wait up to `seconds` until the schema is at this version's head or past it. Raises StartupError if it is not."""
     engine = sync_engine(settings, "migrate")
     until = time.monotonic() + seconds
     try:
         while True:
             try:
                 with engine.connect() as connection:
-                    at = version.revision(connection)
+                    version.check_released(connection)
+                    state = version.revision(connection)
             except OperationalError as error:
-                at = " ".join(str(error.orig).split())
+                state = " ".join(str(error.orig).split())
             else:
-                if at is not None and at >= head():
+                if state is not None and state >= head():
                     return
             if time.monotonic() > until:
-                raise StartupError(f"the schema is not at {head()} after {seconds:g} s: {at or 'there is none'}")
+                raise StartupError(f"the schema is not at {head()} after {seconds:g} s: {state or 'there is none'}")
             time.sleep(1)
     finally:
         engine.dispose()
 
 
 def main() -> None:
-    """Run it."""
+    """Migrate, or wait with --wait. Retries while the database is unavailable; exits with one sentence on failure."""
     parser = argparse.ArgumentParser(
-        prog="python -m common.migrate", description="Brings the schema to this version's head. Settings come from the environment."
+        prog="python -m common.migrate",
+        description="Brings the schema to this version's head. Settings come from the environment.",
     )
-    parser.add_argument("--wait", type=float, metavar="SECONDS", help="apply nothing: wait at most so long until somebody else has")
+    parser.add_argument(
+        "--wait", type=float, metavar="SECONDS", help="apply nothing: wait up to SECONDS for another run to migrate"
+    )
     arguments = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
@@ -95,14 +107,16 @@ def main() -> None:
             wait_for_schema(settings, arguments.wait)
             log.info("schema_ready", head=head())
             return
-        for tried in range(1, MAX_TRIES + 1):
+        for attempt in range(1, MAX_TRIES + 1):
             try:
                 migrate(settings)
                 break
             except OperationalError as error:
-                if tried == MAX_TRIES:
-                    raise StartupError(f"the database does not let itself be migrated: {' '.join(str(error.orig).split())}") from error
-                log.warning("migrate_waits", reason=" ".join(str(error.orig).split()), tried=tried)
+                if attempt == MAX_TRIES:
+                    raise StartupError(
+                        f"the database cannot be migrated: {' '.join(str(error.orig).split())}"
+                    ) from error
+                log.warning("migration_retrying", reason=" ".join(str(error.orig).split()), tried=attempt)
                 time.sleep(1)
         log.info("migrated", head=head())
     except (StartupError, DBAPIError) as error:

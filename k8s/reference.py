@@ -1,4 +1,4 @@
-"""The generated parts of the chart: the table of values in its README, and the settings in its schema."""  # noqa: INP001 - beside the files it reads
+"""Generate the table of values in the chart's README, and the settings in its schema."""  # noqa: INP001 - not a package
 
 import json
 import re
@@ -13,14 +13,17 @@ from common.settings import Settings, name_of
 CHART = Path(__file__).resolve().parent.parent / "charts" / "jobproc"
 MARK = "<!-- below: made by `make generate` from the comments of values.yaml -->\n"
 WIDTH = 150
-#: What the chart sets itself.
-OWN = {name_of(field) for field in ("database_url", "redis_url", "grace_seconds", "leave_seconds", "metrics_port")}
+#: Settings that the chart sets itself.
+OWN = {
+    name_of(field)
+    for field in ("database_url", "redis_url", "shutdown_grace_seconds", "keepalive_drain_seconds", "metrics_port")
+}
 OWN |= {name_of(field) for field in ("health_file", "pod_name", "pod_namespace", "pod_deletion_cost")}
 KEY = re.compile(r"( *)([A-Za-z]\w*):")
 
 
 def documented(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield each key with a `# --` comment above it, and the comment."""
+    """Yield the path of each key with a `# --` comment above it, and the comment as one line."""
     path: list[tuple[int, str]] = []
     comment: list[str] = []
     for line in text.splitlines():
@@ -29,17 +32,17 @@ def documented(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
                 comment = [stripped[1].removeprefix("-- ")]
             elif comment:
                 comment.append(stripped[1])
-        elif found := KEY.match(line):
-            path = [step for step in path if step[0] < len(found[1])] + [(len(found[1]), found[2])]
+        elif key := KEY.match(line):
+            path = [parent for parent in path if parent[0] < len(key[1])] + [(len(key[1]), key[2])]
             if comment:
-                yield tuple(key for _, key in path), " ".join(comment)
+                yield tuple(name for _, name in path), " ".join(comment)
             comment = []
         else:
             comment = []
 
 
 def rows(chart: Path, prefix: tuple[str, ...] = ()) -> Iterator[str]:
-    """Yield the rows of a chart's values."""
+    """Yield the table rows of a chart's values. `prefix`: the path of the chart in its parent."""
     text = (chart / "values.yaml").read_text()
     values = yaml.safe_load(text)
     for path, comment in documented(text):
@@ -51,14 +54,14 @@ def rows(chart: Path, prefix: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def readme() -> str:
-    """Return the chart's README: the written part as it is, then the table of values."""
+    """Return the chart's README: the hand-written part unchanged, then the table of values."""
     written = (CHART / "README.md").read_text().partition(MARK)[0]
     table = [*rows(CHART), *(row for name in ("postgresql", "redis") for row in rows(CHART / "charts" / name, (name,)))]
     return written + MARK + "\n" + "\n".join(["| key | default | meaning |", "|---|---|---|", *table]) + "\n"
 
 
 def schema() -> str:
-    """Return the chart's schema with the settings of this version."""
+    """Return the chart's JSON schema with the settings of this version."""
     made = json.loads((CHART / "values.schema.json").read_text())
     names = sorted({name_of(field) for field in Settings.model_fields} - OWN)
     made["properties"]["settings"]["properties"] = {name: {"type": ["string", "number", "boolean"]} for name in names}
@@ -66,15 +69,15 @@ def schema() -> str:
 
 
 def laid_out(value: object, depth: int = 0) -> str:
-    """Return JSON with what fits on a line on one line."""
+    """Return JSON in which every value that fits into WIDTH is on one line."""
     line = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or len(line) + depth <= WIDTH:
         return line
     inner = " " * (depth + 1)
     if isinstance(value, dict):
-        parts = [f"{inner}{json.dumps(key)}: {laid_out(one, depth + 1)}" for key, one in value.items()]
+        parts = [f"{inner}{json.dumps(key)}: {laid_out(member, depth + 1)}" for key, member in value.items()]
     else:
-        parts = [f"{inner}{laid_out(one, depth + 1)}" for one in value]
+        parts = [f"{inner}{laid_out(item, depth + 1)}" for item in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return f"{opening}\n" + ",\n".join(parts) + f"\n{' ' * depth}{closing}"
 

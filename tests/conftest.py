@@ -1,4 +1,4 @@
-"""Servers once a session, a database once a test, processes that end with it."""
+"""Fixtures of all tests: servers once a session; a database and processes once a test."""
 
 import functools
 import os
@@ -13,20 +13,20 @@ import psycopg2
 import pytest
 from rig import pgbouncer
 from rig.databases import TEMPLATE, database
-from rig.fork_server import Nursery
-from rig.pgbouncer import Bouncer
-from rig.servers import folder_for_data, forget, migrated_data
-from rig.settings import settings_of
+from rig.fork_server import ForkServer
+from rig.pgbouncer import PgBouncer
+from rig.servers import folder_for_data, migrated_data, remove_migrated_data
+from rig.settings import settings_from
 from rig.system import QUICK, System
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # has no types
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # xdist has no types
 
 from common.migrate import migrate
 from common.settings import Settings
 from tools.servers import Postgres, Redis
 
-#: fsync off: what tests kill is a server of their own, this one lives; each database made or dropped would wait for the disk else.
+#: fsync is off because each CREATE or DROP DATABASE would wait for the disk. Tests that kill PostgreSQL start another.
 SESSION = {"shared_buffers": "256MB", "max_wal_size": "1GB", "fsync": "off"}
-_servers: list[Postgres | Redis | Bouncer] = []
+_servers: list[Postgres | Redis | PgBouncer] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,8 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pgbouncer", action="store_true", help="reach PostgreSQL through PgBouncer in transaction mode")
 
 
-class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # the same
-    """Tests of a file that share something, or need no server, stay together; every other test is given out by itself."""
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Distributes unit tests and tests with a module fixture by file, every other test alone."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -44,6 +44,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # the same
 
 @functools.cache
 def _shares(file: Path) -> bool:
+    """Return True if a file's tests use a fixture of module scope."""
     return re.search(r'scope="module"|\bshared: System', file.read_text()) is not None
 
 
@@ -52,10 +53,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: "/integration/" not in str(item.path))  # what takes long first, so that none waits for one at the end
+    # Slow tests run first, because a slow test that starts last prolongs the session.
+    items.sort(key=lambda item: "/integration/" not in str(item.path))
     if config.getoption("--pgbouncer"):
         for item in items:
-            if reason := pgbouncer.not_through(item.nodeid):
+            if reason := pgbouncer.skip_reason(item.nodeid):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
@@ -64,8 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if reason := pgbouncer.missing():
             raise pytest.UsageError(reason)
         os.environ["JOBPROC_DATABASE_POOLER"] = QUICK["JOBPROC_DATABASE_POOLER"] = "transaction"
-    System.nursery = Nursery()
-    # With xdist only the controlling process starts servers; its workers find them in the environment.
+    System.nursery = ForkServer()
+    # With xdist only the main process starts servers; xdist's workers read the URLs from the environment.
     if hasattr(config, "workerinput") or config.getoption("--no-servers") or config.option.collectonly:
         return
     folder = folder_for_data("tests")
@@ -81,41 +83,41 @@ def pytest_configure(config: pytest.Config) -> None:
     connection.autocommit = True
     connection.cursor().execute(f"CREATE DATABASE {TEMPLATE}")
     connection.close()
-    migrate(settings_of(postgres.url(TEMPLATE), redis.url))
+    migrate(settings_from(postgres.url(TEMPLATE), redis.url))
     if config.getoption("--pgbouncer"):
-        pooler = Bouncer(folder / "pgbouncer", postgres.port).start()
+        pooler = PgBouncer(folder / "pgbouncer", postgres.port).start()
         _servers.append(pooler)
         os.environ["JOBPROC_TESTS_POSTGRES"] = pooler.url("{}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    forget()
+    remove_migrated_data()
     for server in reversed(_servers):
         server.stop()
     if _servers:
         log = (Path(os.environ["JOBPROC_TESTS_FOLDER"]) / "postgres.log").read_text(errors="replace")
         if "terminated by signal" in log:
-            print(f"\nthe session's PostgreSQL has died:\n{log[-5_000:]}")
+            print(f"\nthe session's PostgreSQL has crashed:\n{log[-5_000:]}")
         shutil.rmtree(os.environ["JOBPROC_TESTS_FOLDER"], ignore_errors=True)
 
 
 @pytest.fixture
 def database_url() -> Iterator[str]:
-    """A migrated database of its own."""
+    """Create a migrated database for the test; return its URL."""
     with database() as url:
         yield url
 
 
 @pytest.fixture
 def empty_database_url() -> Iterator[str]:
-    """A database of its own without a schema."""
+    """Create a database without a schema for the test; return its URL."""
     with database(None) as url:
         yield url
 
 
 @pytest.fixture
 def redis_url(worker_id: str) -> str:
-    """An empty database of the session's Redis, not shared with other test workers."""
+    """Empty the Redis database of this xdist worker; return its URL."""
     import redis
 
     number = 1 + (int(worker_id.removeprefix("gw")) if worker_id != "master" else 0)
@@ -127,13 +129,13 @@ def redis_url(worker_id: str) -> str:
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str) -> Settings:
-    """Settings of this test's database and Redis."""
-    return settings_of(database_url, redis_url)
+    """Return settings with this test's database and Redis."""
+    return settings_from(database_url, redis_url)
 
 
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
-    """A PostgreSQL that this test may stop, kill and restart; migrated."""
+    """Start a migrated PostgreSQL that the test may stop, kill and restart."""
     folder = folder_for_data("own")
     server = Postgres(migrated_data(folder), tmp_path / "postgres.log")
     server.start()
@@ -144,26 +146,26 @@ def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
 
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[Redis]:
-    """A Redis that this test may stop, kill, flush and restart; keeps nothing over a restart."""
+    """Start a Redis that the test may stop, kill, flush and restart. A restart loses its data."""
     server = Redis(tmp_path / "redis", tmp_path / "redis.log", options=("--save", ""))
     server.start()
     yield server
-    server.stop(signal.SIGKILL)  # one that a test has stopped hears nothing else
+    server.stop(signal.SIGKILL)  # a process under SIGSTOP handles no other signal
 
 
 @pytest.fixture
 def make_system(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., System]]:
-    """Make systems from a database, a Redis and settings; their logs are shown when the test fails."""
-    made: list[System] = []
+    """Return a factory of systems with a database, a Redis and settings. Their logs are printed if the test fails."""
+    systems: list[System] = []
 
-    def make(database_url: str, redis_url: str, **others: str) -> System:
-        folder = tmp_path / f"system{len(made)}"
+    def make(database_url: str, redis_url: str, **settings: str) -> System:
+        folder = tmp_path / f"system{len(systems)}"
         folder.mkdir()
-        made.append(System(folder, database_url, redis_url, **others))
-        return made[-1]
+        systems.append(System(folder, database_url, redis_url, **settings))
+        return systems[-1]
 
     yield make
-    for system in made:
+    for system in systems:
         if getattr(request.node, "failed", False):
             print("\n".join(system.show_logs()))
         system.close()
@@ -171,13 +173,13 @@ def make_system(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Call
 
 @pytest.fixture
 def system(make_system: Callable[..., System], database_url: str, redis_url: str) -> System:
-    """A system on this test's own database and Redis; start what the test needs of it."""
+    """Return a system on this test's database and Redis, with no process started."""
     return make_system(database_url, redis_url)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
-    if report.when == "call" and report.failed:  # type: ignore[attr-defined]  # of a hook wrapper
+    if report.when == "call" and report.failed:  # type: ignore[attr-defined]  # a hook wrapper receives the report
         item.failed = True  # type: ignore[attr-defined]  # read by make_system
     return report

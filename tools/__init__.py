@@ -1,1 +1,1 @@
-"""Tools of the developers: each behind a target of the Makefile."""
+"""Tools for developers, each behind a target of the Makefile."""

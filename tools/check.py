@@ -1,4 +1,4 @@
-"""`make check`: the gate. Every step runs, two at a time; what failed is shown."""
+"""`make check`: the quality gate. Runs every step, two at a time, and prints the output of those that failed."""
 
 import subprocess
 import sys
@@ -9,18 +9,33 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 PYTHON = sys.executable
 LIMIT_S = 300
-TESTS = [f"tests/{name}" for name in ("conftest.py", "rig", "unit", "docs", "integration", "migrations", "operations", "chart", "e2e", "faults", "soak")]
+TESTS = [
+    f"tests/{name}"
+    for name in (
+        "conftest.py",
+        "rig",
+        "unit",
+        "docs",
+        "integration",
+        "migrations",
+        "operations",
+        "chart",
+        "e2e",
+        "faults",
+        "soak",
+    )
+]
 
 
-def types(*, of: str, path: str) -> list[str]:
-    """The type checker's command. Each run has a cache of its own: two that make one cache at the same time end each other."""
-    return ["env", f"MYPYPATH={path}", str(BIN / "mypy"), "--cache-dir", f".mypy_cache/{of}"]
+def mypy(*, cache: str, path: str) -> list[str]:
+    """Return the type checker's command. Each run has its own cache: concurrent runs that write one would fail."""
+    return ["env", f"MYPYPATH={path}", str(BIN / "mypy"), "--cache-dir", f".mypy_cache/{cache}"]
 
 
 STEPS = {
-    "types": [*types(of="code", path=".")],
-    "types of the tests": [*types(of="tests", path="tests:tests/operations"), "--explicit-package-bases", *TESTS],
-    "types of the benchmark": [*types(of="benchmark", path="."), "--explicit-package-bases", "tests/benchmarks"],
+    "types": [*mypy(cache="code", path=".")],
+    "types of the tests": [*mypy(cache="tests", path="tests:tests/operations"), "--explicit-package-bases", *TESTS],
+    "types of the benchmark": [*mypy(cache="benchmark", path="."), "--explicit-package-bases", "tests/benchmarks"],
     "unit tests": [PYTHON, "-m", "pytest", "-q", "--no-servers", "tests/unit", "tests/docs"],
     "lint": [str(BIN / "ruff"), "check", "--quiet", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "--quiet", "."],
@@ -33,14 +48,14 @@ STEPS = {
 
 
 def run(step: str) -> tuple[str, bool, float, str]:
-    """Run a step; returns its name, whether it passed, its seconds and its output."""
+    """Run a step. Return its name, True if it passed, its seconds and its output."""
     began = time.monotonic()
-    done = subprocess.run(STEPS[step], capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    return step, done.returncode == 0, time.monotonic() - began, (done.stdout + done.stderr).strip()
+    result = subprocess.run(STEPS[step], capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return step, result.returncode == 0, time.monotonic() - began, (result.stdout + result.stderr).strip()
 
 
 def main() -> int:
-    """Run all steps; returns the exit code."""
+    """Run all steps. Return the exit code."""
     failed = []
     with ThreadPoolExecutor(2) as pool:
         for step, passed, seconds, output in pool.map(run, STEPS):

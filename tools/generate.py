@@ -1,10 +1,12 @@
-"""`make generate`: files made from the code. `--check` compares them."""
+"""`make generate`: writes the files that are generated from the code. `--check` compares them instead."""
 
 import argparse
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from markdown_it import MarkdownIt
 
 from api.app import create_app
 from api.web.problems import PROBLEM_KINDS
@@ -15,15 +17,26 @@ from common.store.operations import catalogue
 from common.telemetry.metrics import ALL
 from k8s import dashboards, reference
 from tools import events as log_events
-from worker.operations.registry import BUILT_IN, of_modules
+from worker.operations.registry import BUILT_IN, operations_of_modules
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- made by `make generate` -->\n\n"
+GLOSSARY_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>jobproc: glossary</title>
+<style>
+body {{ font: 16px/1.5 sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em }}
+th, td {{ text-align: left; vertical-align: top; padding: .3em 1em .3em 0; border-bottom: 1px solid #ddd }}
+</style>
+{body}</html>
+"""
 
 
 def operations() -> str:
     """Return the catalogue of the built-in operations."""
-    return catalogue.as_json([one.spec for one in of_modules(BUILT_IN).values()])
+    return catalogue.as_json([operation.spec for operation in operations_of_modules(BUILT_IN).values()])
 
 
 def openapi() -> str:
@@ -35,86 +48,108 @@ def settings() -> str:
     """Return the reference of the settings."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = getattr(field.default, "value", field.default)
-        rows.append(f"| `{name_of(name)}` | {f'`{default}`' if default != '' else ''} | {(field.description or '').replace('|', '/')} |")
-    text = "Read from the environment, or from a file `.env` in the working folder. A bad value stops the start, with all bad ones listed.\n\n"
+        value = getattr(field.default, "value", field.default)
+        default = "" if value == "" else f"`{value}`"
+        rows.append(f"| `{name_of(name)}` | {default} | {(field.description or '').replace('|', '/')} |")
+    text = (
+        "Settings are read from the environment, or from a file `.env` in the working folder. Invalid values stop the\n"
+        "start with a message that lists all of them.\n\n"
+    )
     return f"{NOTE}# Settings\n\n{text}" + "\n".join(rows) + "\n"
 
 
 def env_example() -> str:
     """Return .env.example."""
-    lines = ["# Copy to .env and change what you need. Without DATABASE_URL or REDIS_URL `make run` starts servers of its own.", ""]
+    lines = [
+        "# Copy to .env and change. Without DATABASE_URL or REDIS_URL `make run` starts servers of its own.",
+        "",
+    ]
     for name, field in Settings.model_fields.items():
         default = getattr(field.default, "value", field.default)
         lines += [f"# {field.description}", f"#{name_of(name)}={default}", ""]
     return "\n".join(lines)
 
 
-CODES = {
+ERROR_TYPES = {
     AttemptOutcome.ERROR: "the operation raised; the type is the class of the exception, or `unknown_operation`",
-    AttemptOutcome.PERMANENT: "not tried again: an exception the operation calls permanent, or `PermanentFailure`, `invalid_input`, "
-    "`result_too_large`, `ResultNotJsonError`, `result_not_stored`",
-    AttemptOutcome.TIMEOUT: "`timeout`: it ran past its time limit; `loop_blocked`: it blocked the event loop of its process",
-    AttemptOutcome.LOST: "`worker_lost`: its process died, or its lease ran out",
-    AttemptOutcome.RELEASED: "`released`: given back unfinished; not charged to the job",
+    AttemptOutcome.PERMANENT: "not retried: an exception that the operation declares permanent, or `PermanentFailure`, "
+    "`invalid_input`, `result_too_large`, `ResultNotJsonError`, `result_not_stored`",
+    AttemptOutcome.TIMEOUT: "`timeout`: the attempt exceeded its time limit; `loop_blocked`: it blocked the event loop "
+    "of its process",
+    AttemptOutcome.LOST: "`worker_lost`: its process crashed, or its lease ended",
+    AttemptOutcome.RELEASED: "`released`: returned to its queue unfinished; not charged to the job",
 }
 
 
 def errors() -> str:
-    """Return the reference of problems and of what ends attempts."""
+    """Return the reference of HTTP problems and of the error types of attempts."""
     rows = ["| type | status | title |", "|---|---|---|"]
     rows += [f"| `{kind.type}` | {kind.status} | {kind.title} |" for kind in PROBLEM_KINDS]
-    codes = ["| ended | types of its error |", "|---|---|", *(f"| `{ended}` | {text} |" for ended, text in CODES.items())]
+    types = [
+        "| outcome | error types |",
+        "|---|---|",
+        *(f"| `{outcome}` | {text} |" for outcome, text in ERROR_TYPES.items()),
+    ]
     return (
-        f"{NOTE}# Errors\n\nEvery answer of 400 or more is `application/problem+json` (RFC 9457).\n\n"
+        f"{NOTE}# Errors\n\nEvery response with a status of 400 or more is `application/problem+json` (RFC 9457).\n\n"
         + "\n".join(rows)
-        + "\n\n## How attempts end without a result\n\n"
-        + "\n".join(codes)
+        + "\n\n## Outcomes of attempts without a result\n\n"
+        + "\n".join(types)
         + "\n"
     )
 
 
 def states() -> str:
-    """Return the state machine as a picture and a table."""
-    arrows = "\n".join(f"    {state} --> {to}: {by}" for (state, by), to in TRANSITIONS.items())
+    """Return the state machine as a diagram and a table."""
+    arrows = "\n".join(f"    {before} --> {after}: {step}" for (before, step), after in TRANSITIONS.items())
     ends = "\n".join(f"    {state} --> [*]" for state in State if state in TERMINAL)
-    rows = "\n".join(
-        f"| `{state}` | {', '.join(f'{by} → `{to}`' for (of, by), to in TRANSITIONS.items() if of is state)} |"
+    steps = {
+        state: [f"{step} → `{after}`" for (before, step), after in TRANSITIONS.items() if before is state]
         for state in State
-        if any(of is state for of, _ in TRANSITIONS)
-    )
-    picture = f"```mermaid\nstateDiagram-v2\n    [*] --> PENDING\n    [*] --> SCHEDULED\n{arrows}\n{ends}\n```"
-    return f"{NOTE}# States of a job\n\n{picture}\n\n| state | steps |\n|---|---|\n{rows}\n"
+    }
+    rows = "\n".join(f"| `{state}` | {', '.join(texts)} |" for state, texts in steps.items() if texts)
+    diagram = f"```mermaid\nstateDiagram-v2\n    [*] --> PENDING\n    [*] --> SCHEDULED\n{arrows}\n{ends}\n```"
+    return f"{NOTE}# States of a job\n\n{diagram}\n\n| state | transitions |\n|---|---|\n{rows}\n"
 
 
 def metrics() -> str:
     """Return the reference of the metrics."""
-    rows = ["| metric | kind | of | labels | meaning |", "|---|---|---|---|---|"]
-    for one in ALL:
-        labels = ", ".join(f"`{label}`" for label in one.labels)
-        rows.append(f"| `{one.name}` | {one.kind} | {', '.join(one.components)} | {labels} | {one.help} |")
+    rows = ["| metric | kind | process | labels | meaning |", "|---|---|---|---|---|"]
+    for metric in ALL:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.kind} | {', '.join(metric.components)} | {labels} | {metric.help} |")
     buckets = ["| histogram | upper bounds of its buckets |", "|---|---|"]
-    buckets += [f"| `{one.name}` | {', '.join(f'{bound:g}' for bound in one.buckets)} |" for one in ALL if one.buckets]
+    histograms = [metric for metric in ALL if metric.buckets]
+    buckets += [f"| `{metric.name}` | {', '.join(f'{bound:g}' for bound in metric.buckets)} |" for metric in histograms]
     text = (
-        "On /metrics of each process with `JOBPROC_METRICS_PORT` (the chart: 9000), in the Prometheus or the OpenMetrics format. A unit is the end of a name.\n"
-        "Labels hold routes, operations and queues that jobproc knows, or `other`; never what a client sent. What the database tells is absent while it\n"
-        "cannot be read, never 0.\n\n"
-        "Several controllers say the same of queues and tables: take the `max`.\n\n"
+        "Each process with `JOBPROC_METRICS_PORT` (the chart: 9000) serves /metrics, in the Prometheus or the\n"
+        "OpenMetrics format. A metric's name ends with its unit. Labels hold routes, operations and queues that\n"
+        "jobproc knows, or `other`, never a text that a client sent. Metrics that come from the database are absent\n"
+        "while it cannot be read, never 0.\n\n"
+        "All controllers report the same queues and tables: aggregate them with `max`.\n\n"
     )
     return f"{NOTE}# Metrics\n\n{text}" + "\n".join(rows) + "\n\n## Buckets\n\n" + "\n".join(buckets) + "\n"
 
 
 def events() -> str:
-    """Return the reference of the log's events."""
+    """Return the reference of the log events."""
     text = (
-        "One line is one event, JSON unless `JOBPROC_LOG_FORMAT` says otherwise: `event`, `level`, `timestamp`, `process`, `part`, in the API the\n"
-        "`request_id` of the request that led to it (as in `X-Request-ID` of the answer), and the facts below. A line break in a value is escaped.\n"
-        "Inputs, results and secrets are never logged.\n\n"
+        "Each line is one event, in JSON unless `JOBPROC_LOG_FORMAT` is `console`. It has `event`, `level`,\n"
+        "`timestamp`, `process`, `part` and the facts below; in the API also the `request_id` of its request, which\n"
+        "is the response's `X-Request-ID`. Line breaks in values are escaped. Inputs, results and secrets are never\n"
+        "logged.\n\n"
     )
     return f"{NOTE}# Log events\n\n{text}" + log_events.reference()
 
 
+def glossary() -> str:
+    """Return the glossary as the page /docs/glossary of the API."""
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    return GLOSSARY_PAGE.format(body=MarkdownIt("commonmark").enable("table").render(text))
+
+
 FILES: dict[str, Callable[[], str]] = {
+    "api/openapi/glossary.html": glossary,
     "common/store/operations/operations.json": operations,
     "docs/reference/openapi.json": openapi,
     "docs/reference/settings.md": settings,
@@ -129,7 +164,7 @@ FILES: dict[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    """Write or compare; returns the exit code."""
+    """Write or compare the files. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of write")
     arguments = parser.parse_args()
@@ -142,7 +177,7 @@ def main() -> int:
         elif not path.exists() or path.read_text() != text:
             stale.append(name)
     if stale:
-        print(f"{', '.join(stale)}: not what the code makes; run `make generate`", file=sys.stderr)
+        print(f"{', '.join(stale)}: not as generated from the code; run `make generate`", file=sys.stderr)
     return 1 if stale else 0
 
 

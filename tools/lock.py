@@ -1,6 +1,6 @@
-"""`make lock`: compile the hash-locked requirements of each image and of development from pyproject.toml.
+"""`make lock`: compiles the hash-locked requirements of each image and of development from pyproject.toml.
 
-`--check` needs no network: each lock file begins with the digest of the dependencies that it was compiled from.
+`--check` needs no network: each lock file begins with the digest of the dependencies from which it was compiled.
 """
 
 import argparse
@@ -33,8 +33,20 @@ def digest() -> str:
 
 
 def compile_lock(name: str, extras: list[str], upgrade: bool) -> None:
-    """Compile one lock file; pins that still fit stay, unless `upgrade`."""
-    argv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-annotate", "--no-header", "--no-emit-index-url"]
+    """Compile one lock file. Pins that still satisfy pyproject.toml stay, unless `upgrade`."""
+    argv = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--universal",
+        "--generate-hashes",
+        "--no-annotate",
+        "--no-header",
+        "--no-emit-index-url",
+    ]
     argv += ["--python-version", "3.11", *extras, "pyproject.toml", "-o", name, *(["--upgrade"] if upgrade else [])]
     subprocess.run(argv, cwd=ROOT, check=True)
     path = ROOT / name
@@ -43,10 +55,10 @@ def compile_lock(name: str, extras: list[str], upgrade: bool) -> None:
 
 
 def main() -> int:
-    """Compile or compare; returns the exit code."""
+    """Compile or compare the lock files. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of compile")
-    parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
+    parser.add_argument("--upgrade", action="store_true", help="use the newest versions")
     arguments = parser.parse_args()
     if not arguments.check:
         for name, extras in LOCKS.items():

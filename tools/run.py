@@ -1,4 +1,4 @@
-"""`make run`: everything on this machine, from the wheels, until Ctrl-C."""
+"""`make run`: runs all of jobproc on this machine until Ctrl-C, with PostgreSQL and Redis from wheels."""
 
 import argparse
 import fcntl
@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
+from common.store.schema.version import BEFORE_RELEASE
 from tools.servers import Postgres, Redis, free_port, port_is_free, spawn, stop, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +22,7 @@ TAIL_LINES = 20
 
 
 class RunError(Exception):
-    """It cannot run; the message is the one sentence to print."""
+    """The run failed; the message is the one sentence to print."""
 
 
 def say(text: str) -> None:
@@ -30,7 +31,7 @@ def say(text: str) -> None:
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """Return the variables of a .env file; the environment's own win."""
+    """Return the variables of a .env file; none if there is no file."""
     if not path.exists():
         return {}
     from dotenv import dotenv_values
@@ -39,7 +40,7 @@ def read_env(path: Path) -> dict[str, str]:
 
 
 def remembered_ports(folder: Path) -> dict[str, int]:
-    """Return the ports of the embedded servers: those of the last run where they are still free."""
+    """Return the ports of the embedded servers and remember them: those of the last run, if they are free."""
     file = folder / "ports.json"
     ports = json.loads(file.read_text()) if file.exists() else {}
     for name in ("postgres", "redis"):
@@ -65,9 +66,12 @@ class Run:
         self.children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
-        """Start everything and wait until it is ready."""
+        """Start all processes and wait until the API is ready."""
         if not port_is_free(self.port, self.host):
-            raise RunError(f"port {self.port} of {self.host} is taken: end what listens there, or choose another with `make run PORT=8001`")
+            raise RunError(
+                f"port {self.port} of {self.host} is taken: end the process that listens there, "
+                "or choose another port with `make run PORT=8001`"
+            )
         self.logs.mkdir(parents=True, exist_ok=True)
         ports = remembered_ports(self.folder)
         if not self.env.get("DATABASE_URL"):
@@ -82,7 +86,10 @@ class Run:
             self.env["REDIS_URL"] = self.redis.url
         say("migrating")
         if self._child("migrate", "common.migrate").wait(120):
-            raise RunError(self._last_words("migrate"))
+            message = self._exit_message("migrate")
+            if self.postgres is not None and BEFORE_RELEASE in message:
+                raise RunError(f"{BEFORE_RELEASE}; it is in {self.folder / 'postgres'}: delete that folder")
+            raise RunError(message)
         del self.children["migrate"]
         say(f"starting the API, a worker and the controller (logs in {self.logs})")
         self._child("api", "api", "--host", self.host, "--port", str(self.port))
@@ -106,39 +113,42 @@ class Run:
     def _call(self, method: str, path: str, body: object = None) -> dict[str, object]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - http, our own
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - as above
-            return dict(json.load(answer))
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - as above
+            return dict(json.load(response))
 
     def check(self) -> None:
-        """Raise RunError with the last lines of its log when a child has ended."""
+        """Raise RunError if a child has ended, with the last lines of its log."""
         for name, process in self.children.items():
             if process.poll() is not None:
-                raise RunError(self._last_words(name))
+                raise RunError(self._exit_message(name))
 
-    def _last_words(self, name: str) -> str:
-        log = self.logs / f"{name}.log"
+    def _exit_message(self, name: str) -> str:
+        log, code = self.logs / f"{name}.log", self.children[name].returncode
         lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
-        return f"{name} ended with code {self.children[name].returncode}; the end of {log}:\n    " + "\n    ".join(lines)
+        return f"{name} ended with code {code}; the end of {log}:\n    " + "\n    ".join(lines)
 
     def first_job(self) -> None:
-        """Submit a job and print the answers up to its result."""
+        """Submit a job and print the responses up to its result. Raises RunError if the result is not 14."""
         body = json.dumps(SAMPLE, separators=(",", ":"))
         print(f"\n  POST {self.base}/jobs/ {body}")
-        answer = self._call("POST", "/jobs/", SAMPLE)
-        print(f"  {json.dumps(answer)}")
-        path = f"/jobs/{answer['job_id']}"
+        response = self._call("POST", "/jobs/", SAMPLE)
+        print(f"  {json.dumps(response)}")
+        path = f"/jobs/{response['job_id']}"
         until = time.monotonic() + 30
-        while (shown := self._call("GET", f"{path}/status"))["status"] not in ("SUCCESS", "FAILED") and time.monotonic() < until:
+        while (response := self._call("GET", f"{path}/status"))["status"] not in (
+            "SUCCESS",
+            "FAILED",
+        ) and time.monotonic() < until:
             self.check()
             time.sleep(0.02)
-        print(f"  GET {path}/status\n  {json.dumps(shown)}")
-        shown = self._call("GET", f"{path}/result")
-        print(f"  GET {path}/result\n  {json.dumps(shown)}", flush=True)
-        if shown["result"] != 14.0:  # noqa: PLR2004 - 1 + 4 + 9
+        print(f"  GET {path}/status\n  {json.dumps(response)}")
+        response = self._call("GET", f"{path}/result")
+        print(f"  GET {path}/result\n  {json.dumps(response)}", flush=True)
+        if response["result"] != 14.0:  # noqa: PLR2004 - 1 + 4 + 9
             raise RunError(f"the first job did not end with 14.0; see {self.logs}")
 
     def stop(self) -> None:
-        """End every process that was started."""
+        """Stop every process that was started: the children first, then the servers."""
         for process in self.children.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -150,24 +160,24 @@ class Run:
 
 
 def locked(folder: Path) -> IO[str]:
-    """Hold the lock of a folder. Raises RunError while another run holds it."""
+    """Take the lock of a folder and return its file. Raises RunError if another run holds it."""
     folder.mkdir(exist_ok=True)
     lock = (folder / "lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise RunError("`make run` runs already in this folder: end it with Ctrl-C first") from error
+        raise RunError("`make run` already runs in this folder: end it with Ctrl-C first") from error
     return lock
 
 
 def main() -> int:
-    """Run it."""
+    """Run until Ctrl-C, or with --once until the first job has ended. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--folder", type=Path, default=ROOT / ".local", help="where data and logs are kept")
-    parser.add_argument("--once", action="store_true", help="end after the first job")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".local", help="folder of the data and logs")
+    parser.add_argument("--once", action="store_true", help="stop after the first job")
     arguments = parser.parse_args()
     folder = Path(os.path.relpath(arguments.folder.resolve()))
     run = Run(arguments.host, arguments.port, folder)
@@ -184,7 +194,7 @@ def main() -> int:
                     run.check()
                     time.sleep(0.5)
             finally:
-                say("ending")
+                say("stopping")
                 run.stop()
     except KeyboardInterrupt:
         return 0

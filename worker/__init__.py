@@ -1,5 +1,5 @@
-"""The worker: claims jobs, runs them, settles them; and the controller.
+"""The worker, which claims, runs and settles jobs, and the controller.
 
-Start at `app.py`, which wires Celery, then `execution/executor.py`, which claims, runs and settles. Imports nothing of `api`, and no web
-framework.
+Start at `app.py`, which wires Celery, then `execution/executor.py`, which claims, runs and settles. Imports nothing of
+`api`, and no web framework.
 """

@@ -10,27 +10,39 @@ from common.domain.job import QUEUE_PATTERN
 from common.settings import Settings
 from common.telemetry import logs
 from worker.app import WorkerApp
-from worker.operations.registry import installed
+from worker.operations.registry import installed_operations
 
 log = logs.get("worker")
 MAX_PROCESSES = 256
 
 
 def main() -> None:
-    """Run it."""
-    parser = argparse.ArgumentParser(prog="python -m worker", description="Runs jobs. Settings come from the environment (docs/reference/settings.md).")
-    parser.add_argument("--queues", default="default", help="comma-separated names of the queues to serve (default: %(default)s)")
-    parser.add_argument("--concurrency", type=int, default=os.cpu_count() or 1, help="worker processes, 1 to 256 (default: the number of cores)")
+    """Parse the command line and run a worker; exit with its exit code, or with one sentence if it cannot start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m worker",
+        description="Runs jobs. Settings come from the environment (docs/reference/settings.md).",
+    )
+    parser.add_argument(
+        "--queues", default="default", help="comma-separated names of the queues to serve (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="worker processes, 1 to 256 (default: the number of cores)",
+    )
     arguments = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "worker")
         queues = [queue.strip() for queue in arguments.queues.split(",") if queue.strip()]
         if not queues or not all(re.fullmatch(QUEUE_PATTERN, queue) for queue in queues):
-            raise StartupError(f"--queues {arguments.queues!r}: names of 1 to 63 of a-z 0-9 _ . - are expected, separated by commas")
+            raise StartupError(
+                f"--queues {arguments.queues!r}: names of 1 to 63 of a-z 0-9 _ . - are expected, separated by commas"
+            )
         if not 1 <= arguments.concurrency <= MAX_PROCESSES:
             raise StartupError(f"--concurrency {arguments.concurrency}: a number from 1 to {MAX_PROCESSES} is expected")
-        operations = installed()
+        operations = installed_operations()
         log.info("starting", settings=settings.masked(), queues=queues, concurrency=arguments.concurrency)
         sys.exit(WorkerApp(settings, queues, arguments.concurrency, operations).run())
     except StartupError as error:

@@ -1,4 +1,4 @@
-"""Celery's wiring: the app, the parent's watch, what happens in each process after the fork."""
+"""The composition root of a worker: the Celery app, the parent's supervisor, each process's setup after its fork."""
 
 import ctypes
 import gc
@@ -35,28 +35,35 @@ from worker.shared_memory.slots import Slot, Slots
 from worker.supervision.supervisor import Supervisor
 
 log = logs.get("worker")
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class WorkerApp:
-    """One worker: a parent that consumes doorbells and watches, and its processes that run jobs."""
+    """A worker: a parent that consumes doorbells and supervises, and its processes that run jobs."""
 
-    def __init__(self, settings: Settings, queues: Sequence[str], concurrency: int, operations: Mapping[str, Operation]) -> None:
+    def __init__(
+        self, settings: Settings, queues: Sequence[str], concurrency: int, operations: Mapping[str, Operation]
+    ) -> None:
         self._settings = settings
         self._queues = queues
         self._concurrency = concurrency
         self._operations = operations
-        layout = Layout([one.spec for one in operations.values()], queues)
-        self._async_operations = {name: one for name, one in operations.items() if one.is_async}
-        room = max(settings.max_claim_jobs, settings.async_jobs)
-        self._slots = Slots(concurrency, room, layout, traced=traces.enabled(), with_async=bool(self._async_operations))
+        layout = Layout([operation.spec for operation in operations.values()], queues)
+        self._async_operations = {name: operation for name, operation in operations.items() if operation.is_async}
+        max_jobs = max(settings.max_claim_jobs, settings.async_concurrency)
+        self._slots = Slots(
+            concurrency, max_jobs, layout, traced=traces.enabled(), with_async=bool(self._async_operations)
+        )
         self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues, self._publish)
         self._executor: Executor | None = None
         self._slot: Slot | None = None  # of this process
-        self._poll_requests_seen = 0  # how often it has been sent to look
+        self._poll_requests_seen = 0  # requests of the parent to poll that this process has served
         self._parent = os.getpid()
         self._celery = Celery("jobproc")
-        self._celery.conf.update(celery_settings(settings), task_queues=[Queue(celery_queue(q), routing_key=celery_queue(q)) for q in queues])
+        names = [celery_queue(queue) for queue in queues]
+        self._celery.conf.update(
+            celery_settings(settings), task_queues=[Queue(name, routing_key=name) for name in names]
+        )
         self._celery.conf.broker_transport = "worker.celery_adapter.transport:Transport"
         self._celery.conf.worker_consumer = "worker.celery_adapter.consumer:Consumer"
         self._celery.steps["worker"].add(supervisor_step(self._start_supervisor))
@@ -72,10 +79,10 @@ class WorkerApp:
             signal_.connect(receiver, weak=False)
 
     def run(self) -> int:
-        """Work until a signal ends it; returns the exit code."""
+        """Run the worker until a signal ends it; returns the exit code."""
         worker = self._celery.Worker(
             hostname=f"jobproc-{os.getpid()}@%h",
-            pool="worker.celery_adapter.pool:Pool",
+            pool="worker.celery_adapter.pool:ProcessPool",
             concurrency=self._concurrency,
             optimization="fair",
             without_gossip=True,
@@ -88,12 +95,14 @@ class WorkerApp:
         for collector in (self._slots.metrics, ProcessGauges(self._slots)):
             registry.register(collector)
         self._exposition = Exposition(self._settings.metrics_port, registry)
-        if traces.enabled():  # a process that is forked while another thread imports waits for ever for what that one had locked
-            from worker.tracing import spans  # noqa: F401 - imported by the processes
+        if traces.enabled():
+            # Imported before any fork: a process that is forked while another thread imports would wait forever for the
+            # import lock which that thread held.
+            from worker.tracing import spans  # noqa: F401 - the processes use it
 
             traces.load()
         gc.collect()
-        gc.freeze()  # the processes share these pages for longer: a collection in one of them does not write to them
+        gc.freeze()  # a collection in a process does not write to these pages, so they stay shared for longer
         try:
             worker.start()
         finally:
@@ -102,52 +111,67 @@ class WorkerApp:
         return int(worker.exitcode or 0)
 
     def _start_supervisor(self) -> None:
-        if traces.enabled():  # by the thread that forks, and before the watch has something to record
+        if traces.enabled():  # in the thread that forks, before the supervisor has anything to record
             from worker.tracing import spans
 
-            spans.configure(of_user_code=False)
+            spans.configure(export_user_spans=False)
         self._supervisor.start()
         self._exposition.start()
 
     def _ready(self, **_facts: Any) -> None:
-        log.info("worker_ready", queues=list(self._queues), concurrency=self._concurrency, operations=sorted(self._operations))
+        log.info(
+            "worker_ready",
+            queues=list(self._queues),
+            concurrency=self._concurrency,
+            operations=sorted(self._operations),
+        )
 
     def _publish(self, connection: WorkerConnection) -> None:
-        """Write down what this worker can do."""
-        catalogue.publish(connection, [one.spec for one in self._operations.values()])
+        """Publish the operations of this worker in the catalogue."""
+        catalogue.publish(connection, [operation.spec for operation in self._operations.values()])
 
     def _shutting_down(self, **_facts: Any) -> None:
         self._slots.drain()
 
     def _forked(self, **_facts: Any) -> None:
         _die_with(self._parent)
-        # Who signals a whole group means the parent, which drains: without this the running job would see SystemExit.
+        # A signal to the whole process group is meant for the parent, which drains: without this the running job would
+        # see SystemExit.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         random.seed()
         slot = self._slot = self._take_slot()
         self._poll_requests_seen = slot.poll_requests
         session = self._session(slot, self._operations)
-        self._executor = Executor(self._settings, session, self._slots, slot, self._operations, Doorbell(self._settings))
+        self._executor = Executor(
+            self._settings, session, self._slots, slot, self._operations, Doorbell(self._settings)
+        )
         if self._async_operations:
             self._executor.make_async_executor = self._make_async_executor
-        if traces.enabled():  # after the fork, which no thread of an exporter survives
+        if traces.enabled():  # after the fork: no thread of an exporter survives it
             from worker.tracing import spans
 
-            self._executor.trace(spans.configure(of_user_code=True))
+            self._executor.trace(spans.configure(export_user_spans=True))
         try:
-            session.connection  # noqa: B018 - registers, so that the process is seen before its first job
+            session.connection  # noqa: B018 - registers the process before its first job
         except CONNECTION_ERRORS as error:
-            log.warning("database_away", reason=str(error).strip())
+            log.warning("database_unavailable", reason=str(error).strip())
 
     def _session(self, slot: Slot, operations: Mapping[str, Operation]) -> WorkerSession:
-        session = WorkerSession(self._settings, slot, self._queues, sorted(name for one in operations.values() for name in one.spec.runnable))
+        session = WorkerSession(
+            self._settings,
+            slot,
+            self._queues,
+            sorted(name for operation in operations.values() for name in operation.spec.runnable),
+        )
         session.change_feed = ChangeFeed(self._settings)
         return session
 
     def _make_async_executor(self) -> AsyncExecutor:
         slot = self._take_slot(is_async=True)
         session = self._session(slot, self._async_operations)
-        executor = AsyncExecutor(self._settings, session, self._slots, slot, self._async_operations, Doorbell(self._settings))
+        executor = AsyncExecutor(
+            self._settings, session, self._slots, slot, self._async_operations, Doorbell(self._settings)
+        )
         if traces.tracer is not None:
             from worker.tracing import spans
 
@@ -160,18 +184,20 @@ class WorkerApp:
         traces.close()
 
     def _take_slot(self, *, is_async: bool = False) -> Slot:
-        # A replacement has the index of the process that died, whose slot the parent may not have cleared yet: it takes
-        # another one of the same index. No two living processes share an index.
-        for slot in self._slots.all[current_process().index :: self._concurrency]:  # type: ignore[attr-defined]  # billiard sets it
+        # A replacement has the index of the process that died, whose slot the parent may not have freed yet: the
+        # replacement takes another slot of the same index. No two living processes share an index.
+        index = current_process().index  # type: ignore[attr-defined]  # billiard sets it
+        for slot in self._slots.all[index :: self._concurrency]:
             if not slot.pid:
                 slot.take(is_async=is_async)
                 return slot
         raise StartupError("no slot is free: processes die faster than the parent recovers their jobs")
 
     def _serve_on_request(self) -> None:
-        """Serve all queues if the parent has sent this process: nobody rings."""
-        if self._executor is not None and self._slot is not None and self._slot.poll_requests != self._poll_requests_seen:
-            self._poll_requests_seen = self._slot.poll_requests
+        """Serve all queues if the parent has asked this process to poll, because no doorbell rings."""
+        slot = self._slot
+        if self._executor is not None and slot is not None and slot.poll_requests != self._poll_requests_seen:
+            self._poll_requests_seen = slot.poll_requests
             for queue in self._queues:
                 self._serve(queue)
 
@@ -190,7 +216,7 @@ def _keep_logging(**_facts: Any) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """Make the kernel end this process when its parent ends, however that happens."""
+    """Let the kernel kill this process when its parent ends, for whatever reason."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

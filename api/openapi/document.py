@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, completed in four steps with what the framework does not know."""
+"""The OpenAPI document: FastAPI's own, completed in four steps that the framework cannot derive from the routes."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.openapi.examples import add_examples
 from api.openapi.links import add_links
-from api.submit.parsing import BODIES, REF
+from api.submit.request_models import BODIES, REF
 from api.views.bulk_actions import BulkActionBody
 from api.web.problems import MEDIA_TYPE
 
@@ -25,19 +25,19 @@ def install(app: FastAPI) -> None:
         add_links(document)
         return document
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change it
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way to extend it
 
 
 def _keep_only_problems(document: dict[str, Any]) -> None:
     """Remove the plain JSON form of each problem, which FastAPI adds beside application/problem+json."""
-    for route in (route for path in document["paths"].values() for route in path.values()):
-        for response in route["responses"].values():
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        for response in operation["responses"].values():
             if MEDIA_TYPE in response.get("content", {}):
                 response["content"].pop("application/json", None)
 
 
 def _add_request_models(document: dict[str, Any]) -> None:
-    """Add the models of request bodies: their routes read bodies themselves, so the framework does not know them."""
+    """Add the models of request bodies. FastAPI does not know them, because the routes read their bodies themselves."""
     bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
     document["components"]["schemas"] = dict(sorted((document["components"]["schemas"] | models["$defs"]).items()))

@@ -1,4 +1,4 @@
-"""Direct jobs that are there: cancel, retry."""
+"""Cancel and retry jobs."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.schemas import CancelView, RetryView
 from api.services import Services, get_services
-from api.submit.parsing import RETRY_SCHEMA
+from api.submit.request_models import RETRY_SCHEMA
 from api.web.problems import (
     BODY_TIMEOUT,
     BODY_TOO_LARGE,
@@ -35,12 +35,12 @@ from common.store.jobs import cancel_retry
 T = TypeVar("T")
 router = APIRouter(tags=["jobs"])
 
-_CANCEL = problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE)
-_ASKED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The job has ended: now, or before"},
-    202: {"model": CancelView, "description": "The job runs and is asked to stop"},
+_CANCEL_PROBLEMS = problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE)
+_CANCEL_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The job has ended, by this request or before it"},
+    202: {"model": CancelView, "description": "The job is running and was asked to stop"},
 }
-_RETRY = problem_responses(
+_RETRY_PROBLEMS = problem_responses(
     JOB_NOT_FOUND,
     INVALID_PARAMETER,
     NOT_RETRYABLE,
@@ -54,50 +54,61 @@ _RETRY = problem_responses(
     UNKNOWN_OPERATION,
     STORE_UNAVAILABLE,
 )
-_INPUT = {"requestBody": {"required": False, "content": {"application/json": {"schema": RETRY_SCHEMA}}}}
+_RETRY_BODY = {"requestBody": {"required": False, "content": {"application/json": {"schema": RETRY_SCHEMA}}}}
 
 
-async def _run(services: Services, work: Callable[[asyncpg.Connection], Awaitable[T | None]]) -> T:
-    """Return what a job that is there was asked. Raises JobNotFound, and Uncertain when the answer was lost."""
+async def _run(services: Services, query: Callable[[asyncpg.Connection], Awaitable[T | None]]) -> T:
+    """Return the result of a query about a job. Raises JobNotFound, or OutcomeUnknown if the answer was lost."""
     try:
-        found = await services.pool.run(work)
+        result = await services.pool.run(query)
     except StoreUnavailable as error:
         raise OutcomeUnknown from error
-    if found is None:
+    if result is None:
         raise JobNotFound
-    return found
+    return result
 
 
 @router.post("/jobs/{job_id}/cancel/", include_in_schema=False)
-@router.post("/jobs/{job_id}/cancel", response_model=CancelView, responses={**_ASKED, **_CANCEL})
+@router.post("/jobs/{job_id}/cancel", response_model=CancelView, responses={**_CANCEL_RESPONSES, **_CANCEL_PROBLEMS})
 async def cancel_job(job_id: UUID, request: Request) -> Response:
-    """End a job before it succeeds; as often as you like.
+    """Cancel a job. The request is safe to repeat.
 
-    A job that waits ends CANCELLED at once and never runs. One that runs is asked to stop: 202, and it ends CANCELLED, whatever the
-    attempt leads to. One that has ended stays as it is: 200 with its state.
+    A waiting job ends CANCELLED at once and never runs. A running job is asked to stop: the response is 202, and the
+    job will end CANCELLED, whatever the outcome of its attempt. A job that has ended does not change: the response is
+    200 with its state.
     """
     services = get_services(request)
     state = await _run(services, lambda connection: cancel_retry.cancel_job(connection, job_id))
     services.watchers.notify([str(job_id)])
-    asked = state is State.IN_PROGRESS
-    return JsonResponse(orjson.dumps({"job_id": job_id, "status": state, "cancel_requested": asked}), 202 if asked else 200)
+    cancel_requested = state is State.IN_PROGRESS
+    return JsonResponse(
+        orjson.dumps({"job_id": job_id, "status": state, "cancel_requested": cancel_requested}),
+        202 if cancel_requested else 200,
+    )
 
 
 @router.post("/jobs/{job_id}/retry/", status_code=202, include_in_schema=False)
-@router.post("/jobs/{job_id}/retry", status_code=202, response_model=RetryView, responses=_RETRY, openapi_extra=_INPUT)
+@router.post(
+    "/jobs/{job_id}/retry",
+    status_code=202,
+    response_model=RetryView,
+    responses=_RETRY_PROBLEMS,
+    openapi_extra=_RETRY_BODY,
+)
 async def retry_job(job_id: UUID, request: Request) -> Response:
-    """Run a job that has FAILED or was CANCELLED once more, from its first attempt on.
+    """Run a FAILED or CANCELLED job again, with all its attempts.
 
-    With the input that it had, or with a new one; what was before stays readable. Of two such requests at once one is answered 202.
+    The job runs with its last input, unless the body has a new one. Earlier attempts stay readable. Of several
+    concurrent requests one is accepted with 202.
     """
     services = get_services(request)
-    value, text = await read_optional_json(request, services.settings), None
-    if value != {}:
+    body, input_json = await read_optional_json(request, services.settings), None
+    if body != {}:
         operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, job_id))
-        text = await services.parser.parse_retry_input(value, operation)
-    made = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, text))
+        input_json = await services.parser.parse_retry_input(body, operation)
+    retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json))
     services.watchers.notify([str(job_id)])
-    if made.epoch is None:
-        raise NotRetryable(made.state)
-    services.doorbells.ring_soon(made.queue, 1)
-    return JsonResponse(orjson.dumps({"job_id": job_id, "status": State.PENDING, "epoch": made.epoch}), 202)
+    if retry.run is None:
+        raise NotRetryable(retry.state)
+    services.doorbells.ring_soon(retry.queue, 1)
+    return JsonResponse(orjson.dumps({"job_id": job_id, "status": State.PENDING, "run": retry.run}), 202)

@@ -1,4 +1,4 @@
-"""Why a job is not running."""
+"""Explain why a job is not running."""
 
 from uuid import UUID
 
@@ -12,25 +12,31 @@ from common.domain.errors import JobNotFound
 from common.store.queues import explain
 
 router = APIRouter(tags=["jobs"])
-MOST_ATTEMPTS = 1_000  # looked at for what a job has waited for
+MAX_ATTEMPTS = 1_000  # read for the times that a job has waited
 
 
 @router.get("/jobs/{job_id}/explain/", include_in_schema=False)
 @router.get("/jobs/{job_id}/explain", responses=problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE))
 async def explain_job(job_id: UUID, request: Request) -> Explanation:
-    """Say why a job is not running, by the very conditions under which a worker takes one: its place, when it may start, what it has waited for."""
+    """Explain why a job is not running.
+
+    The response has every reason that applies, evaluated with the same conditions as a worker's claim. It also has the
+    job's position in its queue, its expected start, and the time it has spent waiting, by cause.
+    """
     services = get_services(request)
-    cap = services.settings.gauge_cap_jobs
+    count_limit = services.settings.queue_count_limit
 
-    async def look(connection: asyncpg.Connection) -> ExplainInput:
-        """Read what the store knows."""
-        # Waiting first: what ends in between is found by the statements after it.
-        live = await explain.unfinished_job(connection, job_id, cap)
-        starts, ran = await explain.run_starts(connection, job_id), await explain.attempt_times(connection, job_id, MOST_ATTEMPTS)
-        return ExplainInput(job_id, starts, ran, live, None if live else await explain.last_outcome(connection, job_id))
+    async def read(connection: asyncpg.Connection) -> ExplainInput:
+        """Read the state, the runs and the attempts of the job."""
+        # The unfinished job first: if it ends in between, the statements that follow find its end.
+        unfinished = await explain.unfinished_job(connection, job_id, count_limit)
+        starts = await explain.run_starts(connection, job_id)
+        attempts = await explain.attempt_times(connection, job_id, MAX_ATTEMPTS)
+        outcome = None if unfinished else await explain.last_outcome(connection, job_id)
+        return ExplainInput(job_id, starts, attempts, unfinished, outcome)
 
-    seen = await services.pool.run(look)
-    if not seen.run_starts or (seen.unfinished is None and seen.last_outcome is None):
+    job = await services.pool.run(read)
+    if not job.run_starts or (job.unfinished is None and job.last_outcome is None):
         raise JobNotFound
-    queues = {one.queue: one for one in (await services.queue_stats.read()).queues} if seen.unfinished else {}
-    return explanation(seen, queues.get(seen.unfinished["queue"]) if seen.unfinished else None, cap)
+    queues = {queue.queue: queue for queue in (await services.queue_stats.read()).queues} if job.unfinished else {}
+    return explanation(job, queues.get(job.unfinished["queue"]) if job.unfinished else None, count_limit)

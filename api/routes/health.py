@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it can take submissions."""
+"""Liveness and readiness probes of an API process."""
 
 import time
 
@@ -17,48 +17,59 @@ router = APIRouter(tags=["health"])
 @router.get("/livez/", include_in_schema=False)
 @router.get("/livez", responses=problem_responses())
 async def get_liveness() -> LivenessView:
-    """Say that this process answers. Says nothing of the database: a restart would not bring that back."""
+    """Check that this process answers.
+
+    The database is not checked: a restart of the API would not repair it.
+    """
     return LivenessView(alive=True)
 
 
 @router.get("/readyz/", include_in_schema=False)
 @router.get("/readyz", responses=problem_responses(NOT_READY))
 async def get_readiness(request: Request) -> ReadinessView:
-    """Check the database, that its schema is at this version's head or past it, and that the clocks agree.
+    """Check that this process can take submissions.
 
-    Redis is not asked: submissions are stored without it.
+    The database must answer, its schema must be at this version's migration or a newer one, and the clocks must agree.
+    Redis is not checked: submissions are stored without it.
     """
     services = get_services(request)
     checks = await _checks(services)
     ready = all(check.ok for check in checks)
     if not ready:
-        missing = "; ".join(f"{check.name}: {check.detail}" for check in checks if not check.ok)
-        raise ProblemError(NOT_READY, missing, ready=False, checks=[check.model_dump() for check in checks])
+        failed = "; ".join(f"{check.name}: {check.detail}" for check in checks if not check.ok)
+        raise ProblemError(NOT_READY, failed, ready=False, checks=[check.model_dump() for check in checks])
     return ReadinessView(ready=ready, checks=checks)
 
 
 async def _checks(services: Services) -> list[CheckView]:
-    wanted = head()
+    required = head()
     try:
         revision, database_s = await services.pool.run(reads.readiness)
     except StoreUnavailable as error:
         cause = type(error.__cause__).__name__
         if cause == "UndefinedTableError":
+            detail = f"the schema is missing; run migrations up to {required}"
             return [
                 CheckView(name="database", ok=True, detail="answers"),
-                CheckView(name="migrations", ok=False, detail=f"the schema is missing; run migrations up to {wanted}"),
+                CheckView(name="migrations", ok=False, detail=detail),
             ]
         return [CheckView(name="database", ok=False, detail=f"does not answer ({cause})")]
     skew = abs(database_s - time.time())
     limit = services.settings.max_clock_skew_seconds
-    # Newer than this code is fine: migrations expand first, old code runs on the new schema.
-    migrated = revision is not None and revision >= wanted
+    # A newer schema is fine: migrations expand first, and old code runs on the new schema.
+    migrated = revision is not None and revision >= required
     return [
         CheckView(name="database", ok=True, detail="answers"),
-        CheckView(name="migrations", ok=migrated, detail=f"at {revision}" if migrated else f"at {revision}, {wanted} is needed; run migrations"),
+        CheckView(
+            name="migrations",
+            ok=migrated,
+            detail=f"at {revision}" if migrated else f"at {revision}, {required} is needed; run migrations",
+        ),
         CheckView(
             name="clock",
             ok=skew <= limit,
-            detail=f"within {limit:g} s of the database's" if skew <= limit else f"{skew:.0f} s from the database's; at most {limit:g} s is allowed",
+            detail=f"within {limit:g} s of the database's"
+            if skew <= limit
+            else f"{skew:.0f} s from the database's; at most {limit:g} s is allowed",
         ),
     ]

@@ -1,4 +1,4 @@
-"""What can be submitted."""
+"""List operations."""
 
 from fastapi import APIRouter, Request
 
@@ -12,6 +12,10 @@ router = APIRouter(tags=["operations"])
 @router.get("/operations/", include_in_schema=False)
 @router.get("/operations", responses=problem_responses(STORE_UNAVAILABLE))
 async def list_operations(request: Request) -> OperationList:
-    """Return each operation: its input schema, its defaults, how many workers run it, what its jobs took lately. Up to five seconds old."""
+    """List the operations that can be submitted.
+
+    Each has its input schema, its defaults, the number of workers that run it, and the recent resource usage of its
+    jobs. The list is up to five seconds old.
+    """
     services = get_services(request)
     return await services.operation_list.read()

@@ -1,4 +1,4 @@
-"""How the queues are, for people without Prometheus."""
+"""Statistics of the queues, for users without Prometheus."""
 
 from fastapi import APIRouter, Request
 
@@ -12,6 +12,9 @@ router = APIRouter(tags=["queues"])
 @router.get("/stats/", include_in_schema=False)
 @router.get("/stats", responses=problem_responses(STORE_UNAVAILABLE))
 async def get_queue_stats(request: Request) -> QueueStatsView:
-    """Return of each queue how deep and how late it is, how many workers serve it, how quickly jobs come and end. Up to a second old."""
+    """Retrieve the depth, age, workers and rates of each queue.
+
+    The statistics are up to a second old.
+    """
     services = get_services(request)
     return await services.queue_stats.read()

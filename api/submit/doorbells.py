@@ -1,4 +1,4 @@
-"""Rings off the request's path: one at a time a queue, and the next one for all that came meanwhile."""
+"""Doorbells, rung in the background: one ring at a time per queue; the next one serves all jobs stored meanwhile."""
 
 import asyncio
 
@@ -12,18 +12,19 @@ log = logs.get("api")
 
 
 class Doorbells:
-    """Rings for queues. Never in a request's way: what Redis does not take, the controller's tick makes up for."""
+    """Rings the doorbells of queues without delaying requests. Lost rings are made up for by the controller's tick."""
 
-    def __init__(self, settings: Settings, meters: ApiMetrics) -> None:
-        self._outcomes = meters.doorbells
+    def __init__(self, settings: Settings, metrics: ApiMetrics) -> None:
+        self._outcomes = metrics.doorbells
         self._client = async_client(settings)
-        self._interval_s = settings.ring_interval_milliseconds / 1000
+        self._interval_s = settings.doorbell_min_interval_milliseconds / 1000
         self._messages = DoorbellMessages()
-        self._jobs_to_ring_for: dict[str, int] = {}  # jobs stored since the last ring began, by queue; a key while its ringer runs
+        #: by queue: jobs stored since the last ring began. A queue has a key while its ringer runs.
+        self._jobs_to_ring_for: dict[str, int] = {}
         self._ringers: set[asyncio.Task[None]] = set()
 
     def ring_soon(self, queue: str, jobs: int) -> None:
-        """Say that so many jobs of a queue have been stored."""
+        """Ring for `jobs` jobs that were stored in a queue; start a ringer if none runs."""
         if queue in self._jobs_to_ring_for:
             self._jobs_to_ring_for[queue] += jobs
             return
@@ -33,15 +34,15 @@ class Doorbells:
         task.add_done_callback(self._ringers.discard)
 
     async def _ring(self, queue: str) -> None:
-        logs.request_id.set(b"")  # begun by one request, it serves all
+        logs.request_id.set(b"")  # started by one request, the ringer serves all
         message = self._messages[queue]
         try:
             while jobs := self._jobs_to_ring_for[queue]:
                 self._jobs_to_ring_for[queue] = 0
                 rang = await ring_async(self._client, message, queue)
-                self._outcomes.labels("rang" if rang else "unanswered").inc()
-                # A lone submission rings at once. While they come many at a time, one ring serves all of an interval: put
-                # off to its end, never dropped.
+                self._outcomes.labels("sent" if rang else "coalesced").inc()
+                # A single submission rings at once. When many arrive together, one ring serves all of an interval: it
+                # is delayed to the interval's end, never dropped.
                 if jobs > 1 and self._interval_s:
                     await asyncio.sleep(self._interval_s)
         except (redis.RedisError, OSError, TimeoutError) as error:
@@ -51,7 +52,7 @@ class Doorbells:
             del self._jobs_to_ring_for[queue]
 
     async def close(self) -> None:
-        """End the ringers and the connections."""
+        """Cancel the ringers and close the connections."""
         for task in list(self._ringers):
             task.cancel()
         await asyncio.gather(*self._ringers, return_exceptions=True)

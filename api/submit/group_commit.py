@@ -1,4 +1,4 @@
-"""Group commit: submissions that arrive while a commit is under way go into the next one. No timer, no wait when idle."""
+"""Group commit: submissions that arrive during a commit go into the next one. No timer, and no delay when idle."""
 
 import asyncio
 import time
@@ -25,76 +25,86 @@ log = logs.get("api")
 INITIAL_RETRY_PAUSE_S = 0.02  # before the second try of a commit; doubles
 MAX_RETRY_PAUSE_S = 0.5
 
-_Buffered = tuple[NewJob, "asyncio.Future[None]", float]  # and when it came
+_Buffered = tuple[NewJob, "asyncio.Future[None]", float]  # a job, its committed future, time.perf_counter() at arrival
 
 
 class GroupCommit:
-    """Stores submissions, then says in which queues there is work."""
+    """Stores submissions and reports each commit, so that doorbells can be rung."""
 
-    def __init__(self, settings: Settings, pool: DatabasePool, on_committed: Callable[[str, int], None], meters: ApiMetrics) -> None:
-        """`stored(queue, jobs)` is called after each commit, once a queue."""
+    def __init__(
+        self, settings: Settings, pool: DatabasePool, on_committed: Callable[[str, int], None], metrics: ApiMetrics
+    ) -> None:
+        """`on_committed(queue, jobs)` is called after each commit, once per queue."""
         self._settings = settings
         self._pool = pool
         self._on_committed = on_committed
-        self._metrics = meters
+        self._metrics = metrics
         self._buffer: deque[_Buffered] = deque()
         self._flusher: asyncio.Task[None] | None = None
 
     async def submit(self, job: NewJob) -> None:
-        """Return once the job's commit has stood. Raises Overloaded or StoreUnavailable; then nothing was stored."""
-        if len(self._buffer) >= self._settings.max_waiting_jobs:
+        """Store a job with the next group commit; return once it is committed.
+
+        Raises Overloaded if the buffer is full, or StoreUnavailable; then nothing was stored.
+        """
+        if len(self._buffer) >= self._settings.max_buffered_submissions:
             raise Overloaded
-        done = asyncio.get_running_loop().create_future()
-        self._buffer.append((job, done, time.perf_counter()))
+        committed = asyncio.get_running_loop().create_future()
+        self._buffer.append((job, committed, time.perf_counter()))
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush())
-        await done
+        await committed
 
     async def submit_all(self, jobs: Sequence[NewJob]) -> None:
-        """Store the jobs in a transaction of their own, all or none, beside the single ones. Raises StoreUnavailable."""
+        """Store jobs in a separate transaction, all or none. Raises StoreUnavailable."""
         await self._insert(jobs)
         self._after_commit(jobs)
 
     async def submit_once(self, jobs: Sequence[NewJob], key: IdempotencyKey | None) -> InsertOutcome:
-        """Store jobs that have unique keys, or came under an idempotency key, in a transaction of their own, all or none.
+        """Store jobs with unique keys or under an idempotency key, in a separate transaction, all or none.
 
         Raises KeyReused, UniqueConflict or StoreUnavailable; then nothing was stored.
         """
-        stored = await self._retry_until_timeout(lambda connection, within_s: keyed_insert.insert_once(connection, jobs, key, within_s))
-        if stored.inserted:
-            self._after_commit(stored.inserted)
-        return stored
+        outcome = await self._retry_until_timeout(
+            lambda connection, timeout_s: keyed_insert.insert_keyed(connection, jobs, key, timeout_s)
+        )
+        if outcome.inserted:
+            self._after_commit(outcome.inserted)
+        return outcome
 
     async def _flush(self) -> None:
-        logs.request_id.set(b"")  # begun by one request, it serves all
+        logs.request_id.set(b"")  # started by one request, the flusher serves all
         try:
             while self._buffer:
-                taken = [self._buffer.popleft() for _ in range(min(len(self._buffer), self._settings.flush_jobs))]
-                await self._commit(taken)
-                await asyncio.sleep(0)  # what has been received meanwhile goes along: an eighth fewer commits
+                batch = [
+                    self._buffer.popleft() for _ in range(min(len(self._buffer), self._settings.group_commit_max_jobs))
+                ]
+                await self._commit(batch)
+                # Requests that were received during the commit join the next one: an eighth fewer commits.
+                await asyncio.sleep(0)
         finally:
             self._flusher = None
 
-    async def _commit(self, taken: list[_Buffered]) -> None:
-        jobs = [job for job, _, _ in taken]
+    async def _commit(self, batch: list[_Buffered]) -> None:
+        jobs = [job for job, _, _ in batch]
         began = time.perf_counter()
         self._metrics.commit_jobs.observe(len(jobs))
-        self._metrics.commit_wait.observe(began - taken[0][2])  # of the one that waited longest
+        self._metrics.commit_wait.observe(began - batch[0][2])  # of the submission that waited longest
         try:
             await self._insert(jobs)
         except StoreUnavailable as error:
-            # Who came meanwhile has waited for the same database: nobody waits longer than one time limit.
-            _resolve([*taken, *self._buffer], error)
+            # Buffered submissions waited for the same database. They fail too: none waits longer than one time limit.
+            _resolve([*batch, *self._buffer], error)
             self._buffer.clear()
         except Exception as error:
-            log.exception("submissions_refused", count=len(jobs))
-            if len(taken) == 1:
-                _resolve(taken, error)
-            else:  # one bad row must not take its neighbours down
-                for one in taken:
-                    await self._commit([one])
+            log.exception("submissions_failed", count=len(jobs))
+            if len(batch) == 1:
+                _resolve(batch, error)
+            else:  # one bad row must not fail its neighbours
+                for submission in batch:
+                    await self._commit([submission])
         else:
-            _resolve(taken, None)
+            _resolve(batch, None)
             self._after_commit(jobs)
         finally:
             self._metrics.commit_duration.observe(time.perf_counter() - began)
@@ -108,12 +118,16 @@ class GroupCommit:
             self._on_committed(queue, count)
 
     async def _insert(self, jobs: Sequence[NewJob]) -> None:
-        """Insert jobs whose ids are fixed."""
-        await self._retry_until_timeout(lambda connection, within_s: insert.insert_jobs(connection, jobs, within_s))
+        """Insert jobs. Safe to repeat: their ids are fixed."""
+        await self._retry_until_timeout(lambda connection, timeout_s: insert.insert_jobs(connection, jobs, timeout_s))
 
     async def _retry_until_timeout(self, store: Callable[[asyncpg.Connection, float | None], Awaitable[T]]) -> T:
-        """Insert, over and over until the time limit: it must be safe to repeat, for the answer of a commit may be lost."""
-        pause = INITIAL_RETRY_PAUSE_S
+        """Run `store` until it succeeds or the time limit is reached.
+
+        `store` must be safe to repeat: the answer to a commit may be lost. It gets a connection and a statement timeout
+        in seconds, None for the server's.
+        """
+        pause_s = INITIAL_RETRY_PAUSE_S
         limit_s = self._settings.database_timeout_seconds
         end = asyncio.get_running_loop().time() + limit_s
         try:
@@ -122,29 +136,38 @@ class GroupCommit:
                     try:
                         async with self._pool.acquire() as connection:
                             left_s = end - asyncio.get_running_loop().time()
-                            if left_s < limit_s / 10:  # too late to be sure that the server gives up before the client is answered
+                            if left_s < limit_s / 10:
+                                # Too late to be sure that the server gives up before the client is answered.
                                 raise StoreUnavailable
-                            done = await store(connection, None if left_s > self._pool.statement_timeout_s else left_s * 0.8)
+                            result = await store(
+                                connection, None if left_s > self._pool.statement_timeout_s else left_s * 0.8
+                            )
                         failpoints.reach("submit.after_commit")
-                        return done
+                        return result
                     except asyncpg.CheckViolationError as error:
-                        if error.constraint_name is not None:  # a constraint of the table; of a missing partition it has no name
+                        if error.constraint_name is not None:  # a missing partition has no constraint name
                             raise
                         log.warning("partition_missing", reason=str(error))
-                        await self._pool.run_sync(partial(partitions.create_missing, days=self._settings.partition_days, ahead=self._settings.partitions_ahead))
+                        await self._pool.run_sync(
+                            partial(
+                                partitions.create_missing,
+                                days=self._settings.partition_days,
+                                ahead=self._settings.partitions_ahead,
+                            )
+                        )
                     except CONNECTION_ERRORS as error:
-                        log.warning("database_away", reason=f"{type(error).__name__}: {error}")
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, MAX_RETRY_PAUSE_S)
+                        log.warning("database_unavailable", reason=f"{type(error).__name__}: {error}")
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, MAX_RETRY_PAUSE_S)
         except TimeoutError as error:
             raise StoreUnavailable from error
 
 
-def _resolve(waiting: Sequence[_Buffered], error: Exception | None) -> None:
-    for _, done, _ in waiting:
-        if done.done():  # its client has gone
+def _resolve(submissions: Sequence[_Buffered], error: Exception | None) -> None:
+    for _, committed, _ in submissions:
+        if committed.done():  # the client has disconnected
             continue
         if error is None:
-            done.set_result(None)
+            committed.set_result(None)
         else:
-            done.set_exception(error)
+            committed.set_exception(error)

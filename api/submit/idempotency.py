@@ -1,4 +1,4 @@
-"""Idempotency keys of requests."""
+"""Idempotency keys of requests (Idempotency-Key header)."""
 
 import hashlib
 import json
@@ -16,32 +16,36 @@ HEADER = "Idempotency-Key"
 REPLAYED_HEADER = ((b"idempotency-replayed", b"true"),)
 _NAME = HEADER.lower().encode()
 _FORM = re.compile(r"[\x21-\x7e]{1,255}")
-#: How it stands in the OpenAPI document.
-PARAMETER = {
+#: The header's entry in the OpenAPI document.
+IDEMPOTENCY_KEY_PARAMETER = {
     "name": HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["order-4711"]},
-    "description": "Makes a repeat safe: the same key with the same body is answered with what the first one stored, and 200. "
-    "Remembered for JOBPROC_IDEMPOTENCY_SECONDS.",
+    "description": "Makes the request safe to retry. A second request with the same key and body stores nothing and "
+    "returns 200 with the jobs of the first. Keys are remembered for JOBPROC_IDEMPOTENCY_SECONDS.",
 }
 
 
 def idempotency_key(request: Request, body: Any, settings: Settings) -> IdempotencyKey | None:
-    """Return the key of a request with this body, None when it has none. Raises ProblemError for one that breaks the rule."""
-    for name, value in request.scope["headers"]:  # quicker than the framework's own look-up, for all requests that have none
+    """Return the idempotency key of a request, bound to its path and body; None if it has none.
+
+    Raises ProblemError for a key that is not 1 to 255 printable ASCII characters.
+    """
+    # Faster than the framework's look-up for requests without a key.
+    for name, value in request.scope["headers"]:
         if name == _NAME:
-            given = value.decode("latin-1")
+            key = value.decode("latin-1")
             break
     else:
         return None
-    if not _FORM.fullmatch(given):
+    if not _FORM.fullmatch(key):
         raise ProblemError(INVALID_IDEMPOTENCY_KEY)
-    return IdempotencyKey(given, _digest(request.url.path.rstrip("/"), body), settings.idempotency_seconds)
+    return IdempotencyKey(key, _digest(request.url.path.rstrip("/"), body), settings.idempotency_seconds)
 
 
 def _digest(path: str, body: Any) -> bytes:
-    """Return what two bodies share that say the same: spaces and the order of members do not count."""
+    """Return a digest of path and body that does not depend on whitespace or on the order of members."""
     try:
         text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # an integer of more than 64 bits

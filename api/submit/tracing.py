@@ -1,4 +1,4 @@
-"""The spans of submissions: the sending of jobs, their insert. Imported only while tracing is on."""
+"""The spans of submissions: sending the jobs, inserting them. Imported only while tracing is on."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,45 +13,49 @@ from common.telemetry import traces
 
 
 class TracedGroupCommit(GroupCommit):
-    """Stores submissions together with where they were sent from."""
+    """A group commit that stores each sampled job with its trace context and records a span per insert."""
 
     async def submit(self, job: NewJob) -> None:
-        """See Intake."""
+        """Store a job; see GroupCommit."""
         request = get_current_span()
-        if not request.is_recording():  # what nobody would look at is not stored either
+        if not request.is_recording():  # an unsampled request stores no trace context either
             await super().submit(job)
             return
         with _SendSpan(request, [job]) as jobs:
             await super().submit(jobs[0])
 
     async def submit_all(self, jobs: Sequence[NewJob]) -> None:
-        """See Intake."""
+        """Store jobs, all or none; see GroupCommit."""
         request = get_current_span()
         if not request.is_recording():
             await super().submit_all(jobs)
             return
-        with _SendSpan(request, jobs) as sent:
-            await super().submit_all(sent)
+        with _SendSpan(request, jobs) as traced_jobs:
+            await super().submit_all(traced_jobs)
 
     async def submit_once(self, jobs: Sequence[NewJob], key: IdempotencyKey | None) -> InsertOutcome:
-        """See Intake."""
+        """Store jobs with keys, all or none; see GroupCommit."""
         request = get_current_span()
         if not request.is_recording():
             return await super().submit_once(jobs, key)
-        with _SendSpan(request, jobs) as sent:
-            return await super().submit_once(sent, key)
+        with _SendSpan(request, jobs) as traced_jobs:
+            return await super().submit_once(traced_jobs, key)
 
     async def _flush(self) -> None:
-        attach(Context())  # begun by one request, it serves all; the task ends with it, so nothing is to be detached
+        # Started by one request, the flusher serves all. The context ends with the task: nothing to detach.
+        attach(Context())
         await super()._flush()
 
-    async def _store(self, jobs: Sequence[NewJob]) -> None:
-        # A span in the trace of each submission and not one with links: a commit has many submissions, and who reads a trace
-        # wants to see in it how long the commit took.
+    async def _insert(self, jobs: Sequence[NewJob]) -> None:
+        # One span in the trace of each submission, not one span with links: a commit has many submissions, and each
+        # trace should show how long its commit took.
         parents = {job.trace for job in jobs if job.trace is not None}
-        about = {"db.system.name": "postgresql", "db.operation.name": "INSERT", "db.collection.name": "jobs"}
+        attributes = {"db.system.name": "postgresql", "db.operation.name": "INSERT", "db.collection.name": "jobs"}
         size = {"db.operation.batch.size": len(jobs)} if len(jobs) > 1 else {}
-        spans = [traces.start("INSERT jobs", SpanKind.CLIENT, traces.context(parent), about | size) for parent in parents]
+        spans = [
+            traces.start("INSERT jobs", SpanKind.CLIENT, traces.context(parent), attributes | size)
+            for parent in parents
+        ]
         try:
             await super()._insert(jobs)
         except BaseException as error:
@@ -64,19 +68,23 @@ class TracedGroupCommit(GroupCommit):
 
 
 class _SendSpan:
-    """The span of sending jobs; gives the jobs that carry it."""
+    """The span of sending jobs; yields the jobs with its trace context."""
 
     def __init__(self, request: Span, jobs: Sequence[NewJob]) -> None:
         queues = {job.queue for job in jobs}
         name = f"send {jobs[0].queue}" if len(queues) == 1 else "send"
-        about: dict[str, str | int] = {"messaging.system": "jobproc", "messaging.operation.name": "send", "messaging.operation.type": "send"}
+        attributes: dict[str, str | int] = {
+            "messaging.system": "jobproc",
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+        }
         if len(queues) == 1:
-            about["messaging.destination.name"] = jobs[0].queue
+            attributes["messaging.destination.name"] = jobs[0].queue
         if len(jobs) == 1:
-            about |= {"messaging.message.id": str(jobs[0].id), "jobproc.operation": jobs[0].operation}
+            attributes |= {"messaging.message.id": str(jobs[0].id), "jobproc.operation": jobs[0].operation}
         else:
-            about["messaging.batch.message_count"] = len(jobs)
-        self._span = traces.start(name, SpanKind.PRODUCER, request.get_span_context(), about)
+            attributes["messaging.batch.message_count"] = len(jobs)
+        self._span = traces.start(name, SpanKind.PRODUCER, request.get_span_context(), attributes)
         trace = traces.traceparent(self._span.get_span_context())
         self._jobs = [replace(job, trace=trace) for job in jobs]
 

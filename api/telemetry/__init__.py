@@ -1,5 +1,5 @@
 """Metrics, access log and traces of the API.
 
-Start at `middleware.py`, which measures every request; `metrics.py` holds the counters, `tracing.py` the spans of requests (those of
-submissions are in `api/submit/tracing.py`). Imports `api.web` alone.
+Start at `middleware.py`, which measures every request. `metrics.py` has the counters, `tracing.py` the spans of
+requests (the spans of submissions are in `api/submit/tracing.py`). Imports `api.web` alone.
 """

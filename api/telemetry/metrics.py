@@ -1,4 +1,4 @@
-"""What the API counts: requests by the template of their route, commits, doorbells, the pool."""
+"""The API's metrics: requests by route template, commits, doorbells, long polls, the connection pool."""
 
 import time
 from bisect import bisect_left
@@ -37,7 +37,7 @@ class ApiMetrics:
 
     @contextmanager
     def count_waiting_client(self, scope: Scope, waits_for: str) -> Iterator[None]:
-        """Count a client that waits; its request is none that is in progress meanwhile, nor does the wait count as its duration."""
+        """Count a waiting client. Its request is not in progress meanwhile, and its duration excludes the wait."""
         gauge, began = self._waiting_clients.labels(waits_for), time.perf_counter()
         gauge.inc()
         self.requests.in_progress -= 1
@@ -49,57 +49,67 @@ class ApiMetrics:
             scope[WAITED_KEY] = time.perf_counter() - began
 
     def count_accepted(self, jobs: Sequence[NewJob]) -> None:
-        """Count jobs whose commit stood."""
+        """Count jobs that were committed."""
         counts: dict[tuple[str, str], int] = {}
         for job in jobs:
-            of = job.operation, job.queue
-            counts[of] = counts.get(of, 0) + 1
-        for of, count in counts.items():
-            self._accepted.labels(*of).inc(count)
+            labels = job.operation, job.queue
+            counts[labels] = counts.get(labels, 0) + 1
+        for labels, count in counts.items():
+            self._accepted.labels(*labels).inc(count)
 
 
 class RequestMetrics(Collector):
-    """Every request that was answered. Counted by one thread in plain numbers: the client's own, with their locks, took a tenth of the POST/s."""
+    """Counts and durations of answered requests.
+
+    One thread counts in plain numbers: prometheus_client's own metrics, with their locks, took a tenth of the POST/s.
+    """
 
     def __init__(self) -> None:
         self.in_progress = 0
-        self._counts: dict[tuple[str, str, int], int] = {}  # by method, route and status
-        self._durations: dict[tuple[str, str], list[float]] = {}  # by method and route: the count in each bucket and beyond the last, then the sum
-        self._exemplars: dict[tuple[str, str], list[Exemplar | None]] = {}  # by both: of each bucket the last request that is traced
+        self._counts: dict[tuple[str, str, int], int] = {}  #: by method, route and status
+        #: by method and route: the count in each bucket and beyond the last, then the sum of durations
+        self._durations: dict[tuple[str, str], list[float]] = {}
+        #: by method and route: for each bucket the last request that is traced
+        self._exemplars: dict[tuple[str, str], list[Exemplar | None]] = {}
 
     def count(self, method: str, route: str, status: int, seconds: float, trace_id: str | None = None) -> None:
-        """Count one; `trace_id`: of its trace, if it is sampled."""
-        of = method, route, status
-        self._counts[of] = self._counts.get(of, 0) + 1
-        both = method, route
-        counts = self._durations.get(both)
-        if counts is None:
-            counts = self._durations[both] = [0.0] * (len(_BUCKETS) + 2)
-            self._exemplars[both] = [None] * (len(_BUCKETS) + 1)
+        """Count a request. `trace_id`: its trace, None if it is not sampled."""
+        labels = method, route, status
+        self._counts[labels] = self._counts.get(labels, 0) + 1
+        endpoint = method, route
+        buckets = self._durations.get(endpoint)
+        if buckets is None:
+            buckets = self._durations[endpoint] = [0.0] * (len(_BUCKETS) + 2)
+            self._exemplars[endpoint] = [None] * (len(_BUCKETS) + 1)
         bucket = bisect_left(_BUCKETS, seconds)
-        counts[bucket] += 1
-        counts[-1] += seconds
+        buckets[bucket] += 1
+        buckets[-1] += seconds
         if trace_id is not None:
-            self._exemplars[both][bucket] = Exemplar({"trace_id": trace_id}, seconds, time.time())
+            self._exemplars[endpoint][bucket] = Exemplar({"trace_id": trace_id}, seconds, time.time())
 
     def collect(self) -> Iterator[Any]:
-        """Yield what has been counted."""
-        yield metrics.counters(metrics.HTTP_REQUESTS, [([method, route, str(status)], count) for (method, route, status), count in list(self._counts.items())])
+        """Yield the metrics of all requests so far."""
+        yield metrics.counters(
+            metrics.HTTP_REQUESTS,
+            [([method, route, str(status)], count) for (method, route, status), count in list(self._counts.items())],
+        )
         durations = list(self._durations.items())
-        exemplars = [list(self._exemplars[both]) for both, _ in durations]
-        yield metrics.histograms(metrics.HTTP_DURATION, [(list(both), counts) for both, counts in durations], exemplars)
+        exemplars = [list(self._exemplars[endpoint]) for endpoint, _ in durations]
+        yield metrics.histograms(
+            metrics.HTTP_DURATION, [(list(endpoint), buckets) for endpoint, buckets in durations], exemplars
+        )
         yield metrics.gauges(metrics.HTTP_IN_PROGRESS, [([], self.in_progress)])
 
 
 class PoolGauges(Collector):
-    """The pool, read at scrape."""
+    """Gauges of the connection pool, read at each scrape."""
 
-    def __init__(self, pool: DatabasePool, most: int) -> None:
+    def __init__(self, pool: DatabasePool, max_connections: int) -> None:
         self._pool = pool
-        self._max_connections = most
+        self._max_connections = max_connections
 
     def collect(self) -> Iterator[Any]:
-        """Read it."""
+        """Yield the connections in use and their limit."""
         pool = self._pool.engine.pool
         used = pool.checkedout() if isinstance(pool, QueuePool) else 0
-        yield metrics.gauges(metrics.POOL_CONNECTIONS, [(["used"], used), (["most"], self._max_connections)])
+        yield metrics.gauges(metrics.POOL_CONNECTIONS, [(["used"], used), (["max"], self._max_connections)])

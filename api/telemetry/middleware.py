@@ -1,4 +1,4 @@
-"""The middleware around every request: measures it by the template of its route, and names it."""
+"""The middleware around every request: request id, metrics by route template, access log."""
 
 import time
 
@@ -6,8 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.telemetry.metrics import RequestMetrics
 from api.web import request_ids
-from api.web.compression import READ_METHODS as READS
-from api.web.compression import WAITED_KEY, ReadMiddleware
+from api.web.compression import READ_METHODS, WAITED_KEY, ReadMiddleware
 from common.telemetry import logs, traces
 from common.telemetry.metrics import OTHER
 
@@ -16,16 +15,16 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class ResponseObserver:
-    """Sends on what a request is answered, and knows its status."""
+    """Passes a response on and records its status."""
 
     def __init__(self, send: Send, request_id: bytes | None = None) -> None:
-        """`request_id`: told with the answer."""
+        """`request_id`: added to the response as X-Request-ID; None: not added."""
         self._send = send
         self._request_id = request_id
-        self.status = 500  #: of a request that ends without an answer
+        self.status = 500  #: stays 500 if the request ends without a response
 
     async def __call__(self, message: Message) -> None:
-        """Send it on."""
+        """Pass a message of the response on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if self._request_id is not None:
@@ -34,36 +33,43 @@ class ResponseObserver:
 
 
 def route_template(scope: Scope) -> str | None:
-    """Return the template of the route that a request took, None when it took none. A slash at its end makes no difference."""
+    """Return the template of the route that serves a request, without a trailing slash; None if no route matched."""
     path: str | None = getattr(scope.get("route"), "path", None)
     return None if path is None else path.rstrip("/") or "/"
 
 
 class RequestMiddleware:
-    """Measures each request, by the template of its route, and names it. One layer for all that every request passes: each costs a POST."""
+    """Assigns a request id, measures and logs each request. All in one layer: each layer slows every POST down."""
 
-    def __init__(self, app: ASGIApp, requests: RequestMetrics, *, logs_each: bool, compress_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, requests: RequestMetrics, *, logs_each: bool, compression_min_bytes: int) -> None:
+        """`logs_each`: log every request. `compression_min_bytes`: smaller responses are not compressed; 0: none is."""
         self._app = app
-        self._read_app = ReadMiddleware(app, compress_bytes)
+        self._read_app = ReadMiddleware(app, compression_min_bytes)
         self._logs_each = logs_each
         self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Serve a request and count it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = ResponseObserver(send, request_ids.assign(scope))
-        app = self._read_app if scope["method"] in READS else self._app
+        response = ResponseObserver(send, request_ids.assign(scope))
+        app = self._read_app if scope["method"] in READ_METHODS else self._app
         requests, began = self._requests, time.perf_counter()
         requests.in_progress += 1
         try:
-            await app(scope, receive, answer)
+            await app(scope, receive, response)
         finally:
             requests.in_progress -= 1
             method = scope["method"] if scope["method"] in METHODS else OTHER
             template = route_template(scope) or OTHER
-            took = time.perf_counter() - began - scope.get(WAITED_KEY, 0.0)
-            requests.count(method, template, answer.status, took, traces.sampled_id())
+            duration_s = time.perf_counter() - began - scope.get(WAITED_KEY, 0.0)
+            requests.count(method, template, response.status, duration_s, traces.sampled_id())
             if self._logs_each:
-                log.info("request", method=method, route=template, status=answer.status, duration_ms=round(took * 1000, 3))
+                log.info(
+                    "request",
+                    method=method,
+                    route=template,
+                    status=response.status,
+                    duration_ms=round(duration_s * 1000, 3),
+                )

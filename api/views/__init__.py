@@ -1,5 +1,5 @@
 """From database rows to response bodies: a job, lists, queues, operations, bulk actions, explanations.
 
-Start at `job_detail.py`. Query parameters and bodies that select what is shown are checked here too (`filters.py`, `cursors.py`).
-Imports nothing of `routes`, `submit` or `watch`.
+Start at `job_detail.py`. The parameters of lists and the filters of bulk actions are validated here too (`job_list.py`,
+`filters.py`, `cursors.py`). Imports nothing from `routes`, `submit` or `watch`.
 """

@@ -1,4 +1,4 @@
-"""Why a job is where it is, said for people: from what the store sees by the conditions of the claim."""
+"""GET /jobs/{job_id}/explain: the reasons why a job waits or runs, from the conditions of the claim."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,132 +15,156 @@ from common.store.queues.explain import UnfinishedJob
 
 
 class ReasonCode(StrEnum):
-    """A reason."""
+    """A reason, as a code."""
 
     ENDED = "ended"
     RUNNING = "running"
-    CANCEL_REQUESTED = "cancel_requested"  #: it runs, and has been asked to stop
-    NOT_DUE = "not_due"  #: its time has not come: the client's, or that of its pause after a failed attempt
-    QUEUE_NOT_SERVED = "queue_not_served"  #: no living worker serves its queue
-    OPERATION_NOT_KNOWN = "operation_not_known"  #: living workers serve its queue, and none knows its operation in that version
+    CANCEL_REQUESTED = "cancel_requested"  #: the job runs and was asked to stop
+    NOT_DUE = "not_due"  #: before the start time that the client chose, or in the backoff after a failed attempt
+    QUEUE_NOT_SERVED = "queue_not_served"  #: no live worker process serves the queue
+    OPERATION_NOT_KNOWN = "operation_not_known"  #: no live worker process of the queue knows the operation's version
     KEY_IN_USE = "key_in_use"  #: a job with the same unique key runs
-    JOBS_BEFORE = "jobs_before"  #: others are taken first
-    NEXT = "next"  #: nothing holds it: the next worker that is free takes it
+    JOBS_AHEAD = "jobs_ahead"  #: other jobs are claimed first
+    NEXT = "next"  #: the next free worker process claims the job
 
 
 class BlockReason(BaseModel):
-    """Why a job is where it is."""
+    """A reason why the job is in its state."""
 
     code: ReasonCode
-    text: str = Field(description="For people.", examples=["Due jobs of its queue that are taken before it: 12."])
+    text: str = Field(description="The reason, for people.", examples=["Due jobs ahead of it in its queue: 12."])
 
 
 class QueuePosition(BaseModel):
-    """Its place in its queue."""
+    """The position of the job in its queue."""
 
-    ahead: int = Field(description="Due jobs that are taken before it, counted up to JOBPROC_GAUGE_CAP_JOBS.", examples=[12])
-    exact: bool = Field(description="Whether all were counted.", examples=[True])
+    ahead: int = Field(
+        description="Due jobs that are claimed before it, counted up to JOBPROC_QUEUE_COUNT_LIMIT.", examples=[12]
+    )
+    exact: bool = Field(description="False if `ahead` has reached that limit.", examples=[True])
 
 
 class ExpectedStart(BaseModel):
-    """When it will probably start."""
+    """The range of time in which the job will probably start."""
 
     earliest: datetime
     latest: datetime
 
 
 class WaitedView(BaseModel):
-    """What its time went into, in seconds, all attempts together."""
+    """The time that the job has spent, by cause, over all attempts."""
 
-    scheduled_s: float = Field(description="Until the time that its client chose.")
-    queued_s: float = Field(description="Due, until a worker took it.")
-    paused_s: float = Field(description="Between a failed attempt and the next.")
-    running_s: float = Field(description="In the hands of a worker.")
+    scheduled_seconds: float = Field(description="Until the start time that the client chose.")
+    queued_seconds: float = Field(description="Due, until a worker process claimed it.")
+    paused_seconds: float = Field(description="In the backoff between attempts.")
+    running_seconds: float = Field(description="Claimed by a worker process.")
 
 
 class Explanation(BaseModel):
-    """Why a job is where it is."""
+    """The reasons why a job is in its state."""
 
     job_id: UUID = JOB_ID
     status: State
-    reasons: list[BlockReason] = Field(description="All that hold, the most lasting first.")
-    position: QueuePosition | None = Field(description="Of a due job that waits.")
+    reasons: list[BlockReason] = Field(description="All reasons that apply, the longest-lasting first.")
+    position: QueuePosition | None = Field(description="Null unless the job is due and waiting.")
     expected_start: ExpectedStart | None = Field(
-        description="From the rates at which its queue has finished jobs over the last 1, 5 and 15 minutes; null where it does not wait, "
-        "where no worker could take it, or where nothing of its queue has ended lately."
+        description="An estimate from the rates at which jobs of the queue ended over the last 1, 5 and 15 minutes. "
+        "Null if the job is not waiting, if no worker process can claim it, or if no job of the queue ended recently."
     )
     waited: WaitedView
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainInput:
-    """What the store knows of a job."""
+    """The stored facts about a job from which its explanation is made."""
 
     job_id: UUID
-    run_starts: dict[int, tuple[datetime, datetime]]
+    run_starts: dict[int, tuple[datetime, datetime]]  #: by run: when it began, and when it was due
     attempts: list[AttemptTimes]
-    unfinished: UnfinishedJob | None  #: None: it has ended
-    last_outcome: tuple[str, datetime] | None  #: None: it never has
+    unfinished: UnfinishedJob | None  #: None: the job has ended
+    last_outcome: tuple[str, datetime] | None  #: status and time; None: the job has never ended
 
 
-def explanation(seen: ExplainInput, queue: QueueView | None, count_limit: int) -> Explanation:
-    """Say it. `queue`: how its queue is, None where nobody knows it; `cap`: jobs before it were counted up to there."""
-    live = seen.unfinished
-    if live is None:
-        assert seen.last_outcome is not None  # noqa: S101 - a job is unfinished or has ended
-        status, at = seen.last_outcome
-        reasons, position, expected = [BlockReason(code=ReasonCode.ENDED, text=f"It ended {status} at {at.isoformat(timespec='milliseconds')}.")], None, None
-        usage = wait_times(seen.run_starts, seen.attempts, at)
+def explanation(facts: ExplainInput, queue: QueueView | None, count_limit: int) -> Explanation:
+    """Return the explanation of a job.
+
+    `queue` has the statistics of its queue, None if they are unknown. Jobs ahead were counted up to `count_limit`.
+    """
+    unfinished = facts.unfinished
+    if unfinished is None:
+        assert facts.last_outcome is not None  # noqa: S101 - a job is unfinished or has ended
+        status, at = facts.last_outcome
+        text = f"The job ended {status} at {at.isoformat(timespec='milliseconds')}."
+        reasons, position, expected_start = [BlockReason(code=ReasonCode.ENDED, text=text)], None, None
+        waited = wait_times(facts.run_starts, facts.attempts, at)
     else:
-        status, reasons = _status(live), _reasons(live, count_limit)
-        position = QueuePosition(ahead=live["ahead"], exact=live["ahead"] < count_limit) if live["unheld"] and live["due"] else None
-        possible = live["unheld"] and live["knowing"] and live["beside"] is None
-        expected = _expected_start(live, queue) if possible and queue is not None else None
-        usage = wait_times(seen.run_starts, seen.attempts, live["now"], live["started_at"])
+        status, reasons = _status(unfinished), _reasons(unfinished, count_limit)
+        position = (
+            QueuePosition(ahead=unfinished["ahead"], exact=unfinished["ahead"] < count_limit)
+            if unfinished["unclaimed"] and unfinished["due"]
+            else None
+        )
+        is_claimable = unfinished["unclaimed"] and unfinished["capable_workers"] and unfinished["key_holder"] is None
+        expected_start = _expected_start(unfinished, queue) if is_claimable and queue is not None else None
+        waited = wait_times(facts.run_starts, facts.attempts, unfinished["now"], unfinished["started_at"])
     return Explanation(
-        job_id=seen.job_id, status=State(status), reasons=reasons, position=position, expected_start=expected, waited=WaitedView(**asdict(usage))
+        job_id=facts.job_id,
+        status=State(status),
+        reasons=reasons,
+        position=position,
+        expected_start=expected_start,
+        waited=WaitedView(**asdict(waited)),
     )
 
 
-def _status(live: UnfinishedJob) -> State:
-    if not live["unheld"]:
+def _status(job: UnfinishedJob) -> State:
+    if not job["unclaimed"]:
         return State.IN_PROGRESS
-    if live["due"]:
+    if job["due"]:
         return State.PENDING
-    return State.RETRYING if live["charged"] else State.SCHEDULED
+    return State.RETRYING if job["charged"] else State.SCHEDULED
 
 
-def _reasons(live: UnfinishedJob, count_limit: int) -> list[BlockReason]:
-    if live["unheld"]:
-        return list(_block_reasons(live, count_limit)) or [BlockReason(code=ReasonCode.NEXT, text="Nothing holds it: the next worker that is free takes it.")]
-    runs = [BlockReason(code=ReasonCode.RUNNING, text=f"A worker has had it since {live['started_at'].isoformat(timespec='milliseconds')}.")]
-    return [*runs, BlockReason(code=ReasonCode.CANCEL_REQUESTED, text="It has been asked to stop.")] if live["cancel"] else runs
+def _reasons(job: UnfinishedJob, count_limit: int) -> list[BlockReason]:
+    if job["unclaimed"]:
+        return list(_block_reasons(job, count_limit)) or [
+            BlockReason(code=ReasonCode.NEXT, text="The next free worker process claims the job.")
+        ]
+    since = job["started_at"].isoformat(timespec="milliseconds")
+    reasons = [BlockReason(code=ReasonCode.RUNNING, text=f"A worker process has held the job since {since}.")]
+    if job["cancel_requested"]:
+        reasons.append(BlockReason(code=ReasonCode.CANCEL_REQUESTED, text="The job was asked to stop."))
+    return reasons
 
 
-def _block_reasons(live: UnfinishedJob, count_limit: int) -> Iterator[BlockReason]:
-    if not live["serving"]:
-        yield BlockReason(code=ReasonCode.QUEUE_NOT_SERVED, text=f"No living worker serves the queue {live['queue']!r}.")
-    elif not live["knowing"]:
+def _block_reasons(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason]:
+    if not job["serving_workers"]:
         yield BlockReason(
-            code=ReasonCode.OPERATION_NOT_KNOWN, text=f"None of the {live['serving']} workers of the queue {live['queue']!r} knows {live['needs']!r}."
+            code=ReasonCode.QUEUE_NOT_SERVED, text=f"No live worker process serves the queue {job['queue']!r}."
         )
-    if live["beside"] is not None:
-        yield BlockReason(code=ReasonCode.KEY_IN_USE, text=f"The job {live['beside']} has the same unique key and runs.")
-    if not live["due"]:
-        yield _not_due(live)
-    elif live["ahead"]:
-        many = f"{'At least ' * (live['ahead'] == count_limit)}{live['ahead']}"
-        yield BlockReason(code=ReasonCode.JOBS_BEFORE, text=f"Due jobs of its queue that are taken before it: {many}.")
+    elif not job["capable_workers"]:
+        workers, queue = job["serving_workers"], job["queue"]
+        text = f"None of the {workers} worker processes of the queue {queue!r} knows {job['needs']!r}."
+        yield BlockReason(code=ReasonCode.OPERATION_NOT_KNOWN, text=text)
+    if job["key_holder"] is not None:
+        yield BlockReason(
+            code=ReasonCode.KEY_IN_USE, text=f"The job {job['key_holder']} has the same unique key and is running."
+        )
+    if not job["due"]:
+        yield _not_due(job)
+    elif job["ahead"]:
+        count = f"{'at least ' * (job['ahead'] == count_limit)}{job['ahead']}"
+        yield BlockReason(code=ReasonCode.JOBS_AHEAD, text=f"Due jobs ahead of it in its queue: {count}.")
 
 
-def _not_due(live: UnfinishedJob) -> BlockReason:
-    why = f"It pauses after attempt {live['charged']} failed" if live["charged"] else "Its time has not come"
-    return BlockReason(code=ReasonCode.NOT_DUE, text=f"{why}: not before {live['due_at'].isoformat(timespec='milliseconds')}.")
+def _not_due(job: UnfinishedJob) -> BlockReason:
+    text = f"Attempt {job['charged']} failed; the next one is due" if job["charged"] else "The job is due"
+    return BlockReason(code=ReasonCode.NOT_DUE, text=f"{text} at {job['due_at'].isoformat(timespec='milliseconds')}.")
 
 
-def _expected_start(live: UnfinishedJob, queue: QueueView) -> ExpectedStart | None:
-    if not live["due"]:
-        return ExpectedStart(earliest=live["due_at"], latest=live["due_at"] + timedelta(seconds=queue.oldest_due_seconds))
+def _expected_start(job: UnfinishedJob, queue: QueueView) -> ExpectedStart | None:
+    if not job["due"]:
+        return ExpectedStart(earliest=job["due_at"], latest=job["due_at"] + timedelta(seconds=queue.oldest_due_seconds))
     rates = [
         rate
         for name in ("last_minute", "last_5_minutes", "last_15_minutes")
@@ -148,5 +172,8 @@ def _expected_start(live: UnfinishedJob, queue: QueueView) -> ExpectedStart | No
     ]
     if not rates:
         return None
-    ahead = live["ahead"]
-    return ExpectedStart(earliest=live["now"] + timedelta(seconds=ahead / max(rates)), latest=live["now"] + timedelta(seconds=(ahead + 1) / min(rates)))
+    ahead = job["ahead"]
+    return ExpectedStart(
+        earliest=job["now"] + timedelta(seconds=ahead / max(rates)),
+        latest=job["now"] + timedelta(seconds=(ahead + 1) / min(rates)),
+    )

@@ -1,4 +1,4 @@
-"""What clients narrow jobs down by: the same names and meanings for lists and for actions."""
+"""Filters on jobs: the same names and meanings in GET /jobs and in bulk actions."""
 
 from typing import Annotated
 
@@ -9,18 +9,18 @@ from common.domain.job import QUEUE_PATTERN
 from common.domain.job_search import JobSearch, Order
 from common.domain.states import TERMINAL, State
 
-FieldErrors = list[tuple[str, str]]  # fields, and what is expected of them
+FieldErrors = list[tuple[str, str]]  # invalid fields, and the rule that each breaks
 
 
-MAX_STATUSES = 20  # each that is wrong has its own error
+MAX_STATUSES = 20  # each invalid status adds an error to the response
 
 
 def _split(value: object) -> object:
     if not isinstance(value, list):
         return value
-    parts = [part for one in value for part in str(one).split(",")]
+    parts = [part for item in value for part in str(item).split(",")]
     if len(parts) > MAX_STATUSES:
-        raise ValueError(f"at most {MAX_STATUSES} are expected")
+        raise ValueError(f"at most {MAX_STATUSES} are allowed")
     return parts
 
 
@@ -29,39 +29,64 @@ _Text = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
 
 
 class JobFilters(BaseModel):
-    """Which jobs: those that fit all of these."""
+    """Filters on jobs. A job matches if it satisfies all of them."""
 
     status: Annotated[list[State], BeforeValidator(_split)] = Field(
-        [], description="Any of these; several by commas, or the parameter several times.", examples=[["FAILED", "CANCELLED"]]
+        [],
+        description="The states of the jobs. Separate several with commas, or repeat the parameter.",
+        examples=[["FAILED", "CANCELLED"]],
     )
-    operation: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")] | None = Field(None, examples=["square_sum"])
-    queue: Annotated[str, Field(pattern=f"^{QUEUE_PATTERN}$")] | None = Field(None, examples=["default"])
-    tag: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")] | None = Field(None, examples=["nightly"])
-    created_after: Timestamp | None = Field(None, description="Then or later, by the time in its id; RFC 3339 with an offset.", examples=[_EXAMPLE_TIME])
-    created_before: Timestamp | None = Field(None, description="Earlier than that.", examples=[_EXAMPLE_TIME])
-    finished_after: Timestamp | None = Field(None, description="Then or later. Only finished jobs.", examples=[_EXAMPLE_TIME])
-    finished_before: Timestamp | None = Field(None, description="Earlier than that. Only finished jobs.", examples=[_EXAMPLE_TIME])
-    error: Annotated[str, _Text] | None = Field(None, description="Part of the type or the text of its error. Only jobs that are FAILED.", examples=["timeout"])
+    operation: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")] | None = Field(
+        None, description="The name of the operation.", examples=["square_sum"]
+    )
+    queue: Annotated[str, Field(pattern=f"^{QUEUE_PATTERN}$")] | None = Field(
+        None, description="The name of the queue.", examples=["default"]
+    )
+    tag: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")] | None = Field(
+        None, description="A tag of the job.", examples=["nightly"]
+    )
+    created_after: Timestamp | None = Field(
+        None,
+        description="Jobs created at this time or later, by the time in their ids. RFC 3339 with an offset.",
+        examples=[_EXAMPLE_TIME],
+    )
+    created_before: Timestamp | None = Field(
+        None, description="Jobs created before this time.", examples=[_EXAMPLE_TIME]
+    )
+    finished_after: Timestamp | None = Field(
+        None, description="Jobs that ended at this time or later.", examples=[_EXAMPLE_TIME]
+    )
+    finished_before: Timestamp | None = Field(
+        None, description="Jobs that ended before this time.", examples=[_EXAMPLE_TIME]
+    )
+    error: Annotated[str, _Text] | None = Field(
+        None,
+        description="`FAILED` jobs whose error has this text in its type or message.",
+        examples=["timeout"],
+    )
 
     def contradictions(self) -> FieldErrors:
-        """Return what no job can fit."""
-        asked, wrong = set(self.status), FieldErrors()
-        if self.error is not None and asked - {State.FAILED}:
-            wrong.append(("error", "only FAILED jobs have one: status=FAILED is expected, or none"))
+        """Return errors for combinations of filters that no job can match."""
+        statuses, errors = set(self.status), FieldErrors()
+        if self.error is not None and statuses - {State.FAILED}:
+            errors.append(("error", "only FAILED jobs have an error; use status=FAILED, or no status"))
         for name in ("finished_after", "finished_before"):
-            if getattr(self, name) is not None and asked - TERMINAL:
-                wrong.append((name, f"only finished jobs have an end: status of {', '.join(sorted(TERMINAL))} alone is expected, or none"))
-        for kind in Order:
-            after, before = getattr(self, f"{kind}_after"), getattr(self, f"{kind}_before")
+            if getattr(self, name) is not None and statuses - TERMINAL:
+                allowed = ", ".join(sorted(TERMINAL))
+                errors.append((name, f"only finished jobs have an end; use a status among {allowed}, or no status"))
+        for order in Order:
+            after, before = getattr(self, f"{order}_after"), getattr(self, f"{order}_before")
             if after is not None and before is not None and after >= before:
-                wrong.append((f"{kind}_after", f"is not before {kind}_before"))
-        return wrong
+                errors.append((f"{order}_after", f"is not before {order}_before"))
+        return errors
 
     def to_search(self) -> JobSearch:
-        """Return what is looked for."""
+        """Return the search for these filters. `error` implies FAILED, `finished_*` imply the finished states."""
         statuses = frozenset(self.status)
         if not statuses and self.error is not None:
             statuses = frozenset({State.FAILED})
         elif not statuses and (self.finished_after or self.finished_before):
             statuses = TERMINAL
-        return JobSearch(statuses=statuses, **{name: getattr(self, name) for name in JobFilters.model_fields if name != "status"})
+        return JobSearch(
+            statuses=statuses, **{name: getattr(self, name) for name in JobFilters.model_fields if name != "status"}
+        )

@@ -1,4 +1,4 @@
-"""The operations as clients see them: how to call each, its defaults, who runs it, what it took lately."""
+"""GET /operations: the registered operations with their defaults, their live workers and their recent usage."""
 
 import time
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from api.schemas import BackoffView
 from api.web.ttl_cache import TtlCache
 from common.domain.job import required_operation
 from common.domain.operation_spec import OperationSpec
@@ -20,7 +21,7 @@ CACHE_S = 5.0
 
 
 class Percentiles(BaseModel):
-    """Of the newest jobs of the last day that have ended."""
+    """Percentiles over recent jobs: the newest ones of the last day that have ended."""
 
     p50: float
     p95: float
@@ -28,76 +29,101 @@ class Percentiles(BaseModel):
 
 
 class RecentUsage(BaseModel):
-    """What its newest jobs took in their last attempt."""
+    """The resources that recent jobs used in their last attempt."""
 
-    jobs: int = Field(description="How many were looked at: those among the newest 5,000 of all operations.")
-    run_s: Percentiles = Field(description="Seconds in the operation.")
-    cpu_s: Percentiles | None = Field(description="Seconds of CPU meanwhile.")
-    peak_mib: Percentiles | None = Field(description="Most memory of the process while the batch ran in which the job was, in MiB.")
+    jobs: int = Field(
+        description="The number of jobs measured: those of the operation among the newest 5,000 of all operations."
+    )
+    execution_seconds: Percentiles = Field(description="The time in the operation.")
+    cpu_seconds: Percentiles | None = Field(description="The CPU time of the worker process during the operation.")
+    peak_memory_mebibytes: Percentiles | None = Field(
+        description="The peak memory of the worker process, in MiB, while the batch of the job ran."
+    )
 
 
 class OperationDefaults(BaseModel):
-    """What a submission gets that does not say otherwise."""
+    """The options of a submission that does not set its own."""
 
-    max_attempts: int
-    backoff_base: float = Field(description="Seconds before the second attempt, before jitter.")
-    backoff_cap: float = Field(description="Longest wait in seconds.")
-    timeout: float | None = Field(description="Limit of one attempt in seconds; null: none.")
+    max_attempts: int = Field(description="The number of charged attempts after which a job ends `FAILED`.")
+    backoff: BackoffView
+    timeout_seconds: float | None = Field(description="The time limit of one attempt. Null: none.")
 
 
 class OperationView(BaseModel):
-    """An operation."""
+    """An operation that jobs can be submitted for."""
 
-    name: str = Field(examples=["square_sum"])
-    version: int = Field(description="What is submitted now is for this version, and only workers that know it take it.")
-    oldest_version: int = Field(description="The oldest version whose jobs its workers still run.")
-    queue: str
+    name: str = Field(description="The name of the operation, for submissions.", examples=["square_sum"])
+    version: int = Field(
+        description="The version for which jobs are submitted now. Only workers that know it claim them."
+    )
+    oldest_version: int = Field(description="The oldest version whose jobs the workers still run.")
+    queue: str = Field(description="The queue of the operation's jobs.")
     description: str
-    input_schema: dict[str, Any] = Field(description="JSON Schema of its input; what breaks it is refused.")
+    input_schema: dict[str, Any] = Field(
+        description="The JSON Schema of the input. A submission that breaks it is refused."
+    )
     defaults: OperationDefaults
-    workers_alive: int = Field(description="Worker processes with a lease that serve its queue and know this version.")
-    recent: RecentUsage | None = Field(description="Null where no job of it has ended lately.")
+    workers_alive: int = Field(
+        description="Worker processes with a valid lease that serve the queue and know this version."
+    )
+    recent: RecentUsage | None = Field(description="Null if no job of the operation has ended recently.")
 
 
 class OperationList(BaseModel):
-    """The operations that workers have shown to know."""
+    """The operations that workers have registered."""
 
     operations: list[OperationView]
 
 
 def operation_list_cache(pool: DatabasePool) -> TtlCache[OperationList]:
-    """Return the operations, a few seconds old at most."""
+    """Return a cache of the operations, which reads them at most once in CACHE_S seconds."""
 
     def read(connection: Connection) -> OperationList:
-        taken = usage.read(connection, int(time.time() * 1000))
-        alive = queue_state.workers_by_operation(connection)
-        return OperationList(operations=[_operation_view(spec, taken.get(name), alive) for name, spec in sorted(store.read(connection).items())])
+        recent = usage.read(connection, int(time.time() * 1000))
+        workers = queue_state.workers_by_operation(connection)
+        return OperationList(
+            operations=[
+                _operation_view(spec, recent.get(name), workers)
+                for name, spec in sorted(store.read(connection).items())
+            ]
+        )
 
-    async def ask() -> OperationList:
-        """Read them."""
+    async def load() -> OperationList:
+        """Read the operations from the database."""
         return await pool.run_sync(read)
 
-    return TtlCache(ask, CACHE_S)
+    return TtlCache(load, CACHE_S)
 
 
-def _operation_view(spec: OperationSpec, taken: OperationUsage | None, alive: dict[tuple[str, str], int]) -> OperationView:
+def _operation_view(
+    spec: OperationSpec, recent: OperationUsage | None, workers: dict[tuple[str, str], int]
+) -> OperationView:
     return OperationView(
         name=spec.name,
         version=spec.version,
-        oldest_version=spec.since,
+        oldest_version=spec.oldest_version,
         queue=spec.queue,
         description=spec.description,
         input_schema=spec.input_schema,
-        defaults=OperationDefaults(max_attempts=spec.retry.max_attempts, backoff_base=spec.retry.base_s, backoff_cap=spec.retry.cap_s, timeout=spec.timeout_s),
-        workers_alive=alive.get((spec.queue, required_operation(spec.name, spec.version)), 0),
-        recent=None if taken is None else _recent_usage(taken),
+        defaults=OperationDefaults(
+            max_attempts=spec.retry.max_attempts,
+            backoff=BackoffView(base_seconds=spec.retry.base_s, cap_seconds=spec.retry.cap_s),
+            timeout_seconds=spec.timeout_s,
+        ),
+        workers_alive=workers.get((spec.queue, required_operation(spec.name, spec.version)), 0),
+        recent=None if recent is None else _recent_usage(recent),
     )
 
 
-def _recent_usage(taken: OperationUsage) -> RecentUsage:
-    run_s = _percentiles(taken.run_s)
-    assert run_s is not None  # noqa: S101 - only jobs whose time was seen are looked at
-    return RecentUsage(jobs=taken.jobs, run_s=run_s, cpu_s=_percentiles(taken.cpu_s), peak_mib=_percentiles(taken.peak_mib))
+def _recent_usage(recent: OperationUsage) -> RecentUsage:
+    execution_s = _percentiles(recent.execution_s)
+    assert execution_s is not None  # noqa: S101 - only jobs with a measured time are counted
+    return RecentUsage(
+        jobs=recent.jobs,
+        execution_seconds=execution_s,
+        cpu_seconds=_percentiles(recent.cpu_s),
+        peak_memory_mebibytes=_percentiles(recent.peak_mib),
+    )
 
 
 def _percentiles(values: Sequence[float | None]) -> Percentiles | None:

@@ -1,4 +1,4 @@
-"""How the queues are, read at most once a second however many ask."""
+"""The statistics of all queues, cached for a second."""
 
 import time
 from functools import partial
@@ -14,26 +14,30 @@ CACHE_S = 1.0
 
 
 def queue_stats_cache(settings: Settings, pool: DatabasePool) -> TtlCache[QueueStatsView]:
-    """Return how the queues are, at most a second old."""
+    """Return a cache of the statistics, which reads them at most once a second."""
 
-    async def ask() -> QueueStatsView:
-        """Read it."""
+    async def load() -> QueueStatsView:
+        """Read the statistics from the database."""
         now = time.time()
-        found = await pool.run_sync(partial(queue_stats.read, count_limit=settings.gauge_cap_jobs, unix_ms=int(now * 1000)))
-        return QueueStatsView(queues=[_queue_view(one, now) for one in found])
+        queues = await pool.run_sync(
+            partial(queue_stats.read, count_limit=settings.queue_count_limit, unix_ms=int(now * 1000))
+        )
+        return QueueStatsView(queues=[_queue_view(queue, now) for queue in queues])
 
-    return TtlCache(ask, CACHE_S)
+    return TtlCache(load, CACHE_S)
 
 
-def _queue_view(one: QueueStats, now: float) -> QueueView:
-    (good1, bad1), (good5, bad5), (good15, bad15) = (finished_per_s(one.finished, minutes, now) for minutes in (1, 5, 15))
+def _queue_view(queue: QueueStats, now: float) -> QueueView:
+    (succeeded1, failed1), (succeeded5, failed5), (succeeded15, failed15) = (
+        finished_per_s(queue.finished, minutes, now) for minutes in (1, 5, 15)
+    )
     return QueueView(
-        queue=one.queue,
-        queued=one.queued,
-        running=one.running,
-        oldest_due_seconds=one.oldest_due_s,
-        workers_alive=one.workers_alive,
-        accepted_per_second=one.accepted_per_s,
-        succeeded_per_second=RatesView(last_minute=good1, last_5_minutes=good5, last_15_minutes=good15),
-        failed_per_second=RatesView(last_minute=bad1, last_5_minutes=bad5, last_15_minutes=bad15),
+        queue=queue.queue,
+        queued=queue.queued,
+        running=queue.running,
+        oldest_due_seconds=queue.oldest_due_s,
+        workers_alive=queue.workers_alive,
+        accepted_per_second=queue.accepted_per_s,
+        succeeded_per_second=RatesView(last_minute=succeeded1, last_5_minutes=succeeded5, last_15_minutes=succeeded15),
+        failed_per_second=RatesView(last_minute=failed1, last_5_minutes=failed5, last_15_minutes=failed15),
     )

@@ -1,4 +1,4 @@
-"""Hears through Redis which jobs have changed, while somebody waits for one. What is not heard is found by the looks of api/watch/watchers.py."""
+"""Subscribes to the change feed while clients wait. Polling (api/watch/watchers.py) finds changes that it misses."""
 
 import asyncio
 import math
@@ -11,17 +11,17 @@ from common.settings import Settings
 from common.telemetry import logs
 
 log = logs.get("api")
-LINGER_S = 5.0  # it listens so long after the last client has left, so that one wait after the other is told
-PING_AFTER_S = 1.0  # then Redis is asked whether it is there, and has as long to answer
-RECONNECT_PAUSE_S = 0.5  # before it connects again
-PUBLISHER_LAG_S = NO_SUBSCRIBER_PAUSE_S + 0.2  # by then no process leaves telling out any more because nobody had heard it
+LINGER_S = 5.0  # the subscription outlives its last client by this, so successive long polls share it
+PING_AFTER_S = 1.0  # of silence; Redis then has as long to answer the ping
+RECONNECT_PAUSE_S = 0.5
+PUBLISHER_LAG_S = NO_SUBSCRIBER_PAUSE_S + 0.2  # longest time for which a worker may skip publishing after we subscribed
 
 
 class ChangeListener:
-    """One connection that listens, as long as it is wanted."""
+    """One Redis connection, subscribed while clients wait."""
 
     def __init__(self, settings: Settings, on_changed: Callable[[Sequence[str]], None]) -> None:
-        """`told` gets the ids of jobs that have changed."""
+        """Prepare the client without connecting; `on_changed` is called with the ids of changed jobs."""
         self._client = subscriber_client(settings)
         self._on_changed = on_changed
         self._listen_until = 0.0
@@ -30,17 +30,17 @@ class ChangeListener:
 
     @property
     def publishers_ready(self) -> bool:
-        """Whether workers have found somebody listening by now."""
+        """True if every worker publishes by now: we have been subscribed for longer than PUBLISHER_LAG_S."""
         return time.monotonic() - self._subscribed_at > PUBLISHER_LAG_S
 
     def keep_alive(self) -> None:
-        """Listen from now on, for a while."""
+        """Subscribe if needed, and stay subscribed for the next LINGER_S seconds."""
         self._listen_until = time.monotonic() + LINGER_S
         if self._listener is None:
             self._listener = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
-        logs.request_id.set(b"")  # begun by one request, it serves all
+        logs.request_id.set(b"")  # one request starts the task, but it serves several
         warned = False
         try:
             while time.monotonic() < self._listen_until:
@@ -48,7 +48,7 @@ class ChangeListener:
                     await self._receive()
                 except (redis.RedisError, OSError, TimeoutError) as error:
                     if not warned:
-                        log.warning("wakeups_away", reason=f"{type(error).__name__}: {error}".strip())
+                        log.warning("change_feed_unavailable", reason=f"{type(error).__name__}: {error}".strip())
                     warned = True
                     await asyncio.sleep(RECONNECT_PAUSE_S)
                 finally:
@@ -57,25 +57,25 @@ class ChangeListener:
             self._listener = None
 
     async def _receive(self) -> None:
-        asked = False
+        pinged = False
         async with self._client.pubsub() as channel:
             await channel.subscribe(CHANNEL)
             while time.monotonic() < self._listen_until:
                 message = await channel.get_message(timeout=PING_AFTER_S)
                 if message is not None:
-                    asked = False
+                    pinged = False
                     if message["type"] == "subscribe":
                         self._subscribed_at = time.monotonic()
                     elif ids := ids_of_message(message):
                         self._on_changed(ids)
-                elif asked:
-                    raise TimeoutError("Redis has gone silent")
-                else:  # nothing happens, or nothing comes through
-                    asked = True
+                elif pinged:
+                    raise TimeoutError("Redis does not answer a ping")
+                else:  # no job has changed, or the connection is broken
+                    pinged = True
                     await channel.ping()
 
     async def close(self) -> None:
-        """End it and its connection."""
+        """Unsubscribe and close the connection."""
         self._listen_until = 0.0
         if self._listener is not None:
             self._listener.cancel()

@@ -1,4 +1,4 @@
-"""Requests that wait for the end of a job: `wait` in their query, and what they are answered."""
+"""Long polls: the query parameter `wait`, and responses that are delayed until the job has ended."""
 
 import re
 from typing import Any
@@ -7,7 +7,8 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from api.watch.watchers import Watcher, Watchers
+from api.watch.watcher import Watcher
+from api.watch.watchers import Watchers
 from api.web import responses
 from api.web.problems import INVALID_PARAMETER, field_problem
 from api.web.responses import JsonResponse
@@ -17,51 +18,65 @@ from common.settings import Settings
 PARAMETER_NAME = "wait"
 CLOSE_HEADER = (b"connection", b"close")
 _FORM = re.compile(r"\d{1,6}(\.\d{1,6})?")
-#: How it stands in the OpenAPI document.
-PARAMETER: dict[str, Any] = {
+#: The parameter in the OpenAPI document.
+WAIT_PARAMETER: dict[str, Any] = {
     "name": PARAMETER_NAME,
     "in": "query",
     "required": False,
     "schema": {"type": "number", "minimum": 0, "default": 0},
-    "description": "Seconds, at most JOBPROC_MAX_WAIT_SECONDS (60): answer as soon as the job has ended, or as it is when they are over.",
+    "description": "Seconds to wait for the end of the job, at most JOBPROC_LONG_POLL_MAX_SECONDS (60). The response "
+    "is sent when the job has ended, or when the time is up.",
     "examples": {"half a minute": {"value": 30}},
 }
 
 
 def requested_wait_s(request: Request, settings: Settings) -> float:
-    """Return for how many seconds a request wants to wait, mostly 0. Raises ProblemError for what is no such number, or too great."""
+    """Return the seconds of the parameter `wait`, 0 without it. Raises ProblemError if it is malformed or too long."""
     query = request.scope["query_string"]
     if not query:
         return 0.0
-    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(PARAMETER_NAME)
-    if given is None:
+    values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(PARAMETER_NAME)
+    if values is None:
         return 0.0
-    if len(given) > 1 or not _FORM.fullmatch(given[0]) or float(given[0]) > settings.max_wait_seconds:
-        raise field_problem(INVALID_PARAMETER, [(PARAMETER_NAME, f"seconds are expected, 0 to {settings.max_wait_seconds:g}")], 1)
-    return float(given[0])
+    if len(values) > 1 or not _FORM.fullmatch(values[0]) or float(values[0]) > settings.long_poll_max_seconds:
+        reason = f"a number of seconds, 0 to {settings.long_poll_max_seconds:g}, is expected"
+        raise field_problem(INVALID_PARAMETER, [(PARAMETER_NAME, reason)], 1)
+    return float(values[0])
 
 
-async def respond_when_finished(request: Request, waiting: Watchers, job_id: UUID, wait_s: float) -> Response:
-    """Answer once a job has ended, or as it is when the time is up. Raises JobNotFound or StoreUnavailable."""
-    seen = await waiting.wait_until_finished(request, job_id, wait_s)
-    answer = responses.conditional(request, seen.revision, result_body(job_id, seen.status, await waiting.result(job_id, seen)))
-    if waiting.is_draining:
-        answer.raw_headers.append(CLOSE_HEADER)  # says to the client why it is answered before its time
-    return answer
+async def respond_when_finished(request: Request, watchers: Watchers, job_id: UUID, wait_s: float) -> Response:
+    """Return a job's status and result once it has ended or the time is up. Raises JobNotFound or StoreUnavailable."""
+    snapshot = await watchers.wait_until_finished(request, job_id, wait_s)
+    response = responses.conditional(
+        request, snapshot.revision, result_body(job_id, snapshot.status, await watchers.result(job_id, snapshot))
+    )
+    if watchers.is_draining:
+        response.raw_headers.append(CLOSE_HEADER)  # tells the client why it was answered early
+    return response
 
 
-async def respond_if_finished(request: Request, waiting: Watchers, job_id: UUID, wait_s: float, new: Watcher | None = None) -> Response | None:
-    """Answer once a job has ended that this request has submitted; None when it has not, or nobody knows: it is stored all the same.
+async def respond_if_finished(
+    request: Request, watchers: Watchers, job_id: UUID, wait_s: float, submitted: Watcher | None = None
+) -> Response | None:
+    """Return the result of a submitted job once it has ended, None if it has not, or if its state is unknown.
 
-    `new`: who has watched it since before that.
+    `submitted` is the watcher that began before the job was stored, None for a job that existed already.
     """
     try:
-        seen = await waiting.wait_until_finished(request, job_id, wait_s, new)
-        return JsonResponse(result_body(job_id, seen.status, await waiting.result(job_id, seen))) if seen.is_finished else None
+        snapshot = await watchers.wait_until_finished(request, job_id, wait_s, submitted)
+        return (
+            JsonResponse(result_body(job_id, snapshot.status, await watchers.result(job_id, snapshot)))
+            if snapshot.is_finished
+            else None
+        )
     except (JobNotFound, StoreUnavailable):
         return None
 
 
-def result_body(job_id: UUID, state: str, text: str | None) -> bytes:
-    """Return the body that shows a job's result."""
-    return b'{"job_id":"%b","status":"%b","result":%b}' % (str(job_id).encode(), state.encode(), (text or "null").encode())
+def result_body(job_id: UUID, state: str, result: str | None) -> bytes:
+    """Return the response body with a job's state and its result, which is JSON text."""
+    return b'{"job_id":"%b","status":"%b","result":%b}' % (
+        str(job_id).encode(),
+        state.encode(),
+        (result or "null").encode(),
+    )

@@ -1,4 +1,4 @@
-"""HTTP without jobs: request bodies, responses, problems, request ids, compression, timeouts of clients, a cache.
+"""HTTP without jobs: request bodies, responses, problems, request ids, compression, client timeouts, a cache.
 
-Start at `problems.py`: every error of the API is one of its kinds. Imports nothing of the other folders of `api`.
+Start at `problems.py`, which defines every kind of error response. Imports nothing from the other folders of `api`.
 """

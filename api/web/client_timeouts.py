@@ -1,6 +1,6 @@
-"""How long a client may leave a connection between two states: a head that does not come, an answer that nobody takes.
+"""Slow-loris guard: closes connections of clients that send no complete request header or do not read a response.
 
-Bodies have a limit of their own (api/web/request_body.py), and kept connections between two requests that of uvicorn.
+Request bodies have their own timeout (api/web/request_body.py). uvicorn closes idle keep-alive connections.
 """
 
 import asyncio
@@ -10,35 +10,39 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 CHECK_INTERVAL_S = 1.0
-_Pending = tuple[str, int]  # for what, and which request of the connection came before
+_REQUEST_HEADER, _RESPONSE_WRITE = "request_header", "response_write"
+_Pending = tuple[str, int]  # the awaited action of the client, and the identity of the connection's last request
 
 
 class ClientTimeouts:
-    """Breaks connections off that have been in one wait for too long. A walk over all of them each second costs a request nothing."""
+    """Closes connections that have waited too long for their client.
+
+    Checking all connections once a second adds no cost to a request.
+    """
 
     def __init__(self, request_header_s: float, response_write_s: float) -> None:
-        """`head_s`: for a whole head of a request, `answer_s`: for the client to take an answer."""
-        self._limits_s = {"head": request_header_s, "answer": response_write_s}
+        """Set the limits in seconds: for a complete request header, and for the client to read a response."""
+        self._limits_s = {_REQUEST_HEADER: request_header_s, _RESPONSE_WRITE: response_write_s}
         self._pending_since: dict[HttpToolsProtocol, tuple[_Pending, float]] = {}
 
     def close_expired(self, connections: Iterable[Any], now_s: float) -> int:
-        """Break off what has waited for too long at this time of a monotonic clock; returns how many."""
-        before, self._pending_since, ended = self._pending_since, {}, 0
-        for one in connections:
-            wait = _pending(one)
-            if wait is None:
+        """Close the connections whose limit has passed at `now_s` of a monotonic clock; return their number."""
+        previous, self._pending_since, closed = self._pending_since, {}, 0
+        for connection in connections:
+            pending = _pending(connection)
+            if pending is None:
                 continue
-            known = before.get(one)
-            since_s = known[1] if known is not None and known[0] == wait else now_s
-            if now_s - since_s > self._limits_s[wait[0]]:
-                one.transport.abort()
-                ended += 1
+            known = previous.get(connection)
+            since_s = known[1] if known is not None and known[0] == pending else now_s
+            if now_s - since_s > self._limits_s[pending[0]]:
+                connection.transport.abort()
+                closed += 1
             else:
-                self._pending_since[one] = wait, since_s
-        return ended
+                self._pending_since[connection] = pending, since_s
+        return closed
 
     async def run(self, connections: set[Any]) -> None:
-        """Look for ever."""
+        """Check the connections every CHECK_INTERVAL_S seconds, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
@@ -46,9 +50,9 @@ class ClientTimeouts:
 
 
 def _pending(connection: HttpToolsProtocol) -> _Pending | None:
-    """Return what a connection waits for its client to do; None: for nothing, or for something that has its own limit."""
+    """Return the action that a connection awaits from its client, None for none or for one with its own timeout."""
     cycle = connection.cycle
     if connection.flow is not None and connection.flow.write_paused:
-        return "answer", id(cycle)
-    between = cycle is None or cycle.response_complete
-    return ("head", id(cycle)) if between and connection.timeout_keep_alive_task is None else None
+        return _RESPONSE_WRITE, id(cycle)
+    is_between_requests = cycle is None or cycle.response_complete
+    return (_REQUEST_HEADER, id(cycle)) if is_between_requests and connection.timeout_keep_alive_task is None else None

@@ -1,4 +1,4 @@
-"""Bodies: read within limits of size and time, parsed strictly, before anything else sees them."""
+"""Request bodies: read within limits of size and time, and parsed as strict JSON."""
 
 import asyncio
 from typing import Any
@@ -7,20 +7,27 @@ import jiter
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from api.web.problems import BODY_TIMEOUT, BODY_TOO_LARGE, INVALID_BODY, MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE, ProblemError
+from api.web.problems import (
+    BODY_TIMEOUT,
+    BODY_TOO_LARGE,
+    INVALID_BODY,
+    MALFORMED_JSON,
+    UNSUPPORTED_MEDIA_TYPE,
+    ProblemError,
+)
 from common.settings import Settings
 
-# What the parser says of numbers that no double can hold: valid JSON, so a broken rule and not a malformed body.
+# jiter's error for numbers that no double can hold: they are valid JSON, so the problem is `invalid-body`.
 _NUMBER_TOO_LONG = "number out of range"
 _DUPLICATE_KEY = "Detected duplicate key"
-_CLOSE = {"Connection": "close"}  # the rest of the body is not read, so the connection cannot serve on
+_CLOSE = {"Connection": "close"}  # the rest of the body stays unread, so the connection cannot be reused
 
 
 async def read_json(request: Request, settings: Settings) -> Any:
-    """Return the body as Python values.
+    """Return the parsed body.
 
-    Raises ProblemError: 415 for another media type, 413 past the byte limit (without reading on), 408 past the time limit,
-    400 for what is not JSON: also duplicate keys, lone surrogates, nesting deeper than 200.
+    Raises ProblemError: 415 for another media type, 413 above the size limit (without reading on), 408 after the time
+    limit, 400 for malformed JSON, which includes duplicate keys, lone surrogates and nesting deeper than 200.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ProblemError(UNSUPPORTED_MEDIA_TYPE)
@@ -31,34 +38,38 @@ async def read_json(request: Request, settings: Settings) -> Any:
         text = str(error)
         if text.startswith(_NUMBER_TOO_LONG):
             raise ProblemError(INVALID_BODY, f"a {text}", [{"field": "", "reason": f"a {text}"}]) from error
-        if text.startswith(_DUPLICATE_KEY):  # without the key: it is the client's text, and as long as it likes
+        if text.startswith(_DUPLICATE_KEY):  # the key is left out: it is the client's text, of any length
             text = f"duplicate key{text[text.rindex(' at line') :]}"
         raise ProblemError(MALFORMED_JSON, f"Invalid JSON: {text}") from error
 
 
 async def read_optional_json(request: Request, settings: Settings) -> Any:
-    """Return the body as `read_json` does, an empty object where the request has none."""
+    """Return the parsed body as `read_json` does, or an empty object if the request has no body."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         return {}
     return await read_json(request, settings)
 
 
 async def _read(request: Request, settings: Settings) -> bytes:
-    most = settings.max_body_bytes
+    max_bytes = settings.max_body_bytes
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > most:
-        raise ProblemError(BODY_TOO_LARGE, f"The body has {declared[:20]} bytes, more than {most}.", headers=_CLOSE)
+    if declared.isdecimal() and int(declared[:20]) > max_bytes:
+        raise ProblemError(
+            BODY_TOO_LARGE, f"The body has {declared[:20]} bytes, more than {max_bytes}.", headers=_CLOSE
+        )
     parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(settings.body_timeout_seconds):
             async for part in request.stream():
                 size += len(part)
-                if size > most:
-                    raise ProblemError(BODY_TOO_LARGE, f"The body has more than {most} bytes.", headers=_CLOSE)
+                if size > max_bytes:
+                    raise ProblemError(BODY_TOO_LARGE, f"The body has more than {max_bytes} bytes.", headers=_CLOSE)
                 parts.append(part)
     except TimeoutError as error:
-        raise ProblemError(BODY_TIMEOUT, f"The body did not arrive within {settings.body_timeout_seconds:g} s.", headers=_CLOSE) from error
+        raise ProblemError(
+            BODY_TIMEOUT, f"The body did not arrive within {settings.body_timeout_seconds:g} s.", headers=_CLOSE
+        ) from error
     except ClientDisconnect as error:
-        raise ProblemError(MALFORMED_JSON, "The connection ended before the body.") from error
+        raise ProblemError(MALFORMED_JSON, "The connection was closed before the end of the body.") from error
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""What a request is called: in its answer, and in the log lines that it leads to."""
+"""Request ids: taken from X-Request-ID or generated; returned in the response and added to log lines."""
 
 import re
 import secrets
@@ -9,22 +9,22 @@ from starlette.types import Scope
 from common.telemetry import logs
 
 HEADER = b"x-request-id"
-_SENT = re.compile(rb"[\w.:/+=@-]{1,128}")
-_prefix = secrets.token_hex(6).encode()  # of this process
+_VALID_ID = re.compile(rb"[\w.:/+=@-]{1,128}")
+_prefix = secrets.token_hex(6).encode()  # differs between processes
 _numbers = count(1)
 
 
 def assign(scope: Scope) -> bytes:
-    """Return the id that came with a request, or else a new one; log lines carry it from here on.
+    """Return the id that the client sent, or a new one, and add it to the log lines of this request.
 
-    One that is longer than 128 characters, or has others than letters, digits and `_.:/+=@-`, is not taken over.
+    An id is replaced if it is longer than 128 characters or has characters other than letters, digits and `_.:/+=@-`.
     """
-    found = None
+    request_id = None
     for key, value in scope["headers"]:
         if key == HEADER:
-            found = value if _SENT.fullmatch(value) else None
+            request_id = value if _VALID_ID.fullmatch(value) else None
             break
-    if found is None:
-        found = b"%b-%x" % (_prefix, next(_numbers))
-    logs.request_id.set(found)
-    return found
+    if request_id is None:
+        request_id = b"%b-%x" % (_prefix, next(_numbers))
+    logs.request_id.set(request_id)
+    return request_id

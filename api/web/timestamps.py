@@ -1,4 +1,4 @@
-"""Moments as clients write them: RFC 3339 text with an offset, and nothing else that could be taken for one."""
+"""Timestamps in requests: RFC 3339 text with an offset, converted to UTC."""
 
 import re
 from datetime import UTC, datetime
@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Strict
 
-_YEARS = range(1970, 9999)  # a year less at each end: in another zone it may be the next or the last one
+_YEARS = range(1970, 9999)  # a conversion to another time zone may change the year, so 9999 is excluded
 _FORM = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 
 
 def _text(value: Any) -> Any:
-    if not isinstance(value, str) or not _FORM.match(value):  # a number would be taken for seconds since 1970
-        raise ValueError("a moment is expected as RFC 3339 text with an offset")
+    if not isinstance(value, str) or not _FORM.match(value):  # Pydantic would take a number for seconds since 1970
+        raise ValueError("an RFC 3339 timestamp with an offset is expected")
     return value
 
 
@@ -22,4 +22,5 @@ def _utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-Timestamp = Annotated[AwareDatetime, Strict(False), BeforeValidator(_text), AfterValidator(_utc)]  # JSON has no moments
+#: A field of a request; not strict, because JSON has no type for timestamps.
+Timestamp = Annotated[AwareDatetime, Strict(False), BeforeValidator(_text), AfterValidator(_utc)]

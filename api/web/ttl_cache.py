@@ -1,4 +1,4 @@
-"""An answer that is read at most once in a while, however many ask."""
+"""A single-flight cache: a value is kept for `ttl_s` seconds, and concurrent callers share one refresh."""
 
 import asyncio
 import time
@@ -11,23 +11,34 @@ T = TypeVar("T")
 
 
 class TtlCache(Generic[T]):
-    """The last answer, shared by all who ask while it is fresh or being read."""
+    """A value that is loaded when it is read and older than `ttl_s` seconds. Failed loads are not cached."""
 
     def __init__(self, load: Callable[[], Awaitable[T]], ttl_s: float) -> None:
         self._load = load
         self._ttl_s = ttl_s
-        self._loading: asyncio.Task[T] | None = None
-        self._fresh_until = 0.0
+        self._refreshing: asyncio.Task[T] | None = None  #: the refresh in progress, or the last one
+        self._loaded_at = float("-inf")
+
+    @property
+    def age_s(self) -> float:
+        """The seconds since the last successful refresh; infinite before the first."""
+        return time.monotonic() - self._loaded_at
 
     async def read(self) -> T:
-        """Return it. Raises what asking raises."""
-        if self._loading is None or (self._loading.done() and time.monotonic() >= self._fresh_until):
-            self._fresh_until = 0.0
-            self._loading = asyncio.create_task(self._read())
-        return await asyncio.shield(self._loading)  # who leaves does not end it for the others
+        """Return the value, loaded anew if it has expired. Raises what `load` raises, to every concurrent caller."""
+        refreshing = self._refreshing
+        if refreshing is None or (refreshing.done() and self.age_s >= self._ttl_s):
+            refreshing = self.refresh()
+        return await asyncio.shield(refreshing)  # a caller that is cancelled does not cancel the others' refresh
 
-    async def _read(self) -> T:
-        logs.request_id.set(b"")  # begun by one request, it serves all
-        answer = await self._load()
-        self._fresh_until = time.monotonic() + self._ttl_s
-        return answer
+    def refresh(self) -> "asyncio.Task[T]":
+        """Return the refresh in progress; start one if there is none. Await it under `asyncio.shield`."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh())
+        return self._refreshing
+
+    async def _refresh(self) -> T:
+        logs.request_id.set(b"")  # one request starts the refresh, but it serves several
+        value = await self._load()
+        self._loaded_at = time.monotonic()
+        return value

@@ -1,4 +1,5 @@
 """Redis: doorbells, the change feed, Celery's settings, clients.
 
-Start at `doorbells.py`. All of it may be lost at any moment: PostgreSQL is the queue. Imports neither Celery nor the store.
+Start at `doorbells.py`. All data in Redis may be lost at any moment, because PostgreSQL is the queue. Imports neither
+Celery nor the store.
 """

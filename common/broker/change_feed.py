@@ -7,47 +7,50 @@ from typing import Any
 from common.broker.redis_client import client_options, redis, retry_once
 from common.settings import Settings
 
-CHANNEL = "jobproc:changed"  # the channel on which the ids of jobs that have changed are told
-NO_SUBSCRIBER_PAUSE_S = 0.1  # for so long a process tells nothing after nobody has heard it
-ERROR_PAUSE_S = 1.0  # and after Redis did not take it
-PUBLISH_TIMEOUT_S = 0.2  # longest wait of a process that has jobs to run for Redis to take it
+CHANNEL = "jobproc:changed"
+NO_SUBSCRIBER_PAUSE_S = 0.1  # pause after a publish that reached no subscriber
+ERROR_PAUSE_S = 1.0  # pause after an error of Redis
+PUBLISH_TIMEOUT_S = 0.2  # longest wait for a publish, of a process that has jobs to run
 
 
 class ChangeFeed:
-    """Tells whoever listens which jobs have changed, from workers and the controller. Of no cost while nobody listens, and next to none while Redis is away.
+    """Publishes the ids of changed jobs, from workers and the controller.
 
-    What is not told, or not heard, is found by the look that every second has.
+    It pauses for 100 ms after a publish that reached no subscriber, and for a second or more after an error.
+    Subscribers that miss a message find the change when they poll.
     """
 
     def __init__(self, settings: Settings) -> None:
         wait_s = min(settings.redis_timeout_seconds, PUBLISH_TIMEOUT_S)
         options = client_options(settings) | {"socket_timeout": wait_s, "socket_connect_timeout": wait_s}
-        # The connection of a Redis that was started again is found dead by the first try.
+        # After a restart of Redis the first try fails on the old connection; the retry uses a new one.
         self._redis = redis.Redis.from_url(settings.redis_url, **options, retry=retry_once())
         self._timeout_pause_s = settings.redis_timeout_seconds * 2
         self._paused_until = 0.0
 
     @property
     def paused(self) -> bool:
-        """Whether nothing is told now."""
+        """True while it publishes nothing."""
         return time.monotonic() < self._paused_until
 
     def publish(self, ids: Sequence[str]) -> None:
-        """Tell the ids of jobs whose change has been committed, in one message. Never raises what Redis does."""
+        """Publish the ids of jobs whose change is committed, in one message. Catches every error of Redis."""
         if not ids or self.paused:
             return
         try:
-            heard = self._redis.publish(CHANNEL, ",".join(ids))
+            subscribers = self._redis.publish(CHANNEL, ",".join(ids))
         except redis.TimeoutError:
             self._paused_until = time.monotonic() + self._timeout_pause_s
         except (redis.RedisError, OSError):
             self._paused_until = time.monotonic() + ERROR_PAUSE_S
         else:
-            if not heard:
+            if not subscribers:
                 self._paused_until = time.monotonic() + NO_SUBSCRIBER_PAUSE_S
 
 
 def ids_of_message(message: dict[str, Any]) -> list[str]:
-    """Return the ids that a message of the channel tells; none of another's message."""
+    """Return the ids in a message of the channel; an empty list if the message has another form."""
     data = message.get("data")
-    return data.decode("ascii", "replace").split(",") if message.get("type") == "message" and isinstance(data, bytes) else []
+    if message.get("type") != "message" or not isinstance(data, bytes):
+        return []
+    return data.decode("ascii", "replace").split(",")

@@ -1,21 +1,21 @@
-"""What can go wrong, as types with data. The class docstring is the default message.
+"""Every error that jobproc raises, as a tree of types with data. The class docstring is the default message.
 
 JobprocError
 ├── InvalidSubmission      the body of a submission breaks a rule; names the field
-│   └── UnknownOperation   no operation of that name
-├── JobNotFound            no job of that id
-├── ActionNotFound         no action of that id
-├── WrongPhase             an action cannot be started, stopped or undone in its phase; names it
+│   └── UnknownOperation   no operation has that name
+├── JobNotFound            no job has that id
+├── BulkActionNotFound     no bulk action has that id
+├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── NotRetryable           a job that has not failed cannot be retried; names its state
-├── InputRemoved           the job's input has been removed; a retry has to bring one
-├── KeyReused              the idempotency key came with another body before
-├── UniqueConflict         a job holds the unique key; names it
-├── StoreUnavailable       PostgreSQL did not answer in time
-│   └── OutcomeUnknown     and it may have done what it was asked
-├── Overloaded             more submissions wait than the limit allows
-├── TooManyWaitingClients  more clients wait for jobs than the limit allows
-├── PermanentFailure       raised by an operation: do not try again
-├── RetryAfter             raised by an operation: try again after so many seconds
+├── InputRemoved           the job's input has been removed; a retry must bring one
+├── KeyReused              the idempotency key was used with another body before
+├── UniqueConflict         another job holds the unique key; names it
+├── StoreUnavailable       PostgreSQL did not answer in time; nothing was stored
+│   └── OutcomeUnknown     PostgreSQL did not answer in time, and may have stored the request
+├── Overloaded             the buffer of submissions is full
+├── TooManyWaitingClients  the limit of waiting clients is reached
+├── PermanentFailure       raised by an operation: do not retry
+├── RetryAfter             raised by an operation: retry after a delay in seconds
 ├── Cancelled              raised for an operation that was asked to stop
 └── StartupError           the process cannot start; the message is the one sentence to print
 """
@@ -51,12 +51,12 @@ class JobNotFound(JobprocError):
     """No job has this id."""
 
 
-class ActionNotFound(JobprocError):
+class BulkActionNotFound(JobprocError):
     """No action has this id."""
 
 
 class WrongPhase(JobprocError):
-    """The action is in a phase in which this cannot be asked of it."""
+    """The phase of the action does not allow the request."""
 
     def __init__(self, phase: str, verb: str, possible: list[str]) -> None:
         super().__init__(f"The action is {phase}; {verb} is possible while it is {', '.join(possible)}.")
@@ -72,11 +72,11 @@ class NotRetryable(JobprocError):
 
 
 class InputRemoved(JobprocError):
-    """The input of the job has been removed; a retry has to bring one."""
+    """The input of the job has been removed; a retry must bring one."""
 
 
 class KeyReused(JobprocError):
-    """This idempotency key came with another body before."""
+    """This idempotency key was used with another body before."""
 
 
 class UniqueConflict(JobprocError):
@@ -92,7 +92,7 @@ class StoreUnavailable(JobprocError):
 
 
 class OutcomeUnknown(StoreUnavailable):
-    """The database did not answer in time; whether it was done, the job or the action tells once the database is back."""
+    """The database did not answer in time; read the job or the action to see if the request was stored."""
 
 
 class Overloaded(JobprocError):
@@ -104,14 +104,14 @@ class TooManyWaitingClients(JobprocError):
 
 
 class PermanentFailure(JobprocError):
-    """The operation failed in a way that trying again cannot mend."""
+    """The operation failed and a retry cannot help."""
 
 
 class RetryAfter(JobprocError):
-    """The operation failed and knows when to try again; the attempt is charged."""
+    """The operation failed and asks for a retry after a delay; the attempt is charged."""
 
     def __init__(self, seconds: float, message: str | None = None) -> None:
-        """`seconds`: 0 to 86,400; more is cut."""
+        """Set the delay: 0 to 86,400 seconds; a longer one is shortened to that."""
         super().__init__(message)
         self.seconds = max(0.0, float(seconds))
 

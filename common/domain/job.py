@@ -1,4 +1,4 @@
-"""Values of a job: its id, what is submitted, what a claim returns."""
+"""Values of a job: its id, its submission, and the claimed job that a worker process runs."""
 
 import sys
 from dataclasses import dataclass
@@ -6,54 +6,56 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-QUEUE_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"  # a queue's name is part of a Redis key, a label and a URL
+QUEUE_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"  # the name is part of a Redis key, a metric label and a URL
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
-PRIORITIES = range(10)  #: 0 is taken first
+PRIORITIES = range(10)  #: 0 is claimed first
 
 _RANDOM_BITS = 74
 
 
 def required_operation(operation: str, version: int) -> str:
-    """Return what a worker has to know to run a version of an operation."""
+    """Return the name that a worker must list among its operations to run a version of one."""
     return operation if version == 1 else f"{operation}@{version}"
 
 
 def new_job_id(unix_ms: int, random_bits: int) -> UUID:
-    """Return a UUIDv7 (RFC 9562, 5.7) of a time in Unix milliseconds and 74 random bits."""
+    """Return a UUIDv7 (RFC 9562, 5.7) made of a time in Unix milliseconds and 74 random bits."""
     bits = random_bits & ((1 << _RANDOM_BITS) - 1)
-    return UUID(int=(unix_ms & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & ((1 << 62) - 1))
+    return UUID(
+        int=(unix_ms & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & ((1 << 62) - 1)
+    )
 
 
 def first_job_id(unix_ms: int) -> UUID:
-    """Return the smallest UUID of a time: the bound between two partitions."""
+    """Return the smallest UUID of a time in Unix milliseconds; partitions are bounded by such ids."""
     return UUID(int=(unix_ms & 0xFFFFFFFFFFFF) << 80)
 
 
 def job_unix_ms(job_id: UUID) -> int:
-    """Return the Unix milliseconds in a UUIDv7."""
+    """Return the time in a UUIDv7, in Unix milliseconds."""
     return job_id.int >> 80
 
 
 class HeldWhile(StrEnum):
-    """How long a unique key is held. Names are stored."""
+    """The time for which a job holds its unique key. Names are stored."""
 
     WAITING = "waiting"  #: until the first attempt begins
-    RUNNING = "running"  #: while an attempt runs: such jobs run one after the other
+    RUNNING = "running"  #: while an attempt runs, so such jobs run one after the other
     BOTH = "both"  #: until the job has ended
 
 
 class OnConflict(StrEnum):
-    """What becomes of a submission whose unique key is held."""
+    """Handling of a submission whose unique key is held by another job."""
 
-    REJECT = "reject"  #: it is refused
-    RETURN = "return"  #: it is answered with the job that holds the key
-    REPLACE = "replace"  #: the job that holds the key is cancelled, unless it runs: then it is refused
+    REJECT = "reject"  #: refuse the submission
+    RETURN = "return"  #: answer with the job that holds the key
+    REPLACE = "replace"  #: cancel the job that holds the key; refuse the submission if that job runs
 
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """One job a key at a time."""
+    """Deduplication of jobs: only one job may hold the key at a time."""
 
     key: str
     held_while: HeldWhile
@@ -62,14 +64,14 @@ class Unique:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What few submissions ask for."""
+    """Options that few submissions set, so most jobs carry none of them."""
 
-    run_at: datetime | None = None  #: not before; None: at once
-    delay_s: float | None = None  #: not before so many seconds have passed at the database
-    deadline: datetime | None = None  #: ended by then, or it ends FAILED
-    retry_base_s: float | None = None  #: None: as its operation
-    retry_cap_s: float | None = None
-    keep_s: int | None = None  #: kept for so long after its end; None: as the operator says
+    run_at: datetime | None = None  #: earliest start; None: at once
+    delay_s: float | None = None  #: earliest start, in seconds from the commit by the database's clock
+    deadline: datetime | None = None  #: a job that has not ended by then ends FAILED
+    retry_base_s: float | None = None  #: seconds; None: the operation's default
+    retry_cap_s: float | None = None  #: seconds; None: the operation's default
+    keep_s: int | None = None  #: seconds from its end to its deletion; None: the retention of the settings
     tags: tuple[str, ...] = ()
     metadata: str | None = None  #: JSON object as text
     unique: Unique | None = None
@@ -82,65 +84,67 @@ class NewJob:
     id: UUID
     operation: str
     queue: str
-    input: str  #: JSON text, stored as it is
+    input: str  #: JSON text, stored unchanged
     max_attempts: int
-    timeout_ms: int | None  #: None: the job may run without limit
+    timeout_ms: int | None  #: limit of one attempt; None: no limit
     priority: int = DEFAULT_PRIORITY
-    trace: str | None = None  #: W3C traceparent of the request, None when it is not traced
-    version: int = 1  #: of its operation
+    trace: str | None = None  #: W3C traceparent of the request; None: not traced
+    version: int = 1  #: version of the operation
     options: Options | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimExtras:
-    """What few jobs have."""
+    """Properties that few claimed jobs have."""
 
-    isolated: bool = False  #: it may have taken a process down: nothing else is to be in the hands of its process
-    crashes: int = 0  #: attempts that have certainly taken their process down
-    retry_base_s: float | None = None  #: None: as its operation
-    retry_cap_s: float | None = None
-    deadline_in_s: float | None = None  #: seconds until its deadline, at the claim
-    running_key: str | None = None  #: the unique key under which only one runs at a time
-    is_input_large: bool = False  #: its input did not come with the claim
+    isolated: bool = False  #: it may have crashed a process, so its process holds no other job while it runs
+    crashes: int = 0  #: earlier attempts that certainly crashed their process
+    retry_base_s: float | None = None  #: seconds; None: the operation's default
+    retry_cap_s: float | None = None  #: seconds; None: the operation's default
+    deadline_in_s: float | None = None  #: seconds from the claim to its deadline
+    running_key: str | None = None  #: unique key that the job holds while it runs
+    is_input_large: bool = False  #: the claim left the input out; the worker process reads it before the attempt
 
 
 @dataclass(slots=True)
 class ClaimedJob:
-    """A job in the hands of a worker process. `id`, `attempt` and the worker are the fence of every later write."""
+    """A job that a worker process has claimed. `id`, `attempt` and the worker are the fence of every later write."""
 
     id: str
     attempt: int
-    released: int  #: attempts given back; they are not charged
+    released: int  #: released attempts; they are not charged
     max_attempts: int
     operation: str
-    input: str | None  #: JSON text; None where the reader did not ask for it (rescue)
+    input: str | None  #: JSON text; None if the statement does not select it (rescue)
     timeout_ms: int | None
     trace: str | None = None
-    waited_s: float = 0.0  #: from when it was due to this claim
+    waited_s: float = 0.0  #: seconds from its due time to this claim
     extras: ClaimExtras | None = None
 
     @property
     def charged(self) -> int:
-        """Attempts that count against max_attempts, this one included."""
+        """The number of attempts that count against `max_attempts`, this one included."""
         return self.attempt - self.released
 
     @property
     def crashes(self) -> int:
-        """Attempts before this one that have certainly taken their process down."""
+        """The number of earlier attempts that certainly crashed their process."""
         return 0 if self.extras is None else self.extras.crashes
 
     @property
     def isolated(self) -> bool:
-        """Whether nothing else is to be in the hands of its process while it runs."""
+        """True if its process may hold no other job while it runs."""
         return self.extras is not None and self.extras.isolated
 
     @property
     def is_past_deadline(self) -> bool:
-        """Whether its deadline had passed when it was read."""
+        """True if its deadline had passed when the row was read."""
         return self.extras is not None and self.extras.deadline_in_s is not None and self.extras.deadline_in_s <= 0
 
     @property
     def effective_timeout_ms(self) -> int | None:
-        """The limit of this attempt in milliseconds: its own, or what is left until the deadline; None: no limit."""
-        left_s = None if self.extras is None else self.extras.deadline_in_s
-        return self.timeout_ms if left_s is None else max(1, min(round(left_s * 1000), self.timeout_ms or sys.maxsize))
+        """The limit of this attempt in milliseconds: its timeout or, if less, the time to its deadline."""
+        remaining_s = None if self.extras is None else self.extras.deadline_in_s
+        if remaining_s is None:
+            return self.timeout_ms
+        return max(1, min(round(remaining_s * 1000), self.timeout_ms or sys.maxsize))

@@ -1,35 +1,40 @@
-"""The states of a job and the steps between them: the one table that code, docs and tests share."""
+"""The states of a job and the legal transitions between them.
+
+`State` and `TERMINAL` are used at run time. The table `TRANSITIONS` is not: the SQL of `common/store` makes the
+transitions. The table is their specification. `docs/reference/states.md` is generated from it, and tests check the
+statements and the decisions against it.
+"""
 
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """A job's state, by its name on the wire."""
+    """The state of a job. Names are on the wire."""
 
-    SCHEDULED = "SCHEDULED"  #: waits until run_at, before its first attempt; the claim takes it then
-    PENDING = "PENDING"  #: may be claimed now
-    IN_PROGRESS = "IN_PROGRESS"  #: a worker process holds it
-    RETRYING = "RETRYING"  #: waits out its backoff after a failed attempt; the claim takes it then
-    SUCCESS = "SUCCESS"  #: has a result; kept until retention
-    FAILED = "FAILED"  #: has an error; kept until retention
-    CANCELLED = "CANCELLED"  #: ended by a client before it succeeded; kept until retention
+    SCHEDULED = "SCHEDULED"  #: waits for its run_at before the first attempt; then it can be claimed
+    PENDING = "PENDING"  #: due: it can be claimed now
+    IN_PROGRESS = "IN_PROGRESS"  #: a worker process has claimed it
+    RETRYING = "RETRYING"  #: waits for its backoff after a failed attempt; then it can be claimed
+    SUCCESS = "SUCCESS"  #: has a result; retention deletes it
+    FAILED = "FAILED"  #: has an error; retention deletes it
+    CANCELLED = "CANCELLED"  #: ended by a client before it succeeded; retention deletes it
 
 
 class Transition(StrEnum):
-    """What moves a job from one state to another."""
+    """The cause of a change of state."""
 
-    DUE = "due"  #: its time has come; nothing is written
-    CLAIM = "claim"  #: a worker process takes it
+    DUE = "due"  #: its due time has passed; nothing is written
+    CLAIM = "claim"  #: a worker process claims it
     SUCCEED = "succeed"  #: the attempt returned a result
-    FAIL = "fail"  #: the attempt failed for good
+    FAIL = "fail"  #: the attempt failed and the job is not retried
     RETRY = "retry"  #: the attempt failed and another one follows after a delay
-    RELEASE = "release"  #: given back: drain, lost lease, or a neighbour that took too long
-    CANCEL = "cancel"  #: a client ended it
-    MANUAL_RETRY = "rerun"  #: a client asked for another epoch of a finished job
-    UNDO = "undo"  #: a client took back the action that cancelled it; it waits for its time as it did
+    RELEASE = "release"  #: the attempt is released: drain, lost lease, or a batch that took too long
+    CANCEL = "cancel"  #: a client cancels it
+    MANUAL_RETRY = "manual_retry"  #: a client retries the finished job, which begins another run
+    UNDO = "undo"  #: a client undoes the bulk action that cancelled it; its due time stays
 
 
-#: Every legal step. A pair that is not here is impossible.
+#: Every legal transition. A pair that is missing is impossible.
 TRANSITIONS: dict[tuple[State, Transition], State] = {
     (State.SCHEDULED, Transition.DUE): State.PENDING,
     (State.SCHEDULED, Transition.CANCEL): State.CANCELLED,
@@ -51,7 +56,7 @@ TERMINAL = frozenset({State.SUCCESS, State.FAILED, State.CANCELLED})
 
 
 def next_state(state: State, transition: Transition) -> State:
-    """Return the state that follows. Raises ValueError for a step that the table does not have."""
+    """Return the state that follows. Raises ValueError for a pair that the table does not have."""
     try:
         return TRANSITIONS[state, transition]
     except KeyError:

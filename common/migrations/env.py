@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that common.migrate hands over."""
+"""Alembic's environment. Runs the migrations on the connection that common.migrate passes."""
 
 from alembic import context
 

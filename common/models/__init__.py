@@ -1,35 +1,32 @@
-"""The tables. Only common.store and the migrations see them."""
+"""The tables: the data dictionary that the API and worker images share.
 
-from common.models.action import Action, ActionJob
-from common.models.attempt import Attempt
+Start at `jobs.py`. The meaning of each column stands beside it. At run time Alembic's environment alone imports these
+models; the statements of `common.store` spell tables and columns as SQL. Tests compare the models with the migrated
+schema (tests/migrations), and the columns in the SQL with the models (tests/unit/common/models).
+Imports SQLAlchemy alone.
+"""
+
 from common.models.base import Base
-from common.models.deadline import Deadline
-from common.models.expiry import Expiry
-from common.models.job import Job
-from common.models.key import Key, Uniq
-from common.models.leader import Leader
-from common.models.live import Live
-from common.models.operation import Operation
-from common.models.outcome import Outcome
-from common.models.rerun import Rerun
-from common.models.tag import Tag
-from common.models.worker import Worker
+from common.models.bulk_actions import BulkAction, BulkActionJob
+from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, Run, Tag
+from common.models.keys import IdempotencyKey, UniqueKey
+from common.models.workers import Leader, Operation, Worker
 
 __all__ = [
-    "Action",
-    "ActionJob",
     "Attempt",
     "Base",
+    "BulkAction",
+    "BulkActionJob",
     "Deadline",
     "Expiry",
+    "IdempotencyKey",
     "Job",
-    "Key",
     "Leader",
     "Live",
     "Operation",
     "Outcome",
-    "Rerun",
+    "Run",
     "Tag",
-    "Uniq",
+    "UniqueKey",
     "Worker",
 ]

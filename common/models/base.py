@@ -1,4 +1,4 @@
-"""What the tables share."""
+"""The declarative base of all tables."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,19 @@ Json = dict[str, Any]
 
 
 class Base(DeclarativeBase):
-    """The declarative base; names of constraints are fixed, so that migrations can name them."""
+    """The declarative base. Its naming convention fixes the names of constraints, so that migrations can use them."""
 
-    metadata = MetaData(naming_convention={"pk": "%(table_name)s_pkey", "ck": "%(table_name)s_%(constraint_name)s", "ix": "%(table_name)s_%(column_0_N_name)s"})
-    type_annotation_map = {UUID: Uuid, str: Text, int: BigInteger, datetime: DateTime(timezone=True), Json: JSON}  # noqa: RUF012 - SQLAlchemy's own form
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "ck": "%(table_name)s_%(constraint_name)s",
+            "ix": "%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - the form that SQLAlchemy documents
+        UUID: Uuid,
+        str: Text,
+        int: BigInteger,
+        datetime: DateTime(timezone=True),
+        Json: JSON,
+    }

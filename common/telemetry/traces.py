@@ -1,6 +1,7 @@
-"""Traces: spans by opentelemetry-sdk, sent by OTLP. Off without an endpoint: `tracer` is None then and nothing of opentelemetry is imported.
+"""Traces: spans by opentelemetry-sdk, exported by OTLP, configured by the standard OTEL_* variables.
 
-Everything is set by the standard OTEL_* variables. Of what comes from outside only the W3C traceparent is read, no baggage and no tracestate.
+Without an endpoint tracing is off: `tracer` is None and nothing of opentelemetry is imported. Of a request's headers
+only the W3C traceparent is read, no baggage and no tracestate.
 """
 
 import os
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from common.domain.errors import StartupError
 
-if TYPE_CHECKING:  # 8 MiB a process, 15 with grpc, are not spent while tracing is off
+if TYPE_CHECKING:  # while tracing is off, its 8 MiB a process (15 with grpc) are saved
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, SpanContext, SpanKind, Tracer
 
-CLOSE_S = 2.0  # longest that the end of a process waits for its last spans to be sent; well inside every grace
+CLOSE_S = 2.0  # longest time for the export of the last spans at the end of a process; well within every grace
 ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 HTTP, GRPC = "http/protobuf", "grpc"
 SAMPLED = 1  # the bit of a traceparent's flags
@@ -29,7 +30,7 @@ _provider: "TracerProvider | None" = None
 
 
 def enabled() -> bool:
-    """Return whether the environment asks for traces. Raises StartupError for values that this service has no exporter for."""
+    """Return True if the environment asks for traces. Raises StartupError if it asks for an unsupported exporter."""
     env = {name: value.strip() for name, value in os.environ.items() if name.startswith("OTEL_")}
     if env.get("OTEL_SDK_DISABLED", "").lower() == "true" or not any(env.get(name) for name in ENDPOINT_VARIABLES):
         return False
@@ -44,15 +45,22 @@ def enabled() -> bool:
 
 
 def _protocol() -> str:
-    return os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "").strip() or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or HTTP
+    return (
+        os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "").strip()
+        or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip()
+        or HTTP
+    )
 
 
 def load() -> "type[SpanExporter]":
-    """Import what tracing needs and return the exporter's class. A worker's parent does so once, and its processes share the pages."""
-    import opentelemetry.sdk.trace.export  # noqa: F401 - for the pages
+    """Import the modules of tracing and return the exporter's class.
+
+    A worker's parent calls it before it forks, so that its processes share the memory pages.
+    """
+    import opentelemetry.sdk.trace.export  # noqa: F401 - imported for the shared pages
 
     if _protocol() == GRPC:
-        # A process that is forked after its parent has sent by grpc needs grpc's own handlers; read as grpc is imported.
+        # Read at the import of grpc: its fork handlers, for a process forked after its parent has sent by grpc.
         os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "1")
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
 
@@ -62,12 +70,12 @@ def load() -> "type[SpanExporter]":
     return Http
 
 
-def configure(process: str, *, of_user_code: bool = False) -> None:
-    """Begin to trace in this process, where the environment asks for it. After a fork: once more, in the new process.
+def configure(process: str, *, export_user_spans: bool = False) -> None:
+    """Start tracing in this process if the environment asks for it. A forked process calls it again.
 
-    `of_user_code`: spans that operations make by opentelemetry's own interface go the same way. Raises StartupError.
+    `export_user_spans`: also export the spans that operations make with the OpenTelemetry API. Raises StartupError.
     """
-    global tracer, _provider  # noqa: PLW0603 - one process has one tracer; None is the quickest way to say that it is off
+    global tracer, _provider  # noqa: PLW0603 - one process has one tracer; testing it for None is the quickest switch
     if not enabled():
         return
     from opentelemetry import trace
@@ -77,81 +85,95 @@ def configure(process: str, *, of_user_code: bool = False) -> None:
     from opentelemetry.sdk.trace.id_generator import IdGenerator
 
     class Ids(IdGenerator):
-        """Ids from the system: an operation that seeds `random` would give two runs the same ones."""
+        """Ids from the system's randomness: if an operation seeds `random`, two attempts would get the same ids."""
 
         def generate_trace_id(self) -> int:
-            """Return one of 128 bits, not 0."""
+            """Return a random id of 128 bits, not 0."""
             return secrets.randbits(128) or 1
 
         def generate_span_id(self) -> int:
-            """Return one of 64 bits, not 0."""
+            """Return a random id of 64 bits, not 0."""
             return secrets.randbits(64) or 1
 
-    ours = Resource.create({"service.name": f"jobproc-{process}", "service.instance.id": f"{socket.gethostname()}-{os.getpid()}"})
+    resource = Resource.create(
+        {"service.name": f"jobproc-{process}", "service.instance.id": f"{socket.gethostname()}-{os.getpid()}"}
+    )
     try:
         processor = BatchSpanProcessor(load()())
-    except Exception as error:  # what a library raises of a variable that it cannot read
-        raise StartupError(f"traces cannot be sent with these OTEL_* variables: {type(error).__name__}: {error}") from error
-    _provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()), id_generator=Ids(), shutdown_on_exit=False)
+    except Exception as error:  # any error that a library raises for a variable that it cannot parse
+        raise StartupError(
+            f"traces cannot be sent with these OTEL_* variables: {type(error).__name__}: {error}"
+        ) from error
+    _provider = TracerProvider(
+        resource=resource.merge(OTELResourceDetector().detect()), id_generator=Ids(), shutdown_on_exit=False
+    )
     _provider.add_span_processor(processor)
     tracer = _provider.get_tracer("jobproc")
-    if of_user_code:
+    if export_user_spans:
         trace.set_tracer_provider(_provider)
 
 
 def close() -> None:
-    """Send what is left, for CLOSE_S seconds at most, and end tracing in this process."""
+    """Export the remaining spans, within CLOSE_S seconds, and stop tracing in this process."""
     global tracer, _provider
     provider, _provider, tracer = _provider, None, None
     if provider is not None:
-        # In a thread: the SDK's own limits are for each try to send, not for all of them.
-        last = threading.Thread(target=provider.shutdown, name="last-spans", daemon=True)
-        last.start()
-        last.join(CLOSE_S)
+        # In a thread, because the SDK's limits are for each attempt to export, not for all of them.
+        shutdown = threading.Thread(target=provider.shutdown, name="last-spans", daemon=True)
+        shutdown.start()
+        shutdown.join(CLOSE_S)
 
 
 def context(traceparent: str | None, *, only_sampled: bool = False) -> "SpanContext | None":
-    """Return the span that a W3C traceparent names, None where it is not valid; `only_sampled`: nor when it is not sampled."""
-    found = _TRACEPARENT.fullmatch(traceparent or "")
-    if found is None:
+    """Return the span of a W3C traceparent; None if it is invalid or, with `only_sampled`, not sampled."""
+    match = _TRACEPARENT.fullmatch(traceparent or "")
+    if match is None:
         return None
-    version, trace_id, span_id, flags, more = found.groups()
-    if version == "ff" or (version == "00" and more) or not int(trace_id, 16) or not int(span_id, 16):
+    version, trace_id, span_id, flags, rest = match.groups()
+    if version == "ff" or (version == "00" and rest) or not int(trace_id, 16) or not int(span_id, 16):
         return None
     if only_sampled and not int(flags, 16) & SAMPLED:
         return None
     from opentelemetry.trace import SpanContext, TraceFlags
 
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16) & SAMPLED))
+    return SpanContext(
+        int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16) & SAMPLED)
+    )
 
 
-def traceparent(of: "SpanContext") -> str:
+def traceparent(span: "SpanContext") -> str:
     """Return the W3C traceparent of a span, to be stored."""
-    return f"00-{of.trace_id:032x}-{of.span_id:016x}-{of.trace_flags & SAMPLED:02x}"
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags & SAMPLED:02x}"
 
 
 def sampled_id() -> str | None:
-    """Return the id of the trace that the current code belongs to; None when it is not sampled, or tracing is off."""
+    """Return the id of the current trace; None if it is not sampled or tracing is off."""
     if tracer is None:
         return None
     from opentelemetry.trace import get_current_span
 
-    of = get_current_span().get_span_context()
-    return f"{of.trace_id:032x}" if of.trace_flags & SAMPLED else None
+    span = get_current_span().get_span_context()
+    return f"{span.trace_id:032x}" if span.trace_flags & SAMPLED else None
 
 
-def start(name: str, kind: "SpanKind", parent: "SpanContext | None", attributes: Mapping[str, Any], began_ns: int | None = None) -> "Span":
-    """Start a span below another one, None: of a trace of its own. `began_ns` is Unix time, None: now."""
+def start(
+    name: str,
+    kind: "SpanKind",
+    parent: "SpanContext | None",
+    attributes: Mapping[str, Any],
+    began_ns: int | None = None,
+) -> "Span":
+    """Start a span. `parent` None: the span begins a trace. `began_ns`: Unix time in nanoseconds; None: now."""
     from opentelemetry.context import Context
     from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
-    assert tracer is not None  # noqa: S101 - who calls has asked
-    above = Context() if parent is None else set_span_in_context(NonRecordingSpan(parent), Context())
-    return tracer.start_span(name, above, kind, attributes, start_time=began_ns)
+    assert tracer is not None  # noqa: S101 - callers check that first
+    context_ = Context() if parent is None else set_span_in_context(NonRecordingSpan(parent), Context())
+    return tracer.start_span(name, context_, kind, attributes, start_time=began_ns)
 
 
 def fail(span: "Span", error_type: str, text: str | None = None) -> None:
-    """Mark a span as failed. `text` is our own, never what an operation said: that may quote its input."""
+    """Mark a span as failed. `text` is one of jobproc's own, never an operation's: that may quote its input."""
     from opentelemetry.trace import Status, StatusCode
 
     span.set_attribute("error.type", error_type)
@@ -160,10 +182,10 @@ def fail(span: "Span", error_type: str, text: str | None = None) -> None:
 
 
 def log_ids(_logger: Any, _method: str, event: Any) -> Any:
-    """Add the current span to a log line; a processor of structlog."""
+    """Add the ids of the current span to a log line; a processor of structlog."""
     from opentelemetry.trace import get_current_span
 
-    of = get_current_span().get_span_context()
-    if of.is_valid:
-        event["trace_id"], event["span_id"] = f"{of.trace_id:032x}", f"{of.span_id:016x}"
+    span = get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"], event["span_id"] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
     return event

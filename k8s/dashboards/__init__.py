@@ -1,4 +1,4 @@
-"""The dashboards of the chart, made from the metrics as they are declared."""
+"""The dashboards of the chart, generated from the declared metrics."""
 
 from collections.abc import Callable
 

@@ -1,51 +1,63 @@
-"""Whether jobs come in, run and end, how long that takes, and what waits."""
+"""Overview: jobs accepted and finished, start and execution times, the backlog."""
 
 from common.telemetry import metrics
-from k8s.dashboards.foreign import deployed
 from k8s.dashboards.panels import Query, Row, dashboard, figure, graph
-from k8s.dashboards.queries import highest, quantile, rate, told
+from k8s.dashboards.queries import deduplicated_sum, highest, pool_deployments, quantile, rate
 
-ENDED = "success|failed"
-SUCCESS = f"{rate(metrics.ATTEMPTS, outcome='success')} / {rate(metrics.ATTEMPTS, outcome=ENDED)}"
-SUCCESS_OF_OPERATION = f"{rate(metrics.ATTEMPTS, ['operation'], outcome='success')} / {rate(metrics.ATTEMPTS, ['operation'], outcome=ENDED)}"
+FINISHED = "success|failed"
+SUCCESS = f"{rate(metrics.ATTEMPTS, outcome='success')} / {rate(metrics.ATTEMPTS, outcome=FINISHED)}"
+SUCCESS_BY_OPERATION = (
+    f"{rate(metrics.ATTEMPTS, ['operation'], outcome='success')}"
+    f" / {rate(metrics.ATTEMPTS, ['operation'], outcome=FINISHED)}"
+)
 
 NOW = Row(
     "Now",
     (
-        figure("Accepted", "ops", "Jobs that were stored, each second. What clients send; 0 means nobody asks.", rate(metrics.JOBS_ACCEPTED)),
         figure(
-            "Ended",
+            "Accepted",
             "ops",
-            "Jobs that ended in a worker, each second. Over minutes as many as are accepted; less means that a backlog grows.",
-            rate(metrics.ATTEMPTS, outcome=ENDED),
+            "Stored jobs per second. The load from clients; 0 means that no client submits.",
+            rate(metrics.JOBS_ACCEPTED),
+        ),
+        figure(
+            "Finished",
+            "ops",
+            "Jobs per second that a worker finished. Over minutes it equals the accepted jobs; if it is lower, a "
+            "backlog grows.",
+            rate(metrics.ATTEMPTS, outcome=FINISHED),
         ),
         figure(
             "Success",
             "percentunit",
-            "Share of ended jobs that succeeded. Normal is what your operations allow, near 100 %. Empty while nothing ends.",
+            "Share of finished jobs that succeeded. Normal depends on your operations, near 100 %. Empty while no job "
+            "finishes.",
             SUCCESS,
             warn=0.9,
             low_is_bad=True,
-            most=1,
+            max_value=1,
         ),
         figure(
             "Depth",
             "short",
-            "Due jobs that wait and jobs that run. Normal is a figure that comes back to 0; counting stops at JOBPROC_GAUGE_CAP_JOBS a queue.",
-            told(metrics.QUEUE_DEPTH),
+            "Due jobs that wait, and running jobs. Normally it returns to 0. Counting stops at "
+            "JOBPROC_QUEUE_COUNT_LIMIT in each queue.",
+            deduplicated_sum(metrics.QUEUE_DEPTH),
         ),
         figure(
             "Oldest due job",
             "s",
-            "How long the oldest job that may run has waited, over all queues. Normal is seconds; the time to start a pod when workers scale from zero.",
+            "Age of the oldest due job that waits, over all queues. Normal is seconds, or the start time of a pod if "
+            "workers scale from zero.",
             highest(metrics.OLDEST_DUE),
             warn=120,
         ),
         figure(
             "Worker processes",
             "short",
-            "Processes with a lease, counted once for each queue that they serve. 0 is normal only where workers scale to zero and nothing waits.",
-            told(metrics.WORKERS_ALIVE),
+            "Processes with a lease, counted once for each queue that they serve. 0 is normal only if workers scale to "
+            "zero and no job waits.",
+            deduplicated_sum(metrics.WORKERS_ALIVE),
         ),
     ),
 )
@@ -56,29 +68,31 @@ THROUGHPUT = Row(
         graph(
             "Accepted by operation",
             "ops",
-            "Jobs that were stored, each second. Follows your clients.",
+            "Stored jobs per second. Follows the load from your clients.",
             Query(rate(metrics.JOBS_ACCEPTED, ["operation"]), "{{operation}}"),
             stacked=True,
         ),
         graph(
-            "Ended by operation",
+            "Finished by operation",
             "ops",
-            "Jobs that ended in a worker, each second, success or not. Follows what is accepted; flat below it means that workers are the limit.",
-            Query(rate(metrics.ATTEMPTS, ["operation"], outcome=ENDED), "{{operation}}"),
+            "Jobs per second that a worker finished, successful or not. Follows the accepted jobs; if it is flat below "
+            "them, workers are the bottleneck.",
+            Query(rate(metrics.ATTEMPTS, ["operation"], outcome=FINISHED), "{{operation}}"),
             stacked=True,
         ),
         graph(
             "Success by operation",
             "percentunit",
-            "Share of an operation's ended jobs that succeeded; retries that are still to come do not count. Normal is a flat line near 100 %.",
-            Query(SUCCESS_OF_OPERATION, "{{operation}}"),
-            most=1,
+            "Share of an operation's finished jobs that succeeded; attempts that will be retried do not count. Normal "
+            "is a flat line near 100 %.",
+            Query(SUCCESS_BY_OPERATION, "{{operation}}"),
+            max_value=1,
         ),
         graph(
             "Attempts by outcome",
             "ops",
-            "How attempts end: success, failed (the job ends), retried, released (given back when a worker leaves), cancelled. Retries are normal in small "
-            "shares, releases when pods go.",
+            "Attempts per second by outcome: success, failed (the job ends), retried, released (by a worker that shuts "
+            "down), cancelled. A small share of retries is normal, and so are releases when pods are removed.",
             Query(rate(metrics.ATTEMPTS, ["outcome"]), "{{outcome}}"),
         ),
     ),
@@ -88,29 +102,30 @@ TIME = Row(
     "Time",
     (
         graph(
-            "Time to start",
+            "Start latency",
             "s",
-            "From when a job was due to its claim. Normal is milliseconds while a worker is idle; it grows as soon as jobs come faster than they end. "
-            "The objective is 99 % within 30 s.",
+            "Time from when a job was due to its claim. Normal is milliseconds while a worker is idle; it grows as "
+            "soon as jobs arrive faster than they finish. The objective is 99 % within 30 s.",
             *(Query(quantile(share, metrics.START_DELAY), f"p{share * 100:g}") for share in (0.5, 0.95, 0.99)),
             warn=30,
         ),
         graph(
-            "Time to start by queue, p95",
+            "Start latency by queue, p95",
             "s",
-            "The same for each queue: which one waits. A queue of long jobs waits longer by its nature.",
+            "Time from when a job was due to its claim, for each queue. A queue of long jobs waits longer by nature.",
             Query(quantile(0.95, metrics.START_DELAY, ["queue"]), "{{queue}}"),
         ),
         graph(
-            "Run time",
+            "Execution time",
             "s",
-            "Time in the operation, one attempt, over all that are chosen. Choose one operation to read it: a mix of quick and long ones says little.",
+            "Time of one attempt in the operation, over all selected operations. Select one operation: a mix of short "
+            "and long ones says little.",
             *(Query(quantile(share, metrics.RUN_DURATION), f"p{share * 100:g}") for share in (0.5, 0.95, 0.99)),
         ),
         graph(
-            "Run time by operation, p95",
+            "Execution time by operation, p95",
             "s",
-            "Normal is what the operation took last week. Ended processes (time limit, crash) are not in it.",
+            "Normal is the value of last week. Attempts whose process was killed (timeout, crash) are not included.",
             Query(quantile(0.95, metrics.RUN_DURATION, ["operation"]), "{{operation}}"),
         ),
     ),
@@ -122,23 +137,25 @@ BACKLOG = Row(
         graph(
             "Depth by state",
             "short",
-            "Due jobs that wait (queued) and jobs that a worker holds (running). Jobs of the future are not in it. A gap is a failed read, never 0.",
-            Query(told(metrics.QUEUE_JOBS, ["state"]), "{{state}}"),
+            "queued: due jobs that wait. running: jobs that a worker holds. Scheduled jobs that are not due are not "
+            "included. A gap is a failed read, never 0.",
+            Query(deduplicated_sum(metrics.QUEUE_JOBS, ["state"]), "{{state}}"),
             stacked=True,
         ),
         graph(
             "Oldest due job by queue",
             "s",
-            "How long the oldest job that may run has waited. Rising one second each second means that nobody takes jobs of this queue.",
+            "Age of the oldest due job that waits. If it rises by one second each second, no worker claims jobs of "
+            "this queue.",
             Query(highest(metrics.OLDEST_DUE, ["queue"]), "{{queue}}"),
         ),
         graph(
-            "Pods against depth",
+            "Pods and depth",
             "short",
-            "Pods of the workers (right) follow the depth (left) within a polling interval and the start of a pod, and go after the cooldown. "
-            "Needs kube-state-metrics.",
-            Query(told(metrics.QUEUE_DEPTH), "depth"),
-            Query(f"sum({deployed('kube_deployment_status_replicas')})", "pods", right=True),
+            "Worker pods (right axis) follow the depth (left axis) within a polling interval and the start time of a "
+            "pod, and are removed after the cooldown. Needs kube-state-metrics.",
+            Query(deduplicated_sum(metrics.QUEUE_DEPTH), "depth"),
+            Query(f"sum({pool_deployments('kube_deployment_status_replicas')})", "pods", right_axis=True),
             width=24,
         ),
     ),
@@ -147,4 +164,9 @@ BACKLOG = Row(
 
 def text() -> str:
     """Return the dashboard."""
-    return dashboard("overview", "overview", "Jobs in, jobs out, how long it takes, what waits.", (NOW, THROUGHPUT, TIME, BACKLOG))
+    return dashboard(
+        "overview",
+        "overview",
+        "Jobs accepted and finished, start and execution times, the backlog.",
+        (NOW, THROUGHPUT, TIME, BACKLOG),
+    )

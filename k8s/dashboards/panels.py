@@ -14,16 +14,16 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One line, or one for each value of its labels."""
+    """A query: one line, or one for each combination of its labels."""
 
     expr: str
     legend: str
-    right: bool = False  #: has its axis at the right, as it is of another size
+    right_axis: bool = False  #: its values have another magnitude
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A graph, or a figure (`stat`). The description says what it tells and what is normal."""
+    """A graph, or a figure (`stat`). The description says what it shows and which values are normal."""
 
     title: str
     unit: str
@@ -33,8 +33,8 @@ class Panel:
     width: int = 12
     height: int = 8
     stacked: bool = False
-    most: float | None = None  #: top of the axis
-    warn: float | None = None  #: from here on it is shown as bad; below it where `low_is_bad`
+    max_value: float | None = None  #: top of the axis
+    warn: float | None = None  #: values from here on are shown in red; with `low_is_bad` those below it
     low_is_bad: bool = False
 
 
@@ -52,7 +52,7 @@ def graph(title: str, unit: str, description: str, *queries: Query, **options: A
 
 
 def figure(title: str, unit: str, description: str, expr: str, **options: Any) -> Panel:
-    """Return one figure, as it is now."""
+    """Return a figure: the current value."""
     return Panel(title, unit, description, (Query(expr, ""),), kind="stat", width=4, height=4, **options)
 
 
@@ -66,11 +66,17 @@ def _thresholds(panel: Panel) -> Json:
 
 def _defaults(panel: Panel) -> Json:
     made: Json = {"unit": panel.unit, "min": 0, "thresholds": _thresholds(panel)}
-    if panel.most is not None:
-        made["max"] = panel.most
+    if panel.max_value is not None:
+        made["max"] = panel.max_value
     if panel.kind == "timeseries":
         made["color"] = {"mode": "palette-classic"}
-        made["custom"] = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 20 if panel.stacked else 5, "showPoints": "never", "spanNulls": False}
+        made["custom"] = {
+            "drawStyle": "line",
+            "lineWidth": 1,
+            "fillOpacity": 20 if panel.stacked else 5,
+            "showPoints": "never",
+            "spanNulls": False,
+        }
         if panel.stacked:
             made["custom"]["stacking"] = {"mode": "normal", "group": "A"}
         elif panel.warn is not None:
@@ -81,7 +87,14 @@ def _defaults(panel: Panel) -> Json:
 def _options(panel: Panel) -> Json:
     if panel.kind == "stat":
         calculation = {"calcs": ["lastNotNull"], "fields": "", "values": False}
-        return {"reduceOptions": calculation, "colorMode": "value", "graphMode": "area", "textMode": "auto", "justifyMode": "auto", "orientation": "auto"}
+        return {
+            "reduceOptions": calculation,
+            "colorMode": "value",
+            "graphMode": "area",
+            "textMode": "auto",
+            "justifyMode": "auto",
+            "orientation": "auto",
+        }
     return {
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
@@ -90,7 +103,11 @@ def _options(panel: Panel) -> Json:
 
 def _overrides(panel: Panel) -> list[Json]:
     right = [{"id": "custom.axisPlacement", "value": "right"}]
-    return [{"matcher": {"id": "byFrameRefID", "options": letter}, "properties": right} for letter, query in _lettered(panel) if query.right]
+    return [
+        {"matcher": {"id": "byFrameRefID", "options": letter}, "properties": right}
+        for letter, query in _lettered(panel)
+        if query.right_axis
+    ]
 
 
 def _lettered(panel: Panel) -> list[tuple[str, Query]]:
@@ -99,8 +116,15 @@ def _lettered(panel: Panel) -> list[tuple[str, Query]]:
 
 def _panel(panel: Panel, number: int, x: int, y: int) -> Json:
     targets = [
-        {"refId": letter, "datasource": DATASOURCE, "editorMode": "code", "range": True, "expr": query.expr, "legendFormat": query.legend}
-        | ({"exemplar": True} if query.expr.startswith("histogram_quantile(") else {})  # points that lead to a trace
+        {
+            "refId": letter,
+            "datasource": DATASOURCE,
+            "editorMode": "code",
+            "range": True,
+            "expr": query.expr,
+            "legendFormat": query.legend,
+        }
+        | ({"exemplar": True} if query.expr.startswith("histogram_quantile(") else {})  # points that link to a trace
         for letter, query in _lettered(panel)
     ]
     return {
@@ -117,12 +141,19 @@ def _panel(panel: Panel, number: int, x: int, y: int) -> Json:
 
 
 def placed(rows: Sequence[Row]) -> list[Json]:
-    """Return the panels of a dashboard with their numbers and places: a line is full at 24 columns."""
+    """Return the panels of a dashboard with their ids and positions; a line has 24 columns."""
     made: list[Json] = []
     y = 0
     for row in rows:
         made.append(
-            {"id": len(made) + 1, "type": "row", "title": row.title, "collapsed": False, "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1}, "panels": []}
+            {
+                "id": len(made) + 1,
+                "type": "row",
+                "title": row.title,
+                "collapsed": False,
+                "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1},
+                "panels": [],
+            }
         )
         y, x, line = y + 1, 0, 0
         for panel in row.panels:
@@ -134,7 +165,7 @@ def placed(rows: Sequence[Row]) -> list[Json]:
     return made
 
 
-def _choice(name: str, label: str, query: str) -> Json:
+def _variable(name: str, label: str, query: str) -> Json:
     return {
         "name": name,
         "label": label,
@@ -142,7 +173,7 @@ def _choice(name: str, label: str, query: str) -> Json:
         "datasource": DATASOURCE,
         "query": {"query": query, "refId": name},
         "definition": query,
-        "refresh": 2,  # when the time range changes: a value that came since is there
+        "refresh": 2,  # when the time range changes, so that new values appear
         "sort": 1,
         "multi": True,
         "includeAll": True,
@@ -151,19 +182,26 @@ def _choice(name: str, label: str, query: str) -> Json:
     }
 
 
-CHOICES = (
-    _choice("namespace", "Namespace", "label_values(jobproc_controller_leading, namespace)"),
-    _choice("queue", "Queue", 'label_values(jobproc_queue_depth{namespace=~"$namespace"}, queue)'),
-    _choice("operation", "Operation", 'label_values(jobproc_attempts_total{namespace=~"$namespace"}, operation)'),
+VARIABLES = (
+    _variable("namespace", "Namespace", "label_values(jobproc_controller_leading, namespace)"),
+    _variable("queue", "Queue", 'label_values(jobproc_queue_depth{namespace=~"$namespace"}, queue)'),
+    _variable("operation", "Operation", 'label_values(jobproc_attempts_total{namespace=~"$namespace"}, operation)'),
 )
 
 
 def dashboard(name: str, title: str, description: str, rows: Sequence[Row]) -> str:
-    """Return the JSON of a dashboard. It has the variables that its queries use."""
+    """Return the JSON of a dashboard, with the variables that its queries use."""
     queries = [query.expr for row in rows for panel in row.panels for query in panel.queries]
-    choices = [one for one in CHOICES if any(f"${one['name']}" in expr for expr in queries)]
+    variables = [variable for variable in VARIABLES if any(f"${variable['name']}" in expr for expr in queries)]
     source = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "refresh": 1}
-    links = {"type": "dashboards", "title": "jobproc", "tags": ["jobproc"], "asDropdown": True, "includeVars": True, "keepTime": True}
+    links = {
+        "type": "dashboards",
+        "title": "jobproc",
+        "tags": ["jobproc"],
+        "asDropdown": True,
+        "includeVars": True,
+        "keepTime": True,
+    }
     made = {
         "uid": f"jobproc-{name}",
         "title": f"jobproc: {title}",
@@ -172,13 +210,13 @@ def dashboard(name: str, title: str, description: str, rows: Sequence[Row]) -> s
         "schemaVersion": SCHEMA,
         "version": 1,
         "editable": True,
-        "graphTooltip": 1,  # one crosshair over all graphs
+        "graphTooltip": 1,  # a shared crosshair
         "timezone": "browser",
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
         "links": [links],
         "annotations": {"list": []},
-        "templating": {"list": [source, *choices]},
+        "templating": {"list": [source, *variables]},
         "panels": placed(rows),
     }
     return laid_out(made) + "\n"

@@ -1,9 +1,17 @@
-"""Queues, what the autoscaler sees of them, and what it did."""
+"""Queues and autoscaling: depths, the values that KEDA reads, its actions."""
 
 from common.telemetry import metrics
-from k8s.dashboards.foreign import deployed, keda, limited
 from k8s.dashboards.panels import Query, Row, dashboard, graph
-from k8s.dashboards.queries import highest, increase, since, told, total
+from k8s.dashboards.queries import (
+    deduplicated_sum,
+    highest,
+    increase,
+    keda,
+    pool_autoscalers,
+    pool_deployments,
+    since,
+    total,
+)
 
 QUEUES = Row(
     "Queues",
@@ -11,31 +19,36 @@ QUEUES = Row(
         graph(
             "Depth by queue",
             "short",
-            "Due jobs that wait and jobs that run; what workers are scaled on. A gap is a failed read, never 0. Counting stops at JOBPROC_GAUGE_CAP_JOBS.",
-            Query(told(metrics.QUEUE_DEPTH, ["queue"]), "{{queue}}"),
+            "Due jobs that wait, and running jobs; workers scale on it. A gap is a failed read, never 0. Counting "
+            "stops at JOBPROC_QUEUE_COUNT_LIMIT.",
+            Query(deduplicated_sum(metrics.QUEUE_DEPTH, ["queue"]), "{{queue}}"),
         ),
         graph(
             "Workers alive by queue",
             "short",
-            "Processes with a lease that serve the queue. Normal is above 0 wherever the depth is, after the time to start a pod.",
-            Query(told(metrics.WORKERS_ALIVE, ["queue"]), "{{queue}}"),
+            "Processes with a lease that serve the queue. Normal is above 0 wherever the depth is, after the start "
+            "time of a pod.",
+            Query(deduplicated_sum(metrics.WORKERS_ALIVE, ["queue"]), "{{queue}}"),
         ),
         graph(
-            "Waiting and running",
+            "Queued and running jobs",
             "short",
-            "queued: due jobs that wait. running: held by a worker. Only running ones means that workers keep up.",
-            Query(told(metrics.QUEUE_JOBS, ["queue", "state"]), "{{queue}} {{state}}"),
+            "queued: due jobs that wait. running: jobs that a worker holds. If there are only running ones, workers "
+            "keep up.",
+            Query(deduplicated_sum(metrics.QUEUE_JOBS, ["queue", "state"]), "{{queue}} {{state}}"),
         ),
         graph(
             "Oldest due job by queue",
             "s",
-            "How long the oldest job that may run has waited. Normal is seconds, and from zero pods the time to start one.",
+            "Age of the oldest due job that waits. Normal is seconds, or the start time of a pod if workers scale from "
+            "zero.",
             Query(highest(metrics.OLDEST_DUE, ["queue"]), "{{queue}}"),
         ),
         graph(
-            "Jobs that nobody can run",
+            "Unrunnable jobs",
             "short",
-            "Due jobs whose operation, or its version, no living worker of the queue knows. Normal is 0, and in a rollout as many as wait for the new workers.",
+            "Due jobs whose operation, or its version, no live worker of the queue knows. Normal is 0; during a "
+            "rollout jobs may wait for the new workers.",
             Query(highest(metrics.UNRUNNABLE_JOBS, ["queue"]), "{{queue}}"),
         ),
     ),
@@ -45,45 +58,55 @@ AUTOSCALING = Row(
     "Autoscaling",
     (
         graph(
-            "What KEDA sees",
+            "KEDA's value and depth",
             "short",
-            "The value of each trigger, against the depth that the controllers tell. The two lines of a queue are at most a polling "
-            "interval apart. Needs KEDA's metrics.",
+            "The value of each trigger, and the depth that the controllers export. The two lines of a queue are at "
+            "most a polling interval apart. Needs KEDA's metrics.",
             Query(keda("keda_scaler_metrics_value"), "KEDA {{scaledObject}} {{metric}}"),
-            Query(told(metrics.QUEUE_DEPTH, ["queue"]), "depth {{queue}}"),
+            Query(deduplicated_sum(metrics.QUEUE_DEPTH, ["queue"]), "depth {{queue}}"),
         ),
         graph(
-            "What it did: pods by pool",
+            "Pods by pool",
             "short",
-            "Pods that a pool's Deployment has, and those that are ready. Ready ones that stay behind mean that pods do not start. Needs kube-state-metrics.",
-            Query(deployed("kube_deployment_status_replicas"), "{{deployment}}"),
-            Query(deployed("kube_deployment_status_replicas_ready"), "{{deployment}} ready"),
+            "Pods of each pool's Deployment, and those that are ready. If the ready ones lag behind, pods do not "
+            "start. Needs kube-state-metrics.",
+            Query(pool_deployments("kube_deployment_status_replicas"), "{{deployment}}"),
+            Query(pool_deployments("kube_deployment_status_replicas_ready"), "{{deployment}} ready"),
         ),
         graph(
-            "Pods wanted, and their limit",
+            "Desired pods and their maximum",
             "short",
-            "What the HorizontalPodAutoscaler of each pool asks for, and the most that it may. At the limit while the oldest due job grows: raise maxReplicas. "
-            "Needs kube-state-metrics.",
-            Query(limited("kube_horizontalpodautoscaler_status_desired_replicas"), "{{horizontalpodautoscaler}} wanted"),
-            Query(limited("kube_horizontalpodautoscaler_spec_max_replicas"), "{{horizontalpodautoscaler}} at most"),
+            "Pods that the HorizontalPodAutoscaler of each pool requests, and its maximum. If it is at the maximum "
+            "while the oldest due job gets older, raise maxReplicas. Needs kube-state-metrics.",
+            Query(
+                pool_autoscalers("kube_horizontalpodautoscaler_status_desired_replicas"),
+                "{{horizontalpodautoscaler}} desired",
+            ),
+            Query(
+                pool_autoscalers("kube_horizontalpodautoscaler_spec_max_replicas"),
+                "{{horizontalpodautoscaler}} maximum",
+            ),
         ),
         graph(
             "Active",
             "short",
-            "1 while KEDA keeps the pool above zero pods, 0 while it may have none. Follows whether the depth is 0, and the cooldown. Needs KEDA's metrics.",
+            "1 while KEDA keeps the pool above zero pods, 0 while it may scale to zero. It is 1 while the depth is "
+            "above 0, and during the cooldown. Needs KEDA's metrics.",
             Query(keda("keda_scaler_active"), "{{scaledObject}} {{metric}}"),
-            most=1,
+            max_value=1,
         ),
         graph(
-            "Errors of the scalers",
+            "Scaler errors",
             "short",
-            "How often KEDA could not read a trigger. Normal is 0. While it fails the count of workers stays. Needs KEDA's metrics.",
+            "Failed reads of a trigger by KEDA. Normal is 0. While reads fail, the number of workers stays. Needs "
+            "KEDA's metrics.",
             Query(keda("keda_scaled_object_errors_total", "sum", "scaledObject", window=True), "{{scaledObject}}"),
         ),
         graph(
-            "Time that KEDA needs to read",
+            "Read time of KEDA",
             "s",
-            "How long a look at a trigger takes. Normal is milliseconds; seconds mean a slow controller, Prometheus or database. Needs KEDA's metrics.",
+            "Duration of a read of a trigger. Normal is milliseconds; seconds mean a slow controller, Prometheus or "
+            "database. Needs KEDA's metrics.",
             Query(keda("keda_scaler_metrics_latency_seconds"), "{{scaledObject}} {{metric}}"),
         ),
     ),
@@ -93,22 +116,22 @@ CONTROLLERS = Row(
     "Controllers",
     (
         graph(
-            "Leading",
+            "Leaders",
             "short",
-            "Controllers that say that they lead. Normal is 1 in each namespace; 0 or 2 only for moments, as the lead changes.",
+            "Controllers that lead. Normal is 1 in each namespace; 0 or 2 only for moments, while the lead changes.",
             Query(total(metrics.LEADING, ["namespace"]), "{{namespace}}"),
         ),
         graph(
-            "Age of duties",
+            "Age of controller tasks",
             "s",
-            "Since a duty of the leader was last done. Normal is about a second for rescue, strays and ringing, a minute for leftovers, "
-            "ten for partitions and workers.",
-            Query(since(metrics.TASK_LAST_SUCCESS, ["namespace"], ["duty"]), "{{duty}}"),
+            "Time since each task of the leader last succeeded. Normal is about a second for rescue, strays and "
+            "doorbells, a minute for orphaned_jobs, ten minutes for partitions and workers.",
+            Query(since(metrics.TASK_LAST_SUCCESS, ["namespace"], ["task"]), "{{task}}"),
         ),
         graph(
-            "Reads that failed",
+            "Failed reads",
             "short",
-            "Scrapes in which a controller could not read the database; depth and sizes are absent then. Normal is 0.",
+            "Scrapes in which a controller could not read the database; depth and sizes are then absent. Normal is 0.",
             Query(increase(metrics.SCRAPE_ERRORS, ["pod"]), "{{pod}}"),
             width=24,
         ),
@@ -118,4 +141,9 @@ CONTROLLERS = Row(
 
 def text() -> str:
     """Return the dashboard."""
-    return dashboard("queues", "queues and autoscaling", "Queues, what the autoscaler sees of them, and what it did.", (QUEUES, AUTOSCALING, CONTROLLERS))
+    return dashboard(
+        "queues",
+        "queues and autoscaling",
+        "Queues, the values that KEDA reads, and its actions.",
+        (QUEUES, AUTOSCALING, CONTROLLERS),
+    )

@@ -1,36 +1,63 @@
-"""What worker processes do, and what goes wrong with them."""
+"""Workers: load of the worker processes, batches, crashes, lost leases."""
 
 from common.telemetry import metrics
-from k8s.dashboards.foreign import out_of_memory, restarts
 from k8s.dashboards.panels import Query, Row, dashboard, figure, graph
-from k8s.dashboards.queries import increase, mean, observed, quantile, rate, since, summed, told, total
+from k8s.dashboards.queries import (
+    deduplicated_sum,
+    increase,
+    mean,
+    observed,
+    out_of_memory,
+    quantile,
+    rate,
+    restarts,
+    since,
+    summed,
+    total,
+)
 
 BUSY = f"{total(metrics.WORKER_PROCESSES, state='busy')} / {total(metrics.WORKER_PROCESSES)}"
 
 NOW = Row(
     "Now",
     (
-        figure("Processes", "short", "Processes of all workers. Normal is pods x worker.concurrency.", total(metrics.WORKER_PROCESSES)),
+        figure(
+            "Processes",
+            "short",
+            "Processes of all workers. Normal is pods x worker.concurrency.",
+            total(metrics.WORKER_PROCESSES),
+        ),
         figure(
             "Busy",
             "percentunit",
-            "Share of processes that run a job. 100 % for long means that more workers would be used; near 0 % that there are too many.",
+            "Share of processes that run a job. 100 % for long means that there are too few workers; near 0 % that "
+            "there are too many.",
             BUSY,
-            most=1,
+            max_value=1,
         ),
-        figure("Claims", "ops", "Claims that took jobs, each second. One claim takes about 50 ms of work.", observed(metrics.CLAIM_JOBS)),
-        figure("Jobs a claim", "short", "Mean of jobs that a claim took: 1 for long jobs, hundreds for very quick ones.", mean(metrics.CLAIM_JOBS)),
         figure(
-            "Deaths",
+            "Claims",
+            "ops",
+            "Claims per second that got jobs. One claim takes about 50 ms of work.",
+            observed(metrics.CLAIM_JOBS),
+        ),
+        figure(
+            "Jobs in a claim",
             "short",
-            "Processes that died over a job in the last interval. Normal is 0.",
+            "Mean number of jobs in a claim: 1 for long jobs, hundreds for very short ones.",
+            mean(metrics.CLAIM_JOBS),
+        ),
+        figure(
+            "Lost processes",
+            "short",
+            "Processes that crashed or were killed while they ran a job, in the last interval. Normal is 0.",
             increase(metrics.PROCESS_DEATHS, reason="worker_lost|timeout|loop_blocked"),
             warn=1,
         ),
         figure(
-            "Leases lost",
+            "Lost leases",
             "short",
-            "Leases that had ended when they were to be renewed, in the last interval. Normal is 0.",
+            "Leases that had ended before their renewal, in the last interval. Normal is 0.",
             increase(metrics.LEASES_LOST),
             warn=1,
         ),
@@ -43,98 +70,105 @@ WORK = Row(
         graph(
             "Processes",
             "short",
-            "Busy processes run a job, idle ones wait for a doorbell. All busy while jobs wait: scale out. All idle while jobs wait: read the log of a worker.",
+            "Busy processes run a job, idle ones wait for a doorbell. If all are busy while jobs wait, scale out. If "
+            "all are idle while jobs wait, read the log of a worker.",
             Query(total(metrics.WORKER_PROCESSES, ["state"]), "{{state}}"),
             stacked=True,
         ),
         graph(
             "Attempts by outcome",
             "ops",
-            "How attempts end: success, failed (the job ends), retried, released (given back, not charged), cancelled. Releases are normal when pods go.",
+            "Attempts per second by outcome: success, failed (the job ends), retried, released (not charged), "
+            "cancelled. Releases are normal when pods are removed.",
             Query(rate(metrics.ATTEMPTS, ["outcome"]), "{{outcome}}"),
         ),
         graph(
             "Claims by queue",
             "ops",
-            "Claims that took jobs, each second. Falls while throughput stays when batches grow; that is normal under load.",
+            "Claims per second that got jobs. Under load it normally falls while the throughput stays, because batches "
+            "grow.",
             Query(observed(metrics.CLAIM_JOBS, ["queue"]), "{{queue}}"),
         ),
         graph(
-            "Empty looks by queue",
+            "Empty claims by queue",
             "ops",
-            "Looks that found no job: after a doorbell that another process answered, or at the end of a backlog. A few each second are normal; "
-            "many more than claims cost the database for nothing.",
+            "Claims that found no job: after a doorbell that another process answered, or at the end of a backlog. A "
+            "few per second are normal; many more than successful claims waste the database's time.",
             Query(rate(metrics.EMPTY_CLAIMS, ["queue"]), "{{queue}}"),
         ),
         graph(
-            "Jobs a claim",
+            "Jobs in a claim",
             "short",
-            "How many jobs a claim took. About 50 ms of work: 1 for jobs that take longer, at most JOBPROC_MAX_CLAIM_JOBS.",
+            "Number of jobs in a claim, about 50 ms of work: 1 for jobs that take longer, at most "
+            "JOBPROC_MAX_CLAIM_JOBS.",
             Query(mean(metrics.CLAIM_JOBS, ["queue"]), "{{queue}} mean"),
             Query(quantile(0.95, metrics.CLAIM_JOBS, ["queue"]), "{{queue}} p95"),
         ),
         graph(
-            "Processes at work by operation",
+            "Busy processes by operation",
             "short",
-            "How many processes an operation keeps busy: seconds of work each second. Shows which operation the workers are there for.",
+            "Number of processes that an operation keeps busy: seconds of work per second. Shows the operations that "
+            "take the workers' time.",
             Query(summed(metrics.RUN_DURATION, ["operation"]), "{{operation}}"),
             stacked=True,
         ),
     ),
 )
 
-TROUBLE = Row(
-    "Trouble",
+FAILURES = Row(
+    "Failures",
     (
         graph(
-            "Deaths of processes by reason",
+            "Lost processes by reason",
             "short",
-            "worker_lost: it crashed, or was ended for want of memory. timeout: a job ran past its limit. released: it had to leave before its job ended. "
-            "cancelled: its job did not stop when a client asked it to. loop_blocked: an async def operation kept all others of its process waiting. "
-            "Normal is 0; timeouts are the operation's business.",
+            "worker_lost: the process crashed, or was killed for lack of memory. timeout: a job exceeded its timeout. "
+            "released: the worker shut down before its job ended. cancelled: its job did not stop after a cancel. "
+            "loop_blocked: an async def operation blocked the event loop. Normal is 0; timeouts depend on the "
+            "operation.",
             Query(increase(metrics.PROCESS_DEATHS, ["reason"]), "{{reason}}"),
         ),
         graph(
-            "Leases lost, results refused",
+            "Lost leases, fenced results",
             "short",
-            "A process was not heard of for JOBPROC_LEASE_SECONDS, so its jobs went to others and its late results were refused. Normal is 0; more means "
-            "frozen pods, or a database that was away.",
-            Query(increase(metrics.LEASES_LOST), "leases lost"),
-            Query(increase(metrics.RESULTS_FENCED), "results refused"),
+            "A process did not renew its lease for JOBPROC_LEASE_SECONDS, so its jobs went to other processes, and its "
+            "late results were fenced. Normal is 0; more means frozen pods or an unavailable database.",
+            Query(increase(metrics.LEASES_LOST), "lost leases"),
+            Query(increase(metrics.RESULTS_FENCED), "fenced results"),
         ),
         graph(
-            "Jobs moved by the controller",
+            "Jobs changed by controller tasks",
             "short",
-            "rescue and leftovers: jobs of workers that are gone. strays: jobs that every worker had passed by. Normal is 0, a few when a node dies. "
-            "actions: what clients ask of many jobs.",
-            Query(increase(metrics.TASK_JOBS, ["duty"]), "{{duty}}"),
+            "rescue and orphaned_jobs: jobs of lost workers. strays: jobs that every worker had passed by. Normal is "
+            "0, and a few when a node is lost. bulk_actions: jobs that bulk actions changed.",
+            Query(increase(metrics.TASK_JOBS, ["task"]), "{{task}}"),
         ),
         graph(
-            "Jobs in actions",
+            "Jobs of bulk actions",
             "short",
-            "Jobs that had their turn in an action on all that match a filter. skipped: they had moved on, or lacked their input or unique key; the action "
-            "says why.",
+            "Jobs that bulk actions processed, by action and result. skipped: the state had changed, or the input or "
+            "the unique key was not available; the bulk action has the reasons.",
             Query(increase(metrics.BULK_ACTION_JOBS, ["action", "result"]), "{{action}} {{result}}"),
         ),
         graph(
-            "Restarts of containers",
+            "Container restarts",
             "short",
             "Restarts of worker and controller containers. Normal is 0. Needs kube-state-metrics.",
             Query(restarts("worker|controller"), "{{pod}}"),
-            Query(out_of_memory("worker|controller"), "{{pod}} last ended for want of memory"),
+            Query(out_of_memory("worker|controller"), "{{pod}} last terminated as OOMKilled"),
         ),
         graph(
-            "Since a pod last looked for work",
+            "Time since the last claim",
             "s",
-            "The pod that looked longest ago. Grows while every process of a pod has a long job, that is normal; an idle pod looks at each doorbell. "
-            "Read it beside the oldest due job.",
+            "For the pod whose last claim is the oldest. Grows normally while all processes of a pod have long jobs; "
+            "an idle pod claims after each doorbell. Compare it with the oldest due job.",
             Query(since(metrics.LAST_CLAIM, ["namespace", "pod"]), "longest"),
         ),
         graph(
-            "Alive by queue",
+            "Workers alive by queue",
             "short",
-            "Processes with a lease that serve a queue, as the database knows them. 0 beside a depth above 0 for longer than a pod takes to start is wrong.",
-            Query(told(metrics.WORKERS_ALIVE, ["queue"]), "{{queue}}"),
+            "Processes with a lease that serve a queue, from the database. 0 while the depth is above 0 for longer "
+            "than the start time of a pod is a failure.",
+            Query(deduplicated_sum(metrics.WORKERS_ALIVE, ["queue"]), "{{queue}}"),
         ),
     ),
 )
@@ -142,4 +176,6 @@ TROUBLE = Row(
 
 def text() -> str:
     """Return the dashboard."""
-    return dashboard("workers", "workers", "What worker processes do, and what goes wrong with them.", (NOW, WORK, TROUBLE))
+    return dashboard(
+        "workers", "workers", "Load of the worker processes, batches, crashes and lost leases.", (NOW, WORK, FAILURES)
+    )

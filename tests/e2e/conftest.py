@@ -19,28 +19,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> None:
-    """A cluster that answers, and the programs that speak with it."""
+    """Check that the cluster answers and that kubectl and helm are installed."""
     for program in ("kubectl", "helm"):
         assert shutil.which(program), f"{program} is not on the PATH"
-    config.load_kube_config()  # type: ignore[no-untyped-call]  # the client has no type for it
+    config.load_kube_config()  # type: ignore[no-untyped-call]  # untyped in the client
     assert client.VersionApi().get_code(), "the cluster does not answer"
 
 
 @pytest.fixture(scope="module")
 def namespace(cluster: None, request: pytest.FixtureRequest) -> Iterator[Namespace]:
-    """An empty namespace that enforces the level `restricted`."""
-    made = Namespace(f"{request.module.__name__.rpartition('.')[2].removeprefix('test_').replace('_', '-')}-{uuid.uuid4().hex[:5]}")
+    """Create an empty namespace that enforces the level `restricted`. Its state is printed if a test fails."""
+    module = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
+    namespace = Namespace(f"{module}-{uuid.uuid4().hex[:5]}")
     failed_before = request.session.testsfailed
-    yield made
+    yield namespace
     if request.session.testsfailed > failed_before:
         with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            print(made.describe())
-    made.close()
+            print(namespace.describe())
+    namespace.close()
 
 
 @pytest.fixture(scope="session")
 def keda(cluster: None) -> None:
-    """KEDA in the cluster."""
+    """Skip the test if the cluster has no KEDA."""
     groups = {group.name for group in client.ApisApi().get_api_versions().groups}
     if "keda.sh" not in groups:
         pytest.skip("there is no KEDA in this cluster")

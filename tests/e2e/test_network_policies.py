@@ -1,9 +1,9 @@
-"""jobproc with its NetworkPolicies: everything that must speak still does, and, where the cluster enforces them, nothing else."""
+"""jobproc with its NetworkPolicies: necessary connections work, all others fail if the cluster enforces policies."""
 
 import pytest
 from e2e.cluster import IMAGES, TAG, Namespace, until
 
-REACHES = """import socket, sys
+CONNECT = """import socket, sys
 for target in sys.argv[1:]:
     host, port = target.rsplit(":", 1)
     try:
@@ -17,14 +17,20 @@ print("done")
 
 @pytest.fixture(scope="module")
 def installed(keda: None, namespace: Namespace) -> Namespace:
-    small = ("api.replicas=1", "controller.replicas=1", "postgresql.persistence.enabled=false", "keda.pollingInterval=2", "keda.enabled=true")
+    small = (
+        "api.replicas=1",
+        "controller.replicas=1",
+        "postgresql.persistence.enabled=false",
+        "keda.pollingInterval=2",
+        "keda.enabled=true",
+    )
     namespace.install("networkPolicy.enabled=true", *small)
     return namespace
 
 
-def reached(namespace: Namespace, name: str, *targets: str) -> dict[str, bool]:
-    """Return what a pod that is no part of jobproc can connect to."""
-    namespace.pod(name, f"{IMAGES['api']}:{TAG}", ["python", "-c", REACHES, *targets])
+def reachable(namespace: Namespace, name: str, *targets: str) -> dict[str, bool]:
+    """Return for each target whether a pod outside of jobproc can connect to it."""
+    namespace.pod(name, f"{IMAGES['api']}:{TAG}", ["python", "-c", CONNECT, *targets])
     until(f"{name} has tried", lambda: "done" in namespace.log(name), 60)
     return {line.split()[0]: line.split()[1] == "open" for line in namespace.log(name).splitlines() if ":" in line}
 
@@ -35,8 +41,8 @@ def test_a_job_runs_from_the_service_to_its_result(installed: Namespace) -> None
     assert "Succeeded" in installed.helm("test", "jobproc")
 
 
-def test_a_stranger_reaches_the_api_alone(installed: Namespace) -> None:
-    targets = reached(installed, "stranger", "jobproc-api:8000", "jobproc-postgresql:5432", "jobproc-redis:6379")
+def test_another_pod_can_connect_only_to_the_api(installed: Namespace) -> None:
+    targets = reachable(installed, "stranger", "jobproc-api:8000", "jobproc-postgresql:5432", "jobproc-redis:6379")
     assert targets["jobproc-api:8000"]
     if all(targets.values()):
         pytest.skip("this cluster's network does not enforce NetworkPolicies")

@@ -1,4 +1,4 @@
-"""Pods that go while long jobs run: the idle ones first, the longest job last, and nothing is lost when a busy one must go."""
+"""Scale-in and eviction while long jobs run: idle pods end first, the longest job's pod last, and no job is lost."""
 
 import pytest
 from e2e.cluster import Api, Namespace, until
@@ -11,7 +11,9 @@ POOL = "jobproc-worker-default"
 @pytest.fixture(scope="module")
 def installed(namespace: Namespace) -> Namespace:
     small = ("api.replicas=1", "controller.replicas=1", "postgresql.persistence.enabled=false")
-    namespace.install(*namespace.operations(), *small, "worker.replicas=4", "worker.concurrency=1", "worker.drainSeconds=20")
+    namespace.install(
+        *namespace.operations(), *small, "worker.replicas=4", "worker.concurrency=1", "worker.drainSeconds=20"
+    )
     return namespace
 
 
@@ -23,84 +25,91 @@ def api(installed: Namespace) -> Api:
 def costs(namespace: Namespace) -> dict[str, int]:
     """Return the deletion costs of the worker pods that have one."""
     annotations = {pod.metadata.name: pod.metadata.annotations or {} for pod in namespace.pods("worker")}
-    return {name: int(found[COST]) for name, found in annotations.items() if COST in found}
+    return {name: int(values[COST]) for name, values in annotations.items() if COST in values}
 
 
-def busy(namespace: Namespace, count: int, least: int = 1) -> dict[str, int]:
-    """Wait until so many pods say that they are busy, at such a cost."""
-    return dict(
-        until(
-            f"{count} pods have a cost of {least}",
-            lambda: (found,) if len(found := {name: cost for name, cost in costs(namespace).items() if cost >= least}) == count else None,
-            60,
-        )[0]
-    )
+def busy(namespace: Namespace, count: int, min_cost: int = 1) -> dict[str, int]:
+    """Wait until exactly `count` pods have a deletion cost of at least `min_cost`. Returns their costs."""
+
+    def matching() -> tuple[dict[str, int]] | None:
+        pods = {name: cost for name, cost in costs(namespace).items() if cost >= min_cost}
+        return (pods,) if len(pods) == count else None
+
+    return dict(until(f"{count} pods have a cost of {min_cost}", matching, 60)[0])
 
 
-def test_idle_pods_go_first_and_the_longest_job_last(installed: Namespace, api: Api) -> None:
+def test_idle_pods_end_first_and_the_pod_of_the_longest_job_last(installed: Namespace, api: Api) -> None:
     first = api.submit("sleep", 45)
     (longest,) = busy(installed, 1)
-    until("two seconds have passed, by which the starts differ", lambda: sum(busy(installed, 1).values()) > 1_000_000, 30)
+    until("the first job has run for two seconds", lambda: sum(busy(installed, 1).values()) > 1_000_000, 30)
     second = api.submit("sleep", 35)
-    both = busy(installed, 2, least=1_000_000)
-    assert both[longest] == max(both.values())
+    busy_pods = busy(installed, 2, min_cost=1_000_000)
+    assert busy_pods[longest] == max(busy_pods.values())
 
     installed.scale(POOL, 2)
-    assert set(installed.until_ready("worker", 2)) == set(both)
+    assert set(installed.until_ready("worker", 2)) == set(busy_pods)
     installed.scale(POOL, 1)
     assert installed.until_ready("worker", 1) == [longest]
 
     assert api.until_status(first, "SUCCESS", 90)["attempt"] == 1
-    ended = api.until_status(second, "SUCCESS", 120)
-    assert ended["attempt"] <= 2, "it had 20 seconds; what does not end in them runs again"
-    until("the cost is taken back", lambda: not costs(installed), 60)
+    finished = api.until_status(second, "SUCCESS", 120)
+    assert finished["attempt"] <= 2, "a job that does not finish within the drain time of 20 s runs again"
+    until("the cost is removed", lambda: not costs(installed), 60)
     installed.scale(POOL, 2)
     installed.until_ready("worker", 2)
 
 
 def evict(namespace: Namespace, pod: str) -> None:
-    """Ask the cluster to let a pod go, as a node that is drained does."""
-    namespace.core.create_namespaced_pod_eviction(pod, namespace.name, {"metadata": {"name": pod, "namespace": namespace.name}})
+    """Evict a pod, as `kubectl drain` does."""
+    namespace.core.create_namespaced_pod_eviction(
+        pod, namespace.name, {"metadata": {"name": pod, "namespace": namespace.name}}
+    )
 
 
-def running(namespace: Namespace, api: Api, seconds: float) -> tuple[str, str]:
-    """Submit a job that sleeps; returns its id and the pod that runs it."""
+def submit_sleep(namespace: Namespace, api: Api, seconds: float) -> tuple[str, str]:
+    """Submit a job that sleeps. Returns its id and the pod that runs it."""
     job = api.submit("sleep", seconds)
     (pod,) = busy(namespace, 1)
     return job, pod
 
 
-def test_a_job_that_ends_within_the_drain_time_ends_where_it_ran(installed: Namespace, api: Api) -> None:
-    job, pod = running(installed, api, 12)
+def test_a_job_that_finishes_within_the_drain_time_is_not_released(installed: Namespace, api: Api) -> None:
+    job, pod = submit_sleep(installed, api, 12)
     evict(installed, pod)
-    ended = api.until_status(job, "SUCCESS", 60)
-    assert [attempt["outcome"] for attempt in ended["attempts"]] == ["success"], ended
-    until("the evicted pod is gone", lambda: pod not in [one.metadata.name for one in installed.core.list_namespaced_pod(installed.name).items], 60)
+    finished = api.until_status(job, "SUCCESS", 60)
+    assert [attempt["outcome"] for attempt in finished["attempts"]] == ["success"], finished
+
+    def names() -> list[str]:
+        return [item.metadata.name for item in installed.core.list_namespaced_pod(installed.name).items]
+
+    until("the evicted pod is gone", lambda: pod not in names(), 60)
     installed.until_ready("worker", 2)
 
 
-def test_a_job_that_does_not_is_given_back_and_runs_again_uncharged(installed: Namespace, api: Api) -> None:
+def test_a_job_that_exceeds_the_drain_time_is_released_uncharged_and_runs_again(installed: Namespace, api: Api) -> None:
     until("no pod is busy", lambda: not costs(installed), 60)
-    job, pod = running(installed, api, 30)
+    job, pod = submit_sleep(installed, api, 30)
     evict(installed, pod)
-    ended = api.until_status(job, "SUCCESS", 120)
-    assert [attempt["outcome"] for attempt in ended["attempts"]] == ["released", "success"], ended
+    finished = api.until_status(job, "SUCCESS", 120)
+    assert [attempt["outcome"] for attempt in finished["attempts"]] == ["released", "success"], finished
     installed.until_ready("worker", 2)
 
 
-def test_a_drain_takes_one_worker_at_a_time(installed: Namespace) -> None:
-    one, other = installed.until_ready("worker", 2)
-    evict(installed, one)
-    with pytest.raises(client.ApiException) as refused:
-        evict(installed, other)
-    assert refused.value.status == 429, "the disruption budget holds"
+def test_the_disruption_budget_allows_one_eviction_at_a_time(installed: Namespace) -> None:
+    first, second = installed.until_ready("worker", 2)
+    evict(installed, first)
+    with pytest.raises(client.ApiException) as rejected:
+        evict(installed, second)
+    assert rejected.value.status == 429
     installed.until_ready("worker", 2)
 
 
-def test_a_job_that_kills_its_pod_by_its_memory_takes_no_neighbour_with_it(installed: Namespace, api: Api) -> None:
+def test_a_job_that_gets_its_pod_killed_for_memory_fails_no_other_job(installed: Namespace, api: Api) -> None:
     heavy = api.submit("allocate", 4_000)
     others = api.submit_many("square_sum", [[number] for number in range(50)])
-    ended = api.until_status(heavy, "FAILED", 120)
-    assert ended["error"]["type"] == "worker_lost", ended
-    assert [api.until_status(job, "SUCCESS", 120)["result"] for job in others] == [float(number**2) for number in range(50)]
+    failed = api.until_status(heavy, "FAILED", 120)
+    assert failed["error"]["type"] == "worker_lost", failed
+    assert [api.until_status(job, "SUCCESS", 120)["result"] for job in others] == [
+        float(number**2) for number in range(50)
+    ]
     installed.until_ready("worker", 2)

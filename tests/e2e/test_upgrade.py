@@ -1,4 +1,4 @@
-"""An upgrade to a version with a migration, and the way back, while jobs come in: none is lost and no request fails."""
+"""An upgrade to a version with a migration and a rollback, under load: no job is lost and no request fails."""
 
 import pytest
 from e2e.cluster import NEXT, TAG, Namespace
@@ -19,24 +19,31 @@ def database(installed: Namespace) -> Database:
 
 
 def tags(namespace: Namespace) -> set[str]:
-    """Return the tags of the images that api, workers and controllers run."""
-    return {pod.spec.containers[0].image.rpartition(":")[2] for component in ("api", "worker", "controller") for pod in namespace.pods(component)}
+    """Return the image tags of the API, workers and controllers."""
+    return {
+        pod.spec.containers[0].image.rpartition(":")[2]
+        for component in ("api", "worker", "controller")
+        for pod in namespace.pods(component)
+    }
 
 
 def test_an_upgrade_under_load_loses_no_job_and_fails_no_request(installed: Namespace, database: Database) -> None:
-    assert database.one(COLUMN) == 0
+    assert database.value(COLUMN) == 0
     password = installed.core.read_namespaced_secret("jobproc-postgresql", installed.name).data
     with installed.load("upgraded") as report:
-        installed.helm("upgrade", "jobproc", "charts/jobproc", "--reuse-values", "--set", f"images.api.tag={NEXT},images.worker.tag={NEXT}", "--wait")
+        values = f"images.api.tag={NEXT},images.worker.tag={NEXT}"
+        installed.helm("upgrade", "jobproc", "charts/jobproc", "--reuse-values", "--set", values, "--wait")
     report.shows_no_loss()
     assert tags(installed) == {NEXT}
-    assert database.one(COLUMN) == 1
-    assert installed.core.read_namespaced_secret("jobproc-postgresql", installed.name).data == password, "passwords are kept"
+    assert database.value(COLUMN) == 1
+    assert installed.core.read_namespaced_secret("jobproc-postgresql", installed.name).data == password, (
+        "an upgrade keeps the passwords"
+    )
 
 
-def test_a_rollback_under_load_loses_none_either_and_leaves_the_schema(installed: Namespace, database: Database) -> None:
+def test_a_rollback_under_load_loses_no_job_and_leaves_the_schema(installed: Namespace, database: Database) -> None:
     with installed.load("rolled-back") as report:
         installed.helm("rollback", "jobproc", "1", "--wait")
     report.shows_no_loss()
     assert tags(installed) == {TAG}
-    assert database.one(COLUMN) == 1
+    assert database.value(COLUMN) == 1

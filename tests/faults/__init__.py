@@ -1,1 +1,1 @@
-"""Real servers and processes under a seeded schedule of client actions and faults; what happened is written down and checked."""
+"""Fault injection: real servers and processes under seeded calls and faults, and laws that are checked afterwards."""

@@ -1,4 +1,4 @@
-"""Where a run takes place: servers of its own, processes of jobproc, and proxies between them."""
+"""The environment of a run on this machine: its own servers, processes of jobproc, and proxies between them."""
 
 import os
 import random
@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,33 +16,32 @@ import psycopg2
 from rig import clock
 from rig.clock import Clock
 from rig.proxy import Proxy
-from rig.servers import serve
 from rig.system import QUICK, Database, System, until
 
 from faults.history import now_s
-from tools.servers import Postgres, Redis
+from faults.lifecycle import Environment
 
 LEASE_S, TICK_S = float(QUICK["JOBPROC_LEASE_SECONDS"]), float(QUICK["JOBPROC_TICK_SECONDS"])
-BACK_S = 5.0  # after PostgreSQL is back: a time limit of a read, and a pause before the next try
+RECOVERY_S = 5.0  # after PostgreSQL is available again: a time limit of a read, and a pause before the next reconnect
 WORKERS = ("first", "second")
 PROCESSES = 2  # of each worker
-MAX_CRASHES = "1000"  # or what the faults kill again and again would end for that
-DRAIN_S = 3 * LEASE_S + 6.0  # and what four processes may have left to do
-WAIT_S = 2 * TICK_S + 2.0  # a due job beside an idle worker; and a claim, on a busy machine
+MAX_CRASHES = "1000"  # otherwise jobs whose process the faults kill repeatedly would fail for that
+DRAIN_S = 3 * LEASE_S + 6.0  # and the work that four processes may have left
+WAIT_S = 2 * TICK_S + 2.0  # of a due job beside an idle worker; 2 s for a claim on a busy machine
 DISK_MIB = 400  # of PostgreSQL
-PATIENCE_S = 20.0  # longer than any fault keeps PostgreSQL away
+DATABASE_RETRY_S = 20.0  # longer than any fault makes PostgreSQL unavailable
 PARTS = ("api", "worker", "controller")
 
 
 class PatientDatabase(Database):
-    """A look beside the product, by any thread, that waits for PostgreSQL to be back."""
+    """A connection beside the product, for any thread, that waits until PostgreSQL is available again."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self._lock = threading.Lock()
 
     def rows(self, sql: str, arguments: Any = None) -> list[tuple[Any, ...]]:
-        until_s = now_s() + PATIENCE_S
+        until_s = now_s() + DATABASE_RETRY_S
         while True:
             try:
                 with self._lock:
@@ -53,69 +52,61 @@ class PatientDatabase(Database):
                 time.sleep(0.1)
 
 
-class AnyPlace:
-    """What places on this machine and in a cluster have in common."""
+class FaultEnvironment(Environment):
+    """The common part of environments on this machine and in a cluster."""
 
-    database: Database  #: a look beside the product
-    back_s: float  #: how long after PostgreSQL is back its absence may be felt yet
+    database: Database  #: a connection beside the product
+    recovery_s: float  #: how long an outage of PostgreSQL may be noticed after its end
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.steps: list[tuple[datetime, datetime]] = []  #: times of the database's clock that do not say in which order things happened
-        self.away: list[tuple[float, float]] = []  #: from when to when PostgreSQL could not be relied on
+        #: Times of the database's clock that do not give the order of events.
+        self.clock_steps: list[tuple[datetime, datetime]] = []
+        self.outages: list[tuple[float, float]] = []  #: from when to when PostgreSQL was unreliable
+        super().__init__(folder)
 
     @contextmanager
-    def database_away(self) -> Iterator[None]:
-        """Say that PostgreSQL cannot be relied on meanwhile, and shortly after."""
+    def database_unavailable(self) -> Iterator[None]:
+        """Record that PostgreSQL is unreliable during the block, and shortly after it."""
         began_s = now_s()
         try:
             yield
         finally:
-            self.away.append((began_s, now_s() + self.back_s))
-            self.database.close()  # the look beside the product has lost its connection too
+            self.outages.append((began_s, now_s() + self.recovery_s))
+            self.database.close()  # the connection beside the product is lost too
 
     def end_connections(self) -> int:
-        """End every connection that jobproc has, and return how many there were."""
-        ended: int = self.database.one("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'jobproc%'")
+        """Terminate every connection of jobproc, and return how many there were."""
+        ended: int = self.database.value(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'jobproc%'"
+        )
         return ended
 
-    def end_connections_often(self, chance: random.Random) -> str | None:
-        """End them several times; returns what shows that there were some."""
+    def end_connections_repeatedly(self, chance: random.Random) -> str | None:
+        """Terminate all connections three times, and return how many there were; None: there were none."""
         ended = 0
-        with self.database_away():
+        with self.database_unavailable():
             for _ in range(3):
                 ended += self.end_connections()
                 time.sleep(chance.uniform(0.1, 1))
         return f"{ended} connections" if ended else None
 
 
-class Place(AnyPlace):
-    """On this machine: an API, two workers of two processes, a controller; each kind reaches PostgreSQL and Redis through proxies of its own.
+class LocalEnvironment(FaultEnvironment):
+    """An API, two workers of two processes each and a controller on this machine.
 
-    PostgreSQL has a small disk of its own where one may be mounted: `disk`, else None.
+    Each of these parts reaches PostgreSQL and Redis through its own proxies. `disk`: a small file system of PostgreSQL,
+    None where none may be mounted.
     """
 
-    back_s = BACK_S
+    recovery_s = RECOVERY_S
     lease_s, heartbeat_s, drain_s, wait_s = LEASE_S, float(QUICK["JOBPROC_HEARTBEAT_SECONDS"]), DRAIN_S, WAIT_S
-
-    def __init__(self, folder: Path) -> None:
-        """Start everything; `folder` must be for this run alone, and readable by all."""
-        super().__init__(folder)
-        self._stack = ExitStack()
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
 
     def _start(self) -> None:
         self.disk = self._mounted(self.folder / "disk")
         options = {"max_connections": "60", "max_wal_size": "64MB", "min_wal_size": "32MB"}
-        self.postgres = Postgres((self.disk or self.folder) / "postgres", self.folder / "postgres.log", options=options)
-        self.redis = Redis(self.folder / "redis", self.folder / "redis.log", options=("--save", ""))
-        serve(self._stack, self.postgres, self.redis)
-        self.before_postgres = {part: self._stack.enter_context(Proxy(self.postgres.port)) for part in PARTS}
-        self.before_redis = {part: self._stack.enter_context(Proxy(self.redis.port)) for part in PARTS}
+        self.postgres, self.redis = self._start_servers(self.disk or self.folder, options)
+        self.postgres_proxies = {part: self._stack.enter_context(Proxy(self.postgres.port)) for part in PARTS}
+        self.redis_proxies = {part: self._stack.enter_context(Proxy(self.redis.port)) for part in PARTS}
         self.system = System(self.folder, self.postgres.url(), self.redis.url, JOBPROC_MAX_CRASHES=MAX_CRASHES)
         self.database = self.system.database = PatientDatabase(self.postgres.url())
         self._stack.callback(self.system.close)
@@ -126,20 +117,20 @@ class Place(AnyPlace):
 
     @property
     def url(self) -> str:
-        """Where the API is."""
+        """The URL of the API."""
         return str(self.system.client.base_url)
 
     @property
     def postgres_url(self) -> str:
-        """Where PostgreSQL is, past every fault of the way to it."""
+        """The URL of PostgreSQL, not through a proxy."""
         return self.postgres.url()
 
     def effects(self) -> list[dict[str, Any]]:
         """Return the lines of the effects ledger."""
         return self.system.effects()
 
-    def absent(self) -> dict[str, str]:
-        """Return the faults that cannot happen here, and what they would need."""
+    def impossible_faults(self) -> dict[str, str]:
+        """Return the faults that cannot be injected on this machine, and what each would need."""
         needs = {}
         if self.disk is None:
             needs["disk_full"] = "the right to mount a small disk for PostgreSQL"
@@ -149,17 +140,20 @@ class Place(AnyPlace):
 
     @contextmanager
     def settable_clock(self) -> Iterator[Clock]:
-        """Start PostgreSQL again with a clock that may be set, and after the block without: the clock must be right by then."""
+        """Restart PostgreSQL with a settable clock, and after the block without. The clock must be right at its end."""
         settable = Clock(self.folder)
-        self._start_postgres(settable.env)
-        since = self.database.one("SELECT clock_timestamp()")
+        self._restart_postgres(settable.env)
+        since = self.database.value("SELECT clock_timestamp()")
         leased = "SELECT count(*) FROM workers WHERE ended_at IS NULL AND alive_until > %s + %s * interval '1 s'"
-        until("every process has a lease of after the start", lambda: self.database.one(leased, (since, self.lease_s)) == len(WORKERS) * PROCESSES)
+        until(  # "at least": a process that runs async operations has a second worker id
+            "every process has a lease from after the start",
+            lambda: self.database.value(leased, (since, self.lease_s)) >= len(WORKERS) * PROCESSES,
+        )
         yield settable
-        self._start_postgres({})
+        self._restart_postgres({})
 
-    def _start_postgres(self, env: dict[str, str]) -> None:
-        with self.database_away():
+    def _restart_postgres(self, env: dict[str, str]) -> None:
+        with self.database_unavailable():
             self.postgres.stop()
             self.postgres.env = env
             self.postgres.start()
@@ -172,28 +166,28 @@ class Place(AnyPlace):
         self._stack.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
         return folder
 
-    def _through(self, part: str) -> dict[str, str]:
+    def _proxied_urls(self, part: str) -> dict[str, str]:
         return {
-            "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{self.before_postgres[part].port}/postgres",
-            "REDIS_URL": f"redis://127.0.0.1:{self.before_redis[part].port}/0",
+            "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{self.postgres_proxies[part].port}/postgres",
+            "REDIS_URL": f"redis://127.0.0.1:{self.redis_proxies[part].port}/0",
         }
 
     # --- processes
 
     def start_api(self, **settings: str) -> None:
         """Start the API."""
-        self.system.api(**self._through("api"), **settings)
+        self.system.api(**self._proxied_urls("api"), **settings)
 
     def start_worker(self, name: str, **settings: str) -> None:
         """Start a worker."""
-        self.system.worker(name, concurrency=PROCESSES, **self._through("worker"), **settings)
+        self.system.worker(name, concurrency=PROCESSES, **self._proxied_urls("worker"), **settings)
 
     def start_controller(self, name: str = "controller", **settings: str) -> None:
         """Start a controller."""
-        self.system.controller(name, **self._through("controller"), **settings)
+        self.system.controller(name, **self._proxied_urls("controller"), **settings)
 
-    def start_again(self, name: str, **settings: str) -> None:
-        """Let the API, a worker or the controller end in order, and start it again with these settings."""
+    def restart(self, name: str, **settings: str) -> None:
+        """Shut down the API, a worker or the controller gracefully, and start it with these settings."""
         self.system.end(name)
         if name in WORKERS:
             self.start_worker(name, **settings)
@@ -202,10 +196,10 @@ class Place(AnyPlace):
         else:
             self.start_controller(**settings)
 
-    def a_process(self, chance: random.Random) -> tuple[str, int]:
-        """Return a worker and one of its processes."""
+    def random_process(self, chance: random.Random) -> tuple[str, int]:
+        """Return the name of a worker and the pid of one of its processes."""
         name = chance.choice(WORKERS)
-        return name, until("it has one", lambda: self.system.children(name))[0]
+        return name, until("the worker has a process", lambda: self.system.children(name))[0]
 
     def group(self, name: str) -> list[int]:
         """Return the pids of a process and its children."""
@@ -217,12 +211,8 @@ class Place(AnyPlace):
             os.kill(pid, signal.SIGKILL)
         self.system.processes[name].wait(10)
 
-    def lost(self) -> int:
-        """Return how many attempts were lost or refused so far."""
-        refused: int = sum(line["count"] for name in WORKERS for line in self.system.events(name, "results_refused"))
-        lost: int = self.system.database.one("SELECT count(*) FROM attempts WHERE ended = 'lost'")
-        return lost + refused
-
-    def close(self) -> None:
-        """End everything."""
-        self._stack.close()
+    def lost_or_fenced(self) -> int:
+        """Return how many attempts were lost, or had their result fenced, so far."""
+        fenced: int = sum(line["count"] for name in WORKERS for line in self.system.events(name, "results_fenced"))
+        lost: int = self.system.database.value("SELECT count(*) FROM attempts WHERE outcome = 'lost'")
+        return lost + fenced

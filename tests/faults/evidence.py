@@ -1,4 +1,4 @@
-"""What a run leaves to be checked: the calls, the tables, the effects, when what was away."""
+"""The evidence that a run leaves for the laws: calls, tables, effects, and the times of outages and clock steps."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,30 +8,31 @@ from typing import Any
 
 from rig.system import Database
 
-from faults.history import Call, Sent
+from faults.history import Call
+from faults.jobs import SentJob
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredJob:
     """A row of `jobs`."""
 
-    sent: Sent
+    sent: SentJob
     max_attempts: int
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """What a job's client chose, by the database's clock; and from when each of its epochs was there."""
+class JobOptions:
+    """The options of a job, and the creation time of each of its runs. Times are of the database's clock."""
 
-    came_at: Mapping[int, datetime]  #: by epoch
+    created_at: Mapping[int, datetime]  #: by run number
     run_at: datetime | None = None
     deadline: datetime | None = None
     unique_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """A row of `outcomes`."""
+class Outcome:
+    """A row of `outcomes`: the end of a run of a job."""
 
     status: str
     attempt: int
@@ -40,19 +41,19 @@ class End:
     finished_at: datetime
     result: Any = None
     error_type: str | None = None
-    epoch: int = 0
+    run_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """A row of `attempts`: one that did not end its job."""
+class PastAttempt:
+    """A row of `attempts`: an attempt that did not end its job."""
 
     attempt: int
-    ended: str
+    outcome: str
     started_at: datetime
-    ended_at: datetime
+    finished_at: datetime
     retry_at: datetime
-    epoch: int = 0
+    run_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,97 +66,119 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What there was at one moment."""
+class Sample:
+    """The oldest due job and the idle worker processes at one moment."""
 
     at_s: float
-    due_s: float  #: how long the oldest due job had waited, 0: none did
-    idle: frozenset[int]  #: worker processes that were well and had nothing to do
+    due_s: float  #: how long the oldest due job had waited, 0: no job was due
+    idle: frozenset[int]  #: worker processes that were alive and had nothing to do
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All of a run."""
+    """All evidence of a run. Tables are by job id; runs of a job are by run number."""
 
     calls: Sequence[Call] = ()
-    stored: Mapping[str, Stored] = field(default_factory=dict)
-    ends: Mapping[str, Sequence[End]] = field(default_factory=dict)
-    tried: Mapping[str, Sequence[Tried]] = field(default_factory=dict)
-    again: Mapping[str, Mapping[int, Sent | None]] = field(default_factory=dict)  #: explicit retries: by job and epoch, the input that each brought
-    undone: Mapping[str, frozenset[int]] = field(default_factory=dict)  #: by job, the epochs in which the undo of an action put it back
-    chosen: Mapping[str, Chosen] = field(default_factory=dict)
+    stored: Mapping[str, StoredJob] = field(default_factory=dict)
+    outcomes: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
+    attempts: Mapping[str, Sequence[PastAttempt]] = field(default_factory=dict)
+    #: The input of each manual retry, None: the input stayed.
+    retry_inputs: Mapping[str, Mapping[int, SentJob | None]] = field(default_factory=dict)
+    #: The runs in which the undo of a bulk action put a job back.
+    undo_runs: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    options: Mapping[str, JobOptions] = field(default_factory=dict)
     unfinished: frozenset[str] = frozenset()
     effects: Sequence[Effect] = ()
-    looks: Sequence[Look] = ()
-    wait_limit_s: float = 0.0  #: a due job may wait so long beside an idle process
-    away: Sequence[tuple[float, float]] = ()  #: from when to when PostgreSQL could not be relied on
-    steps: Sequence[tuple[datetime, datetime]] = ()  #: from when to when the database's clock does not say in which order things happened
-    interrupted: bool = True  #: whether any fault could end or repeat a run
+    samples: Sequence[Sample] = ()
+    wait_limit_s: float = 0.0  #: how long a due job may wait beside an idle process
+    outages: Sequence[tuple[float, float]] = ()  #: from when to when PostgreSQL was unreliable
+    #: From when to when times of the database's clock do not give the order of events.
+    clock_steps: Sequence[tuple[datetime, datetime]] = ()
+    interrupted: bool = True  #: True if any fault could end or repeat an attempt
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
     drain_limit_s: float = 0.0
 
-    def sent(self, job_id: str, epoch: int) -> Sent:
-        """Return what a job ran with in an epoch."""
-        brought = [sent for of, sent in self.again.get(job_id, {}).items() if sent is not None and of <= epoch]
-        return brought[-1] if brought else self.stored[job_id].sent
+    def input_of(self, job_id: str, run_number: int) -> SentJob:
+        """Return the input of a run of a job."""
+        retries = self.retry_inputs.get(job_id, {}).items()
+        inputs = [sent for retried_run, sent in retries if sent is not None and retried_run <= run_number]
+        return inputs[-1] if inputs else self.stored[job_id].sent
 
-    def last_epoch(self, job_id: str) -> int:
-        """Return the last epoch that a job has by what was asked for."""
-        return len(self.again.get(job_id, {})) + len(self.undone.get(job_id, ()))
+    def last_run_number(self, job_id: str) -> int:
+        """Return the number of the last run that a job has by its manual retries and undos."""
+        return len(self.retry_inputs.get(job_id, {})) + len(self.undo_runs.get(job_id, ()))
 
-    def before(self, job_id: str, epoch: int) -> End | None:
-        """Return the end of the epoch that an undo lets a job go on from; None: the epoch began anew."""
-        if epoch not in self.undone.get(job_id, ()):
+    def undone_outcome(self, job_id: str, run_number: int) -> Outcome | None:
+        """Return the outcome that an undo took back: the run continues from it. None: the run began anew."""
+        if run_number not in self.undo_runs.get(job_id, ()):
             return None
-        return next((end for end in self.ends.get(job_id, ()) if end.epoch == epoch - 1), None)
+        outcomes = self.outcomes.get(job_id, ())
+        return next((outcome for outcome in outcomes if outcome.run_number == run_number - 1), None)
 
-    def in_order(self, one: datetime, other: datetime) -> bool:
-        """Return whether one thing happened no later than another, or the clock was set and nobody can tell."""
-        return one <= other or not (self.sure(one) and self.sure(other))
+    def in_order(self, earlier: datetime, later: datetime) -> bool:
+        """Return True if one time is not after the other, or if a clock step leaves their order unknown."""
+        return earlier <= later or not (self.clock_was_right(earlier) and self.clock_was_right(later))
 
-    def sure(self, moment: datetime) -> bool:
-        """Return whether the clock was right when it said this."""
-        return not any(since <= moment <= until for since, until in self.steps)
+    def clock_was_right(self, moment: datetime) -> bool:
+        """Return True if no clock step makes this time ambiguous."""
+        return not any(since <= moment <= until for since, until in self.clock_steps)
 
-    def began(self, job_id: str, epoch: int) -> list[datetime]:
-        """Return when the attempts of an epoch of a job began."""
-        ended = [end.started_at for end in self.ends.get(job_id, ()) if end.epoch == epoch and end.started_at is not None]
-        return [one.started_at for one in self.tried_in(job_id, epoch)] + ended
+    def attempt_starts(self, job_id: str, run_number: int) -> list[datetime]:
+        """Return the start times of the attempts of a run."""
+        last_attempt = [
+            outcome.started_at
+            for outcome in self.outcomes.get(job_id, ())
+            if outcome.run_number == run_number and outcome.started_at is not None
+        ]
+        return [attempt.started_at for attempt in self.past_attempts(job_id, run_number)] + last_attempt
 
-    def tried_in(self, job_id: str, epoch: int) -> list[Tried]:
-        """Return the attempts that did not end an epoch of a job."""
-        return [one for one in self.tried.get(job_id, ()) if one.epoch == epoch]
+    def past_attempts(self, job_id: str, run_number: int) -> list[PastAttempt]:
+        """Return the attempts of a run that did not end it."""
+        return [attempt for attempt in self.attempts.get(job_id, ()) if attempt.run_number == run_number]
 
 
 def tables(database: Database) -> dict[str, Any]:
-    """Return what the tables hold."""
-    ends, tried = defaultdict(list), defaultdict(list)
-    for job_id, *rest in database.rows(
-        "SELECT id::text, status, attempt, released, started_at, finished_at, result, error_type, epoch FROM outcomes ORDER BY epoch"
+    """Return the contents of the tables, as fields of `Evidence`."""
+    outcomes, attempts = defaultdict(list), defaultdict(list)
+    for job_id, *columns in database.rows(
+        "SELECT id::text, status, attempt, released, started_at, finished_at, result, error_type, run"
+        " FROM outcomes ORDER BY run"
     ):
-        ends[job_id].append(End(*rest))
-    for job_id, *rest in database.rows("SELECT id::text, attempt, ended, started_at, ended_at, retry_at, epoch FROM attempts ORDER BY epoch, attempt"):
-        tried[job_id].append(Tried(*rest))
+        outcomes[job_id].append(Outcome(*columns))
+    for job_id, *columns in database.rows(
+        "SELECT id::text, attempt, outcome, started_at, finished_at, retry_at, run FROM attempts ORDER BY run, attempt"
+    ):
+        attempts[job_id].append(PastAttempt(*columns))
     jobs = database.rows("SELECT id::text, operation, input, max_attempts FROM jobs")
-    stored = {job_id: Stored(Sent(operation, tuple(given["data"])), most) for job_id, operation, given, most in jobs}
-    again: dict[str, dict[int, Sent | None]] = defaultdict(dict)
-    chosen = {
-        job_id: Chosen({0: came_at}, *rest) for job_id, came_at, *rest in database.rows("SELECT id::text, created_at, run_at, deadline, unique_key FROM jobs")
+    stored = {
+        job_id: StoredJob(SentJob(operation, tuple(body["data"])), max_attempts)
+        for job_id, operation, body, max_attempts in jobs
     }
-    undone: dict[str, frozenset[int]] = {}
-    for job_id, epoch, given, came_at, undo in database.rows("SELECT id::text, epoch, input, at, undo FROM reruns ORDER BY epoch"):
-        chosen[job_id] = replace(chosen[job_id], came_at={**chosen[job_id].came_at, epoch: came_at})
+    retry_inputs: dict[str, dict[int, SentJob | None]] = defaultdict(dict)
+    options = {
+        job_id: JobOptions({0: created_at}, *columns)
+        for job_id, created_at, *columns in database.rows(
+            "SELECT id::text, created_at, run_at, deadline, unique_key FROM jobs"
+        )
+    }
+    undo_runs: dict[str, frozenset[int]] = {}
+    for job_id, run_number, body, created_at, undo in database.rows(
+        "SELECT id::text, run, input, at, undo FROM runs ORDER BY run"
+    ):
+        created = {**options[job_id].created_at, run_number: created_at}
+        options[job_id] = replace(options[job_id], created_at=created)
         if undo:
-            undone[job_id] = undone.get(job_id, frozenset()) | {epoch}
+            undo_runs[job_id] = undo_runs.get(job_id, frozenset()) | {run_number}
             continue
-        again[job_id][epoch] = None if given is None else Sent(stored[job_id].sent.operation, tuple(given["data"]))
+        operation = stored[job_id].sent.operation
+        retry_inputs[job_id][run_number] = None if body is None else SentJob(operation, tuple(body["data"]))
     return {
         "stored": stored,
-        "again": again,
-        "undone": undone,
-        "chosen": chosen,
-        "ends": ends,
-        "tried": tried,
+        "retry_inputs": retry_inputs,
+        "undo_runs": undo_runs,
+        "options": options,
+        "outcomes": outcomes,
+        "attempts": attempts,
         "unfinished": frozenset(row[0] for row in database.rows("SELECT id::text FROM live")),
     }
 

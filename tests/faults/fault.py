@@ -1,6 +1,6 @@
-"""What goes wrong. Each fault happens, lasts, is over, and says what shows that it happened; None: it missed its window.
+"""The registry of faults. A fault is injected, lasts, is healed and returns its evidence; None: it missed its window.
 
-A further fault is one function with `@fault` in a module `of_….py`. The numbers are those of the fault matrix.
+To add a fault, write a function with `@fault` in a module `faults_of_….py`. Numbers such as F1 are of the fault matrix.
 """
 
 import random
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-#: Takes the place, on this machine or in a cluster, and a source of chance.
-Work = Callable[[Any, random.Random], str | None]
+#: Takes the environment, on this machine or in a cluster, and a source of randomness.
+Inject = Callable[[Any, random.Random], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,25 +17,25 @@ class Fault:
     """One kind of fault."""
 
     name: str
-    work: Work
-    interrupts: bool  #: whether a job may run again because of it
-    where: str  #: the kind of place that it is for
+    inject: Inject
+    interrupts: bool  #: True if a job may run again because of it
+    where: str  #: the kind of environment that it needs
 
     @property
     def kind(self) -> str:
-        """What it is of: two of one kind would get into each other's way."""
-        return self.work.__module__
+        """The group of the fault. Two faults of one group would interfere, so they never run together."""
+        return self.inject.__module__
 
 
 FAULTS: dict[str, Fault] = {}
-HERE, CLUSTER = "here", "cluster"
+LOCAL, CLUSTER = "local", "cluster"
 
 
-def fault(*, interrupts: bool, where: str = HERE) -> Callable[[Work], Work]:
-    """Put a function into FAULTS."""
+def fault(*, interrupts: bool, where: str = LOCAL) -> Callable[[Inject], Inject]:
+    """Register a function in FAULTS."""
 
-    def put(work: Work) -> Work:
-        FAULTS[work.__name__] = Fault(work.__name__, work, interrupts, where)
-        return work
+    def register(inject: Inject) -> Inject:
+        FAULTS[inject.__name__] = Fault(inject.__name__, inject, interrupts, where)
+        return inject
 
-    return put
+    return register

@@ -1,4 +1,4 @@
-"""Faults of pods, in a cluster."""
+"""Faults of pods in a cluster."""
 
 import random
 import time
@@ -9,79 +9,87 @@ from rig.system import until
 from faults.fault import CLUSTER, fault
 
 if TYPE_CHECKING:  # needs the client of Kubernetes
-    from faults.cluster import ClusterPlace
+    from faults.cluster import ClusterEnvironment
 
 
-def _delete_one(place: "ClusterPlace", component: str, chance: random.Random, *, told: bool = False) -> str:
-    """Delete a pod of a component, and wait until another one is ready; returns which."""
-    pod = chance.choice(place.namespace.ready(component))
-    place.kill(pod, told=told)
-    place.whole_again(component)
+def _delete_random_pod(
+    environment: "ClusterEnvironment", component: str, chance: random.Random, *, gracefully: bool = False
+) -> str:
+    """Delete a random pod of a component, wait until another one is ready, and return the name of the deleted pod."""
+    pod = chance.choice(environment.namespace.ready(component))
+    environment.delete_pod(pod, gracefully=gracefully)
+    environment.until_complete(component)
     return pod
 
 
 @fault(interrupts=True, where=CLUSTER)
-def worker_pod_killed(place: "ClusterPlace", chance: random.Random) -> str | None:
-    """F2: a pod of a worker, at once."""
-    return _delete_one(place, "worker", chance)
+def worker_pod_killed(environment: "ClusterEnvironment", chance: random.Random) -> str | None:
+    """F2: kill a worker pod, without grace."""
+    return _delete_random_pod(environment, "worker", chance)
 
 
 @fault(interrupts=True, where=CLUSTER)
-def worker_pod_told_to_end(place: "ClusterPlace", chance: random.Random) -> str | None:
-    """F3: a pod of a worker, with its grace."""
-    return _delete_one(place, "worker", chance, told=True)
+def worker_pod_terminated(environment: "ClusterEnvironment", chance: random.Random) -> str | None:
+    """F3: terminate a worker pod gracefully."""
+    return _delete_random_pod(environment, "worker", chance, gracefully=True)
 
 
 @fault(interrupts=True, where=CLUSTER)
-def workers_scaled(place: "ClusterPlace", chance: random.Random) -> str | None:
-    """F3: fewer workers, then more again."""
-    (name,) = {one.metadata.name for one in place.namespace.apps.list_namespaced_deployment(place.namespace.name).items if "worker" in one.metadata.name}
-    count = place.namespace.replicas(name)[0]
-    place.namespace.scale(name, 1)
-    place.namespace.until_ready("worker", 1)
+def workers_scaled(environment: "ClusterEnvironment", chance: random.Random) -> str | None:
+    """F3: scale the workers down, then up again."""
+    (name,) = {
+        deployment.metadata.name
+        for deployment in environment.namespace.apps.list_namespaced_deployment(environment.namespace.name).items
+        if "worker" in deployment.metadata.name
+    }
+    count = environment.namespace.replicas(name)[0]
+    environment.namespace.scale(name, 1)
+    environment.namespace.until_ready("worker", 1)
     time.sleep(chance.uniform(0, 3))
-    place.namespace.scale(name, count)
-    place.whole_again("worker")
+    environment.namespace.scale(name, count)
+    environment.until_complete("worker")
     return f"{name} from {count} to 1 and back"
 
 
 @fault(interrupts=False, where=CLUSTER)
-def api_pod_killed(place: "ClusterPlace", chance: random.Random) -> str | None:
-    """A pod of the API, at once."""
-    return _delete_one(place, "api", chance)
+def api_pod_killed(environment: "ClusterEnvironment", chance: random.Random) -> str | None:
+    """Kill an API pod, without grace."""
+    return _delete_random_pod(environment, "api", chance)
 
 
 @fault(interrupts=False, where=CLUSTER)
-def controller_pod_killed(place: "ClusterPlace", chance: random.Random) -> str | None:
-    """F44: the pod of the controller that leads."""
-    before = str(place.database.one("SELECT holder FROM leaders"))
-    ready = place.namespace.ready("controller")
-    pod = next((one for one in ready if one in before), ready[0])
-    place.kill(pod)
-    until("another one leads", lambda: str(place.database.one("SELECT holder FROM leaders")) != before, 60)
-    place.whole_again("controller")
+def controller_pod_killed(environment: "ClusterEnvironment", chance: random.Random) -> str | None:
+    """F44: kill the pod of the leading controller."""
+    leader = str(environment.database.value("SELECT holder FROM leaders"))
+    ready = environment.namespace.ready("controller")
+    pod = next((name for name in ready if name in leader), ready[0])
+    environment.delete_pod(pod)
+    until(
+        "another controller leads", lambda: str(environment.database.value("SELECT holder FROM leaders")) != leader, 60
+    )
+    environment.until_complete("controller")
     return pod
 
 
 @fault(interrupts=False, where=CLUSTER)
-def redis_pod_killed(place: "ClusterPlace", chance: random.Random) -> str | None:
-    """F9: the pod of Redis, at once."""
-    place.kill("jobproc-redis-0")
-    until("Redis is back", lambda: place.namespace.ready_pod("jobproc-redis-0"), 90)
-    return "it is back"
+def redis_pod_killed(environment: "ClusterEnvironment", chance: random.Random) -> str | None:
+    """F9: kill the Redis pod, without grace."""
+    environment.delete_pod("jobproc-redis-0")
+    until("Redis is ready", lambda: environment.namespace.ready_pod("jobproc-redis-0"), 90)
+    return "ready again"
 
 
 @fault(interrupts=True, where=CLUSTER)
-def postgresql_pod_killed(place: "ClusterPlace", chance: random.Random) -> str | None:
-    """F17: the pod of PostgreSQL, at once."""
-    with place.database_away():
-        place.kill("jobproc-postgresql-0")
-        until("PostgreSQL is back", lambda: place.namespace.ready_pod("jobproc-postgresql-0"), 120)
-        place.whole_again("api")
-    return "it is back"
+def postgresql_pod_killed(environment: "ClusterEnvironment", chance: random.Random) -> str | None:
+    """F17: kill the PostgreSQL pod, without grace."""
+    with environment.database_unavailable():
+        environment.delete_pod("jobproc-postgresql-0")
+        until("PostgreSQL is ready", lambda: environment.namespace.ready_pod("jobproc-postgresql-0"), 120)
+        environment.until_complete("api")
+    return "ready again"
 
 
 @fault(interrupts=True, where=CLUSTER)
-def connections_of_pods_terminated(place: "ClusterPlace", chance: random.Random) -> str | None:
-    """Every connection of jobproc is ended, several times."""
-    return place.end_connections_often(chance)
+def connections_of_pods_terminated(environment: "ClusterEnvironment", chance: random.Random) -> str | None:
+    """Terminate every connection of jobproc, several times."""
+    return environment.end_connections_repeatedly(chance)

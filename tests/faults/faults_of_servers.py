@@ -1,4 +1,4 @@
-"""Faults of PostgreSQL and Redis, and of the way to them."""
+"""Faults of PostgreSQL and Redis, and of the network to them."""
 
 import contextlib
 import random
@@ -12,72 +12,72 @@ from rig.proxy import Proxy
 from rig.system import until
 
 from common.broker.doorbells import DoorbellMessage, celery_queue
-from faults.environment import WORKERS, Place
+from faults.environment import WORKERS, LocalEnvironment
 from faults.fault import fault
 from tools.servers import free_port
 
 
 @fault(interrupts=False)
-def redis_flushed(place: Place, chance: random.Random) -> str | None:
-    """F10: FLUSHALL, several times."""
+def redis_flushed(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F10: FLUSHALL, five times."""
     for _ in range(5):
-        place.redis.client.flushall()
+        environment.redis.client.flushall()
         time.sleep(chance.uniform(0.05, 0.5))
     return "5 times"
 
 
 @fault(interrupts=False)
-def redis_killed(place: Place, chance: random.Random) -> str | None:
-    """F9: SIGKILL; it comes back empty."""
-    place.redis.stop(signal.SIGKILL)
+def redis_killed(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F9: kill Redis, and start it empty."""
+    environment.redis.stop(signal.SIGKILL)
     time.sleep(chance.uniform(0.1, 2))
-    place.redis.start()
-    return "it came back with nothing" if place.redis.client.dbsize() < 10 else None
+    environment.redis.start()
+    return "started empty" if environment.redis.client.dbsize() < 10 else None
 
 
-def _ways(place: Place, chance: random.Random) -> dict[str, Proxy]:
-    """Return the ways to Redis of all kinds of processes, or of one."""
-    ways = place.before_redis
-    return ways if chance.random() < 0.4 else dict([chance.choice(list(ways.items()))])
+def _redis_proxies(environment: LocalEnvironment, chance: random.Random) -> dict[str, Proxy]:
+    """Return the proxies to Redis of all parts, or of a random one."""
+    proxies = environment.redis_proxies
+    return proxies if chance.random() < 0.4 else dict([chance.choice(list(proxies.items()))])
 
 
 @fault(interrupts=False)
-def redis_hangs(place: Place, chance: random.Random) -> str | None:
-    """F12, F26: it takes connections and answers nothing."""
-    ways = _ways(place, chance)
-    for proxy in ways.values():
+def redis_hangs(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F12, F26: Redis accepts connections and answers nothing."""
+    proxies = _redis_proxies(environment, chance)
+    for proxy in proxies.values():
         proxy.hang()
     time.sleep(chance.uniform(0.5, 3))
-    for proxy in ways.values():
+    for proxy in proxies.values():
         proxy.heal()
-    return f"for {', '.join(ways)}" if any(proxy.connections for proxy in ways.values()) else None
+    return f"for {', '.join(proxies)}" if any(proxy.connections for proxy in proxies.values()) else None
 
 
 @fault(interrupts=False)
-def redis_dropped(place: Place, chance: random.Random) -> str | None:
-    """F13: connections are forgotten on the way: they never end, and nothing passes."""
-    ways = _ways(place, chance)
-    open_ones = sum(proxy.connections for proxy in ways.values())
-    for proxy in ways.values():
+def redis_dropped(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F13: drop connections silently: they never end, and no byte passes."""
+    proxies = _redis_proxies(environment, chance)
+    open_count = sum(proxy.connections for proxy in proxies.values())
+    for proxy in proxies.values():
         proxy.drop()
-    return f"{open_ones} connections of {', '.join(ways)}" if open_ones else None
+    return f"{open_count} connections of {', '.join(proxies)}" if open_count else None
 
 
 @fault(interrupts=False)
-def redis_reset(place: Place, chance: random.Random) -> str | None:
-    """F14: its connections are reset again and again, within one look."""
-    ways = _ways(place, chance)
+def redis_reset(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F14: reset the connections to Redis repeatedly, within one poll interval."""
+    proxies = _redis_proxies(environment, chance)
     for _ in range(8):
-        for proxy in ways.values():
+        for proxy in proxies.values():
             proxy.reset()
         time.sleep(chance.uniform(0.01, 0.3))
-    return f"8 times for {', '.join(ways)}"
+    return f"8 times for {', '.join(proxies)}"
 
 
 @fault(interrupts=False)
-def redis_cannot_be_written(place: Place, chance: random.Random) -> str | None:
-    """F15: it is a replica of one that is not there, until it is made the primary again."""
-    with place.redis.client as client:
+def redis_read_only(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F15: make Redis a replica of an unavailable primary, later the primary again."""
+    with environment.redis.client as client:
         client.replicaof("127.0.0.1", free_port())
         time.sleep(chance.uniform(0.5, 2))
         refused = client.info("errorstats").get("errorstat_READONLY", {}).get("count", 0)
@@ -86,38 +86,47 @@ def redis_cannot_be_written(place: Place, chance: random.Random) -> str | None:
 
 
 @fault(interrupts=False)
-def doorbells_multiplied(place: Place, chance: random.Random) -> str | None:
-    """F31: each doorbell comes again and again."""
+def doorbells_duplicated(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F31: send 150 superfluous doorbells."""
     message, key = DoorbellMessage("default"), celery_queue("default")
-    with place.redis.client as client:
+    with environment.redis.client as client:
         for _ in range(50):
             client.lpush(key, *[message.text()] * 3)
             time.sleep(chance.uniform(0, 0.02))
-    return "150 too many"
+    return "150 superfluous"
 
 
 @fault(interrupts=False)
-def not_doorbells(place: Place, chance: random.Random) -> str | None:
-    """F32: what is no doorbell lies among them."""
-    rubbish = ["", "{", "null", '{"body": 1}', "\x80", "x" * 100_000, DoorbellMessage("nowhere").text(), DoorbellMessage("default").text()[:-9]]
+def invalid_messages(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F32: put messages that are no doorbells into the queue."""
+    messages = [
+        "",
+        "{",
+        "null",
+        '{"body": 1}',
+        "\x80",
+        "x" * 100_000,
+        DoorbellMessage("nowhere").text(),
+        DoorbellMessage("default").text()[:-9],
+    ]
 
-    def refused() -> int:
-        return sum(len(place.system.events(name, "doorbell_refused")) for name in WORKERS)
+    def dropped() -> int:
+        return sum(len(environment.system.events(name, "invalid_message_dropped")) for name in WORKERS)
 
-    before = refused()
-    with place.redis.client as client:
-        for text in chance.sample(rubbish, len(rubbish)):
+    before = dropped()
+    with environment.redis.client as client:
+        for text in chance.sample(messages, len(messages)):
             client.lpush(celery_queue("default"), text)
             time.sleep(chance.uniform(0, 0.05))
     with contextlib.suppress(AssertionError):
-        until("some are refused", lambda: refused() > before, 5)
-    return f"{refused() - before} refused so far" if refused() > before else None
+        until("some are dropped", lambda: dropped() > before, 5)
+    return f"{dropped() - before} dropped so far" if dropped() > before else None
 
 
 @fault(interrupts=False)
-def redis_full(place: Place, chance: random.Random) -> str | None:
-    """F11: no memory is left, and nothing is thrown out."""
-    with place.redis.client as client:
+def redis_full(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F11: Redis is out of memory and evicts nothing."""
+    with environment.redis.client as client:
         client.config_set("maxmemory", 1)
         time.sleep(chance.uniform(0.5, 2))
         refused = client.info("stats").get("total_error_replies", 0)
@@ -125,120 +134,133 @@ def redis_full(place: Place, chance: random.Random) -> str | None:
     return f"{refused} commands refused" if refused else None
 
 
-def _start_again(place: Place, chance: random.Random, sign: int) -> None:
-    with place.database_away():
-        place.postgres.stop(sign)
+def _restart(environment: LocalEnvironment, chance: random.Random, sign: int) -> None:
+    with environment.database_unavailable():
+        environment.postgres.stop(sign)
         time.sleep(chance.uniform(0, 1))
-        place.postgres.start()
+        environment.postgres.start()
 
 
 @fault(interrupts=True)
-def postgres_restarted(place: Place, chance: random.Random) -> str | None:
-    """F16: a fast restart."""
-    _start_again(place, chance, signal.SIGINT)
+def postgres_restarted(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F16: restart PostgreSQL (fast shutdown)."""
+    _restart(environment, chance, signal.SIGINT)
     return "started again"
 
 
 @fault(interrupts=True)
-def postgres_killed(place: Place, chance: random.Random) -> str | None:
-    """F17: it ends as in a crash, and recovers from its log."""
-    _start_again(place, chance, signal.SIGQUIT)
+def postgres_killed(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F17: PostgreSQL ends as in a crash, and recovers from its log."""
+    _restart(environment, chance, signal.SIGQUIT)
     return "recovered"
 
 
 @fault(interrupts=True)
-def database_clock_set(place: Place, chance: random.Random) -> str | None:
+def database_clock_set(environment: LocalEnvironment, chance: random.Random) -> str | None:
     """F34: PostgreSQL's clock is wrong and, later, right again, each in one step while jobs run.
 
-    Until it has passed every time that it has shown, so that what a step back has made late is not left to what comes after: ten
-    minutes back are righted soon, ten minutes forward would have to be waited for.
+    The fault lasts until the clock has passed every time that it has shown, so no job is late because of it afterwards.
+    Ten minutes back are set right soon; ten minutes forward would last for ten minutes.
     """
     seconds = chance.choice([-600, -20, 20])
 
-    def lost() -> int:
-        return sum(len(place.system.events(name, "lease_lost")) for name in WORKERS)
+    def leases_lost() -> int:
+        return sum(len(environment.system.events(name, "lease_lost")) for name in WORKERS)
 
-    with place.settable_clock() as clock:
-        before, since = lost(), place.database.one("SELECT clock_timestamp()")
+    with environment.settable_clock() as clock:
+        before, since = leases_lost(), environment.database.value("SELECT clock_timestamp()")
         clock.set(seconds)
         time.sleep(chance.uniform(1, 4))
-        shown = place.database.one("SELECT clock_timestamp()")
+        shown = environment.database.value("SELECT clock_timestamp()")
         clock.set(0)
         with contextlib.suppress(AssertionError):
-            until("the step forward has ended leases", lambda: lost() > before, 5)
-        until("no time that it has shown is ahead", lambda: place.database.one("SELECT clock_timestamp() > %s", (shown,)), 30)
-        over, step = place.database.one("SELECT clock_timestamp()"), timedelta(seconds=seconds)
-        place.steps += [(since, over), (since + step, over + step)]
-    return f"{seconds:+} s, {lost() - before} leases ended early" if lost() > before else None
+            until("the step forward has ended leases", lambda: leases_lost() > before, 5)
+        until(
+            "the clock has passed every time that it has shown",
+            lambda: environment.database.value("SELECT clock_timestamp() > %s", (shown,)),
+            30,
+        )
+        over, step = environment.database.value("SELECT clock_timestamp()"), timedelta(seconds=seconds)
+        environment.clock_steps += [(since, over), (since + step, over + step)]
+    count = leases_lost() - before
+    return f"{seconds:+} s, {count} leases ended early" if count > 0 else None
 
 
 @fault(interrupts=True)
-def connections_terminated(place: Place, chance: random.Random) -> str | None:
-    """Every connection of every process is ended, several times."""
-    return place.end_connections_often(chance)
+def connections_terminated(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """Terminate every connection of every process, several times."""
+    return environment.end_connections_repeatedly(chance)
 
 
-def _on_the_way(place: Place, chance: random.Random, begin: Callable[[Proxy], None], least_s: float, most_s: float, end: Callable[[Proxy], None]) -> str:
-    """Let a fault of the way to PostgreSQL last for a while, for one kind of process; returns which."""
-    part, proxy = chance.choice(list(place.before_postgres.items()))
-    with place.database_away():
+def _break_network(
+    environment: LocalEnvironment,
+    chance: random.Random,
+    begin: Callable[[Proxy], None],
+    min_s: float,
+    max_s: float,
+    end: Callable[[Proxy], None],
+) -> str:
+    """Break the network between PostgreSQL and one part for a random time, and return the part."""
+    part, proxy = chance.choice(list(environment.postgres_proxies.items()))
+    with environment.database_unavailable():
         begin(proxy)
-        time.sleep(chance.uniform(least_s, most_s))
+        time.sleep(chance.uniform(min_s, max_s))
         end(proxy)
     return part
 
 
 @fault(interrupts=True)
-def postgres_unreachable(place: Place, chance: random.Random) -> str | None:
-    """F19, F27: one kind of process cannot reach it."""
-    return f"from {_on_the_way(place, chance, Proxy.refuse, 0.5, 4, Proxy.heal)}"
+def postgres_unreachable(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F19, F27: one part cannot reach PostgreSQL."""
+    return f"from {_break_network(environment, chance, Proxy.refuse, 0.5, 4, Proxy.heal)}"
 
 
 @fault(interrupts=True)
-def answers_lost(place: Place, chance: random.Random) -> str | None:
-    """F18, F28: what one kind of process says arrives, the answers do not, commits included; then the connections are reset."""
+def answers_lost(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F18, F28: statements and commits of one part arrive, but their answers are lost; then reset the connections."""
 
     def end(proxy: Proxy) -> None:
         proxy.reset()
         proxy.heal()
 
-    return f"to {_on_the_way(place, chance, Proxy.swallow, 0.1, 1, end)}"
+    return f"to {_break_network(environment, chance, Proxy.swallow, 0.1, 1, end)}"
 
 
 @fault(interrupts=True)
-def postgres_hangs(place: Place, chance: random.Random) -> str | None:
-    """F13: connections of one kind of process stand still, and go on later."""
-    return f"for {_on_the_way(place, chance, Proxy.hang, 0.5, 4, Proxy.heal)}"
+def postgres_hangs(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F13: connections of one part hang, and resume later."""
+    return f"for {_break_network(environment, chance, Proxy.hang, 0.5, 4, Proxy.heal)}"
 
 
 @fault(interrupts=True)
-def postgres_slow(place: Place, chance: random.Random) -> str | None:
-    """Every answer takes longer for one kind of process."""
+def postgres_slow(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """Delay every answer of PostgreSQL to one part."""
     delay_s = chance.choice([0.01, 0.05, 0.2])
-    return f"{delay_s} s more for {_on_the_way(place, chance, lambda proxy: proxy.delay(delay_s), 1, 4, Proxy.heal)}"
+    part = _break_network(environment, chance, lambda proxy: proxy.delay(delay_s), 1, 4, Proxy.heal)
+    return f"{delay_s} s more for {part}"
 
 
 @fault(interrupts=True)
-def postgres_out_of_connections(place: Place, chance: random.Random) -> str | None:
-    """F22: others hold every connection, while ours are ended."""
+def postgres_out_of_connections(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F22: terminate our connections while other clients hold all free ones."""
     held = []
-    with place.database_away():
-        place.end_connections()
+    with environment.database_unavailable():
+        environment.end_connections()
         try:
             while True:
-                held.append(psycopg2.connect(place.postgres.url(), connect_timeout=2))
+                held.append(psycopg2.connect(environment.postgres.url(), connect_timeout=2))
         except psycopg2.OperationalError:
             pass
         time.sleep(chance.uniform(0.5, 3))
         for connection in held:
             connection.close()
-    return f"{len(held)} held by others" if held else None
+    return f"{len(held)} held by other clients" if held else None
 
 
 @fault(interrupts=False)
-def rows_locked(place: Place, chance: random.Random) -> str | None:
-    """F23: somebody else locks waiting jobs for a while."""
-    with contextlib.closing(psycopg2.connect(place.postgres.url())) as connection, connection.cursor() as cursor:
+def rows_locked(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F23: another session locks waiting jobs for a while."""
+    with contextlib.closing(psycopg2.connect(environment.postgres.url())) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT id FROM live WHERE worker IS NULL LIMIT 100 FOR UPDATE SKIP LOCKED")
         locked = cursor.rowcount
         time.sleep(chance.uniform(0.2, 1))

@@ -1,4 +1,4 @@
-"""What clients did and were told, in the order of their ends; a line of JSON each, so that a run can be looked at."""
+"""The calls of clients with their answers, in the order of their ends; one line of JSON each, for people to read."""
 
 import json
 import threading
@@ -8,48 +8,37 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from faults.jobs import SentJob
+
 
 class Answer(StrEnum):
-    """What a client knows after a call."""
+    """The knowledge that a client has after a call."""
 
-    OK = "ok"  # it happened
-    REFUSED = "refused"  # it certainly did not
-    UNKNOWN = "unknown"  # no answer, or one that does not say
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A job as it was sent. The last number of its data is of this job alone, so that its row is found without an id."""
-
-    operation: str
-    data: tuple[float, ...]
-
-    @property
-    def tag(self) -> float:
-        """The number that no other job has."""
-        return self.data[-1]
+    OK = "ok"  # the request took effect
+    REFUSED = "refused"  # it certainly had no effect
+    UNKNOWN = "unknown"  # no answer, or an ambiguous one
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: who, what, from when to when by the harness's monotonic clock, what came back."""
+    """One call of a client; times are of the harness's monotonic clock."""
 
-    what: str
+    action: str
     client: int
     began_s: float
     ended_s: float
     answer: Answer
-    status: int | None = None  #: of HTTP, None: none came
-    sent: tuple[Sent, ...] = ()
-    ids: tuple[str, ...] = ()  #: of the jobs that it named, in the order of `sent` where it sent some
-    seen: dict[str, Any] = field(default_factory=dict)  #: what a read showed, or a cancel or a retry was answered
-    again: Sent | None = None  #: the input that a retry brought, None: none
-    key: str | None = None  #: the idempotency key of the request
-    wait_s: float = 0.0  #: how long it asked to wait for the end of a job
+    status: int | None = None  #: HTTP status, None: no response
+    sent: tuple[SentJob, ...] = ()
+    job_ids: tuple[str, ...] = ()  #: jobs that the call named or created; in the order of `sent` if it sent any
+    response: dict[str, Any] = field(default_factory=dict)  #: body of a read, or of an accepted cancel or retry
+    retry_input: SentJob | None = None  #: the new input of a manual retry, None: the input stays
+    idempotency_key: str | None = None
+    wait_s: float = 0.0  #: the `wait` of a long poll
 
 
 class History:
-    """All calls of a run. Many threads write."""
+    """All calls of a run, in memory and in a file. Safe to use from many threads."""
 
     def __init__(self, path: Path) -> None:
         self.calls: list[Call] = []
@@ -57,16 +46,16 @@ class History:
         self._lock = threading.Lock()
 
     def add(self, call: Call) -> None:
-        """Write one down."""
+        """Record a call."""
         with self._lock:
             self.calls.append(call)
             self._file.write(json.dumps(asdict(call)) + "\n")
 
     def close(self) -> None:
-        """Close its file."""
+        """Close the file."""
         self._file.close()
 
 
 def now_s() -> float:
-    """Return the time by which everything is ordered: of one machine, never set back."""
+    """Return the time that orders all evidence: the monotonic clock of one machine, which is never set back."""
     return time.monotonic()

@@ -1,43 +1,45 @@
-"""A look, again and again all through a run, at the oldest due job and at the processes that have nothing to do."""
+"""Samples, taken all through a run, of the oldest due job and of the worker processes that are idle."""
 
 import psycopg2
-from rig.background import Beside
+from rig.background import BackgroundThread
 from rig.system import Database
 
-from faults.evidence import Look
+from faults.evidence import Sample
 from faults.history import now_s
 
-EVERY_S = 0.1
-# Of what is due, only what one of the idle ones can run, and of those only who can.
-_LOOK = """
-WITH due AS (SELECT min(pos) AS pos, needs FROM live WHERE worker IS NULL AND pos <= now() GROUP BY needs),
+SAMPLE_INTERVAL_S = 0.1
+# Due jobs are compared only with idle processes that can run them, and those processes only with such jobs.
+_SAMPLE = """
+WITH due AS (SELECT min(claimable_at) AS claimable_at, needs FROM live
+             WHERE worker IS NULL AND claimable_at <= now() GROUP BY needs),
 idle AS (SELECT w.id, w.operations FROM workers w
-         WHERE w.ended_at IS NULL AND w.busy = 0 AND w.alive_until > now() + %s * interval '1 s'
+         WHERE w.ended_at IS NULL AND w.held_jobs = 0 AND w.alive_until > now() + %s * interval '1 s'
            AND NOT EXISTS (SELECT FROM live l WHERE l.worker = w.id)),
-met AS (SELECT idle.id, due.pos FROM idle JOIN due ON due.needs IS NULL OR due.needs = ANY (idle.operations))
-SELECT coalesce(extract(epoch FROM now() - (SELECT min(pos) FROM met)), 0)::float8, ARRAY(SELECT DISTINCT id FROM met)
+met AS (SELECT idle.id, due.claimable_at FROM idle JOIN due ON due.needs IS NULL OR due.needs = ANY (idle.operations))
+SELECT coalesce(extract(epoch FROM now() - (SELECT min(claimable_at) FROM met)), 0)::float8,
+       ARRAY(SELECT DISTINCT id FROM met)
 """
 
 
-class Watch(Beside):
-    """A thread with a connection of its own. What it cannot see, while PostgreSQL is away, is one look with nothing in it."""
+class IdleWatch(BackgroundThread):
+    """A thread with its own connection. While PostgreSQL is unavailable its samples are empty."""
 
     def __init__(self, url: str, fresh_s: float) -> None:
-        """`fresh_s`: a process whose lease lasts for so long yet was heard of a moment ago, so it is neither frozen nor dead."""
+        """Count a process as idle only if its lease lasts for `fresh_s` more: it is neither frozen nor dead."""
         super().__init__()
         self._fresh_s = fresh_s
-        self.looks: list[Look] = []
+        self.samples: list[Sample] = []
         self._database = Database(url)
 
     def _run(self) -> None:
-        while not self._done.wait(EVERY_S):
-            self.looks.append(self._look())
+        while not self._done.wait(SAMPLE_INTERVAL_S):
+            self.samples.append(self._sample())
         self._database.close()
 
-    def _look(self) -> Look:
+    def _sample(self) -> Sample:
         try:
-            due_s, idle = self._database.rows(_LOOK, (self._fresh_s,))[0]
+            due_s, idle = self._database.rows(_SAMPLE, (self._fresh_s,))[0]
         except psycopg2.Error:
             self._database.close()
-            return Look(now_s(), 0.0, frozenset())
-        return Look(now_s(), due_s, frozenset(idle))
+            return Sample(now_s(), 0.0, frozenset())
+        return Sample(now_s(), due_s, frozenset(idle))

@@ -1,70 +1,105 @@
-"""What must hold of jobs that clients cancel and retry."""
+"""The laws of cancels and manual retries."""
 
 from collections import defaultdict
 from collections.abc import Iterable
+
+from rig.system import TERMINAL
 
 from faults.evidence import Evidence
 from faults.history import Answer, Call
 from faults.verdict import Verdict
 
-ENDED = {"SUCCESS", "FAILED", "CANCELLED"}
-
 
 def a_cancel_holds(run: Evidence, verdict: Verdict) -> None:
-    """An acknowledged cancel ends its job CANCELLED, which then has no result, or tells how it had ended before; afterwards that epoch does not run."""
-    for job_id, end in ((job_id, end) for job_id, ends in run.ends.items() for end in ends if end.status == "CANCELLED"):
-        verdict.that(end.result is None and end.error_type is None, f"{job_id} is cancelled with {end.result} and {end.error_type}")
+    """A job with an acknowledged cancel ends CANCELLED without a result, or had ended before as the answer says.
+
+    Afterwards it does not start again in that run.
+    """
+    for job_id, outcomes in run.outcomes.items():
+        for outcome in outcomes:
+            if outcome.status == "CANCELLED":
+                verdict.expect(
+                    outcome.result is None and outcome.error_type is None,
+                    f"{job_id} is cancelled with {outcome.result} and {outcome.error_type}",
+                )
     retries, reads = _by_job(run.calls, "retry", {Answer.OK, Answer.UNKNOWN}), _by_job(run.calls, "read", {Answer.OK})
-    for job_id, calls in _by_job(run.calls, "cancel", {Answer.OK}).items():
-        for call in calls:
-            first, last = _epochs(run, job_id, call, retries[job_id])
-            told = "CANCELLED" if call.seen["cancel_requested"] else call.seen["status"]
-            found = {end.status for end in run.ends.get(job_id, ()) if first <= end.epoch <= last}
-            verdict.that(told in found & ENDED, f"{job_id} was told to end {told}, and has ended {sorted(found)} in its epochs {first} to {last}")
-            known = first == last and not call.seen["cancel_requested"]
-            for read in (read for read in reads[job_id] if known and read.began_s > call.ended_s and read.seen["epoch"] == first):
-                verdict.that(read.seen["status"] == told, f"{job_id} was told to have ended {told}, and was seen as {read.seen['status']} later")
+    for job_id, cancels in _by_job(run.calls, "cancel", {Answer.OK}).items():
+        for cancel in cancels:
+            runs = _run_numbers(run, job_id, cancel, retries[job_id])
+            _judge_cancel(run, verdict, cancel, runs, reads[job_id])
 
 
-def a_retry_is_an_epoch(run: Evidence, verdict: Verdict) -> None:
-    """Each acknowledged retry is an epoch of its own with the input that it brought, of a job that had failed or was cancelled; there is no other epoch."""
-    asked = _by_job(run.calls, "retry", {Answer.OK, Answer.UNKNOWN})
-    for job_id, calls in asked.items():
-        known = [call for call in calls if call.answer is Answer.OK]
-        made = run.again.get(job_id, {})
-        for call in known:
-            epoch = call.seen["epoch"]
-            verdict.that(epoch in made and made[epoch] == call.again, f"{job_id}: epoch {epoch} was promised with {call.again} and is stored as {made}")
-        promised = [call.seen["epoch"] for call in known]
-        verdict.that(len(promised) == len(set(promised)), f"{job_id} was promised the epochs {promised}")
-    for job_id, made in run.again.items():
-        calls = asked.get(job_id, [])
-        promised = [call.seen["epoch"] for call in calls if call.answer is Answer.OK]
-        unknown = [call.again for call in calls if call.answer is Answer.UNKNOWN]
-        others = [sent for epoch, sent in made.items() if epoch not in promised]
-        verdict.that(len(others) <= len(unknown) and set(others) <= set(unknown), f"{job_id} has epochs with {others} that nobody asked for")
-        status = {end.epoch: end.status for end in run.ends.get(job_id, ())}
-        for epoch in made:
-            verdict.that(status.get(epoch - 1) in {"FAILED", "CANCELLED"}, f"{job_id} ended {status.get(epoch - 1)} and has an epoch {epoch}")
+def _judge_cancel(run: Evidence, verdict: Verdict, cancel: Call, runs: tuple[int, int], reads: Iterable[Call]) -> None:
+    """Judge one acknowledged cancel. `runs`: the first and the last run that it may have been for."""
+    job_id, requested, (first, last) = cancel.job_ids[0], cancel.response["cancel_requested"], runs
+    promised = "CANCELLED" if requested else cancel.response["status"]
+    stored = {outcome.status for outcome in run.outcomes.get(job_id, ()) if first <= outcome.run_number <= last}
+    verdict.expect(
+        promised in stored & TERMINAL,
+        f"{job_id} was promised to end {promised}, and has ended {sorted(stored)} in its runs {first} to {last}",
+    )
+    if first != last or requested:
+        return
+    for read in reads:
+        if read.began_s > cancel.ended_s and read.response["run"] == first:
+            verdict.expect(
+                read.response["status"] == promised,
+                f"{job_id} had ended {promised} by an answer, and was seen as {read.response['status']} later",
+            )
 
 
-def _by_job(calls: Iterable[Call], what: str, answers: set[Answer]) -> dict[str, list[Call]]:
-    found: dict[str, list[Call]] = defaultdict(list)
+def a_manual_retry_is_one_more_run(run: Evidence, verdict: Verdict) -> None:
+    """Each acknowledged manual retry is one more run, with its input, of a job that was FAILED or CANCELLED.
+
+    There is no other way to a further run.
+    """
+    retries = _by_job(run.calls, "retry", {Answer.OK, Answer.UNKNOWN})
+    for job_id, calls in retries.items():
+        acknowledged = [call for call in calls if call.answer is Answer.OK]
+        inputs = run.retry_inputs.get(job_id, {})
+        for call in acknowledged:
+            run_number = call.response["run"]
+            verdict.expect(
+                run_number in inputs and inputs[run_number] == call.retry_input,
+                f"{job_id}: run {run_number} was promised with {call.retry_input} and is stored as {inputs}",
+            )
+        promised = [call.response["run"] for call in acknowledged]
+        verdict.expect(len(promised) == len(set(promised)), f"{job_id} was promised the runs {promised}")
+    for job_id, inputs in run.retry_inputs.items():
+        calls = retries.get(job_id, [])
+        promised = [call.response["run"] for call in calls if call.answer is Answer.OK]
+        unknown = [call.retry_input for call in calls if call.answer is Answer.UNKNOWN]
+        others = [sent for run_number, sent in inputs.items() if run_number not in promised]
+        verdict.expect(
+            len(others) <= len(unknown) and set(others) <= set(unknown),
+            f"{job_id} has runs with {others} that nobody asked for",
+        )
+        status = {outcome.run_number: outcome.status for outcome in run.outcomes.get(job_id, ())}
+        for run_number in inputs:
+            verdict.expect(
+                status.get(run_number - 1) in {"FAILED", "CANCELLED"},
+                f"{job_id} ended {status.get(run_number - 1)} and has a run {run_number}",
+            )
+
+
+def _by_job(calls: Iterable[Call], action: str, answers: set[Answer]) -> dict[str, list[Call]]:
+    calls_by_job: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
-        if call.what == what and call.answer in answers:
-            found[call.ids[0]].append(call)
-    return found
+        if call.action == action and call.answer in answers:
+            calls_by_job[call.job_ids[0]].append(call)
+    return calls_by_job
 
 
-def _epochs(run: Evidence, job_id: str, call: Call, retries: Iterable[Call]) -> tuple[int, int]:
-    """Return the first and the last epoch that a job may have been in when a call found it."""
-    first, last = 0, run.last_epoch(job_id) if job_id in run.undone else 0  # nobody was told when an undo came to it
+def _run_numbers(run: Evidence, job_id: str, call: Call, retries: Iterable[Call]) -> tuple[int, int]:
+    """Return the first and the last run that a job may have been in at the time of a call."""
+    # No client sees when an undo reaches a job, so any run of such a job is possible.
+    first, last = 0, run.last_run_number(job_id) if job_id in run.undo_runs else 0
     for retry in retries:
         if retry.began_s > call.ended_s:
             continue
         if retry.answer is Answer.UNKNOWN:
-            last = run.last_epoch(job_id)
+            last = run.last_run_number(job_id)
         else:
-            last = max(last, retry.seen["epoch"])
-            first = max(first, retry.seen["epoch"] if retry.ended_s < call.began_s else 0)
+            last = max(last, retry.response["run"])
+            first = max(first, retry.response["run"] if retry.ended_s < call.began_s else 0)
     return first, last

@@ -1,6 +1,7 @@
-"""`make mutants`: break each guard on purpose, in a copy, and see that a run under the right faults breaks a law. `python -m faults.mutants`.
+"""`make mutants`: mutation testing of the laws. `python -m faults.mutants`.
 
-A mutant that no law notices says that the laws, or the faults, are too weak. Exit code 0: every one was noticed.
+Each mutant is a copy of the product with one guard broken, run under the right faults. If no law breaks, the laws or
+the faults are too weak. Exit code 0: a law noticed every mutant.
 """
 
 import argparse
@@ -14,19 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("api", "worker", "common", "tests", "tools")
+COPIED_FOLDERS = ("api", "worker", "common", "tests", "tools")
 RUN_S = 15
-LIMIT_S = 240.0  # of one run, its start and end included
+TIMEOUT_S = 240.0  # of one run, its start and end included
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One guard, broken: `was`, which stands once in the file, becomes `becomes`; under `faults` one of `laws` must break."""
+    """One broken guard: `original`, which occurs once in the file, is replaced by `mutated`.
+
+    Under `faults` one of `laws` must break.
+    """
 
     name: str
     file: str
-    was: str
-    becomes: str
+    original: str
+    mutated: str
     faults: tuple[str, ...]
     laws: tuple[str, ...]
     seconds: int = RUN_S
@@ -34,7 +38,7 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
-        "a result is settled whoever has the job",
+        "a result is settled without the fence",
         "common/store/jobs/claims.py",
         "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l),\ngone",
         "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l),\ngone",
@@ -43,7 +47,7 @@ MUTANTS = (
         seconds=60,
     ),
     Mutant(
-        "a retry is written whoever has the job",
+        "a failure is settled without the fence",
         "common/store/jobs/failures.py",
         "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l\n",
         "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l\n",
@@ -52,7 +56,7 @@ MUTANTS = (
         seconds=60,
     ),
     Mutant(
-        "it is answered before the commit",
+        "a submission is answered before its commit",
         "api/routes/jobs.py",
         "await services.group_commit.submit(job)\n        return _accepted(",
         "job.__class__.kept = asyncio.create_task(services.group_commit.submit(job))\n        return _accepted(",
@@ -60,7 +64,7 @@ MUTANTS = (
         ("nothing is lost", "an accepted job can be read"),
     ),
     Mutant(
-        "a commit whose answer was lost is made again",
+        "a commit whose answer was lost is repeated",
         "common/store/jobs/insert.py",
         "    ON CONFLICT (id) DO NOTHING\n",
         "",
@@ -69,7 +73,7 @@ MUTANTS = (
         seconds=45,
     ),
     Mutant(
-        "nobody rescues the jobs of a lost worker",
+        "the jobs of a lost worker are not rescued",
         "worker/controller/__main__.py",
         'self._run_task("rescue", lambda: self._rescue.lost_workers(connection, self._operations))',
         "pass",
@@ -79,13 +83,13 @@ MUTANTS = (
     Mutant(
         "a retry does not wait for its pause",
         "common/store/jobs/failures.py",
-        "pos = mine.retry_at",
-        "pos = clock_timestamp()",
+        "claimable_at = mine.retry_at",
+        "claimable_at = clock_timestamp()",
         ("worker_process_killed",),
         ("attempts do not overlap",),
     ),
     Mutant(
-        "a job that runs is claimed",
+        "a running job is claimed",
         "common/store/jobs/claims.py",
         "AND {UNCLAIMED} AND {DUE} AND {_RUNNABLE_HERE}",
         "AND {DUE} AND {_RUNNABLE_HERE}",
@@ -93,15 +97,15 @@ MUTANTS = (
         ("attempts are complete", "attempts do not overlap", "effects are bounded"),
     ),
     Mutant(
-        "what is given back is charged",
+        "a released attempt is charged",
         "common/store/jobs/failures.py",
         "WHEN 'released' THEN 1 ELSE 0",
         "WHEN 'released' THEN 0 ELSE 0",
-        ("worker_told_to_end_at_once",),
+        ("worker_terminated_with_short_grace",),
         ("attempts are complete",),
     ),
     Mutant(
-        "nobody looks when nobody rings",
+        "an idle worker does not poll",
         "worker/supervision/idle_poll.py",
         "slot.request_poll()",
         "pass",
@@ -111,21 +115,24 @@ MUTANTS = (
     Mutant(
         "a failure counts although its job was cancelled",
         "common/store/jobs/failures.py",
-        "CASE WHEN cancel THEN 'CANCELLED' ELSE 'FAILED' END,\n           CASE WHEN NOT cancel THEN error_type END, CASE WHEN NOT cancel THEN error_text END,",
+        "CASE WHEN cancel_requested THEN 'CANCELLED' ELSE 'FAILED' END,\n"
+        "           CASE WHEN NOT cancel_requested THEN error_type END,"
+        " CASE WHEN NOT cancel_requested THEN error_text END,",
         "'FAILED', error_type, error_text,",
         ("redis_flushed",),
         ("a cancel holds",),
     ),
     Mutant(
-        "a result is kept although its job was cancelled",
+        "a success counts although its job was cancelled",
         "common/store/jobs/claims.py",
-        "CASE WHEN cancel THEN 'CANCELLED' ELSE 'SUCCESS' END,\n           CASE WHEN cancel THEN NULL ELSE result END,",
+        "CASE WHEN cancel_requested THEN 'CANCELLED' ELSE 'SUCCESS' END,\n"
+        "           CASE WHEN cancel_requested THEN NULL ELSE result END,",
         "'SUCCESS', result,",
         ("redis_flushed",),
         ("a cancel holds",),
     ),
     Mutant(
-        "a job that runs is cancelled as if it waited",
+        "a running job is cancelled like a waiting one",
         "common/store/jobs/keyed_insert.py",
         "DELETE FROM live WHERE id = $1 AND worker IS NULL",
         "DELETE FROM live WHERE id = $1",
@@ -133,21 +140,21 @@ MUTANTS = (
         ("attempts are complete", "effects are bounded"),
     ),
     Mutant(
-        "who waits is told by Redis alone",
+        "a long poll depends on Redis alone",
         "api/watch/watchers.py",
         "else self._poll_interval_s)",
-        "else self._look_every_s * 3600)",
+        "else self._poll_interval_s * 3600)",
         ("redis_killed", "redis_hangs"),
-        ("a wait is told",),
+        ("a long poll is answered",),
         seconds=60,
     ),
     Mutant(
-        "what an action has cancelled can still be claimed",
+        "a job that a bulk action cancelled can be claimed",
         "common/store/bulk_actions/changes.py",
         "(SELECT id FROM mine WHERE worker IS NULL))),\n    ended",
         "(SELECT id FROM mine WHERE worker IS NOT NULL))),\n    ended",
         ("redis_flushed",),
-        ("an action has its way", "everything is drained"),
+        ("a bulk action is complete", "everything is drained"),
     ),
     Mutant(
         "a success is retried",
@@ -155,49 +162,75 @@ MUTANTS = (
         "last.status IN ('FAILED', 'CANCELLED') AND ",
         "",
         ("redis_flushed",),
-        ("a retry is an epoch",),
+        ("a manual retry is one more run",),
     ),
 )
 
 
 def survived(mutant: Mutant, seed: int) -> str | None:
-    """Try a mutant; returns what was seen instead of a broken law, None when it was noticed."""
+    """Run a mutant. Return a description of the run if none of its laws broke, None if one did."""
     with tempfile.TemporaryDirectory(prefix="jobproc-mutant-") as name:
         folder = Path(name)
-        for part in COPIED:
+        for part in COPIED_FOLDERS:
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / mutant.file).write_text(broken(mutant, folder))
-        argv = ["-m", "faults.run", "--seed", str(seed), "--seconds", str(mutant.seconds), "--faults", ",".join(mutant.faults), "--beside", "0"]
+        argv = [
+            "-m",
+            "faults.run",
+            "--seed",
+            str(seed),
+            "--seconds",
+            str(mutant.seconds),
+            "--faults",
+            ",".join(mutant.faults),
+            "--beside",
+            "0",
+        ]
         env = {**os.environ, "PYTHONPATH": f"{folder}/tests:{folder}/tests/operations:{folder}"}
         try:
-            ended = subprocess.run([sys.executable, *argv], cwd=folder, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+            process = subprocess.run(
+                [sys.executable, *argv],
+                cwd=folder,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
+            )
         except subprocess.TimeoutExpired as error:
             return f"the run did not end within {error.timeout:g} s"
-    found = re.findall(r"^  BROKEN (.*) \(", ended.stdout, re.MULTILINE)
-    return None if set(found) & set(mutant.laws) else f"broken: {found}, exit code {ended.returncode}\n{ended.stdout[-3000:]}{ended.stderr[-1000:]}"
+    broken_laws = re.findall(r"^  BROKEN (.*) \(", process.stdout, re.MULTILINE)
+    return (
+        None
+        if set(broken_laws) & set(mutant.laws)
+        else f"broken: {broken_laws}, exit code {process.returncode}\n{process.stdout[-3000:]}{process.stderr[-1000:]}"
+    )
 
 
 def broken(mutant: Mutant, root: Path = ROOT) -> str:
-    """Return the text of its file with the guard broken. Raises ValueError where the guard is not there, or twice."""
+    """Return the text of the mutant's file with its guard broken. Raises ValueError unless the guard occurs once."""
     text = (root / mutant.file).read_text()
-    if text.count(mutant.was) != 1:
-        raise ValueError(f"{mutant.name}: {mutant.file} has {text.count(mutant.was)} times {mutant.was!r}")
-    return text.replace(mutant.was, mutant.becomes)
+    if text.count(mutant.original) != 1:
+        raise ValueError(f"{mutant.name}: {mutant.file} has {text.count(mutant.original)} times {mutant.original!r}")
+    return text.replace(mutant.original, mutant.mutated)
 
 
 def main() -> None:
-    """Try them, print, exit."""
+    """Run the mutants, print the results and exit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="a part of the name")
+    parser.add_argument("--only", default="", help="run only mutants with this text in their name")
     options = parser.parse_args()
-    left = 0
+    survivors = 0
     for mutant in MUTANTS:
         if options.only in mutant.name:
-            seen = survived(mutant, options.seed)
-            left += seen is not None
-            print(f"  {'SURVIVED' if seen else 'noticed '} {mutant.name}" + (f": {seen}" if seen else ""), flush=True)
-    sys.exit(1 if left else 0)
+            failure = survived(mutant, options.seed)
+            survivors += failure is not None
+            print(
+                f"  {'SURVIVED' if failure else 'noticed '} {mutant.name}" + (f": {failure}" if failure else ""),
+                flush=True,
+            )
+    sys.exit(1 if survivors else 0)
 
 
 if __name__ == "__main__":

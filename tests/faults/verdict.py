@@ -1,4 +1,4 @@
-"""What a law says of a run."""
+"""The verdict of a law on a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from faults.evidence import Evidence
 
 @dataclass(slots=True)
 class Verdict:
-    """How many facts a law has judged, and those that break it. Without a fact it has proven nothing: void."""
+    """The number of facts that a law has judged, and its violations. A law without a fact has proven nothing: VOID."""
 
     judged: int = 0
-    broken: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
-    def that(self, holds: bool, otherwise: str) -> None:
-        """Judge a fact."""
+    def expect(self, holds: bool, otherwise: str) -> None:
+        """Judge one fact; `otherwise` describes its violation."""
         self.judged += 1
         if not holds:
-            self.broken.append(otherwise)
+            self.violations.append(otherwise)
 
 
 Law = Callable[[Evidence, Verdict], None]

@@ -1,31 +1,35 @@
-"""The main job: submit, run, fetch the result."""
+"""The path of a job: submit it, run it, fetch its result."""
 
 from rig.system import System
 
 
 def test_a_job_is_accepted_runs_and_has_its_result(system: System) -> None:
     system.all()
-    answer = system.client.post("/jobs/", json={"data": [1, 2, 3], "operation": "square_sum"})
-    assert answer.status_code == 202
-    body = answer.json()
+    response = system.client.post("/jobs/", json={"data": [1, 2, 3], "operation": "square_sum"})
+    assert response.status_code == 202
+    body = response.json()
     assert set(body) == {"job_id", "status"}
     assert body["status"] == "PENDING"
     system.wait_status(body["job_id"], "SUCCESS")
     assert system.client.get(f"/jobs/{body['job_id']}/status").json() == {"status": "SUCCESS"}
-    assert system.client.get(f"/jobs/{body['job_id']}/result").json() == {"job_id": body["job_id"], "status": "SUCCESS", "result": 14.0}
+    assert system.client.get(f"/jobs/{body['job_id']}/result").json() == {
+        "job_id": body["job_id"],
+        "status": "SUCCESS",
+        "result": 14.0,
+    }
 
 
-def test_cubes_are_summed(system: System) -> None:
+def test_a_job_sums_cubes(system: System) -> None:
     system.all()
     assert system.wait(system.submit("cube_sum", 1, 2, -3.5))["result"] == 1 + 8 - 42.875
 
 
-def test_everything_known_of_a_job_is_shown(system: System) -> None:
+def test_job_details_show_input_result_and_every_attempt(system: System) -> None:
     system.all()
     job = system.wait(system.submit("fail_times", 1))
     assert job["status"] == "SUCCESS"
     assert job["attempt"] == 2
-    assert [one["outcome"] for one in job["attempts"]] == ["error", "success"]
+    assert [attempt["outcome"] for attempt in job["attempts"]] == ["error", "success"]
     assert job["attempts"][0]["error"] == {"type": "RuntimeError", "text": "attempt 1 fails"}
     assert job["input"] == {"data": [1]}
     assert job["error"] is None

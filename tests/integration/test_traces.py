@@ -1,4 +1,4 @@
-"""A job is one trace, from its request to its settle, over every process that had it."""
+"""A job is one trace from its request to its settle, across all processes that handle it."""
 
 import json
 import os
@@ -9,28 +9,28 @@ from pathlib import Path
 
 import pytest
 from rig.collector import GrpcCollector, HttpCollector, Seen
-from rig.scrape import Page
+from rig.scrape import MetricsPage
 from rig.system import System, until
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
-SECRET = 271828182.5  # stands in an input; nothing of it may leave
+SECRET = 271828182.5  # part of an input; no span may contain its digits
 
 
 @pytest.fixture
 def collector() -> Iterator[HttpCollector]:
-    one = HttpCollector()
-    yield one
-    one.close()
+    collector = HttpCollector()
+    yield collector
+    collector.close()
 
 
 @pytest.fixture
 def grpc_collector(tmp_path: Path) -> Iterator[GrpcCollector]:
     folder = tmp_path / "collector"
     folder.mkdir()
-    one = GrpcCollector(folder)
-    yield one
-    one.close()
+    collector = GrpcCollector(folder)
+    yield collector
+    collector.close()
 
 
 def named(spans: list[Seen], name: str) -> list[Seen]:
@@ -38,14 +38,16 @@ def named(spans: list[Seen], name: str) -> list[Seen]:
 
 
 def only(spans: list[Seen], name: str) -> Seen:
-    found = named(spans, name)
-    assert len(found) == 1, Counter(span.name for span in spans)
-    return found[0]
+    matches = named(spans, name)
+    assert len(matches) == 1, Counter(span.name for span in spans)
+    return matches[0]
 
 
 def settled(count: int) -> Callable[[list[Seen]], bool]:
-    """So many settles are there, and the request, the last span of the API: each process sends in its own time."""
-    return lambda spans: len(named(spans, "settle default")) >= count and any(span.name.startswith("POST ") for span in spans)
+    """Return a condition: `count` settle spans and the request span, the last one of the API, have arrived."""
+    return lambda spans: (
+        len(named(spans, "settle default")) >= count and any(span.name.startswith("POST ") for span in spans)
+    )
 
 
 def runs(operation: str, count: int) -> Callable[[list[Seen]], bool]:
@@ -56,26 +58,69 @@ def test_one_job_is_one_trace_over_two_processes(system: System, collector: Http
     system.api(**collector.settings, JOBPROC_ACCESS_LOG="true").worker(concurrency=1, **collector.settings)
     job_id = system.submit("current_span", SECRET)
     seen_inside = system.wait(job_id)["result"]
-    spans = [span for span in collector.wait("the settle's span", settled(1)) if span.name != "GET /jobs/{job_id}/status"]
+    spans = [
+        span for span in collector.wait("the settle's span", settled(1)) if span.name != "GET /jobs/{job_id}/status"
+    ]
     spans = [span for span in spans if span.name != "GET /jobs/{job_id}"]
 
     request, send, insert = only(spans, "POST /jobs"), only(spans, "send default"), only(spans, "INSERT jobs")
-    claim, run, settle = only(spans, "claim default"), only(spans, "process current_span"), only(spans, "settle default")
-    parents = [(request, ""), (send, request.id), (insert, send.id), (claim, send.id), (run, send.id), (settle, run.id), (only(spans, "own"), run.id)]
+    claim, run, settle = (
+        only(spans, "claim default"),
+        only(spans, "process current_span"),
+        only(spans, "settle default"),
+    )
+    parents = [
+        (request, ""),
+        (send, request.id),
+        (insert, send.id),
+        (claim, send.id),
+        (run, send.id),
+        (settle, run.id),
+        (only(spans, "own"), run.id),
+    ]
     assert [(span.parent, span.trace) for span, _ in parents] == [(parent, request.trace) for _, parent in parents]
     assert len(spans) == len(parents)
     assert {span.service for span in (request, send, insert)} == {"jobproc-api"}
     assert {span.service for span in (claim, run, settle)} == {"jobproc-worker"}
     assert seen_inside == f"{run.trace}-{run.id}"
-    assert request.began_ns <= send.began_ns <= insert.began_ns <= insert.ended_ns <= claim.ended_ns <= run.began_ns <= run.ended_ns <= settle.ended_ns
+    assert (
+        request.began_ns
+        <= send.began_ns
+        <= insert.began_ns
+        <= insert.ended_ns
+        <= claim.ended_ns
+        <= run.began_ns
+        <= run.ended_ns
+        <= settle.ended_ns
+    )
 
-    assert [span.kind for span in (request, send, insert, claim, run, settle)] == [SERVER, PRODUCER, CLIENT, CLIENT, CONSUMER, CLIENT]
-    assert request.attributes == {"http.request.method": "POST", "http.route": "/jobs", "http.response.status_code": 202, "url.scheme": "http"}
-    assert insert.attributes == {"db.system.name": "postgresql", "db.operation.name": "INSERT", "db.collection.name": "jobs"}
+    assert [span.kind for span in (request, send, insert, claim, run, settle)] == [
+        SERVER,
+        PRODUCER,
+        CLIENT,
+        CLIENT,
+        CONSUMER,
+        CLIENT,
+    ]
+    assert request.attributes == {
+        "http.request.method": "POST",
+        "http.route": "/jobs",
+        "http.response.status_code": 202,
+        "url.scheme": "http",
+    }
+    assert insert.attributes == {
+        "db.system.name": "postgresql",
+        "db.operation.name": "INSERT",
+        "db.collection.name": "jobs",
+    }
     assert send.attributes == {
-        "messaging.system": "jobproc", "messaging.destination.name": "default", "messaging.operation.name": "send", "messaging.operation.type": "send",
-        "messaging.message.id": job_id, "jobproc.operation": "current_span",
-    }  # fmt: skip
+        "messaging.system": "jobproc",
+        "messaging.destination.name": "default",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.message.id": job_id,
+        "jobproc.operation": "current_span",
+    }
     assert run.attributes["messaging.message.id"] == job_id
     assert run.attributes["messaging.operation.type"] == "process"
     assert (run.attributes["jobproc.attempt"], run.attributes["jobproc.operation"]) == (1, "current_span")
@@ -86,16 +131,24 @@ def test_one_job_is_one_trace_over_two_processes(system: System, collector: Http
     assert not any(b"2718281" in body for body in collector.bodies)
 
 
-def test_retries_are_further_spans_of_the_trace_and_say_nothing_of_the_input(system: System, collector: HttpCollector) -> None:
-    system.api(**collector.settings, FASTAPI_OTEL_AUTO_CONFIGURE="true").worker(concurrency=1, **collector.settings).controller()
+def test_retries_are_further_spans_of_the_trace_without_the_input(system: System, collector: HttpCollector) -> None:
+    system.api(**collector.settings, FASTAPI_OTEL_AUTO_CONFIGURE="true").worker(
+        concurrency=1, **collector.settings
+    ).controller()
     job_id = system.submit("fail_times", 2, SECRET)
-    wrong = system.client.post("/jobs/?secret=2718281", json={"data": ["secret-2718281"], "operation": "noop"}, headers={"baggage": "k=2718281"})
+    wrong = system.client.post(
+        "/jobs/?secret=2718281",
+        json={"data": ["secret-2718281"], "operation": "noop"},
+        headers={"baggage": "k=2718281"},
+    )
     assert wrong.status_code == 422
     assert system.wait(job_id)["result"] == 3
     spans = collector.wait("the spans of three attempts", settled(3))
     runs = named(spans, "process fail_times")
     assert [(run.attributes["jobproc.attempt"], run.failed) for run in runs] == [(1, True), (2, True), (3, False)]
-    assert {(run.trace, run.parent) for run in runs} == {(only(spans, "send default").trace, only(spans, "send default").id)}
+    assert {(run.trace, run.parent) for run in runs} == {
+        (only(spans, "send default").trace, only(spans, "send default").id)
+    }
     for run in runs[:2]:
         assert run.attributes["error.type"] == "RuntimeError"
         assert run.events == [{"name": "exception", "exception.type": "RuntimeError"}]
@@ -105,7 +158,7 @@ def test_retries_are_further_spans_of_the_trace_and_say_nothing_of_the_input(sys
     assert not any(b"2718281" in body for body in collector.bodies)
 
 
-def test_each_job_of_a_batch_has_a_span_of_its_own(system: System, collector: HttpCollector) -> None:
+def test_each_job_of_a_batch_has_its_own_span(system: System, collector: HttpCollector) -> None:
     system.api(**collector.settings).worker(concurrency=2, **collector.settings)
     ids = system.submit_many("noop", [[n] for n in range(50)])
     spans = collector.wait("the settles' spans", settled(50))
@@ -117,8 +170,10 @@ def test_each_job_of_a_batch_has_a_span_of_its_own(system: System, collector: Ht
     assert sorted(claim.attributes["messaging.message.id"] for claim in named(spans, "claim default")) == sorted(ids)
 
 
-@pytest.mark.parametrize(("operation", "data", "error"), [("die_times", (1.0,), "worker_lost"), ("sleep_limited", (30.0,), "timeout")])
-def test_a_run_that_ended_with_its_process_has_a_span_by_the_parent(
+@pytest.mark.parametrize(
+    ("operation", "data", "error"), [("die_times", (1.0,), "worker_lost"), ("sleep_limited", (30.0,), "timeout")]
+)
+def test_an_attempt_that_ended_with_its_process_has_a_span_by_the_parent(
     system: System, collector: HttpCollector, operation: str, data: tuple[float], error: str
 ) -> None:
     system.api(**collector.settings).worker(concurrency=1, **collector.settings).controller()
@@ -133,7 +188,9 @@ def test_a_run_that_ended_with_its_process_has_a_span_by_the_parent(
         assert (first.ended_ns - first.began_ns) / 1e9 > 0.4
 
 
-def test_over_grpc_processes_trace_that_are_forked_after_the_parent_has_sent(system: System, grpc_collector: GrpcCollector) -> None:
+def test_processes_forked_after_the_parent_has_sent_spans_trace_over_grpc(
+    system: System, grpc_collector: GrpcCollector
+) -> None:
     system.api(**grpc_collector.settings).worker(concurrency=1, **grpc_collector.settings).controller()
     for round_ in range(1, 4):
         system.wait(system.submit("die_times", 1))
@@ -142,7 +199,9 @@ def test_over_grpc_processes_trace_that_are_forked_after_the_parent_has_sent(sys
     assert system.end("worker") == 0
 
 
-def test_a_run_that_ended_with_its_whole_worker_has_a_span_by_the_controller(system: System, collector: HttpCollector) -> None:
+def test_an_attempt_that_ended_with_its_whole_worker_has_a_span_by_the_controller(
+    system: System, collector: HttpCollector
+) -> None:
     system.api(**collector.settings).worker(concurrency=1, **collector.settings).controller(**collector.settings)
     job_id = system.submit("sleep", 60)
     system.wait_status(job_id, "IN_PROGRESS")
@@ -155,12 +214,12 @@ def test_a_run_that_ended_with_its_whole_worker_has_a_span_by_the_controller(sys
     assert (lost.failed, lost.attributes["error.type"], lost.attributes["jobproc.attempt"]) == (True, "worker_lost", 1)
 
 
-def test_the_callers_trace_is_continued_and_its_word_on_sampling_kept(system: System, collector: HttpCollector) -> None:
+def test_the_clients_trace_and_its_sampling_decision_are_continued(system: System, collector: HttpCollector) -> None:
     system.api(**collector.settings).worker(concurrency=1, **collector.settings)
     for flags in ("00", "01"):
         headers = {"traceparent": f"00-{TRACE}-{SPAN}-{flags}", "baggage": "user=2718281", "tracestate": "v=2718281"}
-        answer = system.client.post("/jobs/", json={"data": [1], "operation": "noop"}, headers=headers)
-        job_id = answer.json()["job_id"]
+        response = system.client.post("/jobs/", json={"data": [1], "operation": "noop"}, headers=headers)
+        job_id = response.json()["job_id"]
         system.wait_all()
     spans = collector.wait("the settle's span", settled(1))
     request = only(spans, "POST /jobs")
@@ -171,39 +230,51 @@ def test_the_callers_trace_is_continued_and_its_word_on_sampling_kept(system: Sy
     assert not any(b"2718281" in body for body in collector.bodies)
 
 
-def test_histograms_point_to_the_traces_that_they_counted(system: System, collector: HttpCollector) -> None:
-    api, worker = Page(), Page()
+def test_histograms_have_exemplars_of_the_sampled_traces(system: System, collector: HttpCollector) -> None:
+    api, worker = MetricsPage(), MetricsPage()
     system.api(**collector.settings, JOBPROC_METRICS_PORT=api.port)
     system.worker(concurrency=1, **collector.settings, JOBPROC_METRICS_PORT=worker.port)
-    system.client.post("/jobs/", json={"data": [1], "operation": "noop"}, headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
+    system.client.post(
+        "/jobs/", json={"data": [1], "operation": "noop"}, headers={"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    )
     system.wait_all()
     other = {"traceparent": f"00-{TRACE[::-1]}-{SPAN}-00"}
     system.client.post("/jobs/", json={"data": [1], "operation": "noop"}, headers=other)
-    until("the untraced one is counted too", lambda: worker.value("jobproc_attempt_duration_seconds_count", operation="noop") == 2)
-    seen = until("the request is", lambda: {of: trace for of, trace in api.traces().items() if of[1] == "/jobs"})
+    until(
+        "the untraced job is counted too",
+        lambda: worker.value("jobproc_attempt_duration_seconds_count", operation="noop") == 2,
+    )
+    seen = until(
+        "the request is counted", lambda: {key: trace for key, trace in api.traces().items() if key[1] == "/jobs"}
+    )
     assert seen == {("jobproc_http_request_duration_seconds", "/jobs"): TRACE}
-    assert worker.traces() == {("jobproc_attempt_duration_seconds", "noop"): TRACE, ("jobproc_start_delay_seconds", "default"): TRACE}
+    assert worker.traces() == {
+        ("jobproc_attempt_duration_seconds", "noop"): TRACE,
+        ("jobproc_start_delay_seconds", "default"): TRACE,
+    }
     assert "trace_id" not in worker.text() + api.text()
 
 
-def test_the_last_spans_are_sent_as_the_processes_end(system: System, collector: HttpCollector) -> None:
-    never = {**collector.settings, "OTEL_BSP_SCHEDULE_DELAY": "600000"}
-    system.api(**never).worker(concurrency=1, **never)
+def test_the_last_spans_are_sent_at_the_end_of_the_processes(system: System, collector: HttpCollector) -> None:
+    unscheduled = {**collector.settings, "OTEL_BSP_SCHEDULE_DELAY": "600000"}
+    system.api(**unscheduled).worker(concurrency=1, **unscheduled)
     system.submit("noop", 1)
     system.wait_all()
     assert collector.spans() == []
     assert (system.end("worker"), system.end("api")) == (0, -signal.SIGTERM)
-    assert {"POST /jobs", "send default", "INSERT jobs", "claim default", "process noop", "settle default"} <= {span.name for span in collector.spans()}
+    assert {"POST /jobs", "send default", "INSERT jobs", "claim default", "process noop", "settle default"} <= {
+        span.name for span in collector.spans()
+    }
 
 
-def test_a_collector_that_is_away_holds_nothing_up(system: System, collector: HttpCollector) -> None:
-    away = {**collector.settings, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    system.api(**away).worker(concurrency=1, **away)
+def test_an_unavailable_collector_delays_no_job(system: System, collector: HttpCollector) -> None:
+    unreachable = {**collector.settings, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    system.api(**unreachable).worker(concurrency=1, **unreachable)
     assert system.wait(system.submit("noop", 1))["status"] == "SUCCESS"
     assert (system.end("worker"), system.end("api")) == (0, -signal.SIGTERM)
 
 
-def test_a_protocol_that_nobody_speaks_stops_the_start(system: System, collector: HttpCollector) -> None:
+def test_an_unsupported_protocol_prevents_the_start(system: System, collector: HttpCollector) -> None:
     process = system.spawn("worker", "worker", **collector.settings, OTEL_EXPORTER_OTLP_PROTOCOL="http/json")
     assert process.wait(20) == 1
     assert "OTEL_EXPORTER_OTLP_PROTOCOL=http/json" in system.log("worker")

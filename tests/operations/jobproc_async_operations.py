@@ -1,4 +1,4 @@
-"""Operations that run together in an event loop, as a third party's package would bring them."""
+"""`async def` operations for tests, as a third party's package would define them."""
 
 import asyncio
 import time
@@ -23,7 +23,10 @@ async def await_effect(numbers: Numbers, job: Context) -> float:
 
 @quick("await_falter", max_attempts=20)
 async def await_falter(numbers: Numbers, job: Context) -> float:
-    """Write to the ledger, wait data[1] seconds, raise in the first data[0] attempts, later write again and return data[-1]."""
+    """Write to the ledger, wait data[1] seconds, raise in the first data[0] attempts.
+
+    Later attempts write again and return data[-1].
+    """
     _write(job, "begin")
     await asyncio.sleep(numbers.data[1])
     _raise_at_first(numbers, job)
@@ -40,12 +43,12 @@ async def await_only(numbers: Numbers) -> float:
 
 @quick("await_limited", max_attempts=2, timeout_s=0.3)
 async def await_limited(numbers: Numbers, job: Context) -> float:
-    """Wait data[0] seconds, 0.3 is the limit; where data[1] is not 0, let no cancellation end it."""
+    """Wait data[0] seconds, with a timeout of 0.3 s; suppress every cancellation if data[1] is not 0."""
     _write(job, "begin")
     until = time.monotonic() + numbers.data[0]
-    while (left := until - time.monotonic()) > 0:
+    while (remaining_s := until - time.monotonic()) > 0:
         try:
-            await asyncio.sleep(left)
+            await asyncio.sleep(remaining_s)
         except asyncio.CancelledError:
             if not numbers.data[1]:
                 _write(job, "cancelled")
@@ -55,12 +58,12 @@ async def await_limited(numbers: Numbers, job: Context) -> float:
 
 @quick("await_stubborn", max_attempts=2)
 async def await_stubborn(numbers: Numbers, job: Context) -> float:
-    """Wait data[0] seconds, whoever cancels it."""
+    """Wait data[0] seconds and suppress every cancellation."""
     _write(job, "begin")
     until = time.monotonic() + numbers.data[0]
-    while (left := until - time.monotonic()) > 0:
+    while (remaining_s := until - time.monotonic()) > 0:
         try:
-            await asyncio.sleep(left)
+            await asyncio.sleep(remaining_s)
         except asyncio.CancelledError:
             continue
     return numbers.data[0]
@@ -68,20 +71,28 @@ async def await_stubborn(numbers: Numbers, job: Context) -> float:
 
 @quick("await_told", max_attempts=1)
 async def await_told(numbers: Numbers, job: Context) -> list[bool]:
-    """Report progress data[0] again and again, until data[1] seconds have passed or it is told to stop."""
-    until, told = time.monotonic() + numbers.data[1], [job.progress(numbers.data[0], "half way\x00 there")]
-    while told[-1] and time.monotonic() < until:
+    """Report progress data[0] repeatedly, until data[1] seconds have passed or a report returns False."""
+    until, owned = time.monotonic() + numbers.data[1], [job.progress(numbers.data[0], "half way\x00 there")]
+    while owned[-1] and time.monotonic() < until:
         await asyncio.sleep(0.01)
-        told.append(job.progress(numbers.data[0]))
-    return told[-1:]
+        owned.append(job.progress(numbers.data[0]))
+    return owned[-1:]
 
 
 @quick("await_stumble", max_attempts=3, permanent=(ZeroDivisionError,))
 async def await_stumble(numbers: Numbers, job: Context) -> int:
-    """Raise in the first data[0] attempts; by data[1]: an error, one that asks for another attempt soon, a permanent one, SystemExit."""
+    """Raise in the first data[0] attempts.
+
+    data[1] selects the exception: an error, a RetryAfter, a permanent error, SystemExit.
+    """
     await asyncio.sleep(0)
     if job.attempt <= numbers.data[0]:
-        raise [RuntimeError("it stumbles"), RetryAfter(0.05, "come back"), ZeroDivisionError("for good"), SystemExit(3)][int(numbers.data[1])]
+        raise [
+            RuntimeError("it stumbles"),
+            RetryAfter(0.05, "come back"),
+            ZeroDivisionError("for good"),
+            SystemExit(3),
+        ][int(numbers.data[1])]
     return job.attempt
 
 
@@ -93,7 +104,7 @@ async def await_much(numbers: Numbers) -> str:
 
 @quick("await_fall", max_attempts=20)
 async def await_fall(numbers: Numbers, job: Context) -> None:
-    """Write to the ledger, wait data[0] seconds, kill the own process."""
+    """Write to the ledger, wait data[0] seconds, kill this process."""
     _write(job, "begin")
     await asyncio.sleep(numbers.data[0])
     _die()

@@ -1,4 +1,4 @@
-"""Operations that the tests of directed jobs need."""
+"""Operations for the tests of submission options."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ quick = partial(operation, base_s=0.05, cap_s=0.2)
 
 
 class Greeting(BaseModel):
-    """Input that is no list of numbers."""
+    """Input that is not a list of numbers."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,7 +31,7 @@ def greet(greeting: Greeting) -> str:
 
 @quick("later", max_attempts=5)
 def later(numbers: Numbers, job: Context) -> int:
-    """Ask for another attempt data[0] seconds later, in the first one; then return the attempt."""
+    """Ask for a retry data[0] seconds later in the first attempt; then return the number of the attempt."""
     if job.attempt == 1:
         raise RetryAfter(numbers.data[0], "come back")
     return job.attempt
@@ -48,7 +48,7 @@ def marked(numbers: Numbers, job: Context) -> float:
 
 @quick("burn", max_attempts=1)
 def burn(numbers: Numbers) -> int:
-    """Use the CPU for data[0] seconds and hold data[1] MiB meanwhile."""
+    """Use the CPU for data[0] seconds while holding data[1] MiB of memory."""
     held = bytearray(int(numbers.data[1]) << 20)
     until = time.process_time() + numbers.data[0]
     while time.process_time() < until:

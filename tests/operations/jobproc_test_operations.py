@@ -1,6 +1,6 @@
-"""Operations that tests need, as a third party's package would bring them: by the entry point group `jobproc.operations`.
+"""Operations for tests, installed like a third party's package by the entry point group `jobproc.operations`.
 
-They take what they need from the numbers of `data`. Files go to the folder that JOBPROC_TEST_FOLDER names.
+The numbers of `data` are their arguments. Files are written to the folder JOBPROC_TEST_FOLDER.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 from common.domain.errors import PermanentFailure, RetryAfter
 from worker.operations import Context, Numbers, operation
 
-quick = partial(operation, base_s=0.05, cap_s=0.2)  # tried again at once
+quick = partial(operation, base_s=0.05, cap_s=0.2)  # retried almost at once
 
 
 def _folder() -> Path:
@@ -23,10 +23,10 @@ def _folder() -> Path:
 
 
 def _write(job: Context, phase: str) -> None:
-    # One short line by one O_APPEND write: whole, whatever is killed next.
-    line = json.dumps({"job": job.job_id, "attempt": job.attempt, "pid": os.getpid(), "phase": phase, "at": time.monotonic()}) + "\n"
+    # One short line in one O_APPEND write: it is whole, whichever process is killed next.
+    effect = {"job": job.job_id, "attempt": job.attempt, "pid": os.getpid(), "phase": phase, "at": time.monotonic()}
     ledger = os.open(_folder() / "effects.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.write(ledger, line.encode())
+    os.write(ledger, (json.dumps(effect) + "\n").encode())
     os.close(ledger)
 
 
@@ -35,14 +35,14 @@ def _raise_at_first(numbers: Numbers, job: Context) -> None:
         raise RuntimeError(f"attempt {job.attempt} fails")
 
 
-def _die(sign: int = signal.SIGKILL) -> None:
-    os.kill(os.getpid(), sign)
+def _die(signal_number: int = signal.SIGKILL) -> None:
+    os.kill(os.getpid(), signal_number)
     time.sleep(60)
 
 
 @operation("noop")
 def noop(numbers: Numbers) -> int:
-    """Return how many numbers came."""
+    """Return the number of numbers in `data`."""
     return len(numbers.data)
 
 
@@ -57,7 +57,7 @@ def effect(numbers: Numbers, job: Context) -> float:
 
 @quick("stumble", max_attempts=20)
 def stumble(numbers: Numbers, job: Context) -> float:
-    """Write to the ledger, raise in the first data[0] attempts, later write again and return data[-1]."""
+    """Write to the ledger and raise in the first data[0] attempts; later write again and return data[-1]."""
     _write(job, "begin")
     _raise_at_first(numbers, job)
     _write(job, "end")
@@ -66,7 +66,7 @@ def stumble(numbers: Numbers, job: Context) -> float:
 
 @quick("fall", max_attempts=20)
 def fall(numbers: Numbers, job: Context) -> float:
-    """Write to the ledger, kill the own process in the first data[0] attempts, later write again and return data[-1]."""
+    """Write to the ledger and kill this process in the first data[0] attempts; later write again, return data[-1]."""
     _write(job, "begin")
     if job.attempt <= numbers.data[0]:
         _die()
@@ -85,7 +85,7 @@ def swell(numbers: Numbers, job: Context) -> float:
 
 @quick("linger", max_attempts=20)
 def linger(numbers: Numbers, job: Context) -> float:
-    """Write to the ledger, wait data[0] seconds or until it is cancelled, write again, return data[-1]."""
+    """Write to the ledger, wait data[0] seconds, write again, return data[-1]; raise Cancelled if cancelled before."""
     _write(job, "begin")
     until = time.monotonic() + numbers.data[0]
     while time.monotonic() < until:
@@ -97,16 +97,19 @@ def linger(numbers: Numbers, job: Context) -> float:
 
 @quick("heed", max_attempts=3)
 def heed(numbers: Numbers, job: Context) -> bool:
-    """Wait data[0] seconds or until it is cancelled; then, by data[1]: return, raise, ask to be tried again later, exit, or report until it is told."""
+    """Wait data[0] seconds or until cancelled, then act by data[1].
+
+    1: raise PermanentFailure. 2: raise RetryAfter. 3: exit the process. Else: report progress and return the answer.
+    """
     until = time.monotonic() + numbers.data[0]
     while not job.cancelled and time.monotonic() < until:
         time.sleep(0.005)
-    how = int(numbers.data[1])
-    if how == 1:
+    action = int(numbers.data[1])
+    if action == 1:
         raise PermanentFailure("it was cancelled")
-    if how == 2:
+    if action == 2:
         raise RetryAfter(600)
-    if how == 3:
+    if action == 3:
         os._exit(1)
     return job.progress(0.5)
 
@@ -120,28 +123,28 @@ def sleep(numbers: Numbers, job: Context) -> float:
 
 @quick("fail_times", max_attempts=5)
 def fail_times(numbers: Numbers, job: Context) -> int:
-    """Raise in the first data[0] attempts, then return the attempt."""
+    """Raise in the first data[0] attempts; then return the number of the attempt."""
     _raise_at_first(numbers, job)
     return job.attempt
 
 
 @operation("back_off", base_s=3_600.0, cap_s=3_600.0)
 def back_off(numbers: Numbers, job: Context) -> int:
-    """Raise in the first data[0] attempts, to be tried again long after; then return the attempt."""
+    """Raise in the first data[0] attempts, with a retry after an hour; then return the number of the attempt."""
     _raise_at_first(numbers, job)
     return job.attempt
 
 
 @quick("fail_for_good", max_attempts=5, permanent=(ZeroDivisionError,))
 def fail_for_good(numbers: Numbers) -> float:
-    """Divide by data[0]; where that is not 0, raise PermanentFailure."""
+    """Divide by data[0], then raise PermanentFailure."""
     1 / numbers.data[0]
     raise PermanentFailure("there is no use in trying")
 
 
 @quick("die_times", max_attempts=3)
 def die_times(numbers: Numbers, job: Context) -> int:
-    """Kill the own process with signal data[1] (SIGKILL without) in the first data[0] attempts, then return the attempt."""
+    """Kill this process with signal data[1] (or SIGKILL) in the first data[0] attempts; then return the attempt."""
     if job.attempt <= numbers.data[0]:
         _write(job, "die")
         _die(int(numbers.data[1]) if len(numbers.data) > 1 else signal.SIGKILL)
@@ -156,13 +159,13 @@ def exit_process(numbers: Numbers) -> None:
 
 @quick("hang_in_c", max_attempts=2, timeout_s=1.0)
 def hang_in_c(numbers: Numbers) -> bool:
-    """Hold the GIL in C code for ages: no signal handler of Python runs meanwhile."""
+    """Hold the GIL in C code for a very long time: no Python signal handler runs meanwhile."""
     return re.match(r"(a+)+$", "a" * int(numbers.data[0]) + "b") is not None
 
 
 @quick("sleep_limited", max_attempts=2, timeout_s=0.5)
 def sleep_limited(numbers: Numbers, job: Context) -> float:
-    """Sleep data[0] seconds; half a second is the limit."""
+    """Sleep data[0] seconds, with a timeout of half a second."""
     _write(job, "begin")
     time.sleep(numbers.data[0])
     return numbers.data[0]
@@ -184,12 +187,12 @@ def allocate(numbers: Numbers) -> int:
 
 @operation("tell_progress", max_attempts=1)
 def tell_progress(numbers: Numbers, job: Context) -> list[bool]:
-    """Report progress data[0], then wait until the file `go` is there."""
-    told = [job.progress(numbers.data[0], "half way\x00 there")]
+    """Report progress data[0], then wait until the file `go` exists."""
+    answers = [job.progress(numbers.data[0], "half way\x00 there")]
     until = time.monotonic() + 30
     while not (_folder() / "go").exists() and time.monotonic() < until:
         time.sleep(0.01)
-    return told
+    return answers
 
 
 @quick("big_result", max_attempts=3)
@@ -200,12 +203,12 @@ def big_result(numbers: Numbers) -> str:
 
 @quick("odd_result", max_attempts=3)
 def odd_result(numbers: Numbers) -> object:
-    """Return what JSON cannot hold, or only just, by data[0]."""
+    """Return a value that JSON cannot represent, or only just; data[0] selects it."""
     return [float("nan"), {1, 2}, "\ud800", None, {"nul": "\x00"}, {"deep": [1, "two"]}, 10**400][int(numbers.data[0])]
 
 
 class Rude(Exception):
-    """An exception that cannot be shown."""
+    """An exception whose text raises."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -213,23 +216,23 @@ class Rude(Exception):
 
 @operation("rude_error", max_attempts=1)
 def rude_error(numbers: Numbers) -> None:
-    """Raise what cannot be shown, or a very long text with characters that cannot be stored, by data[0]."""
+    """Raise an exception whose text raises; if data[0] is 0, one with a long text that cannot be stored as it is."""
     raise Rude if numbers.data[0] else ValueError("\x00\ud800" + "é" * 100_000)
 
 
 @operation("current_span")
 def current_span(numbers: Numbers) -> str:
-    """Return the trace and the span that this code runs in, after a span of its own; it seeds `random`, as simulations do."""
+    """Return the current trace and span ids, after a nested span. Seeds `random`, as simulations do."""
     from opentelemetry import trace
 
     random.seed(int(numbers.data[0]))
     with trace.get_tracer("own").start_as_current_span("own"):
         pass
-    here = trace.get_current_span().get_span_context()
-    return f"{here.trace_id:032x}-{here.span_id:016x}"
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}-{context.span_id:016x}"
 
 
 @operation("other_queue", queue="slow")
 def other_queue(numbers: Numbers) -> float:
-    """Run in another queue."""
+    """Return data[0]; its queue is `slow`."""
     return numbers.data[0]

@@ -1,4 +1,4 @@
-"""A thread that does something again and again while a block runs."""
+"""A thread that repeats something while a `with` block runs."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Self
 
 
-class Beside(ABC):
-    """Begins and ends with a `with` block."""
+class BackgroundThread(ABC):
+    """A background thread: starts and ends with a `with` block."""
 
     def __init__(self) -> None:
         self._done = threading.Event()
@@ -17,10 +17,12 @@ class Beside(ABC):
         self._thread.start()
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         self._done.set()
         self._thread.join()
 
     @abstractmethod
     def _run(self) -> None:
-        """Do it until `self._done` is set."""
+        """Repeat the work until `self._done` is set."""

@@ -1,26 +1,26 @@
-"""A clock that is wrong, and may be set while a server runs: libfaketime, preloaded; what is monotonic stays right."""
+"""A wrong clock that can be set while a server runs (libfaketime, preloaded). Monotonic clocks stay correct."""
 
 from pathlib import Path
 
-CLOCKS = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+LIBFAKETIME = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 
 
 def missing() -> str:
-    """Return why no clock can be set here, empty where one can."""
-    return "" if CLOCKS else "libfaketime is not installed (apt-get install libfaketime)"
+    """Return the reason why no clock can be set on this machine, empty if one can."""
+    return "" if LIBFAKETIME else "libfaketime is not installed (apt-get install libfaketime)"
 
 
 class Clock:
-    """The clock of a server that is started with `env`, and of its children."""
+    """The clock of a server started with `env`, and of its children."""
 
     def __init__(self, folder: Path) -> None:
         """`folder` must be readable by the server's user."""
-        assert CLOCKS is not None, missing()
+        assert LIBFAKETIME is not None, missing()
         self._file = folder / "clock"
         self.set(0)
         # Not cached: all processes of the server see a step at the same time.
         self.env = {
-            "LD_PRELOAD": CLOCKS,
+            "LD_PRELOAD": LIBFAKETIME,
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -28,7 +28,7 @@ class Clock:
         }
 
     def set(self, seconds: float) -> None:
-        """Set it so far ahead of the right time, behind it when negative: in one step."""
+        """Step the clock to `seconds` ahead of the correct time, behind it if negative."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds:+}\n")
         new.chmod(0o644)

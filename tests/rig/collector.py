@@ -1,4 +1,7 @@
-"""A collector of traces: takes OTLP over HTTP or gRPC and keeps every span. Runs in threads of the test; no root needed."""
+"""A trace collector: receives OTLP over HTTP or gRPC and stores every span. Needs no root.
+
+The HTTP collector runs in threads of the test, the gRPC collector in its own process.
+"""
 
 import gzip
 import os
@@ -16,7 +19,7 @@ from tools.servers import spawn, stop, wait_for
 
 @dataclass(frozen=True)
 class Seen:
-    """A span as it came."""
+    """A received span."""
 
     service: str
     name: str
@@ -32,29 +35,29 @@ class Seen:
 
 
 class Collector:
-    """Keeps what comes."""
+    """Stores the request bodies that it receives."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
 
     def spans(self) -> list[Seen]:
-        """Return what has come, earliest begin first."""
+        """Return the received spans, ordered by their start."""
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-        found = []
+        spans = []
         for body in list(self.bodies):
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                service = _plain(resource.resource.attributes)["service.name"]
-                found += [_seen(service, span) for scope in resource.scope_spans for span in scope.spans]
-        return sorted(found, key=lambda span: span.began_ns)
+                service = _attributes(resource.resource.attributes)["service.name"]
+                spans += [_seen(service, span) for scope in resource.scope_spans for span in scope.spans]
+        return sorted(spans, key=lambda span: span.began_ns)
 
-    def wait(self, what: str, enough: Callable[[list[Seen]], bool]) -> list[Seen]:
-        """Wait until enough has come and return all."""
-        return list(until(what, lambda: found if enough(found := self.spans()) else None))
+    def wait(self, description: str, enough: Callable[[list[Seen]], bool]) -> list[Seen]:
+        """Wait until `enough` accepts the received spans, and return them."""
+        return list(until(description, lambda: spans if enough(spans := self.spans()) else None))
 
 
 class HttpCollector(Collector):
-    """Takes OTLP over HTTP on a port of its own."""
+    """Receives OTLP over HTTP on a free port."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,34 +68,45 @@ class HttpCollector(Collector):
             def do_POST(self) -> None:
                 collector.paths.add(self.path)
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                collector.bodies.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+                collector.bodies.append(
+                    gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+                )
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="collector", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="collector", daemon=True
+        )
         self._thread.start()
-        self.settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self._server.server_port}", "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        self.settings = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self._server.server_port}",
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+        }
 
     def close(self) -> None:
-        """End it."""
+        """Stop the server."""
         self._server.shutdown()
         self._thread.join(10)
         self._server.server_close()
 
 
 class GrpcCollector(Collector):
-    """Takes OTLP over gRPC, in a process of its own."""
+    """Receives OTLP over gRPC, in its own process."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
-        self._process = spawn([sys.executable, str(Path(__file__).with_name("grpc_collector.py")), str(folder)], folder / "log", dict(os.environ))
+        self._process = spawn(
+            [sys.executable, str(Path(__file__).with_name("grpc_collector.py")), str(folder)],
+            folder / "log",
+            dict(os.environ),
+        )
         wait_for("the collector", (folder / "port").exists, self._process)
         self.settings = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{(folder / 'port').read_text()}",
@@ -101,17 +115,17 @@ class GrpcCollector(Collector):
         }
 
     def spans(self) -> list[Seen]:
-        """See Collector."""
-        self.bodies = [kept.read_bytes() for kept in self._folder.glob("*.body")]
+        """Return the received spans, ordered by their start."""
+        self.bodies = [file.read_bytes() for file in self._folder.glob("*.body")]
         return super().spans()
 
     def close(self) -> None:
-        """End it."""
+        """Stop the process."""
         stop(self._process)
 
 
-def _plain(attributes: Any) -> dict[str, Any]:
-    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
+def _attributes(pairs: Any) -> dict[str, Any]:
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in pairs}
 
 
 def _seen(service: str, span: Any) -> Seen:
@@ -123,8 +137,8 @@ def _seen(service: str, span: Any) -> Seen:
         span.span_id.hex(),
         span.parent_span_id.hex(),
         span.status.code == 2,
-        _plain(span.attributes),
-        [{"name": event.name, **_plain(event.attributes)} for event in span.events],
+        _attributes(span.attributes),
+        [{"name": event.name, **_attributes(event.attributes)} for event in span.events],
         span.start_time_unix_nano,
         span.end_time_unix_nano,
     )

@@ -1,4 +1,4 @@
-"""Databases of one test, or of one file of tests."""
+"""Databases for one test, or for one file of tests."""
 
 import os
 import uuid
@@ -13,15 +13,15 @@ SERVERS = "JOBPROC_TESTS_POSTGRES"
 
 @contextmanager
 def database(template: str | None = TEMPLATE) -> Iterator[str]:
-    """Yield the URL of a database of its own, migrated unless the template is None. Fails where a deadlock happened in it."""
+    """Yield the URL of a new database, migrated unless `template` is None. Fail if a deadlock happened in it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    form = os.environ[SERVERS]
-    connection = psycopg2.connect(form.format("postgres"))
+    url_template = os.environ[SERVERS]
+    connection = psycopg2.connect(url_template.format("postgres"))
     connection.autocommit = True
     cursor = connection.cursor()
     cursor.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
     try:
-        yield form.format(name)
+        yield url_template.format(name)
         cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = %s", (name,))
         deadlocks = cursor.fetchone()
     finally:

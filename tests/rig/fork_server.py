@@ -1,6 +1,6 @@
-"""Processes of jobproc that a test need not wait for: forked off one that has imported its libraries already, a second of CPU each.
+"""A fork server: jobproc processes are forked off one that has imported their libraries, which saves a second of CPU.
 
-What such a process runs, and how it ends, is as if it had been started by `python -m`: only the imports are done before.
+A forked process runs and ends as if it had been started by `python -m`; only the imports are done before.
 """
 
 import atexit
@@ -20,42 +20,52 @@ from typing import Any
 from tools.servers import dies_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
-#: What the processes import in any case, whatever their settings say.
+#: Modules that the processes import with any settings.
 AHEAD = (
-    *("api.app", "api.web.client_timeouts", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on"),
-    *(
-        "worker.app",
-        "worker.celery_adapter.consumer",
-        "worker.celery_adapter.transport",
-        "worker.controller.rescue",
-        "worker.controller.metrics",
-        "worker.controller.row_deletion",
-    ),
-    *("worker.controller.leader", "worker.controller.maintenance", "celery.apps.worker", "celery.concurrency.prefork", "celery.worker.components"),
-    *("celery.fixups.django", "celery.loaders.app", "kombu.transport.redis", "sqlalchemy.dialects.postgresql.psycopg2", "psycopg2.extras"),
+    "api.app",
+    "api.web.client_timeouts",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.lifespan.on",
+    "worker.app",
+    "worker.celery_adapter.consumer",
+    "worker.celery_adapter.transport",
+    "worker.controller.rescue",
+    "worker.controller.metrics",
+    "worker.controller.row_deletion",
+    "worker.controller.leader",
+    "worker.controller.maintenance",
+    "celery.apps.worker",
+    "celery.concurrency.prefork",
+    "celery.worker.components",
+    "celery.fixups.django",
+    "celery.loaders.app",
+    "kombu.transport.redis",
+    "sqlalchemy.dialects.postgresql.psycopg2",
+    "psycopg2.extras",
 )
-#: Settings that an interpreter, or its loader, reads before a line of ours.
+#: Prefixes of variables that the interpreter or its loader reads before any code of jobproc runs.
 EARLY = ("PYTHON", "LD_", "FAKETIME")
 PAUSE_S = 0.01
 
 
 class Child:
-    """A process that the nursery has forked; the part of subprocess.Popen that tests use."""
+    """A process forked by the fork server; has the part of subprocess.Popen that tests use."""
 
-    def __init__(self, nursery: "Nursery", pid: int, args: Sequence[str]) -> None:
+    def __init__(self, nursery: "ForkServer", pid: int, args: Sequence[str]) -> None:
         self.args = args
         self.pid = pid
         self.returncode: int | None = None
         self._nursery = nursery
 
     def poll(self) -> int | None:
-        """Return its exit code, minus the signal that ended it, None while it runs."""
+        """Return the exit code, negative for a signal, None while the process runs."""
         if self.returncode is None:
             self.returncode = self._nursery.ask({"poll": self.pid})
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        """Wait for the end and return the exit code. Raises subprocess.TimeoutExpired after `timeout` seconds."""
         end = None if timeout is None else time.monotonic() + timeout
         while (code := self.poll()) is None:
             if end is not None and time.monotonic() > end:
@@ -64,33 +74,35 @@ class Child:
         return code
 
     def send_signal(self, sign: int) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         if self.poll() is None:
             os.kill(self.pid, sign)
 
     def kill(self) -> None:
-        """Kill it, unless it has ended."""
+        """Send SIGKILL, unless the process has ended."""
         self.send_signal(signal.SIGKILL)
 
     def terminate(self) -> None:
-        """Ask it to end, unless it has ended."""
+        """Send SIGTERM, unless the process has ended."""
         self.send_signal(signal.SIGTERM)
 
 
-class Nursery:
-    """The process that has imported everything, and whom its children have for a parent."""
+class ForkServer:
+    """The client of the fork server, which is the parent of all forked processes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def fork(self, module: str, arguments: Sequence[str], log: Path, env: Mapping[str, str], folder: Path) -> Child:
-        """Start `python -m module arguments` in a session of its own."""
-        pid = self.ask({"module": module, "arguments": list(arguments), "log": str(log), "env": dict(env), "folder": str(folder)})
+        """Start `python -m module arguments` in a new session."""
+        pid = self.ask(
+            {"module": module, "arguments": list(arguments), "log": str(log), "env": dict(env), "folder": str(folder)}
+        )
         return Child(self, pid, [sys.executable, "-m", module, *arguments])
 
     def ask(self, request: dict[str, Any]) -> Any:
-        """Ask, and return the answer."""
+        """Send a request to the fork server and return its response."""
         with self._lock:
             process = self._process or self._open()
             assert process.stdin is not None
@@ -101,7 +113,11 @@ class Nursery:
 
     def _open(self) -> subprocess.Popen[bytes]:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.rig.fork_server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **path()}, cwd=ROOT
+            [sys.executable, "-m", "tests.rig.fork_server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **python_path()},
+            cwd=ROOT,
         )
         atexit.register(self._close)
         return self._process
@@ -112,43 +128,46 @@ class Nursery:
             self._process.wait()
 
 
-def path() -> dict[str, str]:
-    """Return where Python looks for the code of jobproc and the operations of its tests."""
+def python_path() -> dict[str, str]:
+    """Return PYTHONPATH with the code of jobproc and the operations of its tests."""
     return {"PYTHONPATH": os.pathsep.join(str(folder) for folder in (ROOT, ROOT / "tests" / "operations"))}
 
 
-def fit(env: Mapping[str, str]) -> bool:
-    """Return whether a process with this environment may be forked: nothing in it comes too late."""
+def can_fork(env: Mapping[str, str]) -> bool:
+    """Return True if a process with this environment can be forked: no variable is read before the fork."""
     early = {name: value for name, value in env.items() if name.startswith(EARLY)}
-    return early == {**{name: value for name, value in os.environ.items() if name.startswith(EARLY)}, **path()}
+    return early == {**{name: value for name, value in os.environ.items() if name.startswith(EARLY)}, **python_path()}
 
 
 def serve() -> dict[str, Any] | None:
-    """Answer requests; returns None at their end, and in each child what it is to run."""
+    """Handle requests until stdin ends, and return None. In a forked child, return the request of what to run."""
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)
-        answer = ended(request["poll"]) if "poll" in request else os.fork()
-        if answer == 0 and "module" in request:
+        response = exit_code(request["poll"]) if "poll" in request else os.fork()
+        if response == 0 and "module" in request:
             return dict(request)
-        sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+        sys.stdout.buffer.write(json.dumps(response).encode() + b"\n")
         sys.stdout.buffer.flush()
     return None
 
 
-def ended(pid: int) -> int | None:
+def exit_code(pid: int) -> int | None:
     """Return the exit code of a child, None while it runs."""
-    gone, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if gone else None
+    ended_pid, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended_pid else None
 
 
-def become(request: dict[str, Any]) -> None:
-    """Be what was asked for, as if just started."""
+def run_module(request: dict[str, Any]) -> None:
+    """Run the requested module in this process, as if just started by `python -m`."""
     os.setsid()
     dies_with_parent()
-    for path_, flags, places in ((os.devnull, os.O_RDONLY, (0,)), (request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, (1, 2))):
-        opened = os.open(path_, flags, 0o644)
-        for place in places:
-            os.dup2(opened, place)
+    for file, flags, descriptors in (
+        (os.devnull, os.O_RDONLY, (0,)),
+        (request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, (1, 2)),
+    ):
+        opened = os.open(file, flags, 0o644)
+        for descriptor in descriptors:
+            os.dup2(opened, descriptor)
         os.close(opened)
     os.environ.clear()
     os.environ.update(request["env"])
@@ -159,11 +178,11 @@ def become(request: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Import, then answer."""
+    """Import the modules, then handle requests."""
     for module in AHEAD:
         import_module(module)
     if request := serve():
-        become(request)
+        run_module(request)
 
 
 if __name__ == "__main__":

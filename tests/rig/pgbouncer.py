@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode in front of a PostgreSQL: as its package installs it, never as root."""
+"""PgBouncer in transaction mode in front of a PostgreSQL: the installed package, never run as root."""
 
 import os
 import shutil
@@ -6,9 +6,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tools.servers import free_port, hand_over, spawn, start_on_a_free_port, stop, takes_connections, wait_for
+from tools.servers import create_data_folder, free_port, spawn, start_on_a_free_port, stop, takes_connections, wait_for
 
-#: What docs/howto/pgbouncer.md says, and a pool that is smaller than what the processes of a test would open without it.
+#: The options of docs/howto/pgbouncer.md, and a pool smaller than the connections that a test's processes would open.
 OPTIONS = {
     "pool_mode": "transaction",
     "default_pool_size": "8",
@@ -19,35 +19,37 @@ OPTIONS = {
 }
 _PROCESS = "finds or ends a connection by its process id at PostgreSQL, which a pooler's client does not know"
 _NAMED = "finds connections by the names that the parts of jobproc have without a pooler"
-_PREPARED = "looks at statements that are prepared once a connection, as without a pooler"
-_COUNTED = "counts the transactions of its own connections; a pooler adds those in which it passes on the names of tests' own connections"
-#: Tests by a part of their ids that are about a connection to PostgreSQL itself, and what they would miss behind a pooler.
+_PREPARED = "checks statements that are prepared once a connection, as without a pooler"
+_COUNTED = (
+    "counts the transactions of its own connections; a pooler adds transactions that set the names of connections"
+)
+#: By a part of a test's id: the reason why the test needs a direct connection to PostgreSQL.
 NOT_THROUGH = {
-    "test_strays.py::test_a_claim_that_is_killed_before_its_commit_leaves_strays_that_are_floated[terminate]": _PROCESS,
-    "test_model.py::test_whatever_sessions_do_beside_each_other_each_job_ends_once": _PROCESS,
-    "test_stats.py::test_many_who_ask_at_once_are_one_question": _NAMED,
-    "test_database_away.py::test_connections_that_are_cut_are_replaced_without_an_error[ended by the server]": _NAMED,
-    "test_database_away.py::test_idle_connections_that_the_server_has_ended_are_not_noticed_by_the_next_client": _NAMED,
-    "test_database_faults.py::test_backends_terminated_under_load_lose_no_result": _NAMED,
-    "test_leadership.py::test_a_controller_whose_database_goes_away_and_comes_back_leads_on": _NAMED,
-    "test_together_faults.py::test_what_runs_while_connections_are_lost_runs_once_and_is_settled_after": _NAMED,
-    "test_plans.py::test_a_read_by_id_looks_into_one_partition_of_each_table": _PREPARED,
-    "test_plans.py::test_to_cancel_or_retry_a_job_looks_into_one_partition_of_each_table": _PREPARED,
-    "test_plans.py::test_a_look_at_hundreds_of_jobs_finds_each_by_its_id": _PREPARED,
-    "test_plans_of_the_api.py::test_a_read_is_planned_once": _PREPARED,
-    "test_plans_of_the_api.py::test_what_sqlalchemy_runs": _PREPARED,
+    "test_a_claim_that_is_killed_before_its_commit_leaves_strays_that_are_requeued[terminate]": _PROCESS,
+    "test_each_job_ends_once_whatever_sessions_do_at_the_same_time": _PROCESS,
+    "test_concurrent_requests_share_one_query": _NAMED,
+    "test_lost_connections_are_replaced_without_an_error[ended by the server]": _NAMED,
+    "test_idle_connections_terminated_by_the_server_cause_no_error_for_the_next_client": _NAMED,
+    "test_backends_terminated_under_load_lose_no_result": _NAMED,
+    "test_a_controller_leads_again_after_its_connections_were_terminated": _NAMED,
+    "test_jobs_that_run_while_connections_are_lost_run_once_and_are_settled": _NAMED,
+    "test_a_read_by_id_scans_one_partition_of_each_table": _PREPARED,
+    "test_a_cancel_and_a_manual_retry_scan_one_partition_of_each_table": _PREPARED,
+    "test_snapshots_of_hundreds_of_jobs_are_read_by_id": _PREPARED,
+    "test_a_read_is_planned_once_and_not_as_a_sequential_scan": _PREPARED,
+    "test_sqlalchemy_statements_are_planned_for_their_arguments": _PREPARED,
     "[none-": _PREPARED,  # of test_plans.py
-    "test_costs.py::test_a_job_that_succeeds_at_once_is_written_four_times_and_takes_a_hundredth_of_a_transaction": _COUNTED,
+    "test_a_successful_job_is_four_row_writes_and_a_hundredth_of_a_transaction": _COUNTED,
 }
 
 
-def not_through(test: str) -> str:
-    """Return why a test does not run through a pooler, empty for one that does."""
+def skip_reason(test: str) -> str:
+    """Return the reason why a test does not run through a pooler, empty if it does."""
     return next((reason for part, reason in NOT_THROUGH.items() if part in test), "")
 
 
 def missing() -> str:
-    """Return why there is no PgBouncer here, empty where there is one."""
+    """Return the reason why PgBouncer cannot be started, empty if it is installed."""
     return "" if shutil.which("pgbouncer", path=_path()) else "pgbouncer is not installed (apt-get install pgbouncer)"
 
 
@@ -55,7 +57,7 @@ def _path() -> str:
     return f"{os.environ.get('PATH', '')}:/usr/sbin"  # not on the PATH of every user
 
 
-class Bouncer:
+class PgBouncer:
     """A pooler for every database of a server."""
 
     def __init__(self, folder: Path, server_port: int, **options: str) -> None:
@@ -67,20 +69,30 @@ class Bouncer:
         self._user = "nobody" if os.geteuid() == 0 else None
 
     def url(self, database: str = "postgres") -> str:
-        """Return the URL of a database through it."""
+        """Return the URL of a database through PgBouncer."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def start(self) -> "Bouncer":
-        """Start it and wait until it answers; on another port when somebody took its own."""
-        hand_over(self.folder, self._user)
+    def start(self) -> "PgBouncer":
+        """Start PgBouncer and wait until it accepts connections. Takes another port if its own is in use."""
+        create_data_folder(self.folder, self._user)
         start_on_a_free_port(self, self._serve)
         return self
 
     def _serve(self) -> None:
         program = shutil.which("pgbouncer", path=_path())
         assert program is not None, missing()
-        options = {"listen_addr": "127.0.0.1", "listen_port": str(self.port), "unix_socket_dir": "", "auth_type": "any"} | self._options
-        lines = ["[databases]", f"* = host=127.0.0.1 port={self._server_port} user=postgres", "[pgbouncer]", *(f"{n} = {v}" for n, v in options.items())]
+        options = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": str(self.port),
+            "unix_socket_dir": "",
+            "auth_type": "any",
+        } | self._options
+        lines = [
+            "[databases]",
+            f"* = host=127.0.0.1 port={self._server_port} user=postgres",
+            "[pgbouncer]",
+            *(f"{name} = {value}" for name, value in options.items()),
+        ]
         ini = self.folder / "pgbouncer.ini"
         ini.write_text("\n".join([*lines, ""]))
         ini.chmod(0o644)
@@ -88,9 +100,9 @@ class Bouncer:
         wait_for("PgBouncer", self.answers, self.process)
 
     def answers(self) -> bool:
-        """Return whether it lends connections."""
+        """Return True if PgBouncer accepts connections."""
         return takes_connections(self.url())
 
     def stop(self, sign: int = signal.SIGINT) -> None:
-        """Stop it."""
+        """Stop PgBouncer."""
         stop(self.process, sign)

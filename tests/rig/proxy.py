@@ -1,4 +1,4 @@
-"""A TCP proxy that fails on request: put it in front of PostgreSQL or Redis. Runs in a thread of the test; no root needed."""
+"""A TCP proxy that injects faults in front of PostgreSQL or Redis. Runs in a thread of the test; needs no root."""
 
 import asyncio
 import contextlib
@@ -12,16 +12,16 @@ from typing import Any, Self
 from tools.servers import free_port
 
 HOST = "127.0.0.1"
-CALL_S = 10.0  # longest that the proxy's own thread may take to do what it is told
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends RST and not FIN
+CALL_S = 10.0  # the longest time that the proxy's thread may take for a command
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends RST and not FIN
 
 
 class _Link:
-    """One client's connection and the one to the server behind."""
+    """A client's connection and its connection to the server."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.writers = [client]
-        self.dropped = False  #: nothing passes any more, and nobody is told
+        self.dropped = False  #: no data passes any more, and neither side gets an error
 
     def reset(self) -> None:
         for writer in self.writers:
@@ -31,9 +31,9 @@ class _Link:
 
 
 class Proxy:
-    """Passes bytes to a port of this machine, or does not.
+    """Forwards connections to a port of this machine until a fault is injected.
 
-    `heal` ends every fault but what `drop` and `reset` did: those connections are lost for good.
+    `heal` ends every fault, but connections lost by `drop` and `reset` stay lost.
     """
 
     def __init__(self, target: int) -> None:
@@ -55,41 +55,41 @@ class Proxy:
     # --- faults
 
     def refuse(self) -> None:
-        """Refuse new connections and reset those that are there."""
+        """Refuse new connections and reset the open ones."""
         self._do(self._refuse())
 
     def silence(self) -> None:
-        """Accept new connections and never answer them; those that are there go on."""
+        """Accept new connections and never answer them; open connections continue."""
         self._do(self._set(silent=True))
 
     def hang(self) -> None:
-        """Pass nothing on and close nothing, until healed: then everything that waited is passed on."""
+        """Forward no data and close no connection until healed; then forward everything that was held back."""
         self._do(self._set(flows=False))
 
     def drop(self) -> None:
-        """Forget the connections that are there, as a NAT does: they never end and nothing passes. New ones work."""
+        """Forget the open connections, as a NAT does: they stay open, but no data passes. New connections work."""
         self._do(self._drop())
 
     def reset(self) -> None:
-        """Reset every connection; new ones work at once."""
+        """Reset every connection; new connections work at once."""
         self._do(self._reset())
 
     def swallow(self) -> None:
-        """Pass on what clients say and lose what the server answers, until healed."""
+        """Forward requests and discard the server's responses, until healed."""
         self._do(self._set(swallows=True))
 
     def delay(self, seconds: float) -> None:
-        """Pass everything on late."""
+        """Delay all data by `seconds`."""
         self._do(self._set(delay_s=seconds))
 
     def heal(self) -> None:
-        """End every fault."""
+        """End every fault, except connections lost by `drop` and `reset`."""
         self._do(self._listen())
         self._do(self._set())
 
     @property
     def connections(self) -> int:
-        """Connections that are open now."""
+        """The number of open connections."""
         return len(self._links)
 
     # --- in the proxy's thread
@@ -101,7 +101,9 @@ class Proxy:
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, HOST, self.port)
 
-    async def _set(self, *, silent: bool = False, flows: bool = True, swallows: bool = False, delay_s: float = 0.0) -> None:
+    async def _set(
+        self, *, silent: bool = False, flows: bool = True, swallows: bool = False, delay_s: float = 0.0
+    ) -> None:
         self._silent, self._swallows, self._delay_s = silent, swallows, delay_s
         if flows:
             self._flows.set()
@@ -130,21 +132,26 @@ class Proxy:
             if self._silent:
                 await reader.read()  # until the client gives up
                 return
-            back, forth = await asyncio.open_connection(HOST, self.target)
-            link.writers.append(forth)
-            await asyncio.gather(self._pump(link, reader, forth, answers=False), self._pump(link, back, writer, answers=True))
+            server_reader, server_writer = await asyncio.open_connection(HOST, self.target)
+            link.writers.append(server_writer)
+            await asyncio.gather(
+                self._pump(link, reader, server_writer, responses=False),
+                self._pump(link, server_reader, writer, responses=True),
+            )
         except (OSError, asyncio.CancelledError):
-            pass  # an end has gone, nobody listens behind, or the proxy closes
+            pass  # a side has disconnected, the server does not listen, or the proxy closes
         finally:
             link.reset()
             self._links.discard(link)
 
-    async def _pump(self, link: _Link, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool) -> None:
+    async def _pump(
+        self, link: _Link, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, responses: bool
+    ) -> None:
         while data := await source.read(65_536):
             await self._flows.wait()
             if self._delay_s:
                 await asyncio.sleep(self._delay_s)
-            if link.dropped or (answers and self._swallows):
+            if link.dropped or (responses and self._swallows):
                 continue
             sink.write(data)
             await sink.drain()
@@ -152,7 +159,7 @@ class Proxy:
         if not link.dropped:
             sink.write_eof()
 
-    # --- its end
+    # --- close
 
     async def _close(self) -> None:
         await self._refuse()
@@ -162,7 +169,7 @@ class Proxy:
         await asyncio.gather(*others, return_exceptions=True)
 
     def close(self) -> None:
-        """End it and every connection."""
+        """Stop the proxy and close every connection."""
         self._do(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_S)
@@ -171,5 +178,7 @@ class Proxy:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         self.close()

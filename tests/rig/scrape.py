@@ -1,4 +1,4 @@
-"""The metrics of a process, read as Prometheus reads them."""
+"""The metrics of a process, scraped as Prometheus scrapes them."""
 
 from typing import Any
 
@@ -10,36 +10,47 @@ from rig.system import System
 from tools.servers import free_port
 
 
-class Page:
-    """/metrics of one process; start the process with JOBPROC_METRICS_PORT=page.port."""
+class MetricsPage:
+    """The /metrics page of a process that was started with JOBPROC_METRICS_PORT=page.port."""
 
     def __init__(self) -> None:
         self.port = str(free_port())
 
     def text(self, accept: str = "text/plain") -> str:
-        answer = httpx.get(f"http://127.0.0.1:{self.port}/metrics", headers={"Accept": accept}, timeout=10)
-        assert answer.status_code == 200
-        return answer.text
+        response = httpx.get(f"http://127.0.0.1:{self.port}/metrics", headers={"Accept": accept}, timeout=10)
+        assert response.status_code == 200
+        return response.text
 
     def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        return {(s.name, frozenset(s.labels.items())): s.value for family in text_string_to_metric_families(self.text()) for s in family.samples}
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(self.text())
+            for sample in family.samples
+        }
 
     def traces(self) -> dict[tuple[str, str], str]:
-        """Return the trace that each metric points to, by its name and the last label it has beside its bucket."""
-        families = openmetrics(self.text("application/openmetrics-text; version=1.0.0"))  # type: ignore[no-untyped-call]  # the library has no types here
+        """Return the trace ids of the exemplars, by the metric's name and its last label other than `le`."""
+        text = self.text("application/openmetrics-text; version=1.0.0")
+        families = openmetrics(text)  # type: ignore[no-untyped-call]  # the library has no types here
         samples = [sample for family in families for sample in family.samples if sample.exemplar]
-        return {(s.name.removesuffix("_bucket"), [v for k, v in s.labels.items() if k != "le"][-1]): s.exemplar.labels["trace_id"] for s in samples}
+        return {
+            (
+                sample.name.removesuffix("_bucket"),
+                [value for label, value in sample.labels.items() if label != "le"][-1],
+            ): sample.exemplar.labels["trace_id"]
+            for sample in samples
+        }
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Return a series; None when it is absent."""
+        """Return the value of a series, None if it is absent."""
         return self.samples().get((name, frozenset(labels.items())))
 
     def total(self, name: str, **labels: str) -> float:
         """Return the sum of the series that have these labels."""
-        wanted = set(labels.items())
-        return sum(value for (found, have), value in self.samples().items() if found == name and wanted <= have)
+        matchers = set(labels.items())
+        return sum(value for (series, pairs), value in self.samples().items() if series == name and matchers <= pairs)
 
 
 def stored(system: System, sql: str) -> dict[str, Any]:
-    """Return pairs of the database as a dictionary."""
+    """Return the pairs that a query selects as a dictionary."""
     return dict(system.database.rows(sql))

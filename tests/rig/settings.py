@@ -1,4 +1,4 @@
-"""Settings of a test's servers."""
+"""Settings with the servers of a test."""
 
 import os
 
@@ -7,8 +7,8 @@ import pytest
 from common.settings import Settings
 
 
-def settings_of(database_url: str, redis_url: str, **others: str) -> Settings:
-    """Return settings as a process would read them from this environment."""
+def settings_from(database_url: str, redis_url: str, **others: str) -> Settings:
+    """Return the settings that a process would read from an environment with these variables."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **others}.items():
             patch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""A running jobproc: real servers, real processes, a client. Everything ends with the test."""
+"""A running jobproc: real servers, real processes, a client. All of them end with the test."""
 
 import contextlib
 import json
@@ -15,38 +15,38 @@ import httpx
 import psycopg2
 import psycopg2.extras
 
-from rig.fork_server import Nursery, fit, path
+from rig.fork_server import ForkServer, can_fork, python_path
 from tools.servers import Process, free_port, spawn, stop, wait_for
 
 TERMINAL = {"SUCCESS", "FAILED", "CANCELLED"}
-#: Quick enough that a test sees a lease end within two seconds.
+#: Short intervals: a lease expires within two seconds.
 QUICK = {
     "JOBPROC_LEASE_SECONDS": "2",
     "JOBPROC_HEARTBEAT_SECONDS": "0.4",
     "JOBPROC_TICK_SECONDS": "0.2",
-    "JOBPROC_WATCH_MILLISECONDS": "50",
-    "JOBPROC_LEADER_SECONDS": "1",
+    "JOBPROC_SUPERVISOR_INTERVAL_MILLISECONDS": "50",
+    "JOBPROC_LEADER_LEASE_SECONDS": "1",
     "JOBPROC_CANCEL_CHECK_SECONDS": "0.2",
     "JOBPROC_CANCEL_GRACE_SECONDS": "1",
-    "JOBPROC_GRACE_SECONDS": "10",
-    "JOBPROC_RECONNECT_CAP_SECONDS": "0.5",
+    "JOBPROC_SHUTDOWN_GRACE_SECONDS": "10",
+    "JOBPROC_RECONNECT_MAX_DELAY_SECONDS": "0.5",
     "JOBPROC_LOG_LEVEL": "debug",
 }
 
 
-def until(what: str, condition: Callable[[], Any], limit_s: float = 20.0, pause_s: float = 0.02) -> Any:
-    """Wait until a condition holds and return what it gave. Fails with `what` when the time is up."""
+def until(description: str, condition: Callable[[], Any], limit_s: float = 20.0, pause_s: float = 0.02) -> Any:
+    """Poll a condition until it is true and return its value. Fails with `description` after `limit_s`."""
     end = time.monotonic() + limit_s
     while True:
         if value := condition():
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"not within {limit_s:g} s: {what}")
+            raise AssertionError(f"not within {limit_s:g} s: {description}")
         time.sleep(pause_s)
 
 
 class Database:
-    """A look into the database, beside the product's own."""
+    """The test's own connection to the database. Reconnects after a lost connection."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -64,11 +64,11 @@ class Database:
             self.close()
             raise
 
-    def one(self, sql: str, arguments: Any = None) -> Any:
+    def value(self, sql: str, arguments: Any = None) -> Any:
         return self.rows(sql, arguments)[0][0]
 
     def deadlocks(self) -> int:
-        return int(self.one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
+        return int(self.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
 
     def close(self) -> None:
         if self._connection is not None:
@@ -79,7 +79,7 @@ class Database:
 class System:
     """The processes of one test and a client to them."""
 
-    nursery: Nursery | None = None  #: where they are forked, None: each is started from nothing
+    nursery: ForkServer | None = None  #: the fork server; None: each process is started by `python -m`
 
     def __init__(self, folder: Path, database_url: str, redis_url: str, **settings: str) -> None:
         self.folder = folder
@@ -90,7 +90,7 @@ class System:
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "JOBPROC_TEST_FOLDER": str(folder),
-            **path(),
+            **python_path(),
             **settings,
         }
         self.processes: dict[str, Process] = {}
@@ -102,7 +102,7 @@ class System:
     def spawn(self, name: str, module: str, *arguments: str, **settings: str) -> Process:
         """Start a process of jobproc; its log is <folder>/<name>.log."""
         env, log = {**self.env, **settings}, self.log_file(name)
-        if self.nursery and fit(env):
+        if self.nursery and can_fork(env):
             self.processes[name] = self.nursery.fork(module, arguments, log, env, self.folder)
         else:
             self.processes[name] = spawn([sys.executable, "-m", module, *arguments], log, env, cwd=self.folder)
@@ -126,7 +126,12 @@ class System:
         process = self.spawn(name, "worker", "--queues", queues, "--concurrency", str(concurrency), **settings)
         wait_for("the worker", lambda: len(self._workers() - before) >= concurrency, process, 20)
         wait_for("the worker's log", lambda: "worker_ready" in self.log(name), process, 20)
-        wait_for("its operations", lambda: self.database.one("SELECT count(*) FROM operations WHERE name = 'noop'"), process, 20)
+        wait_for(
+            "the worker's operations",
+            lambda: self.database.value("SELECT count(*) FROM operations WHERE name = 'noop'"),
+            process,
+            20,
+        )
         return self
 
     def _workers(self) -> set[int]:
@@ -139,17 +144,19 @@ class System:
         return self
 
     def all(self, **settings: str) -> "System":
-        """Start an API, a worker of two processes and a controller."""
+        """Start an API process, a worker with two processes and a controller."""
         self.env.update(settings)
         return self.api().worker().controller()
 
     def children(self, name: str = "worker") -> list[int]:
         """Return the process ids of a worker's children."""
-        out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.processes[name].pid)], capture_output=True, text=True, check=False).stdout
-        return [int(pid) for pid in out.split()]
+        pids = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.processes[name].pid)], capture_output=True, text=True, check=False
+        ).stdout
+        return [int(pid) for pid in pids.split()]
 
     def kill(self, name: str, sign: int = signal.SIGKILL) -> None:
-        """Send a signal to one process, not to its children."""
+        """Send a signal to a process, not to its children."""
         self.processes[name].send_signal(sign)
 
     def end(self, name: str, sign: int = signal.SIGTERM, limit_s: float = 20) -> int:
@@ -164,48 +171,54 @@ class System:
         return self.log_file(name).read_text(errors="replace") if self.log_file(name).exists() else ""
 
     def events(self, name: str, event: str) -> list[dict[str, Any]]:
-        """Return the log lines of an event."""
-        found = []
+        """Return the log entries of an event."""
+        entries = []
         for line in self.log(name).splitlines():
             with contextlib.suppress(ValueError):
                 entry = json.loads(line)
                 if entry.get("event") == event:
-                    found.append(entry)
-        return found
+                    entries.append(entry)
+        return entries
 
     # --- client
 
     def submit(self, operation: str, *data: float) -> str:
         """Submit a job and return its id."""
-        answer = self.client.post("/jobs/", json={"data": list(data), "operation": operation})
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["job_id"])
+        response = self.client.post("/jobs/", json={"data": list(data), "operation": operation})
+        assert response.status_code == 202, response.text
+        return str(response.json()["job_id"])
 
     def submit_many(self, operation: str, inputs: list[list[float]]) -> list[str]:
         """Submit jobs in one batch and return their ids."""
-        answer = self.client.post("/jobs/batch", json=[{"data": data, "operation": operation} for data in inputs])
-        assert answer.status_code == 202, answer.text
-        return list(answer.json()["job_ids"])
+        response = self.client.post("/jobs/batch", json=[{"data": data, "operation": operation} for data in inputs])
+        assert response.status_code == 202, response.text
+        return list(response.json()["job_ids"])
 
     def job(self, job_id: str) -> dict[str, Any]:
-        answer = self.client.get(f"/jobs/{job_id}")
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json())
+        response = self.client.get(f"/jobs/{job_id}")
+        assert response.status_code == 200, response.text
+        return dict(response.json())
 
     def status(self, job_id: str) -> str:
         return str(self.client.get(f"/jobs/{job_id}/status").json()["status"])
 
-    def wait_status(self, job_id: str, *wanted: str, limit_s: float = 20) -> str:
-        return str(until(f"{job_id} is {' or '.join(wanted)}", lambda: s if (s := self.status(job_id)) in wanted else None, limit_s))
+    def wait_status(self, job_id: str, *statuses: str, limit_s: float = 20) -> str:
+        return str(
+            until(
+                f"{job_id} is {' or '.join(statuses)}",
+                lambda: status if (status := self.status(job_id)) in statuses else None,
+                limit_s,
+            )
+        )
 
     def wait(self, job_id: str, limit_s: float = 20) -> dict[str, Any]:
-        """Wait for the end of a job and return everything that is known of it."""
+        """Wait until a job has finished and return its details."""
         self.wait_status(job_id, *TERMINAL, limit_s=limit_s)
         return self.job(job_id)
 
     def wait_all(self, limit_s: float = 40) -> None:
         """Wait until no job is unfinished."""
-        until("no live job is left", lambda: not self.database.one("SELECT count(*) FROM live"), limit_s)
+        until("every job has finished", lambda: not self.database.value("SELECT count(*) FROM live"), limit_s)
 
     def effects(self) -> list[dict[str, Any]]:
         """Return the lines of the effects ledger."""
@@ -213,7 +226,7 @@ class System:
         return [json.loads(line) for line in ledger.read_text().splitlines()] if ledger.exists() else []
 
     def close(self) -> None:
-        """End everything."""
+        """Kill every process and close the client and the database connection."""
         self.client.close()
         for process in self.processes.values():
             if process.poll() is None:
@@ -224,6 +237,6 @@ class System:
         self.database.close()
 
     def show_logs(self) -> Iterator[str]:
-        """Yield the ends of the logs, for a failed test."""
+        """Yield the last 30 lines of each log, for a failed test."""
         for name in self.processes:
             yield f"--- {name}\n" + "\n".join(self.log(name).splitlines()[-30:])

@@ -1,1 +1,1 @@
-"""The real system under a steady load for long: what grows, what does not, and whether every job ended."""
+"""Soak test: the real system under a steady load for a long time. Nothing may grow, and every job must end."""

@@ -1,7 +1,8 @@
-"""The load of a soak: calls at fixed times, whether or not the ones before have been answered. A process of its own.
+"""The load of a soak test: calls at fixed times, whether or not earlier ones were answered. A separate process.
 
-`python -m soak.load URL SECONDS WINDOW_S RATE FOLDER` writes `load.jsonl`, a line for each window, and `accepted.jsonl`, a sample of the
-accepted jobs with what was sent. A latency counts from the time that the call was due, so a stall is seen by every call behind it.
+`python -m soak.load URL SECONDS WINDOW_S RATE FOLDER` writes `load.jsonl`, one line a window, and `accepted.jsonl`,
+a sample of the accepted jobs as they were sent. A latency counts from the time that the call was due, so every call
+behind a stall shows it.
 """
 
 import asyncio
@@ -16,32 +17,31 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from faults.clients import body
-from faults.history import Sent
+from faults.jobs import SentJob, request_body
 
 from soak.connections import ERRORS, Connections
 
-ANSWER_S = 20.0  # longest that a client waits: longer than the API's own limits
-MOST_OPEN = 200  # calls without an answer, and connections; further ones are not made and counted as failed
+CLIENT_TIMEOUT_S = 20.0  # longer than the API's own limits
+MAX_OPEN_CALLS = 200  # and connections; further calls are not made and counted as failed
 BATCH = 40
-KEPT = 0.05  # share of the accepted jobs whose results are checked
+CHECKED_SHARE = 0.05  # share of the accepted jobs whose results are checked
 PATHS = ("/jobs/{}", "/jobs/{}/status", "/jobs/{}/result", "/stats")
 
 
-def job(chance: random.Random) -> Sent:
-    """Make a job; one in thirty fails at first, one in a hundred for good."""
+def new_job(chance: random.Random) -> SentJob:
+    """Make a job; one in thirty fails at first, one in a hundred fails for good."""
     tag, kind = float(chance.randrange(10**6)), chance.random()
     if kind < 0.03:
-        return Sent("stumble", (float(chance.randint(1, 2)), tag))
+        return SentJob("stumble", (float(chance.randint(1, 2)), tag))
     if kind < 0.04:
-        return Sent("fail_for_good", (1.0, tag))
+        return SentJob("fail_for_good", (1.0, tag))
     if kind < 0.10:
-        return Sent("sleep", (0.002,))
-    return Sent("square_sum", tuple(float(chance.randrange(1000)) for _ in range(chance.choice([3, 3, 3, 100]))))
+        return SentJob("sleep", (0.002,))
+    return SentJob("square_sum", tuple(float(chance.randrange(1000)) for _ in range(chance.choice([3, 3, 3, 100]))))
 
 
 def quantile(ordered: list[float], share: float) -> float:
-    """Return the value that this share of ordered values is not above."""
+    """Return the value of an ordered list that at least this share of the values does not exceed."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
@@ -49,34 +49,34 @@ class Load:
     """Streams of calls at fixed rates."""
 
     def __init__(self, url: str, seconds: float, window_s: float, rate: float, folder: Path) -> None:
-        """`rate`: times the calls a second of STREAMS."""
+        """`rate` multiplies the rates of STREAMS."""
         self._seconds, self._window_s, self._rate = seconds, window_s, rate
         self._chance = random.Random("soak")
-        self._http = Connections(url, ANSWER_S)
+        self._http = Connections(url, CLIENT_TIMEOUT_S)
         self._ids: deque[str] = deque(maxlen=500)
         self._took_ms: dict[str, list[float]] = {}
         self._counts: Counter[str] = Counter()
         self._open = 0
         self._windows = (folder / "load.jsonl").open("w", buffering=1)
-        self._kept = (folder / "accepted.jsonl").open("w", buffering=1)
+        self._accepted = (folder / "accepted.jsonl").open("w", buffering=1)
 
     async def run(self) -> None:
         """Call until the time is up and every call has been answered."""
         tasks = [asyncio.create_task(self._stream(name)) for name in STREAMS]
-        tasks.append(asyncio.create_task(self._tell()))
+        tasks.append(asyncio.create_task(self._write_windows()))
         await asyncio.gather(*tasks)
         while self._open:  # noqa: ASYNC110 - once a run, bounded by the clients' limit
             await asyncio.sleep(0.05)
-        self._write()
+        self._write_window()
         await self._http.close()
 
     async def _stream(self, name: str) -> None:
-        usual, call = STREAMS[name]
-        rate, began, calls = usual * self._rate, time.monotonic(), set()
+        usual_rate, call = STREAMS[name]
+        rate, began, calls = usual_rate * self._rate, time.monotonic(), set()
         for number in range(math.ceil(rate * self._seconds)):
             due = began + number / rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            if self._open >= MOST_OPEN:
+            if self._open >= MAX_OPEN_CALLS:
                 self._counts.update(("failed", "not made"))
                 continue
             calls.add(task := asyncio.create_task(self._timed(name, call, due)))
@@ -94,27 +94,27 @@ class Load:
         self._counts["good" if good else "failed"] += 1
         self._took_ms.setdefault(name, []).append((time.monotonic() - due) * 1e3)
 
-    async def send(self, path: str, *jobs: Sent) -> bool:
-        """Submit jobs, one or in a batch; remember some of what was accepted."""
-        sent: Any = [body(one) for one in jobs] if path.endswith("batch") else body(jobs[0])
-        status, found = await self._http.call("POST", path, sent)
+    async def send(self, path: str, *jobs: SentJob) -> bool:
+        """Submit a job, or a batch of jobs, and record some of those that were accepted. Return True if they were."""
+        body: Any = [request_body(job) for job in jobs] if path.endswith("batch") else request_body(jobs[0])
+        status, response = await self._http.call("POST", path, body)
         if status != 202:
             self._counts["refused"] += 1
             return False
-        ids = found.get("job_ids") or [found["job_id"]]
-        self._counts["accepted"] += len(ids)
-        for job_id, one in zip(ids, jobs, strict=True):
-            if self._chance.random() < KEPT or one.operation.endswith("_once"):
+        job_ids = response.get("job_ids") or [response["job_id"]]
+        self._counts["accepted"] += len(job_ids)
+        for job_id, job in zip(job_ids, jobs, strict=True):
+            if self._chance.random() < CHECKED_SHARE or job.operation.endswith("_once"):
                 self._ids.append(job_id)
-                self._kept.write(json.dumps({"id": job_id, "operation": one.operation, "data": one.data}) + "\n")
+                self._accepted.write(json.dumps({"id": job_id, "operation": job.operation, "data": job.data}) + "\n")
         return True
 
-    def job(self) -> Sent:
+    def new_job(self) -> SentJob:
         """Make the next job."""
-        return job(self._chance)
+        return new_job(self._chance)
 
-    async def look(self) -> bool:
-        """Read a job, or how the queues are; now and then send what must be refused."""
+    async def read(self) -> bool:
+        """Read a job or the queue statistics, or send an invalid job. Return True if the status is right."""
         if self._chance.random() < 0.05:
             status, _ = await self._http.call("POST", "/jobs/", {"operation": "no_such_operation", "data": [1]})
             return status == 422
@@ -122,51 +122,66 @@ class Load:
         status, _ = await self._http.call("GET", path.format(self._chance.choice(self._ids) if self._ids else ""))
         return status == 200
 
-    def mortal(self) -> Sent:
+    def new_crashing_job(self) -> SentJob:
         """Make a job that ends its process."""
-        return Sent(self._chance.choice(["fall_once", "fall_once", "overstay_once"]), (float(self._chance.randrange(10**6)),))
+        return SentJob(
+            self._chance.choice(["fall_once", "fall_once", "overstay_once"]), (float(self._chance.randrange(10**6)),)
+        )
 
-    async def _tell(self) -> None:
+    async def _write_windows(self) -> None:
         began = time.monotonic()
         for number in range(1, int(self._seconds / self._window_s) + 1):
             await asyncio.sleep(max(0.0, began + number * self._window_s - time.monotonic()))
-            self._write()
+            self._write_window()
 
-    def _write(self) -> None:
-        took = {name: sorted(values) for name, values in self._took_ms.items()}
+    def _write_window(self) -> None:
+        took_ms = {name: sorted(values) for name, values in self._took_ms.items()}
         self._took_ms = {}
         line = {
             "at_s": time.monotonic(),
             "open": self._open,
             "counts": dict(self._counts),  # since the start
-            "ms": {name: {"calls": len(v), "p50": quantile(v, 0.5), "p99": quantile(v, 0.99), "max": v[-1]} for name, v in took.items()},
+            "ms": {
+                name: {
+                    "calls": len(values),
+                    "p50": quantile(values, 0.5),
+                    "p99": quantile(values, 0.99),
+                    "max": values[-1],
+                }
+                for name, values in took_ms.items()
+            },
         }
         self._windows.write(json.dumps(line) + "\n")
 
 
 async def submit(load: Load) -> bool:
     """Submit a job."""
-    return await load.send("/jobs/", load.job())
+    return await load.send("/jobs/", load.new_job())
 
 
-async def batch(load: Load) -> bool:
+async def submit_batch(load: Load) -> bool:
     """Submit a batch."""
-    return await load.send("/jobs/batch", *[load.job() for _ in range(BATCH)])
+    return await load.send("/jobs/batch", *[load.new_job() for _ in range(BATCH)])
 
 
 async def read(load: Load) -> bool:
     """Read."""
-    return await load.look()
+    return await load.read()
 
 
-async def end_process(load: Load) -> bool:
+async def crash(load: Load) -> bool:
     """Submit a job that ends its process."""
-    return await load.send("/jobs/", load.mortal())
+    return await load.send("/jobs/", load.new_crashing_job())
 
 
 Call = Callable[[Load], Awaitable[bool]]
-#: By name: calls a second, and the call. 200 jobs a second together.
-STREAMS: dict[str, tuple[float, Call]] = {"submit": (20, submit), "batch": (4.5, batch), "read": (10, read), "end": (0.2, end_process)}
+#: Calls a second and the function of each stream. Together they submit 200 jobs a second.
+STREAMS: dict[str, tuple[float, Call]] = {
+    "submit": (20, submit),
+    "batch": (4.5, submit_batch),
+    "read": (10, read),
+    "crash": (0.2, crash),
+}
 
 
 if __name__ == "__main__":

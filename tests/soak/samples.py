@@ -1,4 +1,4 @@
-"""One look at everything: memory, threads, files and connections of each process; tables, Redis, /metrics."""
+"""Samples of the system: memory, threads, files and connections of each process; tables, Redis, /metrics."""
 
 import contextlib
 import os
@@ -12,20 +12,29 @@ from typing import Any, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from common.store.schema.partitions import TABLES
-from soak.environment import Place
+from soak.environment import CRASHING_QUEUE, SoakEnvironment
 
 MIB = 2**20
-LISTENS = "0A"  # the state of a TCP socket that has no other end
+LISTENING = "0A"  # the state of a TCP socket without a peer
 _SUFFIX = re.compile(rf"({'|'.join(TABLES)})_(\d{{8}})")
-_ACTIVITY = "SELECT pid, CASE WHEN application_name = '' THEN backend_type ELSE application_name END FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+_ACTIVITY = """
+SELECT pid, CASE WHEN application_name = '' THEN backend_type ELSE application_name END
+FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+"""
 _TABLES = "SELECT relname, pg_table_size(relid), pg_indexes_size(relid), n_tup_ins, n_dead_tup FROM pg_stat_user_tables"
-_CATALOGUE = "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'"
+_CATALOGUE = """
+SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
+WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'
+"""
 _ROWS = "SELECT (SELECT count(*) FROM live), (SELECT count(*) FROM workers), (SELECT coalesce(max(id), 0) FROM workers)"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One process at one moment; memory in MiB. `unique`: what would be free without it; `shared`: anonymous memory that processes share."""
+class ProcessSample:
+    """One process at one moment; memory in MiB.
+
+    `unique`: memory that would be free without it. `shared`: anonymous memory that it shares with other processes.
+    """
 
     role: str
     pid: int
@@ -40,38 +49,48 @@ class Look:
 
     @property
     def key(self) -> str:
-        """Its series: one for each process, so a replaced one begins a new series."""
+        """The name of its series. A process that replaces another one begins a new series."""
         return f"{self.role} {self.pid}"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Everything at one moment. `figures` that could not be read are absent."""
+    """The whole system at one moment. `figures` that could not be read are absent."""
 
     at_s: float
-    looks: list[Look] = field(default_factory=list)
+    processes: list[ProcessSample] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 
-    def written(self) -> dict[str, Any]:
-        """Return it as it is written."""
-        return {"at_s": round(self.at_s, 3), "processes": [asdict(look) for look in self.looks], "figures": self.figures}
+    def to_json(self) -> dict[str, Any]:
+        """Return the sample as a JSON object."""
+        return {
+            "at_s": round(self.at_s, 3),
+            "processes": [asdict(process) for process in self.processes],
+            "figures": self.figures,
+        }
 
     @classmethod
-    def of(cls, written: dict[str, Any]) -> Self:
-        """Return what was written."""
-        return cls(written["at_s"], [Look(**look) for look in written["processes"]], written["figures"])
+    def from_json(cls, entry: dict[str, Any]) -> Self:
+        """Return the sample of a JSON object."""
+        processes = [ProcessSample(**process) for process in entry["processes"]]
+        return cls(entry["at_s"], processes, entry["figures"])
 
 
 def _fields(text: str) -> dict[str, int]:
-    """Return the numbers of a file of /proc by their names."""
+    """Return the numbers of a file of /proc, by name."""
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     return {name: int(value.split()[0]) for name, value in pairs if value.split() and value.split()[0].isdigit()}
 
 
 def tcp_sockets() -> set[str]:
-    """Return what the files of a process that are TCP connections link to. Read once a sample: psutil reads all of it for each process."""
-    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
-    return {f"socket:[{line[9]}]" for line in lines if line[3] != LISTENS}
+    """Return the link targets of file descriptors that are TCP connections.
+
+    They are read once for a sample; psutil reads all of them for each process.
+    """
+    lines = [
+        line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    return {f"socket:[{line[9]}]" for line in lines if line[3] != LISTENING}
 
 
 def _links(folder: Path) -> Iterator[str]:
@@ -80,13 +99,13 @@ def _links(folder: Path) -> Iterator[str]:
             yield str(file.readlink())
 
 
-def process(role: str, pid: int, tcp: Container[str] = ()) -> Look | None:
-    """Look at a process; None when it has ended. `tcp`: from `tcp_sockets`."""
+def sample_process(role: str, pid: int, tcp: Container[str] = ()) -> ProcessSample | None:
+    """Return a sample of a process, None if it has ended. `tcp`: from `tcp_sockets`."""
     folder = Path(f"/proc/{pid}")
     try:
         memory, status = _fields((folder / "smaps_rollup").read_text()), _fields((folder / "status").read_text())
         files = list(_links(folder / "fd"))
-        return Look(
+        return ProcessSample(
             role,
             pid,
             rss=memory["Rss"] / 1024,
@@ -102,34 +121,46 @@ def process(role: str, pid: int, tcp: Container[str] = ()) -> Look | None:
         return None
 
 
-def tables(rows: list[tuple[Any, ...]], first_day: str) -> dict[str, float]:
-    """Return sizes by table. Partitions from `first_day` on only grow, so theirs are by row; those of the past are summed."""
+def table_figures(rows: list[tuple[Any, ...]], first_day: str) -> dict[str, float]:
+    """Return the sizes of tables.
+
+    Partitions from `first_day` on only grow, so their sizes are in bytes a row. Those of the past are summed up.
+    """
     figures = {"past MiB": 0.0, "past partitions": 0.0}
-    sums: dict[str, Counter[str]] = {table: Counter() for table in TABLES}
+    totals: dict[str, Counter[str]] = {table: Counter() for table in TABLES}
     for name, table_bytes, index_bytes, inserted, dead in rows:
         partition = _SUFFIX.fullmatch(name)
         if partition and partition[2] >= first_day:
-            sums[partition[1]].update({"table": table_bytes, "index": index_bytes, "rows": inserted})
+            totals[partition[1]].update({"table": table_bytes, "index": index_bytes, "rows": inserted})
         elif partition:
             figures["past MiB"] += (table_bytes + index_bytes) / MIB
             figures["past partitions"] += 1
-        elif name not in TABLES:  # those are empty: their rows are in the partitions
-            figures |= {f"{name} table MiB": table_bytes / MIB, f"{name} index MiB": index_bytes / MIB, f"{name} dead rows": dead}
-    for name, found in sums.items():
-        if found["rows"]:
-            figures |= {f"{name} table bytes a row": found["table"] / found["rows"], f"{name} index bytes a row": found["index"] / found["rows"]}
-        figures[f"{name} rows"] = found["rows"]
+        elif name not in TABLES:  # partitioned tables are empty themselves
+            figures |= {
+                f"{name} table MiB": table_bytes / MIB,
+                f"{name} index MiB": index_bytes / MIB,
+                f"{name} dead rows": dead,
+            }
+    for name, sizes in totals.items():
+        if sizes["rows"]:
+            figures |= {
+                f"{name} table bytes a row": sizes["table"] / sizes["rows"],
+                f"{name} index bytes a row": sizes["index"] / sizes["rows"],
+            }
+        figures[f"{name} rows"] = sizes["rows"]
     return figures
 
 
 class Sampler:
-    """Looks at a place."""
+    """Takes samples of an environment."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._database = place.system.database
-        self._first_day: str = self._database.one("SELECT to_char(now() AT TIME ZONE 'UTC' - interval '1 day', 'YYYYMMDD')")
-        self._redis = place.redis.client
+    def __init__(self, environment: SoakEnvironment) -> None:
+        self._environment = environment
+        self._database = environment.system.database
+        self._first_day: str = self._database.value(
+            "SELECT to_char(now() AT TIME ZONE 'UTC' - interval '1 day', 'YYYYMMDD')"
+        )
+        self._redis = environment.redis.client
 
     def take(self, at_s: float) -> Sample:
         """Take a sample."""
@@ -138,45 +169,53 @@ class Sampler:
         names = Counter(name for _, name in backends)
         figures |= {f"connections {name}": count for name, count in names.items() if name.startswith("jobproc")}
         figures["connections all"] = len(backends)
-        figures |= self._tables() | self._in_redis()
-        for part, page in self._place.pages.items():
+        figures |= self._table_figures() | self._redis_figures()
+        for part, page in self._environment.pages.items():
             text = page.text()
             figures[f"series {part}"] = sum(len(family.samples) for family in text_string_to_metric_families(text))
             figures[f"metrics KiB {part}"] = len(text) / 1024
         tcp = tcp_sockets()
-        ours = [look for role, pid in self._place.processes() if (look := process(role, pid, tcp))]
-        server = [look for pid, name in backends if (look := process(f"postgres {name}", pid, tcp))]
-        figures |= sums(ours)
-        figures["postgres PSS MiB"] = sum(look.pss for look in server)
+        product = [sample for role, pid in self._environment.processes() if (sample := sample_process(role, pid, tcp))]
+        postgres = [sample for pid, name in backends if (sample := sample_process(f"postgres {name}", pid, tcp))]
+        figures |= role_figures(product)
+        figures["postgres PSS MiB"] = sum(backend.pss for backend in postgres)
         figures["load average"] = os.getloadavg()[0]
-        return Sample(at_s, ours + [look for look in server if "jobproc" in look.role], {name: round(value, 3) for name, value in figures.items()})
+        return Sample(
+            at_s,
+            product + [backend for backend in postgres if "jobproc" in backend.role],
+            {name: round(value, 3) for name, value in figures.items()},
+        )
 
-    def _tables(self) -> dict[str, float]:
+    def _table_figures(self) -> dict[str, float]:
         live, workers, registered = self._database.rows(_ROWS)[0]
-        found = tables(self._database.rows(_TABLES), self._first_day)
-        size = found.pop("workers table MiB", 0.0) + found.pop("workers index MiB", 0.0)
-        found["catalogue MiB"] = self._database.one(_CATALOGUE) / MIB
-        return found | {
+        figures = table_figures(self._database.rows(_TABLES), self._first_day)
+        size = figures.pop("workers table MiB", 0.0) + figures.pop("workers index MiB", 0.0)
+        figures["catalogue MiB"] = self._database.value(_CATALOGUE) / MIB
+        return figures | {
             "live rows": live,
             "workers rows": workers,
             "workers registered": registered,
             "workers bytes a process": size * MIB / max(1, registered),
         }
 
-    def _in_redis(self) -> dict[str, float]:
+    def _redis_figures(self) -> dict[str, float]:
         info: Any = self._redis.info()
-        found = {"redis memory MiB": info["used_memory"] / MIB, "redis keys": float(self._redis.dbsize()), "redis clients": info["connected_clients"]}
-        for queue in ("default", "mortal"):
-            found[f"doorbells {queue}"] = float(self._redis.llen(f"jobproc.{queue}"))
-        return found
+        figures = {
+            "redis memory MiB": info["used_memory"] / MIB,
+            "redis keys": float(self._redis.dbsize()),
+            "redis clients": info["connected_clients"],
+        }
+        for queue in ("default", CRASHING_QUEUE):
+            figures[f"doorbells {queue}"] = float(self._redis.llen(f"jobproc.{queue}"))
+        return figures
 
 
-def sums(looks: Iterable[Look]) -> dict[str, float]:
-    """Return what the processes of each role have together."""
+def role_figures(processes: Iterable[ProcessSample]) -> dict[str, float]:
+    """Return the sums of the processes of each role."""
     figures: dict[str, float] = defaultdict(float)
-    for look in looks:
+    for process in processes:
         for name in ("threads", "fds", "tcp"):
-            figures[f"{name} {look.role}"] += getattr(look, name)
-        figures[f"RSS MiB {look.role}"] += look.rss + look.swap
-        figures[f"shared MiB {look.role}"] += look.shared
+            figures[f"{name} {process.role}"] += getattr(process, name)
+        figures[f"RSS MiB {process.role}"] += process.rss + process.swap
+        figures[f"shared MiB {process.role}"] += process.shared
     return dict(figures)

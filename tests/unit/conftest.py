@@ -1,4 +1,4 @@
-"""Unit tests reach no network and see no settings but their own."""
+"""Unit tests open no network connection and read only their own settings."""
 
 import os
 import socket
@@ -11,13 +11,13 @@ import pytest
 from common import failpoints
 from common.telemetry import traces
 
-if TYPE_CHECKING:  # not imported for the many tests that trace nothing
+if TYPE_CHECKING:  # most tests trace nothing and need no import
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every connection fail but those between processes of this machine by AF_UNIX."""
+    """Make every connection fail, except AF_UNIX connections between processes of this machine."""
     for name in ("connect", "connect_ex"):
         real = getattr(socket.socket, name)
 
@@ -31,7 +31,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """An environment without a setting, in an empty folder; no failpoint is left set."""
+    """Clear all settings of the environment, and work in an empty folder. Failpoints are reset after the test."""
     for name in os.environ:
         if name.startswith("JOBPROC_") or name in {"DATABASE_URL", "REDIS_URL"}:
             monkeypatch.delenv(name)
@@ -41,8 +41,8 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.Mon
 
 
 @pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator["InMemorySpanExporter"]:
-    """Trace in this process; the spans that have ended are kept here."""
+def exported_spans(monkeypatch: pytest.MonkeyPatch) -> Iterator["InMemorySpanExporter"]:
+    """Trace in this process; return the exporter that stores the ended spans."""
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter

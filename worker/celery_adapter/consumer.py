@@ -1,4 +1,4 @@
-"""Celery's consumer of doorbells, that keeps its processes while Redis is away."""
+"""Celery's consumer of doorbells, which keeps its pool of processes complete while Redis is unavailable."""
 
 from typing import Any
 
@@ -8,22 +8,26 @@ from celery.worker.state import maybe_shutdown
 from common.telemetry import logs
 
 log = logs.get("worker")
-INITIAL_RETRY_PAUSE_S, MAX_RETRY_PAUSE_S = 1.0, 5.0  # between two tries to reach Redis; a second more each time
+INITIAL_RETRY_PAUSE_S, MAX_RETRY_PAUSE_S = 1.0, 5.0  # between two attempts to reach Redis; a second more each time
 
 
 class Consumer(consumer.Consumer):
-    """Celery's, that replaces dead processes also while it tries to reach Redis. Celery's own tries are up to 30 s apart."""
+    """Celery's consumer; also replaces dead processes while it reconnects. Celery's retries are up to 30 s apart."""
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection once Redis answers. Raises what ends the worker when it was told to end."""
+        """Return the connection once Redis answers. Raises Celery's shutdown exceptions when the worker is to end."""
         return conn.ensure_connection(
-            self._log_error, interval_start=INITIAL_RETRY_PAUSE_S, interval_step=1.0, interval_max=MAX_RETRY_PAUSE_S, callback=self._while_disconnected
+            self._log_error,
+            interval_start=INITIAL_RETRY_PAUSE_S,
+            interval_step=1.0,
+            interval_max=MAX_RETRY_PAUSE_S,
+            callback=self._while_disconnected,
         )
 
     def _log_error(self, error: Exception, pause_s: float) -> None:
-        log.warning("redis_away", reason=str(error).strip(), pause_s=pause_s)
+        log.warning("redis_unavailable", reason=str(error).strip(), pause_s=pause_s)
 
     def _while_disconnected(self) -> None:
-        """Do what Celery's event loop, which stands still meanwhile, would do. Once a second."""
+        """Do the work of Celery's event loop, which is blocked meanwhile. Called once a second."""
         maybe_shutdown()
-        self.pool._pool.maintain_pool()  # noqa: SLF001 - TaskPool has no word for it
+        self.pool._pool.maintain_pool()  # noqa: SLF001 - TaskPool has no public method for it

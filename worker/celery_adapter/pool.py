@@ -1,4 +1,4 @@
-"""Celery's pool of processes, with a quicker eye for those that died; its processes end when told to, and look when nobody rings."""
+"""Celery's process pool: replaces dead processes sooner, ends processes without delay, polls when no doorbell rings."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -7,10 +7,10 @@ from celery import bootsteps
 from celery.concurrency.asynpool import AsynPool, Worker
 from celery.concurrency.prefork import TaskPool
 
-# Celery: 5 s. It also looks when a dead process's end of a pipe closes, but that is a moment before the process can be waited
-# for: on two cores that look came too early in two of three cases, and a worker of one process stood still for 5 s.
+# Celery: 5 s. It also checks when a dead process's end of a pipe closes, but that is a moment before the process can be
+# waited for. On two cores that check came too early in two of three cases, and a worker of one process idled for 5 s.
 REPLACE_INTERVAL_S = 0.25
-IDLE_POLL_S = 0.1  # an idle process asks so often whether it is sent to look
+IDLE_POLL_S = 0.1  # the interval in which an idle process checks for the parent's request to poll
 
 
 class _Process(Worker):
@@ -18,19 +18,21 @@ class _Process(Worker):
 
     def _make_child_methods(self, *arguments: Any) -> None:
         super()._make_child_methods(*arguments)  # type: ignore[misc]  # the stubs do not know it
-        mine: Any = self
-        doorbell, come = mine.wait_for_job, mine.inq._reader.poll  # noqa: SLF001 - the pipe's end that this process reads
+        process: Any = self
+        wait_for_doorbell = process.wait_for_job
+        has_doorbell = process.inq._reader.poll  # noqa: SLF001 - the pipe's end that this process reads
 
         def wait() -> Any:
-            while not come(IDLE_POLL_S):
+            while not has_doorbell(IDLE_POLL_S):
                 type(self).idle_callback()
-            return doorbell()
+            return wait_for_doorbell()
 
-        mine.wait_for_job = wait
+        process.wait_for_job = wait
 
     def _ensure_messages_consumed(self, completed: int) -> bool:
-        # Celery's waits up to 30 s for the parent to have read each answer. A parent that was told to end while a doorbell lay
-        # unread in this process's pipe has forgotten it and reads no answer; a doorbell's has nothing in it anyway.
+        # Celery waits up to 30 s until the parent has read each answer. A parent that was asked to end while a doorbell
+        # lay unread in this process's pipe has forgotten it and reads no answer. The answer to a doorbell is empty
+        # anyway.
         del completed
         return True
 
@@ -39,21 +41,23 @@ class _Pool(AsynPool):
     Worker = _Process
 
     def _create_write_handlers(self, hub: Any, **named: Any) -> None:
-        # Celery writes a doorbell to a process with the next pass of its event loop, behind its next question to Redis: 0.3 ms later.
+        # Celery writes a doorbell to a process in the next cycle of its event loop, after its next command to Redis:
+        # 0.3 ms later. This writes it at once, unless all processes are busy.
         super()._create_write_handlers(hub, **named)  # type: ignore[misc]  # the stubs do not know it
-        mine: Any = self
-        put, write = mine._quick_put, hub.consolidate_callback  # noqa: SLF001 - who puts a job in line, who writes it to idle processes
+        pool: Any = self
+        put = pool._quick_put  # noqa: SLF001 - appends a doorbell to the outbound buffer
+        write = hub.consolidate_callback  # writes the buffer to idle processes
 
         def put_and_write(doorbell: Any) -> None:
             put(doorbell)
-            if idle := mine._all_inqueues - mine._busy_workers - mine._active_writes:  # noqa: SLF001 - Celery has no word for it
+            if idle := pool._all_inqueues - pool._busy_workers - pool._active_writes:  # noqa: SLF001 - no public name
                 write(list(idle))
 
-        mine._quick_put = put_and_write  # noqa: SLF001 - as above
+        pool._quick_put = put_and_write  # noqa: SLF001 - as above
 
     def _track_child_process(self, proc: Any, hub: Any) -> None:
-        # After each reconnect Celery watches all processes anew, also one that has just died and is not watched any more: that
-        # has nothing to watch, and would end the worker. It is replaced as any other that has died.
+        # After each reconnect Celery registers the sentinels of all processes anew. A process that has just died has
+        # none any more, which would end the worker. It is replaced like any other dead process.
         if getattr(proc, "_sentinel_poll", hub) is not None:
             super()._track_child_process(proc, hub)  # type: ignore[misc]  # the stubs do not know it
 
@@ -63,26 +67,26 @@ class _Pool(AsynPool):
 
 
 class ProcessPool(TaskPool):
-    """Celery's prefork pool."""
+    """Celery's prefork pool with the process and the pool above."""
 
     Pool = _Pool
 
     @staticmethod
-    def set_idle_callback(work: Callable[[], None]) -> None:
-        """Let each process do this again and again while no doorbell has come for it; to be said before they are made."""
-        _Process.idle_callback = staticmethod(work)
+    def set_idle_callback(callback: Callable[[], None]) -> None:
+        """Set the function that each process calls every 0.1 s while it waits for a doorbell. Call before the fork."""
+        _Process.idle_callback = staticmethod(callback)
 
 
 def supervisor_step(start_supervisor: Callable[[], None]) -> type[bootsteps.StartStopStep]:
-    """Return the step of a worker's start that begins its watch: after its processes, before it waits for Redis."""
+    """Return Celery's bootstep that starts the supervisor: after the processes are forked, before Redis is awaited."""
 
-    class Watching(bootsteps.StartStopStep):
-        """It ends with the worker, not by this step."""
+    class SupervisorStep(bootsteps.StartStopStep):
+        """Starts the supervisor. The end of the worker stops it, not this step."""
 
         requires = ("celery.worker.components:Pool",)
 
         def start(self, _worker: Any) -> None:
-            """Begin."""
+            """Start it."""
             start_supervisor()
 
-    return Watching
+    return SupervisorStep

@@ -1,4 +1,4 @@
-"""The one task: a doorbell rang, serve the queue."""
+"""The only Celery task: a doorbell rang, so serve its queue."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from common.broker.doorbells import TASK
 
 
 def register(app: Celery, serve: Callable[[str], None]) -> None:
-    """Give the app its task. `serve` takes the name of a queue."""
+    """Register the task with the app. `serve` takes the name of a queue."""
 
     @app.task(name=TASK, ignore_result=True)
     def serve_queue(queue: str) -> None:

@@ -1,7 +1,8 @@
-"""Celery's Redis transport, that takes doorbells and nothing else.
+"""Celery's Redis transport, which delivers doorbells and drops every other message.
 
-Kombu ends the whole worker over a text that is not JSON, and a message that Celery cannot open stays counted as taken: with a
-prefetch of one the worker is deaf from then on. So what is not a doorbell goes no further than here.
+Kombu ends the whole worker over a text that is not JSON. A message that Celery cannot open stays counted as
+unacknowledged: with a prefetch of one the worker is stalled from then on. So invalid messages are dropped here, before
+Celery sees them.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ log = logs.get("worker")
 
 
 class Channel(redis.Channel):
-    """Reads the lists."""
+    """Kombu's channel, which reads the Redis lists; drops texts that are not JSON."""
 
     def _brpop_read(self, **options: Any) -> Any:
         self.connection.delivering = False  # type: ignore[attr-defined]  # of the Transport below
@@ -25,21 +26,22 @@ class Channel(redis.Channel):
         except (ValueError, RecursionError) as error:
             if self.connection.delivering:  # type: ignore[attr-defined]  # of the Transport below
                 raise
-            log.warning("doorbell_refused", reason=f"not JSON: {error}"[:200])
+            log.warning("invalid_message_dropped", reason=f"not JSON: {error}"[:200])
             return True
 
 
 class Transport(redis.Transport):
-    """Kombu's, with the channel above."""
+    """Kombu's transport with the channel above; drops messages that are not doorbells."""
 
     Channel = Channel
     delivering = False
-    # A replica that may not be written, an access list that changed: to Kombu an error of the program, over which Celery ends the worker.
+    # A replica that may not be written, or an access list that changed: Kombu takes it for a bug, and Celery ends the
+    # worker.
     connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
     def _deliver(self, message: Any, queue: str | None) -> None:
         if queue_of_message(message) is None:
-            log.warning("doorbell_refused", reason="not a doorbell", list=queue)
+            log.warning("invalid_message_dropped", reason="not a doorbell", list=queue)
             return
         self.delivering = True
         super()._deliver(message, queue)

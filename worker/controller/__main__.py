@@ -1,4 +1,4 @@
-"""`python -m worker.controller`: rescue, act, ring, keep partitions, remove what is past retention. Any number may run; one leads."""
+"""`python -m worker.controller`: rescue, bulk actions, doorbells, partitions, retention. Of any number one leads."""
 
 import os
 import signal
@@ -38,24 +38,24 @@ STATISTICS_INTERVAL_S = 1.0
 
 
 class Controller:
-    """The duties of the leader, a tick at a time."""
+    """The controller tasks of the leader, a tick at a time."""
 
-    def __init__(self, settings: Settings, gauges: ControllerMetrics) -> None:
+    def __init__(self, settings: Settings, metrics: ControllerMetrics) -> None:
         self._settings = settings
-        self._metrics = gauges
+        self._metrics = metrics
         self._engine = sync_engine(settings, "controller")
         self._doorbell = Doorbell(settings)
         self._leadership = Leadership(settings)
         self._rescue = Rescue(settings.max_crashes)
         self._row_deletion = RowDeletion(settings)
-        self._bulk_actions = BulkActions(settings, gauges.bulk_action_jobs)
+        self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._operations: dict[str, OperationSpec] = {}
         self._connection: WorkerConnection | None = None
         self._last_run: dict[str, float] = {}
         self.last_tick = time.monotonic()
 
     def tick(self) -> None:
-        """Do what is due. Raises what is in AWAY when the database is away."""
+        """Run the due tasks if this controller leads. Raises CONNECTION_ERRORS if the database is unavailable."""
         if self._connection is None:
             self._connection = WorkerConnection(self._settings, "controller", by_index=True)
         connection = self._connection
@@ -63,35 +63,45 @@ class Controller:
         self._metrics.leading.set(leads)
         if leads:
             self._every("operations", OPERATIONS_INTERVAL_S, self._read_operations)
-            self._every("partitions", PARTITIONS_INTERVAL_S, lambda: maintenance.create_partitions(self._engine, self._settings))
-            self._every("statistics", STATISTICS_INTERVAL_S, lambda: planner_statistics.clear_live_statistics(connection))
+            self._every(
+                "partitions", PARTITIONS_INTERVAL_S, lambda: maintenance.create_partitions(self._engine, self._settings)
+            )
+            self._every(
+                "planner_statistics",
+                STATISTICS_INTERVAL_S,
+                lambda: planner_statistics.clear_live_statistics(connection),
+            )
             self._run_task("rescue", lambda: self._rescue.lost_workers(connection, self._operations))
             if self._rescue.is_full_scan_due:
-                self._run_task("leftovers", lambda: self._rescue.orphaned_jobs(connection, self._operations))
-                self._metrics.set_unrunnable(queue_state.unrunnable(connection, self._settings.gauge_cap_jobs))
+                self._run_task("orphaned_jobs", lambda: self._rescue.orphaned_jobs(connection, self._operations))
+                self._metrics.set_unrunnable(queue_state.unrunnable(connection, self._settings.queue_count_limit))
             self._run_task("deadlines", lambda: self._rescue.fail_past_deadline(connection))
             if starved_s := self._settings.starvation_seconds:
-                self._run_task("starved", lambda: self._rescue.raise_starved(connection, starved_s))
+                self._run_task("starvation", lambda: self._rescue.raise_starved(connection, starved_s))
             self._run_task("strays", lambda: self._rescue.requeue_strays(connection))
-            self._run_task("actions", lambda: self._bulk_actions.run_steps(connection))
+            self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
             self._ring(queue_state.due_queues(connection))
             self._every(
-                "retention", self._settings.retention_check_seconds, lambda: maintenance.delete_finished(self._engine, self._settings, self._row_deletion)
+                "retention",
+                self._settings.retention_check_seconds,
+                lambda: maintenance.delete_finished(self._engine, self._settings, self._row_deletion),
             )
             self._delete_rows(connection)
             self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine))
-            self._every("action_expiry", EXPIRY_INTERVAL_S, lambda: self._bulk_actions.expire(connection))
-            self._every("workers", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_workers(connection, self._settings))
+            self._every("bulk_action_expiry", EXPIRY_INTERVAL_S, lambda: self._bulk_actions.expire(connection))
+            self._every(
+                "workers", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_workers(connection, self._settings)
+            )
         self.last_tick = time.monotonic()
 
     def close(self, *, resign: bool) -> None:
-        """Drop the connections; `resign`: another may lead at once."""
+        """Close the connections; `resign`: end the leader lease, so that another controller may lead at once."""
         if self._connection is not None:
             if resign and self._leadership.term is not None:
                 try:
                     leader.resign(self._connection, self._leadership.holder)
                 except CONNECTION_ERRORS:
-                    log.warning("not_resigned")
+                    log.warning("leader_resign_failed")
             self._connection.close()
         self._connection = None
         self._engine.dispose()
@@ -99,15 +109,15 @@ class Controller:
     def _delete_rows(self, connection: WorkerConnection) -> None:
         self._row_deletion.begin_tick()
         self._run_task("expiry", lambda: self._row_deletion.delete_expired(connection))
-        self._run_task("removal", lambda: self._row_deletion.delete_past_retention(connection))
-        self._run_task("inputs", lambda: self._row_deletion.delete_inputs(connection))
+        self._run_task("row_deletion", lambda: self._row_deletion.delete_past_retention(connection))
+        self._run_task("input_deletion", lambda: self._row_deletion.delete_inputs(connection))
 
     def _read_operations(self) -> None:
         with self._engine.connect() as connection:
             self._operations = catalogue.read(connection)
 
-    def _run_task(self, task: str, work: Callable[[], tuple[int, set[str]]]) -> None:
-        count, _ = work()
+    def _run_task(self, task: str, work: Callable[[], int]) -> None:
+        count = work()
         self._metrics.jobs.labels(task).inc(count)
         self._metrics.task_succeeded(task)
 
@@ -120,38 +130,40 @@ class Controller:
 
     def _ring(self, due: list[str]) -> None:
         for queue in due:
-            rang = self._doorbell.ring(queue)
-            outcome = "failed" if rang is None else "rang" if rang else "unanswered"
+            sent = self._doorbell.ring(queue)
+            outcome = "failed" if sent is None else "sent" if sent else "coalesced"
             self._metrics.doorbells.labels(outcome).inc()
-            if rang is None:
-                break  # Redis is away: the next tick asks again
-        self._metrics.task_succeeded("ringing")
+            if sent is None:
+                break  # Redis is unavailable: the next tick tries again
+        self._metrics.task_succeeded("doorbells")
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Tick until told to stop. A database that is away is waited for."""
-    gauges = ControllerMetrics()
-    controller = Controller(settings, gauges)
-    DatabaseMetrics(settings, gauges)
+    """Run ticks until `stop` is set. While the database is unavailable, retry each tick."""
+    metrics = ControllerMetrics()
+    controller = Controller(settings, metrics)
+    DatabaseMetrics(settings, metrics)
     limit_s = settings.tick_seconds * 10 + settings.statement_timeout_seconds
-    Exposition(settings.metrics_port, gauges.registry, lambda: time.monotonic() - controller.last_tick < limit_s).start()
+    Exposition(
+        settings.metrics_port, metrics.registry, lambda: time.monotonic() - controller.last_tick < limit_s
+    ).start()
     log.info("controller_ready", tick_seconds=settings.tick_seconds)
     while not stop.is_set():
-        began = time.monotonic()
+        began_at = time.monotonic()
         try:
             controller.tick()
         except (*CONNECTION_ERRORS, DBAPIError) as error:
-            log.warning("database_away", reason=str(error).strip())
+            log.warning("database_unavailable", reason=str(error).strip())
             controller.close(resign=False)
-            gauges.leading.set(0)  # another one may lead by now
-            controller.last_tick = time.monotonic()  # it is alive; a restart would not bring the database back
-        stop.wait(max(0.0, settings.tick_seconds - (time.monotonic() - began)))
+            metrics.leading.set(0)  # another controller may lead by now
+            controller.last_tick = time.monotonic()  # it is healthy: a restart would not bring the database back
+        stop.wait(max(0.0, settings.tick_seconds - (time.monotonic() - began_at)))
     controller.close(resign=True)
-    log.info("controller_ended")
+    log.info("controller_stopped")
 
 
 def main() -> None:
-    """Run it."""
+    """Run the controller until SIGTERM or SIGINT."""
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "controller")
@@ -159,11 +171,11 @@ def main() -> None:
         log.info("starting", settings=settings.masked())
         stop = threading.Event()
 
-        def ask(_signal: int, _frame: FrameType | None) -> None:
+        def request_stop(_signal: int, _frame: FrameType | None) -> None:
             stop.set()
 
-        signal.signal(signal.SIGTERM, ask)
-        signal.signal(signal.SIGINT, ask)
+        signal.signal(signal.SIGTERM, request_stop)
+        signal.signal(signal.SIGINT, request_stop)
         run(settings, stop)
         traces.close()
     except StartupError as error:

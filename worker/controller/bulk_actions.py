@@ -1,4 +1,4 @@
-"""Actions: each gets its turns as its rate allows, several one after the other."""
+"""Steps of bulk actions: each action runs at its rate (token bucket), and several take steps in rotation."""
 
 import time
 from collections.abc import Callable
@@ -19,91 +19,98 @@ from common.telemetry import logs
 
 log = logs.get("controller")
 MAX_ACTIVE = 100  # in one tick, the oldest first
-MAX_SCANNED = 5_000  # rows in one turn, about 50 ms: where few of them match
-TICK_SHARE = 0.25  # of a tick, at most: who has to be rescued waits meanwhile
-EXPIRY_ROUNDS = 10  # at one look
+MAX_SCANNED = 5_000  # rows in one step, about 50 ms: if few of them match
+TICK_SHARE = 0.25  # of a tick, at most: rescue waits meanwhile
+EXPIRY_ROUNDS = 10  # calls of the store in one expiry
 
-# Another one holds a job's row, or came before: the same turn is taken later.
+# Another transaction holds a job's row, or was first: the step is tried again later.
 _RETRYABLE = (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled, psycopg2.errors.DeadlockDetected)
 
 
 @dataclass(slots=True)
-class Allowance:
-    """What an action may do. In memory: another leader begins anew, with a tick's worth."""
+class TokenBucket:
+    """Rate limit of one bulk action. It is in memory: a new leader starts with the tokens of one tick."""
 
-    jobs: float
-    at_s: float  #: when it was last added to
-    last_step: int = 0  #: the number of its last turn
+    tokens: float  #: jobs that the action may process now
+    refilled_at_s: float
+    last_step: int = 0  #: the number of its last step
 
 
 class BulkActions:
-    """The actions that are under way."""
+    """The bulk actions that are running or being undone."""
 
     def __init__(self, settings: Settings, job_counter: Counter, clock: Callable[[], float] = time.monotonic) -> None:
-        """`acted`: counts jobs by kind of action and result; `clock`: monotonic, in seconds."""
+        """`job_counter`: counts jobs by kind of action and result. `clock`: monotonic seconds."""
         self._settings = settings
         self._job_counter = job_counter
         self._clock = clock
         self._change_feed = ChangeFeed(settings)
-        self._allowances: dict[str, Allowance] = {}
+        self._buckets: dict[str, TokenBucket] = {}
         self._steps = 0
 
-    def run_steps(self, connection: WorkerConnection) -> tuple[int, set[str]]:
-        """Let actions have their turns, at most a share of a tick. Returns how many jobs had theirs."""
+    def run_steps(self, connection: WorkerConnection) -> int:
+        """Run steps of bulk actions, for at most a share of a tick. Returns the number of jobs that were processed."""
         until, jobs = self._clock() + TICK_SHARE * self._settings.tick_seconds, 0
         self._refill(steps.active(connection, MAX_ACTIVE))
-        ready = {one for one, allowance in self._allowances.items() if allowance.jobs >= 1}
+        ready = {bulk_action_id for bulk_action_id, bucket in self._buckets.items() if bucket.tokens >= 1}
         while ready and self._clock() < until:
-            action_id = min(ready, key=lambda one: self._allowances[one].last_step)
-            turn = self._run_step(connection, action_id)
-            if turn is None or turn.has_passed_jobs or turn.after is not turn.before or self._allowances[action_id].jobs < 1:
-                ready.remove(action_id)
-            jobs += 0 if turn is None else turn.jobs
-        return jobs, set()
+            bulk_action_id = min(ready, key=lambda ready_id: self._buckets[ready_id].last_step)
+            step = self._run_step(connection, bulk_action_id)
+            if (
+                step is None
+                or step.has_locked_jobs
+                or step.after is not step.before
+                or self._buckets[bulk_action_id].tokens < 1
+            ):
+                ready.remove(bulk_action_id)
+            jobs += 0 if step is None else step.jobs
+        return jobs
 
     def expire(self, connection: WorkerConnection) -> None:
-        """Remove actions whose time is over, with what they did."""
+        """Delete bulk actions past their retention, with the records of their changes."""
         settings = self._settings
         for _ in range(EXPIRY_ROUNDS):
-            if not steps.expire(connection, settings.action_preview_seconds, settings.action_keep_seconds):
+            if not steps.expire(connection, settings.bulk_action_preview_seconds, settings.bulk_action_keep_seconds):
                 break
 
     def _refill(self, active: list[tuple[str, int]]) -> None:
-        """Add to each what its rate is since it was last added to. What was not used for two ticks is lost, so there is no burst later."""
-        now, tick_s, before = self._clock(), self._settings.tick_seconds, self._allowances
-        self._allowances = {}
-        for action_id, rate in active:
-            had = before.get(action_id) or Allowance(0.0, now - tick_s)
-            jobs = min(had.jobs + rate * (now - had.at_s), max(1.0, 2 * rate * tick_s))
-            self._allowances[action_id] = Allowance(jobs, now, had.last_step)
+        """Add tokens at each action's rate. Tokens beyond those of two ticks are lost, so there is no burst later."""
+        now, tick_s, previous = self._clock(), self._settings.tick_seconds, self._buckets
+        self._buckets = {}
+        for bulk_action_id, rate in active:
+            bucket = previous.get(bulk_action_id) or TokenBucket(0.0, now - tick_s)
+            tokens = min(bucket.tokens + rate * (now - bucket.refilled_at_s), max(1.0, 2 * rate * tick_s))
+            self._buckets[bulk_action_id] = TokenBucket(tokens, now, bucket.last_step)
 
-    def _run_step(self, connection: WorkerConnection, action_id: str) -> Step | None:
-        allowance, settings = self._allowances[action_id], self._settings
+    def _run_step(self, connection: WorkerConnection, bulk_action_id: str) -> Step | None:
+        bucket, settings = self._buckets[bulk_action_id], self._settings
         self._steps += 1
-        allowance.last_step = self._steps
-        bounds = ScanLimits(min(int(allowance.jobs), settings.action_step_jobs), MAX_SCANNED, settings.max_clock_skew_seconds)
+        bucket.last_step = self._steps
+        limits = ScanLimits(
+            min(int(bucket.tokens), settings.bulk_action_step_jobs), MAX_SCANNED, settings.max_clock_skew_seconds
+        )
         try:
-            turn = steps.run_step(connection, action_id, bounds, settings.lock_timeout_seconds)
+            step = steps.run_step(connection, bulk_action_id, limits, settings.lock_timeout_seconds)
         except _RETRYABLE:
             return None
         except CONNECTION_ERRORS:
             raise
-        except psycopg2.Error as refused:
-            log.exception("action_failed", action_id=action_id)
-            steps.fail(connection, action_id, str(refused).strip())
+        except psycopg2.Error as error:
+            log.exception("bulk_action_failed", bulk_action_id=bulk_action_id)
+            steps.fail(connection, bulk_action_id, str(error).strip())
             return None
-        if turn is not None:
-            allowance.jobs -= turn.jobs
-            self._report(action_id, turn)
-        return turn
+        if step is not None:
+            bucket.tokens -= step.jobs
+            self._report(bulk_action_id, step)
+        return step
 
-    def _report(self, action_id: str, turn: Step) -> None:
-        undoing = turn.before is Phase.UNDOING
-        for result, count in (("done", len(turn.changed.changed_ids)), ("skipped", len(turn.changed.skip_reasons))):
+    def _report(self, bulk_action_id: str, step: Step) -> None:
+        undoing = step.before is Phase.UNDOING
+        for result, count in (("done", len(step.outcome.changed_ids)), ("skipped", len(step.outcome.skip_reasons))):
             if count:
-                self._job_counter.labels(turn.kind, f"undo_{result}" if undoing else result).inc(count)
-        self._change_feed.publish(turn.changed.changed_ids)
-        if turn.after is Phase.DONE:
-            log.info("action_done", action_id=action_id, kind=turn.kind)
-        elif turn.after is Phase.UNDONE:
-            log.info("action_undone", action_id=action_id, kind=turn.kind)
+                self._job_counter.labels(step.kind, f"undo_{result}" if undoing else result).inc(count)
+        self._change_feed.publish(step.outcome.changed_ids)
+        if step.after is Phase.DONE:
+            log.info("bulk_action_done", bulk_action_id=bulk_action_id, kind=step.kind)
+        elif step.after is Phase.UNDONE:
+            log.info("bulk_action_undone", bulk_action_id=bulk_action_id, kind=step.kind)

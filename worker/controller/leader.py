@@ -1,4 +1,4 @@
-"""Leading: one of any number of controllers works, the others wait."""
+"""Leader election: of any number of controllers one leads, and the others stand by."""
 
 import os
 import secrets
@@ -10,14 +10,17 @@ from common.store.workers import leader
 
 
 class Leadership:
-    """This controller's claim to lead."""
+    """The leader lease of this controller."""
 
     def __init__(self, settings: Settings) -> None:
-        self._lease_s = settings.leader_seconds
+        self._lease_s = settings.leader_lease_seconds
         self.holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.term: int | None = None
 
     def holds(self, connection: WorkerConnection) -> bool:
-        """Take or keep the lead. The work of a tick is safe twice at once; leading only saves it."""
+        """Take or renew the leader lease; returns True if this controller leads.
+
+        Controller tasks are safe to run twice at once. Leading only saves that work.
+        """
         self.term = leader.lead(connection, self.holder, self._lease_s)
         return self.term is not None

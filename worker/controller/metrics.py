@@ -1,4 +1,4 @@
-"""What the controller measures: its duties, and what the database says of queues, workers and tables."""
+"""Metrics of the controller: its tasks, and gauges of queues, workers and tables that are read from the database."""
 
 import threading
 import time
@@ -15,11 +15,11 @@ from common.store.schema import table_sizes
 from common.telemetry import metrics
 from common.telemetry.metrics import gauges
 
-SIZES_INTERVAL_S = 15.0  # KEDA looks more often than sizes change
+SIZES_INTERVAL_S = 15.0  # KEDA scrapes more often than sizes change
 
 
 class ControllerMetrics:
-    """The controller's metrics."""
+    """Metrics that the controller counts itself."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -31,64 +31,78 @@ class ControllerMetrics:
         self._unrunnable_queues: set[str] = set()
         self.doorbells = metrics.DOORBELLS.counter(self.registry, *metrics.DOORBELL_OUTCOMES)
 
-    def task_succeeded(self, duty: str) -> None:
-        """Say that a duty has been done."""
-        self.last_success.labels(duty).set(time.time())
+    def task_succeeded(self, task: str) -> None:
+        """Record that a controller task has succeeded now."""
+        self.last_success.labels(task).set(time.time())
 
     def set_unrunnable(self, jobs: Mapping[str, int]) -> None:
-        """Say, by queue, how many jobs nobody can run."""
+        """Set, by queue, the number of due jobs that no worker can run."""
         for queue, count in jobs.items():
             self._unrunnable.labels(queue).set(count)
-        for queue in self._unrunnable_queues - jobs.keys():  # last, so that no scrape finds less than there is
+        for queue in self._unrunnable_queues - jobs.keys():  # last, so that no scrape sees too few
             self._unrunnable.remove(queue)
         self._unrunnable_queues = set(jobs)
 
 
 class DatabaseMetrics(Collector):
-    """What the database says, read at scrape. A failed read is absent, never 0."""
+    """Gauges read from the database at each scrape. After a failed read they are absent, never 0."""
 
-    def __init__(self, settings: Settings, own: ControllerMetrics) -> None:
+    def __init__(self, settings: Settings, controller_metrics: ControllerMetrics) -> None:
         self._settings = settings
         self._connection: WorkerConnection | None = None
         self._lock = threading.Lock()
         self._sizes: list[Any] = []
         self._sizes_read_at = -SIZES_INTERVAL_S
-        own.registry.register(self)
-        # After the rest, so that a scrape which could not read counts itself.
-        self._errors = metrics.SCRAPE_ERRORS.counter(own.registry)
+        controller_metrics.registry.register(self)
+        # Registered last, so that a scrape that fails to read the database counts its own error.
+        self._errors = metrics.SCRAPE_ERRORS.counter(controller_metrics.registry)
 
     def collect(self) -> Iterator[Any]:
-        """Read everything, or yield nothing."""
+        """Yield all gauges, or none if the database is unavailable."""
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = WorkerConnection(self._settings, "gauges", by_index=True)
-                found = [*self._queue_gauges(self._connection), *self._table_gauges(self._connection)]
+                    self._connection = WorkerConnection(self._settings, "metrics", by_index=True)
+                families = [*self._queue_gauges(self._connection), *self._table_gauges(self._connection)]
             except CONNECTION_ERRORS:
                 if self._connection is not None:
                     self._connection.close()
                 self._connection = None
                 self._errors.inc()
                 return
-        yield from found
+        yield from families
 
     def _queue_gauges(self, connection: WorkerConnection) -> list[Any]:
-        depths, alive = sorted(queue_state.depth(connection, self._settings.gauge_cap_jobs).items()), queue_state.workers_alive(connection)
-        jobs = [([queue, state], float(count)) for queue, both in depths for state, count in zip(("queued", "running"), both, strict=True)]
+        depths, alive = (
+            sorted(queue_state.depth(connection, self._settings.queue_count_limit).items()),
+            queue_state.workers_alive(connection),
+        )
+        jobs = [
+            ([queue, state], float(count))
+            for queue, counts in depths
+            for state, count in zip(("queued", "running"), counts, strict=True)
+        ]
         return [
             gauges(metrics.QUEUE_JOBS, jobs),
             gauges(metrics.QUEUE_DEPTH, [([queue], queued + running) for queue, (queued, running) in depths]),
-            gauges(metrics.OLDEST_DUE, [([queue], seconds) for queue, seconds in sorted(queue_state.oldest_due_s(connection).items())]),
+            gauges(
+                metrics.OLDEST_DUE,
+                [([queue], seconds) for queue, seconds in sorted(queue_state.oldest_due_s(connection).items())],
+            ),
             gauges(metrics.WORKERS_ALIVE, [([queue], alive.get(queue, 0)) for queue, _ in depths]),
         ]
 
     def _table_gauges(self, connection: WorkerConnection) -> list[Any]:
         if time.monotonic() - self._sizes_read_at >= SIZES_INTERVAL_S:
-            found = table_sizes.read(connection)
-            of = [([one.table, of], value) for one in found for of, value in (("rows", one.rows_bytes), ("indexes", one.index_bytes))]
+            sizes = table_sizes.table_sizes(connection)
+            table_bytes = [
+                ([size.table, part], value)
+                for size in sizes
+                for part, value in (("rows", size.rows_bytes), ("indexes", size.index_bytes))
+            ]
             self._sizes = [
-                gauges(metrics.TABLE_BYTES, of),
-                gauges(metrics.DEAD_ROWS, [([one.table], one.dead_rows) for one in found]),
+                gauges(metrics.TABLE_BYTES, table_bytes),
+                gauges(metrics.DEAD_ROWS, [([size.table], size.dead_rows) for size in sizes]),
                 gauges(metrics.OLDEST_TRANSACTION, [([], table_sizes.oldest_transaction_s(connection))]),
             ]
             self._sizes_read_at = time.monotonic()

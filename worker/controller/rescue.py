@@ -1,4 +1,4 @@
-"""Jobs of workers that are gone, and jobs that everybody has passed by."""
+"""Rescues jobs of lost workers, ends jobs past their deadline, and requeues stray jobs that no claim would find."""
 
 import random
 import time
@@ -7,7 +7,16 @@ from collections.abc import Mapping
 import psycopg2
 
 from common import failpoints
-from common.domain.decisions import DEADLINE_EXCEEDED, WORKER_LOST, AttemptOutcome, Decision, Fail, Failure, Release, decide
+from common.domain.decisions import (
+    DEADLINE_EXCEEDED,
+    WORKER_LOST,
+    AttemptOutcome,
+    Decision,
+    Fail,
+    Failure,
+    Release,
+    decide,
+)
 from common.domain.job import ClaimedJob
 from common.domain.operation_spec import OperationSpec
 from common.domain.retry import DEFAULT_RETRY
@@ -19,75 +28,90 @@ from common.telemetry import logs
 from worker.tracing import lost_attempts
 
 log = logs.get("controller")
-MAX_WORKERS = 100  # looked at in one tick
-MAX_JOBS = 1_000  # given back in one transaction
+MAX_WORKERS = 100  # rescued in one tick
+MAX_JOBS = 1_000  # released in one transaction
 MAX_STARVED = 100  # raised in one tick, a queue and priority
-MAX_STRAYS = 10_000  # floated in one look, a queue and priority
-RECENT_S = 60.0  # how far back the look of every tick goes
-FULL_SCAN_INTERVAL_S = 60.0  # time between two looks at everything
+MAX_STRAYS = 10_000  # requeued in one scan, a queue and priority
+RECENT_S = 60.0  # how far back the scan of every tick goes
+FULL_SCAN_INTERVAL_S = 60.0  # time between two scans of all jobs
 
 
 class Rescue:
-    """Gives back what lost workers held, floats strays, ends what is past its deadline."""
+    """Rescues jobs of lost workers, fails jobs past their deadline, raises starved jobs, requeues strays."""
 
     def __init__(self, max_crashes: int) -> None:
-        """`max_crashes`: lost attempts that end a job."""
+        """`max_crashes`: lost attempts after which a job fails."""
         self._max_crashes = max_crashes
         self._full_scan_at = 0.0
 
-    def lost_workers(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> tuple[int, set[str]]:
-        """Charge or give up the jobs of workers whose lease has ended. Returns how many jobs, and their queues."""
+    def lost_workers(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> int:
+        """Retry, release or fail the jobs of workers whose lease has ended. Returns how many jobs."""
         return self._rescue(connection, leases.expired_workers(connection, MAX_WORKERS), operations)
 
-    def orphaned_jobs(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> tuple[int, set[str]]:
-        """Do the same for workers that ended before, but hold jobs: a claim that committed after its worker's rescue."""
+    def orphaned_jobs(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> int:
+        """Do the same for workers that were rescued before but hold jobs, by a claim that committed after that."""
         return self._rescue(connection, leases.orphaned_workers(connection, MAX_WORKERS), operations)
 
-    def _rescue(self, connection: WorkerConnection, lost: list[int], operations: Mapping[str, OperationSpec]) -> tuple[int, set[str]]:
-        count, touched = 0, set[str]()
+    def _rescue(self, connection: WorkerConnection, lost: list[int], operations: Mapping[str, OperationSpec]) -> int:
+        count = 0
         for worker in lost:
             try:
                 with connection.transaction():
                     if not leases.try_lock_worker(connection, worker):
                         continue
                     held = failures.lock_held(connection, worker, MAX_JOBS)
-                    failpoints.reach("sweep.between_select_and_update")
+                    failpoints.reach("rescue.between_lock_and_write")
                     failures.write_decisions(connection, worker, self._decide([job for job, _ in held], operations))
-                    if len(held) < MAX_JOBS:  # else it keeps its place among the expired, and the next tick takes more
+                    if len(held) < MAX_JOBS:  # else it stays among the expired, and the next tick rescues more
                         leases.end_lease(connection, worker)
             except CONNECTION_ERRORS:
                 raise
-            except psycopg2.Error as refused:
-                held = self._rescue_row_by_row(connection, worker, operations, refused)
+            except psycopg2.Error as error:
+                held = self._rescue_row_by_row(connection, worker, operations, error)
             if held:
                 log.warning("jobs_rescued", worker=worker, count=len(held))
             for job, queue in held:
                 lost_attempts.record(job, queue, WORKER_LOST, 0.0)
-            count, touched = count + len(held), touched | {queue for _, queue in held}
-        return count, touched
+            count += len(held)
+        return count
 
-    def _decide(self, held: list[ClaimedJob], operations: Mapping[str, OperationSpec]) -> list[tuple[ClaimedJob, Decision]]:
-        """Decide about what a lost process held. Of several nobody knows which one ran: none is charged, and each runs alone from then on."""
+    def _decide(
+        self, held: list[ClaimedJob], operations: Mapping[str, OperationSpec]
+    ) -> list[tuple[ClaimedJob, Decision]]:
+        """Decide about the jobs of a lost process.
+
+        Of several it is unknown which one ran: none is charged, and each is isolated from then on.
+        """
         if len(held) > 1:
             return [(job, Release(WORKER_LOST, isolated=True)) for job in held]
         policies = [spec.retry if (spec := operations.get(job.operation)) else DEFAULT_RETRY for job in held]
-        return [(job, decide(job, WORKER_LOST, policy, random.random(), self._max_crashes)) for job, policy in zip(held, policies, strict=True)]  # noqa: S311 - jitter
+        jitter = random.random()  # noqa: S311 - spreads retries
+        return [
+            (job, decide(job, WORKER_LOST, policy, jitter, self._max_crashes))
+            for job, policy in zip(held, policies, strict=True)
+        ]
 
-    def fail_past_deadline(self, connection: WorkerConnection) -> tuple[int, set[str]]:
-        """End what waits past its deadline."""
+    def fail_past_deadline(self, connection: WorkerConnection) -> int:
+        """Fail waiting jobs past their deadline. Returns how many."""
         failure = DEADLINE_EXCEEDED
-        return deadlines.fail_expired(connection, MAX_JOBS, failure.error_type, failure.error_text), set()
+        return deadlines.fail_expired(connection, MAX_JOBS, failure.error_type, failure.error_text)
 
-    def raise_starved(self, connection: WorkerConnection, waited_s: float) -> tuple[int, set[str]]:
-        """Raise what has waited for so long behind others of a better priority."""
-        raised = queue_state.raise_starved(connection, waited_s, MAX_STARVED)
-        return len(raised), set(raised)
+    def raise_starved(self, connection: WorkerConnection, waited_s: float) -> int:
+        """Raise jobs that have been due for `waited_s` seconds behind a better priority. Returns how many."""
+        return len(queue_state.raise_starved(connection, waited_s, MAX_STARVED))
 
     def _rescue_row_by_row(
-        self, connection: WorkerConnection, worker: int, operations: Mapping[str, OperationSpec], refused: psycopg2.Error
+        self,
+        connection: WorkerConnection,
+        worker: int,
+        operations: Mapping[str, OperationSpec],
+        error: psycopg2.Error,
     ) -> list[tuple[ClaimedJob, str]]:
-        """Give back row by row: one bad row must not keep the others. The bad one fails with a code; the next tick ends the worker."""
-        log.error("rescue_refused", worker=worker, reason=str(refused).strip())
+        """Rescue each job in its own transaction, so that one bad row does not block the others.
+
+        The bad one fails with a code. The next tick ends the worker's lease.
+        """
+        log.error("rescue_failed", worker=worker, reason=str(error).strip())
         with connection.transaction():
             held = failures.lock_held(connection, worker, MAX_JOBS)
         for job, decision in self._decide([job for job, _ in held], operations):
@@ -96,23 +120,27 @@ class Rescue:
                     failures.write_decisions(connection, worker, [(job, decision)])
             except CONNECTION_ERRORS:
                 raise
-            except psycopg2.Error as error:
+            except psycopg2.Error as row_error:
                 with connection.transaction():
-                    failures.write_decisions(connection, worker, [(job, Fail(Failure(AttemptOutcome.LOST, "rescue_refused", str(error).strip())))])
+                    failures.write_decisions(
+                        connection,
+                        worker,
+                        [(job, Fail(Failure(AttemptOutcome.LOST, "rescue_failed", str(row_error).strip())))],
+                    )
         return held
 
-    def requeue_strays(self, connection: WorkerConnection) -> tuple[int, set[str]]:
-        """Float what lies below the low water: of the last minute in each tick, of all times once a minute."""
+    def requeue_strays(self, connection: WorkerConnection) -> int:
+        """Requeue strays: in each tick those of the last minute, once a minute all. Returns how many."""
         now = time.monotonic()
         full = now - self._full_scan_at >= FULL_SCAN_INTERVAL_S
-        floated = queue_state.requeue_strays(connection, None if full else RECENT_S, MAX_STRAYS)
+        requeued = queue_state.requeue_strays(connection, None if full else RECENT_S, MAX_STRAYS)
         if full:
             self._full_scan_at = now
-        if floated:
-            log.warning("strays_floated", count=len(floated))
-        return len(floated), set(floated)
+        if requeued:
+            log.warning("stray_jobs_requeued", count=len(requeued))
+        return len(requeued)
 
     @property
     def is_full_scan_due(self) -> bool:
-        """Whether the next look for strays goes over everything."""
+        """True if the next scan for strays covers all jobs."""
         return time.monotonic() - self._full_scan_at >= FULL_SCAN_INTERVAL_S

@@ -1,8 +1,8 @@
 """The async executor: runs jobs of `async def` operations, many at a time, in the event loop of their process.
 
-A thread of its own claims, settles and watches them. To the database it is a second worker beside the one of its process: it has an id,
-a lease, low-water marks and a connection of its own. It claims jobs of `async def` operations alone, the other one all other jobs, so
-neither waits for the other, and neither claims what it cannot run.
+Its own thread claims, settles and supervises them. To the database it is a second worker beside the one of its process:
+it has its own id, lease, low-water marks and connection. It claims only jobs of `async def` operations, the other
+worker all other jobs. So neither waits for the other, and neither claims a job that it cannot run.
 """
 
 import threading
@@ -20,24 +20,33 @@ from common.store.connection.psycopg2_session import CONNECTION_ERRORS
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.event_loop import AsyncAttempt, EventLoop
+from worker.execution.running_attempts import RunningAttempts
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
 from worker.operations.registry import Operation
 from worker.shared_memory.metrics import OutcomeLabel
-from worker.shared_memory.slots import IDLE, KillReason, Slot, Slots
+from worker.shared_memory.slots import Slot, Slots
 
 if TYPE_CHECKING:  # imported only while tracing is on
     from worker.tracing.spans import Spans
 
 log = logs.get("worker")
-HandedOver = tuple[int, str, list[ClaimedJob]]  # the worker that has claimed the jobs, their queue, the jobs
+HandedOver = tuple[int, str, list[ClaimedJob]]  # the worker that claimed the jobs, their queue, the jobs
 
 
 class AsyncExecutor:
-    """Runs up to `async_jobs` jobs at a time."""
+    """Runs up to `async_concurrency` jobs at a time."""
 
-    def __init__(self, settings: Settings, session: WorkerSession, slots: Slots, slot: Slot, operations: Mapping[str, Operation], doorbell: Doorbell) -> None:
-        """`slot` and `session` are its own, not those of its process; `operations` are those that are `async def`."""
+    def __init__(
+        self,
+        settings: Settings,
+        session: WorkerSession,
+        slots: Slots,
+        slot: Slot,
+        operations: Mapping[str, Operation],
+        doorbell: Doorbell,
+    ) -> None:
+        """`slot` and `session` belong to it, not to its process's executor; `operations` are the `async def` ones."""
         self._settings = settings
         self._session = session
         self._slots = slots
@@ -47,31 +56,33 @@ class AsyncExecutor:
         self._settler = Settler(settings, session, slot.metrics, operations)
         self._settler.running = self._running_jobs
         self._settler.on_reconnect = self._drop_lost_jobs
-        self.runnable = [name for operation in operations.values() for name in operation.spec.runnable]  #: as a claim compares it
-        self._events = deque[AsyncAttempt]()  # from the event loop: the attempt has ended, or reports progress
+        #: Names of the operations with their versions, as a claim compares them.
+        self.runnable = [name for operation in operations.values() for name in operation.spec.runnable]
+        self._events = deque[AsyncAttempt]()  # from the loop's thread: attempts that have ended or report progress
         self._handed_over = deque[HandedOver]()  # from the process's thread
-        self._rung: set[str] = set()  # queues, from the process's thread
-        self._due_queues: dict[str, None] = {}  # queues that may have more jobs, in turn
-        self._attempts: dict[str, AsyncAttempt] = {}  # by job id
+        self._rung: set[str] = set()  # queues whose doorbell has rung, from the process's thread
+        self._due_queues: dict[str, None] = {}  # queues that may have more jobs, the next one first
         self._isolated: list[tuple[str, ClaimedJob]] = []  # jobs that wait until nothing else runs
         self._wake = threading.Event()
         self._draining = False
         self._has_failed = False
-        self._published: list[str] = []  # ids of the running jobs, as the parent sees them
         self._rang_at_s: dict[str, float] = {}  # by queue
-        self._claimed_at_s = self._cancel_checked_at_s = self._heartbeat_at_s = time.perf_counter()
+        self._claimed_at_s = time.perf_counter()
         self._loop = EventLoop(settings, operations, self._heartbeat)
-        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="async-executor", daemon=True)
+        self._attempts = RunningAttempts(settings, session, slot, self._loop)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._run,), name="async-executor", daemon=True
+        )
 
     def trace(self, spans: "Spans") -> None:
-        """Record spans of the jobs that are traced. To be called before the first job."""
+        """Record spans of traced jobs. To be called before the first job."""
         self._settler.spans = spans
         self._loop.traced = True
 
     # --- called by the process's thread
 
     def take(self, worker: int, queue: str, jobs: list[ClaimedJob]) -> None:
-        """Run jobs of a queue that `worker` has claimed, as far as there is room. The first call starts the threads."""
+        """Run jobs of a queue that `worker` has claimed, up to the limit. The first call starts the threads."""
         self._handed_over.append((worker, queue, jobs))
         self._wake.set()
         if self._thread.ident is None:
@@ -79,20 +90,20 @@ class AsyncExecutor:
             self._thread.start()
 
     def request_claim(self, queue: str) -> None:
-        """Claim from a queue soon: its doorbell has rung."""
+        """Claim from a queue soon, because its doorbell has rung."""
         self._rung.add(queue)
         self._wake.set()
 
     def drain(self) -> None:
-        """Claim no more and wait until every attempt has ended; at the end of the grace the parent kills this process."""
+        """Claim no more and wait until all attempts have ended. After the grace the parent kills this process."""
         self._draining = True
         self._wake.set()
-        self._thread.join(self._settings.grace_seconds * 2)
+        self._thread.join(self._settings.shutdown_grace_seconds * 2)
 
     # --- called by the event loop's thread
 
     def _heartbeat(self) -> None:
-        self._heartbeat_at_s = time.perf_counter()
+        self._attempts.heartbeat_at_s = time.perf_counter()
         self._slot.heartbeat()
 
     def _on_event(self, attempt: AsyncAttempt) -> None:
@@ -103,7 +114,9 @@ class AsyncExecutor:
 
     def _run(self) -> None:
         settings = self._settings
-        pause_s = min(settings.tick_seconds, settings.cancel_check_seconds, settings.async_block_seconds / 4)
+        pause_s = min(
+            settings.tick_seconds, settings.cancel_check_seconds, settings.event_loop_block_timeout_seconds / 4
+        )
         while self._attempts or self._handed_over or not self._draining:
             self._wake.wait(pause_s)
             self._wake.clear()
@@ -115,17 +128,17 @@ class AsyncExecutor:
         self._loop.stop()
 
     def _cycle(self) -> None:
-        """Process what has happened since the last cycle, start what may start."""
+        """Process the events since the last cycle, claim, start jobs, settle."""
         if self._has_failed or self._session.is_lease_lost:
             self._recover()
         self._drain_events()
         self._check_cancellations()
-        self._report_blocking_job()
+        self._attempts.report_suspect()
         self._take_over_handed()
         self._claim()
         self._run_isolated()
         self._settler.settle()
-        self._publish_running()
+        self._attempts.publish()
 
     def _recover(self) -> None:
         if self._has_failed:
@@ -137,15 +150,12 @@ class AsyncExecutor:
         return [attempt.job for attempt in self._attempts.values()]
 
     def _drop_lost_jobs(self) -> None:
-        """Forget jobs that have not begun, which the reconnect has released, and stop attempts that others own by now."""
+        """Drop jobs that have not started, as the reconnect released them, and cancel attempts that others own now."""
         self._isolated = []
-        for job_id, attempt in self._attempts.items():
-            if job_id not in self._session.carried_over:
-                attempt.is_owned = False
-                self._loop.cancel(attempt)
+        self._attempts.cancel_lost()
 
     def _drain_events(self) -> None:
-        """Process the events of the loop until there is much to settle."""
+        """Process the events of the loop, until the pending results are large enough to settle."""
         while self._events and self._settler.pending.results.characters < MAX_RESULT_CHARACTERS:
             attempt = self._events.popleft()
             if attempt.result is not None:
@@ -158,52 +168,34 @@ class AsyncExecutor:
 
     def _finish(self, attempt: AsyncAttempt, result: str | Failure) -> None:
         job, seconds = attempt.job, attempt.duration_s
-        if self._attempts.get(job.id) is not attempt:  # a second event of the same end
+        if self._attempts.get(job.id) is not attempt:  # a second event of the same attempt
             return
         del self._attempts[job.id]
         outcome = self._settler.add(job, self._operations.get(job.operation), result, seconds)
-        self._slot.metrics.count_attempt(job.operation, attempt.queue, OutcomeLabel.CANCELLED if attempt.asked_to_stop else outcome, seconds)
+        if attempt.is_cancel_requested:
+            outcome = OutcomeLabel.CANCELLED
+        self._slot.metrics.count_attempt(job.operation, attempt.queue, outcome, seconds)
         if attempt.span is not None:
             self._settler.pending.spans.append((attempt.queue, attempt.span))
             self._slot.metrics.set_run_exemplar(attempt.span.trace_id, job.operation, attempt.queue, seconds)
 
     def _check_cancellations(self) -> None:
-        """Look up which attempts that have run for a while are cancelled, and cancel their tasks."""
-        now_s, interval_s = time.perf_counter(), self._settings.cancel_check_seconds
-        long_running = [attempt for attempt in self._attempts.values() if now_s - attempt.started_at_s >= interval_s and not attempt.asked_to_stop]
-        if not long_running or now_s - self._cancel_checked_at_s < interval_s:
-            return
-        self._cancel_checked_at_s, worker = now_s, self._session.worker
         try:
-            cancelled = leases.asked_to_stop(self._session.connection, [(attempt.job.id, attempt.job.attempt, worker) for attempt in long_running])
+            self._attempts.cancel_requested()
         except CONNECTION_ERRORS as error:
             self._settler.connection_lost(error)
-            return
-        for attempt in long_running:
-            if (worker, attempt.job.id) in cancelled:
-                attempt.cancel_requested_at_s = now_s
-                self._loop.cancel(attempt)
-                log.info("job_asked_to_stop", worker=worker, job_id=attempt.job.id, attempt=attempt.job.attempt)
-
-    def _report_blocking_job(self) -> None:
-        """Tell the parent the job for which it is to kill this process now, or would have to if the loop stays blocked."""
-        now_s, grace_s = time.perf_counter(), self._settings.cancel_grace_seconds
-        suspect = next(((attempt, reason) for attempt in self._attempts.values() if (reason := attempt.kill_reason(now_s, grace_s))), None)
-        if suspect is None and now_s - self._heartbeat_at_s > self._settings.async_block_seconds / 2 and (current := self._loop.current_attempt()):
-            suspect = current, KillReason.BLOCKS_LOOP
-        if suspect is None or suspect[0].job.id not in self._published:
-            self._slot.set_suspect(IDLE, KillReason.BLOCKS_LOOP)
-        else:
-            self._slot.set_suspect(self._published.index(suspect[0].job.id), suspect[1])
 
     def _take_over_handed(self) -> None:
         while self._handed_over:
             worker, queue, jobs = self._handed_over.popleft()
             self._due_queues[queue] = None
             try:
-                owned = leases.take_over(self._session.connection, self._session.worker, [worker], [(job.id, job.attempt) for job in jobs])
+                owned = leases.take_over(
+                    self._session.connection, self._session.worker, [worker], [(job.id, job.attempt) for job in jobs]
+                )
             except CONNECTION_ERRORS as error:
-                self._handed_over.appendleft((worker, queue, jobs))  # if that stood all are released by the reconnect, and nothing is left to take over
+                # Tried again. If it was committed, the reconnect releases all of them, and none is left to take over.
+                self._handed_over.appendleft((worker, queue, jobs))
                 self._settler.connection_lost(error)
             else:
                 self._begin(queue, [job for job in jobs if job.id in owned])
@@ -213,50 +205,53 @@ class AsyncExecutor:
         return not (self._draining or self._slots.draining)
 
     @property
-    def _room(self) -> int:
-        """The number of jobs that may start now: none beside an isolated job."""
+    def _capacity(self) -> int:
+        """The number of jobs that may start now; 0 while an isolated job runs or waits."""
         isolated = self._isolated or any(attempt.job.isolated for attempt in self._attempts.values())
-        return 0 if isolated or not self._accepts_jobs else min(self._settings.async_jobs - len(self._attempts), self._settings.max_claim_jobs)
+        if isolated or not self._accepts_jobs:
+            return 0
+        return min(self._settings.async_concurrency - len(self._attempts), self._settings.max_claim_jobs)
 
     def _claim(self) -> None:
-        """Settle what has ended and claim as many jobs as there is room for, from the due queues in turn."""
+        """Settle what has ended and claim jobs up to the limit, from the due queues in turn."""
         now_s = time.perf_counter()
         while self._rung:
             self._due_queues[self._rung.pop()] = None
-        if now_s - self._claimed_at_s >= self._settings.tick_seconds:  # the process may be in a long job and hear no doorbell
+        # Also polled once a tick: the process may be in a long job and receive no doorbell.
+        if now_s - self._claimed_at_s >= self._settings.tick_seconds:
             self._due_queues.update(dict.fromkeys(self._session.queues))
         for queue in list(self._due_queues):
-            wanted = self._room
-            if wanted <= 0:
+            limit = self._capacity
+            if limit <= 0:
                 return
             self._claimed_at_s = now_s
             del self._due_queues[queue]
-            jobs = self._settler.settle_and_claim(queue, wanted)
-            if len(jobs) == wanted:
+            jobs = self._settler.settle_and_claim(queue, limit)
+            if len(jobs) == limit:
                 self._due_queues[queue] = None  # behind the others
                 self._ring_next_process(queue, now_s)
             self._begin(queue, jobs)
 
     def _ring_next_process(self, queue: str, now_s: float) -> None:
-        # There may be more jobs than this process has room for. A process that is woken goes on by itself, so one ring a tick is enough.
+        # There may be more jobs than this process can take. A woken process keeps claiming: one ring a tick is enough.
         self._wake.set()
         if now_s - self._rang_at_s.get(queue, float("-inf")) >= self._settings.tick_seconds:
             self._rang_at_s[queue] = now_s
             self._doorbell.ring(queue)
 
     def _begin(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
-        """Start jobs as far as there is room; the others are released, isolated ones wait until nothing else runs."""
-        ready, room, worker = list[ClaimedJob](), self._room, self._session.worker
+        """Start jobs up to the limit and release the others; isolated ones wait until nothing else runs."""
+        ready, capacity, worker = list[ClaimedJob](), self._capacity, self._session.worker
         for job in jobs:
             if job.operation not in self._operations:  # stored by a version that did not write `live.needs`
                 self._settler.release(queue, [job])
             elif job.isolated:
                 self._isolated.append((queue, job))
-            elif len(ready) == room:
+            elif len(ready) == capacity:
                 self._settler.release(queue, [job])
             elif self._settler.may_run(job):
                 ready.append(job)
-            if self._session.worker != worker:  # the connection was lost: everything that has not begun is released
+            if self._session.worker != worker:  # the connection was lost: all jobs that have not started are released
                 return
         self._start(queue, ready)
 
@@ -272,12 +267,6 @@ class AsyncExecutor:
     def _start(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
         attempts = [AsyncAttempt(job, queue, self._on_event, time.perf_counter) for job in jobs]
         self._attempts.update((attempt.job.id, attempt) for attempt in attempts)
-        self._publish_running()
+        self._attempts.publish()
         if attempts:
             self._loop.start_attempts(attempts)
-
-    def _publish_running(self) -> None:
-        """Write the running jobs to the slot, for the parent."""
-        if self._published != list(self._attempts):
-            self._published = list(self._attempts)
-            self._slot.set_running(self._running_jobs())

@@ -1,4 +1,4 @@
-"""The executor: takes jobs through a worker process. Claim, run, decide, settle with the next claim, until the queue is empty."""
+"""The executor of a worker process: claim, run, decide, settle with the next claim, until the queue is empty."""
 
 import signal
 import time
@@ -26,13 +26,21 @@ from worker.shared_memory.slots import Slot, Slots
 if TYPE_CHECKING:  # imported only while tracing is on
     from worker.tracing.spans import Spans
 
-ALARM_RETRY_S = 0.05  # an alarm that finds the connection in use comes again after this
+ALARM_RETRY_S = 0.05  # an alarm that finds the connection in use is repeated after this
 
 
 class Executor:
     """Serves queues in one process, one job at a time. Jobs of `async def` operations go to an AsyncExecutor."""
 
-    def __init__(self, settings: Settings, session: WorkerSession, slots: Slots, slot: Slot, operations: Mapping[str, Operation], doorbell: Doorbell) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        session: WorkerSession,
+        slots: Slots,
+        slot: Slot,
+        operations: Mapping[str, Operation],
+        doorbell: Doorbell,
+    ) -> None:
         self._settings = settings
         self._session = session
         self._slots = slots
@@ -41,7 +49,7 @@ class Executor:
         self._doorbell = doorbell
         self._settler = Settler(settings, session, slot.metrics, operations)
         self._settler.on_reconnect = self._drop_rest_of_batch
-        self._batch_size = BatchSize(settings.batch_milliseconds / 1000, settings.max_claim_jobs)
+        self._batch_size = BatchSize(settings.batch_target_milliseconds / 1000, settings.max_claim_jobs)
         self._rang_at = 0.0
         self._usage = ResourceUsage()
         self._job_started_at = 0.0
@@ -55,31 +63,32 @@ class Executor:
         self._async_executor: AsyncExecutor | None = None  # made for the first job of such an operation
 
     def trace(self, spans: "Spans | None") -> None:
-        """Record spans of the jobs that are traced. None: record none."""
+        """Record spans of traced jobs. None: record none."""
         self._settler.spans = spans
 
     def serve(self, queue: str) -> None:
-        """Run the jobs of a queue until none is due, the worker drains, or its time slice is over and other queues have their turn."""
-        until = time.monotonic() + self._settings.serve_seconds
+        """Run the jobs of a queue until none is due, the worker drains, or the time slice of the queue is over."""
+        until = time.monotonic() + self._settings.queue_time_slice_seconds
         self._prepare_to_serve(queue)
         while not self._slots.draining:
-            wanted = self._batch_size.jobs(queue)
-            jobs = self._settler.settle_and_claim(queue, wanted)
+            limit = self._batch_size.jobs(queue)
+            jobs = self._settler.settle_and_claim(queue, limit)
             if not jobs and self._session.is_lease_lost:
                 self._session.reregister()
                 continue
             if not jobs:
                 return
-            full = len(jobs) == wanted
-            if full:
+            is_full = len(jobs) == limit
+            if is_full:
                 self._ring_next_process(queue)
             self._run_batch(queue, self._hand_over_async(queue, jobs))
             if time.monotonic() > until:
                 self._settler.settle()
-                if not full or self._doorbell.ring(queue) is not None:
+                if not is_full or self._doorbell.ring(queue) is not None:
                     return
-                # Redis is away, so no other process would come: this one goes on itself. Other queues are not rung for either.
-                until = time.monotonic() + self._settings.serve_seconds
+                # Redis is unavailable, so no doorbell would wake another process, and none rings for other queues: this
+                # process continues with the queue.
+                until = time.monotonic() + self._settings.queue_time_slice_seconds
         self._settler.settle()
 
     def _prepare_to_serve(self, queue: str) -> None:
@@ -89,61 +98,63 @@ class Executor:
             self._async_executor.request_claim(queue)
 
     def drain(self) -> None:
-        """Let async jobs come to their end, before the process ends."""
+        """Let async jobs end before the process ends."""
         if self._async_executor is not None:
             self._async_executor.drain()
 
     def recover(self) -> None:
-        """Release all jobs that this process holds, after an unexpected error: attempts that had ended and are not stored run again."""
+        """Release all jobs of this process after an unexpected error: also those whose attempts had ended unsettled."""
         self._settler.discard_pending()
         self._batch = []
         self._in_operation = False
         self._session.reconnect(PendingResults())
 
     def _ring_next_process(self, queue: str) -> None:
-        # Idle processes wake in a chain. Left out when this process rang a moment ago: it goes on claiming itself, and the
+        # Idle processes wake in a chain. No ring when this process rang a moment ago: it continues to claim, and its
         # next full claim rings.
         now = time.monotonic()
-        if now - self._rang_at > self._settings.ring_interval_milliseconds / 1000:
+        if now - self._rang_at > self._settings.doorbell_min_interval_milliseconds / 1000:
             self._rang_at = now
             self._doorbell.ring(queue)
 
     def _hand_over_async(self, queue: str, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
-        """Hand the jobs of `async def` operations to the AsyncExecutor, which from the first of them on claims such jobs itself.
+        """Hand the jobs of `async def` operations to the AsyncExecutor; returns the other jobs.
 
-        Returns the other jobs.
+        From the first such job on the AsyncExecutor claims them itself.
         """
         if self.make_async_executor is None:
             return jobs
         async_jobs = [job for job in jobs if job.operation in self._async_operations]
         if not async_jobs:
             return jobs
-        first = self._async_executor is None
+        is_first = self._async_executor is None
         if self._async_executor is None:
             self._async_executor = self.make_async_executor()
         self._async_executor.take(self._session.worker, queue, async_jobs)
-        if first:
+        if is_first:
             try:
                 self._session.stop_claiming(self._async_executor.runnable)
             except CONNECTION_ERRORS as error:
                 self._settler.connection_lost(error)
-                return []  # released, except for the jobs that the AsyncExecutor had taken over by then
+                return []  # released, except those that the AsyncExecutor had taken over by then
         return [job for job in jobs if job.operation not in self._async_operations]
 
     def _run_batch(self, queue: str, jobs: list[ClaimedJob]) -> None:
         started_at = time.perf_counter()
         if [job for job in jobs if job.extras is not None]:
-            jobs.sort(key=attrgetter("isolated"))  # isolated jobs come last: by then the others are stored
+            jobs.sort(key=attrgetter("isolated"))  # isolated jobs come last: the others are settled by then
         self._usage.start()
         self._batch, self._queue, self._position = jobs, queue, 0
         self._slot.set_batch(jobs)
         if len(jobs) > 1:
-            signal.signal(signal.SIGALRM, self.settle_early)  # anew: an operation may have taken it
-            signal.setitimer(signal.ITIMER_REAL, self._settings.settle_early_seconds)
+            signal.signal(signal.SIGALRM, self.settle_early)  # set anew: an operation may have replaced it
+            signal.setitimer(signal.ITIMER_REAL, self._settings.batch_max_seconds)
         try:
             while self._position < len(self._batch) and not self._slots.draining:
                 job = self._batch[self._position]
-                may_run = self._prepare(job) if job.extras is not None or (self._settler.pending and self._should_settle_before(job)) else True
+                may_run = True
+                if job.extras is not None or (self._settler.pending and self._should_settle_before(job)):
+                    may_run = self._prepare(job)
                 if self._position == len(self._batch):  # the connection was lost, and with it the rest of the batch
                     break
                 if may_run:
@@ -153,18 +164,19 @@ class Executor:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._slot.set_idle()
         ran = self._position
-        self._settler.release(self._queue, self._batch[ran:])  # left over where the worker drains
+        self._settler.release(self._queue, self._batch[ran:])  # not started, because the worker drains
         self._usage.measure(self._settler.pending)
         self._batch = []
         if ran:
             self._batch_size.learn_queue(queue, time.perf_counter() - started_at, ran)
 
     def _should_settle_before(self, job: ClaimedJob) -> bool:
-        """Return True if pending results are to be stored before a job: it may take long, or there is much to store."""
-        return self._batch_size.is_long(job.operation) or self._settler.pending.results.characters > MAX_RESULT_CHARACTERS
+        """Return True if pending results are to be settled before a job: it may take long, or they are large."""
+        pending = self._settler.pending
+        return self._batch_size.is_long(job.operation) or pending.results.characters > MAX_RESULT_CHARACTERS
 
     def _prepare(self, job: ClaimedJob) -> bool:
-        """Settle what has ended where that may not wait; before an isolated job also release the rest of the batch.
+        """Settle before the job where that must not wait; before an isolated job also release the rest of the batch.
 
         Returns True if the job may run now.
         """
@@ -182,32 +194,33 @@ class Executor:
         self._batch = self._batch[: position + 1]
 
     def _drop_rest_of_batch(self) -> None:
-        """Forget the jobs of the batch that have not begun: the reconnect has released them with everything the old id held."""
+        """Drop the jobs of the batch that have not started: the reconnect has released all jobs of the old id."""
         self._batch = self._batch[: self._position]
 
     def _run(self, job: ClaimedJob) -> None:
         started_at = self._job_started_at = time.perf_counter()
-        self._context = JobContext(job, self._session, self._settings.progress_seconds)
+        self._context = JobContext(job, self._session, self._settings.progress_min_interval_seconds)
         self._slot.start_job(self._position)
         operation = self._operations.get(job.operation)
         settler = self._settler
         if settler.spans is not None and job.trace is not None:
-            settler.spans.begin(job, self._queue)
+            settler.spans.start_attempt(job, self._queue)
         self._in_operation = True
         result = run_attempt(job, operation, self._context, self._settings)
         self._in_operation = False
         seconds = time.perf_counter() - started_at
         outcome = settler.add(job, operation, result, seconds)
-        if seconds > self._settings.cancel_check_seconds and self._slot.is_cancel_requested:  # the parent never asks a shorter one
+        # The parent requests a cancel only of attempts that run longer than this.
+        if seconds > self._settings.cancel_check_seconds and self._slot.is_cancel_requested:
             outcome = OutcomeLabel.CANCELLED
         self._slot.metrics.count_attempt(job.operation, self._queue, outcome, seconds)
         self._batch_size.learn_operation(job.operation, seconds)
-        if settler.spans is not None and (span := settler.spans.end(result)) is not None:
+        if settler.spans is not None and (span := settler.spans.end_attempt(result)) is not None:
             settler.pending.spans.append((self._queue, span))
             self._slot.metrics.set_run_exemplar(span.trace_id, job.operation, self._queue, seconds)
 
     def settle_early(self, _signal: int, _frame: FrameType | None) -> None:
-        """Handle the alarm of a batch that takes long: settle what has ended, release what has not begun.
+        """Handle the alarm of a batch that takes long: settle what has ended, release what has not started.
 
         Runs between two bytecodes of user code. The connection is idle then, except while progress is stored.
         """

@@ -1,4 +1,4 @@
-"""What a running operation may ask and tell: its Context."""
+"""The Context of a running operation: progress reports and the request to stop."""
 
 import time
 from typing import Protocol
@@ -11,20 +11,21 @@ MAX_TEXT_CHARACTERS = 200  # of the text that goes with a progress report
 
 
 class Reporter(Protocol):
-    """Who knows whether an attempt is to stop, and stores how far it is: the Holder of a process, a Run of its event loop."""
+    """The attempt's link to its worker: the WorkerSession of the process, or the AsyncAttempt in the event loop."""
 
     @property
-    def asked_to_stop(self) -> bool:
-        """Whether a client wants it to stop."""
+    def is_cancel_requested(self) -> bool:
+        """True if a client has cancelled the job."""
 
     def report_progress(self, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
-        """Store how far it is. Returns False once the job is another's."""
+        """Store the progress. Returns False once the job is another worker's."""
 
 
 class JobContext:
-    """The Context of one attempt. Reports are stored at most once in `every_s` seconds."""
+    """The Context of one attempt. Reports are stored at most once in `min_interval_s` seconds."""
 
-    __slots__ = ("_is_owned", "_min_interval_s", "_next_report_s", "_reporter", "attempt", "job_id", "storing")  # one is made for each job
+    # Slots, because an object is made for each job.
+    __slots__ = ("_is_owned", "_min_interval_s", "_next_report_s", "_reporter", "attempt", "job_id", "storing")
 
     def __init__(self, job: ClaimedJob, reporter: Reporter, min_interval_s: float) -> None:
         self.job_id = job.id
@@ -33,20 +34,20 @@ class JobContext:
         self._min_interval_s = min_interval_s
         self._next_report_s = 0.0
         self._is_owned = True
-        self.storing = False  #: the connection is in use: an alarm must wait
+        self.storing = False  #: True while the connection is in use: the alarm of a long batch must wait
 
     @property
     def cancelled(self) -> bool:
-        """Whether the job was asked to stop; see worker.operations.Context."""
-        return self._reporter.asked_to_stop
+        """True if the job was cancelled; see worker.operations.Context."""
+        return self._reporter.is_cancel_requested
 
     def check(self) -> None:
-        """Raise Cancelled once the job was asked to stop."""
+        """Raise Cancelled once the job was cancelled."""
         if self.cancelled:
             raise Cancelled
 
     def progress(self, fraction: float | None, text: str | None = None) -> bool:
-        """Tell how far the job is; see worker.operations.Context."""
+        """Report progress; see worker.operations.Context."""
         if not self._is_owned or self.cancelled:
             return False
         now = time.monotonic()

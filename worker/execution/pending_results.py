@@ -1,4 +1,4 @@
-"""What has ended in a process and is not stored yet."""
+"""Attempts that have ended in a process and are not settled yet."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,31 +12,35 @@ if TYPE_CHECKING:  # imported only while tracing is on
 
 
 class PendingResults:
-    """Attempts that have ended."""
+    """Attempts that have ended: results of successes, decisions on failures and releases, spans of traced ones."""
 
     __slots__ = ("decisions", "results", "spans")
 
     def __init__(self) -> None:
         self.results = Results()
         self.decisions: list[tuple[ClaimedJob, Decision]] = []
-        self.spans: list[tuple[str, SpanContext]] = []  #: of the runs that are traced, each with its queue
+        self.spans: list[tuple[str, SpanContext]] = []  #: of the traced attempts, each with its queue
 
     def __len__(self) -> int:
         return len(self.results.ids) + len(self.decisions)
 
     @property
-    def run_s(self) -> float:
-        """Seconds that all of them were in their operations."""
-        return sum(self.results.run_us) / 1e6 + sum(decision.failure.usage.run_s or 0.0 for _, decision in self.decisions)
+    def execution_s(self) -> float:
+        """The sum of the seconds that the attempts spent in their operations."""
+        return sum(self.results.execution_us) / 1e6 + sum(
+            decision.failure.usage.execution_s or 0.0 for _, decision in self.decisions
+        )
 
     def set_usage(self, cpu_share: float, peak_mib: float) -> None:
-        """Write down what they took: so much of the time in their operations was CPU time, and the most memory meanwhile."""
+        """Set the usage of all attempts: CPU time as a share of the time in the operation, and the memory peak."""
         self.results.cpu_share, self.results.peak_mib = cpu_share, peak_mib
         self.decisions = [(job, _with_usage(decision, cpu_share, peak_mib)) for job, decision in self.decisions]
 
 
 def _with_usage(decision: Decision, cpu_share: float, peak_mib: float) -> Decision:
     failure = decision.failure
-    if failure.usage.run_s is None:  # it never ran
+    execution_s = failure.usage.execution_s
+    if execution_s is None:  # the attempt was released before it ran
         return decision
-    return replace(decision, failure=replace(failure, usage=AttemptUsage(failure.usage.run_s, failure.usage.run_s * cpu_share, peak_mib)))
+    usage = AttemptUsage(execution_s, execution_s * cpu_share, peak_mib)
+    return replace(decision, failure=replace(failure, usage=usage))

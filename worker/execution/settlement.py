@@ -1,4 +1,4 @@
-"""Settlement: stores what the attempts of one thread came to, together with its next claim, and keeps doing so when that fails."""
+"""Settlement: stores how the attempts of one thread ended, together with its next claim, and recovers from errors."""
 
 import random
 import time
@@ -28,25 +28,30 @@ if TYPE_CHECKING:  # imported only while tracing is on
     from worker.tracing.spans import Spans
 
 log = logs.get("worker")
-#: Results that are settled before there are more: settling costs seven times their size (half a GiB for sixty results of a MiB).
+#: Pending results are settled above this size: a settle takes seven times their size in memory (half a GiB for sixty
+#: results of a MiB).
 MAX_RESULT_CHARACTERS = 4_000_000
 
 
 class Settler:
-    """Settles and claims for one thread. `pending` is what has ended and is not stored yet."""
+    """Settles and claims for one thread. `pending` has the attempts that have ended and are not settled yet."""
 
-    def __init__(self, settings: Settings, session: WorkerSession, metrics: SlotMetrics, operations: Mapping[str, Operation]) -> None:
+    def __init__(
+        self, settings: Settings, session: WorkerSession, metrics: SlotMetrics, operations: Mapping[str, Operation]
+    ) -> None:
         self._settings = settings
         self._session = session
         self._metrics = metrics
         self._operations = operations
         self.pending = PendingResults()
         self.spans: Spans | None = None  #: None: tracing is off
-        self.running: Callable[[], Sequence[ClaimedJob]] = tuple  #: returns the jobs that go on running over a reconnect
-        self.on_reconnect: Callable[[], None] = lambda: None  #: called once the session has a new id; only what `running` returned may still be ours
+        #: Returns the jobs that run on over a reconnect.
+        self.running: Callable[[], Sequence[ClaimedJob]] = tuple
+        #: Called once the session has a new id; only jobs that `running` returned may still be ours.
+        self.on_reconnect: Callable[[], None] = lambda: None
 
-    def settle_and_claim(self, queue: str, wanted: int) -> list[ClaimedJob]:
-        """Settle what has ended and claim up to `wanted` jobs of a queue, in one transaction. Waits until the database is back."""
+    def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
+        """Settle what has ended and claim up to `limit` jobs of a queue, in one transaction. Waits for the database."""
         session = self._session
         while True:
             pending = self.pending
@@ -56,11 +61,15 @@ class Settler:
                 failpoints.reach("settle.before_commit")
                 if pending.decisions:
                     with session.connection.transaction():
-                        stood = len(failures.write_decisions(session.connection, session.worker, pending.decisions))
-                        settled, jobs = claims.settle_and_claim(session.connection, session.worker, pending.results, queue, marks, wanted)
+                        stored = len(failures.write_decisions(session.connection, session.worker, pending.decisions))
+                        settled, jobs = claims.settle_and_claim(
+                            session.connection, session.worker, pending.results, queue, marks, limit
+                        )
                 else:
-                    stood = 0
-                    settled, jobs = claims.settle_and_claim(session.connection, session.worker, pending.results, queue, marks, wanted)
+                    stored = 0
+                    settled, jobs = claims.settle_and_claim(
+                        session.connection, session.worker, pending.results, queue, marks, limit
+                    )
                 failpoints.reach("settle.after_commit")
                 failpoints.reach("claim.after_commit")
             except CONNECTION_ERRORS as error:
@@ -69,23 +78,23 @@ class Settler:
             except psycopg2.Error as error:
                 self._settle_row_by_row(error)
                 continue
-            self._count_fenced(len(pending) - stood - settled)
+            self._count_fenced(len(pending) - stored - settled)
             self._mark_settled(began_ns)
             self._metrics.count_claim(queue, jobs)
             if self.spans is not None:
-                self.spans.claimed(queue, jobs, began_ns, self._metrics)
+                self.spans.record_claim(queue, jobs, began_ns, self._metrics)
             return jobs
 
     def settle(self) -> None:
-        """Settle what has ended and claim nothing. Waits until the database is back."""
+        """Settle what has ended and claim nothing. Waits until the database is available."""
         if not self.pending:
             return
         pending, began_ns = self.pending, time.time_ns()
         try:
             failpoints.reach("settle.before_commit")
-            stood = self._write(pending)
+            stored = self._write(pending)
             failpoints.reach("settle.after_commit")
-            self._count_fenced(len(pending) - len(stood))
+            self._count_fenced(len(pending) - len(stored))
             self._mark_settled(began_ns)
         except CONNECTION_ERRORS as error:
             self.connection_lost(error)
@@ -93,7 +102,7 @@ class Settler:
             self._settle_row_by_row(error)
 
     def settle_in_signal_handler(self) -> None:
-        """Settle what has ended once, without waiting for anything: what fails here stays pending and is settled later."""
+        """Try once to settle what has ended, without waiting. On an error it stays pending and is settled later."""
         began_ns = time.time_ns()
         try:
             self._write(self.pending)
@@ -102,7 +111,10 @@ class Settler:
             pass
 
     def add(self, job: ClaimedJob, operation: Operation | None, result: str | Failure, seconds: float) -> OutcomeLabel:
-        """Add an attempt that has ended, with its result as JSON text or its failure, to `pending`; returns how it ended."""
+        """Add an ended attempt to `pending`: its result as JSON text, or its failure.
+
+        Returns its outcome for the metrics.
+        """
         if isinstance(result, str):
             self.pending.results.add(job, result, seconds)
             return OutcomeLabel.SUCCESS
@@ -110,19 +122,25 @@ class Settler:
         failure = replace(result, usage=AttemptUsage(seconds))
         decision = decide(job, failure, policy, random.random(), self._settings.max_crashes)  # noqa: S311 - jitter
         self.pending.decisions.append((job, decision))
-        log.debug("attempt_failed", job_id=job.id, attempt=job.attempt, error=failure.error_type, decision=type(decision).__name__)
+        log.debug(
+            "attempt_failed",
+            job_id=job.id,
+            attempt=job.attempt,
+            error=failure.error_type,
+            decision=type(decision).__name__,
+        )
         return outcome_label(decision)
 
     def release(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
-        """Release jobs of a queue that have not begun, with the next settle; their attempts are not charged."""
+        """Release jobs of a queue that have not started, uncharged, with the next settle."""
         for job in jobs:
             self.pending.decisions.append((job, Release(RELEASED)))
             self._metrics.count_attempt(job.operation, queue, OutcomeLabel.RELEASED, None)
 
     def may_run(self, job: ClaimedJob) -> bool:
-        """Read an input that is too large to come with the claim, take a unique key that is held while the job runs.
+        """Read an input that was too large for the claim, and take the unique key that is held while the job runs.
 
-        Returns False where another job holds the key or the connection was lost: then the job is no longer this worker's.
+        Returns False if another job holds the key or the connection was lost: then the job is no longer this worker's.
         """
         extras = job.extras
         if extras is None or (extras.running_key is None and not extras.is_input_large):
@@ -133,45 +151,52 @@ class Settler:
                 job.input = claims.read_input(session.connection, job.id)
             if extras.running_key is None:
                 return True
-            return running_keys.take(session.connection, session.worker, extras.running_key, job.id, job.attempt, self._settings.unique_retry_seconds)
+            return running_keys.take(
+                session.connection,
+                session.worker,
+                extras.running_key,
+                job.id,
+                job.attempt,
+                self._settings.unique_retry_seconds,
+            )
         except CONNECTION_ERRORS as error:
             self.connection_lost(error)
             return False
 
     def connection_lost(self, error: Exception) -> None:
         """Log the lost connection and reconnect."""
-        log.warning("database_away", reason=str(error).strip(), worker=self._session.worker)
+        log.warning("database_unavailable", reason=str(error).strip(), worker=self._session.worker)
         self.reconnect()
 
     def reconnect(self) -> None:
-        """Register under a new id and settle what had ended under the old one. Waits until the database is back."""
+        """Register under a new id and settle what had ended under the old one. Waits for the database."""
         pending, began_ns = self.pending, time.time_ns()
         self._count_fenced(len(pending) - self._session.reconnect(pending, self.running()))
         self._mark_settled(began_ns)
         self.on_reconnect()
 
     def discard_pending(self) -> None:
-        """Forget what has ended and is not stored: its jobs run again."""
+        """Drop the attempts that have ended and are not settled: their jobs run again."""
         self.pending = PendingResults()
 
     def _write(self, pending: PendingResults) -> set[str]:
-        """Store what has ended in one transaction; returns the ids of the jobs whose attempts were not fenced."""
+        """Store ended attempts in one transaction; returns the ids of the jobs whose attempts were not fenced."""
         session = self._session
         with session.connection.transaction():
-            stood = failures.write_decisions(session.connection, session.worker, pending.decisions)
-            stood |= claims.settle(session.connection, session.worker, pending.results)
-        return stood
+            stored = failures.write_decisions(session.connection, session.worker, pending.decisions)
+            stored |= claims.settle(session.connection, session.worker, pending.results)
+        return stored
 
     def _mark_settled(self, began_ns: int, *, in_handler: bool = False) -> None:
-        """Publish and forget what has ended: it is stored. `began_ns`: when the settle began, Unix time."""
+        """Publish the settled attempts and clear `pending`. `began_ns`: start of the settle, Unix time in ns."""
         if self.spans is not None and self.pending.spans:
-            self.spans.settled(self.pending.spans, began_ns, in_handler=in_handler)
+            self.spans.record_settle(self.pending.spans, began_ns, in_handler=in_handler)
         self._session.publish_finished(self.pending)
         self.pending = PendingResults()
 
     def _settle_row_by_row(self, error: psycopg2.Error) -> None:
-        """Store each attempt alone, as PostgreSQL has refused the batch: one bad row must not take its neighbours down."""
-        log.error("settle_refused", reason=str(error).strip(), worker=self._session.worker)
+        """Store each attempt alone after PostgreSQL rejected the batch, as one bad row must not fail the others."""
+        log.error("settle_failed", reason=str(error).strip(), worker=self._session.worker)
         pending, began_ns = self.pending, time.time_ns()
         try:
             fenced = _write_each(self._session, pending, self._settings.max_error_characters)
@@ -184,30 +209,34 @@ class Settler:
     def _count_fenced(self, fenced: int) -> None:
         if fenced > 0:
             self._metrics.count_fenced(fenced)
-            log.warning("results_refused", count=fenced, worker=self._session.worker)
+            log.warning("results_fenced", count=fenced, worker=self._session.worker)
 
 
 def _write_each(session: WorkerSession, pending: PendingResults, max_error_characters: int) -> int:
-    """Store each attempt in a transaction of its own; one that PostgreSQL refuses fails with `result_not_stored`.
+    """Store each attempt in its own transaction; an attempt that PostgreSQL rejects fails with `result_not_stored`.
 
-    Returns how many were fenced. Raises CONNECTION_ERRORS; what was stored by then stays.
+    Returns the number of fenced attempts. Raises CONNECTION_ERRORS; attempts stored before that stay stored.
     """
     fenced = 0
-    for job, result, run_s in pending.results.rows():
+    for job, result, execution_s in pending.results.rows():
         single = Results()
-        single.add(job, result, run_s)
-        fenced += not _write_or_fail(session, job, partial(claims.settle, session.connection, session.worker, single), max_error_characters)
+        single.add(job, result, execution_s)
+        write = partial(claims.settle, session.connection, session.worker, single)
+        fenced += not _write_or_fail(session, job, write, max_error_characters)
     for job, decision in pending.decisions:
         write = partial(failures.write_decisions, session.connection, session.worker, [(job, decision)])
         fenced += not _write_or_fail(session, job, write, max_error_characters)
     return fenced
 
 
-def _write_or_fail(session: WorkerSession, job: ClaimedJob, write: Callable[[], set[str]], max_error_characters: int) -> set[str]:
+def _write_or_fail(
+    session: WorkerSession, job: ClaimedJob, write: Callable[[], set[str]], max_error_characters: int
+) -> set[str]:
     try:
         return write()
     except CONNECTION_ERRORS:
         raise
     except psycopg2.Error as error:
         reason = printable(str(error).strip(), max_error_characters)
-        return failures.write_decisions(session.connection, session.worker, [(job, Fail(Failure(AttemptOutcome.PERMANENT, "result_not_stored", reason)))])
+        decision = Fail(Failure(AttemptOutcome.PERMANENT, "result_not_stored", reason))
+        return failures.write_decisions(session.connection, session.worker, [(job, decision)])

@@ -1,4 +1,4 @@
-"""One worker process as the database knows it: its connection, its identity, its marks."""
+"""The registration of a worker process in the database: connection, id, lease, low-water marks."""
 
 import os
 import socket
@@ -18,30 +18,34 @@ from worker.execution.pending_results import PendingResults
 from worker.shared_memory.slots import Slot
 
 log = logs.get("worker")
-INITIAL_RETRY_PAUSE_S = 0.05  # before the second try to connect; doubles up to the setting's cap
-MAX_HELD_JOBS = 1_000  # jobs given back in one transaction
+INITIAL_RETRY_PAUSE_S = 0.05  # before the second attempt to connect; doubles up to `reconnect_max_delay_seconds`
+RELEASE_BATCH_JOBS = 1_000  # released in one transaction
 
 
 class WorkerSession:
-    """Holds jobs under an id of its own. After a lost connection it comes back under a new one: what the old one may have
-    claimed without learning of it is given back.
+    """A worker's registration: connection, id, lease.
+
+    After a lost connection it registers under a new id. It then releases the jobs that the old id may have claimed in a
+    transaction whose outcome is unknown.
     """
 
     def __init__(self, settings: Settings, slot: Slot, queues: Sequence[str], operations: Sequence[str]) -> None:
+        """`operations`: the names, with versions, that this worker claims."""
         self._settings = settings
         self._slot = slot
-        self.queues = queues  #: that it serves
+        self.queues = queues  #: the queues that it serves
         self._operations = operations
         self._marks: dict[str, LowWaterMarks] = {}
         self._marks_published_at = 0.0
         self._connection: WorkerConnection | None = None
-        self.worker = 0
-        self.carried_over: set[str] = set()  #: what went on running over the last reconnect, and is ours yet
-        self.change_feed: ChangeFeed | None = None  #: None: nobody is told of what has changed
+        self.worker = 0  #: the id, 0 while it is not registered
+        #: Ids of jobs that ran on over the last reconnect and are still this worker\'s.
+        self.carried_over: set[str] = set()
+        self.change_feed: ChangeFeed | None = None  #: None: changes are not published
 
     @property
     def connection(self) -> WorkerConnection:
-        """The connection; raises an AWAY error when there is none."""
+        """The connection; opened and registered when there is none. Raises CONNECTION_ERRORS."""
         if self._connection is None:
             self._open()
         assert self._connection is not None  # noqa: S101 - _open sets it or raises
@@ -49,45 +53,61 @@ class WorkerSession:
 
     @property
     def is_lease_lost(self) -> bool:
-        """Whether the parent found that the lease had ended."""
+        """True if the parent has found that the lease has ended."""
         return self.worker != 0 and self._slot.worker == 0
 
     @property
-    def asked_to_stop(self) -> bool:
-        """Whether a client wants what runs now to stop."""
+    def is_cancel_requested(self) -> bool:
+        """True if a client has cancelled the job that runs now."""
         return self._slot.is_cancel_requested
 
     def marks(self, queue: str) -> LowWaterMarks:
-        """Return the low-water marks of a queue, and hand all of them to the parent now and then."""
+        """Return the low-water marks of a queue, for a claim.
+
+        Publishes all marks to the parent twice a heartbeat interval.
+        """
         self._slot.mark_claim()
         now = time.monotonic()
         if now - self._marks_published_at > self._settings.heartbeat_seconds / 2:
             self._marks_published_at = now
-            low = {q: {str(p): pos for p, pos in m.claimable_at.items() if pos != "-infinity"} for q, m in self._marks.items()}
-            self._slot.publish_low_water_marks({q: marks for q, marks in low.items() if marks})
+            low = {
+                name: {str(priority): at for priority, at in marks.claimable_at.items() if at != "-infinity"}
+                for name, marks in self._marks.items()
+            }
+            self._slot.publish_low_water_marks({name: marks for name, marks in low.items() if marks})
         return self._marks.setdefault(queue, LowWaterMarks())
 
     def report_progress(self, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
-        """Store how far an attempt is. Returns False once the job is another's; True where the database cannot say."""
+        """Store the progress of an attempt: a fraction from 0 to 1 and a text, None for neither.
+
+        Returns False once the job is another worker's. Returns True while the database is unavailable.
+        """
         if self._connection is None:
             return True
         try:
-            ours = leases.report_progress(self._connection, self.worker, job_id, attempt, fraction, text)
+            is_owned = leases.report_progress(self._connection, self.worker, job_id, attempt, fraction, text)
         except CONNECTION_ERRORS:
-            return True  # the settle will find out
-        if ours and self.change_feed is not None:
+            return True  # the settle finds out who owns the job
+        if is_owned and self.change_feed is not None:
             self.change_feed.publish([job_id])
-        return ours
+        return is_owned
 
     def publish_finished(self, pending: PendingResults) -> None:
-        """Tell who waits for jobs that attempts have ended, after the commit."""
+        """Publish the jobs whose attempts have ended, for waiting clients. To be called after the commit."""
         if self.change_feed is not None and not self.change_feed.paused:
             self.change_feed.publish([*pending.results.ids, *(job.id for job, _ in pending.decisions)])
 
     def _open(self) -> None:
         connection = WorkerConnection(self._settings, "worker", by_index=True)
         try:
-            worker = leases.register(connection, self._settings.lease_seconds, os.getpid(), socket.gethostname(), self.queues, self._operations)
+            worker = leases.register(
+                connection,
+                self._settings.lease_seconds,
+                os.getpid(),
+                socket.gethostname(),
+                self.queues,
+                self._operations,
+            )
         except BaseException:
             connection.close()
             raise
@@ -98,27 +118,27 @@ class WorkerSession:
         log.debug("worker_registered", worker=worker)
 
     def stop_claiming(self, operations: Collection[str]) -> None:
-        """Know these no longer: somebody else in this process claims them. Raises what is in AWAY."""
-        self._operations = [one for one in self._operations if one not in operations]
+        """Stop claiming some operations: the async executor of this process claims them. Raises CONNECTION_ERRORS."""
+        self._operations = [name for name in self._operations if name not in operations]
         leases.set_operations(self.connection, self.worker, self._operations)
 
     def reregister(self) -> None:
-        """Take a new id where the lease of the old one has ended."""
+        """Close the connection after the lease has ended: the next use of it registers under a new id."""
         log.warning("lease_lost", worker=self.worker)
         self.close()
 
     def close(self) -> None:
-        """Leave the connection; whatever was under way is rolled back."""
+        """Close the connection; an open transaction is rolled back."""
         if self._connection is not None:
             self._connection.close()
         self._connection, self.worker = None, 0
 
     def reconnect(self, pending: PendingResults, running: Sequence[ClaimedJob] = ()) -> int:
-        """Register under a new id, settle under the old one what had ended, release everything else that it held.
+        """Register under a new id, settle `pending` under the old one, and release all other jobs of the old one.
 
-        Returns how many of the pending results stood; the others were fenced. Jobs that are `running` move to the new id;
-        `carried_over` tells which of them were still this process's. Waits for the database as long as it takes: the work is done, and
-        only the end of the lease can take it away.
+        Returns how many of the pending results were stored; the others were fenced. Jobs in `running` move to the new
+        id; `carried_over` has those that were still this worker's. Waits until the database is available, with
+        exponential backoff and no limit: the results are there, and only the end of the lease can fence them.
         """
         old_ids, pause_s = [self.worker], INITIAL_RETRY_PAUSE_S
         self.close()
@@ -127,37 +147,44 @@ class WorkerSession:
                 self._open()
                 return self._take_over(old_ids, pending, running)
             except CONNECTION_ERRORS as error:
-                log.warning("database_away", reason=str(error).strip(), pause_s=pause_s, worker=old_ids[0])
-                old_ids += [self.worker] if self.worker else []  # a take-over by this id may have committed without an answer
+                log.warning("database_unavailable", reason=str(error).strip(), pause_s=pause_s, worker=old_ids[0])
+                if self.worker:
+                    old_ids.append(self.worker)  # its take-over may have been committed without an answer
                 self.close()
                 time.sleep(pause_s)
-                pause_s = min(pause_s * 2, self._settings.reconnect_cap_seconds)
+                pause_s = min(pause_s * 2, self._settings.reconnect_max_delay_seconds)
 
     def _take_over(self, old_ids: list[int], pending: PendingResults, running: Sequence[ClaimedJob]) -> int:
-        old = old_ids[0]
-        if not old:
+        old_id = old_ids[0]
+        if not old_id:
             return 0
         connection, decisions = self.connection, pending.decisions
         with connection.transaction():
-            stood = failures.write_decisions(connection, old, decisions)
-            stood |= claims.settle(connection, old, pending.results)
-            self.carried_over = leases.take_over(connection, self.worker, old_ids, [(job.id, job.attempt) for job in running])
-        if decisions:
-            stood |= claims.settled_before(connection, old, [job.id for job, _ in decisions], [job.attempt for job, _ in decisions])
+            stored = failures.write_decisions(connection, old_id, decisions)
+            stored |= claims.settle(connection, old_id, pending.results)
+            self.carried_over = leases.take_over(
+                connection, self.worker, old_ids, [(job.id, job.attempt) for job in running]
+            )
+        if decisions:  # the lost transaction may have been committed
+            job_ids, attempts = [job.id for job, _ in decisions], [job.attempt for job, _ in decisions]
+            stored |= claims.settled_before(connection, old_id, job_ids, attempts)
         for worker in old_ids:
             release_all(connection, worker)
-        log.info("reconnected", worker=self.worker, before=old, settled=len(stood))
-        return len(stood)
+        log.info("reconnected", worker=self.worker, before=old_id, settled=len(stored))
+        return len(stored)
 
 
 def release_all(connection: WorkerConnection, worker: int) -> list[str]:
-    """End a lease and release all jobs that it covers; returns their queues. Each step is atomic and may be repeated."""
+    """End the lease of a worker and release all its jobs; returns their queues, one entry a job.
+
+    Each step is a transaction of up to 1,000 jobs. Interrupted, the call can be repeated.
+    """
     queues: list[str] = []
     while True:
         with connection.transaction():
-            jobs = failures.lock_held(connection, worker, MAX_HELD_JOBS)
+            jobs = failures.lock_held(connection, worker, RELEASE_BATCH_JOBS)
             failures.write_decisions(connection, worker, [(job, Release(RELEASED)) for job, _ in jobs])
             leases.end_lease(connection, worker)
         queues += [queue for _, queue in jobs]
-        if len(jobs) < MAX_HELD_JOBS:
+        if len(jobs) < RELEASE_BATCH_JOBS:
             return queues

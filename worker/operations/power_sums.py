@@ -6,8 +6,8 @@ from worker.operations.registry import Numbers, operation
 def power_sum(data: list[float], power: int) -> float:
     """Return the sum of x**power, correctly rounded. Raises OverflowError past the largest double.
 
-    A double is an integer over a power of two, so the sum is exact over the largest of the denominators; dividing two
-    integers rounds correctly.
+    A double is an integer over a power of two, so the sum over the largest denominator is exact. Python's division of
+    two integers rounds correctly.
     """
     ratios = [x.as_integer_ratio() for x in data]
     scale = max(denominator for _, denominator in ratios)

@@ -1,4 +1,4 @@
-"""The registry: a decorated function becomes an operation that clients may name."""
+"""The registry: turns decorated functions into operations that clients may submit jobs for."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -19,21 +19,24 @@ ENTRY_POINT_GROUP = "jobproc.operations"
 BUILT_IN = ("worker.operations.power_sums",)
 ATTEMPTS = range(1, 1001)
 VERSIONS = range(1, 1001)
-MIN_SECONDS = 0.001  # a smaller limit would round to none
-MAX_SECONDS = 2_147_483  # in milliseconds it fits the column, an integer: 24 days
+MIN_SECONDS = 0.001  # a shorter timeout would round to 0 ms, which means no limit
+MAX_SECONDS = 2_147_483  # 24 days: in milliseconds it still fits the column, an integer
 _NAME = re.compile(r"[a-z0-9_.]{1,64}")
 
-
-# What would fail only at the first job: a queue that no worker may serve, a limit that rounds to none or breaks the table's check.
-_FITS: dict[str, Callable[[Any], bool]] = {
+# Checks of options that would otherwise fail at the first job only, such as a queue that no worker may serve, or a
+# timeout that rounds to 0 ms or violates the table's check.
+_VALID: dict[str, Callable[[Any], bool]] = {
     "queue": lambda value: re.fullmatch(QUEUE_PATTERN, value) is not None,
     "max_attempts": lambda value: value in ATTEMPTS,
     "base_s": lambda value: 0 <= value <= MAX_SECONDS,
     "cap_s": lambda value: 0 <= value <= MAX_SECONDS,
     "timeout_s": lambda value: value is None or MIN_SECONDS <= value <= MAX_SECONDS,
     "version": lambda value: value in VERSIONS,
-    "since": lambda value: value is not None,
-    "permanent": lambda value: isinstance(value, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in value),
+    "oldest_version": lambda value: value is not None,
+    "permanent": lambda value: (
+        isinstance(value, tuple)
+        and all(isinstance(type_, type) and issubclass(type_, BaseException) for type_ in value)
+    ),
 }
 
 
@@ -46,7 +49,7 @@ class Numbers(BaseModel):
 
 
 class Context(Protocol):
-    """What an operation may ask about its job, when it takes a second argument."""
+    """The running attempt, for an operation that takes a second argument."""
 
     @property
     def job_id(self) -> str:
@@ -54,41 +57,47 @@ class Context(Protocol):
 
     @property
     def attempt(self) -> int:
-        """1 in the first attempt."""
+        """The number of the attempt, 1 for the first."""
 
     def progress(self, fraction: float | None, text: str | None = None) -> bool:
-        """Tell how far the job is, 0 to 1; stored at most once a second. Returns False once the job is another worker's, or was cancelled."""
+        """Report progress: a fraction from 0 to 1 and a text, None for neither. Stored at most once a second.
+
+        Returns False once the job was cancelled or is another worker's.
+        """
 
     @property
     def cancelled(self) -> bool:
-        """Whether a client has asked the job to stop; told within two seconds. Costs nothing to ask: no other process is."""
+        """True within two seconds after a client has cancelled the job.
+
+        Cheap: no other process is asked.
+        """
 
     def check(self) -> None:
-        """Raise common.domain.errors.Cancelled, which may be let pass, once the job was asked to stop."""
+        """Raise common.domain.errors.Cancelled once the job was cancelled. The operation need not catch it."""
 
 
 Function = Callable[..., Any]
 
 
 class InvalidInputError(Exception):
-    """The model of an operation refuses the input of a job."""
+    """The input of a job does not validate against the model of its operation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation with its code."""
+    """An operation: its specification and its function."""
 
     spec: OperationSpec
     function: Function
-    parse: Callable[[str], Any]  #: the input's JSON text to the model; raises pydantic.ValidationError
+    parse: Callable[[str], Any]  #: turns JSON text into the model; raises pydantic.ValidationError
     wants_context: bool
-    permanent: tuple[type[BaseException], ...]  #: exceptions that trying again cannot mend
+    permanent: tuple[type[BaseException], ...]  #: exceptions after which a retry is of no use
     is_async: bool = False  #: an `async def`: many of its jobs run at a time in one process
 
     def run(self, text: str, context: Context) -> Any:
-        """Run it on an input; an `async def` returns its coroutine.
+        """Call the function with an input, given as JSON text; an `async def` returns its coroutine.
 
-        Raises InvalidInputError for an input that the model refuses, and what the function raises.
+        Raises InvalidInputError if the input does not validate, and every exception of the function.
         """
         try:
             model = self.parse(text)
@@ -107,31 +116,47 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
     timeout_s: float | None = 300.0,
     permanent: tuple[type[BaseException], ...] = (),
     version: int = 1,
-    since: int = 1,
+    oldest_version: int = 1,
 ) -> Callable[[Function], Function]:
-    """Register a function under a name.
+    """Register a function as the operation `name`.
 
-    Its first argument is annotated with the Pydantic model of its input; a second one, if there is one, gets a Context. Its
-    return value must be JSON. An `async def` runs beside many others in the event loop of its process. Retries wait
-    min(cap_s, base_s * 2^n) seconds with jitter; `permanent` exceptions and PermanentFailure are not retried. `timeout_s` None: no
-    limit.
+    The first argument of the function is annotated with the Pydantic model of its input. A second argument is optional
+    and gets a Context. The return value must be JSON. An `async def` runs beside many others in the event loop of its
+    process.
 
-    A job keeps the `version` that its operation had when it was submitted, and only workers that know it take it: raise it where
-    older code could not run what is submitted from now on. `since` is the oldest version whose jobs this code still runs.
+    A retry waits min(cap_s, base_s * 2^n) seconds with jitter. `permanent` exceptions and PermanentFailure are not
+    retried. `timeout_s` None: no limit.
+
+    A job keeps the `version` that its operation had when it was submitted, and only workers that know this version
+    claim it: raise the version where older code could not run new jobs. `oldest_version` is the oldest version whose
+    jobs this code still runs.
+
+    Raises StartupError for an invalid name, option or function.
     """
+    is_version_known = isinstance(version, int) and oldest_version in range(1, version + 1)
     options = {
-        "queue": queue, "max_attempts": max_attempts, "base_s": base_s, "cap_s": cap_s, "timeout_s": timeout_s, "permanent": permanent,
-        "version": version, "since": since if isinstance(version, int) and since in range(1, version + 1) else None,
-    }  # fmt: skip
+        "queue": queue,
+        "max_attempts": max_attempts,
+        "base_s": base_s,
+        "cap_s": cap_s,
+        "timeout_s": timeout_s,
+        "permanent": permanent,
+        "version": version,
+        "oldest_version": oldest_version if is_version_known else None,
+    }
 
     def register(function: Function) -> Function:
-        arguments = function.__code__.co_argcount
-        model = get_type_hints(function).get(function.__code__.co_varnames[0]) if arguments in (1, 2) else None
+        argument_count = function.__code__.co_argcount
+        model = get_type_hints(function).get(function.__code__.co_varnames[0]) if argument_count in (1, 2) else None
         if not _NAME.fullmatch(name) or model is None:
-            raise StartupError(f"operation {name!r}: the name must be 1 to 64 of a-z 0-9 _ . and the function take an annotated model")
-        unfit = [option for option, fits in _FITS.items() if not fits(options[option])]
-        if unfit:
-            raise StartupError(f"operation {name!r}: {', '.join(f'{option}={options[option]!r}' for option in unfit)} cannot work")
+            raise StartupError(
+                f"operation {name!r}: the name must be 1 to 64 of a-z 0-9 _ . and the function take an annotated model"
+            )
+        invalid = [option for option, is_valid in _VALID.items() if not is_valid(options[option])]
+        if invalid:
+            raise StartupError(
+                f"operation {name!r}: {', '.join(f'{option}={options[option]!r}' for option in invalid)} cannot work"
+            )
         adapter: TypeAdapter[Any] = TypeAdapter(model)
         spec = OperationSpec(
             name=name,
@@ -141,35 +166,41 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
             description=(function.__doc__ or "").strip().partition("\n\n")[0],
             input_schema=adapter.json_schema(),
             version=version,
-            since=since,
+            oldest_version=oldest_version,
         )
-        wants_context = arguments == 2  # noqa: PLR2004 - model and context
-        made = Operation(spec, function, adapter.validate_json, wants_context, permanent, iscoroutinefunction(function))
-        function.__jobproc__ = made  # type: ignore[attr-defined]  # where `of_modules` finds it
+        wants_context = argument_count == 2  # noqa: PLR2004 - model and context
+        is_async = iscoroutinefunction(function)
+        registered = Operation(spec, function, adapter.validate_json, wants_context, permanent, is_async)
+        function.__jobproc__ = registered  # type: ignore[attr-defined]  # where `operations_of_modules` finds it
         return function
 
     return register
 
 
-def of_modules(names: Iterable[str]) -> dict[str, Operation]:
-    """Return the operations that modules define, by name. Raises StartupError for a name that is taken."""
-    found: dict[str, Operation] = {}
+def operations_of_modules(names: Iterable[str]) -> dict[str, Operation]:
+    """Return the operations that modules define, by name. Raises StartupError if two operations have the same name."""
+    operations: dict[str, Operation] = {}
     for module in map(import_module, names):
         for value in vars(module).values():
-            made = getattr(value, "__jobproc__", None)
-            if made is None:
+            registered = getattr(value, "__jobproc__", None)
+            if registered is None:
                 continue
-            if found.get(made.spec.name, made) is not made:
-                raise StartupError(f"two operations are called {made.spec.name!r}")
-            found[made.spec.name] = made
-    return found
+            if operations.get(registered.spec.name, registered) is not registered:
+                raise StartupError(f"two operations are called {registered.spec.name!r}")
+            operations[registered.spec.name] = registered
+    return operations
 
 
-def installed() -> dict[str, Operation]:
-    """Return every operation of this image: the built-in ones and those of installed packages."""
+def installed_operations() -> dict[str, Operation]:
+    """Return all operations of this image, by name: the built-in ones and those of installed packages.
+
+    Raises StartupError if a package cannot be imported.
+    """
     try:
-        return of_modules([*BUILT_IN, *sorted({point.value for point in entry_points(group=ENTRY_POINT_GROUP)})])
+        return operations_of_modules(
+            [*BUILT_IN, *sorted({point.value for point in entry_points(group=ENTRY_POINT_GROUP)})]
+        )
     except StartupError:
         raise
-    except Exception as error:  # whatever a third party's module raises while it is imported
+    except Exception as error:  # any exception that the import of a third party's module raises
         raise StartupError(f"a package of operations cannot be imported: {type(error).__name__}: {error}") from error

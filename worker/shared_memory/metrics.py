@@ -1,7 +1,7 @@
-"""What a worker counts, in memory that its parent shares with its processes: the parent alone answers a scrape.
+"""Metrics of a worker, in memory that its parent shares with its processes. The parent alone answers a scrape.
 
-A place belongs to a seat, not to a process. One that dies leaves its counts where they are and the next one there goes on with them, so
-nothing is lost with a process, nothing has to be cleaned up after it, and no file is written.
+Counts belong to a slot, not to a process. The next process in the slot adds to those of the one before, so a process
+that ends loses no counts and leaves nothing to clean up, and no file is written.
 """
 
 import mmap
@@ -23,11 +23,11 @@ from worker.shared_memory.exemplars import Exemplars, ExemplarSlot
 
 _WORD = 8
 _RUN = metrics.RUN_DURATION.buckets
-DEATH_REASONS = ("worker_lost", "timeout", "released", "cancelled", "loop_blocked")  # why a process that ran a job died
+DEATH_REASONS = ("worker_lost", "timeout", "released", "cancelled", "loop_blocked")  # why a process with a job ended
 
 
 class OutcomeLabel(IntEnum):
-    """How an attempt ended."""
+    """The outcome of an attempt, as a label."""
 
     SUCCESS = 0
     FAILED = 1
@@ -40,27 +40,31 @@ _LABEL_OF_DECISION = {Fail: OutcomeLabel.FAILED, Retry: OutcomeLabel.RETRIED, Re
 
 
 def outcome_label(decision: Decision) -> OutcomeLabel:
-    """Return how an attempt without a result ended."""
-    return OutcomeLabel.CANCELLED if decision.failure.outcome is AttemptOutcome.CANCELLED else _LABEL_OF_DECISION[type(decision)]
+    """Return the label of an attempt without a result."""
+    return (
+        OutcomeLabel.CANCELLED
+        if decision.failure.outcome is AttemptOutcome.CANCELLED
+        else _LABEL_OF_DECISION[type(decision)]
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Where a series is in a place: a word, or for a histogram one for each bucket, one beyond, and the sum."""
+    """The position of a series in a slot: one word; for a histogram one for each bucket, one beyond, and the sum."""
 
     metric: Metric
     labels: tuple[str, ...]
-    at: int
+    offset: int
     expected: bool = True  #: shown even while it is 0
 
     @property
     def size(self) -> int:
-        """Its words."""
+        """The number of its words."""
         return len(self.metric.buckets) + 2 if self.metric.buckets else 1
 
 
 class Layout:
-    """Which series there are: those of the operations that are installed and the queues that are served, no others."""
+    """The series of a worker and their offsets: those of installed operations and served queues, no others."""
 
     def __init__(self, operations: Iterable[OperationSpec], queues: Sequence[str]) -> None:
         self.series: list[Series] = []
@@ -69,12 +73,15 @@ class Layout:
         self.delays: dict[str, int] = {}
         self.claims: dict[str, int] = {}
         self.empty: dict[str, int] = {}
-        of = {spec.name: spec.queue for spec in operations} | {OTHER: ""}
-        for name, own in of.items():
-            durations = self._add(metrics.RUN_DURATION, (name,), expected=own in queues)
+        own_queues = {spec.name: spec.queue for spec in operations} | {OTHER: ""}
+        for operation, own_queue in own_queues.items():
+            durations = self._add(metrics.RUN_DURATION, (operation,), expected=own_queue in queues)
             for queue in queues:
-                places = [self._add(metrics.ATTEMPTS, (name, queue, one.name.lower()), expected=own == queue) for one in OutcomeLabel]
-                self._offsets.setdefault(queue, {})[name] = places[0], durations
+                outcomes = [
+                    self._add(metrics.ATTEMPTS, (operation, queue, label.name.lower()), expected=own_queue == queue)
+                    for label in OutcomeLabel
+                ]
+                self._offsets.setdefault(queue, {})[operation] = outcomes[0], durations
         for queue in queues:
             self.delays[queue] = self._add(metrics.START_DELAY, (queue,))
             self.claims[queue] = self._add(metrics.CLAIM_JOBS, (queue,))
@@ -84,25 +91,25 @@ class Layout:
         self.deaths = {reason: self._add(metrics.PROCESS_DEATHS, (reason,)) for reason in DEATH_REASONS}
 
     def outcome_offsets(self) -> Iterator[tuple[str, int]]:
-        """Yield each queue with where the outcomes of one of its operations begin."""
-        for queue, by_name in self._offsets.items():
-            for counts, _ in by_name.values():
-                yield queue, counts
+        """Yield, for each queue and operation, the queue and the offset of the first outcome."""
+        for queue, by_operation in self._offsets.items():
+            for outcomes, _ in by_operation.values():
+                yield queue, outcomes
 
     def offsets(self, operation: str, queue: str) -> tuple[int, int]:
-        """Return where an operation's outcomes in a queue begin, and its durations; those of `other` when it is not installed."""
-        by_name = self._offsets[queue]
-        return by_name.get(operation) or by_name[OTHER]
+        """Return the offsets of an operation's outcomes in a queue and of its durations (`other` if not installed)."""
+        by_operation = self._offsets[queue]
+        return by_operation.get(operation) or by_operation[OTHER]
 
     def _add(self, metric: Metric, labels: tuple[str, ...], *, expected: bool = True) -> int:
-        one = Series(metric, labels, self.size, expected)
-        self.series.append(one)
-        self.size += one.size
-        return one.at
+        series = Series(metric, labels, self.size, expected)
+        self.series.append(series)
+        self.size += series.size
+        return series.offset
 
 
 class SlotMetrics:
-    """One place. Nobody else writes to it, so nothing is locked."""
+    """The metrics of one slot. Only one process writes to them, so there is no lock."""
 
     def __init__(self, layout: Layout, words: "memoryview[Any]", exemplars: ExemplarSlot | None = None) -> None:
         self._layout = layout
@@ -110,90 +117,98 @@ class SlotMetrics:
         self._exemplars = exemplars
 
     def count_attempt(self, operation: str, queue: str, label: OutcomeLabel, seconds: float | None) -> None:
-        """Count an attempt and the time in its operation; None where it had not begun, or nobody knows."""
+        """Count an attempt and its duration; `seconds` None: it had not begun, or its duration is unknown."""
         words = self._words
-        counts, at = self._layout.offsets(operation, queue)
-        words[counts + label] += 1
+        outcomes, durations = self._layout.offsets(operation, queue)
+        words[outcomes + label] += 1
         if seconds is not None:
-            words[at + bisect_left(_RUN, seconds)] += 1
-            words[at + len(_RUN) + 1] += seconds
+            words[durations + bisect_left(_RUN, seconds)] += 1
+            words[durations + len(_RUN) + 1] += seconds
 
     def count_claim(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
-        """Count a look, the jobs that it took and how long they had waited."""
+        """Count a claim, its jobs and how long they had waited; without jobs, an empty claim."""
         layout = self._layout
         if not jobs:
             self._words[layout.empty[queue]] += 1
             return
         self._observe(layout.claims[queue], metrics.CLAIM_JOBS.buckets, len(jobs))
-        at, buckets, words, waited_s = layout.delays[queue], metrics.START_DELAY.buckets, self._words, 0.0
+        offset, buckets, words, waited_s = layout.delays[queue], metrics.START_DELAY.buckets, self._words, 0.0
         for job in jobs:  # as _observe, without a call for each of the many
-            words[at + bisect_left(buckets, job.waited_s)] += 1
+            words[offset + bisect_left(buckets, job.waited_s)] += 1
             waited_s += job.waited_s
-        words[at + len(buckets) + 1] += waited_s
+        words[offset + len(buckets) + 1] += waited_s
 
     def set_run_exemplar(self, trace_id: int, operation: str, queue: str, seconds: float) -> None:
-        """Remember the trace of an attempt that was counted."""
+        """Store the trace of an attempt that was counted."""
         if self._exemplars is not None:
-            self._exemplars.write(self._layout.offsets(operation, queue)[1] + bisect_left(_RUN, seconds), seconds, trace_id)
+            self._exemplars.write(
+                self._layout.offsets(operation, queue)[1] + bisect_left(_RUN, seconds), seconds, trace_id
+            )
 
     def set_delay_exemplar(self, trace_id: int, queue: str, waited_s: float) -> None:
-        """Remember the trace of a job whose wait was counted."""
+        """Store the trace of a job whose start delay was counted."""
         if self._exemplars is not None:
-            self._exemplars.write(self._layout.delays[queue] + bisect_left(metrics.START_DELAY.buckets, waited_s), waited_s, trace_id)
+            self._exemplars.write(
+                self._layout.delays[queue] + bisect_left(metrics.START_DELAY.buckets, waited_s), waited_s, trace_id
+            )
 
     def count_fenced(self, results: int) -> None:
-        """Count results that the fence refused."""
+        """Count results that were fenced."""
         self._words[self._layout.fenced] += results
 
     def count_lease_lost(self) -> None:
-        """Count a lease that had ended."""
+        """Count a lost lease."""
         self._words[self._layout.leases_lost] += 1
 
-    def count_death(self, reason: str) -> None:
-        """Count a process that died over a job."""
+    def count_process_death(self, reason: str) -> None:
+        """Count a process that ended while it ran a job; `reason`: one of DEATH_REASONS."""
         self._words[self._layout.deaths[reason]] += 1
 
-    def _observe(self, at: int, buckets: tuple[float, ...], value: float) -> None:
+    def _observe(self, offset: int, buckets: tuple[float, ...], value: float) -> None:
         words = self._words
-        words[at + bisect_left(buckets, value)] += 1
-        words[at + len(buckets) + 1] += value
+        words[offset + bisect_left(buckets, value)] += 1
+        words[offset + len(buckets) + 1] += value
 
 
 class WorkerMetrics(Collector):
-    """All places of one worker. Made by the parent before it forks."""
+    """The metrics of all slots of a worker. Created by the parent before it forks."""
 
-    def __init__(self, layout: Layout, places: int, *, traced: bool = False) -> None:
-        """`places`: one for each seat; the parent has one of its own beside them. `traced`: histograms have exemplars."""
+    def __init__(self, layout: Layout, slots: int, *, traced: bool = False) -> None:
+        """`slots`: their number; the parent has metrics of its own besides. `traced`: histograms have exemplars."""
         self._layout = layout
-        self._exemplars = Exemplars(places, layout.size) if traced else None
+        self._exemplars = Exemplars(slots, layout.size) if traced else None
         room = max(1, layout.size) * _WORD
-        memory = memoryview(mmap.mmap(-1, (places + 1) * room))
-        self._places = [memory[n * room : (n + 1) * room].cast("d") for n in range(places + 1)]
-        exemplars = self._exemplars.by_slot if self._exemplars else [None] * places
-        self.by_slot = [SlotMetrics(layout, words, kept) for words, kept in zip(self._places, exemplars, strict=False)]
-        self.parent = SlotMetrics(layout, self._places[-1])
+        memory = memoryview(mmap.mmap(-1, (slots + 1) * room))
+        self._words_by_slot = [memory[n * room : (n + 1) * room].cast("d") for n in range(slots + 1)]
+        exemplars = self._exemplars.by_slot if self._exemplars else [None] * slots
+        self.by_slot = [
+            SlotMetrics(layout, words, exemplar_slot)
+            for words, exemplar_slot in zip(self._words_by_slot, exemplars, strict=False)
+        ]
+        self.parent = SlotMetrics(layout, self._words_by_slot[-1])
 
     def finished_by_queue(self) -> dict[str, tuple[int, int]]:
-        """Return, by queue, how many attempts have ended their job: with a result, and without; the cancelled ones are in neither."""
+        """Return, by queue, the numbers of jobs that ended SUCCESS and FAILED; CANCELLED ones are in neither."""
         totals: dict[str, tuple[int, int]] = {}
-        for queue, at in self._layout.outcome_offsets():
+        for queue, offset in self._layout.outcome_offsets():
             succeeded, failed = totals.get(queue, (0, 0))
-            succeeded += int(sum(words[at + OutcomeLabel.SUCCESS] for words in self._places))
-            failed += int(sum(words[at + OutcomeLabel.FAILED] for words in self._places))
+            succeeded += int(sum(words[offset + OutcomeLabel.SUCCESS] for words in self._words_by_slot))
+            failed += int(sum(words[offset + OutcomeLabel.FAILED] for words in self._words_by_slot))
             totals[queue] = succeeded, failed
         return totals
 
     def collect(self) -> Iterator[Any]:
-        """Yield the sums of all places."""
-        totals = [sum(words) for words in zip(*self._places, strict=True)]
+        """Yield the sums over all slots."""
+        totals = [sum(words) for words in zip(*self._words_by_slot, strict=True)]
         families: dict[Metric, list[tuple[tuple[str, ...], list[float]]]] = {}
         exemplars: dict[Metric, list[Sequence[Exemplar | None]]] = {}
-        for one in self._layout.series:
-            words = totals[one.at : one.at + one.size]
-            if one.expected or any(words):
-                families.setdefault(one.metric, []).append((one.labels, words))
-                if one.metric.buckets and self._exemplars is not None:
-                    exemplars.setdefault(one.metric, []).append(self._exemplars.newest(one.at, len(words) - 1))
+        for series in self._layout.series:
+            words = totals[series.offset : series.offset + series.size]
+            if series.expected or any(words):
+                families.setdefault(series.metric, []).append((series.labels, words))
+                if series.metric.buckets and self._exemplars is not None:
+                    newest = self._exemplars.newest(series.offset, len(words) - 1)
+                    exemplars.setdefault(series.metric, []).append(newest)
         for metric, values in families.items():
             if metric.buckets:
                 yield metrics.histograms(metric, values, exemplars.get(metric))

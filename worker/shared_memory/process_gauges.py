@@ -1,4 +1,4 @@
-"""What the processes of a worker do now, read at scrape from their seats."""
+"""Gauges of a worker's processes, read from their slots at each scrape."""
 
 import time
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from worker.shared_memory.slots import Slots
 
 
 class ProcessGauges(Collector):
-    """What the processes of this worker do now."""
+    """Busy and idle processes of this worker, and the time of their last claim."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
 
     def collect(self) -> Iterator[Any]:
-        """Read the seats."""
+        """Yield the gauges. Without processes there is no time of a claim."""
         taken = self._slots.process_slots
         busy = len({slot.pid for slot in self._slots.all if slot.running is not None})
         yield metrics.gauges(metrics.WORKER_PROCESSES, [(["busy"], busy), (["idle"], len(taken) - busy)])

@@ -1,7 +1,8 @@
-"""Shared memory between a worker's parent and its processes: who sits where, what it runs.
+"""Shared memory between a worker's parent and its processes: a slot for each process, with the attempts that it runs.
 
-A process writes its own seat and the parent reads it; no lock, so user code can neither hold one nor be held by one. A batch
-is written once, before `at` points into it; `at` is one aligned word, so the parent never reads half of it.
+A process writes its own slot and the parent reads it, without a lock, so user code can neither hold one nor be blocked
+by one. A batch is written once, before the position points into it. The position is one aligned word, so the parent
+never reads half of it.
 """
 
 import json
@@ -16,10 +17,27 @@ from enum import IntEnum
 from common.domain.job import ClaimedJob
 from worker.shared_memory.metrics import Layout, SlotMetrics, WorkerMetrics
 
-_PID, _WORKER, _BATCH, _COUNT, _AT, _LOW, _TURN, _LOOKED, _SENT, _STOP, _KIND, _PULSE, _BLAMED, _HEADER = range(14)  # words of a seat's header
+# Words of a slot's header. _POSITION: of the running job in the batch, or IDLE. _MARKS_LENGTH: of the marks' JSON.
+# _MARKS_VERSION: odd while they are being written (a seqlock). _CANCEL: the attempt to cancel, as `_attempt_word`.
+# _IS_ASYNC: 1 if the slot is an event loop's; then _HEARTBEATS grows while the loop is not blocked, and _SUSPECT is the
+# reason and the position of the job to kill the process for.
+(
+    _PID,
+    _WORKER,
+    _BATCH,
+    _COUNT,
+    _POSITION,
+    _MARKS_LENGTH,
+    _MARKS_VERSION,
+    _LAST_CLAIM,
+    _POLL_REQUESTS,
+    _CANCEL,
+    _IS_ASYNC,
+    _HEARTBEATS,
+    _SUSPECT,
+    _HEADER,  # the number of the words
+) = range(14)
 _WORD = 8
-# _KIND: whether its jobs run together; then _PULSE grows while their event loop goes on, and _BLAMED is whom to end the process for.
-# _LOW: length of the marks' JSON; _TURN: odd while they are being written. _STOP: the run that is to stop, in one word as `_run` makes it.
 _ID = 36  # a UUID as text
 _MARKS_BYTES = 65_536  # marks of about 150 queues with ten priorities each; untouched pages cost nothing
 IDLE = -1
@@ -27,230 +45,248 @@ MarksByQueue = Mapping[str, Mapping[str, str]]
 
 
 class KillReason(IntEnum):
-    """For what one of the jobs that run together is blamed; for all but the first its process is to be ended now."""
+    """Why an async job is reported to the parent. For TIMEOUT and IGNORES_CANCEL it kills the process at once."""
 
-    BLOCKS_LOOP = 0  #: the event loop stands still in its code
-    TIMEOUT = 1  #: it did not end at its limit
+    BLOCKS_LOOP = 0  #: the event loop is blocked in its code: a suspicion
+    TIMEOUT = 1  #: it did not end at its timeout
     IGNORES_CANCEL = 2  #: it did not stop when it was asked to
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """What a process was running when the parent looked."""
+class RunningAttempt:
+    """An attempt that a process was running when the parent read its slot."""
 
-    batch: int  #: grows with each batch: with `at` it names the run
-    at: int
+    batch: int  #: grows with each batch; identifies the attempt together with `position`
+    position: int  #: in the batch
     job_id: str
     attempt: int
-    timeout_ms: int  #: 0: no limit
+    timeout_ms: int  #: 0: no timeout
 
 
 class Slot:
-    """One process's place. A process with an event loop has another one, for the jobs that run in it together."""
+    """The slot of one process. A process with an event loop takes a second one for its async jobs."""
 
-    def __init__(self, memory: mmap.mmap, start: int, room: int, meter: SlotMetrics) -> None:
-        self.metrics = meter
+    def __init__(self, memory: mmap.mmap, start: int, room: int, metrics: SlotMetrics) -> None:
+        """`start`: the slot's first byte. `room`: jobs that fit a batch."""
+        self.metrics = metrics
         words = memoryview(memory)[start : start + slot_size(room)]
         self._head = words[: _HEADER * _WORD].cast("q")
         attempts = _HEADER * _WORD
         timeouts = attempts + room * _WORD
         ids = timeouts + room * _WORD
-        low = ids + room * _ID
+        marks = ids + room * _ID
         self._attempts = words[attempts:timeouts].cast("q")
         self._timeouts = words[timeouts:ids].cast("q")
-        self._ids = words[ids:low]
-        self._low = words[low : low + _MARKS_BYTES]
+        self._ids = words[ids:marks]
+        self._marks = words[marks : marks + _MARKS_BYTES]
         self._last_marks: MarksByQueue = {}
 
     @property
     def pid(self) -> int:
-        """The process that sits here, 0 for none."""
+        """The process that has taken the slot; 0: none."""
         return self._head[_PID]
 
     @property
     def worker(self) -> int:
-        """Its id in the table of workers, 0 before it has one."""
+        """The id of the process in the table of workers; 0: it has none."""
         return self._head[_WORKER]
 
     def register(self, worker: int) -> None:
-        """Say under which id this process holds jobs from now on."""
+        """Set the id under which the process holds jobs from now on; 0: its lease is lost."""
         self._head[_WORKER] = worker
 
     def set_batch(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Write down a batch; nothing of it runs yet."""
+        """Store a batch, none of whose jobs runs yet. Raises ValueError if it does not fit."""
         head, count = self._head, len(jobs)
-        head[_AT] = IDLE
+        head[_POSITION] = IDLE
         self._attempts[:count] = array("q", [job.attempt for job in jobs])
-        self._timeouts[:count] = array("q", [(job.timeout_ms if job.extras is None else job.effective_timeout_ms) or 0 for job in jobs])
+        self._timeouts[:count] = array(
+            "q", [(job.timeout_ms if job.extras is None else job.effective_timeout_ms) or 0 for job in jobs]
+        )
         self._ids[: count * _ID] = "".join([job.id for job in jobs]).encode()
         head[_COUNT] = count
         head[_BATCH] += 1
 
-    def start_job(self, at: int) -> None:
-        """Say that the job at this place of the batch begins now."""
-        self._head[_AT] = at
+    def start_job(self, position: int) -> None:
+        """Publish that the job at this position of the batch starts now."""
+        self._head[_POSITION] = position
 
     def set_idle(self) -> None:
-        """Say that nothing runs."""
-        self._head[_AT] = IDLE
+        """Publish that no job runs."""
+        self._head[_POSITION] = IDLE
 
     def set_running(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Write down what runs now, all of it; whoever was blamed is not any more."""
+        """Publish all async jobs that run now, and clear the suspect."""
         self.set_batch(jobs)
-        self._head[_BLAMED] = 0
+        self._head[_SUSPECT] = 0
         if jobs:
-            self._head[_AT] = 0
+            self._head[_POSITION] = 0
 
     @property
-    def running(self) -> Running | None:
-        """What runs now, the first of what runs together; None when nothing does."""
-        at = self._head[_AT]
-        return None if at == IDLE or not self.pid else self._running_at(at)
+    def running(self) -> RunningAttempt | None:
+        """The attempt that runs now, of async ones the first; None: none."""
+        position = self._head[_POSITION]
+        return None if position == IDLE or not self.pid else self._running_at(position)
 
     @property
-    def all_running(self) -> list[Running]:
-        """All that runs now: at most one where jobs do not run together."""
-        at = self._head[_AT]
-        return [] if at == IDLE else [self._running_at(one) for one in range(at, self._head[_COUNT] if self.is_async else at + 1)]
+    def all_running(self) -> list[RunningAttempt]:
+        """All attempts that run now; at most one unless they are async."""
+        first = self._head[_POSITION]
+        return (
+            []
+            if first == IDLE
+            else [
+                self._running_at(position)
+                for position in range(first, self._head[_COUNT] if self.is_async else first + 1)
+            ]
+        )
 
-    def _running_at(self, at: int) -> Running:
-        job_id = bytes(self._ids[at * _ID : (at + 1) * _ID]).decode()
-        return Running(self._head[_BATCH], at, job_id, self._attempts[at], self._timeouts[at])
+    def _running_at(self, position: int) -> RunningAttempt:
+        job_id = bytes(self._ids[position * _ID : (position + 1) * _ID]).decode()
+        return RunningAttempt(self._head[_BATCH], position, job_id, self._attempts[position], self._timeouts[position])
 
     @property
     def is_async(self) -> bool:
-        """Whether its jobs run together, in the event loop of its process."""
-        return bool(self._head[_KIND])
+        """True if its jobs run concurrently, in the event loop of its process."""
+        return bool(self._head[_IS_ASYNC])
 
     def heartbeat(self) -> None:
-        """Say that the event loop goes on. Of the loop alone."""
-        self._head[_PULSE] += 1
+        """Count a heartbeat. Only the event loop calls it."""
+        self._head[_HEARTBEATS] += 1
 
     @property
     def heartbeats(self) -> int:
-        """How often it has gone on."""
-        return self._head[_PULSE]
+        """The number of heartbeats of the event loop."""
+        return self._head[_HEARTBEATS]
 
-    def set_suspect(self, at: int, reason: KillReason) -> None:
-        """Say whom of what runs together this process would be ended for; `at` IDLE: nobody."""
-        self._head[_BLAMED] = reason << 32 | at + 1
+    def set_suspect(self, position: int, reason: KillReason) -> None:
+        """Report the async job for which the parent may kill this process; `position` IDLE: none."""
+        self._head[_SUSPECT] = reason << 32 | position + 1
 
     @property
-    def suspect(self) -> Running | None:
-        """Whom its process would be ended for, None while nobody knows."""
-        at = (self._head[_BLAMED] & 0xFFFFFFFF) - 1
-        return None if at == IDLE or self._head[_AT] == IDLE else self._running_at(at)
+    def suspect(self) -> RunningAttempt | None:
+        """The attempt for which the parent may kill the process; None: none is known."""
+        position = (self._head[_SUSPECT] & 0xFFFFFFFF) - 1
+        return None if position == IDLE or self._head[_POSITION] == IDLE else self._running_at(position)
 
     @property
     def kill_reason(self) -> KillReason:
-        """What for."""
-        return KillReason(self._head[_BLAMED] >> 32)
+        """The reason for which the suspect was reported."""
+        return KillReason(self._head[_SUSPECT] >> 32)
 
     def mark_claim(self) -> None:
-        """Say that this process looks for work now."""
-        self._head[_LOOKED] = time.monotonic_ns()
+        """Record that this process claims now."""
+        self._head[_LAST_CLAIM] = time.monotonic_ns()
 
     @property
     def last_claim_s(self) -> float:
-        """When it last looked, in seconds of the monotonic clock."""
-        return self._head[_LOOKED] / 1e9
+        """The time of the last claim, in seconds of the monotonic clock."""
+        return self._head[_LAST_CLAIM] / 1e9
 
     @property
     def poll_requests(self) -> int:
-        """How often the process that sits here has been sent to look."""
-        return self._head[_SENT]
+        """The number of times that the parent has asked the slot's process to poll."""
+        return self._head[_POLL_REQUESTS]
 
     def request_poll(self) -> None:
-        """Let the process look for work, as if its doorbell had rung, when it next waits for one. Of the parent alone."""
-        self._head[_SENT] += 1
+        """Ask the process to claim when it next waits for a doorbell, as if one had rung. Only the parent calls it."""
+        self._head[_POLL_REQUESTS] += 1
 
-    def request_cancel(self, running: Running) -> None:
-        """Tell the process to stop what it runs; nothing, if it has gone on meanwhile. Of the parent alone."""
-        self._head[_STOP] = _attempt_word(running.batch, running.at)
+    def request_cancel(self, running: RunningAttempt) -> None:
+        """Ask the process to stop an attempt. No effect if it runs another one by now. Only the parent calls it."""
+        self._head[_CANCEL] = _attempt_word(running.batch, running.position)
 
     @property
     def is_cancel_requested(self) -> bool:
-        """Whether what runs now is to stop."""
+        """True if the attempt that runs now is to stop."""
         head = self._head
-        return head[_STOP] == _attempt_word(head[_BATCH], head[_AT])
+        return head[_CANCEL] == _attempt_word(head[_BATCH], head[_POSITION])
 
     @property
     def held_jobs(self) -> int:
-        """Jobs in its hands that have not run to their end."""
-        at = self._head[_AT]
-        return 0 if at == IDLE else max(0, self._head[_COUNT] - at)
+        """The number of held jobs that have not run to their end."""
+        position = self._head[_POSITION]
+        return 0 if position == IDLE else max(0, self._head[_COUNT] - position)
 
     def publish_low_water_marks(self, marks: MarksByQueue) -> None:
-        """Hand the low-water marks to the parent; too many to fit are left out, which only delays the search for strays."""
+        """Publish the low-water marks to the parent. Too many to fit are dropped, which only delays finding strays."""
         text = json.dumps(marks).encode()
         if len(text) <= _MARKS_BYTES:
-            self._head[_TURN] += 1
-            self._low[: len(text)] = text
-            self._head[_LOW] = len(text)
-            self._head[_TURN] += 1
+            self._head[_MARKS_VERSION] += 1
+            self._marks[: len(text)] = text
+            self._head[_MARKS_LENGTH] = len(text)
+            self._head[_MARKS_VERSION] += 1
 
     @property
     def low_water_marks(self) -> MarksByQueue:
-        """The marks last handed over; the ones before while new ones are being written."""
-        turn = self._head[_TURN]
-        text = bytes(self._low[: self._head[_LOW]])
-        if turn % 2 == 0 and self._head[_TURN] == turn:
+        """The marks last published; the previous ones while new ones are being written."""
+        version = self._head[_MARKS_VERSION]
+        text = bytes(self._marks[: self._head[_MARKS_LENGTH]])
+        if version % 2 == 0 and self._head[_MARKS_VERSION] == version:
             self._last_marks = json.loads(text or b"{}")
         return self._last_marks
 
     def free(self) -> None:
-        """Free the seat."""
+        """Free the slot."""
         self._clear()
         self._head[_PID] = 0
 
     def take(self, *, is_async: bool = False) -> None:
-        """Take the seat for this process; `together`: for what runs in its event loop."""
+        """Take the slot for this process; `is_async`: for the jobs of its event loop."""
         self._clear()
-        self._head[_KIND] = is_async
+        self._head[_IS_ASYNC] = is_async
         self.mark_claim()
         self._head[_PID] = os.getpid()
 
     def _clear(self) -> None:
-        for word in (_WORKER, _LOW, _TURN, _KIND, _BLAMED):
+        for word in (_WORKER, _MARKS_LENGTH, _MARKS_VERSION, _IS_ASYNC, _SUSPECT):
             self._head[word] = 0
-        self._head[_AT] = IDLE
+        self._head[_POSITION] = IDLE
         self._last_marks = {}
 
 
 class Slots:
-    """The seats of one worker. Made by the parent before it forks."""
+    """The slots of one worker. Created by the parent before it forks."""
 
-    def __init__(self, processes: int, room: int, layout: Layout | None = None, *, traced: bool = False, with_async: bool = False) -> None:
-        """Make seats for so many processes with up to `room` jobs in a batch; `layout`: what they count, None: nothing by name.
+    def __init__(
+        self, processes: int, room: int, layout: Layout | None = None, *, traced: bool = False, with_async: bool = False
+    ) -> None:
+        """Create slots for `processes` processes with up to `room` jobs in a batch.
 
-        `traced`: what they count has exemplars. `together`: processes may take a second one.
+        `layout`: of their metrics, None: of none by name. `traced`: histograms have exemplars. `with_async`: a process
+        may take a second slot, for its event loop.
         """
-        count = processes * (8 if with_async else 4)  # a replacement may come before the parent has cleared up after the one that died
+        # A replacement may start before the parent has freed the slot of the process that ended.
+        count = processes * (8 if with_async else 4)
         self._memory = mmap.mmap(-1, _WORD + count * slot_size(room))
         self._flags = memoryview(self._memory)[:_WORD].cast("q")
         self.metrics = WorkerMetrics(layout or Layout((), ()), count, traced=traced)
-        self.all = [Slot(self._memory, _WORD + n * slot_size(room), room, meter) for n, meter in enumerate(self.metrics.by_slot)]
+        self.all = [
+            Slot(self._memory, _WORD + n * slot_size(room), room, slot_metrics)
+            for n, slot_metrics in enumerate(self.metrics.by_slot)
+        ]
 
     @property
     def process_slots(self) -> list[Slot]:
-        """The taken seats, one for each process."""
+        """The taken slots without those of event loops: one for each process."""
         return [slot for slot in self.all if slot.pid and not slot.is_async]
 
     @property
     def draining(self) -> bool:
-        """Whether the worker takes no more jobs."""
+        """True if the worker claims no more jobs."""
         return bool(self._flags[0])
 
     def drain(self) -> None:
-        """Take no more jobs; for good."""
+        """Start the drain: claim no more jobs. There is no way back."""
         self._flags[0] = 1
 
 
-def _attempt_word(batch: int, at: int) -> int:
-    return (batch + 1) << 16 | at + 1  # a batch has at most a thousand jobs; what nobody was told, and IDLE, is that of no run
+def _attempt_word(batch: int, position: int) -> int:
+    # A batch has at most a thousand jobs. Memory without a request (0), and IDLE, match no attempt.
+    return (batch + 1) << 16 | position + 1
 
 
 def slot_size(room: int) -> int:
-    """Return the bytes of a seat, a multiple of a word."""
+    """Return the bytes of a slot, a multiple of a word."""
     size = _HEADER * _WORD + room * (_WORD + _WORD + _ID) + _MARKS_BYTES
     return -(-size // _WORD) * _WORD

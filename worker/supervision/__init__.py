@@ -1,4 +1,5 @@
-"""The parent's thread: renews leases, enforces time limits, recovers the jobs of crashed processes.
+"""The supervisor: a thread of the parent that renews leases, enforces timeouts and recovers jobs of ended processes.
 
-Start at `supervisor.py`. It sees what each process runs in `worker/shared_memory`. Imports nothing of `controller`, and no user code.
+Start at `supervisor.py`. It reads what each process runs from `worker/shared_memory`. Imports nothing of `controller`,
+and no user code.
 """

@@ -1,6 +1,6 @@
-"""Looks that nobody rang for: an idle process that has waited in vain for a doorbell is sent to look for work.
+"""Polling fallback: the parent asks an idle process to claim when no doorbell has woken it for a tick.
 
-So work goes on while Redis is away, or a consumer is deaf, at the pace of a tick instead of at once. A look is a claim like any other.
+Work goes on at the pace of a tick while Redis is unavailable or a consumer is stalled. The process claims as usual.
 """
 
 from collections.abc import Sequence
@@ -9,18 +9,21 @@ from worker.shared_memory.slots import Slot
 
 
 class IdlePoller:
-    """Sends the idle processes of one worker: in turns one a tick, every one while others find work."""
+    """Asks idle processes of one worker to poll: one process a tick, in rotation; all of them while others run jobs."""
 
     def __init__(self, tick_s: float) -> None:
-        """`tick_s`: seconds without a look after which a process is sent, and between two times of sending."""
+        """`tick_s`: seconds without a claim before a process is asked to poll; also the time between two requests."""
         self._tick_s = tick_s
         self._requested_at_s = float("-inf")
 
     def tick(self, now: float, idle: Sequence[Slot], *, busy: bool) -> None:
-        """Send whom it is time for; `now` in seconds of the monotonic clock, `busy`: whether there are others, that run something."""
-        wait = [slot for slot in idle if now - slot.last_claim_s >= self._tick_s]
-        if not wait or now - self._requested_at_s < self._tick_s:
+        """Ask idle processes to poll if that is due.
+
+        `now`: monotonic seconds. `busy`: True if other processes of the worker run jobs.
+        """
+        due = [slot for slot in idle if now - slot.last_claim_s >= self._tick_s]
+        if not due or now - self._requested_at_s < self._tick_s:
             return
         self._requested_at_s = now
-        for slot in wait if busy else [min(wait, key=lambda slot: slot.poll_requests)]:
+        for slot in due if busy else [min(due, key=lambda slot: slot.poll_requests)]:
             slot.request_poll()

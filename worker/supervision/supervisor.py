@@ -1,6 +1,6 @@
-"""The parent's watch over its processes: renews their leases, ends what runs past its limit, gives back what a dead one held.
+"""The supervisor: renews the leases of a worker's processes, enforces time limits, recovers jobs of ended processes.
 
-It runs in the parent, so user code that holds its process's GIL, or kills the process, cannot stop it.
+It runs in the parent, so user code that holds the GIL of its process, or kills the process, cannot stop it.
 """
 
 import os
@@ -14,12 +14,12 @@ from common.broker.doorbells import Doorbell
 from common.domain.decisions import CANCELLED, RELEASED, loop_blocked, timed_out
 from common.settings import Settings
 from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
-from common.store.queues import queue_state as store_queues
+from common.store.queues import queue_state
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.health import Health
 from worker.operations.registry import Operation
-from worker.shared_memory.slots import KillReason, Running, Slot, Slots
+from worker.shared_memory.slots import KillReason, RunningAttempt, Slot, Slots
 from worker.supervision.cancellation import CancellationCheck
 from worker.supervision.crash_recovery import CrashRecovery, ExitReason
 from worker.supervision.idle_poll import IdlePoller
@@ -31,7 +31,7 @@ STOP_TIMEOUT_S = 1.0  # longest wait for a process to stop on SIGSTOP
 
 
 class Supervisor:
-    """Keeps the leases of one worker's processes, from a thread of the parent."""
+    """Watches over the processes of one worker, from a thread of the parent."""
 
     def __init__(
         self,
@@ -42,8 +42,8 @@ class Supervisor:
         queues: Sequence[str],
         publish: Callable[[WorkerConnection], None],
     ) -> None:
-        """`publish` is called until it does not raise: once the database is there."""
-        self._health = Health(settings.health_file, settings.deaf_seconds, queues)
+        """`publish` is called at each check until it succeeds once."""
+        self._health = Health(settings.health_file, settings.stalled_consumer_seconds, queues)
         self._idle_poller = IdlePoller(settings.tick_seconds)
         self._deletion_cost = DeletionCost(settings)
         self._cancellation = CancellationCheck(settings)
@@ -55,26 +55,27 @@ class Supervisor:
         self._publish: Callable[[WorkerConnection], None] | None = publish
         self._open_connection: WorkerConnection | None = None
         self._renewed_at = 0.0
-        self._running: dict[int, tuple[Running, float]] = {}  # by process id: what runs there, and since when
-        self._heartbeats: dict[int, tuple[int, float]] = {}  # by process id: of its event loop, and since when there was no other
-        self._busy_since: dict[int, float] = {}  # by process id: since when anything runs in its event loop
-        self._exit_reasons: dict[int, ExitReason] = {}  # by process id: why this parent ended its process
+        # Each by process id.
+        self._running: dict[int, tuple[RunningAttempt, float]] = {}  # its attempt, and since when that runs
+        self._heartbeats: dict[int, tuple[int, float]] = {}  # the last count of its event loop, and when that changed
+        self._busy_since: dict[int, float] = {}  # since when its event loop has had a job
+        self._exit_reasons: dict[int, ExitReason] = {}  # why this parent killed the process
         self._drain_until: float | None = None
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Give back what is still held and end; waits no longer than a connection may take."""
+        """Recover the jobs that are still held, and end. Waits no longer than twice the timeout of the database."""
         self._stopped.set()
-        if self._thread.ident is not None:  # Redis was away: the worker never became ready
+        if self._thread.ident is not None:  # None if Redis was unavailable: the worker never became ready
             self._thread.join(self._settings.database_timeout_seconds * 2)
 
     def _run(self) -> None:
-        pause = self._settings.watch_milliseconds / 1000
+        pause = self._settings.supervisor_interval_milliseconds / 1000
         while not self._stopped.wait(pause):
             self._guarded(self._check_all)
         self._guarded(self._shut_down)
@@ -83,18 +84,18 @@ class Supervisor:
         try:
             work()
         except CONNECTION_ERRORS as error:
-            log.warning("database_away", reason=str(error).strip(), of="leases")
+            log.warning("database_unavailable", reason=str(error).strip(), connection="supervisor")
             self._close()
             self._health.write(time.monotonic(), stalled=False, ready=any(slot.worker for slot in self._slots.all))
             time.sleep(min(1.0, self._settings.heartbeat_seconds / 2))
         except Exception:
-            log.exception("lease_watch_failed")  # the next look tries again; a lease that nobody renews ends by itself
+            log.exception("supervisor_failed")  # the next check tries again; a lease that is not renewed ends by itself
             self._close()
 
     def _check_all(self) -> None:
         now = time.monotonic()
         if self._slots.draining and self._drain_until is None:
-            self._drain_until = now + self._settings.grace_seconds
+            self._drain_until = now + self._settings.shutdown_grace_seconds
         for slot in self._slots.all:
             if slot.pid:
                 (self._check_event_loop if slot.is_async else self._check_process)(slot, now)
@@ -108,20 +109,22 @@ class Supervisor:
         self._report(now)
 
     def _cancel_requested(self, running: Sequence[tuple[str, int, int]]) -> set[int]:
-        return {worker for worker, _ in leases.asked_to_stop(self._connection(), running)}
+        return {worker for worker, _ in leases.find_cancelled(self._connection(), running)}
 
     def _report(self, now: float) -> None:
-        """Say how the worker is: to its probe, to whoever scales in."""
+        """Publish the worker's state: to its probes, and as deletion cost for scale-in."""
         taken = self._slots.process_slots
         idle = [slot for slot in taken if slot.running is None]
-        looked = max((slot.last_claim_s for slot in taken), default=now)
-        listens = bool(idle) and not self._slots.draining
-        if listens:
+        last_claim = max((slot.last_claim_s for slot in taken), default=now)
+        accepts_jobs = bool(idle) and not self._slots.draining
+        if accepts_jobs:
             self._idle_poller.tick(now, idle, busy=len(idle) < len(taken))
-        deaf = listens and self._health.is_stalled(now, looked, lambda: store_queues.due_queues(self._connection()))
-        self._health.write(now, stalled=deaf, ready=any(slot.worker for slot in taken))
-        since = [*(began for _, began in self._running.values()), *self._busy_since.values()]
-        self._deletion_cost.update(now - min(since) if since else None)
+        stalled = accepts_jobs and self._health.is_stalled(
+            now, last_claim, lambda: queue_state.due_queues(self._connection())
+        )
+        self._health.write(now, stalled=stalled, ready=any(slot.worker for slot in taken))
+        started = [*(since for _, since in self._running.values()), *self._busy_since.values()]
+        self._deletion_cost.update(now - min(started) if started else None)
 
     def _check_process(self, slot: Slot, now: float) -> None:
         if not _alive(slot.pid):
@@ -131,13 +134,13 @@ class Supervisor:
         running = slot.running
         if running is None:
             self._running.pop(slot.pid, None)
-            if draining_too_long:  # it waits for the database, or for nothing
+            if draining_too_long:  # it is idle, or waits for the database
                 os.kill(slot.pid, signal.SIGKILL)
                 self._exit_reasons[slot.pid] = ExitReason(RELEASED)
                 self._recover(slot.pid)
             return
         known, since = self._running.get(slot.pid, (None, now))
-        if known is None or (known.batch, known.at) != (running.batch, running.at):
+        if known is None or (known.batch, known.position) != (running.batch, running.position):
             self._running[slot.pid] = (running, now)
             since = now
         if running.timeout_ms and now - since > running.timeout_ms / 1000:
@@ -148,25 +151,27 @@ class Supervisor:
             self._kill(slot, ExitReason(RELEASED, running))
 
     def _check_event_loop(self, slot: Slot, now: float) -> None:
-        """Look at what runs together in a process: each has its limit there, so that its event loop goes on is all that counts."""
-        running, blamed, limit_s = slot.running, slot.suspect, self._settings.async_block_seconds
-        known, since = self._heartbeats.get(slot.pid, (-1, now))
+        """Kill a process whose event loop is blocked or reports a job that does not end. The loop enforces timeouts."""
+        running, suspect, limit_s = slot.running, slot.suspect, self._settings.event_loop_block_timeout_seconds
+        heartbeats, since = self._heartbeats.get(slot.pid, (-1, now))
         if running is None:
             self._busy_since.pop(slot.pid, None)
         else:
             self._busy_since.setdefault(slot.pid, now)
-        if running is None or known != slot.heartbeats:
+        if running is None or heartbeats != slot.heartbeats:
             self._heartbeats[slot.pid] = slot.heartbeats, now
             since = now
         if now - since > limit_s:
-            self._kill(slot, ExitReason(loop_blocked(limit_s), blamed))
-        elif blamed is not None and slot.kill_reason is not KillReason.BLOCKS_LOOP:
-            self._kill(slot, ExitReason(CANCELLED if slot.kill_reason is KillReason.IGNORES_CANCEL else timed_out(blamed.timeout_ms), blamed))
+            self._kill(slot, ExitReason(loop_blocked(limit_s), suspect))
+        elif suspect is not None and slot.kill_reason is not KillReason.BLOCKS_LOOP:
+            ignores_cancel = slot.kill_reason is KillReason.IGNORES_CANCEL
+            failure = CANCELLED if ignores_cancel else timed_out(suspect.timeout_ms)
+            self._kill(slot, ExitReason(failure, suspect))
         elif running is not None and self._drain_until is not None and now > self._drain_until:
             self._kill(slot, ExitReason(RELEASED, running))
 
     def _kill(self, slot: Slot, exit_reason: ExitReason) -> None:
-        """End a process because of what it runs; not if it has gone on meanwhile."""
+        """Kill a process because of the attempt that it runs, unless it has moved on meanwhile."""
         pid, before = slot.pid, _activity(slot)
         os.kill(pid, signal.SIGSTOP)
         until = time.monotonic() + STOP_TIMEOUT_S
@@ -177,7 +182,11 @@ class Supervisor:
             return
         os.kill(pid, signal.SIGKILL)
         log.warning(
-            "process_ended", pid=pid, worker=slot.worker, job_id=exit_reason.job.job_id if exit_reason.job else None, reason=exit_reason.failure.error_type
+            "process_killed",
+            pid=pid,
+            worker=slot.worker,
+            job_id=exit_reason.attempt.job_id if exit_reason.attempt else None,
+            reason=exit_reason.failure.error_type,
         )
         self._exit_reasons[pid] = exit_reason
         self._recover(pid)
@@ -185,26 +194,32 @@ class Supervisor:
     def _recover(self, pid: int) -> None:
         known, since = self._running.get(pid, (None, 0.0))
         slots = [slot for slot in self._slots.all if slot.pid == pid]
-        same = any(known == one for slot in slots for one in slot.all_running)
+        was_seen = any(known == attempt for slot in slots for attempt in slot.all_running)
         self._crash_recovery.recover(
-            self._connection, slots, self._exit_reasons.get(pid, ExitReason()), time.monotonic() - since if same else 0.0
-        )  # 0: it died before the first look
-        for kept in (self._running, self._heartbeats, self._busy_since, self._exit_reasons):
-            kept.pop(pid, None)
+            self._connection,
+            slots,
+            self._exit_reasons.get(pid, ExitReason()),
+            time.monotonic() - since if was_seen else 0.0,  # 0: it ended before the first check
+        )
+        for by_pid in (self._running, self._heartbeats, self._busy_since, self._exit_reasons):
+            by_pid.pop(pid, None)
 
     def _renew(self) -> None:
         slots = {slot.worker: slot for slot in self._slots.all if slot.worker}
         first = min(slots, default=0)
-        recent = self._throughput.row_for_worker(first)
-        renewals = [leases.LeaseRenewal(w, slot.held_jobs, slot.low_water_marks, recent if w == first else {}) for w, slot in slots.items()]
-        kept = leases.renew(self._connection(), self._settings.lease_seconds, renewals)
-        if first in kept:
+        finished = self._throughput.row_for_worker(first)
+        renewals = [
+            leases.LeaseRenewal(worker, slot.held_jobs, slot.low_water_marks, finished if worker == first else {})
+            for worker, slot in slots.items()
+        ]
+        renewed = leases.renew(self._connection(), self._settings.lease_seconds, renewals)
+        if first in renewed:
             self._throughput.mark_stored()
         for worker, slot in slots.items():
-            if worker not in kept and slot.worker == worker:
+            if worker not in renewed and slot.worker == worker:
                 log.warning("lease_lost", worker=worker, pid=slot.pid)
                 self._metrics.count_lease_lost()
-                slot.register(0)  # its process takes a new id before its next claim
+                slot.register(0)  # its process registers anew before its next claim
 
     def _shut_down(self) -> None:
         for slot in self._slots.all:
@@ -217,7 +232,7 @@ class Supervisor:
 
     def _connection(self) -> WorkerConnection:
         if self._open_connection is None:
-            self._open_connection = WorkerConnection(self._settings, "leases", by_index=True)
+            self._open_connection = WorkerConnection(self._settings, "supervisor", by_index=True)
         return self._open_connection
 
     def _close(self) -> None:
@@ -226,8 +241,8 @@ class Supervisor:
         self._open_connection = None
 
 
-def _activity(slot: Slot) -> tuple[Running | None, Running | None, int]:
-    """Return what changes as soon as a process goes on."""
+def _activity(slot: Slot) -> tuple[RunningAttempt | None, RunningAttempt | None, int]:
+    """Return a snapshot that differs from any earlier one as soon as the process makes progress."""
     return slot.running, slot.suspect, slot.heartbeats
 
 
@@ -236,7 +251,7 @@ def _alive(pid: int) -> bool:
 
 
 def _state(pid: int) -> str:
-    """Return the letter of a process's state, X for none."""
+    """Return the state letter of a process as in proc(5), X if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,7 @@
-"""The spans of a worker: of each job whose submission was sampled, its claim, its run and its settle. Imported only while tracing is on."""
+"""Spans of a worker: claim, attempt and settle of each job whose submission was sampled.
+
+Imported only while tracing is on.
+"""
 
 import time
 from collections.abc import Sequence
@@ -14,79 +17,89 @@ from common.telemetry import logs, traces
 from worker.shared_memory.metrics import SlotMetrics
 
 log = logs.get("worker")
-OWN_TEXTS = frozenset(
-    {AttemptOutcome.TIMEOUT, AttemptOutcome.LOST, AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED}
-)  # failures whose text is this service's own
+#: Failures whose text is this service's own.
+OWN_TEXTS = frozenset({AttemptOutcome.TIMEOUT, AttemptOutcome.LOST, AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED})
 AttemptSpans = list[tuple[str, SpanContext]]  # each with its queue
-SettledSpans = tuple[AttemptSpans, int, int]  # runs whose end was stored, from when to when that took
+SettledSpans = tuple[AttemptSpans, int, int]  # attempts that were settled; start and end of the settle, Unix ns
 
 
-def configure(*, of_user_code: bool) -> "Spans | None":
-    """Begin to trace in a worker's parent, or in a process of it, which runs code of users; None when that cannot be."""
+def configure(*, export_user_spans: bool) -> "Spans | None":
+    """Start tracing in this process. Returns None if that is impossible or off.
+
+    `export_user_spans`: True in a worker process, which runs operations; False in the parent.
+    """
     try:
-        traces.configure("worker", of_user_code=of_user_code)
-    except StartupError as error:  # no job waits for its trace
-        log.warning("tracing_off", reason=str(error))
+        traces.configure("worker", export_user_spans=export_user_spans)
+    except StartupError as error:  # jobs run without traces
+        log.warning("tracing_disabled", reason=str(error))
     return None if traces.tracer is None else Spans()
 
 
 class Spans:
-    """The spans of the jobs of one process. One job runs at a time."""
+    """Spans of the jobs of one process that runs one job at a time."""
 
     def __init__(self) -> None:
         self._attempt: Span | None = None
         self._settled: list[SettledSpans] = []
 
-    def claimed(self, queue: str, jobs: Sequence[ClaimedJob], began_ns: int, metrics: SlotMetrics) -> None:
-        """Record, for each job that is traced, the claim that took it, and let `meter` remember its trace."""
+    def record_claim(self, queue: str, jobs: Sequence[ClaimedJob], began_ns: int, metrics: SlotMetrics) -> None:
+        """Record a claim span for each traced job, and its trace as an exemplar in `metrics`."""
         for job in jobs:
             if job.trace is not None and (parent := traces.context(job.trace, only_sampled=True)):
-                about = _attributes(queue, "claim", "receive") | {"messaging.message.id": job.id, "db.system.name": "postgresql", "db.operation.name": "claim"}
+                attributes = _attributes(queue, "claim", "receive") | {
+                    "messaging.message.id": job.id,
+                    "db.system.name": "postgresql",
+                    "db.operation.name": "claim",
+                }
                 if len(jobs) > 1:
-                    about["messaging.batch.message_count"] = len(jobs)
-                traces.start(f"claim {queue}", SpanKind.CLIENT, parent, about, began_ns).end()
+                    attributes["messaging.batch.message_count"] = len(jobs)
+                traces.start(f"claim {queue}", SpanKind.CLIENT, parent, attributes, began_ns).end()
                 metrics.set_delay_exemplar(parent.trace_id, queue, job.waited_s)
 
-    def begin(self, job: ClaimedJob, queue: str) -> None:
-        """Start the span of a run, if the job is traced; the operation's code sees it as the current one."""
+    def start_attempt(self, job: ClaimedJob, queue: str) -> None:
+        """Start the span of an attempt if the job is traced, as the current span of the operation's code."""
         if parent := traces.context(job.trace, only_sampled=True):
             self._attempt = _start_process_span(job, queue, parent, None)
             self._attempt.set_attribute("jobproc.wait_seconds", round(job.waited_s, 6))
             attach(set_span_in_context(self._attempt, Context()))
 
-    def end(self, result: str | Failure) -> SpanContext | None:
-        """End the span of the run under way; returns it for its settle. None when the job is not traced."""
+    def end_attempt(self, result: str | Failure) -> SpanContext | None:
+        """End the span of the current attempt and return it for its settle; None if the job is not traced."""
         self._record_settled()
-        run, self._attempt = self._attempt, None
-        if run is None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is None:
             return None
         if isinstance(result, Failure):
-            _mark_failed(run, result)
-        run.end()
-        attach(Context())  # no detach: that would keep what the operation attached and left
-        return run.get_span_context()
+            _mark_failed(attempt, result)
+        attempt.end()
+        attach(Context())  # no detach: that would keep contexts that the operation attached and left
+        return attempt.get_span_context()
 
-    def settled(self, runs: AttemptSpans, began_ns: int, *, in_handler: bool = False) -> None:
-        """Record for each run that its end was stored, just now.
+    def record_settle(self, attempts: AttemptSpans, began_ns: int, *, in_handler: bool = False) -> None:
+        """Record a settle span for each of these attempts, which were settled just now.
 
-        `in_handler`: record it after this run. The exporter has a lock, which may be held by what the signal interrupted.
+        `in_handler`: defer that until the current attempt ends. The code that the signal interrupted may hold the
+        exporter's lock.
         """
-        self._settled.append((runs, began_ns, time.time_ns()))
+        self._settled.append((attempts, began_ns, time.time_ns()))
         if not in_handler:
             self._record_settled()
 
     def _record_settled(self) -> None:
         while self._settled:
-            runs, began_ns, ended_ns = self._settled.pop(0)
-            for queue, run in runs:
-                about = _attributes(queue, "settle", "settle") | {"db.system.name": "postgresql", "db.operation.name": "settle"}
-                traces.start(f"settle {queue}", SpanKind.CLIENT, run, about, began_ns).end(ended_ns)
+            attempts, began_ns, ended_ns = self._settled.pop(0)
+            for queue, attempt in attempts:
+                attributes = _attributes(queue, "settle", "settle") | {
+                    "db.system.name": "postgresql",
+                    "db.operation.name": "settle",
+                }
+                traces.start(f"settle {queue}", SpanKind.CLIENT, attempt, attributes, began_ns).end(ended_ns)
 
 
 def record_lost(job: ClaimedJob, queue: str, failure: Failure, ran_s: float) -> None:
-    """Record, in a process that outlived it, the run that ended with its process: its own span died with it.
+    """Record the span of an attempt in place of its process, which ended and lost it.
 
-    `ran_s`: for how long it ran, 0 where nobody knows.
+    `ran_s`: seconds that the attempt ran, 0 if unknown.
     """
     if parent := traces.context(job.trace, only_sampled=True):
         span = _start_process_span(job, queue, parent, time.time_ns() - round(ran_s * 1e9))
@@ -95,12 +108,12 @@ def record_lost(job: ClaimedJob, queue: str, failure: Failure, ran_s: float) -> 
 
 
 def _start_process_span(job: ClaimedJob, queue: str, parent: SpanContext, began_ns: int | None) -> Span:
-    about = _attributes(queue, "process", "process") | {
+    attributes = _attributes(queue, "process", "process") | {
         "messaging.message.id": job.id,
         "jobproc.operation": job.operation,
         "jobproc.attempt": job.attempt,
     }
-    return traces.start(f"process {job.operation}", SpanKind.CONSUMER, parent, about, began_ns)
+    return traces.start(f"process {job.operation}", SpanKind.CONSUMER, parent, attributes, began_ns)
 
 
 def _mark_failed(span: Span, failure: Failure) -> None:
@@ -108,4 +121,9 @@ def _mark_failed(span: Span, failure: Failure) -> None:
 
 
 def _attributes(queue: str, name: str, kind: str) -> dict[str, Any]:
-    return {"messaging.system": "jobproc", "messaging.destination.name": queue, "messaging.operation.name": name, "messaging.operation.type": kind}
+    return {
+        "messaging.system": "jobproc",
+        "messaging.destination.name": queue,
+        "messaging.operation.name": name,
+        "messaging.operation.type": kind,
+    }

@@ -1,4 +1,4 @@
-"""`helm test`: a job goes in over HTTP, a worker runs it, its result comes back."""  # noqa: INP001 - a script of the chart
+"""`helm test`: submit a job over HTTP, let a worker run it, read its result."""  # noqa: INP001 - a script of the chart
 
 import json
 import sys
@@ -6,18 +6,19 @@ import time
 from urllib.request import Request, urlopen
 
 EXPECTED = 14  # 1 + 4 + 9
-LIMIT_S = 240  # a pool may be at zero: the scaler looks, a pod starts, then the job runs
+LIMIT_S = 240  # a pool may have zero pods: the scaler polls, a pod starts, then the job runs
 
 
 def call(url: str, body: object = None) -> dict[str, object]:
-    """Return the JSON that the API answers."""
+    """Send a request, a POST if it has a body; return the JSON of the response."""
     data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=10) as answer:  # noqa: S310 - http, the address is the chart's
-        return dict(json.load(answer))
+    request = Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - http, the chart sets the URL
+    with urlopen(request, timeout=10) as response:  # noqa: S310 - as above
+        return dict(json.load(response))
 
 
 def main() -> None:
-    """Run it."""
+    """Run the test; exit with a message if it fails."""
     url = sys.argv[1]
     job = call(f"{url}/jobs/", {"data": [1, 2, 3], "operation": "square_sum"})["job_id"]
     deadline = time.monotonic() + LIMIT_S

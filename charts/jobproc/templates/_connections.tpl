@@ -1,6 +1,7 @@
 {{/*
-How the processes reach PostgreSQL and Redis. User and password of PostgreSQL travel as PGUSER and PGPASSWORD, which both drivers read: no character of them needs to be encoded.
-A value of a key comes from the Secret, else from the values. Of: root, name, key, value.
+Environment variables for the connections to PostgreSQL and Redis. User and password of PostgreSQL are passed as PGUSER
+and PGPASSWORD, which both drivers read, so no character needs to be encoded.
+A variable comes from the key of the Secret if `key` is set, else from `value`. Arguments: root, name, key, value.
 */}}
 {{- define "jobproc.fromSecret" }}
 {{- if .key }}

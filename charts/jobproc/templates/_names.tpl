@@ -7,7 +7,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* Labels that never change; of: root, component, pool (workers only). */}}
+{{/* Selector labels, which never change. Arguments: root, component, pool (workers only). */}}
 {{- define "jobproc.selector" -}}
 app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -17,7 +17,7 @@ jobproc/pool: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* name, namespace, labels and annotations; of: root, component, pool, name, annotations. */}}
+{{/* Metadata: name, namespace, labels, annotations. Arguments: root, component, pool, name, annotations. */}}
 {{- define "jobproc.metadata" -}}
 name: {{ .name | default (printf "%s-%s" (include "jobproc.fullname" .root) .component) }}
 namespace: {{ .root.Release.Namespace }}
@@ -33,19 +33,19 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* Reference of an image; of: root, image. */}}
+{{/* Reference of an image. Arguments: root, image. */}}
 {{- define "jobproc.image" -}}
 {{- with .root.Values.global.imageRegistry }}{{ . }}/{{ end }}{{ .image.repository }}
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .root.Chart.AppVersion }}{{ end -}}
 {{- end }}
 
-{{/* Of: root, component, config. */}}
+{{/* Name of a ServiceAccount. Arguments: root, component, config. */}}
 {{- define "jobproc.serviceAccount" -}}
 {{- $account := .config.serviceAccount -}}
 {{- default (ternary (printf "%s-%s" (include "jobproc.fullname" .root) .component) "default" $account.create) $account.name -}}
 {{- end }}
 
-{{/* With the bundled PostgreSQL the migration is a plain Job; with an external one it is a hook. */}}
+{{/* Annotations of the migration: a hook with an external PostgreSQL, none (a plain Job) with the bundled one. */}}
 {{- define "jobproc.migrateHook" -}}
 {{- if not .Values.postgresql.enabled -}}
 helm.sh/hook: pre-install,pre-upgrade

@@ -1,11 +1,11 @@
-{{/* Names are asked for wherever the cluster's DNS is: in kube-system, or on the node. */}}
+{{/* DNS, without a destination: the cluster's DNS may be in kube-system or on the node. */}}
 {{- define "jobproc.dns" -}}
 - ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
 {{- end }}
 
-{{/* Pods of the release that are one of: root, components. */}}
+{{/* Pod selector for components of the release. Arguments: root, components. */}}
 {{- define "jobproc.clients" -}}
 matchLabels:
   app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
@@ -14,7 +14,7 @@ matchExpressions:
   - {key: app.kubernetes.io/component, operator: In, values: {{ toJson .components }}}
 {{- end }}
 
-{{/* Where the pods of a component may go. Of: root, component. */}}
+{{/* Egress of the pods of a component. Arguments: root, component. */}}
 {{- define "jobproc.egress" -}}
 {{- $values := .root.Values -}}
 {{- $policy := $values.networkPolicy -}}
@@ -61,7 +61,7 @@ matchExpressions:
 {{- end }}
 {{- end }}
 
-{{/* Who may read /metrics. Of: networkPolicy. */}}
+{{/* Ingress to /metrics. Argument: networkPolicy. */}}
 {{- define "jobproc.scraped" -}}
 - ports: [{port: metrics, protocol: TCP}]
   from: {{- toYaml .metricsFrom | nindent 4 }}

@@ -1,6 +1,6 @@
 {{/*
-The parts that the pods of jobproc share. Of: root, component, pool (workers only), config (the component's values), image,
-token (whether the pod speaks with the cluster).
+Parts that all pods of jobproc share. Arguments: root, component, pool (workers only), config (the component's values),
+image, token (true if the pod uses the Kubernetes API).
 */}}
 
 {{- define "jobproc.podMetadata" -}}
@@ -13,7 +13,8 @@ annotations:
   {{- with .config.podAnnotations }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 
-{{/* What decides the credentials, so that a change of it rolls the pods. The Secret itself is not known where a chart is rendered without the cluster. */}}
+{{/* Values that determine the credentials, so that a change restarts the pods. A chart rendered without access to the
+cluster cannot read the Secret itself. */}}
 {{- define "jobproc.credentials" -}}
 {{- list .Values.externalDatabase .Values.externalRedis (dig "auth" "" .Values.postgresql) (dig "auth" "" .Values.redis) | toJson -}}
 {{- end }}
@@ -60,7 +61,7 @@ volumes:
 {{- end }}
 {{- end }}
 
-{{/* Image, security, resources and mounts of a container. */}}
+{{/* Image, security context, resources and mounts of a container. */}}
 {{- define "jobproc.container" -}}
 image: {{ include "jobproc.image" . }}
 imagePullPolicy: {{ .image.pullPolicy }}
@@ -74,7 +75,7 @@ envFrom: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* New code does not run on an old schema: a pod begins once the schema of its version is there. */}}
+{{/* The initContainer that waits for the schema of this version: new code never runs on an old schema. */}}
 {{- define "jobproc.waitForSchema" -}}
 name: schema
 command: [python, -m, common.migrate, --wait, {{ int .root.Values.migrate.waitSeconds | quote }}]
@@ -82,7 +83,7 @@ env: {{- include "jobproc.env" (merge (dict "withoutRedis" true) .) | trim | nin
 {{ include "jobproc.container" . }}
 {{- end }}
 
-{{/* Settings, then the ways to PostgreSQL and (unless withoutRedis) Redis, then what the operator adds. */}}
+{{/* Settings, then the connections to PostgreSQL and (unless withoutRedis) Redis, then extraEnv. */}}
 {{- define "jobproc.env" -}}
 {{- range $name, $value := merge (dict) .root.Values.settings (dict "JOBPROC_ENVIRONMENT" "production") }}
 - {name: {{ $name }}, value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}}

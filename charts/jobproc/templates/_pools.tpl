@@ -1,4 +1,4 @@
-{{/* The values of a pool: those of `worker` with the pool's own over them, and its `keda` over `keda`; YAML. Of: root, pool. */}}
+{{/* YAML of a pool's values: its own merged over `worker`, its `keda` merged over `keda`. Arguments: root, pool. */}}
 {{- define "jobproc.pool" -}}
 {{- $own := get .root.Values.worker.pools .pool -}}
 {{- $pool := mergeOverwrite (deepCopy (omit .root.Values.worker "pools" "requiredQueues")) (deepCopy (omit $own "keda")) -}}
@@ -7,14 +7,14 @@
 {{- mergeOverwrite $pool (dict "keda" $keda "scaled" $scaled "most" (ternary $pool.maxReplicas $pool.replicas $scaled)) | toYaml -}}
 {{- end }}
 
-{{/* Names of the pools, in order; a pool that an overlay set to null is gone. */}}
+{{/* Names of the pools, sorted; a pool that an overlay set to null is omitted. */}}
 {{- define "jobproc.pools" -}}
 {{- $names := list -}}
 {{- range $name, $pool := .Values.worker.pools }}{{ if $pool }}{{ $names = append $names $name }}{{ end }}{{ end -}}
 {{- dict "names" $names | toYaml -}}
 {{- end }}
 
-{{/* Most connections that the pods may hold at once, and how that comes about; YAML. */}}
+{{/* YAML of the maximum number of connections that all pods may hold (`total`), and its calculation (`sum`). */}}
 {{- define "jobproc.connections" -}}
 {{- $root := . -}}
 {{- $pods := ternary (int .Values.api.autoscaling.maxReplicas) (int .Values.api.replicas) .Values.api.autoscaling.enabled -}}

@@ -1,4 +1,4 @@
-{{/* The part of a KEDA trigger that differs by its kind. Of: root, keda, queue, target. */}}
+{{/* The part of a KEDA trigger that depends on its type. Arguments: root, keda, queue, target. */}}
 {{- define "jobproc.trigger" -}}
 {{- $full := include "jobproc.fullname" .root -}}
 {{- $namespace := .root.Release.Namespace -}}
@@ -15,13 +15,13 @@ metadata:
   query: {{ .keda.prometheus.query | replace "$queue" .queue | replace "$namespace" $namespace | squote }}
   threshold: {{ .target | quote }}
   activationThreshold: "0"
-  ignoreNullValues: "false" # no series is a failed read, never 0
+  ignoreNullValues: "false" # an empty result is a failed read, never 0
 {{- with .keda.prometheus.authenticationRef }}
 authenticationRef: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- else -}}
 metadata:
-  query: SELECT count(*) FROM (SELECT FROM live WHERE queue = '{{ .queue }}' AND pos <= now() LIMIT 100000) due
+  query: SELECT count(*) FROM (SELECT FROM live WHERE queue = '{{ .queue }}' AND claimable_at <= now() LIMIT 100000) due
   targetQueryValue: {{ .target | quote }}
   activationTargetQueryValue: "0"
   {{- with include "jobproc.databaseMetadata" .root | trim }}{{ . | nindent 2 }}{{ end }}
@@ -29,7 +29,7 @@ authenticationRef: {name: {{ $full }}-database}
 {{- end }}
 {{- end }}
 
-{{/* What KEDA's trigger `postgresql` may read in plain; the rest is in the TriggerAuthentication. */}}
+{{/* Plain connection parameters of KEDA's trigger `postgresql`; the others are in the TriggerAuthentication. */}}
 {{- define "jobproc.databaseMetadata" -}}
 {{- if .Values.postgresql.enabled }}
 host: {{ include "jobproc.postgresql.fullname" .Subcharts.postgresql }}.{{ .Release.Namespace }}.svc

@@ -1,8 +1,9 @@
-"""What an action does to many jobs, and takes back: a statement each, under the locks that those take who do it to one.
+"""The changes of bulk actions and their undo: statements for many jobs, with the locks of those for one job.
 
-One row, one lock: a job that was claimed, settled or retried since it was looked at is found as it is once the lock is had. Nobody waits for a row of
-`live`: a worker that claims holds some while it waits for others. Those of others are named, and come later. Rows of `jobs` are locked in the order of
-their ids, keys in their own, as everybody else does who locks several. Each function is part of the caller's transaction.
+Each statement locks a job's row before it reads the state, so it sees concurrent claims, settles and retries. Rows of
+`live` that another transaction holds are skipped, to avoid a deadlock with claiming workers; they are returned as
+`locked_ids` and handled in a later step. Rows of `jobs` are locked in the order of their ids, unique keys in
+alphabetical order, as in every statement that locks several. Each function is part of the caller's transaction.
 """
 
 from collections.abc import Sequence
@@ -10,243 +11,265 @@ from dataclasses import dataclass, field
 
 from common.domain.bulk_actions import WAITING, SkipReason
 from common.domain.states import State
+from common.store.bulk_actions.records import ChangedJob
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Row, Statement, array_literal
 from common.store.jobs.fragments import HAS_INPUT, HOLDS_UNIQUE_KEY, NEEDS, NEXT_RUN_VERSION, ORIGINAL_RUN
 
-# What is there and was not to be had.
-_PASSED = "SELECT l.id::text, 'passed' FROM unnest($2) AS d(id) JOIN live l ON l.id = d.id WHERE NOT EXISTS (SELECT FROM held WHERE held.id = l.id)"
+# The rows that another transaction holds.
+_LOCKED = """SELECT l.id::text, 'locked' FROM unnest($2) AS d(id) JOIN live l ON l.id = d.id
+        WHERE NOT EXISTS (SELECT FROM held WHERE held.id = l.id)"""
 
-# One that waits ends; one that runs is asked to stop. With an epoch: only in that one, and only before its first attempt.
+# A waiting job ends CANCELLED; a running one is asked to stop. With a run: only in that run, before its first attempt.
 CANCEL = Statement(
-    "action_cancel",
+    "bulk_action_cancel",
     "uuid, uuid[], smallint[], boolean, boolean",
     f"""
     WITH held AS MATERIALIZED (
-        SELECT l.*, d.epoch AS wanted FROM unnest($2, $3) AS d(id, epoch) JOIN live l ON l.id = d.id ORDER BY l.id FOR UPDATE OF l SKIP LOCKED),
+        SELECT l.*, d.run AS wanted FROM unnest($2, $3) AS d(id, run) JOIN live l ON l.id = d.id
+        ORDER BY l.id FOR UPDATE OF l SKIP LOCKED),
     mine AS MATERIALIZED (
-        SELECT * FROM held WHERE CASE WHEN worker IS NULL THEN $4 ELSE $5 END AND (wanted IS NULL OR (epoch = wanted AND attempt = 0))),
+        SELECT * FROM held
+        WHERE CASE WHEN worker IS NULL THEN $4 ELSE $5 END AND (wanted IS NULL OR (run = wanted AND attempt = 0))),
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE worker IS NULL))),
     ended AS (
-        INSERT INTO outcomes (id, epoch, attempt, released, rev, status)
-        SELECT id, epoch, attempt, released, rev + 1, 'CANCELLED' FROM mine WHERE worker IS NULL),
+        INSERT INTO outcomes (id, run, attempt, released, rev, status)
+        SELECT id, run, attempt, released, rev + 1, 'CANCELLED' FROM mine WHERE worker IS NULL),
     asked AS (
-        UPDATE live SET cancel = true, rev = rev + (NOT cancel)::int WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE worker IS NOT NULL))),
+        UPDATE live SET cancel_requested = true, rev = rev + (NOT cancel_requested)::int
+        WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE worker IS NOT NULL))),
     written AS (
-        INSERT INTO action_jobs (action, id, pos, epoch, priority, crashes, alone, needs)
-        SELECT $1, id, CASE WHEN worker IS NULL THEN pos END, epoch, priority, crashes, alone, needs FROM mine WHERE wanted IS NULL)
-    SELECT id::text, CASE WHEN worker IS NULL THEN 'changed' ELSE 'asked' END FROM mine UNION ALL {_PASSED}
+        INSERT INTO bulk_action_jobs (bulk_action, id, claimable_at, run, priority, crashes, isolated, needs)
+        SELECT $1, id, CASE WHEN worker IS NULL THEN claimable_at END, run, priority, crashes, isolated, needs
+        FROM mine WHERE wanted IS NULL)
+    SELECT id::text, CASE WHEN worker IS NULL THEN 'changed' ELSE 'asked' END FROM mine UNION ALL {_LOCKED}
     """,
 )
 
-# One that is due gets a new place: those at the front of its new priority may have been passed already. With what it had: only if it still has that.
+# A due job gets a new position, because claims may have passed the front of its new priority. With a run (undo): only
+# if the job still has the priority that the action gave it.
 REPRIORITISE = Statement(
-    "action_reprioritise",
+    "bulk_action_reprioritise",
     "uuid, uuid[], smallint[], smallint[], smallint",
     f"""
     WITH held AS MATERIALIZED (
-        SELECT l.*, d.priority AS wanted, d.epoch AS of FROM unnest($2, $3, $4) AS d(id, priority, epoch) JOIN live l ON l.id = d.id
-        ORDER BY l.id FOR UPDATE OF l SKIP LOCKED),
+        SELECT l.*, d.priority AS wanted, d.run AS of FROM unnest($2, $3, $4) AS d(id, priority, run)
+        JOIN live l ON l.id = d.id ORDER BY l.id FOR UPDATE OF l SKIP LOCKED),
     mine AS MATERIALIZED (
-        SELECT * FROM held WHERE worker IS NULL AND (of IS NULL OR (epoch = of AND priority = $5))),
+        SELECT * FROM held WHERE worker IS NULL AND (of IS NULL OR (run = of AND priority = $5))),
     moved AS (
-        UPDATE live SET priority = mine.wanted, pos = greatest(live.pos, clock_timestamp()), rev = live.rev + 1
+        UPDATE live
+        SET priority = mine.wanted, claimable_at = greatest(live.claimable_at, clock_timestamp()), rev = live.rev + 1
         FROM mine WHERE live.id = mine.id AND mine.priority <> mine.wanted),
     written AS (
-        INSERT INTO action_jobs (action, id, epoch, priority) SELECT $1, id, epoch, priority FROM mine WHERE of IS NULL AND priority <> wanted)
-    SELECT id::text, CASE priority WHEN wanted THEN 'unchanged' ELSE 'changed' END FROM mine UNION ALL {_PASSED}
+        INSERT INTO bulk_action_jobs (bulk_action, id, run, priority)
+        SELECT $1, id, run, priority FROM mine WHERE of IS NULL AND priority <> wanted)
+    SELECT id::text, CASE priority WHEN wanted THEN 'unchanged' ELSE 'changed' END FROM mine UNION ALL {_LOCKED}
     """,
 )
 
-# A retry by request locks the same row, and so does who removes a job or its input.
-LOCK = Statement("action_lock", "uuid[]", "SELECT j.id::text FROM unnest($1) AS d(id) JOIN jobs j ON j.id = d.id ORDER BY j.id FOR NO KEY UPDATE OF j")
+# A manual retry of one job locks the same row, and so do the deletions of a job or its input.
+LOCK = Statement(
+    "bulk_action_lock",
+    "uuid[]",
+    "SELECT j.id::text FROM unnest($1) AS d(id) JOIN jobs j ON j.id = d.id ORDER BY j.id FOR NO KEY UPDATE OF j",
+)
 
-# Asked after the lock: whether a job can live again, as it last ended, and under which key. With an epoch: only if it ended in that one.
+# Read after the lock: if a job can run again, and the unique key that it needs. With a run: only if that was its last.
 CHECK_RETRYABLE = Statement(
-    "action_look",
+    "bulk_action_look",
     "uuid[], smallint[], text[]",
     f"""
     SELECT d.id::text,
-           CASE WHEN l.id IS NOT NULL OR o.epoch IS NULL OR o.epoch <> d.epoch OR o.epoch = 32767 OR NOT o.status = ANY ($3) THEN '{SkipReason.MOVED_ON}'
+           CASE WHEN l.id IS NOT NULL OR o.run IS NULL OR o.run <> d.run OR o.run = 32767 OR NOT o.status = ANY ($3)
+                THEN '{SkipReason.MOVED_ON}'
                 WHEN NOT {HAS_INPUT.format(id="d.id")} THEN '{SkipReason.INPUT_REMOVED}' END,
-           CASE WHEN j.unique_while = 'both' OR (j.unique_while = 'waiting' AND d.epoch IS NOT NULL AND o.attempt = 0 AND {ORIGINAL_RUN.format(of="o")})
+           CASE WHEN j.unique_while = 'both'
+                  OR (j.unique_while = 'waiting' AND d.run IS NOT NULL AND o.attempt = 0
+                      AND {ORIGINAL_RUN.format(row="o")})
                 THEN j.unique_key END
-    FROM unnest($1, $2) AS d(id, epoch)
+    FROM unnest($1, $2) AS d(id, run)
     CROSS JOIN LATERAL (SELECT unique_key, unique_while FROM jobs WHERE jobs.id = d.id OFFSET 0) j
-    LEFT JOIN LATERAL (SELECT id, epoch, attempt, status FROM outcomes WHERE outcomes.id = d.id ORDER BY epoch DESC LIMIT 1) o ON true
+    LEFT JOIN LATERAL (
+        SELECT id, run, attempt, status FROM outcomes WHERE outcomes.id = d.id ORDER BY run DESC LIMIT 1) o ON true
     LEFT JOIN LATERAL (SELECT id FROM live WHERE live.id = d.id OFFSET 0) l ON true
     """,
 )
 
 LOCK_KEYS = Statement(
-    "action_lock_keys",
+    "bulk_action_lock_keys",
     "text[], uuid[]",
-    "INSERT INTO uniq (key, id) SELECT * FROM unnest($1, $2) ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING true",
+    """
+    INSERT INTO unique_keys (key, id) SELECT * FROM unnest($1, $2)
+    ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING true
+    """,
 )
 TAKE_KEYS = Statement(
-    "action_take_keys",
+    "bulk_action_take_keys",
     "text[], uuid[]",
     f"""
-    UPDATE uniq SET id = d.id FROM unnest($1, $2) AS d(key, id)
-    WHERE uniq.tenant = 1 AND uniq.key = d.key
-      AND (uniq.id = d.id OR NOT EXISTS (SELECT FROM live l JOIN jobs j ON j.id = l.id WHERE l.id = uniq.id AND {HOLDS_UNIQUE_KEY} OFFSET 0))
+    UPDATE unique_keys SET id = d.id FROM unnest($1, $2) AS d(key, id)
+    WHERE unique_keys.tenant = 1 AND unique_keys.key = d.key
+      AND (unique_keys.id = d.id OR NOT EXISTS (
+          SELECT FROM live l JOIN jobs j ON j.id = l.id WHERE l.id = unique_keys.id AND {HOLDS_UNIQUE_KEY} OFFSET 0))
     RETURNING d.id::text
     """,
 )
 
 RETRY = Statement(
-    "action_retry",
+    "bulk_action_retry",
     "uuid, uuid[]",
     f"""
     WITH last AS MATERIALIZED (
-        SELECT d.id, o.epoch, o.rev FROM unnest($2) AS d(id)
-        CROSS JOIN LATERAL (SELECT epoch, rev FROM outcomes WHERE outcomes.id = d.id ORDER BY epoch DESC LIMIT 1) o),
+        SELECT d.id, o.run, o.rev FROM unnest($2) AS d(id)
+        CROSS JOIN LATERAL (SELECT run, rev FROM outcomes WHERE outcomes.id = d.id ORDER BY run DESC LIMIT 1) o),
     new AS (
-        INSERT INTO live (id, tenant, queue, priority, max_attempts, pos, epoch, rev, needs)
-        SELECT j.id, j.tenant, j.queue, j.priority, j.max_attempts, clock_timestamp(), last.epoch + 1, last.rev + 1,
+        INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, run, rev, needs)
+        SELECT j.id, j.tenant, j.queue, j.priority, j.max_attempts, clock_timestamp(), last.run + 1, last.rev + 1,
                {NEEDS.format(operation="j.operation", version="j.needed")}
-        FROM last CROSS JOIN LATERAL (SELECT j.*, {NEXT_RUN_VERSION} AS needed FROM jobs j WHERE j.id = last.id OFFSET 0) j
-        RETURNING id, epoch),
+        FROM last
+        CROSS JOIN LATERAL (SELECT j.*, {NEXT_RUN_VERSION} AS needed FROM jobs j WHERE j.id = last.id OFFSET 0) j
+        RETURNING id, run),
     again AS (
-        INSERT INTO reruns (id, epoch) SELECT id, epoch FROM new)
-    INSERT INTO action_jobs (action, id, epoch) SELECT $1, id, epoch FROM new RETURNING id::text
+        INSERT INTO runs (id, run) SELECT id, run FROM new)
+    INSERT INTO bulk_action_jobs (bulk_action, id, run) SELECT $1, id, run FROM new RETURNING id::text
     """,
 )
 
-# As it was, but for its place where that is due by now. A deadline that has passed meanwhile ends it.
+# The job gets back its earlier state. If its due time has passed, it is due now. If its deadline has passed, it ends.
 UNDO_CANCEL = Statement(
-    "action_put_back",
+    "bulk_action_put_back",
     "uuid, uuid[]",
     """
     WITH was AS MATERIALIZED (
         SELECT a.*, o.attempt, o.released, o.rev FROM unnest($2) AS d(id)
-        CROSS JOIN LATERAL (SELECT * FROM action_jobs WHERE action = $1 AND action_jobs.id = d.id OFFSET 0) a
-        CROSS JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = a.id AND outcomes.epoch = a.epoch OFFSET 0) o),
+        CROSS JOIN LATERAL (
+            SELECT * FROM bulk_action_jobs WHERE bulk_action = $1 AND bulk_action_jobs.id = d.id OFFSET 0) a
+        CROSS JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = a.id AND outcomes.run = a.run OFFSET 0) o),
     new AS (
-        INSERT INTO live (id, tenant, queue, priority, attempt, released, max_attempts, pos, epoch, rev, needs, alone, crashes)
-        SELECT w.id, j.tenant, j.queue, w.priority, w.attempt, w.released, j.max_attempts, greatest(w.pos, clock_timestamp()), w.epoch + 1, w.rev + 1,
-               w.needs, w.alone, w.crashes
-        FROM (SELECT * FROM was ORDER BY pos, id) w CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = w.id OFFSET 0) j
-        RETURNING id, epoch),
+        INSERT INTO live (
+            id, tenant, queue, priority, attempt, released, max_attempts, claimable_at, run, rev, needs, isolated,
+            crashes)
+        SELECT w.id, j.tenant, j.queue, w.priority, w.attempt, w.released, j.max_attempts,
+               greatest(w.claimable_at, clock_timestamp()), w.run + 1, w.rev + 1, w.needs, w.isolated, w.crashes
+        FROM (SELECT * FROM was ORDER BY claimable_at, id) w
+        CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = w.id OFFSET 0) j
+        RETURNING id, run),
     again AS (
-        INSERT INTO reruns (id, epoch, undo) SELECT id, epoch, true FROM new),
+        INSERT INTO runs (id, run, undo) SELECT id, run, true FROM new),
     late AS (
         INSERT INTO deadlines (id, at)
-        SELECT j.id, j.deadline FROM new CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = new.id OFFSET 0) j WHERE j.deadline IS NOT NULL
+        SELECT j.id, j.deadline FROM new CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = new.id OFFSET 0) j
+        WHERE j.deadline IS NOT NULL
         ON CONFLICT (id) DO NOTHING)
     SELECT id::text FROM new
     """,
 )
 
-CHANGED_JOBS = Statement(
-    "action_records", "uuid, bigint", "SELECT id::text, epoch, priority, pos IS NOT NULL FROM action_jobs WHERE action = $1 ORDER BY id LIMIT $2"
-)
-DELETE_RECORDS = Statement("action_forget", "uuid, uuid[]", "DELETE FROM action_jobs WHERE action = $1 AND id = ANY ($2) RETURNING true")
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedJob:
-    """What an action did to a job."""
-
-    id: str
-    epoch: int
-    priority: int | None  #: before
-    was_waiting: bool  #: and was cancelled
-
 
 @dataclass(slots=True)
 class StepOutcome:
-    """What became of some jobs."""
+    """The outcome of a change for the jobs of one step."""
 
-    changed_ids: list[str] = field(default_factory=list)  #: that were changed
-    asked_to_stop: int = 0  #: of these, that run and were asked to stop
-    skip_reasons: list[SkipReason] = field(default_factory=list)  #: of the others
-    passed_ids: list[str] = field(default_factory=list)  #: whose turn comes later: somebody else has their rows now
-
-
-def cancel_jobs(connection: WorkerConnection, action: str, ids: Sequence[str], statuses: frozenset[State]) -> StepOutcome:
-    """End those that wait and ask those that run to stop, each only if such are to be found."""
-    waits, runs = bool(statuses & WAITING), State.IN_PROGRESS in statuses
-    return _outcome(ids, connection.run(CANCEL, (action, array_literal(ids), _nulls(ids), waits, runs)))
+    changed_ids: list[str] = field(default_factory=list)  #: jobs that were changed
+    cancels_requested: int = 0  #: the number of these that run and were asked to stop
+    skip_reasons: list[SkipReason] = field(default_factory=list)  #: one for each job that was left as it is
+    locked_ids: list[str] = field(default_factory=list)  #: jobs for a later step: another transaction holds their rows
 
 
-def retry_jobs(connection: WorkerConnection, action: str, ids: Sequence[str], statuses: frozenset[State]) -> StepOutcome:
-    """Let those run once more that ended so."""
-    free, reasons = _lock_retryable(connection, ids, _nulls(ids), statuses)
-    return StepOutcome([row[0] for row in connection.run(RETRY, (action, array_literal(free)))], 0, reasons)
+def cancel_jobs(
+    connection: WorkerConnection, action: str, ids: Sequence[str], statuses: frozenset[State]
+) -> StepOutcome:
+    """Cancel the waiting jobs and ask the running ones to stop, each only if `statuses` has their state."""
+    cancel_waiting, cancel_running = bool(statuses & WAITING), State.IN_PROGRESS in statuses
+    arguments = (action, array_literal(ids), _nulls(ids), cancel_waiting, cancel_running)
+    return _outcome(ids, connection.run(CANCEL, arguments))
+
+
+def retry_jobs(
+    connection: WorkerConnection, action: str, ids: Sequence[str], statuses: frozenset[State]
+) -> StepOutcome:
+    """Begin another run of the jobs whose last outcome is one of `statuses`."""
+    retryable, reasons = _lock_retryable(connection, ids, _nulls(ids), statuses)
+    return StepOutcome([row[0] for row in connection.run(RETRY, (action, array_literal(retryable)))], 0, reasons)
 
 
 def reprioritise_jobs(connection: WorkerConnection, action: str, ids: Sequence[str], priority: int) -> StepOutcome:
-    """Give those another priority that wait."""
-    return _outcome(ids, connection.run(REPRIORITISE, (action, array_literal(ids), array_literal([priority] * len(ids)), _nulls(ids), priority)))
-
-
-def changed_jobs(connection: WorkerConnection, action: str, limit: int) -> list[ChangedJob]:
-    """Return what an action did, by id, at most so many jobs."""
-    return [ChangedJob(*row) for row in connection.run(CHANGED_JOBS, (action, limit))]
-
-
-def delete_records(connection: WorkerConnection, action: str, records: Sequence[ChangedJob]) -> None:
-    """Delete what an action did: it has been undone, or cannot be."""
-    connection.run(DELETE_RECORDS, (action, array_literal(one.id for one in records)))
+    """Set the priority of the waiting jobs."""
+    arguments = (action, array_literal(ids), array_literal([priority] * len(ids)), _nulls(ids), priority)
+    return _outcome(ids, connection.run(REPRIORITISE, arguments))
 
 
 def undo_cancel(connection: WorkerConnection, action: str, records: Sequence[ChangedJob]) -> StepOutcome:
-    """Let those live on, as they were, that waited and were cancelled."""
-    waited = [one for one in records if one.was_waiting]
-    free, reasons = _lock_retryable(connection, [one.id for one in waited], array_literal(one.epoch for one in waited), frozenset({State.CANCELLED}))
-    reasons += [SkipReason.WAS_RUNNING] * (len(records) - len(waited))
-    return StepOutcome([row[0] for row in connection.run(UNDO_CANCEL, (action, array_literal(free)))], 0, reasons)
+    """Put back the jobs that were waiting when they were cancelled."""
+    waiting = [record for record in records if record.was_waiting]
+    retryable, reasons = _lock_retryable(
+        connection,
+        [record.id for record in waiting],
+        array_literal(record.run for record in waiting),
+        frozenset({State.CANCELLED}),
+    )
+    reasons += [SkipReason.WAS_RUNNING] * (len(records) - len(waiting))
+    return StepOutcome([row[0] for row in connection.run(UNDO_CANCEL, (action, array_literal(retryable)))], 0, reasons)
 
 
 def undo_retry(connection: WorkerConnection, action: str, records: Sequence[ChangedJob]) -> StepOutcome:
-    """End what was retried and has not begun."""
-    ids = [one.id for one in records]
-    return _outcome(ids, connection.run(CANCEL, (action, array_literal(ids), array_literal(one.epoch for one in records), True, False)))
+    """Cancel the retried jobs whose new run has not begun an attempt."""
+    ids, runs = [record.id for record in records], array_literal(record.run for record in records)
+    return _outcome(ids, connection.run(CANCEL, (action, array_literal(ids), runs, True, False)))
 
 
-def undo_reprioritise(connection: WorkerConnection, action: str, records: Sequence[ChangedJob], priority: int) -> StepOutcome:
-    """Give those that wait and still have this priority the one that they had before."""
-    ids, before, epochs = [one.id for one in records], array_literal(one.priority for one in records), array_literal(one.epoch for one in records)
-    return _outcome(ids, connection.run(REPRIORITISE, (action, array_literal(ids), before, epochs, priority)))
+def undo_reprioritise(
+    connection: WorkerConnection, action: str, records: Sequence[ChangedJob], priority: int
+) -> StepOutcome:
+    """Restore the earlier priority of the waiting jobs that still have `priority`."""
+    ids, runs = [record.id for record in records], array_literal(record.run for record in records)
+    earlier = array_literal(record.priority for record in records)
+    return _outcome(ids, connection.run(REPRIORITISE, (action, array_literal(ids), earlier, runs, priority)))
 
 
-def _outcome(ids: Sequence[str], found: Sequence[Row]) -> StepOutcome:
-    """Return what became of jobs, of those that a statement tells of and of the others."""
-    changed = StepOutcome(skip_reasons=[SkipReason.MOVED_ON] * (len(ids) - len(found)))
-    for job_id, how in found:
-        match how:
-            case "passed":
-                changed.passed_ids.append(job_id)
+def _outcome(ids: Sequence[str], rows: Sequence[Row]) -> StepOutcome:
+    """Return the outcome for jobs, from the rows of a statement. Jobs without a row have moved on."""
+    outcome = StepOutcome(skip_reasons=[SkipReason.MOVED_ON] * (len(ids) - len(rows)))
+    for job_id, result in rows:
+        match result:
+            case "locked":
+                outcome.locked_ids.append(job_id)
             case "unchanged":
-                changed.skip_reasons.append(SkipReason.UNCHANGED)
+                outcome.skip_reasons.append(SkipReason.UNCHANGED)
             case _:
-                changed.changed_ids.append(job_id)
-                changed.asked_to_stop += how == "asked"
-    return changed
+                outcome.changed_ids.append(job_id)
+                outcome.cancels_requested += result == "asked"
+    return outcome
 
 
-def _lock_retryable(connection: WorkerConnection, ids: Sequence[str], epochs: str, statuses: frozenset[State]) -> tuple[list[str], list[SkipReason]]:
-    """Lock jobs and their unique keys; return those that can live again, and why the others cannot."""
+def _lock_retryable(
+    connection: WorkerConnection, ids: Sequence[str], runs: str, statuses: frozenset[State]
+) -> tuple[list[str], list[SkipReason]]:
+    """Lock jobs and their unique keys. Return the jobs that can run again, and a reason for each of the others."""
     connection.run(LOCK, (array_literal(ids),))
-    found = connection.run(CHECK_RETRYABLE, (array_literal(ids), epochs, [str(status) for status in statuses]))
-    reasons = [SkipReason.REMOVED] * (len(ids) - len(found)) + [SkipReason(row[1]) for row in found if row[1] is not None]
+    rows = connection.run(CHECK_RETRYABLE, (array_literal(ids), runs, [str(status) for status in statuses]))
+    reasons = [SkipReason.REMOVED] * (len(ids) - len(rows))
+    reasons += [SkipReason(reason) for _, reason, _ in rows if reason is not None]
     keys: dict[str, str] = {}
-    for job_id, why, key in found:
-        if why is None and key is not None:
+    for job_id, reason, key in rows:
+        if reason is None and key is not None:
             keys.setdefault(key, job_id)
-    taken = _take_unique_keys(connection, keys)
-    free = [job_id for job_id, why, key in found if why is None and (key is None or job_id in taken)]
-    return free, reasons + [SkipReason.UNIQUE_CONFLICT] * (len(ids) - len(reasons) - len(free))
+    keyed = _take_unique_keys(connection, keys)
+    retryable = [job_id for job_id, reason, key in rows if reason is None and (key is None or job_id in keyed)]
+    return retryable, reasons + [SkipReason.UNIQUE_CONFLICT] * (len(ids) - len(reasons) - len(retryable))
 
 
 def _take_unique_keys(connection: WorkerConnection, keys: dict[str, str]) -> set[str]:
-    """Take unique keys, each for a job; return the jobs that have theirs now. Locked first: who held one is asked for with a later snapshot."""
+    """Take unique keys, each for a job; return the jobs that got theirs.
+
+    A first statement locks the keys, so that the second one sees with its later snapshot which job holds each of them.
+    """
     if not keys:
         return set()
-    wanted = sorted(keys)
-    arguments = (wanted, array_literal(keys[key] for key in wanted))
+    ordered = sorted(keys)
+    arguments = (ordered, array_literal(keys[key] for key in ordered))
     connection.run(LOCK_KEYS, arguments)
     return {row[0] for row in connection.run(TAKE_KEYS, arguments)}
 

@@ -1,6 +1,6 @@
-"""The turns of actions: each looks at the next jobs, changes them and writes down how far it is, in one transaction.
+"""The steps of bulk actions: each scans the next jobs, changes them and stores its position, in one transaction.
 
-So a controller that dies, or a commit whose answer is lost, neither leaves a job out nor comes to it twice.
+So after a crash of the controller, or a commit whose answer was lost, no job is left out or processed twice.
 """
 
 import json
@@ -10,72 +10,82 @@ from uuid import UUID
 from common import failpoints
 from common.domain.bulk_actions import FINAL_PHASES, ActionKind, Phase, add_reasons
 from common.domain.job_search import JobSearch, ListPosition, ScanIndex
-from common.store.bulk_actions import changes
+from common.store.bulk_actions import changes, records
 from common.store.bulk_actions.changes import StepOutcome
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Row, Statement, array_literal
 from common.store.listing import index_scan
 from common.store.listing.index_scan import LAST_SCANNED, PAGE_STATEMENTS, TYPES, ScanLimits
 
-MAX_EXPIRED = 1_000  # actions, at one look
-MAX_DELETED = 10_000  # of what they did, in one transaction
+MAX_EXPIRED = 1_000  # actions in one transaction
+MAX_DELETED = 10_000  # records in one transaction
 
-# Which indexes the walks of actions go by: none is by the time of an end, and all go from the oldest job on.
-_FOUND = f"SELECT p.n, p.id::text, p.status FROM page p UNION ALL SELECT l.n, l.id::text, NULL {LAST_SCANNED}"
+# Actions scan by id, from the oldest job on, so never the index by the time of the end.
+_MATCHES = f"SELECT p.n, p.id::text, p.status FROM page p UNION ALL SELECT l.n, l.id::text, NULL {LAST_SCANNED}"
 SCANS = {
-    way: Statement(f"action_walk_{way}", TYPES, PAGE_STATEMENTS[way, False] + _FOUND) for way in (ScanIndex.LIVE, ScanIndex.UNSUCCESSFUL, ScanIndex.TAGGED)
+    index: Statement(f"bulk_action_scan_{index}", TYPES, PAGE_STATEMENTS[index, False] + _MATCHES)
+    for index in (ScanIndex.LIVE, ScanIndex.UNSUCCESSFUL, ScanIndex.TAGGED)
 }
 
-ACTIVE = Statement("actions_active", "bigint", "SELECT id::text, rate FROM actions WHERE phase IN ('RUNNING', 'UNDOING') ORDER BY id LIMIT $1")
+ACTIVE = Statement(
+    "bulk_actions_active",
+    "bigint",
+    "SELECT id::text, jobs_per_second FROM bulk_actions WHERE phase IN ('RUNNING', 'UNDOING') ORDER BY id LIMIT $1",
+)
 
-# Who stops it at the same time comes first. No wait for a lock after this one is longer than the limit.
+# A client that stops the action at the same time wins. Every later wait for a lock is bounded by the limit.
 BEGIN = Statement(
-    "action_begin",
+    "bulk_action_begin",
     "uuid, text",
     """
-    SELECT kind, phase, filter::text, priority, place::text, passed::text[], skipped::text, not_undone::text, set_config('lock_timeout', $2, true)
-    FROM actions WHERE id = $1 AND phase IN ('RUNNING', 'UNDOING') FOR UPDATE SKIP LOCKED
+    SELECT kind, phase, filter::text, priority, position::text, locked::text[], skipped::text, not_undone::text,
+           set_config('lock_timeout', $2, true)
+    FROM bulk_actions WHERE id = $1 AND phase IN ('RUNNING', 'UNDOING') FOR UPDATE SKIP LOCKED
     """,
 )
 ADVANCE = Statement(
-    "action_advance",
+    "bulk_action_advance",
     "uuid, text, uuid, uuid[], bigint, bigint, bigint, bigint, json, json",
     """
-    UPDATE actions
-    SET changed_at = CASE WHEN phase = $2 THEN changed_at ELSE clock_timestamp() END, phase = $2, place = coalesce($3, place), passed = $4,
-        matched = matched + $5, done = done + $6, asked = asked + $7, undone = undone + $8, skipped = $9, not_undone = $10
+    UPDATE bulk_actions
+    SET changed_at = CASE WHEN phase = $2 THEN changed_at ELSE clock_timestamp() END, phase = $2,
+        position = coalesce($3, position), locked = $4, matched = matched + $5, done = done + $6,
+        cancels_requested = cancels_requested + $7, undone = undone + $8, skipped = $9, not_undone = $10
     WHERE id = $1 RETURNING true
     """,
 )
 FAIL = Statement(
-    "action_fail",
+    "bulk_action_fail",
     "uuid, text",
     """
-    UPDATE actions SET phase = 'STOPPED', changed_at = clock_timestamp(), error = $2
+    UPDATE bulk_actions SET phase = 'STOPPED', changed_at = clock_timestamp(), error = $2
     WHERE id = $1 AND phase IN ('RUNNING', 'UNDOING') RETURNING true
     """,
 )
 EXPIRE = Statement(
-    "actions_expire",
+    "bulk_actions_expire",
     "float8, float8, bigint",
     """
-    UPDATE actions SET phase = 'EXPIRED', changed_at = clock_timestamp() WHERE id = ANY (ARRAY(
-        SELECT id FROM actions
+    UPDATE bulk_actions SET phase = 'EXPIRED', changed_at = clock_timestamp() WHERE id = ANY (ARRAY(
+        SELECT id FROM bulk_actions
         WHERE phase NOT IN ('RUNNING', 'UNDOING', 'EXPIRED')
           AND changed_at < clock_timestamp() - CASE phase WHEN 'PREVIEW' THEN $1 ELSE $2 END * interval '1 s'
         LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING true
     """,
 )
-# An action goes once nothing that it did is left, so at the look after the last of that went.
+# An action is deleted once it has no records, so in the transaction after the one that deleted the last of them.
 REMOVE = Statement(
-    "actions_remove",
+    "bulk_actions_delete",
     "bigint",
     """
     WITH gone AS (
-        DELETE FROM action_jobs WHERE ctid = ANY (ARRAY(
-            SELECT j.ctid FROM actions a JOIN action_jobs j ON j.action = a.id WHERE a.phase = 'EXPIRED' LIMIT $1)) RETURNING true),
+        DELETE FROM bulk_action_jobs WHERE ctid = ANY (ARRAY(
+            SELECT j.ctid FROM bulk_actions a JOIN bulk_action_jobs j ON j.bulk_action = a.id
+            WHERE a.phase = 'EXPIRED' LIMIT $1)) RETURNING true),
     empty AS (
-        DELETE FROM actions a WHERE phase = 'EXPIRED' AND NOT EXISTS (SELECT FROM action_jobs j WHERE j.action = a.id) RETURNING true)
+        DELETE FROM bulk_actions a
+        WHERE phase = 'EXPIRED' AND NOT EXISTS (SELECT FROM bulk_action_jobs j WHERE j.bulk_action = a.id)
+        RETURNING true)
     SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM empty)
     """,
 )
@@ -83,22 +93,22 @@ REMOVE = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of a turn."""
+    """The outcome of a step."""
 
     kind: ActionKind
     before: Phase  #: RUNNING or UNDOING
     after: Phase
-    changed: StepOutcome
+    outcome: StepOutcome
 
     @property
     def jobs(self) -> int:
-        """Jobs that had their turn."""
-        return len(self.changed.changed_ids) + len(self.changed.skip_reasons)
+        """The number of processed jobs: changed and skipped."""
+        return len(self.outcome.changed_ids) + len(self.outcome.skip_reasons)
 
     @property
-    def has_passed_jobs(self) -> bool:
-        """Whether it has come to jobs whose rows others had: the next turn is better not at once."""
-        return bool(self.changed.passed_ids)
+    def has_locked_jobs(self) -> bool:
+        """True if another transaction held the rows of some jobs, so the next step should not follow at once."""
+        return bool(self.outcome.locked_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,68 +119,93 @@ class _BulkAction:
     search: JobSearch
     priority: int
     position: ListPosition | None
-    passed: list[str]
+    locked: list[str]
     skipped: dict[str, int]
     not_undone: dict[str, int]
 
 
 def active(connection: WorkerConnection, limit: int) -> list[tuple[str, int]]:
-    """Return the actions that have something to do, oldest first, at most so many: id and rate, in jobs a second."""
+    """Return id and rate, in jobs a second, of the running and undoing actions, oldest first, at most `limit`."""
     return [(row[0], row[1]) for row in connection.run(ACTIVE, (limit,))]
 
 
-def run_step(connection: WorkerConnection, action_id: str, limits: ScanLimits, lock_timeout_s: float) -> Step | None:
-    """Let the next jobs of an action have their turn; None: it has nothing to do, or somebody changes it now. Atomic.
+def run_step(
+    connection: WorkerConnection, bulk_action_id: str, limits: ScanLimits, lock_timeout_s: float
+) -> Step | None:
+    """Process the next jobs of an action. Atomic. None: it is not active, or another transaction changes it now.
 
-    Raises psycopg2.errors.LockNotAvailable where another one holds a row of `jobs` or a key for longer than `lock_s`.
+    Raises psycopg2.errors.LockNotAvailable if another transaction holds a row of `jobs` or a unique key for longer than
+    `lock_timeout_s` seconds.
     """
     with connection.transaction():
-        rows = connection.run(BEGIN, (action_id, f"{round(lock_timeout_s * 1000)}ms"))
+        rows = connection.run(BEGIN, (bulk_action_id, f"{round(lock_timeout_s * 1000)}ms"))
         if not rows:
             return None
-        action = _from_row(action_id, rows[0])
-        turn = _act(connection, action, limits) if action.phase is Phase.RUNNING else _undo(connection, action, limits.jobs)
+        action = _from_row(bulk_action_id, rows[0])
+        if action.phase is Phase.RUNNING:
+            step = _apply(connection, action, limits)
+        else:
+            step = _undo(connection, action, limits.jobs)
         failpoints.reach("action.before_commit")
-    return turn
+    return step
 
 
-def fail(connection: WorkerConnection, action_id: str, why: str) -> None:
-    """Stop an action, as PostgreSQL refuses what it does."""
-    connection.run(FAIL, (action_id, why))
+def fail(connection: WorkerConnection, bulk_action_id: str, error: str) -> None:
+    """Stop an action with the error of PostgreSQL that refused its step."""
+    connection.run(FAIL, (bulk_action_id, error))
 
 
 def expire(connection: WorkerConnection, preview_s: float, keep_s: float) -> int:
-    """Expire previews that nobody started for so long and actions that nothing happened to, and remove some of what has expired; returns how many rows.
+    """Expire old actions and delete some expired rows. Return the number of deleted rows: call it until that is 0.
 
-    Safe to repeat: call it until it returns 0.
+    A preview expires `preview_s` seconds after it was made, any other inactive action `keep_s` seconds after its last
+    change.
     """
     connection.run(EXPIRE, (preview_s, keep_s, MAX_EXPIRED))
     return int(connection.run(REMOVE, (MAX_DELETED,))[0][0])
 
 
-def _from_row(action_id: str, row: Row) -> _BulkAction:
-    kind, phase, filters, priority, place, passed, skipped, not_undone, _ = row
-    at, search = None if place is None else ListPosition(UUID(place)), JobSearch.from_json(filters)
-    return _BulkAction(action_id, ActionKind(kind), Phase(phase), search, priority or 0, at, passed, json.loads(skipped), json.loads(not_undone))
+def _from_row(bulk_action_id: str, row: Row) -> _BulkAction:
+    kind, phase, filters, priority, position, locked, skipped, not_undone, _ = row
+    return _BulkAction(
+        bulk_action_id,
+        ActionKind(kind),
+        Phase(phase),
+        JobSearch.from_json(filters),
+        priority or 0,
+        None if position is None else ListPosition(UUID(position)),
+        locked,
+        json.loads(skipped),
+        json.loads(not_undone),
+    )
 
 
-def _act(connection: WorkerConnection, action: _BulkAction, limits: ScanLimits) -> Step:
-    ids, place, ended = action.passed[: limits.jobs], None, False
+def _apply(connection: WorkerConnection, action: _BulkAction, limits: ScanLimits) -> Step:
+    """Change the jobs whose rows were locked before, then the next matches."""
+    ids, position, is_last = action.locked[: limits.jobs], None, False
     if len(ids) < limits.jobs:
-        found, place, ended = _next_matches(connection, action, replace(limits, jobs=limits.jobs - len(ids)))
-        ids = ids + found
-    changed = _change(connection, action, ids)
-    changed.passed_ids += action.passed[limits.jobs :]
-    after = FINAL_PHASES[action.phase] if ended and not changed.passed_ids else action.phase
-    _advance(connection, action, after, place, changed)
-    return Step(action.kind, action.phase, after, changed)
+        matches, position, is_last = _next_matches(connection, action, replace(limits, jobs=limits.jobs - len(ids)))
+        ids = ids + matches
+    outcome = _change(connection, action, ids)
+    outcome.locked_ids += action.locked[limits.jobs :]
+    after = FINAL_PHASES[action.phase] if is_last and not outcome.locked_ids else action.phase
+    _advance(connection, action, after, position, outcome)
+    return Step(action.kind, action.phase, after, outcome)
 
 
-def _next_matches(connection: WorkerConnection, action: _BulkAction, limits: ScanLimits) -> tuple[list[str], UUID | None, bool]:
-    """Return the next jobs that match, up to where that has come, and whether there are no more."""
+def _next_matches(
+    connection: WorkerConnection, action: _BulkAction, limits: ScanLimits
+) -> tuple[list[str], UUID | None, bool]:
+    """Return the next matching jobs, the new position, and True if there are no more."""
     search = action.search
-    arguments = [str(one) if isinstance(one, UUID) else one for one in index_scan.scan_arguments(search, action.position, limits)]
-    rows = [{"n": n, "id": UUID(job_id), "at": None, "status": status} for n, job_id, status in connection.run(SCANS[search.index], arguments)]
+    arguments = [
+        str(argument) if isinstance(argument, UUID) else argument
+        for argument in index_scan.scan_arguments(search, action.position, limits)
+    ]
+    rows = [
+        {"n": n, "id": UUID(job_id), "at": None, "status": status}
+        for n, job_id, status in connection.run(SCANS[search.index], arguments)
+    ]
     last = rows[-1]["id"] if rows else None
     page = index_scan.page_of_rows(rows, limits)
     return [str(job["id"]) for job in page.jobs], page.next.job_id if page.next else last, page.next is None
@@ -188,27 +223,32 @@ def _change(connection: WorkerConnection, action: _BulkAction, ids: list[str]) -
 
 
 def _undo(connection: WorkerConnection, action: _BulkAction, limit: int) -> Step:
-    had = changes.changed_jobs(connection, action.id, limit)
+    """Undo the changes of the next records."""
+    changed = records.read(connection, action.id, limit)
     match action.kind:
         case ActionKind.CANCEL:
-            changed = changes.undo_cancel(connection, action.id, had)
+            outcome = changes.undo_cancel(connection, action.id, changed)
         case ActionKind.RETRY:
-            changed = changes.undo_retry(connection, action.id, had)
+            outcome = changes.undo_retry(connection, action.id, changed)
         case ActionKind.REPRIORITISE:
-            changed = changes.undo_reprioritise(connection, action.id, had, action.priority)
-    changes.delete_records(connection, action.id, [one for one in had if one.id not in changed.passed_ids])
-    after = action.phase if len(had) == limit or changed.passed_ids else FINAL_PHASES[action.phase]
-    _advance(connection, action, after, None, changed)
-    return Step(action.kind, action.phase, after, changed)
+            outcome = changes.undo_reprioritise(connection, action.id, changed, action.priority)
+    records.delete(connection, action.id, [record for record in changed if record.id not in outcome.locked_ids])
+    after = action.phase if len(changed) == limit or outcome.locked_ids else FINAL_PHASES[action.phase]
+    _advance(connection, action, after, None, outcome)
+    return Step(action.kind, action.phase, after, outcome)
 
 
-def _advance(connection: WorkerConnection, action: _BulkAction, after: Phase, place: UUID | None, changed: StepOutcome) -> None:
-    """Write down how far an action is."""
-    skipped, not_undone, passed, counts = action.skipped, action.not_undone, action.passed, (0, 0, 0, len(changed.changed_ids))
+def _advance(
+    connection: WorkerConnection, action: _BulkAction, after: Phase, position: UUID | None, outcome: StepOutcome
+) -> None:
+    """Store the phase, position and counts of an action after a step."""
+    skipped, not_undone, locked = action.skipped, action.not_undone, action.locked
+    changed, reasons = len(outcome.changed_ids), outcome.skip_reasons
     if action.phase is Phase.RUNNING:
-        skipped, passed = add_reasons(skipped, changed.skip_reasons), changed.passed_ids
-        counts = len(changed.changed_ids) + len(changed.skip_reasons), len(changed.changed_ids), changed.asked_to_stop, 0
+        skipped, locked = add_reasons(skipped, reasons), outcome.locked_ids
+        counts = (changed + len(reasons), changed, outcome.cancels_requested, 0)
     else:
-        not_undone = add_reasons(not_undone, changed.skip_reasons)
-    where = None if place is None else str(place)
-    connection.run(ADVANCE, (action.id, after, where, array_literal(passed), *counts, json.dumps(skipped), json.dumps(not_undone)))
+        not_undone = add_reasons(not_undone, reasons)
+        counts = (0, 0, 0, changed)
+    arguments = (action.id, after, None if position is None else str(position), array_literal(locked), *counts)
+    connection.run(ADVANCE, (*arguments, json.dumps(skipped), json.dumps(not_undone)))

@@ -1,5 +1,6 @@
-"""Connections to PostgreSQL, one module a driver, and what all of them share.
+"""Connections to PostgreSQL: one module a driver, and the statements and settings that the drivers share.
 
-Start at `statement.py`: a statement knows no driver. `psycopg2_session.py` is imported by workers and controllers, `asyncpg_pool.py` by
-the API, `sqlalchemy_engine.py` where the schema is changed. Imports no other folder of the store.
+Start at `statement.py`, which imports no driver. Workers and controllers import `psycopg2_session.py`, the API imports
+`asyncpg_pool.py`, and code that changes the schema imports `sqlalchemy_engine.py`. Imports no other folder of the
+store.
 """

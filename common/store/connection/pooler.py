@@ -1,13 +1,16 @@
-"""What is different through a pooler, for every driver."""
+"""Differences of a connection through a pooler, for every driver."""
 
 from common.settings import Pooler, Settings
 
 
 def pooled(settings: Settings) -> bool:
-    """Return whether each transaction may be in another session, that of a pooler."""
+    """Return True if a pooler may run each transaction in another session."""
     return settings.database_pooler is Pooler.TRANSACTION
 
 
 def application_name(settings: Settings, name: str) -> str:
-    """Return the name of a connection. One for all through a pooler: it would set another one with each connection that it lends."""
+    """Return a connection's name for pg_stat_activity.
+
+    Through a pooler all have one name: otherwise the pooler would set it again with each connection that it lends.
+    """
     return "jobproc" if pooled(settings) else f"jobproc-{name}"

@@ -1,4 +1,4 @@
-"""SQLAlchemy's engine over the same connections: for the schema, partitions, and what a controller does now and then."""
+"""A SQLAlchemy engine over psycopg2 connections, for migrations, partitions and infrequent controller tasks."""
 
 from functools import partial
 
@@ -10,10 +10,20 @@ from common.store.connection.psycopg2_session import connect, lock_timeout_ms
 
 
 def sync_engine(settings: Settings, name: str) -> Engine:
-    """Return an engine for schema, partitions and catalogue, in UTC with bounded waits; connects when first used."""
-    engine = create_engine("postgresql+psycopg2://", creator=partial(connect, settings, name), pool_size=1, max_overflow=2, pool_pre_ping=True)
+    """Return an engine whose sessions are in UTC and have a lock timeout. It connects when first used."""
+    engine = create_engine(
+        "postgresql+psycopg2://",
+        creator=partial(connect, settings, name),
+        pool_size=1,
+        max_overflow=2,
+        pool_pre_ping=True,
+    )
     if pooled(settings):
-        event.listen(engine, "begin", partial(_set_limits, f"SET LOCAL lock_timeout = {lock_timeout_ms(settings)}; SET LOCAL timezone = 'UTC'"))
+        event.listen(
+            engine,
+            "begin",
+            partial(_set_limits, f"SET LOCAL lock_timeout = {lock_timeout_ms(settings)}; SET LOCAL timezone = 'UTC'"),
+        )
     return engine
 
 

@@ -1,4 +1,4 @@
-"""Attempts that gave no result: fail, retry, release; and what a worker still holds."""
+"""Attempts without a result: fail, retry, release. Also the jobs that a lost worker process still holds."""
 
 import json
 from collections.abc import Sequence
@@ -21,20 +21,26 @@ LOCK = Statement(
     f"SELECT l.id::text FROM unnest($2, $3) AS d(id, attempt) {_FENCED}",
 )
 
-# A job that was asked to stop ends CANCELLED, whatever its attempt would have led to.
+# A job that was asked to stop ends CANCELLED, whatever the decision about its attempt.
 FAIL = Statement(
     "fail",
     "bigint, uuid[], smallint[], json, json, float8[], float8[], float8[]",
     f"""
     WITH mine AS MATERIALIZED (
-        SELECT l.id, l.epoch, l.attempt, l.released, l.rev, l.started_at, l.cancel, d.error_type, d.error_text, d.run_s, d.cpu_s, d.peak_mib
-        FROM ROWS FROM (unnest($2), unnest($3), json_array_elements_text($4), json_array_elements_text($5), unnest($6), unnest($7), unnest($8))
-             AS d(id, attempt, error_type, error_text, run_s, cpu_s, peak_mib) {_FENCED}),
+        SELECT l.id, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested,
+               d.error_type, d.error_text, d.execution_s, d.cpu_s, d.peak_mib
+        FROM ROWS FROM (unnest($2), unnest($3), json_array_elements_text($4), json_array_elements_text($5),
+                        unnest($6), unnest($7), unnest($8))
+             AS d(id, attempt, error_type, error_text, execution_s, cpu_s, peak_mib) {_FENCED}),
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine)))
-    INSERT INTO outcomes (id, epoch, attempt, released, rev, worker, started_at, status, error_type, error_text, run_s, cpu_s, peak_mib)
-    SELECT id, epoch, attempt, released, rev + 1, $1, started_at, CASE WHEN cancel THEN 'CANCELLED' ELSE 'FAILED' END,
-           CASE WHEN NOT cancel THEN error_type END, CASE WHEN NOT cancel THEN error_text END, run_s, cpu_s, peak_mib
+    INSERT INTO outcomes (
+        id, run, attempt, released, rev, worker, started_at, status, error_type, error_text, execution_s, cpu_s,
+        peak_mib)
+    SELECT id, run, attempt, released, rev + 1, $1, started_at,
+           CASE WHEN cancel_requested THEN 'CANCELLED' ELSE 'FAILED' END,
+           CASE WHEN NOT cancel_requested THEN error_type END, CASE WHEN NOT cancel_requested THEN error_text END,
+           execution_s, cpu_s, peak_mib
     FROM mine
     RETURNING id::text
     """,
@@ -45,26 +51,33 @@ RETRY_OR_RELEASE = Statement(
     "bigint, uuid[], smallint[], json, json, float8[], float8[], float8[], float8[], text[], boolean[]",
     f"""
     WITH mine AS MATERIALIZED (
-        SELECT l.id, l.epoch, l.attempt, l.released, l.rev, l.started_at, l.cancel, d.ended, d.alone, d.error_type, d.error_text, d.run_s, d.cpu_s, d.peak_mib,
+        SELECT l.id, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested, d.outcome, d.isolated,
+               d.error_type, d.error_text, d.execution_s, d.cpu_s, d.peak_mib,
                clock_timestamp() + d.delay_s * interval '1 s' AS retry_at
-        FROM ROWS FROM (unnest($2), unnest($3), json_array_elements_text($4), json_array_elements_text($5), unnest($6), unnest($7), unnest($8),
-                        unnest($9), unnest($10), unnest($11))
-             AS d(id, attempt, error_type, error_text, run_s, cpu_s, peak_mib, delay_s, ended, alone) {_FENCED}),
+        FROM ROWS FROM (unnest($2), unnest($3), json_array_elements_text($4), json_array_elements_text($5),
+                        unnest($6), unnest($7), unnest($8), unnest($9), unnest($10), unnest($11))
+             AS d(id, attempt, error_type, error_text, execution_s, cpu_s, peak_mib, delay_s, outcome, isolated)
+             {_FENCED}),
     gone AS (
-        DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel))),
+        DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel_requested))),
     cancelled AS (
-        INSERT INTO outcomes (id, epoch, attempt, released, rev, worker, started_at, status, run_s, cpu_s, peak_mib)
-        SELECT id, epoch, attempt, released, rev + 1, $1, started_at, 'CANCELLED', run_s, cpu_s, peak_mib FROM mine WHERE cancel),
-    back AS (
+        INSERT INTO outcomes (id, run, attempt, released, rev, worker, started_at, status, execution_s, cpu_s, peak_mib)
+        SELECT id, run, attempt, released, rev + 1, $1, started_at, 'CANCELLED', execution_s, cpu_s, peak_mib
+        FROM mine WHERE cancel_requested),
+    waiting AS (
         UPDATE live
-        SET worker = NULL, started_at = NULL, pos = mine.retry_at, rev = live.rev + 1, progress = NULL, progress_text = NULL,
-            released = live.released + CASE mine.ended WHEN 'released' THEN 1 ELSE 0 END,
-            crashes = live.crashes + CASE mine.ended WHEN 'lost' THEN 1 ELSE 0 END,
-            alone = live.alone OR mine.alone
-        FROM mine WHERE live.id = mine.id AND NOT mine.cancel),
-    kept AS (
-        INSERT INTO attempts (id, epoch, attempt, worker, started_at, retry_at, ended, error_type, error_text, run_s, cpu_s, peak_mib)
-        SELECT id, epoch, attempt, $1, started_at, retry_at, ended, error_type, error_text, run_s, cpu_s, peak_mib FROM mine WHERE NOT cancel)
+        SET worker = NULL, started_at = NULL, claimable_at = mine.retry_at, rev = live.rev + 1,
+            progress = NULL, progress_text = NULL,
+            released = live.released + CASE mine.outcome WHEN 'released' THEN 1 ELSE 0 END,
+            crashes = live.crashes + CASE mine.outcome WHEN 'lost' THEN 1 ELSE 0 END,
+            isolated = live.isolated OR mine.isolated
+        FROM mine WHERE live.id = mine.id AND NOT mine.cancel_requested),
+    ended AS (
+        INSERT INTO attempts (
+            id, run, attempt, worker, started_at, retry_at, outcome, error_type, error_text, execution_s, cpu_s,
+            peak_mib)
+        SELECT id, run, attempt, $1, started_at, retry_at, outcome, error_type, error_text, execution_s, cpu_s, peak_mib
+        FROM mine WHERE NOT cancel_requested)
     SELECT id::text FROM mine
     """,
 )
@@ -73,41 +86,50 @@ HELD_JOBS = Statement(
     "held",
     "bigint, bigint",
     f"""
-    SELECT t.id::text, t.attempt, t.released, t.max_attempts, j.operation, j.timeout_ms, j.trace, {claims.CLAIM_EXTRAS}, t.queue
+    SELECT t.id::text, t.attempt, t.released, t.max_attempts, j.operation, j.timeout_ms, j.trace,
+           {claims.CLAIM_EXTRAS}, t.queue
     FROM (SELECT * FROM live WHERE worker = $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED) t
     CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = t.id OFFSET 0) j
     """,
 )
 
 
-def write_decisions(connection: WorkerConnection, worker: int, decisions: Sequence[tuple[ClaimedJob, Decision]]) -> set[str]:
-    """Write the decisions about attempts of a worker; returns the ids that stood, the others were fenced.
+def write_decisions(
+    connection: WorkerConnection, worker: int, decisions: Sequence[tuple[ClaimedJob, Decision]]
+) -> set[str]:
+    """Store the decisions about a worker process's attempts, and return the ids of stored ones. The others were fenced.
 
-    Not a transaction of its own: the caller's, so that they stand or fall with what goes with them.
+    Runs in the caller's transaction, so that the decisions are committed together with what belongs to them.
     """
     if not decisions:
         return set()
     ordered = sorted(decisions, key=lambda pair: pair[0].id)
     if len(ordered) > 1:
         connection.run(LOCK, (worker, *_fence_arguments([job for job, _ in ordered])))
-    stood: set[str] = set()
+    stored: set[str] = set()
     failed = [(job, d.failure) for job, d in ordered if isinstance(d, Fail)]
     if failed:
-        stood |= {row[0] for row in connection.run(FAIL, (worker, *_failure_arguments(failed)))}
-    back = [(job, d) for job, d in ordered if isinstance(d, Retry | Release)]
-    if back:
-        facts = _failure_arguments([(job, d.failure) for job, d in back])
-        delays = [d.delay_s if isinstance(d, Retry) else 0.0 for _, d in back]
-        ended = [str(AttemptOutcome.RELEASED if isinstance(d, Release) else d.failure.outcome) for _, d in back]
-        alone = [d.isolated if isinstance(d, Release) else d.failure.outcome is AttemptOutcome.LOST for _, d in back]
-        stood |= {row[0] for row in connection.run(RETRY_OR_RELEASE, (worker, *facts, delays, ended, alone))}
-    return stood
+        stored |= {row[0] for row in connection.run(FAIL, (worker, *_failure_arguments(failed)))}
+    waiting = [(job, d) for job, d in ordered if isinstance(d, Retry | Release)]
+    if waiting:
+        failures = _failure_arguments([(job, d.failure) for job, d in waiting])
+        delays = [d.delay_s if isinstance(d, Retry) else 0.0 for _, d in waiting]
+        outcomes = [str(AttemptOutcome.RELEASED if isinstance(d, Release) else d.failure.outcome) for _, d in waiting]
+        isolated = [
+            d.isolated if isinstance(d, Release) else d.failure.outcome is AttemptOutcome.LOST for _, d in waiting
+        ]
+        stored |= {row[0] for row in connection.run(RETRY_OR_RELEASE, (worker, *failures, delays, outcomes, isolated))}
+    return stored
 
 
 def lock_held(connection: WorkerConnection, worker: int, limit: int) -> list[tuple[ClaimedJob, str]]:
-    """Return, locked, jobs that a worker holds, each with its queue. Inside the caller's transaction; others' locks are passed over."""
+    """Lock up to `limit` jobs that a worker process holds, in the caller's transaction; return each with its queue.
+
+    Rows that another transaction has locked are left out.
+    """
     return [
-        (ClaimedJob(r[0], r[1], r[2], r[3], r[4], None, r[5], r[6], 0.0, claims.claim_extras(r[7])), r[8]) for r in connection.run(HELD_JOBS, (worker, limit))
+        (ClaimedJob(r[0], r[1], r[2], r[3], r[4], None, r[5], r[6], 0.0, claims.claim_extras(r[7])), r[8])
+        for r in connection.run(HELD_JOBS, (worker, limit))
     ]
 
 
@@ -121,7 +143,7 @@ def _failure_arguments(failed: Sequence[tuple[ClaimedJob, Failure]]) -> tuple[ob
         *_fence_arguments([job for job, _ in failed]),
         json.dumps([failure.error_type for failure in failures]),
         json.dumps([failure.error_text for failure in failures]),
-        [failure.usage.run_s for failure in failures],
+        [failure.usage.execution_s for failure in failures],
         [failure.usage.cpu_s for failure in failures],
         [failure.usage.peak_mib for failure in failures],
     )

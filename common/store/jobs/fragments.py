@@ -1,20 +1,21 @@
-"""What statements share that let a job live, again or on; of the API and of the controller."""
+"""SQL fragments shared by statements of the API and of the controller that insert into `live` or check its rows."""
 
-#: What a worker has to know, as `common.domain.job.needs` says it.
+#: `live.needs`: the operation and version that a worker must know, in the form of `common.domain.job.needs`.
 NEEDS = "CASE {version} WHEN 1 THEN {operation} ELSE {operation} || '@' || {version} END"
 
-# What the last epochs ran with may be of a newer version than what was submitted: then that of today is needed.
+# A manual retry's input may be of a newer version than the submitted input. A run with it needs the newest version.
 NEWEST_VERSION = "greatest(j.version, (SELECT o.version FROM operations o WHERE o.name = j.operation))"
-#: The version that a further epoch of job j needs with the input that it has.
-NEXT_RUN_VERSION = f"CASE WHEN EXISTS (SELECT FROM reruns r WHERE r.id = j.id AND r.input IS NOT NULL) THEN {NEWEST_VERSION} ELSE j.version END"
+#: The version that the next run of job j needs with the input that the job has.
+NEXT_RUN_VERSION = f"""CASE WHEN EXISTS (SELECT FROM runs r WHERE r.id = j.id AND r.input IS NOT NULL)
+    THEN {NEWEST_VERSION} ELSE j.version END"""
 
-#: Whether the input of a job is there: the one that it was submitted with, or one that a retry brought.
+#: True if the job has an input: the submitted one, or that of a manual retry.
 HAS_INPUT = """(EXISTS (SELECT FROM jobs WHERE jobs.id = {id} AND jobs.input IS NOT NULL)
-    OR EXISTS (SELECT FROM reruns WHERE reruns.id = {id} AND reruns.input IS NOT NULL))"""
+    OR EXISTS (SELECT FROM runs WHERE runs.id = {id} AND runs.input IS NOT NULL))"""
 
-#: Whether a job goes on as it was submitted: never retried by request. Its deadline counts, and its key until its first attempt.
+#: True if the job had no manual retry. Then its deadline counts, and it holds a `waiting` key until its first attempt.
 #: OFFSET 0 keeps the look-up by id.
-ORIGINAL_RUN = "({of}.epoch = 0 OR NOT EXISTS (SELECT FROM reruns r WHERE r.id = {of}.id AND NOT r.undo OFFSET 0))"
+ORIGINAL_RUN = "({row}.run = 0 OR NOT EXISTS (SELECT FROM runs r WHERE r.id = {row}.id AND NOT r.undo OFFSET 0))"
 
-#: Whether a live row l and its job j hold the job's unique key.
-HOLDS_UNIQUE_KEY = f"(j.unique_while = 'both' OR (l.attempt = 0 AND {ORIGINAL_RUN.format(of='l')}))"
+#: True if the live row l of job j holds the job's unique key.
+HOLDS_UNIQUE_KEY = f"(j.unique_while = 'both' OR (l.attempt = 0 AND {ORIGINAL_RUN.format(row='l')}))"

@@ -1,4 +1,4 @@
-"""Store new jobs: any number in one statement."""
+"""Insert new jobs, any number in one statement."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,45 +10,54 @@ from common.store.jobs.fragments import NEEDS
 from common.store.retention.per_job import FIRST_CHECK_AT
 
 _NAMES = ("id", "operation", "queue", "input", "max_attempts", "timeout_ms", "priority", "trace", "version")
-_ARRAYS = """unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallint[], $6::integer[], $7::smallint[], $8::text[], $9::smallint[])
+_ARRAYS = """unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallint[], $6::integer[], $7::smallint[],
+                    $8::text[], $9::smallint[])
     AS d(id, operation, queue, input, max_attempts, timeout_ms, priority, trace, version)"""
 _RECORDS = """json_to_recordset({jobs})
-    AS d(id uuid, operation text, queue text, input text, max_attempts smallint, timeout_ms integer, priority smallint, trace text, version smallint,
-         run_at timestamptz, delay_s float8, retry_base_s float8, retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[], metadata json,
-         unique_key text, unique_while text)"""
+    AS d(id uuid, operation text, queue text, input text, max_attempts smallint, timeout_ms integer, priority smallint,
+         trace text, version smallint, run_at timestamptz, delay_s float8, retry_base_s float8, retry_cap_s float8,
+         keep_s integer, deadline timestamptz, tags text[], metadata json, unique_key text, unique_while text)"""
 _REQUIRED = {name: f"d.{name}" for name in _NAMES}
-_OPTIONAL = {name: f"d.{name}" for name in ("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while")}
-# Rows of other tables for what few jobs have.
+_OPTIONAL = {
+    name: f"d.{name}"
+    for name in ("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while")
+}
+# Rows of other tables for options that few jobs have.
 _SIDE_TABLES = f""",
-due AS (INSERT INTO deadlines (id, at) SELECT id, deadline FROM new WHERE deadline IS NOT NULL),
-tagged AS (INSERT INTO tags (id, tag) SELECT id, unnest(tags) FROM new WHERE tags IS NOT NULL),
-kept AS (INSERT INTO expiries (id, at) SELECT id, {FIRST_CHECK_AT} FROM new WHERE keep_s IS NOT NULL)"""
+deadline_rows AS (INSERT INTO deadlines (id, at) SELECT id, deadline FROM new WHERE deadline IS NOT NULL),
+tag_rows AS (INSERT INTO tags (id, tag) SELECT id, unnest(tags) FROM new WHERE tags IS NOT NULL),
+expiry_rows AS (INSERT INTO expiries (id, at) SELECT id, {FIRST_CHECK_AT} FROM new WHERE keep_s IS NOT NULL)"""
 
 
 def _insert_statement(rows: str, values: Mapping[str, str], side_tables: str = "") -> str:
-    # Ids are chosen before, so a repeat after a lost answer stores nothing twice: rows of `live` follow only new rows of `jobs`.
+    # The caller chooses the ids, so a repeat after a lost answer inserts nothing: `live` gets rows only for new rows of
+    # `jobs`.
     return f"""
     WITH new AS (
         INSERT INTO jobs ({", ".join(values)}) SELECT {", ".join(values.values())} FROM {rows}
         ON CONFLICT (id) DO NOTHING
         RETURNING id, queue, priority, max_attempts, run_at, operation, version, deadline, tags, keep_s){side_tables}
-    INSERT INTO live (id, queue, priority, max_attempts, pos, needs)
-    SELECT id, queue, priority, max_attempts, greatest(run_at, clock_timestamp()), {NEEDS.format(operation="operation", version="version")}
+    INSERT INTO live (id, queue, priority, max_attempts, claimable_at, needs)
+    SELECT id, queue, priority, max_attempts, greatest(run_at, clock_timestamp()),
+           {NEEDS.format(operation="operation", version="version")}
     FROM new
     """
 
 
 _INSERT = _insert_statement(_ARRAYS, _REQUIRED)
-_DUE = "coalesce(d.run_at, clock_timestamp() + d.delay_s * interval '1 s')"
+_RUN_AT = "coalesce(d.run_at, clock_timestamp() + d.delay_s * interval '1 s')"
 _INSERT_WITH_OPTIONS = _insert_statement(
-    _RECORDS, _REQUIRED | _OPTIONAL | {"input": "d.input::json", "created_at": "clock_timestamp()", "run_at": _DUE}, _SIDE_TABLES
+    _RECORDS,
+    _REQUIRED | _OPTIONAL | {"input": "d.input::json", "created_at": "clock_timestamp()", "run_at": _RUN_AT},
+    _SIDE_TABLES,
 )
 
 
 async def insert_jobs(connection: asyncpg.Connection, jobs: Sequence[NewJob], timeout_s: float | None = None) -> None:
-    """Store the jobs, all or none; safe to repeat with the same jobs. Raises asyncpg.CheckViolationError without a partition.
+    """Insert the jobs, all or none; safe to repeat with the same jobs.
 
-    `within_s`: a limit that the server keeps, instead of the connection's; it comes in the same message, so that a pooler cannot part them.
+    `timeout_s`: the server's limit instead of the connection's. It is sent in one message with the statement, so that a
+    pooler cannot run the two in different sessions. Raises asyncpg.CheckViolationError if a job's partition is missing.
     """
     if timeout_s is not None:
         limit = f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))};"
@@ -72,7 +81,7 @@ async def insert_jobs(connection: asyncpg.Connection, jobs: Sequence[NewJob], ti
 
 
 def _json_literal(jobs: Sequence[NewJob]) -> str:
-    """Return the jobs as JSON in ASCII that has no apostrophe, so nothing in it can end a literal that it stands in."""
+    """Return the jobs as ASCII JSON without apostrophes, which is safe inside an SQL literal."""
     return json.dumps([_row(job) for job in jobs]).replace("'", "\\u0027")
 
 

@@ -1,4 +1,4 @@
-"""Unique keys that are held while a job runs: jobs of one key run one after the other."""
+"""Unique keys that are held while a job runs (mutual exclusion): jobs with the same key run one after the other."""
 
 from typing import TYPE_CHECKING
 
@@ -8,22 +8,26 @@ if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
     from common.store.connection.psycopg2_session import WorkerConnection
 
 
-# The row is locked first, whoever has it; a statement of its own then asks, with a snapshot after the lock, whether that job still has it.
+# LOCK locks the row, whichever job holds the key. TAKE is a separate statement, so its snapshot is of after the lock.
 LOCK = Statement(
     "lock_mutex",
     "text, uuid",
-    "INSERT INTO uniq AS u (key, id) VALUES ($1, $2) ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING u.id",
+    """
+    INSERT INTO unique_keys AS u (key, id) VALUES ($1, $2)
+    ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING u.id
+    """,
 )
 TAKE = Statement(
     "take_mutex",
     "text, uuid",
     """
-    UPDATE uniq SET id = $2 WHERE tenant = 1 AND key = $1
-      AND (id = $2 OR NOT EXISTS (SELECT FROM live l WHERE l.id = uniq.id AND l.worker IS NOT NULL)) RETURNING true
+    UPDATE unique_keys SET id = $2 WHERE tenant = 1 AND key = $1
+      AND (id = $2 OR NOT EXISTS (SELECT FROM live l WHERE l.id = unique_keys.id AND l.worker IS NOT NULL))
+    RETURNING true
     """,
 )
 
-# As if it had not been claimed: waiting for its turn is no attempt. One that was asked to stop meanwhile ends.
+# Reverses the claim, because waiting for the key is no attempt. A job that was asked to stop meanwhile ends CANCELLED.
 POSTPONE = Statement(
     "put_off",
     "bigint, uuid, smallint, float8",
@@ -31,20 +35,24 @@ POSTPONE = Statement(
     WITH mine AS MATERIALIZED (
         SELECT * FROM live WHERE id = $2 AND attempt = $3 AND worker = $1 FOR UPDATE),
     gone AS (
-        DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel))),
-    ended AS (
-        INSERT INTO outcomes (id, epoch, attempt, released, rev, status)
-        SELECT id, epoch, attempt - 1, released, rev + 1, 'CANCELLED' FROM mine WHERE cancel)
+        DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel_requested))),
+    cancelled AS (
+        INSERT INTO outcomes (id, run, attempt, released, rev, status)
+        SELECT id, run, attempt - 1, released, rev + 1, 'CANCELLED' FROM mine WHERE cancel_requested)
     UPDATE live
-    SET worker = NULL, started_at = NULL, attempt = mine.attempt - 1, rev = mine.rev + 1, pos = clock_timestamp() + $4 * interval '1 s'
-    FROM mine WHERE live.id = mine.id AND NOT mine.cancel RETURNING true
+    SET worker = NULL, started_at = NULL, attempt = mine.attempt - 1, rev = mine.rev + 1,
+        claimable_at = clock_timestamp() + $4 * interval '1 s'
+    FROM mine WHERE live.id = mine.id AND NOT mine.cancel_requested RETURNING true
     """,
 )
-RUNNING_PREFIX = "while running: "  # such keys and those that wait are apart
+RUNNING_PREFIX = "while running: "  # keeps these keys apart from keys that waiting jobs hold
 
 
 def take(connection: "WorkerConnection", worker: int, key: str, job_id: str, attempt: int, postpone_s: float) -> bool:
-    """Take the key for a job that is about to run; where another one runs under it, put the job off for so many seconds. Atomic."""
+    """Take the key for a job that is about to run. Return False if another running job holds it. Atomic.
+
+    In that case the claim is reversed, and the job is claimable again after `postpone_s` seconds.
+    """
     with connection.transaction():
         connection.run(LOCK, (RUNNING_PREFIX + key, job_id))
         if connection.run(TAKE, (RUNNING_PREFIX + key, job_id)):

@@ -1,4 +1,4 @@
-"""The operations that workers have shown to know, with their defaults."""
+"""The catalogue of operations that workers have published, with their defaults."""
 
 import json
 from collections.abc import Sequence
@@ -10,25 +10,29 @@ from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
 from common.store.connection.statement import Statement
 
-if TYPE_CHECKING:  # the worker does without SQLAlchemy, the API without psycopg2
+if TYPE_CHECKING:  # workers do without SQLAlchemy, the API without psycopg2
     from sqlalchemy import Connection
 
     from common.store.connection.psycopg2_session import WorkerConnection
 
-BUILT_IN = Path(__file__).parent / "operations.json"  # made from worker/operations by `make generate`
+BUILT_IN = Path(__file__).parent / "operations.json"  # generated from worker/operations by `make generate`
 
 
 def built_in() -> list[OperationSpec]:
-    """Return the operations that every worker image has, so that they can be submitted before a worker has started."""
-    return [OperationSpec(**entry | {"retry": RetryPolicy(**entry["retry"])}) for entry in json.loads(BUILT_IN.read_text())]
+    """Return the operations that every worker image has; they can be submitted before a worker has started."""
+    return [
+        OperationSpec(**entry | {"retry": RetryPolicy(**entry["retry"])}) for entry in json.loads(BUILT_IN.read_text())
+    ]
 
 
 def as_json(specs: Sequence[OperationSpec]) -> str:
-    """Return the text of the built-in catalogue."""
+    """Return specs in the form of operations.json."""
     return json.dumps([asdict(spec) for spec in specs], indent=1) + "\n"
 
 
-_COLUMNS = "queue, max_attempts, retry_base_s, retry_cap_s, timeout_ms, description, input_schema, version, since"
+_COLUMNS = (
+    "queue, max_attempts, retry_base_s, retry_cap_s, timeout_ms, description, input_schema, version, oldest_version"
+)
 _EXCLUDED = ", ".join(f"excluded.{name}" for name in _COLUMNS.split(", "))
 _PUBLISH = Statement(
     "publish_operations",
@@ -39,18 +43,18 @@ _PUBLISH = Statement(
     ON CONFLICT (name) DO UPDATE SET ({_COLUMNS}, updated_at) = ({_EXCLUDED}, clock_timestamp())
     WHERE (o.{_COLUMNS.replace(", ", ", o.")}) IS DISTINCT FROM ({_EXCLUDED}) AND o.version <= excluded.version
     RETURNING name
-    """,  # who waits for the first of its rows holds no other
+    """,  # ordered by name, so that concurrent workers cannot deadlock
 )
 _READ = f"SELECT name, {_COLUMNS} FROM operations ORDER BY name"
 
 
 def publish(connection: "WorkerConnection", specs: Sequence[OperationSpec]) -> None:
-    """Write down operations and their defaults; only rows that differ are written, and none of a newer version. Atomic: all or none."""
+    """Store operations and their defaults. Rows that are equal or have a newer version stay unchanged. Atomic."""
     connection.run(_PUBLISH, [_rows(specs)])
 
 
 def publish_built_in(connection: "Connection") -> None:
-    """Do so with the built-in ones. The caller commits."""
+    """Store the built-in operations in the same way. The caller commits."""
     connection.exec_driver_sql(_PUBLISH.inline, _PUBLISH.named_arguments([_rows(built_in())]))
 
 
@@ -67,7 +71,7 @@ def _rows(specs: Sequence[OperationSpec]) -> str:
                 "description": spec.description,
                 "input_schema": spec.input_schema,
                 "version": spec.version,
-                "since": spec.since,
+                "oldest_version": spec.oldest_version,
             }
             for spec in specs
         ]
@@ -88,5 +92,5 @@ def _spec(row: Any) -> OperationSpec:
         description=row.description,
         input_schema=row.input_schema,
         version=row.version,
-        since=row.since,
+        oldest_version=row.oldest_version,
     )

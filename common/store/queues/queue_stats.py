@@ -1,4 +1,4 @@
-"""How the queues are, for people: depth, age, workers, and what comes in and ends in the last minutes."""
+"""Statistics of the queues for GET /stats: depth, age, workers, and rates of the last minutes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,65 +8,69 @@ from typing import Any
 from sqlalchemy import Connection
 
 from common.domain.job import first_job_id, job_unix_ms
+from common.store.connection.statement import SET_QUEUE_STATS_PLANS
 from common.store.queues import queue_state
 
-WINDOW_S = 60  # of what comes in
-MINUTES = 20  # a worker that has been away for longer has nothing in the last fifteen
-SAMPLE = 10_000  # newest jobs that are looked at for it, where more came
+WINDOW_S = 60  # for the rate of submissions
+MINUTES = 20  # a worker whose lease ended before has finished nothing in the last fifteen
+SAMPLE = 10_000  # newest jobs that are read for the rate
 
-# Plans by index whatever the statistics say, as in `session.Hot`.
-_BY_INDEX = ("SET LOCAL enable_seqscan = off", "SET LOCAL enable_bitmapscan = off")
-
-# From the newest back: at a high rate the sample spans less than the window.
+# From the newest job back: at a high rate the sample spans less than the window.
 _ARRIVED = """
 WITH newest AS MATERIALIZED (SELECT id, queue FROM jobs WHERE id >= $1 ORDER BY id DESC LIMIT $2)
-SELECT queue, count(*), (SELECT count(*) FROM newest), (SELECT id FROM newest ORDER BY id LIMIT 1) FROM newest GROUP BY 1
+SELECT queue, count(*), (SELECT count(*) FROM newest), (SELECT id FROM newest ORDER BY id LIMIT 1)
+FROM newest GROUP BY 1
 """
 
 _FINISHED = """
 SELECT q.key, m.key::bigint, sum((q.value ->> 0)::bigint)::bigint, sum((q.value ->> 1)::bigint)::bigint
-FROM workers w, jsonb_each(w.recent) m, jsonb_each(m.value) q
+FROM workers w, jsonb_each(w.finished_by_minute) m, jsonb_each(m.value) q
 WHERE w.alive_until > now() - $1::interval GROUP BY 1, 2
 """
 
 
 @dataclass(slots=True)
 class QueueStats:
-    """One queue."""
+    """Statistics of one queue."""
 
     queue: str
     queued: int
     running: int
     oldest_due_s: float
     workers_alive: int
-    accepted_per_s: float = 0.0  #: jobs a second
-    finished: dict[int, tuple[int, int]] = field(default_factory=dict)  #: by Unix minute: succeeded, failed
+    accepted_per_s: float = 0.0  #: submitted jobs a second
+    finished: dict[int, tuple[int, int]] = field(default_factory=dict)  #: by Unix minute: succeeded, failed jobs
 
 
 def read(connection: Connection, count_limit: int, unix_ms: int) -> list[QueueStats]:
-    """Return every queue that an operation or a living worker names; counts of jobs end at `cap`. In a transaction of the caller."""
-    for setting in _BY_INDEX:
-        connection.exec_driver_sql(setting)
+    """Return every queue of an operation or a living worker, in the caller's transaction.
+
+    Jobs are counted up to `count_limit`. `unix_ms` is the present time.
+    """
+    connection.exec_driver_sql(SET_QUEUE_STATS_PLANS)
 
     def rows(sql: str, *arguments: object) -> list[Any]:
         return list(connection.exec_driver_sql(sql, arguments))
 
     oldest, alive = dict(rows(queue_state.OLDEST_DUE.sql, 9)), dict(rows(queue_state.WORKERS_ALIVE.sql, timedelta()))
     depths = rows(queue_state.DEPTH.sql, count_limit)
-    found = {queue: QueueStats(queue, queued, running, oldest.get(queue, 0.0), alive.get(queue, 0)) for queue, queued, running in depths}
+    stats = {
+        queue: QueueStats(queue, queued, running, oldest.get(queue, 0.0), alive.get(queue, 0))
+        for queue, queued, running in depths
+    }
     for queue, count, sampled, first in rows(_ARRIVED, first_job_id(unix_ms - WINDOW_S * 1000), SAMPLE):
         span_s = WINDOW_S if sampled < SAMPLE else max(0.001, (unix_ms - job_unix_ms(first)) / 1000)
-        if queue in found:
-            found[queue].accepted_per_s = count / span_s
+        if queue in stats:
+            stats[queue].accepted_per_s = count / span_s
     for queue, minute, succeeded, failed in rows(_FINISHED, timedelta(minutes=MINUTES)):
-        if queue in found:
-            found[queue].finished[minute] = succeeded, failed
-    return [found[queue] for queue in sorted(found)]
+        if queue in stats:
+            stats[queue].finished[minute] = succeeded, failed
+    return [stats[queue] for queue in sorted(stats)]
 
 
 def finished_per_s(finished: Mapping[int, tuple[int, int]], minutes: int, unix_s: float) -> tuple[float, float]:
-    """Return succeeded and failed jobs a second over so many whole minutes and the part of the one under way."""
+    """Return succeeded and failed jobs a second over `minutes` whole minutes and the current one so far."""
     now = int(unix_s) // 60
-    counted = [both for minute, both in finished.items() if now - minutes <= minute <= now]
+    counts = [count for minute, count in finished.items() if now - minutes <= minute <= now]
     seconds = minutes * 60 + unix_s % 60
-    return sum(one for one, _ in counted) / seconds, sum(other for _, other in counted) / seconds
+    return sum(succeeded for succeeded, _ in counts) / seconds, sum(failed for _, failed in counts) / seconds

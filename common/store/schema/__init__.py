@@ -1,4 +1,4 @@
-"""The schema itself: its version, partitions, indexes, planner statistics, table sizes.
+"""The schema: its version, partitions, indexes, planner statistics, table sizes.
 
 Start at `partitions.py`. Imports `common.store.connection` alone.
 """

@@ -1,7 +1,8 @@
-"""Indexes of partitions that came before the index of their table: made one at a time, while writers go on.
+"""New indexes for existing partitions, created one at a time with CREATE INDEX CONCURRENTLY, so that writers continue.
 
-PostgreSQL's own way would keep them out of all partitions until the last one is read. An index that was made for the table alone
-counts as invalid until each partition has its own; then, and with every new partition, PostgreSQL keeps it.
+CREATE INDEX on the partitioned table would block writers of all partitions until the last one is read. Instead a
+migration creates the index ON ONLY the table, where it is invalid until each partition has an index attached to it. New
+partitions then get theirs from PostgreSQL.
 """
 
 import time
@@ -17,9 +18,11 @@ from common.telemetry import logs
 
 log = logs.get("migrate")
 RETRY_INTERVAL_S = 0.2
-# For transactions that were open before an index was begun. Nobody waits behind it meanwhile.
-_LONG_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', '5min', false), set_config('statement_timeout', '0', false)")
-# Attaching waits for who uses the index, and others behind it: so it gives up soon, and tries again.
+# CREATE INDEX CONCURRENTLY waits for transactions that began before it; nothing queues behind it meanwhile.
+_LONG_LOCK_TIMEOUT = text(
+    "SELECT set_config('lock_timeout', '5min', false), set_config('statement_timeout', '0', false)"
+)
+# ATTACH waits for transactions that use the index, and others queue behind it: it gives up soon and tries again.
 _SHORT_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '100ms'")
 _MISSING = text("""
     SELECT i.relname, t.relname, c.relname, pg_get_indexdef(x.indexrelid)
@@ -28,50 +31,55 @@ _MISSING = text("""
     JOIN pg_class t ON t.oid = x.indrelid AND pg_table_is_visible(t.oid)
     JOIN pg_inherits h ON h.inhparent = t.oid
     JOIN pg_class c ON c.oid = h.inhrelid
-    WHERE NOT EXISTS (SELECT FROM pg_inherits a JOIN pg_index b ON b.indexrelid = a.inhrelid WHERE a.inhparent = i.oid AND b.indrelid = c.oid)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_inherits a JOIN pg_index b ON b.indexrelid = a.inhrelid
+        WHERE a.inhparent = i.oid AND b.indrelid = c.oid)
     ORDER BY c.relname, i.relname
 """)
-# Asked for, not waited for: who waits in a statement has a snapshot, which the making of an index waits for.
+# Tried, not waited for: a waiting statement has a snapshot, and CREATE INDEX CONCURRENTLY would wait for that snapshot.
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('jobproc.indexes'))")
 _VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
 
 
 @dataclass(frozen=True, slots=True)
 class MissingIndex:
-    """An index that a partition has to get."""
+    """An index that a partition lacks."""
 
-    parent_index: str  #: the index of its table
+    parent_index: str  #: the table's index that it will be attached to
     table: str
     partition: str
-    definition: str  #: of the table's
+    definition: str  #: CREATE INDEX statement of the table's index
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the new index."""
         return f"{self.partition}_{self.parent_index.removeprefix(f'{self.table}_')}"
 
     @property
     def create_statement(self) -> str:
-        """The statement that makes it."""
-        return f"CREATE INDEX CONCURRENTLY {self.name} ON {self.partition} USING {self.definition.partition(' USING ')[2]}"
+        """The statement that creates it, to be run outside of a transaction."""
+        return (
+            f"CREATE INDEX CONCURRENTLY {self.name} ON {self.partition} USING {self.definition.partition(' USING ')[2]}"
+        )
 
 
 def create_missing(engine: Engine, settings: Settings) -> int:
-    """Make and attach what is missing; returns how many. One process works, others wait until there is nothing left to do.
+    """Create and attach the missing indexes, and return how many. Other processes wait until none is missing.
 
-    Not in one transaction, so it goes on where it was broken off. Raises OperationalError when a lock was not to be had.
+    Each index is committed alone, so a run continues where an interrupted one ended. Raises OperationalError on a lock
+    timeout.
     """
-    made = 0
+    created = 0
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as work:
         if not pooled(settings):
             work.execute(_LONG_LOCK_TIMEOUT)
         while _missing(work):
-            with engine.begin() as turn:
-                if turn.execute(_TRY_LOCK).scalar_one():
-                    made += sum(_create(engine, work, one) for one in _missing(work))
+            with engine.begin() as lock:
+                if lock.execute(_TRY_LOCK).scalar_one():
+                    created += sum(_create(engine, work, index) for index in _missing(work))
                     continue
             time.sleep(RETRY_INTERVAL_S)
-    return made
+    return created
 
 
 def _missing(connection: Connection) -> list[MissingIndex]:
@@ -79,10 +87,10 @@ def _missing(connection: Connection) -> list[MissingIndex]:
 
 
 def _create(engine: Engine, connection: Connection, index: MissingIndex) -> bool:
-    """Return False where retention took the partition meanwhile."""
+    """Create and attach one index. Return False if retention has dropped the partition meanwhile."""
     try:
         valid = connection.execute(_VALID, {"name": index.name}).scalar_one_or_none()
-        if valid is False:  # a run was broken off
+        if valid is False:  # an interrupted run left it
             connection.execute(text(f"DROP INDEX CONCURRENTLY {index.name}"))
         if not valid:
             connection.execute(text(index.create_statement))
@@ -92,7 +100,7 @@ def _create(engine: Engine, connection: Connection, index: MissingIndex) -> bool
         if isinstance(error.orig, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedObject):
             return False
         raise
-    log.info("index_made", index=index.name)
+    log.info("index_created", index=index.name)
     return True
 
 

@@ -1,4 +1,4 @@
-"""Partitions of jobs, outcomes, attempts and tags: by time, through the time in a UUIDv7."""
+"""Partitions of jobs, outcomes, attempts and tags by time, which is the first part of a UUIDv7."""
 
 import re
 from dataclasses import dataclass
@@ -23,29 +23,29 @@ _NOW_MS = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigi
 
 @dataclass(frozen=True, slots=True, order=True)
 class Period:
-    """A span of job ids, by their time in Unix milliseconds: from start, before end."""
+    """The span of job ids of one partition, by their time in Unix milliseconds: from `start`, before `end`."""
 
     start: int
     end: int
 
     @property
     def suffix(self) -> str:
-        """The end of the names of its partitions."""
+        """The suffix of its partitions' names: the UTC date of `start`."""
         return datetime.fromtimestamp(self.start / 1000, UTC).strftime("%Y%m%d")
 
     @property
     def bounds(self) -> tuple[UUID, UUID]:
-        """The first id, and the first one after it."""
+        """The first id of the period, and the first id after it."""
         return first_job_id(self.start), first_job_id(self.end)
 
 
 def periods(connection: Connection, table: str = "jobs") -> list[Period]:
-    """Return the periods that have a partition, first to last."""
-    found = []
+    """Return the periods for which the table has a partition, first to last."""
+    existing = []
     for _, bound in connection.execute(_BOUNDS, {"parent": table}):
         start, end = re.findall(r"'([0-9a-f-]{36})'", bound)
-        found.append(Period(job_unix_ms(UUID(start)), job_unix_ms(UUID(end))))
-    return sorted(found)
+        existing.append(Period(job_unix_ms(UUID(start)), job_unix_ms(UUID(end))))
+    return sorted(existing)
 
 
 def database_unix_ms(connection: Connection) -> int:
@@ -54,36 +54,39 @@ def database_unix_ms(connection: Connection) -> int:
 
 
 def missing_periods(existing: list[Period], now_ms: int, days: int, ahead: int) -> list[Period]:
-    """Return the periods to make: from yesterday's (a clock may be behind) to `ahead` periods after today's.
+    """Return the periods to create: from yesterday's (a clock may be behind) to `ahead` periods after today's.
 
-    Aligned to whole multiples of `days` since 1970. What other sizes of the past cover already is left out or cut.
+    They are aligned to whole multiples of `days` since 1970. Existing periods, also of another size, are left out or
+    cut off.
     """
     size = days * DAY_MS
-    made = []
+    missing = []
     for n in range((now_ms - DAY_MS) // size, now_ms // size + ahead + 1):
         start, end = n * size, (n + 1) * size
-        for there in sorted(p for p in existing if p.end > start and p.start < end):
-            if start < there.start:
-                made.append(Period(start, there.start))
-            start = max(start, there.end)
+        for period in sorted(p for p in existing if p.end > start and p.start < end):
+            if start < period.start:
+                missing.append(Period(start, period.start))
+            start = max(start, period.end)
         if start < end:
-            made.append(Period(start, end))
-    return made
+            missing.append(Period(start, end))
+    return missing
 
 
 def create_missing(connection: Connection, days: int, ahead: int) -> list[Period]:
-    """Make the partitions that will be needed; returns the periods that were missing. The caller commits.
+    """Create the partitions that will be needed, and return the periods that were missing. The caller commits.
 
-    A new table is attached instead of created in place: that takes no lock that submissions or readers would wait for.
+    Each partition is created as a table and then attached: submissions and readers wait for none of the locks.
     """
     wait_for_exclusive(connection, "partitions")
     now_ms = database_unix_ms(connection)
-    fresh: set[Period] = set()
+    created: set[Period] = set()
     for table in TABLES:
         for period in missing_periods(periods(connection, table), now_ms, days, ahead):
             name = f"{table}_{period.suffix}"
             first, after = period.bounds
             connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))
-            connection.execute(text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{first}') TO ('{after}')"))
-            fresh.add(period)
-    return sorted(fresh)
+            connection.execute(
+                text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{first}') TO ('{after}')")
+            )
+            created.add(period)
+    return sorted(created)

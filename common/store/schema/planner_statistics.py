@@ -1,11 +1,12 @@
-"""What PostgreSQL believes of `live`: kept as that of a table that nobody has looked at, whose rows it counts by its pages."""
+"""Planner statistics of `live`, kept cleared: PostgreSQL then estimates the number of rows from that of the pages."""
 
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 
-# Vacuumed or analyzed while hardly a row waits, but pages are left, `live` counts as empty however many jobs come after. To walk
-# an index then costs no more than to find a row by its id, and claims do: 6,400 instead of 110,000 jobs/s on a backlog of
-# 300,000, until somebody looks at the table again. Not where the role may not: a table of another owner.
+# After a vacuum or analyze with hardly a row in its pages, `live` counts as empty, however many jobs are inserted
+# later. A scan of a whole index then seems as cheap as a look-up by id, and claims choose it: 6,400 instead of 110,000
+# jobs/s on a backlog of 300,000, until the next vacuum or analyze. Skipped where the role lacks the privilege (another
+# owner's table).
 CLEAR = Statement(
     "forget_statistics",
     "text",
@@ -17,5 +18,5 @@ CLEAR = Statement(
 
 
 def clear_live_statistics(connection: WorkerConnection) -> None:
-    """Forget how many rows were seen in `live`, if somebody has counted; plans that were made by it are made anew."""
+    """Clear the row count of `live`, if a vacuum or analyze has stored one, and so the plans made with it."""
     connection.run(CLEAR, ("live",))

@@ -1,17 +1,30 @@
-"""How the database itself is: sizes, dead rows, the oldest open transaction."""
+"""Sizes of tables, dead rows, and the oldest open transaction, for metrics."""
 
 from dataclasses import dataclass
 
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 
-TABLES = ("jobs", "live", "outcomes", "attempts", "workers", "tags", "keys", "uniq", "reruns", "deadlines", "expiries")
+TABLES = (
+    "jobs",
+    "live",
+    "outcomes",
+    "attempts",
+    "workers",
+    "tags",
+    "idempotency_keys",
+    "unique_keys",
+    "runs",
+    "deadlines",
+    "expiries",
+)
 
 SIZES = Statement(
     "sizes",
     "text[]",
     """
-    SELECT t.name, sum(pg_table_size(p.relid))::float8, sum(pg_indexes_size(p.relid))::float8, coalesce(sum(s.n_dead_tup), 0)::float8
+    SELECT t.name, sum(pg_table_size(p.relid))::float8, sum(pg_indexes_size(p.relid))::float8,
+           coalesce(sum(s.n_dead_tup), 0)::float8
     FROM unnest($1) AS t(name)
     CROSS JOIN LATERAL (SELECT t.name::regclass UNION SELECT relid FROM pg_partition_tree(t.name::regclass)) p(relid)
     LEFT JOIN pg_stat_all_tables s ON s.relid = p.relid
@@ -19,7 +32,7 @@ SIZES = Statement(
     """,
 )
 
-# A session of another user shows its age only to members of pg_monitor.
+# Sessions of other users show their age only to members of pg_monitor.
 OLDEST_TRANSACTION = Statement(
     "oldest_transaction",
     "text",
@@ -32,16 +45,16 @@ OLDEST_TRANSACTION = Statement(
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """A table with its partitions."""
+    """The size of a table with its partitions."""
 
     table: str
     rows_bytes: float
     index_bytes: float
-    dead_rows: float  #: as the statistics estimate it
+    dead_rows: float  #: as PostgreSQL's statistics estimate them
 
 
-def read(connection: WorkerConnection) -> list[TableSize]:
-    """Return the sizes of the tables."""
+def table_sizes(connection: WorkerConnection) -> list[TableSize]:
+    """Return the size of each table."""
     return [TableSize(*row) for row in connection.run(SIZES, (list(TABLES),))]
 
 

@@ -1,4 +1,4 @@
-"""Worker processes and controllers: leases of workers, the lease of the leader.
+"""Leases of worker processes, and the lease of the leading controller.
 
 Start at `leases.py`. Imports `common.store.connection` alone.
 """

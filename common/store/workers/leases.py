@@ -1,4 +1,4 @@
-"""Worker processes: register, renew, end; progress of what they run."""
+"""Leases of worker processes: register, renew, end. Also the progress of running attempts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,8 @@ REGISTER = Statement(
 
 SET_OPERATIONS = Statement("know", "bigint, text[]", "UPDATE workers SET operations = $2 WHERE id = $1 RETURNING id")
 
-# Attempts that run, from one id of a process to its next one. Their rows are locked in the order of their ids, as by a settle.
+# Moves running attempts from former ids of a process to its new id. Locks rows in the order of their ids, as a settle
+# does.
 TAKE_OVER = Statement(
     "take_over",
     "bigint, bigint[], uuid[], smallint[]",
@@ -31,20 +32,25 @@ TAKE_OVER = Statement(
     """,
 )
 
-# A lease that has ended is not renewed: the controller may have given its jobs to others already.
+# A lease that has ended is not renewed: the controller may already have released its jobs.
 RENEW = Statement(
     "renew",
     "float8, bigint[], smallint[], jsonb, jsonb",
     """
-    UPDATE workers SET alive_until = clock_timestamp() + $1 * interval '1 s', busy = d.busy, low = d.low,
-        recent = CASE d.recent WHEN '{}' THEN workers.recent ELSE d.recent END
-    FROM ROWS FROM (unnest($2), unnest($3), jsonb_array_elements($4), jsonb_array_elements($5)) AS d(id, busy, low, recent)
+    UPDATE workers
+    SET alive_until = clock_timestamp() + $1 * interval '1 s', held_jobs = d.held_jobs,
+        low_water_marks = d.low_water_marks,
+        finished_by_minute =
+            CASE d.finished_by_minute WHEN '{}' THEN workers.finished_by_minute ELSE d.finished_by_minute END
+    FROM ROWS FROM (unnest($2), unnest($3), jsonb_array_elements($4), jsonb_array_elements($5))
+         AS d(id, held_jobs, low_water_marks, finished_by_minute)
     WHERE workers.id = d.id AND ended_at IS NULL AND alive_until > clock_timestamp()
     RETURNING workers.id
     """,
 )
 
-# Not while it holds a job, such as one that its own dead connection has locked: then its lease runs out, and the controller comes.
+# Not while the process holds a job, such as one that its dead connection has locked. Its lease then expires, and the
+# controller rescues the job.
 END = Statement(
     "end_worker",
     "bigint",
@@ -57,10 +63,13 @@ END = Statement(
 EXPIRED = Statement(
     "expired_workers",
     "bigint",
-    "SELECT id FROM workers WHERE ended_at IS NULL AND alive_until < clock_timestamp() ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
+    """
+    SELECT id FROM workers WHERE ended_at IS NULL AND alive_until < clock_timestamp()
+    ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+    """,
 )
 
-# True too where there is no row: then nobody else can have locked it.
+# True also if there is no row: no other transaction can have locked it then.
 TRY_LOCK = Statement(
     "alone_with_worker",
     "bigint",
@@ -70,7 +79,7 @@ TRY_LOCK = Statement(
     """,
 )
 
-# Held by a process that has ended: a claim that committed after its worker was rescued. Also rows whose worker is gone.
+# Ended worker processes with jobs (a claim was committed after the rescue), and ids that have no row any more.
 ORPHANED = Statement(
     "orphaned",
     "bigint",
@@ -95,86 +104,113 @@ PROGRESS = Statement(
     """,
 )
 
-# Of attempts that run, by their ids: nothing is read of what others run.
+# Looked up by the ids of the caller's running attempts: rows of other workers are not read.
 ASKED_TO_STOP = Statement(
-    "asked_to_stop",
+    "find_cancelled",
     "uuid[], smallint[], bigint[]",
     """
     SELECT l.worker, l.id::text FROM ROWS FROM (unnest($1), unnest($2), unnest($3)) AS d(id, attempt, worker)
-    JOIN live l ON l.id = d.id WHERE l.attempt = d.attempt AND l.worker = d.worker AND l.cancel
+    JOIN live l ON l.id = d.id WHERE l.attempt = d.attempt AND l.worker = d.worker AND l.cancel_requested
     """,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRenewal:
-    """What a parent says of one of its processes when it renews."""
+    """The data with which a parent renews the lease of one of its processes."""
 
     worker: int
-    busy: int  #: jobs in its hands
-    low_water_marks: Mapping[str, Mapping[str, str]]  #: its low-water marks: queue, priority, pos
-    #: What its worker has finished: Unix minute, queue, succeeded and failed; on one row of a worker. Empty: the row keeps what it has.
-    recent: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    held_jobs: int
+    low_water_marks: Mapping[str, Mapping[str, str]]  #: by queue and priority: claimable_at
+    #: jobs that the worker has finished: Unix minute, queue, succeeded and failed; on one row of each worker. Empty:
+    #: the row is not changed
+    finished_by_minute: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
 
 
-def register(connection: WorkerConnection, lease_s: float, pid: int, host: str, queues: Sequence[str], operations: Sequence[str]) -> int:
-    """Write down a worker process and return its id, never used before; its lease ends in lease_s seconds unless renewed."""
+def register(
+    connection: WorkerConnection, lease_s: float, pid: int, host: str, queues: Sequence[str], operations: Sequence[str]
+) -> int:
+    """Register a worker process and return its id, which was never used before.
+
+    Its lease ends in `lease_s` seconds unless renewed.
+    """
     return int(connection.run(REGISTER, (lease_s, pid, host, list(queues), list(operations)))[0][0])
 
 
 def renew(connection: WorkerConnection, lease_s: float, leases: Sequence[LeaseRenewal]) -> set[int]:
-    """Renew the leases in one statement; returns the ids that still had one. Missing ids have lost their jobs."""
+    """Renew leases to end in `lease_s` seconds. Return the ids with a lease left; the others have lost their jobs."""
     if not leases:
         return set()
-    low, recent = json.dumps([lease.low_water_marks for lease in leases]), json.dumps([lease.recent for lease in leases])
-    rows = connection.run(RENEW, (lease_s, [lease.worker for lease in leases], [min(lease.busy, 32_767) for lease in leases], low, recent))
+    marks = json.dumps([lease.low_water_marks for lease in leases])
+    finished = json.dumps([lease.finished_by_minute for lease in leases])
+    rows = connection.run(
+        RENEW,
+        (
+            lease_s,
+            [lease.worker for lease in leases],
+            [min(lease.held_jobs, 32_767) for lease in leases],
+            marks,
+            finished,
+        ),
+    )
     return {row[0] for row in rows}
 
 
 def set_operations(connection: WorkerConnection, worker: int, operations: Sequence[str]) -> None:
-    """Write down what a worker process knows from now on; it claims nothing else."""
+    """Replace the operations that a worker process can run, and so the jobs that it can claim."""
     connection.run(SET_OPERATIONS, (worker, list(operations)))
 
 
-def take_over(connection: WorkerConnection, worker: int, others: Sequence[int], running: Sequence[tuple[str, int]]) -> set[str]:
-    """Make attempts (job, attempt) of these others the worker's; returns the ids of those that were still theirs."""
+def take_over(
+    connection: WorkerConnection, worker: int, former_workers: Sequence[int], running: Sequence[tuple[str, int]]
+) -> set[str]:
+    """Move running attempts (job, attempt) of former ids to this worker id. Return the jobs that were still theirs."""
     if not running:
         return set()
     jobs, attempts = zip(*running, strict=True)
-    return {row[0] for row in connection.run(TAKE_OVER, (worker, list(others), array_literal(jobs), list(attempts)))}
+    return {
+        row[0] for row in connection.run(TAKE_OVER, (worker, list(former_workers), array_literal(jobs), list(attempts)))
+    }
 
 
-def asked_to_stop(connection: WorkerConnection, running: Sequence[tuple[str, int, int]]) -> set[tuple[int, str]]:
-    """Return those of the running attempts (job, attempt, worker) that a client wants to stop, as (worker, job)."""
-    jobs, attempts, holders = zip(*running, strict=True)
-    return {(row[0], row[1]) for row in connection.run(ASKED_TO_STOP, (array_literal(jobs), list(attempts), list(holders)))}
+def find_cancelled(connection: WorkerConnection, running: Sequence[tuple[str, int, int]]) -> set[tuple[int, str]]:
+    """Return the cancelled ones among running attempts (job, attempt, worker), as (worker, job)."""
+    jobs, attempts, workers = zip(*running, strict=True)
+    return {
+        (row[0], row[1]) for row in connection.run(ASKED_TO_STOP, (array_literal(jobs), list(attempts), list(workers)))
+    }
 
 
 def end_lease(connection: WorkerConnection, worker: int) -> bool:
-    """End a lease for ever, after giving its jobs back, in one transaction. Returns False when it was ended already or still holds one."""
+    """End a lease for good, in the transaction that releases its jobs.
+
+    Return False if the lease has ended before or its process still holds a job.
+    """
     return bool(connection.run(END, (worker,)))
 
 
 def expired_workers(connection: WorkerConnection, limit: int) -> list[int]:
-    """Return workers whose lease has run out and whose jobs nobody has given back yet; those that another looks after are left out."""
+    """Lock and return worker processes whose lease has expired, without those that another transaction has locked."""
     return [row[0] for row in connection.run(EXPIRED, (limit,))]
 
 
 def try_lock_worker(connection: WorkerConnection, worker: int) -> bool:
-    """Lock the row of a worker in the caller's transaction. Returns False, and waits for nobody, where another has it."""
+    """Lock a worker's row in the caller's transaction. Return False, without waiting, if another transaction has it."""
     return bool(connection.run(TRY_LOCK, (worker,))[0][0])
 
 
 def orphaned_workers(connection: WorkerConnection, limit: int) -> list[int]:
-    """Return ended or forgotten workers that still hold jobs."""
+    """Return worker ids that hold jobs although their lease has ended or their row was deleted."""
     return [row[0] for row in connection.run(ORPHANED, (limit,))]
 
 
 def delete_ended(connection: WorkerConnection, days: int) -> int:
-    """Delete the rows of processes that ended more than so many days ago."""
+    """Delete the rows of processes that ended more than `days` days ago, and return how many."""
     return len(connection.run(DELETE_ENDED, (days,)))
 
 
-def report_progress(connection: WorkerConnection, worker: int, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
-    """Store how far an attempt is. Returns False when the job is no longer this attempt's."""
+def report_progress(
+    connection: WorkerConnection, worker: int, job_id: str, attempt: int, fraction: float | None, text: str | None
+) -> bool:
+    """Store the progress of an attempt (0 to 1, and a text). Return False if it was fenced."""
     return bool(connection.run(PROGRESS, (worker, job_id, attempt, fraction, text)))

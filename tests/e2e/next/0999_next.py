@@ -1,4 +1,4 @@
-"""A migration that a later version might bring: it only adds.
+"""A migration of a later version, which adds a column.
 
 phase: expand
 """
@@ -8,10 +8,11 @@ from pathlib import Path
 from alembic import op
 
 revision = "0999"
-down_revision = sorted(path.name.partition("_")[0] for path in Path(__file__).parent.glob("[0-9]*.py"))[-2]  # of the version before
+_revisions = sorted(path.name.partition("_")[0] for path in Path(__file__).parent.glob("[0-9]*.py"))
+down_revision = _revisions[-2]  # the last migration of the previous version
 
 
 def upgrade() -> None:
-    """Add a column that older code does not know."""
+    """Add a column that the previous version does not know."""
     op.execute("SET LOCAL lock_timeout = '3s'")
     op.execute("ALTER TABLE live ADD COLUMN note text")

@@ -1,4 +1,4 @@
-"""POST /jobs/batch: many submissions, one transaction, ids in their order."""
+"""POST /jobs/batch: many submissions in a single transaction, with ids in their order."""
 
 import uuid
 from collections.abc import Callable
@@ -11,22 +11,26 @@ from rig.system import System
 GOOD = {"data": [1, 2, 3], "operation": "square_sum"}
 
 
-def test_ids_are_in_the_order_of_the_submissions_and_all_are_of_one_transaction(system: System) -> None:
+def test_a_batch_is_stored_in_one_transaction_with_ids_in_the_order_of_its_submissions(system: System) -> None:
     system.api()
-    answer = system.client.post("/jobs/batch", json=[{"data": [n], "operation": ("square_sum", "cube_sum")[n % 2]} for n in range(1_000)])
-    assert answer.status_code == 202
-    body = answer.json()
+    response = system.client.post(
+        "/jobs/batch", json=[{"data": [n], "operation": ("square_sum", "cube_sum")[n % 2]} for n in range(1_000)]
+    )
+    assert response.status_code == 202
+    body = response.json()
     assert set(body) == {"job_ids", "status"}
     assert body["status"] == "PENDING"
     assert {uuid.UUID(job_id).version for job_id in body["job_ids"]} == {7}
     stored = {str(row[0]): row[1:] for row in system.database.rows("SELECT id, operation, input FROM jobs")}
-    assert [stored[job_id] for job_id in body["job_ids"]] == [(("square_sum", "cube_sum")[n % 2], {"data": [n]}) for n in range(1_000)]
-    assert system.database.one("SELECT count(DISTINCT xmin::text) FROM jobs") == 1
-    assert system.database.one("SELECT count(*) FROM live") == 1_000
+    assert [stored[job_id] for job_id in body["job_ids"]] == [
+        (("square_sum", "cube_sum")[n % 2], {"data": [n]}) for n in range(1_000)
+    ]
+    assert system.database.value("SELECT count(DISTINCT xmin::text) FROM jobs") == 1
+    assert system.database.value("SELECT count(*) FROM live") == 1_000
 
 
-def test_ten_thousand_are_taken_and_run(system: System) -> None:
-    """The most that a batch may have; the doorbell for them wakes the worker."""
+def test_a_batch_of_ten_thousand_jobs_is_accepted_and_run(system: System) -> None:
+    """The maximum of a batch. Its doorbell wakes the worker."""
     system.api().worker()
     job_ids = system.submit_many("square_sum", [[float(n)] for n in range(10_000)])
     assert len(set(job_ids)) == 10_000
@@ -38,11 +42,13 @@ def test_ten_thousand_are_taken_and_run(system: System) -> None:
 @pytest.mark.parametrize(
     "raw",
     [b"{}", b"[]", b"null", b"1", b'"[]"', orjson.dumps(GOOD), b"[" + b",".join([orjson.dumps(GOOD)] * 10_001) + b"]"],
-    ids=["object", "empty", "null", "number", "text", "a lone submission", "one too many"],
+    ids=["object", "empty", "null", "number", "text", "a lone submission", "10001 submissions"],
 )
-def test_what_is_not_1_to_10000_submissions_is_refused(served: System, post: Callable[..., Any], refused: Callable[..., Any], raw: bytes) -> None:
-    body = refused(post(served, raw, "/jobs/batch"), 422, "invalid-body")
-    assert [one["field"] for one in body["errors"]] == [""], "the whole body"
+def test_a_body_other_than_1_to_10000_submissions_is_refused(
+    read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any], raw: bytes
+) -> None:
+    body = assert_problem(post(read_only_system, raw, "/jobs/batch"), 422, "invalid-body")
+    assert [error["field"] for error in body["errors"]] == [""], "the whole body"
     assert "1 to 10000" in body["detail"]
 
 
@@ -60,20 +66,29 @@ def test_what_is_not_1_to_10000_submissions_is_refused(served: System, post: Cal
         (None, "{}"),
     ],
 )
-def test_one_bad_submission_refuses_all_and_is_named_by_its_index(
-    served: System, post: Callable[..., Any], refused: Callable[..., Any], at: int, bad: Any, field: str
+def test_an_invalid_submission_refuses_the_whole_batch_and_is_named_by_its_index(
+    read_only_system: System,
+    post: Callable[..., Any],
+    assert_problem: Callable[..., Any],
+    at: int,
+    bad: Any,
+    field: str,
 ) -> None:
     submissions = [GOOD] * 10_000
     submissions[at] = bad
-    answer = post(served, orjson.dumps(submissions), "/jobs/batch")
-    body = refused(answer, 422, "unknown-operation" if "nope" in str(bad) else "invalid-body")
-    assert [one["field"] for one in body["errors"]] == [field.format(at)]
+    response = post(read_only_system, orjson.dumps(submissions), "/jobs/batch")
+    body = assert_problem(response, 422, "unknown-operation" if "nope" in str(bad) else "invalid-body")
+    assert [error["field"] for error in body["errors"]] == [field.format(at)]
     assert body["detail"].startswith(f"{field.format(at)}: ")
 
 
-def test_the_limits_are_settings(system: System, refused: Callable[..., Any]) -> None:
+def test_the_limits_of_a_batch_are_settings(system: System, assert_problem: Callable[..., Any]) -> None:
     system.api(JOBPROC_MAX_BATCH_JOBS="3", JOBPROC_MAX_NUMBERS="2")
     assert system.client.post("/jobs/batch", json=[{"data": [1, 2], "operation": "cube_sum"}] * 3).status_code == 202
-    refused(system.client.post("/jobs/batch", json=[{"data": [1, 2], "operation": "cube_sum"}] * 4), 422, "invalid-body")
-    refused(system.client.post("/jobs/batch", json=[{"data": [1, 2, 3], "operation": "cube_sum"}]), 422, "invalid-body")
-    assert system.database.one("SELECT count(*) FROM jobs") == 3
+    assert_problem(
+        system.client.post("/jobs/batch", json=[{"data": [1, 2], "operation": "cube_sum"}] * 4), 422, "invalid-body"
+    )
+    assert_problem(
+        system.client.post("/jobs/batch", json=[{"data": [1, 2, 3], "operation": "cube_sum"}]), 422, "invalid-body"
+    )
+    assert system.database.value("SELECT count(*) FROM jobs") == 3

@@ -1,4 +1,4 @@
-"""/docs and /openapi.json over HTTP; works without internet."""
+"""/docs and /openapi.json over HTTP. The page needs no internet."""
 
 import re
 from html.parser import HTMLParser
@@ -9,7 +9,7 @@ from rig.system import System
 
 
 class Links(HTMLParser):
-    """Collects what a page loads, and its scripts' text."""
+    """A parser that collects the URLs that a page loads, and its text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,37 +24,37 @@ class Links(HTMLParser):
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/"])
-def test_the_page_loads_only_what_the_application_serves(served: System, path: str) -> None:
-    answer = served.client.get(path)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/html")
+def test_the_page_loads_only_files_of_the_api(read_only_system: System, path: str) -> None:
+    response = read_only_system.client.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
     page = Links()
-    page.feed(answer.text)
+    page.feed(response.text)
     urls = [*page.urls, *re.findall(r"url: '([^']+)'", page.text)]
     assert "/openapi.json" in urls
     assert {urlsplit(url).path.rsplit(".", 1)[-1] for url in urls} >= {"js", "css", "json"}
     for url in urls:
         assert not urlsplit(url).scheme and not urlsplit(url).netloc, url
-        assert url.startswith("/"), "the page is served with and without a slash at its end"
-        found = served.client.get(url)
-        assert found.status_code == 200, url
-        assert len(found.content) > 100
-    assert not re.findall(r"https?://|['\"]//", answer.text)
+        assert url.startswith("/"), "the page has two URLs, with and without a trailing slash"
+        asset = read_only_system.client.get(url)
+        assert asset.status_code == 200, url
+        assert len(asset.content) > 100
+    assert not re.findall(r"https?://|['\"]//", response.text)
 
 
-def test_the_assets_are_what_they_say_and_load_nothing_from_elsewhere(served: System) -> None:
-    script = served.client.get("/docs/static/swagger-ui-bundle.js")
-    style = served.client.get("/docs/static/swagger-ui.css")
+def test_the_assets_have_their_media_types_and_load_nothing_from_other_hosts(read_only_system: System) -> None:
+    script = read_only_system.client.get("/docs/static/swagger-ui-bundle.js")
+    style = read_only_system.client.get("/docs/static/swagger-ui.css")
     assert "javascript" in script.headers["content-type"] and "SwaggerUIBundle" in script.text
     assert style.headers["content-type"].startswith("text/css")
     assert not re.findall(r"@import|url\((?!data:|[\"']?data:)[^)]*//", style.text)
 
 
-def test_the_document_is_served_as_json(served: System) -> None:
-    answer = served.client.get("/openapi.json")
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.json()["openapi"].startswith("3.1.")
-    assert set(answer.json()["paths"]) == {
+def test_the_document_is_served_as_json(read_only_system: System) -> None:
+    response = read_only_system.client.get("/openapi.json")
+    assert response.headers["content-type"] == "application/json"
+    assert response.json()["openapi"].startswith("3.1.")
+    assert set(response.json()["paths"]) == {
         "/jobs/",
         "/jobs/batch",
         "/jobs/{job_id}",
@@ -64,11 +64,11 @@ def test_the_document_is_served_as_json(served: System) -> None:
         "/jobs/{job_id}/cancel",
         "/jobs/{job_id}/retry",
         "/jobs/{job_id}/explain",
-        "/actions",
-        "/actions/{action_id}",
-        "/actions/{action_id}/start",
-        "/actions/{action_id}/stop",
-        "/actions/{action_id}/undo",
+        "/bulk-actions",
+        "/bulk-actions/{bulk_action_id}",
+        "/bulk-actions/{bulk_action_id}/start",
+        "/bulk-actions/{bulk_action_id}/stop",
+        "/bulk-actions/{bulk_action_id}/undo",
         "/operations",
         "/stats",
         "/livez",

@@ -1,4 +1,4 @@
-"""`python -m api`: starts with what it is told, or ends with one sentence that says why not."""
+"""`python -m api`: starts with its options and settings, or ends with a single line that says why it cannot."""
 
 import signal
 import socket
@@ -11,8 +11,8 @@ from rig.system import System, until
 from tools.servers import free_port
 
 
-def last_words(system: System, *arguments: str, **settings: str) -> str:
-    """Start the API, which must not start; returns the one line beside the log's that it leaves."""
+def startup_error(system: System, *arguments: str, **settings: str) -> str:
+    """Start the API, which must fail; return its only line on stderr that is not a log line."""
     process = system.spawn("refused", "api", *(arguments or ("--port", str(free_port()))), **settings)
     assert process.wait(15) not in (0, None)
     words = [line for line in system.log("refused").splitlines() if not line.startswith('{"')]
@@ -21,21 +21,26 @@ def last_words(system: System, *arguments: str, **settings: str) -> str:
     return words[0]
 
 
-def test_a_taken_port_is_named(system: System) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert last_words(system, "--port", str(port)) == f"api: cannot listen on 127.0.0.1:{port}: Address already in use"
+def test_an_occupied_port_is_named(system: System) -> None:
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        port = occupied.getsockname()[1]
+        assert (
+            startup_error(system, "--port", str(port))
+            == f"api: cannot listen on 127.0.0.1:{port}: Address already in use"
+        )
 
 
 def test_an_address_that_cannot_be_listened_on_is_named(system: System) -> None:
-    assert last_words(system, "--host", "192.0.2.1", "--port", "8000").startswith("api: cannot listen on 192.0.2.1:8000: ")
-    assert last_words(system, "--port", "70000").startswith("api: cannot listen on 127.0.0.1:70000: ")
+    assert startup_error(system, "--host", "192.0.2.1", "--port", "8000").startswith(
+        "api: cannot listen on 192.0.2.1:8000: "
+    )
+    assert startup_error(system, "--port", "70000").startswith("api: cannot listen on 127.0.0.1:70000: ")
 
 
-def test_every_bad_setting_is_listed(system: System) -> None:
-    words = last_words(
+def test_every_invalid_setting_is_listed(system: System) -> None:
+    words = startup_error(
         system,
         DATABASE_URL="mysql://user:Zebra7@127.0.0.1/db",
         REDIS_URL="http://user:Zebra7@127.0.0.1",
@@ -48,8 +53,9 @@ def test_every_bad_setting_is_listed(system: System) -> None:
     )
     assert words.startswith("api: bad settings: ")
     for name in (
-        "DATABASE_URL: ", "REDIS_URL: ", "JOBPROC_MAX_NUMBERS: ", "JOBPROC_MAX_BODY_BYTES: ", "JOBPROC_BODY_TIMEOUT_SECONDS: ",
-        "JOBPROC_DATABASE_TIMEOUT_SECONDS: ", "JOBPROC_LOG_LEVEL: ", "JOBPROC_MAX_BODY_BITES: ",
+        "DATABASE_URL: ", "REDIS_URL: ", "JOBPROC_MAX_NUMBERS: ", "JOBPROC_MAX_BODY_BYTES: ",
+        "JOBPROC_BODY_TIMEOUT_SECONDS: ", "JOBPROC_DATABASE_TIMEOUT_SECONDS: ", "JOBPROC_LOG_LEVEL: ",
+        "JOBPROC_MAX_BODY_BITES: ",
     ):  # fmt: skip
         assert words.count(name) == 1, name
     assert "Zebra7" not in words
@@ -63,8 +69,8 @@ def test_every_bad_setting_is_listed(system: System) -> None:
         ("postgresql://user:Zebra7@[::1/db", "redis://:Zebra7@[::1/0"),
     ],
 )
-def test_a_url_that_can_never_work_stops_the_start(system: System, database: str, redis: str) -> None:
-    words = last_words(system, DATABASE_URL=database, REDIS_URL=redis)
+def test_a_malformed_url_prevents_the_start(system: System, database: str, redis: str) -> None:
+    words = startup_error(system, DATABASE_URL=database, REDIS_URL=redis)
     assert words.startswith("api: bad settings: ")
     assert "DATABASE_URL: " in words
     assert "REDIS_URL: " in words
@@ -72,16 +78,16 @@ def test_a_url_that_can_never_work_stops_the_start(system: System, database: str
 
 
 def test_failpoints_are_refused_in_production(system: System) -> None:
-    words = last_words(system, JOBPROC_ENVIRONMENT="production", JOBPROC_FAILPOINTS="submit.after_commit=kill")
+    words = startup_error(system, JOBPROC_ENVIRONMENT="production", JOBPROC_FAILPOINTS="submit.after_commit=kill")
     assert "JOBPROC_FAILPOINTS" in words
 
 
-def test_it_logs_what_it_runs_with_and_masks_the_secrets(make_system: Callable[..., System], database_url: str) -> None:
-    """A password in a URL's user part, and one in its query; also in what is said of a server that is away."""
+def test_the_api_logs_its_settings_with_masked_secrets(make_system: Callable[..., System], database_url: str) -> None:
+    """Passwords in user part and query of a URL: neither settings nor errors about an unavailable server show them."""
     database = database_url.replace("postgres@", "postgres:Zebra7@") + "?password=Quagga8"
     system = make_system(database, "redis://:Okapi9@127.0.0.1:1/0", JOBPROC_MAX_NUMBERS="77").api()
     system.submit("square_sum", 1)
-    until("Redis is away", lambda: system.events("api", "ring_failed"))
+    until("a doorbell has failed", lambda: system.events("api", "ring_failed"))
     (started,) = system.events("api", "starting")
     assert started["port"] == system.port
     assert started["settings"]["max_numbers"] == "77"
@@ -90,12 +96,15 @@ def test_it_logs_what_it_runs_with_and_masks_the_secrets(make_system: Callable[.
     assert not [secret for secret in ("Zebra7", "Quagga8", "Okapi9") if secret in system.log("api")]
 
 
-def test_it_listens_where_it_is_told(system: System) -> None:
-    one, all_of_them = free_port(), free_port()
-    system.spawn("one", "api", "--host", "127.0.0.2", "--port", str(one))
-    system.spawn("all", "api", "--host", "0.0.0.0", "--port", str(all_of_them))  # noqa: S104 - on purpose
-    until("both answer", lambda: _answers(f"http://127.0.0.2:{one}/livez") and _answers(f"http://127.0.0.3:{all_of_them}/livez"))
-    assert not _answers(f"http://127.0.0.1:{one}/livez")
+def test_the_api_listens_only_on_its_address(system: System) -> None:
+    single_port, any_port = free_port(), free_port()
+    system.spawn("one", "api", "--host", "127.0.0.2", "--port", str(single_port))
+    system.spawn("all", "api", "--host", "0.0.0.0", "--port", str(any_port))  # noqa: S104 - the test is about all interfaces
+    until(
+        "both processes respond",
+        lambda: _answers(f"http://127.0.0.2:{single_port}/livez") and _answers(f"http://127.0.0.3:{any_port}/livez"),
+    )
+    assert not _answers(f"http://127.0.0.1:{single_port}/livez")
 
 
 def _answers(url: str) -> bool:
@@ -106,7 +115,7 @@ def _answers(url: str) -> bool:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_without_a_word(system: System, sign: signal.Signals) -> None:
+def test_a_signal_ends_the_api_without_output(system: System, sign: signal.Signals) -> None:
     system.api()
     system.submit("square_sum", 1)
     assert system.end("api", sign, limit_s=5) in (0, -sign, 128 + sign)
@@ -114,25 +123,28 @@ def test_a_signal_ends_it_without_a_word(system: System, sign: signal.Signals) -
     assert not system.events("api", "library_log")
 
 
-def test_a_kept_connection_is_closed_by_an_answer_not_under_a_request(system: System) -> None:
-    """After SIGTERM no new connection is taken; each kept one may carry one request more, and its answer says that it was the last."""
-    system.api(JOBPROC_LEAVE_SECONDS="10")
-    with httpx.Client(base_url=system.client.base_url) as one, httpx.Client(base_url=system.client.base_url) as other:
-        assert "connection" not in one.get("/livez").headers
-        other.get("/livez")
+def test_a_keepalive_connection_is_closed_with_a_response_and_never_during_a_request(system: System) -> None:
+    """After SIGTERM no connection is accepted. Each open one may carry another request, whose response closes it."""
+    system.api(JOBPROC_KEEPALIVE_DRAIN_SECONDS="10")
+    with (
+        httpx.Client(base_url=system.client.base_url) as first,
+        httpx.Client(base_url=system.client.base_url) as second,
+    ):
+        assert "connection" not in first.get("/livez").headers
+        second.get("/livez")
         system.client.close()
         system.kill("api", signal.SIGTERM)
-        until("it takes no more connections", lambda: not _answers(f"{one.base_url}/livez"))
-        for client in (one, other):
-            answer = client.post("/jobs/", json={"data": [1], "operation": "square_sum"})
-            assert answer.status_code == 202
-            assert answer.headers["connection"] == "close"
+        until("the API accepts no more connections", lambda: not _answers(f"{first.base_url}/livez"))
+        for client in (first, second):
+            response = client.post("/jobs/", json={"data": [1], "operation": "square_sum"})
+            assert response.status_code == 202
+            assert response.headers["connection"] == "close"
     system.processes["api"].wait(3)
-    assert system.database.one("SELECT count(*) FROM jobs") == 2
+    assert system.database.value("SELECT count(*) FROM jobs") == 2
 
 
-def test_an_idle_connection_is_waited_for_no_longer_than_it_says(system: System) -> None:
-    system.api(JOBPROC_LEAVE_SECONDS="0.3")
+def test_a_shutdown_waits_for_idle_connections_no_longer_than_the_drain_time(system: System) -> None:
+    system.api(JOBPROC_KEEPALIVE_DRAIN_SECONDS="0.3")
     system.client.get("/livez")
     assert system.end("api", limit_s=5) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
     with pytest.raises(httpx.TransportError):

@@ -1,4 +1,4 @@
-"""/livez and /readyz: what they check, and that they name what is missing."""
+"""/livez and /readyz: their checks, and the names of failed checks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,32 +9,34 @@ from common.migrations import head
 
 
 def checks(system: System) -> dict[str, bool]:
-    """Return the checks of /readyz, after looking at what all of its answers have in common."""
-    answer = system.client.get("/readyz")
-    body = answer.json()
-    assert answer.status_code == (200 if body["ready"] else 503)
+    """Return the checks of /readyz, after a check of the form that all its responses share."""
+    response = system.client.get("/readyz")
+    body = response.json()
+    assert response.status_code == (200 if body["ready"] else 503)
     assert body["ready"] == all(check["ok"] for check in body["checks"])
     assert all(set(check) == {"name", "ok", "detail"} and check["detail"] for check in body["checks"])
     return {check["name"]: check["ok"] for check in body["checks"]}
 
 
-def test_a_migrated_database_is_ready(served: System) -> None:
-    assert checks(served) == {"database": True, "migrations": True, "clock": True}
-    assert served.client.get("/livez").json() == {"alive": True}
+def test_an_api_on_a_migrated_database_is_ready(read_only_system: System) -> None:
+    assert checks(read_only_system) == {"database": True, "migrations": True, "clock": True}
+    assert read_only_system.client.get("/livez").json() == {"alive": True}
 
 
-def test_a_database_without_a_schema_is_alive_but_not_ready(
-    make_system: Callable[..., System], empty_database_url: str, redis_url: str, refused: Callable[..., Any]
+def test_an_api_on_a_database_without_a_schema_is_alive_but_not_ready(
+    make_system: Callable[..., System], empty_database_url: str, redis_url: str, assert_problem: Callable[..., Any]
 ) -> None:
     system = make_system(empty_database_url, redis_url).api()
     assert checks(system) == {"database": True, "migrations": False}
-    assert head() in system.client.get("/readyz").text, "which migration is needed"
+    assert head() in system.client.get("/readyz").text, "the needed migration is named"
     assert system.client.get("/livez").status_code == 200
-    refused(system.client.post("/jobs/", json={"data": [1], "operation": "square_sum"}), 503, "store-unavailable")
+    assert_problem(
+        system.client.post("/jobs/", json={"data": [1], "operation": "square_sum"}), 503, "store-unavailable"
+    )
 
 
-def test_a_schema_older_than_the_code_is_not_ready_and_a_newer_one_is(system: System) -> None:
-    """Migrations expand first: old code runs on the new schema, new code does not run on the old one."""
+def test_the_api_is_ready_on_a_newer_schema_but_not_on_an_older_one(system: System) -> None:
+    """Migrations expand first: old code runs on a new schema, but new code does not run on an old schema."""
     system.api()
     for revision, ok in (("0000", False), ("9999", True), (head(), True)):
         system.database.rows("UPDATE alembic_version SET version_num = %s", (revision,))
@@ -44,26 +46,42 @@ def test_a_schema_older_than_the_code_is_not_ready_and_a_newer_one_is(system: Sy
     assert checks(system)["migrations"] is False
 
 
-def test_a_clock_too_far_from_the_databases_is_not_ready(system: System) -> None:
+def test_a_schema_from_before_the_first_release_is_not_ready(
+    make_system: Callable[..., System], empty_database_url: str, redis_url: str, assert_problem: Callable[..., Any]
+) -> None:
+    """Its revision has the number of a later one, so the revision alone would pass."""
+    system = make_system(empty_database_url, redis_url).api()
+    system.database.rows("CREATE TABLE live (id uuid PRIMARY KEY, pos timestamptz NOT NULL)")
+    system.database.rows("CREATE TABLE alembic_version AS SELECT '0006' AS version_num")
+    assert checks(system) == {"database": True, "migrations": False, "clock": True}
+    body = assert_problem(system.client.get("/readyz"), 503, "not-ready")
+    assert f"{head()} is needed; run migrations" in body["detail"], "which then explain why they refuse it"
+
+
+def test_an_api_whose_clock_differs_too_much_from_the_database_is_not_ready(system: System) -> None:
     system.api(JOBPROC_MAX_CLOCK_SKEW_SECONDS="0.0000001")
     assert checks(system) == {"database": True, "migrations": True, "clock": False}
 
 
-def test_a_database_that_is_away_is_named_and_the_process_lives(make_system: Callable[..., System], redis_url: str) -> None:
+def test_an_unavailable_database_is_named_and_the_process_stays_alive(
+    make_system: Callable[..., System], redis_url: str
+) -> None:
     system = make_system("postgresql://someone:Zebra7@127.0.0.1:1/none", redis_url).api()
     assert checks(system) == {"database": False}
     assert system.client.get("/livez").json() == {"alive": True}
     assert "Zebra7" not in system.client.get("/readyz").text
 
 
-def test_not_ready_is_a_problem_too(make_system: Callable[..., System], redis_url: str, refused: Callable[..., Any]) -> None:
-    """Errors are problems everywhere; the checks go along as further members."""
+def test_a_process_that_is_not_ready_responds_with_a_problem(
+    make_system: Callable[..., System], redis_url: str, assert_problem: Callable[..., Any]
+) -> None:
+    """The checks are further members of the problem."""
     system = make_system("postgresql://postgres@127.0.0.1:1/none", redis_url).api()
-    body = refused(system.client.get("/readyz"), 503, "not-ready")
-    assert "database" in body["detail"], "what is missing is named"
+    body = assert_problem(system.client.get("/readyz"), 503, "not-ready")
+    assert "database" in body["detail"], "the failed check is named"
     assert body["ready"] is False
 
 
-def test_redis_is_not_asked_for_readiness(make_system: Callable[..., System], database_url: str) -> None:
+def test_readiness_does_not_depend_on_redis(make_system: Callable[..., System], database_url: str) -> None:
     system = make_system(database_url, "redis://127.0.0.1:1/0").api()
     assert all(checks(system).values())

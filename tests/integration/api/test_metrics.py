@@ -1,19 +1,19 @@
-"""What the API's /metrics says of the requests that a client made."""
+"""Metrics and access log of the API about requests of clients."""
 
 import httpx
 import pytest
-from rig.scrape import Page
+from rig.scrape import MetricsPage
 from rig.system import System, until
 
 
 @pytest.fixture
-def page(system: System) -> Page:
-    made = Page()
-    system.api(JOBPROC_METRICS_PORT=made.port)
-    return made
+def page(system: System) -> MetricsPage:
+    page = MetricsPage()
+    system.api(JOBPROC_METRICS_PORT=page.port)
+    return page
 
 
-def test_requests_are_counted_by_the_template_of_their_route(system: System, page: Page) -> None:
+def test_requests_are_counted_by_the_template_of_their_route(system: System, page: MetricsPage) -> None:
     job = system.submit("square_sum", 1)
     for path in (f"/jobs/{job}/status", f"/jobs/{job}/status/", f"/jobs/{job}/result", f"/jobs/{job}"):
         assert system.client.get(path).status_code == 200
@@ -22,46 +22,50 @@ def test_requests_are_counted_by_the_template_of_their_route(system: System, pag
     system.client.request("PROPFIND", "/jobs/")
     system.client.post("/jobs/", content=b"{", headers={"Content-Type": "application/json"})
     requests = "jobproc_http_requests_total"
-    until("the last one is counted", lambda: page.value(requests, method="POST", route="/jobs", status="400") == 1)  # after its answer is sent
+    # A request is counted after its response.
+    until("the last request is counted", lambda: page.value(requests, method="POST", route="/jobs", status="400") == 1)
     assert page.value(requests, method="POST", route="/jobs", status="202") == 1
     assert page.value(requests, method="GET", route="/jobs/{job_id}/status", status="200") == 2
     assert page.value(requests, method="GET", route="/jobs/{job_id}", status="404") == 1
     assert page.value(requests, method="GET", route="other", status="404") == 1
     assert page.total(requests, method="other") == 1
     assert page.value("jobproc_http_request_duration_seconds_count", method="GET", route="/jobs/{job_id}/status") == 2
-    until("none is in progress", lambda: page.value("jobproc_http_requests_in_progress") == 0)
+    until("no request is in progress", lambda: page.value("jobproc_http_requests_in_progress") == 0)
 
 
-def test_nothing_that_a_client_sends_becomes_a_label(system: System, page: Page) -> None:
+def test_no_text_of_a_client_becomes_a_label(system: System, page: MetricsPage) -> None:
     system.client.get("/secret-path")
     system.client.get("/jobs/secret-id")
     system.client.post("/jobs/", json={"data": [1], "operation": "secret-operation"})
     assert "secret" not in page.text().lower()
 
 
-def test_accepted_jobs_and_their_commits_are_counted(system: System, page: Page) -> None:
+def test_accepted_jobs_and_their_commits_are_counted(system: System, page: MetricsPage) -> None:
     for _ in range(3):
         system.submit("square_sum", 1)
     system.submit_many("cube_sum", [[1.0]] * 40)
     until("the last commit is counted", lambda: page.total("jobproc_jobs_accepted_total") == 43)
     assert page.value("jobproc_jobs_accepted_total", operation="square_sum", queue="default") == 3
     assert page.value("jobproc_jobs_accepted_total", operation="cube_sum", queue="default") == 40
-    assert page.value("jobproc_commit_jobs_count") == page.value("jobproc_commit_duration_seconds_count") == 3, "of single submissions"
-    assert page.value("jobproc_database_pool_connections", state="most") == 5
+    assert page.value("jobproc_commit_jobs_count") == page.value("jobproc_commit_duration_seconds_count") == 3, (
+        "only single submissions use the group commit"
+    )
+    assert page.value("jobproc_database_pool_connections", state="max") == 5
     until("every doorbell has an outcome", lambda: page.total("jobproc_doorbells_total") >= 1)
 
 
-def test_metrics_are_not_on_the_port_of_the_clients(system: System, page: Page) -> None:
+def test_metrics_are_not_served_on_the_port_of_clients(system: System, page: MetricsPage) -> None:
     assert system.client.get("/metrics").status_code == 404
     assert httpx.get(f"http://127.0.0.1:{page.port}/jobs/").status_code == 404
 
 
-def test_each_request_is_logged_where_that_is_asked_for(system: System) -> None:
+def test_the_access_log_has_a_line_for_each_request(system: System) -> None:
     system.api(JOBPROC_ACCESS_LOG="true")
     job = system.submit("square_sum", 1)
     system.client.get(f"/jobs/{job}/status?secret=1")
     system.client.get("/secret")
-    until("the last one is logged", lambda: any(line["status"] == 404 for line in system.events("api", "request")))  # after its answer is sent
+    # A request is logged after its response.
+    until("the last request is logged", lambda: any(line["status"] == 404 for line in system.events("api", "request")))
     lines = [line for line in system.events("api", "request") if line["route"] != "/livez"]
     assert [(line["method"], line["route"], line["status"]) for line in lines] == [
         ("POST", "/jobs", 202),

@@ -1,4 +1,4 @@
-"""Bodies that break a rule: each gets its problem, at once, and nothing of it is stored."""
+"""Invalid bodies: each gets its problem at once, and nothing is stored."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from rig.system import System
 
-MARK = "Zebra7"  # in the input, so never in an answer
+MARK = "Zebra7"  # part of an input; no response may contain it
 GOOD = b'{"data":[1,2,3],"operation":"square_sum"}'
 
 
 def data(text: str) -> bytes:
-    """Return a submission with this data, as JSON text."""
+    """Return the JSON of a submission with this data."""
     return b'{"data":%b,"operation":"square_sum"}' % text.encode()
 
 
 @dataclass(frozen=True)
 class Case:
-    """A body, and the problem that it gets."""
+    """A body and the problem that it gets."""
 
     name: str
     raw: bytes
@@ -39,7 +39,7 @@ def unknown_operation(name: str, raw: bytes) -> Case:
     return Case(name, raw, 422, "unknown-operation", frozenset({"operation"}))
 
 
-#: Bodies that are refused alone, and as an element of a batch too; the fields are those that the problem names.
+#: Bodies that are refused alone and as an element of a batch, with the fields that the problem names.
 SUBMISSIONS = [
     invalid("not an object: array", b"[]", ""),
     invalid("not an object: number", b"1", ""),
@@ -108,33 +108,37 @@ ALONE = [
     malformed("two values", GOOD + GOOD),
     malformed("UTF-16", GOOD.decode().encode("utf-16")),
     malformed("byte order mark", b"\xef\xbb\xbf" + GOOD),
-    malformed("NUL after it", GOOD + b"\x00"),
+    malformed("NUL after the body", GOOD + b"\x00"),
     invalid("integer of 100,000 digits", data("[" + "9" * 100_000 + "]"), ""),
     invalid("negative integer of 100,000 digits", data("[-" + "9" * 100_000 + "]"), ""),
 ]
 
 
 @pytest.mark.parametrize("case", SUBMISSIONS + ALONE, ids=lambda case: case.name)
-def test_a_bad_submission_is_refused(served: System, post: Callable[..., Any], refused: Callable[..., Any], case: Case) -> None:
-    answer = post(served, case.raw)
-    body = refused(answer, case.status, case.kind)
-    assert {one["field"] for one in body.get("errors", [])} == case.fields
+def test_an_invalid_submission_is_refused(
+    read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any], case: Case
+) -> None:
+    response = post(read_only_system, case.raw)
+    body = assert_problem(response, case.status, case.kind)
+    assert {error["field"] for error in body.get("errors", [])} == case.fields
     assert not case.fields or any(field in body["detail"] for field in case.fields)
-    assert MARK not in answer.text
+    assert MARK not in response.text
 
 
 @pytest.mark.parametrize("case", SUBMISSIONS, ids=lambda case: case.name)
-def test_a_bad_element_refuses_the_whole_batch_and_its_index_is_named(
-    served: System, post: Callable[..., Any], refused: Callable[..., Any], case: Case
+def test_an_invalid_element_refuses_the_whole_batch_and_is_named_by_its_index(
+    read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any], case: Case
 ) -> None:
-    answer = post(served, b"[%b,%b,%b]" % (GOOD, case.raw, GOOD), "/jobs/batch")
-    body = refused(answer, case.status, case.kind)
-    assert {one["field"] for one in body.get("errors", [])} == {f"1.{field}".rstrip(".") for field in case.fields}
-    assert MARK not in answer.text
+    response = post(read_only_system, b"[%b,%b,%b]" % (GOOD, case.raw, GOOD), "/jobs/batch")
+    body = assert_problem(response, case.status, case.kind)
+    assert {error["field"] for error in body.get("errors", [])} == {f"1.{field}".rstrip(".") for field in case.fields}
+    assert MARK not in response.text
 
 
-def test_an_unknown_operation_is_told_the_known_ones(served: System, post: Callable[..., Any], refused: Callable[..., Any]) -> None:
-    body = refused(post(served, b'{"data":[1],"operation":"nope"}'), 422, "unknown-operation")
+def test_an_unknown_operation_gets_the_known_operations(
+    read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any]
+) -> None:
+    body = assert_problem(post(read_only_system, b'{"data":[1],"operation":"nope"}'), 422, "unknown-operation")
     assert "cube_sum, square_sum" in body["detail"]
     assert "nope" not in body["detail"]
 
@@ -147,22 +151,36 @@ def test_an_unknown_operation_is_told_the_known_ones(served: System, post: Calla
     ],
     ids=lambda case: case.name,
 )
-def test_a_long_name_of_a_field_is_not_sent_back(served: System, post: Callable[..., Any], refused: Callable[..., Any], case: Case) -> None:
-    """A field is named by what fits; half a megabyte of the client's text is an echo."""
-    refused(post(served, case.raw), case.status, case.kind)
+def test_a_long_field_name_is_not_echoed(
+    read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any], case: Case
+) -> None:
+    """The name of a field is shortened; a whole one could echo half a megabyte."""
+    assert_problem(post(read_only_system, case.raw), case.status, case.kind)
 
 
-def test_at_most_twenty_errors_are_named_and_the_rest_counted(served: System, post: Callable[..., Any], refused: Callable[..., Any]) -> None:
-    body = refused(post(served, data("[" + "true," * 99 + "true]")), 422, "invalid-body")
-    assert [one["field"] for one in body["errors"]] == [f"data.{n}" for n in range(20)]
+def test_at_most_twenty_errors_are_named_and_the_rest_counted(
+    read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any]
+) -> None:
+    body = assert_problem(post(read_only_system, data("[" + "true," * 99 + "true]")), 422, "invalid-body")
+    assert [error["field"] for error in body["errors"]] == [f"data.{n}" for n in range(20)]
     assert "99 more" in body["detail"]
 
 
-def test_every_refusal_of_a_body_is_in_the_document(served: System) -> None:
-    wanted = {(str(case.status), case.kind) for case in SUBMISSIONS + ALONE}
-    wanted |= {("413", "body-too-large"), ("415", "unsupported-media-type"), ("408", "body-timeout"), ("503", "store-unavailable"), ("503", "overloaded")}
-    paths = served.client.get("/openapi.json").json()["paths"]
+def test_every_problem_of_a_body_is_in_the_document(read_only_system: System) -> None:
+    expected = {(str(case.status), case.kind) for case in SUBMISSIONS + ALONE}
+    expected |= {
+        ("413", "body-too-large"),
+        ("415", "unsupported-media-type"),
+        ("408", "body-timeout"),
+        ("503", "store-unavailable"),
+        ("503", "overloaded"),
+    }
+    paths = read_only_system.client.get("/openapi.json").json()["paths"]
     for path in ("/jobs/", "/jobs/batch"):
         responses = paths[path]["post"]["responses"]
-        documented = {(status, kind) for status, one in responses.items() for kind in one["content"].get("application/problem+json", {}).get("examples", {})}
-        assert wanted <= documented
+        documented = {
+            (status, kind)
+            for status, response in responses.items()
+            for kind in response["content"].get("application/problem+json", {}).get("examples", {})
+        }
+        assert expected <= documented

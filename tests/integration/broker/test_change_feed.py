@@ -1,4 +1,4 @@
-"""Who tells which jobs have changed: nothing while nobody listens or Redis is away, and never an exception."""
+"""The change feed: it pauses without a subscriber or without Redis, and never raises an exception."""
 
 import socket
 import threading
@@ -14,11 +14,11 @@ from common.settings import Settings
 IDS = ["one", "two"]
 
 
-class Redis:
-    """Answers each command with the same, or not at all."""
+class FakeRedis:
+    """A server that sends the same reply to every PUBLISH, or none."""
 
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
+    def __init__(self, reply: bytes) -> None:
+        self._reply = reply
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
         self.published: list[bytes] = []
@@ -30,15 +30,15 @@ class Redis:
             while True:
                 client, _ = self._server.accept()
                 with client:
-                    self._talk(client)
+                    self._reply_to(client)
         except OSError:
             pass
 
-    def _talk(self, client: socket.socket) -> None:
+    def _reply_to(self, client: socket.socket) -> None:
         while data := client.recv(65_536):
             if b"PUBLISH" in data:
                 self.published.append(data)
-                client.sendall(self._answer)
+                client.sendall(self._reply)
             else:
                 client.sendall(b"+OK\r\n" * data.count(b"*"))
 
@@ -48,32 +48,35 @@ class Redis:
         self._thread.join(5)
 
 
+MakeFeed = Callable[[bytes], tuple[FakeRedis, ChangeFeed]]
+
+
 @pytest.fixture
-def make() -> Iterator[Callable[[bytes], tuple[Redis, ChangeFeed]]]:
-    """Make a server that answers so, and one who tells."""
-    made: list[tuple[Redis, ChangeFeed]] = []
+def make() -> Iterator[MakeFeed]:
+    """A function that starts a server with a reply to every PUBLISH, and returns it with a change feed."""
+    pairs: list[tuple[FakeRedis, ChangeFeed]] = []
 
-    def both(answer: bytes) -> tuple[Redis, ChangeFeed]:
-        redis = Redis(answer)
-        made.append((redis, ChangeFeed(Settings(redis_url=f"redis://127.0.0.1:{redis.port}/0?protocol=2"))))
-        return made[-1]
+    def make_pair(reply: bytes) -> tuple[FakeRedis, ChangeFeed]:
+        redis = FakeRedis(reply)
+        pairs.append((redis, ChangeFeed(Settings(redis_url=f"redis://127.0.0.1:{redis.port}/0?protocol=2"))))
+        return pairs[-1]
 
-    yield both
-    for one, feed in made:
+    yield make_pair
+    for redis, feed in pairs:
         feed._redis.close()
-        one.close()
+        redis.close()
 
 
-def test_while_somebody_listens_every_batch_is_one_message(make: Callable[[bytes], tuple[Redis, ChangeFeed]]) -> None:
+def test_every_batch_is_one_message_while_the_channel_has_a_subscriber(make: MakeFeed) -> None:
     redis, feed = make(b":1\r\n")
     for _ in range(3):
         feed.publish(IDS)
     assert not feed.paused
     assert len(redis.published) == 3
-    assert all(CHANNEL.encode() in one and b"one,two" in one for one in redis.published)
+    assert all(CHANNEL.encode() in command and b"one,two" in command for command in redis.published)
 
 
-def test_while_nobody_listens_it_is_said_once_in_a_while(make: Callable[[bytes], tuple[Redis, ChangeFeed]]) -> None:
+def test_the_feed_pauses_after_a_publish_without_a_subscriber(make: MakeFeed) -> None:
     redis, feed = make(b":0\r\n")
     feed.publish([])
     assert not feed.paused
@@ -83,9 +86,9 @@ def test_while_nobody_listens_it_is_said_once_in_a_while(make: Callable[[bytes],
     assert len(redis.published) <= 1 + (1 / change_feed.NO_SUBSCRIBER_PAUSE_S)
 
 
-@pytest.mark.parametrize("answer", [b"", b"-READONLY no\r\n", b"nonsense\r\n"])
-def test_a_redis_that_does_not_take_it_is_left_alone(make: Callable[[bytes], tuple[Redis, ChangeFeed]], answer: bytes) -> None:
-    _, feed = make(answer)
+@pytest.mark.parametrize("reply", [b"", b"-READONLY no\r\n", b"nonsense\r\n"])
+def test_the_feed_pauses_after_an_error_of_redis(make: MakeFeed, reply: bytes) -> None:
+    _, feed = make(reply)
     began = time.monotonic()
     for _ in range(100):
         feed.publish(IDS)
@@ -93,17 +96,20 @@ def test_a_redis_that_does_not_take_it_is_left_alone(make: Callable[[bytes], tup
     assert time.monotonic() - began < 2
 
 
-def test_a_redis_that_is_not_there_is_left_alone() -> None:
+def test_the_feed_pauses_while_redis_refuses_connections() -> None:
     feed = ChangeFeed(Settings(redis_url="redis://127.0.0.1:1/0"))
     feed.publish(IDS)
     assert feed.paused
 
 
-@pytest.mark.parametrize("message", [{"type": "pong", "data": b""}, {"type": "subscribe", "data": 1}, {"type": "message", "data": "text"}, {}])
-def test_what_is_no_message_tells_nothing(message: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "message",
+    [{"type": "pong", "data": b""}, {"type": "subscribe", "data": 1}, {"type": "message", "data": "text"}, {}],
+)
+def test_other_replies_of_a_subscription_contain_no_ids(message: dict[str, object]) -> None:
     assert ids_of_message(message) == []
 
 
-def test_a_message_tells_ids() -> None:
+def test_a_message_contains_job_ids() -> None:
     assert ids_of_message({"type": "message", "data": b"one,two"}) == IDS
     assert ids_of_message({"type": "message", "data": b"\xff"}) != []

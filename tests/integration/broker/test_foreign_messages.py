@@ -1,4 +1,4 @@
-"""What else may lie in the lists of Redis: it is dropped, and the worker lives on."""
+"""Messages in the Redis lists that are not doorbells are dropped, and the worker continues."""
 
 import base64
 import json
@@ -14,9 +14,9 @@ KEY = celery_queue("default")
 
 
 def _changed(**headers: Any) -> dict[str, Any]:
-    made = celery_message("default", "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
-    made["headers"] |= headers
-    return made
+    message = celery_message("default", "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
+    message["headers"] |= headers
+    return message
 
 
 def _with_body(body: Any, **parts: Any) -> str:
@@ -42,22 +42,27 @@ FOREIGN: dict[str, str | bytes] = {
     "a queue that is no text": _with_body([[{"a": [1]}], {}, {}]),
     "an unknown task": json.dumps(_changed(task="os.system")),
     "no task": json.dumps({k: v for k, v in _changed().items() if k != "headers"} | {"headers": {}}),
-    "pickle": _with_body(pickle.dumps((["default"], {}, {})), **{"content-type": "application/x-python-serialize", "content-encoding": "binary"}),
+    "pickle": _with_body(
+        pickle.dumps((["default"], {}, {})),
+        **{"content-type": "application/x-python-serialize", "content-encoding": "binary"},
+    ),
     "an unknown content type": _with_body([["default"], {}, {}], **{"content-type": "application/x-unheard-of"}),
     "not before the year 9999": json.dumps(_changed(eta="9999-12-31T23:59:59+00:00")),
     "expired": json.dumps(_changed(expires="2000-01-01T00:00:00+00:00")),
-    "a time limit of its own": json.dumps(_changed(timelimit=[0.001, 0.001])),
+    "its own time limit": json.dumps(_changed(timelimit=[0.001, 0.001])),
     "retried": json.dumps(_changed(retries=10**9)),
-    "a callback": _with_body([["default"], {}, {"callbacks": [{"task": "os.system", "args": ["id"], "kwargs": {}, "options": {}}]}]),
+    "a callback": _with_body(
+        [["default"], {}, {"callbacks": [{"task": "os.system", "args": ["id"], "kwargs": {}, "options": {}}]}]
+    ),
     "very long": _with_body([["x" * 3_000_000], {}, {}]),
 }
 
 
-def test_a_foreign_message_is_dropped_and_the_worker_lives_on(system: System) -> None:
-    """The same parent and the same process whatever comes; no message comes back; the job behind it runs."""
+def test_a_foreign_message_is_dropped_and_the_worker_continues(system: System) -> None:
+    """Parent and process stay the same, no message is redelivered, and the job behind the messages runs."""
     system.worker(concurrency=1).api()
     parent, children = system.processes["worker"], system.children()
-    deadly, undone = [], []
+    fatal, stalling = [], []
     with redis.Redis.from_url(system.env["REDIS_URL"]) as client:
 
         def taken() -> bool:
@@ -66,24 +71,27 @@ def test_a_foreign_message_is_dropped_and_the_worker_lives_on(system: System) ->
         for kind, text in FOREIGN.items():
             client.lpush(KEY, text, text, text)
             try:
-                until("they have been taken", taken, limit_s=5)
+                until("the messages have been taken", taken, limit_s=5)
                 job = system.wait(system.submit("noop", 1), limit_s=3)
                 assert (job["status"], job["attempt"]) == ("SUCCESS", 1)
-                until("its rings have been taken, and none came back", taken, limit_s=3)
+                until("the doorbells have been taken and no message was redelivered", taken, limit_s=3)
             except AssertionError:
-                undone.append(kind)
+                stalling.append(kind)
             if parent.poll() is not None or system.children() != children:
-                deadly.append(kind)
+                fatal.append(kind)
                 client.flushdb()
                 system.end("worker")
                 system.worker(concurrency=1)
                 parent, children = system.processes["worker"], system.children()
-        assert (deadly, undone) == ([], [])
-        assert {key.decode() for key in client.keys("*")} <= {f"_kombu.binding.{KEY}", f"_kombu.binding_permanent.{KEY}"}
+        assert (fatal, stalling) == ([], [])
+        assert {key.decode() for key in client.keys("*")} <= {
+            f"_kombu.binding.{KEY}",
+            f"_kombu.binding_permanent.{KEY}",
+        }
 
 
-def test_each_ring_three_times_changes_nothing(system: System) -> None:
-    """A doubled doorbell costs an empty look."""
+def test_duplicate_doorbells_change_nothing(system: System) -> None:
+    """A duplicate costs an empty claim."""
     system.worker(concurrency=2).api()
     jobs = []
     with redis.Redis.from_url(system.env["REDIS_URL"]) as client:
@@ -91,6 +99,6 @@ def test_each_ring_three_times_changes_nothing(system: System) -> None:
             jobs.append(system.submit("effect", 0.002, n))
             client.lpush(KEY, *[DoorbellMessage("default").text() for _ in range(2)])
     system.wait_all()
-    effects = [line["job"] for line in system.effects() if line["phase"] == "begin"]
-    assert sorted(effects) == sorted(jobs)
-    assert system.database.one("SELECT max(attempt) FROM outcomes") == 1
+    started = [line["job"] for line in system.effects() if line["phase"] == "begin"]
+    assert sorted(started) == sorted(jobs)
+    assert system.database.value("SELECT max(attempt) FROM outcomes") == 1

@@ -1,11 +1,12 @@
-"""The store on a database of the test's own."""
+"""Fixtures: the store on the database of the test."""
 
 from collections.abc import Iterator
 
 import pytest
-from integration.store.support.bulk_actions import Acting
+from integration.store.support.bulk_actions import ActionDriver
 from integration.store.support.clients import Client
-from integration.store.support.past_jobs import DAYS, Past
+from integration.store.support.past_jobs import RETENTION_DAYS, PastDay
+from integration.store.support.plan_database import PlanDatabase, plan_database_in
 from integration.store.support.sessions import Loop
 from integration.store.support.storage import Storage, old_period
 
@@ -15,30 +16,30 @@ from common.store.connection.psycopg2_session import WorkerConnection
 
 @pytest.fixture
 def storage(settings: Settings) -> Iterator[Storage]:
-    """The store, on this test's database."""
-    made = Storage(settings)
-    yield made
-    made.close()
+    """The store, on the database of this test."""
+    storage = Storage(settings)
+    yield storage
+    storage.close()
 
 
 @pytest.fixture
-def past(storage: Storage) -> Past:
-    """A day past retention, on this test's database."""
-    return Past(storage, old_period(storage, DAYS + 3), storage.claimer())
+def past(storage: Storage) -> PastDay:
+    """A day whose jobs are past retention."""
+    return PastDay(storage, old_period(storage, RETENTION_DAYS + 3), storage.claimer())
 
 
 @pytest.fixture
 def connection(storage: Storage) -> WorkerConnection:
-    """A connection such as the controller has."""
+    """A connection as worker processes have."""
     return storage.connection()
 
 
 @pytest.fixture
 def clients(storage: Storage) -> Iterator[tuple[Client, Client]]:
     loop = Loop()
-    made = Client(storage, loop), Client(storage, loop)
-    yield made
-    for client in made:
+    clients = Client(storage, loop), Client(storage, loop)
+    yield clients
+    for client in clients:
         client.close()
     loop.close()
 
@@ -49,6 +50,12 @@ def client(clients: tuple[Client, Client]) -> Client:
 
 
 @pytest.fixture
-def acting(storage: Storage) -> Acting:
-    """Actions, on this test's database."""
-    return Acting(storage)
+def actions(storage: Storage) -> ActionDriver:
+    """Bulk actions, on the database of this test."""
+    return ActionDriver(storage)
+
+
+@pytest.fixture
+def plan_database(request: pytest.FixtureRequest, storage: Storage) -> PlanDatabase:
+    """A database in the state that the test's parameter names."""
+    return plan_database_in(request.param, storage)

@@ -1,4 +1,4 @@
-"""How the controller shares out turns: by the rate of each action, several one after the other, within its part of a tick."""
+"""Steps of bulk actions in the controller: the rate of each action, fairness among them, their share of a tick."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import psycopg2
 import psycopg2.errors
 import pytest
-from integration.store.support.bulk_actions import Acting, begin
+from integration.store.support.bulk_actions import ActionDriver, start_action
 from integration.store.support.storage import Storage
 from prometheus_client import CollectorRegistry
 
-from common.domain.bulk_actions import ActionKind, Verb
+from common.domain.bulk_actions import ActionKind, ActionRequest
 from common.store.bulk_actions import steps
 from common.telemetry import metrics
 from worker.controller.bulk_actions import BulkActions
@@ -18,7 +18,7 @@ from worker.controller.bulk_actions import BulkActions
 
 @dataclass
 class Clock:
-    """A time that goes on when it is told to."""
+    """A clock that a test advances."""
 
     now_s: float = 1_000.0
 
@@ -37,124 +37,151 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def leader(storage: Storage, registry: CollectorRegistry, clock: Clock) -> BulkActions:
+def bulk_actions(storage: Storage, registry: CollectorRegistry, clock: Clock) -> BulkActions:
     return BulkActions(storage.settings, metrics.BULK_ACTION_JOBS.counter(registry), clock)
 
 
-def _rate(storage: Storage, action_id: str, rate: int) -> None:
-    storage.rows("UPDATE actions SET rate = %s WHERE id = %s", (rate, action_id))
+def _rate(storage: Storage, bulk_action_id: str, rate: int) -> None:
+    storage.rows("UPDATE bulk_actions SET jobs_per_second = %s WHERE id = %s", (rate, bulk_action_id))
 
 
-def test_a_rate_is_kept_whatever_the_length_of_the_ticks(storage: Storage, acting: Acting, leader: BulkActions, clock: Clock) -> None:
+def test_a_rate_is_kept_with_ticks_of_any_length(
+    storage: Storage, actions: ActionDriver, bulk_actions: BulkActions, clock: Clock
+) -> None:
     storage.fill(2_000)
-    action_id = begin(acting, ActionKind.CANCEL)
-    _rate(storage, action_id, 100)
+    bulk_action_id = start_action(actions, ActionKind.CANCEL)
+    _rate(storage, bulk_action_id, 100)
     total, began_s = 0, clock.now_s
     for seconds in (0.0, 0.25, 0.25, 1.0, 1.5, 0.015, 1.0, 2.0, 1.985):
         clock.now_s += seconds
-        total += leader.run_steps(acting.connection)[0]
-        assert total <= 100 * (clock.now_s - began_s + 1), "never more than the time allows, and a tick's worth to begin with"
+        total += bulk_actions.run_steps(actions.connection)
+        assert total <= 100 * (clock.now_s - began_s + 1), "at most the rate, plus one tick at the start"
     assert 899 <= total <= 900, "in eight seconds"
-    assert storage.one("SELECT count(*) FROM outcomes") == total
+    assert storage.value("SELECT count(*) FROM outcomes") == total
     clock.now_s += 3_600
-    assert leader.run_steps(acting.connection)[0] == 200, "what was not used is lost: no burst after a pause"
+    assert bulk_actions.run_steps(actions.connection) == 200, "unused steps are lost: no burst after a pause"
 
 
-def test_a_rate_of_one_a_second_is_one_a_second(storage: Storage, acting: Acting, leader: BulkActions, clock: Clock) -> None:
+def test_a_rate_of_one_changes_one_job_a_second(
+    storage: Storage, actions: ActionDriver, bulk_actions: BulkActions, clock: Clock
+) -> None:
     storage.fill(10)
-    _rate(storage, begin(acting, ActionKind.CANCEL), 1)
-    done = []
+    _rate(storage, start_action(actions, ActionKind.CANCEL), 1)
+    changed = []
     for _ in range(10):
-        done.append(leader.run_steps(acting.connection)[0])
+        changed.append(bulk_actions.run_steps(actions.connection))
         clock.now_s += 0.5
-    assert done == [1, 0] * 5
+    assert changed == [1, 0] * 5
 
 
-def test_several_take_turns_and_a_step_is_no_longer_than_is_said(storage: Storage, acting: Acting, clock: Clock, registry: CollectorRegistry) -> None:
+def test_actions_take_turns_in_steps_of_the_configured_size(
+    storage: Storage, actions: ActionDriver, clock: Clock, registry: CollectorRegistry
+) -> None:
     storage.fill(100, queue="a")
     storage.fill(100, queue="b")
-    leader = BulkActions(storage.settings.model_copy(update={"action_step_jobs": 10}), metrics.BULK_ACTION_JOBS.counter(registry), clock)
+    bulk_actions = BulkActions(
+        storage.settings.model_copy(update={"bulk_action_step_jobs": 10}),
+        metrics.BULK_ACTION_JOBS.counter(registry),
+        clock,
+    )
     for queue in ("a", "b"):
-        _rate(storage, acting.begun(ActionKind.CANCEL, queue=queue), 30)
-    before = steps.run_step
+        _rate(storage, actions.start(ActionKind.CANCEL, queue=queue), 30)
+    run_step = steps.run_step
     order = []
 
-    def take(*arguments: object) -> object:
-        turn = before(*arguments)  # type: ignore[arg-type]  # handed on
-        order.append((arguments[1], 0 if turn is None else turn.jobs))
-        return turn
+    def record_step(*arguments: object) -> object:
+        step = run_step(*arguments)  # type: ignore[arg-type]  # passed through
+        order.append((arguments[1], 0 if step is None else step.jobs))
+        return step
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "take", take)
-        assert leader.run_steps(acting.connection)[0] == 60
+        patch.setattr(steps, "run_step", record_step)
+        assert bulk_actions.run_steps(actions.connection) == 60
     assert [jobs for _, jobs in order] == [10] * 6
-    assert [one for one, _ in order] == [order[0][0], order[1][0]] * 3
-    assert registry.get_sample_value("jobproc_action_jobs_total", {"action": "cancel", "result": "done"}) == 60
+    assert [action_id for action_id, _ in order] == [order[0][0], order[1][0]] * 3
+    assert registry.get_sample_value("jobproc_bulk_action_jobs_total", {"action": "cancel", "result": "done"}) == 60
 
 
-def test_a_tick_gives_them_no_more_than_its_share(storage: Storage, acting: Acting, leader: BulkActions, clock: Clock) -> None:
+def test_steps_end_with_their_share_of_the_tick(
+    storage: Storage, actions: ActionDriver, bulk_actions: BulkActions, clock: Clock
+) -> None:
     storage.fill(100)
-    _rate(storage, begin(acting, ActionKind.CANCEL), 2_000)
+    _rate(storage, start_action(actions, ActionKind.CANCEL), 2_000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(leader, "_clock", iter(range(1_000, 2_000)).__next__)  # each look at it finds a second gone
-        assert leader.run_steps(acting.connection)[0] == 0
+        patch.setattr(bulk_actions, "_clock", iter(range(1_000, 2_000)).__next__)  # each reading is a second later
+        assert bulk_actions.run_steps(actions.connection) == 0
     clock.now_s += 5_000
-    assert leader.run_steps(acting.connection)[0] == 100
+    assert bulk_actions.run_steps(actions.connection) == 100
 
 
-def test_a_row_that_is_held_keeps_nobody_else_from_a_turn(storage: Storage, acting: Acting, clock: Clock, registry: CollectorRegistry) -> None:
+def test_a_locked_row_does_not_delay_other_actions(
+    storage: Storage, actions: ActionDriver, clock: Clock, registry: CollectorRegistry
+) -> None:
     storage.fill(3, queue="a")
     storage.fill(3, queue="b")
-    leader = BulkActions(storage.settings.model_copy(update={"lock_timeout_seconds": 0.05}), metrics.BULK_ACTION_JOBS.counter(registry), clock)
-    held, free = acting.begun(ActionKind.CANCEL, queue="a"), acting.begun(ActionKind.CANCEL, queue="b")
+    bulk_actions = BulkActions(
+        storage.settings.model_copy(update={"lock_timeout_seconds": 0.05}),
+        metrics.BULK_ACTION_JOBS.counter(registry),
+        clock,
+    )
+    held, free = actions.start(ActionKind.CANCEL, queue="a"), actions.start(ActionKind.CANCEL, queue="b")
     holder = storage.session()
     holder.cursor().execute("SELECT FROM live WHERE queue = 'a' FOR UPDATE")
-    assert leader.run_steps(acting.connection)[0] == 3
-    assert (acting.look(free)["phase"], acting.look(held)["matched"]) == ("DONE", 0)
+    assert bulk_actions.run_steps(actions.connection) == 3
+    assert (actions.read(free)["phase"], actions.read(held)["matched"]) == ("DONE", 0)
     holder.rollback()
-    assert leader.run_steps(acting.connection)[0] == 3
+    assert bulk_actions.run_steps(actions.connection) == 3
 
 
 @pytest.fixture
 def refused(storage: Storage) -> Iterator[None]:
-    """A database that takes no cancelled job."""
+    """A database that refuses cancelled jobs."""
     storage.rows("ALTER TABLE outcomes ADD CONSTRAINT none CHECK (status <> 'CANCELLED')")
     yield
     storage.rows("ALTER TABLE outcomes DROP CONSTRAINT none")
 
 
-def test_what_postgresql_refuses_stops_its_action_and_no_other(
-    storage: Storage, acting: Acting, leader: BulkActions, clock: Clock, request: pytest.FixtureRequest
+def test_a_statement_that_postgresql_refuses_stops_its_action_and_no_other(
+    storage: Storage, actions: ActionDriver, bulk_actions: BulkActions, clock: Clock, request: pytest.FixtureRequest
 ) -> None:
     storage.fill(3)
-    bad, good = begin(acting, ActionKind.CANCEL), begin(acting, ActionKind.REPRIORITISE)
+    bad, good = start_action(actions, ActionKind.CANCEL), start_action(actions, ActionKind.REPRIORITISE)
     request.getfixturevalue("refused")
-    assert leader.run_steps(acting.connection)[0] == 3
-    found = acting.look(bad)
-    assert (found["phase"], found["matched"]) == ("STOPPED", 0)
-    assert "violates check constraint" in found["error"]
-    assert acting.look(good)["phase"] == "DONE"
+    assert bulk_actions.run_steps(actions.connection) == 3
+    action = actions.read(bad)
+    assert (action["phase"], action["matched"]) == ("STOPPED", 0)
+    assert "violates check constraint" in action["error"]
+    assert actions.read(good)["phase"] == "DONE"
 
 
-def test_a_database_that_is_away_is_the_controllers_to_wait_for(storage: Storage, acting: Acting, leader: BulkActions) -> None:
+def test_a_lost_connection_is_raised_to_the_controller(
+    storage: Storage, actions: ActionDriver, bulk_actions: BulkActions
+) -> None:
     storage.fill(3)
-    action_id = begin(acting, ActionKind.CANCEL)
-    acting.connection.driver_connection.close()
+    bulk_action_id = start_action(actions, ActionKind.CANCEL)
+    actions.connection.driver_connection.close()
     with pytest.raises(psycopg2.InterfaceError):
-        leader.run_steps(acting.connection)
-    acting.connection = storage.connection()
-    assert leader.run_steps(acting.connection)[0] == 3
-    assert acting.look(action_id)["phase"] == "DONE"
+        bulk_actions.run_steps(actions.connection)
+    actions.connection = storage.connection()
+    assert bulk_actions.run_steps(actions.connection) == 3
+    assert actions.read(bulk_action_id)["phase"] == "DONE"
 
 
-def test_an_undo_is_counted_apart(storage: Storage, acting: Acting, leader: BulkActions, registry: CollectorRegistry, clock: Clock) -> None:
+def test_an_undo_has_its_own_counts(
+    storage: Storage, actions: ActionDriver, bulk_actions: BulkActions, registry: CollectorRegistry, clock: Clock
+) -> None:
     storage.fill(3)
-    action_id = begin(acting, ActionKind.CANCEL)
-    leader.run_steps(acting.connection)
+    bulk_action_id = start_action(actions, ActionKind.CANCEL)
+    bulk_actions.run_steps(actions.connection)
     storage.rows("DELETE FROM jobs WHERE id = (SELECT min(id::text)::uuid FROM jobs)")
-    acting.ask(action_id, Verb.UNDO)
+    actions.request(bulk_action_id, ActionRequest.UNDO)
     clock.now_s += 1
-    assert leader.run_steps(acting.connection)[0] == 3
-    counts = {result: registry.get_sample_value("jobproc_action_jobs_total", {"action": "cancel", "result": result}) for result in ("done", "undo_done")}
+    assert bulk_actions.run_steps(actions.connection) == 3
+    counts = {
+        result: registry.get_sample_value("jobproc_bulk_action_jobs_total", {"action": "cancel", "result": result})
+        for result in ("done", "undo_done")
+    }
     assert counts == {"done": 3, "undo_done": 2}
-    assert registry.get_sample_value("jobproc_action_jobs_total", {"action": "cancel", "result": "undo_skipped"}) == 1
+    assert (
+        registry.get_sample_value("jobproc_bulk_action_jobs_total", {"action": "cancel", "result": "undo_skipped"}) == 1
+    )

@@ -1,4 +1,4 @@
-"""A renewal that is under way while the lease before it runs out: what the model has no clock for."""
+"""An uncommitted renewal while the lease runs out. The model of test_model.py has no clock for this."""
 
 import pytest
 from integration.store.support.storage import LONG_S, Claimer, Storage, ids
@@ -14,51 +14,60 @@ from worker.controller.rescue import Rescue
 AT_ONCE = {"square_sum": OperationSpec("square_sum", retry=RetryPolicy(3, 0, 0))}
 
 
-def _renewal_under_way(storage: Storage, parent: WorkerConnection, claimer: Claimer) -> None:
-    """Begin a renewal in time, and wait until the lease that everybody else sees has run out."""
+def _renew_uncommitted(storage: Storage, parent: WorkerConnection, claimer: Claimer) -> None:
+    """Renew in time without a commit, and wait until the lease that other sessions see has run out."""
 
-    def began() -> bool:
-        storage.rows("UPDATE workers SET alive_until = clock_timestamp() + interval '0.2 s' WHERE id = %s", (claimer.id,))
+    def renewed_in_time() -> bool:
+        storage.rows(
+            "UPDATE workers SET alive_until = clock_timestamp() + interval '0.2 s' WHERE id = %s", (claimer.id,)
+        )
         parent._cursor.execute("BEGIN")
         if leases.renew(parent, LONG_S, [LeaseRenewal(claimer.id, 0, {})]):
             return True
         parent._cursor.execute("ROLLBACK")
         return False
 
-    until("a renewal began in time", began)
-    until("the old lease has run out", lambda: storage.one("SELECT alive_until < clock_timestamp() FROM workers WHERE id = %s", (claimer.id,)))
+    until("a renewal in time", renewed_in_time)
+    until(
+        "the old lease has run out",
+        lambda: storage.value("SELECT alive_until < clock_timestamp() FROM workers WHERE id = %s", (claimer.id,)),
+    )
 
 
 def _rescue(connection: WorkerConnection) -> int:
-    return Rescue(3).lost_workers(connection, AT_ONCE)[0] + Rescue(3).orphaned_jobs(connection, AT_ONCE)[0]
+    return Rescue(3).lost_workers(connection, AT_ONCE) + Rescue(3).orphaned_jobs(connection, AT_ONCE)
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_a_renewal_that_began_in_time_keeps_the_rescue_away_until_it_ends(storage: Storage, commits: bool) -> None:
-    claimer, parent, controller = storage.claimer(), storage.connection(by_index=False), storage.connection(by_index=False)
+def test_an_uncommitted_renewal_in_time_delays_the_rescue_until_it_ends(storage: Storage, commits: bool) -> None:
+    claimer, parent, controller = (
+        storage.claimer(),
+        storage.connection(by_index=False),
+        storage.connection(by_index=False),
+    )
     storage.submit(3)
     jobs = claimer.claim(2)
-    _renewal_under_way(storage, parent, claimer)
-    assert _rescue(controller) == 0, "it neither waits nor takes"
-    assert claimer.claim() == [], "nor does the worker claim under a lease that nobody can see"
+    _renew_uncommitted(storage, parent, claimer)
+    assert _rescue(controller) == 0, "it neither waits nor rescues"
+    assert claimer.claim() == [], "the worker claims nothing under an uncommitted lease"
     parent._cursor.execute("COMMIT" if commits else "ROLLBACK")
     assert _rescue(controller) == (0 if commits else 2)
     assert claimer.settle(jobs) == (set(ids(jobs)) if commits else set())
-    assert storage.one("SELECT ended_at IS NULL FROM workers") == commits
+    assert storage.value("SELECT ended_at IS NULL FROM workers") == commits
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_of_a_worker_whose_row_another_has_nobody_else_looks_after_the_jobs(storage: Storage, commits: bool) -> None:
-    """Two controllers that have both found it lost: the second one passes it over, whatever becomes of the first."""
-    dead, first, second = storage.claimer(), storage.connection(by_index=False), storage.connection(by_index=False)
+def test_a_second_controller_skips_a_worker_whose_row_is_locked(storage: Storage, commits: bool) -> None:
+    """Both controllers have found the worker lost. The second skips it while the first holds its row."""
+    lost, first, second = storage.claimer(), storage.connection(by_index=False), storage.connection(by_index=False)
     storage.submit(2)
-    dead.claim()
-    dead.expire()
-    found = leases.expired_workers(second, 10)
+    lost.claim()
+    lost.expire()
+    expired = leases.expired_workers(second, 10)
     first._cursor.execute("BEGIN")
-    assert leases.try_lock_worker(first, dead.id)
-    assert Rescue(3)._rescue(second, found, AT_ONCE)[0] == 0
-    assert leases.end_lease(first, dead.id) is False, "it holds jobs"
+    assert leases.try_lock_worker(first, lost.id)
+    assert Rescue(3)._rescue(second, expired, AT_ONCE) == 0
+    assert leases.end_lease(first, lost.id) is False, "it holds jobs"
     first._cursor.execute("COMMIT" if commits else "ROLLBACK")
-    assert Rescue(3)._rescue(second, found, AT_ONCE)[0] == 2
-    assert Rescue(3)._rescue(second, found, AT_ONCE)[0] == 0
+    assert Rescue(3)._rescue(second, expired, AT_ONCE) == 2
+    assert Rescue(3)._rescue(second, expired, AT_ONCE) == 0

@@ -1,10 +1,11 @@
-"""Jobs that are kept for a time of their own, and who crosses their removal."""
+"""Jobs with their own retention, and races with their deletion."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
-from integration.store.support.past_jobs import HOUR_S, MOST, ended_ago, look, retry, retrying
+from integration.store.support.past_jobs import HOUR_S, LIMIT, delete_expired, lock_for_retry, retry, set_finished_ago
 from integration.store.support.storage import Storage
 from rig.system import until
 
@@ -15,174 +16,226 @@ from common.store.retention import by_row, keys, per_job
 from common.store.schema.partitions import TABLES
 
 
-def kept(storage: Storage, keep_s: int = HOUR_S, count: int = 1, **options: object) -> list[str]:
-    """Store jobs of now that ask to be kept for so long."""
-    new = [NewJob(job.id, job.operation, job.queue, job.input, 3, None, options=Options(keep_s=keep_s, **options)) for job in storage.new(count)]  # type: ignore[arg-type]  # any option
+def store_kept(storage: Storage, keep_s: int = HOUR_S, count: int = 1, **options: Any) -> list[str]:
+    """Store jobs that are kept for `keep_s` seconds after their end."""
+    new = [
+        NewJob(job.id, job.operation, job.queue, job.input, 3, None, options=Options(keep_s=keep_s, **options))
+        for job in storage.new(count)
+    ]
     return storage.store(sorted(new, key=lambda job: job.id))
 
 
-def ended(storage: Storage, keep_s: int = HOUR_S, count: int = 1, ago_s: float = HOUR_S + 1) -> list[str]:
-    """Store and run jobs; their ends are moved back."""
-    jobs, claimer = kept(storage, keep_s, count), storage.claimer()
+def store_finished(storage: Storage, keep_s: int = HOUR_S, count: int = 1, ago_s: float = HOUR_S + 1) -> list[str]:
+    """Store and run jobs, and move their ends back by `ago_s` seconds."""
+    jobs, claimer = store_kept(storage, keep_s, count), storage.claimer()
     assert claimer.settle(claimer.claim()) == set(jobs)
-    ended_ago(storage, ago_s)
+    set_finished_ago(storage, ago_s)
     return jobs
 
 
-def looked_at_in_s(storage: Storage) -> float:
-    return float(storage.one("SELECT extract(epoch FROM at - clock_timestamp()) FROM expiries"))
+def next_check_in_s(storage: Storage) -> float:
+    return float(storage.value("SELECT extract(epoch FROM at - clock_timestamp()) FROM expiries"))
 
 
 def rows_of(storage: Storage, job: str) -> dict[str, int]:
-    tables = (*TABLES, "live", "reruns", "deadlines", "expiries")
-    return {table: count for table in tables if (count := storage.one(f"SELECT count(*) FROM {table} WHERE id = %s", (job,)))}
+    tables = (*TABLES, "live", "runs", "deadlines", "expiries")
+    return {
+        table: count
+        for table in tables
+        if (count := storage.value(f"SELECT count(*) FROM {table} WHERE id = %s", (job,)))
+    }
 
 
-# --- jobs with a time of their own
+# --- deletion
 
 
-def test_a_plain_submission_writes_no_row_of_expiries_and_one_with_a_time_does(storage: Storage) -> None:
+def test_only_a_submission_with_its_own_retention_writes_to_expiries(storage: Storage) -> None:
     storage.submit(3)
     assert storage.rows("SELECT * FROM expiries") == []
-    kept(storage, 800)
-    assert 800 + 58 < looked_at_in_s(storage) < 800 + 61, "most jobs end within a minute, and are then looked at once"
+    store_kept(storage, 800)
+    assert 800 + 58 < next_check_in_s(storage) < 800 + 61, "most jobs end within a minute and are then checked once"
 
 
-def test_a_job_goes_once_its_time_after_its_end_is_over_with_all_that_is_its_own(storage: Storage, connection: WorkerConnection) -> None:
-    (job,) = kept(storage, tags=("a", "b"), deadline=datetime.now(UTC) + timedelta(hours=1))
+def test_an_expired_job_is_deleted_with_all_of_its_rows(storage: Storage, connection: WorkerConnection) -> None:
+    (job,) = store_kept(storage, tags=("a", "b"), deadline=datetime.now(UTC) + timedelta(hours=1))
     claimer = storage.claimer()
     claimer.settle(claimer.claim())
-    storage.rows("INSERT INTO reruns (id, epoch) VALUES (%s, 1)", (job,))
+    storage.rows("INSERT INTO runs (id, run) VALUES (%s, 1)", (job,))
     storage.rows("INSERT INTO attempts SELECT id, 0, 0, 1, now(), now(), now(), 'error', 'E', 'e' FROM outcomes")
-    other = ended(storage, ago_s=HOUR_S - 5)[0]
+    other = store_finished(storage, ago_s=HOUR_S - 5)[0]
     storage.rows("UPDATE outcomes SET finished_at = clock_timestamp() - interval '1 hour 1 s' WHERE id = %s", (job,))
-    assert rows_of(storage, job) == {"jobs": 1, "outcomes": 1, "attempts": 1, "tags": 2, "reruns": 1, "deadlines": 1, "expiries": 1}
-    assert look(connection, storage) == (2, 1)
+    assert rows_of(storage, job) == {
+        "jobs": 1,
+        "outcomes": 1,
+        "attempts": 1,
+        "tags": 2,
+        "runs": 1,
+        "deadlines": 1,
+        "expiries": 1,
+    }
+    assert delete_expired(connection, storage) == (2, 1)
     assert rows_of(storage, job) == {}
     assert storage.state(other) == "SUCCESS"
-    assert 0 < looked_at_in_s(storage) <= 5
-    assert per_job.delete_expired(connection, MOST) == (0, 0), "it is looked at when its time is over"
+    assert 0 < next_check_in_s(storage) <= 5
+    assert per_job.delete_expired(connection, LIMIT) == (0, 0), "it is checked when its time is over"
 
 
-def test_a_job_that_is_not_finished_is_looked_at_ever_more_rarely(storage: Storage, connection: WorkerConnection) -> None:
-    (job,) = kept(storage, 10)
-    assert look(connection, storage) == (1, 0)
-    assert 9 < looked_at_in_s(storage) <= 10, "it cannot be over before"
+def test_an_unfinished_job_is_checked_less_and_less_often(storage: Storage, connection: WorkerConnection) -> None:
+    (job,) = store_kept(storage, 10)
+    assert delete_expired(connection, storage) == (1, 0)
+    assert 9 < next_check_in_s(storage) <= 10, "its time cannot be over before"
     storage.rows("UPDATE jobs SET created_at = created_at - interval '80 days'")
-    assert look(connection, storage) == (1, 0)
-    assert 9.9 < looked_at_in_s(storage) / 86_400 < 10.1
+    assert delete_expired(connection, storage) == (1, 0)
+    assert 9.9 < next_check_in_s(storage) / 86_400 < 10.1
     assert storage.state(job) == "PENDING"
 
 
-def test_a_row_whose_job_is_not_there_goes(storage: Storage, connection: WorkerConnection) -> None:
+def test_a_row_without_its_job_is_deleted(storage: Storage, connection: WorkerConnection) -> None:
     storage.rows("INSERT INTO expiries VALUES (uuidv7(), now())")
-    assert per_job.delete_expired(connection, MOST) == (1, 0)
+    assert per_job.delete_expired(connection, LIMIT) == (1, 0)
     assert storage.rows("SELECT * FROM expiries") == []
 
 
-def test_no_more_are_looked_at_than_asked_for_those_first_whose_time_was_over_first(storage: Storage, connection: WorkerConnection) -> None:
-    jobs = ended(storage, count=5)
-    storage.rows("UPDATE expiries SET at = now() - (SELECT count(*) FROM expiries e WHERE e.id > expiries.id) * interval '1 s'")
+def test_the_limit_bounds_the_checked_rows_and_the_longest_overdue_come_first(
+    storage: Storage, connection: WorkerConnection
+) -> None:
+    jobs = store_finished(storage, count=5)
+    storage.rows(
+        "UPDATE expiries SET at = now() - (SELECT count(*) FROM expiries e WHERE e.id > expiries.id) * interval '1 s'"
+    )
     assert per_job.delete_expired(connection, 3) == (3, 3)
     assert [storage.state(job) for job in jobs] == [None, None, None, "SUCCESS", "SUCCESS"]
 
 
-def test_keys_of_a_removed_job_an_idempotency_key_stays_for_its_time_and_a_unique_key_is_free(storage: Storage, connection: WorkerConnection) -> None:
-    """The request must not run a second time because its job was not to be kept."""
-    (job,) = ended(storage)
-    storage.rows("INSERT INTO keys (key, until, ids, digest) VALUES ('k', now() + interval '1 day', ARRAY[%s::uuid], '')", (job,))
-    storage.rows("INSERT INTO uniq (key, id) VALUES ('u', %s)", (str(id_in_past(job)),))
-    assert look(connection, storage) == (1, 1)
+def test_an_idempotency_key_outlives_its_deleted_job_and_a_unique_key_does_not(
+    storage: Storage, connection: WorkerConnection
+) -> None:
+    """A repeated request must not run a second time because its job was deleted early."""
+    (job,) = store_finished(storage)
+    storage.rows(
+        """INSERT INTO idempotency_keys (key, until, ids, digest)
+           VALUES ('k', now() + interval '1 day', ARRAY[%s::uuid], '')""",
+        (job,),
+    )
+    storage.rows("INSERT INTO unique_keys (key, id) VALUES ('u', %s)", (str(earlier_id(job)),))
+    assert delete_expired(connection, storage) == (1, 1)
     with storage.engine.begin() as sqlalchemy_connection:
         assert keys.delete_expired(sqlalchemy_connection) == 1
-    assert (storage.one("SELECT count(*) FROM keys"), storage.one("SELECT count(*) FROM uniq")) == (1, 0)
+    assert (
+        storage.value("SELECT count(*) FROM idempotency_keys"),
+        storage.value("SELECT count(*) FROM unique_keys"),
+    ) == (
+        1,
+        0,
+    )
 
 
-def id_in_past(job: str) -> UUID:
-    """Return the id of a job made two minutes before another one: keys of new jobs are left alone."""
+def earlier_id(job: str) -> UUID:
+    """Return the id of a job made two minutes before `job`: keys of new jobs are not deleted."""
     return UUID(int=UUID(job).int - (120_000 << 80))
 
 
 # --- races
 
 
-def test_expiry_leaves_a_job_that_is_being_retried_and_the_retry_stands(storage: Storage, connection: WorkerConnection) -> None:
-    (job,) = ended(storage)
-    session = retrying(storage, job)
-    assert look(connection, storage) == (1, 0), "it waits for nobody"
+def test_a_job_with_an_uncommitted_manual_retry_is_not_deleted(storage: Storage, connection: WorkerConnection) -> None:
+    (job,) = store_finished(storage)
+    session = lock_for_retry(storage, job)
+    assert delete_expired(connection, storage) == (1, 0), "the deletion does not wait"
     assert retry(session, job)
-    assert look(connection, storage) == (1, 0)
+    assert delete_expired(connection, storage) == (1, 0)
     assert storage.state(job) == "PENDING"
-    assert HOUR_S - 1 < looked_at_in_s(storage) <= HOUR_S
+    assert HOUR_S - 1 < next_check_in_s(storage) <= HOUR_S
     claimer = storage.claimer()
     assert claimer.settle(claimer.claim()) == {job}
-    assert look(connection, storage) == (1, 0), "its time begins with its last end"
-    ended_ago(storage, HOUR_S + 1)
-    assert look(connection, storage) == (1, 1)
+    assert delete_expired(connection, storage) == (1, 0), "its time counts from its last end"
+    set_finished_ago(storage, HOUR_S + 1)
+    assert delete_expired(connection, storage) == (1, 1)
 
 
 @pytest.mark.parametrize("finished_again", [False, True])
-def test_a_job_that_is_retried_after_its_row_was_looked_at_stays(storage: Storage, connection: WorkerConnection, finished_again: bool) -> None:
-    """The retry commits between the look and the lock."""
-    (job,) = ended(storage)
+def test_a_job_that_is_retried_between_check_and_deletion_is_not_deleted(
+    storage: Storage, connection: WorkerConnection, finished_again: bool
+) -> None:
+    """The manual retry commits after the check of the row and before its lock."""
+    (job,) = store_finished(storage)
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
     with connection.transaction():
-        looked = connection.run(per_job.CHECK_DUE, (MOST,))
-        assert looked == [(job, 0)]
+        due = connection.run(per_job.CHECK_DUE, (LIMIT,))
+        assert due == [(job, 0)]
         assert retry(storage.session(), job)
         if finished_again:
             claimer = storage.claimer()
             assert claimer.settle(claimer.claim()) == {job}
         assert by_row.delete_jobs(connection, [(job, 0)]) == 0
     assert storage.state(job) == ("SUCCESS" if finished_again else "PENDING")
-    assert storage.one("SELECT count(*) FROM expiries") == 1
+    assert storage.value("SELECT count(*) FROM expiries") == 1
 
 
-def test_a_retry_that_waits_for_a_removal_finds_no_job(storage: Storage, connection: WorkerConnection) -> None:
-    (job,) = ended(storage)
+def test_a_manual_retry_that_waits_for_a_deletion_finds_no_job(storage: Storage, connection: WorkerConnection) -> None:
+    (job,) = store_finished(storage)
     session = storage.session()
     with connection.transaction():
         storage.rows("UPDATE expiries SET at = clock_timestamp()")
-        assert by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (MOST,))]) == 1
+        assert (
+            by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (LIMIT,))])
+            == 1
+        )
         retried = storage.begin(lambda: retry(session, job))
         storage.until_blocked(session.info.backend_pid, by=connection.driver_connection.info.backend_pid)
     assert retried.result(10) is False
     assert rows_of(storage, job) == {}
 
 
-def test_two_controllers_at_once_remove_each_job_once_and_wait_for_nobody(storage: Storage, connection: WorkerConnection) -> None:
-    ended(storage, count=6)
+def test_two_controllers_at_once_delete_each_job_once_without_waiting(
+    storage: Storage, connection: WorkerConnection
+) -> None:
+    store_finished(storage, count=6)
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
     other = storage.connection()
     with connection.transaction():
-        looked = connection.run(per_job.CHECK_DUE, (3,))
-        assert by_row.delete_jobs(connection, [(row[0], row[1]) for row in looked]) == 3
-        assert per_job.delete_expired(other, MOST) == (3, 3)
-    assert storage.one("SELECT count(*) FROM jobs") == storage.one("SELECT count(*) FROM expiries") == 0
+        due = connection.run(per_job.CHECK_DUE, (3,))
+        assert by_row.delete_jobs(connection, [(row[0], row[1]) for row in due]) == 3
+        assert per_job.delete_expired(other, LIMIT) == (3, 3)
+    assert storage.value("SELECT count(*) FROM jobs") == storage.value("SELECT count(*) FROM expiries") == 0
     assert storage.database.deadlocks() == 0
 
 
-def test_a_reader_during_a_removal_sees_the_whole_job_and_after_it_none(storage: Storage, connection: WorkerConnection) -> None:
-    (job,) = ended(storage)
+def test_a_reader_sees_the_whole_job_during_a_deletion_and_none_after_it(
+    storage: Storage, connection: WorkerConnection
+) -> None:
+    (job,) = store_finished(storage)
     with connection.transaction():
         storage.rows("UPDATE expiries SET at = clock_timestamp()")
-        assert by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (MOST,))]) == 1
+        assert (
+            by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (LIMIT,))])
+            == 1
+        )
         assert (storage.api(lambda api: reads.job(api, UUID(job))) or {})["result"] == "14.0"
     assert storage.api(lambda api: reads.job(api, UUID(job))) is None
 
 
-def test_a_submission_with_the_id_of_a_job_that_is_removed_meanwhile_is_as_if_it_came_after(storage: Storage, connection: WorkerConnection) -> None:
-    """Who repeats a submission long after waits for the removal, and its job is new."""
+def test_a_submission_with_the_id_of_a_job_under_deletion_waits_and_stores_a_new_job(
+    storage: Storage, connection: WorkerConnection
+) -> None:
     (new,) = storage.new()
-    ended_ = kept(storage)
+    deleted = store_kept(storage)
     claimer = storage.claimer()
     claimer.settle(claimer.claim())
-    again = NewJob(UUID(ended_[0]), new.operation, new.queue, new.input, 3, None)
-    ended_ago(storage, HOUR_S + 1)
+    again = NewJob(UUID(deleted[0]), new.operation, new.queue, new.input, 3, None)
+    set_finished_ago(storage, HOUR_S + 1)
     storage.rows("UPDATE expiries SET at = clock_timestamp()")
     with connection.transaction():
-        assert by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (MOST,))]) == 1
+        assert (
+            by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (LIMIT,))])
+            == 1
+        )
         stored = storage.begin(lambda: storage.store([again]))
-        until("it waits", lambda: storage.one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"))
-    assert stored.result(10) == ended_
-    assert storage.state(ended_[0]) == "PENDING"
+        until(
+            "the submission waits",
+            lambda: storage.value(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ),
+        )
+    assert stored.result(10) == deleted
+    assert storage.state(deleted[0]) == "PENDING"

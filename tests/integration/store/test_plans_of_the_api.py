@@ -1,4 +1,4 @@
-"""The API's own connections: reads by id are planned once, lists for what they ask."""
+"""Plans on connections of the API: reads by id are planned once, lists for their arguments."""
 
 from uuid import UUID
 
@@ -12,12 +12,12 @@ from common.store.jobs import cancel_retry, claims, insert, reads
 from common.store.queues import explain
 
 MODE = "SELECT setting FROM pg_settings WHERE name = 'plan_cache_mode'"
-PLANNED = "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%job_states%'"
-WALKED = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'"
-
-
-FOUND = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'live'"
-BACKLOG, CAP = 20_000, 100
+PLANNED = (
+    "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%job_states%'"
+)
+SCANNED = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'"
+READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'live'"
+BACKLOG, COUNT_LIMIT = 20_000, 100
 
 
 async def _reads(connection: asyncpg.Connection, job_id: UUID) -> None:
@@ -27,43 +27,48 @@ async def _reads(connection: asyncpg.Connection, job_id: UUID) -> None:
     await reads.job(connection, job_id)
 
 
-def _ground(storage: Storage, *, drained: bool) -> None:
+def _prepare(storage: Storage, *, drained: bool) -> None:
     storage.rows("ALTER TABLE live SET (autovacuum_enabled = off)")
     if drained:
         storage.drain()
 
 
 @pytest.mark.parametrize("drained", [False, True])
-def test_a_read_is_planned_once_and_not_as_a_walk_of_what_was_empty(storage: Storage, drained: bool) -> None:
-    """To plan one anew with each id takes longer than to run it."""
-    _ground(storage, drained=drained)
+def test_a_read_is_planned_once_and_not_as_a_sequential_scan(storage: Storage, drained: bool) -> None:
+    """Planning takes longer than running it."""
+    _prepare(storage, drained=drained)
 
     async def work(pool: DatabasePool) -> tuple[dict[str, tuple[int, int]], int]:
         async with pool.acquire() as connection:
-            for _ in range(8):  # from the sixth on PostgreSQL chooses by what the plans have cost
+            for _ in range(8):  # from the sixth on PostgreSQL chooses by the cost of the plans
                 await _reads(connection, UUID(claims.NIL_UUID))
             planned = {text: (generic, custom) for text, generic, custom in await connection.fetch(PLANNED)}
             storage.fill(BACKLOG, "now()")
             async with connection.transaction():
-                await _reads(connection, await connection.fetchval("SELECT id FROM live WHERE queue = 'default' ORDER BY pos LIMIT 1"))
-                return planned, await connection.fetchval(WALKED)
+                await _reads(
+                    connection,
+                    await connection.fetchval(
+                        "SELECT id FROM live WHERE queue = 'default' ORDER BY claimable_at LIMIT 1"
+                    ),
+                )
+                return planned, await connection.fetchval(SCANNED)
 
-    planned, walked = storage.with_pool(work)
-    assert len(planned) == 5  # this question is one of them
+    planned, scanned = storage.with_pool(work)
+    assert len(planned) == 5  # this query is one of them
     assert {custom for _, custom in planned.values()} == {0}, planned
     assert all(generic for generic, _ in planned.values()), planned
-    assert walked == 0
+    assert scanned == 0
 
 
 @pytest.mark.parametrize("drained", [False, True])
-def test_what_clients_ask_of_one_job_reads_few_others(storage: Storage, drained: bool) -> None:
-    """Planned on an empty table, and kept."""
-    _ground(storage, drained=drained)
+def test_requests_about_one_job_read_few_others(storage: Storage, drained: bool) -> None:
+    """Planned on an empty table, with cached plans."""
+    _prepare(storage, drained=drained)
 
-    async def asks(connection: asyncpg.Connection, job_id: UUID) -> None:
-        await explain.unfinished_job(connection, job_id, CAP)
+    async def run_requests(connection: asyncpg.Connection, job_id: UUID) -> None:
+        await explain.unfinished_job(connection, job_id, COUNT_LIMIT)
         await explain.run_starts(connection, job_id)
-        await explain.attempt_times(connection, job_id, CAP)
+        await explain.attempt_times(connection, job_id, COUNT_LIMIT)
         await cancel_retry.cancel_job(connection, job_id)
         await explain.last_outcome(connection, job_id)
         await cancel_retry.retry_job(connection, job_id, None)
@@ -72,32 +77,35 @@ def test_what_clients_ask_of_one_job_reads_few_others(storage: Storage, drained:
         async with pool.acquire() as connection:
             for job in storage.new(8):
                 await insert.insert_jobs(connection, [job])
-                await asks(connection, job.id)
-            storage.rows("UPDATE live SET pos = now() + interval '1 day'")
+                await run_requests(connection, job.id)
+            storage.rows("UPDATE live SET claimable_at = now() + interval '1 day'")
             storage.fill(BACKLOG, "timestamptz '2026-01-01 00:00:00+00' + row_number() OVER () * interval '1 us'")
-            last = await connection.fetchval("SELECT id FROM live WHERE queue = 'default' AND pos < now() ORDER BY pos DESC LIMIT 1")
+            last = await connection.fetchval(
+                """SELECT id FROM live WHERE queue = 'default' AND claimable_at < now()
+                   ORDER BY claimable_at DESC LIMIT 1"""
+            )
             async with connection.transaction():
-                before = await connection.fetchval(FOUND) or 0
-                found = await explain.unfinished_job(connection, last, CAP)
-                assert found is not None
-                await asks(connection, last)
-                return found["ahead"], await connection.fetchval(FOUND) - before
+                before = await connection.fetchval(READ) or 0
+                unfinished = await explain.unfinished_job(connection, last, COUNT_LIMIT)
+                assert unfinished is not None
+                await run_requests(connection, last)
+                return unfinished["ahead"], await connection.fetchval(READ) - before
 
     ahead, read_of_live = storage.with_pool(work)
-    assert ahead == CAP
-    assert read_of_live < 10 * CAP
+    assert ahead == COUNT_LIMIT
+    assert read_of_live < 10 * COUNT_LIMIT
 
 
-def test_what_sqlalchemy_runs_is_planned_for_what_it_asks(storage: Storage) -> None:
+def test_sqlalchemy_statements_are_planned_for_their_arguments(storage: Storage) -> None:
     def mode(connection: Connection) -> str:
         return str(connection.exec_driver_sql(MODE).scalar_one())
 
     async def work(pool: DatabasePool) -> list[str]:
-        found = []
+        modes = []
         for _ in range(2):
             async with pool.acquire() as connection:
-                found.append(await connection.fetchval(MODE))
-            found.append(await pool.run_sync(mode))
-        return found
+                modes.append(await connection.fetchval(MODE))
+            modes.append(await pool.run_sync(mode))
+        return modes
 
     assert storage.with_pool(work) == ["force_generic_plan", "auto"] * 2

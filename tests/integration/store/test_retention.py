@@ -1,11 +1,11 @@
-"""Retention: whole partitions go, what must stay stays, and nobody who crosses it loses a job."""
+"""Retention by partition: survivors stay, and no concurrent submission, claim or settle loses a job."""
 
 import contextlib
 import time
 from collections.abc import Iterator
 
 import pytest
-from integration.store.support.past_jobs import DAYS, Past
+from integration.store.support.past_jobs import RETENTION_DAYS, PastDay
 from integration.store.support.storage import LOST, Storage, id_in, ids, retry_after
 from sqlalchemy.exc import OperationalError
 
@@ -20,69 +20,85 @@ QUICKLY_S = 0.5
 
 @pytest.fixture
 def impatient(settings: Settings, storage: Storage) -> Iterator[Storage]:
-    """The same database, for whom a tenth of a second is a long wait for a lock."""
-    made = Storage(settings.model_copy(update={"lock_timeout_seconds": 0.1}))
-    yield made
-    made.close()
+    """The same database, with a lock timeout of a tenth of a second."""
+    impatient = Storage(settings.model_copy(update={"lock_timeout_seconds": 0.1}))
+    yield impatient
+    impatient.close()
 
 
-def test_periods_end_before_the_cut_or_are_left(past: Past) -> None:
+def test_only_periods_that_end_before_a_cutoff_are_removable(past: PastDay) -> None:
     with past.storage.engine.begin() as connection:
-        cuts, ended = by_partition.removable_periods(connection, past.kept)
-        assert ended == [past.period]
-        assert by_partition.removable_periods(connection, RetentionDays(DAYS + 5, DAYS + 5, DAYS + 5))[1] == []
-        assert by_partition.removable_periods(connection, RetentionDays(DAYS + 5, DAYS, DAYS + 5))[1] == [past.period], "of failed ones something may go"
-        now_ms = int(past.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
-        assert abs(cuts.success_ms - (now_ms - DAYS * 86_400_000)) < 5_000
+        cutoffs, removable = by_partition.removable_periods(connection, past.retention)
+        assert removable == [past.period]
+        assert (
+            by_partition.removable_periods(
+                connection, RetentionDays(RETENTION_DAYS + 5, RETENTION_DAYS + 5, RETENTION_DAYS + 5)
+            )[1]
+            == []
+        )
+        assert by_partition.removable_periods(
+            connection, RetentionDays(RETENTION_DAYS + 5, RETENTION_DAYS, RETENTION_DAYS + 5)
+        )[1] == [past.period], "failed jobs may be removed"
+        now_ms = int(past.storage.value("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
+        assert abs(cutoffs.success_ms - (now_ms - RETENTION_DAYS * 86_400_000)) < 5_000
 
 
-def test_old_finished_jobs_go_and_the_living_and_the_newly_finished_stay_as_they_are(past: Past) -> None:
-    gone = past.finished(5)
+def test_old_finished_jobs_are_deleted_and_all_others_stay_unchanged(past: PastDay) -> None:
+    deleted = past.finished(5)
     recent = past.finished(2, days_ago=1)
     (running,) = ids(past.running())
     (retried,) = past.running()
     past.claimer.write([retried], retry_after(3_600))
     waiting = past.waiting(2)
     today = past.storage.submit(1)
-    everything = {table: past.storage.rows(f"SELECT * FROM {table} WHERE id <> ALL(%s::uuid[]) ORDER BY id", (gone,)) for table in (*TABLES, "live")}
-    assert past.clear_all() == 6
-    assert {table: past.storage.rows(f"SELECT * FROM {table} ORDER BY id") for table in (*TABLES, "live")} == everything
-    assert [past.storage.state(job) for job in gone] == [None] * 5
+    before = {
+        table: past.storage.rows(f"SELECT * FROM {table} WHERE id <> ALL(%s::uuid[]) ORDER BY id", (deleted,))
+        for table in (*TABLES, "live")
+    }
+    assert past.clear_and_commit() == 6
+    assert {table: past.storage.rows(f"SELECT * FROM {table} ORDER BY id") for table in (*TABLES, "live")} == before
+    assert [past.storage.state(job) for job in deleted] == [None] * 5
     assert {job: past.storage.state(job) for job in [*recent, running, retried.id, *waiting, *today]} == {
-        **dict.fromkeys(recent, "SUCCESS"), running: "IN_PROGRESS", retried.id: "RETRYING", **dict.fromkeys([*waiting, *today], "PENDING"),
-    }  # fmt: skip
-    assert past.clear_all() == 6, "what stayed stays; nothing is copied about again"
+        **dict.fromkeys(recent, "SUCCESS"),
+        running: "IN_PROGRESS",
+        retried.id: "RETRYING",
+        **dict.fromkeys([*waiting, *today], "PENDING"),
+    }
+    assert past.clear_and_commit() == 6, "survivors stay, and are not copied again"
 
 
-def test_a_period_with_too_many_survivors_waits(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_partition, "MOST_SURVIVORS", 3)
-    gone = past.finished(2)
+def test_a_period_with_too_many_survivors_is_deferred(past: PastDay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_partition, "MAX_SURVIVORS", 3)
+    deleted = past.finished(2)
     past.waiting(4)
-    assert past.clear_all() == 4
-    assert past.storage.state(gone[0]) == "SUCCESS"
+    assert past.clear_and_commit() == 4
+    assert past.storage.state(deleted[0]) == "SUCCESS"
     past.storage.rows("DELETE FROM live WHERE id = (SELECT max(id::text)::uuid FROM live)")
-    assert past.clear_all() == 3
-    assert past.storage.state(gone[0]) is None
+    assert past.clear_and_commit() == 3
+    assert past.storage.state(deleted[0]) is None
 
 
-def test_an_empty_period_is_dropped_and_one_with_a_job_is_not(past: Past) -> None:
+def test_only_an_empty_period_is_dropped(past: PastDay) -> None:
     past.finished(3)
     (kept,) = past.waiting()
-    for survivors, left in ((1, True), (0, False)):
-        assert past.clear_all() == survivors
+    for survivors, stays in ((1, True), (0, False)):
+        assert past.clear_and_commit() == survivors
         with past.storage.engine.begin() as connection:
             by_partition.drop_empty(connection, past.period)
         with past.storage.engine.begin() as connection:
-            assert [past.period in periods(connection, table) for table in TABLES] == [left] * len(TABLES)
-        if left:
+            assert [past.period in periods(connection, table) for table in TABLES] == [stays] * len(TABLES)
+        if stays:
             assert past.claimer.settle(past.claimer.claim()) == {kept}
             past.storage.rows("UPDATE outcomes SET finished_at = now() - interval '30 days'")
 
 
-def test_dropping_gives_up_at_once_while_a_submission_is_under_way(past: Past) -> None:
-    past.clear_all()
+def test_a_drop_gives_up_at_once_beside_an_uncommitted_submission(past: PastDay) -> None:
+    past.clear_and_commit()
     late = past.storage.session()
-    late.cursor().execute("INSERT INTO jobs (id, operation, queue, input, max_attempts) VALUES (uuidv7(), 'square_sum', 'default', '{}', 3)")
+    late.cursor().execute(
+        """INSERT INTO jobs (id, operation, queue, input, max_attempts)
+           VALUES (uuidv7(), 'square_sum', 'default', '{}', 3)"""
+    )
     began = time.monotonic()
     with pytest.raises(OperationalError), past.storage.engine.begin() as connection:
         by_partition.drop_empty(connection, past.period)
@@ -90,13 +106,18 @@ def test_dropping_gives_up_at_once_while_a_submission_is_under_way(past: Past) -
     late.rollback()
 
 
-def test_a_submission_that_commits_meanwhile_is_kept(past: Past) -> None:
-    """The gate is asked again under the lock."""
+def test_a_submission_that_commits_before_the_lock_is_kept(past: PastDay) -> None:
+    """Survivors are counted again under the lock."""
     past.finished(3)
     late, storage = past.storage.session(), past.storage
     job_id = str(id_in(past.period, 999))
-    late.cursor().execute("INSERT INTO jobs (id, operation, queue, input, max_attempts) VALUES (%s, 'square_sum', 'default', '{}', 3)", (job_id,))
-    late.cursor().execute("INSERT INTO live (id, queue, max_attempts, pos) VALUES (%s, 'default', 3, now())", (job_id,))
+    late.cursor().execute(
+        "INSERT INTO jobs (id, operation, queue, input, max_attempts) VALUES (%s, 'square_sum', 'default', '{}', 3)",
+        (job_id,),
+    )
+    late.cursor().execute(
+        "INSERT INTO live (id, queue, max_attempts, claimable_at) VALUES (%s, 'default', 3, now())", (job_id,)
+    )
     with storage.engine.connect() as connection:
         cleared = storage.begin(lambda: past.clear(connection))
         storage.until_blocked(past.pid(connection), by=late.info.backend_pid)
@@ -106,17 +127,17 @@ def test_a_submission_that_commits_meanwhile_is_kept(past: Past) -> None:
     assert past.claimer.settle(past.claimer.claim()) == {job_id}
 
 
-def test_a_submission_waits_for_a_clearing_under_way_and_stands(past: Past) -> None:
+def test_a_submission_waits_for_an_uncommitted_clearing_and_is_stored(past: PastDay) -> None:
     past.finished(3)
     with past.storage.engine.connect() as connection:
         assert past.clear(connection) == 0
         stored = past.storage.begin(past.waiting)
-        past.storage.until_blocked(past.blocked(), by=past.pid(connection))
+        past.storage.until_blocked(past.blocked_pid(), by=past.pid(connection))
         connection.commit()
     assert [past.storage.state(job) for job in stored.result(10)] == ["PENDING"]
 
 
-def test_a_finish_that_commits_meanwhile_is_kept(past: Past) -> None:
+def test_a_settle_that_commits_before_the_lock_is_kept(past: PastDay) -> None:
     past.finished(3)
     jobs, storage = past.running(2), past.storage
     with storage.engine.connect() as connection:
@@ -129,7 +150,7 @@ def test_a_finish_that_commits_meanwhile_is_kept(past: Past) -> None:
     assert [storage.state(job.id) for job in jobs] == ["SUCCESS"] * 2
 
 
-def test_a_finish_waits_for_a_clearing_under_way_and_stands(past: Past) -> None:
+def test_a_settle_waits_for_an_uncommitted_clearing_and_is_stored(past: PastDay) -> None:
     past.finished(3)
     jobs, storage = past.running(2), past.storage
     with storage.engine.connect() as connection:
@@ -142,12 +163,12 @@ def test_a_finish_waits_for_a_clearing_under_way_and_stands(past: Past) -> None:
 
 
 @pytest.mark.parametrize("prepared", [False, True])
-def test_a_claim_that_waits_for_a_clearing_gets_the_job_with_its_input(past: Past, prepared: bool) -> None:
+def test_a_claim_that_waits_for_a_clearing_reads_the_input(past: PastDay, prepared: bool) -> None:
     past.finished(3)
     if prepared:
         past.claimer.claim()
     (job_id,) = past.waiting()
-    past.storage.rows("UPDATE live SET pos = clock_timestamp()")
+    past.storage.rows("UPDATE live SET claimable_at = clock_timestamp()")
     with past.storage.engine.connect() as connection:
         assert past.clear(connection) == 1
         claimed = past.storage.begin(past.claimer.claim)
@@ -156,20 +177,20 @@ def test_a_claim_that_waits_for_a_clearing_gets_the_job_with_its_input(past: Pas
     assert [(job.id, job.input) for job in claimed.result(10)] == [(job_id, '{"data":[1]}')]
 
 
-def test_a_reader_sees_a_survivor_before_during_and_after(past: Past) -> None:
+def test_a_reader_sees_a_survivor_during_and_after_a_clearing(past: PastDay) -> None:
     past.finished(3)
     past.waiting()
     job_id, storage = id_in(past.period, 3), past.storage
     with storage.engine.connect() as connection:
         assert past.clear(connection) == 1
-        found = storage.begin(lambda: storage.api(lambda api: reads.job(api, job_id)))
-        storage.until_blocked(past.blocked(), by=past.pid(connection))
+        record = storage.begin(lambda: storage.api(lambda api: reads.job(api, job_id)))
+        storage.until_blocked(past.blocked_pid(), by=past.pid(connection))
         connection.commit()
-    assert (found.result(10) or {})["status"] == "PENDING"
+    assert (record.result(10) or {})["status"] == "PENDING"
 
 
-def test_a_long_reader_keeps_a_period_for_later_and_nobody_waits_behind_the_clearing(past: Past) -> None:
-    """While it waits for its lock, claims, reads and submissions of today go on: they wait for every lock that is asked for."""
+def test_a_long_reader_defers_a_clearing_that_blocks_no_other_session(past: PastDay) -> None:
+    """Claims, reads and submissions of today would queue behind a lock request. They proceed while this one waits."""
     old = past.finished(2)
     storage = past.storage
     claimer = storage.claimer()
@@ -192,12 +213,12 @@ def test_a_long_reader_keeps_a_period_for_later_and_nobody_waits_behind_the_clea
     assert waited < QUICKLY_S
     reader.rollback()
     assert [storage.state(job) for job in old] == ["SUCCESS"] * 2
-    past.clear_all()
+    past.clear_and_commit()
     assert [storage.state(job) for job in old] == [None] * 2
 
 
-def test_a_transaction_that_fails_an_old_job_and_then_claims_does_not_deadlock_with_a_clearing(past: Past) -> None:
-    """It has written to outcomes and comes for jobs; the clearing has jobs and waits for outcomes. The clearing yields."""
+def test_a_transaction_that_fails_an_old_job_and_then_claims_does_not_deadlock_with_a_clearing(past: PastDay) -> None:
+    """It has written to outcomes and reads jobs; the clearing has jobs and waits for outcomes. The clearing yields."""
     past.finished(2)
     (job,) = past.running()
     storage, worker = past.storage, past.claimer
@@ -215,11 +236,11 @@ def test_a_transaction_that_fails_an_old_job_and_then_claims_does_not_deadlock_w
     assert storage.database.deadlocks() == 0
 
 
-def test_a_clearing_yields_to_whoever_holds_the_lock(past: Past, impatient: Storage) -> None:
+def test_a_clearing_yields_to_the_holder_of_a_lock(past: PastDay, impatient: Storage) -> None:
     past.finished(2)
     holder = past.storage.session()
     holder.cursor().execute(f"SELECT count(*) FROM jobs_{past.period.suffix}")
     with pytest.raises(OperationalError), impatient.engine.begin() as connection:
         past.clear(connection)
     holder.rollback()
-    assert past.clear_all() == 0
+    assert past.clear_and_commit() == 0

@@ -1,4 +1,4 @@
-"""The store on a database of the test's own."""
+"""The fixture of the store, on the database of a single test."""
 
 from integration.store.conftest import storage
 

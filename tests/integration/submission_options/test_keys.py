@@ -1,4 +1,4 @@
-"""Keys: of requests that come twice, of jobs that may be there once."""
+"""Idempotency keys of repeated requests, and unique keys that only one job may hold."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,70 +18,72 @@ def with_key(held_while: str = "both", on_conflict: str = "reject", key: str = "
     return DATA | {"unique": {"key": key, "while": held_while, "on_conflict": on_conflict}} | body
 
 
-def _knows_effect(system: System) -> None:
-    """Let the operations of the tests be known, and no worker be there."""
+def _register_operations(system: System) -> None:
+    """Register the operations of the tests, and leave no worker running."""
     system.api().controller().worker().end("worker")
 
 
-def jobs(system: System) -> int:
-    return int(system.database.one("SELECT count(*) FROM jobs"))
+def count_jobs(system: System) -> int:
+    return int(system.database.value("SELECT count(*) FROM jobs"))
 
 
 # --- idempotency keys
 
 
-def test_the_same_request_again_is_answered_with_the_same_job(system: System) -> None:
+def test_a_repeated_request_gets_the_same_job(system: System) -> None:
     system.all()
     first = post(system, DATA, "a")
     assert (first.status_code, "Idempotency-Replayed" in first.headers) == (202, False)
     job_id = first.json()["job_id"]
     system.wait(job_id)
     again = system.client.post(
-        "/jobs", content='{ "operation":"square_sum", "data":[1,2,3] }', headers={"Idempotency-Key": "a", "Content-Type": "application/json"}
+        "/jobs",
+        content='{ "operation":"square_sum", "data":[1,2,3] }',
+        headers={"Idempotency-Key": "a", "Content-Type": "application/json"},
     )
     assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
     assert again.json() == {"job_id": job_id, "status": "SUCCESS"}
     other = post(system, DATA | {"priority": 1}, "a")
     assert (other.status_code, other.json()["type"]) == (422, "urn:jobproc:problem:idempotency-key-reused")
     assert post(system, DATA, "b").json()["job_id"] != job_id
-    assert jobs(system) == 2
+    assert count_jobs(system) == 2
 
 
-def test_a_batch_is_repeated_whole(system: System) -> None:
+def test_a_repeated_batch_gets_the_same_jobs(system: System) -> None:
     system.api()
     batch = [DATA, DATA | {"data": [5]}]
     first, again = post(system, batch, "a", "/jobs/batch"), post(system, batch, "a", "/jobs/batch")
     assert (first.status_code, again.status_code) == (202, 200)
     assert first.json()["job_ids"] == again.json()["job_ids"]
     assert post(system, batch[::-1], "a", "/jobs/batch").status_code == 422
-    assert post(system, batch[0], "a").status_code == 422, "the path is part of what is repeated"
-    assert jobs(system) == 2
+    assert post(system, batch[0], "a").status_code == 422, "the path is part of the request"
+    assert count_jobs(system) == 2
 
 
-def test_many_at_the_same_instant_store_one_job(system: System) -> None:
+def test_concurrent_requests_with_the_same_idempotency_key_store_one_job(system: System) -> None:
     system.api()
     with ThreadPoolExecutor(16) as clients:
-        answers = list(clients.map(lambda _: post(system, DATA, "a"), range(48)))
-    assert sorted({answer.status_code for answer in answers}) == [200, 202]
-    assert [answer.status_code for answer in answers].count(202) == 1
-    assert len({answer.json()["job_id"] for answer in answers}) == 1
-    assert jobs(system) == 1
+        responses = list(clients.map(lambda _: post(system, DATA, "a"), range(48)))
+    assert sorted({response.status_code for response in responses}) == [200, 202]
+    assert [response.status_code for response in responses].count(202) == 1
+    assert len({response.json()["job_id"] for response in responses}) == 1
+    assert count_jobs(system) == 1
 
 
-def test_a_key_is_free_again_after_its_time(system: System) -> None:
+def test_an_idempotency_key_expires(system: System) -> None:
     system.api(JOBPROC_IDEMPOTENCY_SECONDS="0.3").controller()
     first = post(system, DATA, "a").json()["job_id"]
-    until("another job comes of it", lambda: post(system, DATA | {"data": [7]}, "a").status_code == 202)
+    until("the key stores another job", lambda: post(system, DATA | {"data": [7]}, "a").status_code == 202)
     assert post(system, DATA | {"data": [7]}, "b").json()["job_id"] != first
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b"])
-def test_a_key_that_breaks_the_rule_is_refused(shared: System, key: str) -> None:
-    answer = post(shared, DATA, key)
-    assert (answer.status_code, answer.json()["type"]) == (422, "urn:jobproc:problem:invalid-idempotency-key")
+def test_an_invalid_idempotency_key_is_refused(shared: System, key: str) -> None:
+    response = post(shared, DATA, key)
+    assert (response.status_code, response.json()["type"]) == (422, "urn:jobproc:problem:invalid-idempotency-key")
 
 
-def test_a_refused_submission_does_not_use_its_key_up(system: System) -> None:
+def test_a_refused_submission_leaves_its_idempotency_key_unused(system: System) -> None:
     system.api()
     assert post(system, DATA | {"priority": 77}, "a").status_code == 422
     assert post(system, with_key()).status_code == 202
@@ -93,7 +95,7 @@ def test_a_refused_submission_does_not_use_its_key_up(system: System) -> None:
 # --- unique keys
 
 
-def test_a_second_job_of_a_key_is_refused_until_the_first_has_ended(system: System) -> None:
+def test_a_second_job_with_a_unique_key_is_refused_until_the_first_has_ended(system: System) -> None:
     system.api().controller()
     first = post(system, with_key())
     assert first.status_code == 202
@@ -106,7 +108,7 @@ def test_a_second_job_of_a_key_is_refused_until_the_first_has_ended(system: Syst
     assert post(system, with_key()).status_code == 202
 
 
-def test_the_holder_may_be_returned_instead(system: System) -> None:
+def test_on_conflict_return_gets_the_job_that_holds_the_key(system: System) -> None:
     system.api()
     first = post(system, with_key(on_conflict="return"))
     again = post(system, with_key(on_conflict="return", data=[9]))
@@ -118,11 +120,11 @@ def test_the_holder_may_be_returned_instead(system: System) -> None:
     assert batch.status_code == 202
     ids = batch.json()["job_ids"]
     assert ids[1] == first.json()["job_id"] and ids[2] == ids[3] and len(set(ids)) == 3
-    assert jobs(system) == 3
+    assert count_jobs(system) == 3
 
 
-def test_a_waiting_holder_may_be_replaced_and_a_running_one_may_not(system: System) -> None:
-    _knows_effect(system)
+def test_on_conflict_replace_cancels_a_waiting_job_but_no_running_one(system: System) -> None:
+    _register_operations(system)
     first, second = (post(system, with_key(on_conflict="replace", operation="effect", data=[1.5, 0])) for _ in range(2))
     assert (first.status_code, second.status_code) == (202, 202)
     assert system.status(first.json()["job_id"]) == "CANCELLED"
@@ -133,40 +135,54 @@ def test_a_waiting_holder_may_be_replaced_and_a_running_one_may_not(system: Syst
     assert {line["job"] for line in system.effects()} == {second.json()["job_id"]}
 
 
-def test_a_key_that_is_held_while_waiting_is_free_once_the_job_has_begun(system: System) -> None:
-    _knows_effect(system)
+def test_a_key_held_while_waiting_is_free_as_soon_as_the_job_runs(system: System) -> None:
+    _register_operations(system)
     first = post(system, with_key("waiting", operation="effect", data=[2, 0])).json()["job_id"]
     assert post(system, with_key("waiting")).status_code == 409
     system.worker("later")
     system.wait_status(first, "IN_PROGRESS")
-    assert post(system, with_key("waiting", delay=30)).status_code == 202
+    assert post(system, with_key("waiting", delay_seconds=30)).status_code == 202
     assert post(system, with_key("waiting")).status_code == 409
 
 
-def test_jobs_of_a_key_that_is_held_while_running_run_one_after_the_other(system: System) -> None:
+def test_jobs_with_a_key_held_while_running_run_one_after_the_other(system: System) -> None:
     system.api(JOBPROC_UNIQUE_RETRY_SECONDS="0.2").worker("one").worker("two").controller()
-    ids = [post(system, with_key("running", operation="effect", data=[0.3, n], key=f"k{n % 2}")).json()["job_id"] for n in range(8)]
+    ids = [
+        post(system, with_key("running", operation="effect", data=[0.3, n], key=f"k{n % 2}")).json()["job_id"]
+        for n in range(8)
+    ]
     system.wait_all()
     lines = [line for line in system.effects() if line["job"] in ids]
     for parity in range(2):
-        mine = [line["phase"] for line in sorted(lines, key=lambda line: line["at"]) if ids.index(line["job"]) % 2 == parity]
-        assert mine == ["begin", "end"] * 4
-    outcomes = [[one["outcome"] for one in system.job(job_id)["attempts"]] for job_id in ids]
-    assert all(one[-1] == "success" and set(one[:-1]) <= {"released"} for one in outcomes), "waiting for its turn is no attempt"
+        phases = [
+            line["phase"] for line in sorted(lines, key=lambda line: line["at"]) if ids.index(line["job"]) % 2 == parity
+        ]
+        assert phases == ["begin", "end"] * 4
+    outcomes = [[attempt["outcome"] for attempt in system.job(job_id)["attempts"]] for job_id in ids]
+    assert all(job[-1] == "success" and set(job[:-1]) <= {"released"} for job in outcomes), (
+        "waiting for the key is not charged"
+    )
 
 
-def test_many_at_the_same_instant_leave_one_unfinished_job_of_a_key(system: System) -> None:
+def test_concurrent_submissions_leave_one_unfinished_job_of_a_unique_key(system: System) -> None:
     system.api()
     with ThreadPoolExecutor(16) as clients:
-        answers = list(clients.map(lambda _: post(system, with_key()), range(48)))
-        returned = list(clients.map(lambda n: post(system, with_key(on_conflict="return" if n % 2 else "replace", key="m")), range(48)))
-    assert sorted({answer.status_code for answer in answers}) == [202, 409]
-    assert [answer.status_code for answer in answers].count(202) == 1
-    assert {answer.status_code for answer in returned} <= {200, 202}
-    assert system.database.rows("SELECT unique_key, count(*) FROM jobs JOIN live USING (id) GROUP BY 1 ORDER BY 1") == [("k", 1), ("m", 1)]
+        responses = list(clients.map(lambda _: post(system, with_key()), range(48)))
+        returned = list(
+            clients.map(
+                lambda n: post(system, with_key(on_conflict="return" if n % 2 else "replace", key="m")), range(48)
+            )
+        )
+    assert sorted({response.status_code for response in responses}) == [202, 409]
+    assert [response.status_code for response in responses].count(202) == 1
+    assert {response.status_code for response in returned} <= {200, 202}
+    assert system.database.rows("SELECT unique_key, count(*) FROM jobs JOIN live USING (id) GROUP BY 1 ORDER BY 1") == [
+        ("k", 1),
+        ("m", 1),
+    ]
 
 
-def test_a_retry_takes_its_key_again_unless_another_job_holds_it(system: System) -> None:
+def test_a_manual_retry_takes_its_unique_key_again_unless_another_job_holds_it(system: System) -> None:
     system.api()
     first = post(system, with_key()).json()["job_id"]
     system.client.post(f"/jobs/{first}/cancel")
@@ -181,25 +197,39 @@ def test_a_retry_takes_its_key_again_unless_another_job_holds_it(system: System)
     assert (refused.status_code, refused.json()["job_id"]) == (409, first)
 
 
-def test_retries_and_submissions_at_the_same_instant_leave_one_unfinished_job_of_a_key(system: System) -> None:
+def test_concurrent_manual_retries_and_submissions_leave_one_unfinished_job_of_a_unique_key(system: System) -> None:
     system.api()
     ended = []
     for _ in range(8):
         ended.append(post(system, with_key()).json()["job_id"])
         system.client.post(f"/jobs/{ended[-1]}/cancel")
     with ThreadPoolExecutor(16) as clients:
-        answers = list(clients.map(lambda n: system.client.post(f"/jobs/{ended[n // 2 % 8]}/retry") if n % 2 else post(system, with_key()), range(48)))
-    assert [answer.status_code for answer in answers].count(202) == 1
-    assert {answer.status_code for answer in answers} == {202, 409}
-    assert system.database.one("SELECT count(*) FROM live") == 1
+        responses = list(
+            clients.map(
+                lambda n: system.client.post(f"/jobs/{ended[n // 2 % 8]}/retry") if n % 2 else post(system, with_key()),
+                range(48),
+            )
+        )
+    assert [response.status_code for response in responses].count(202) == 1
+    assert {response.status_code for response in responses} == {202, 409}
+    assert system.database.value("SELECT count(*) FROM live") == 1
 
 
-def test_keys_that_nobody_holds_are_forgotten(system: System) -> None:
+def test_keys_without_a_holder_are_deleted(system: System) -> None:
     system.all()
     system.wait(post(system, with_key(), "a").json()["job_id"])
-    assert system.database.one("SELECT (SELECT count(*) FROM keys) + (SELECT count(*) FROM uniq)") == 2
-    system.database.rows("UPDATE keys SET until = now() - interval '1 s'")
-    system.database.rows("UPDATE uniq SET id = '01900000-0000-7000-8000-000000000000'")
+    assert (
+        system.database.value("SELECT (SELECT count(*) FROM idempotency_keys) + (SELECT count(*) FROM unique_keys)")
+        == 2
+    )
+    system.database.rows("UPDATE idempotency_keys SET until = now() - interval '1 s'")
+    system.database.rows("UPDATE unique_keys SET id = '01900000-0000-7000-8000-000000000000'")
     system.end("controller")
     system.controller()
-    until("both are gone", lambda: system.database.one("SELECT (SELECT count(*) FROM keys) + (SELECT count(*) FROM uniq)") == 0)
+    until(
+        "both keys are deleted",
+        lambda: (
+            system.database.value("SELECT (SELECT count(*) FROM idempotency_keys) + (SELECT count(*) FROM unique_keys)")
+            == 0
+        ),
+    )

@@ -1,4 +1,4 @@
-"""GET /operations: how to call each, who runs it, what it took lately."""
+"""GET /operations: input schema, defaults, workers and recent resource usage of each operation."""
 
 from typing import Any
 
@@ -7,27 +7,36 @@ from rig.system import System, until
 
 
 def listed(system: System) -> dict[str, dict[str, Any]]:
-    answer = system.client.get("/operations")
-    assert answer.status_code == 200, answer.text
-    return {one["name"]: one for one in answer.json()["operations"]}
+    response = system.client.get("/operations")
+    assert response.status_code == 200, response.text
+    return {operation["name"]: operation for operation in response.json()["operations"]}
 
 
-def test_each_operation_says_how_it_is_called_and_what_it_does_by_default(shared: System) -> None:
+def test_each_operation_has_its_input_schema_defaults_and_workers(shared: System) -> None:
     greet, marked = listed(shared)["greet"], listed(shared)["marked"]
     assert greet["input_schema"] == Greeting.model_json_schema()
-    assert greet["defaults"] == {"max_attempts": 1, "backoff_base": 0.05, "backoff_cap": 0.2, "timeout": 300.0}
-    assert (greet["description"], greet["queue"], greet["version"], greet["workers_alive"]) == ("Say hello.", "default", 1, 2)
+    assert greet["defaults"] == {
+        "max_attempts": 1,
+        "backoff": {"base_seconds": 0.05, "cap_seconds": 0.2},
+        "timeout_seconds": 300.0,
+    }
+    assert (greet["description"], greet["queue"], greet["version"], greet["workers_alive"]) == (
+        "Say hello.",
+        "default",
+        1,
+        2,
+    )
     assert (marked["version"], marked["oldest_version"], marked["workers_alive"]) == (2, 1, 2)
     assert listed(shared)["other_queue"]["workers_alive"] == 0
 
 
-def test_what_its_jobs_took_is_told_by_percentiles(shared: System) -> None:
+def test_recent_resource_usage_is_shown_as_percentiles(shared: System) -> None:
     assert listed(shared)["burn"]["recent"] is None
     for _ in range(3):
-        answer = shared.client.post("/jobs/", json={"operation": "burn", "data": [0.1, 32]})
-        shared.wait(answer.json()["job_id"])
-    recent = until("they are seen", lambda: listed(shared)["burn"]["recent"], limit_s=15)
+        response = shared.client.post("/jobs/", json={"operation": "burn", "data": [0.1, 32]})
+        shared.wait(response.json()["job_id"])
+    recent = until("the jobs are counted", lambda: listed(shared)["burn"]["recent"], limit_s=15)
     assert 1 <= recent["jobs"] <= 3
-    for what in ("run_s", "cpu_s", "peak_mib"):
-        assert recent[what]["p50"] <= recent[what]["p95"] <= recent[what]["p99"]
-    assert recent["cpu_s"]["p50"] >= 0.1 and recent["peak_mib"]["p50"] > 32
+    for measure in ("execution_seconds", "cpu_seconds", "peak_memory_mebibytes"):
+        assert recent[measure]["p50"] <= recent[measure]["p95"] <= recent[measure]["p99"]
+    assert recent["cpu_seconds"]["p50"] >= 0.1 and recent["peak_memory_mebibytes"]["p50"] > 32

@@ -1,4 +1,4 @@
-"""`make run`, as a user meets it."""
+"""`make run` from the command line: its first job, its errors, its end."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from tools.servers import free_port
 
 
 class Runs:
-    """Starts runs in one folder and ends what is left of them."""
+    """Starts `make run` in a folder and records the processes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -26,71 +26,76 @@ class Runs:
 
     def start(self, port: int, *options: str, **env: str) -> subprocess.Popen[str]:
         argv = [sys.executable, "-m", "tools.run", "--folder", str(self.folder), "--port", str(port), *options]
-        clean = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-        run = subprocess.Popen(argv, cwd=ROOT, env={**clean, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+        run = subprocess.Popen(
+            argv, cwd=ROOT, env={**environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         self.started.append(run)
         return run
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Runs]:
-    made = Runs(tmp_path / "local")
-    yield made
-    for run in made.started:
+    started_runs = Runs(tmp_path / "local")
+    yield started_runs
+    for run in started_runs.started:
         if run.poll() is None:
             run.send_signal(signal.SIGINT)
         run.communicate(timeout=30)
 
 
-def _serving(run: subprocess.Popen[str]) -> str:
+def _wait_until_serving(run: subprocess.Popen[str]) -> str:
+    """Return the output of a run up to its last line of instructions; fail if the run ends before."""
     assert run.stdout is not None
-    shown = ""
+    output = ""
     for line in run.stdout:
-        shown += line
+        output += line
         if "Ctrl-C ends it" in line:
-            return shown
-    raise AssertionError(shown + (run.stderr.read() if run.stderr else ""))
+            return output
+    raise AssertionError(output + (run.stderr.read() if run.stderr else ""))
 
 
 def _descendants(pid: int) -> set[int]:
-    out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout
-    children = {int(child) for child in out.split()}
+    listing = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    ).stdout
+    children = {int(child) for child in listing.split()}
     return children.union(*(_descendants(child) for child in children)) if children else set()
 
 
 def _alive(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def test_a_run_shows_the_first_job_serves_and_ends_everything_on_ctrl_c(runs: Runs) -> None:
-    """A second run in the same folder finds the jobs of the first."""
+def test_make_run_shows_its_first_job_and_ends_every_process_on_ctrl_c(runs: Runs) -> None:
+    """A second run in the same folder still has the jobs of the first one."""
     port = free_port()
     first = runs.start(port)
-    shown = _serving(first)
-    assert '"result": 14.0' in shown
-    job = re.search(r'"job_id": "([0-9a-f-]{36})"', shown)
+    output = _wait_until_serving(first)
+    assert '"result": 14.0' in output
+    job = re.search(r'"job_id": "([0-9a-f-]{36})"', output)
     assert job is not None
     base = f"http://127.0.0.1:{port}"
     assert "swagger-ui" in httpx.get(f"{base}/docs").text
     processes = _descendants(first.pid)
-    assert len(processes) >= 7  # PostgreSQL and its own, Redis, API, worker with two processes, controller
+    assert len(processes) >= 7  # PostgreSQL and its children, Redis, API, worker with two processes, controller
     first.send_signal(signal.SIGINT)
     assert first.wait(30) == 0
     until("every process has ended", lambda: not any(_alive(pid) for pid in processes))
 
     second = runs.start(port)
-    _serving(second)
+    _wait_until_serving(second)
     assert httpx.get(f"{base}/jobs/{job[1]}/result").json()["result"] == 14.0
 
 
-def test_two_runs_in_one_folder_and_a_taken_port_are_one_sentence_each(runs: Runs) -> None:
+def test_a_second_run_in_a_folder_and_a_taken_port_are_refused_in_one_sentence(runs: Runs) -> None:
     port = free_port()
-    _serving(runs.start(port))
-    again = runs.start(free_port())
-    _, error = again.communicate(timeout=30)
-    assert again.returncode == 1
-    assert error == "run: `make run` runs already in this folder: end it with Ctrl-C first\n"
+    _wait_until_serving(runs.start(port))
+    second = runs.start(free_port())
+    _, error = second.communicate(timeout=30)
+    assert second.returncode == 1
+    assert error == "run: `make run` already runs in this folder: end it with Ctrl-C first\n"
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -102,17 +107,24 @@ def test_two_runs_in_one_folder_and_a_taken_port_are_one_sentence_each(runs: Run
     assert re.fullmatch(r"run: port \d+ of 127\.0\.0\.1 is taken: .*\n", error)
 
 
-def test_urls_of_the_environment_replace_the_embedded_servers(runs: Runs, empty_database_url: str, redis_url: str) -> None:
-    run = runs.start(free_port(), "--once", DATABASE_URL=empty_database_url.replace("postgresql://", "postgresql+psycopg2://"), REDIS_URL=redis_url)
-    shown, error = run.communicate(timeout=60)
+def test_urls_of_the_environment_replace_the_embedded_servers(
+    runs: Runs, empty_database_url: str, redis_url: str
+) -> None:
+    run = runs.start(
+        free_port(),
+        "--once",
+        DATABASE_URL=empty_database_url.replace("postgresql://", "postgresql+psycopg2://"),
+        REDIS_URL=redis_url,
+    )
+    output, error = run.communicate(timeout=60)
     assert run.returncode == 0, error
-    assert '"result": 14.0' in shown
-    assert "starting PostgreSQL" not in shown
-    assert "starting Redis" not in shown
+    assert '"result": 14.0' in output
+    assert "starting PostgreSQL" not in output
+    assert "starting Redis" not in output
     assert not (runs.folder / "postgres").exists()
 
 
-def test_the_log_of_a_child_that_dies_is_shown(runs: Runs, empty_database_url: str, redis_url: str) -> None:
+def test_the_log_of_a_failed_child_is_shown(runs: Runs, empty_database_url: str, redis_url: str) -> None:
     run = runs.start(free_port(), DATABASE_URL=empty_database_url, REDIS_URL=redis_url, JOBPROC_LEASE_SECONDS="1")
     _, error = run.communicate(timeout=60)
     assert run.returncode == 1

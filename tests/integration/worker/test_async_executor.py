@@ -1,4 +1,4 @@
-"""Jobs of `async def` operations: many at a time in one process, in everything else as all others."""
+"""Jobs of `async def` operations: many run at a time in a process; all else is as for other jobs."""
 
 import time
 from collections.abc import Sequence
@@ -7,49 +7,56 @@ from typing import Any
 import pytest
 from rig.system import System, until
 
-ERROR, LATER, FOR_GOOD, EXIT = range(4)
+ERROR, LATER, PERMANENT, EXIT = range(4)
 
 
-def most_at_a_time(effects: Sequence[dict[str, Any]]) -> int:
-    """Return how many were between their two lines in one process at most."""
-    most, inside = 0, dict[int, int]()
+def max_concurrency(effects: Sequence[dict[str, Any]]) -> int:
+    """Return the maximum number of jobs that one process ran at a time, from the lines that they wrote."""
+    maximum, running = 0, dict[int, int]()
     for line in sorted(effects, key=lambda line: float(line["at"])):
-        inside[line["pid"]] = inside.get(line["pid"], 0) + (1 if line["phase"] == "begin" else -1)
-        most = max(most, inside[line["pid"]])
-    return most
+        running[line["pid"]] = running.get(line["pid"], 0) + (1 if line["phase"] == "begin" else -1)
+        maximum = max(maximum, running[line["pid"]])
+    return maximum
 
 
-def test_a_hundred_that_wait_for_half_a_second_each_take_about_one(shared: System) -> None:
-    """One process after the other would take 25 s with these two. No process takes more than a hundred, and none of the jobs twice."""
+def test_a_hundred_jobs_that_wait_half_a_second_each_take_about_a_second(shared: System) -> None:
+    """Run one by one, two processes need 25 s. No process runs more than a hundred jobs, and no job runs twice."""
     began = time.monotonic()
     jobs = shared.submit_many("await_effect", [[0.5, n] for n in range(100)])
     shared.wait_all()
     assert time.monotonic() - began < 8
     effects = [line for line in shared.effects() if line["job"] in set(jobs)]
-    assert 40 <= most_at_a_time(effects) <= 100
+    assert 40 <= max_concurrency(effects) <= 100
     assert len(effects) == 200
-    found = shared.database.rows(
-        "SELECT result::text::float8, attempt, run_s BETWEEN 0.4 AND 8, cpu_s, peak_mib FROM outcomes WHERE id = ANY(%s::uuid[])", (jobs,)
+    rows = shared.database.rows(
+        """
+        SELECT result::text::float8, attempt, execution_s BETWEEN 0.4 AND 8, cpu_s, peak_mib
+        FROM outcomes WHERE id = ANY(%s::uuid[])
+        """,
+        (jobs,),
     )
-    assert sorted(row[0] for row in found) == list(range(100))
-    assert {row[1:] for row in found} == {(1, True, None, None)}  # of the CPU and the memory nobody can say whose they were
+    assert sorted(row[0] for row in rows) == list(range(100))
+    # CPU time and memory of a process cannot be attributed to single jobs.
+    assert {row[1:] for row in rows} == {(1, True, None, None)}
 
 
 @pytest.mark.parametrize(
-    ("how", "ended", "attempts"),
+    ("error_kind", "end", "outcomes"),
     [
         (ERROR, ("SUCCESS", None), ["error", "error", "success"]),
         (LATER, ("SUCCESS", None), ["error", "error", "success"]),
-        (FOR_GOOD, ("FAILED", "ZeroDivisionError"), ["failed"]),
+        (PERMANENT, ("FAILED", "ZeroDivisionError"), ["failed"]),
         (EXIT, ("SUCCESS", None), ["error", "error", "success"]),
     ],
-    ids=["an error", "try again later", "for good", "the end of the process"],
+    ids=["an error", "retry later", "permanent", "exit of the process"],
 )
-def test_what_one_raises_is_decided_on_as_of_any_other(shared: System, how: int, ended: tuple[str, str | None], attempts: list[str]) -> None:
-    job = shared.wait(shared.submit("await_stumble", 2, how))
-    assert (job["status"], (job["error"] or {}).get("type")) == ended
-    assert [one["outcome"] for one in job["attempts"]] == attempts
-    assert all(one["took"]["run_seconds"] is not None for one in job["attempts"])
+def test_an_exception_of_an_async_job_is_handled_as_that_of_any_other_job(
+    shared: System, error_kind: int, end: tuple[str, str | None], outcomes: list[str]
+) -> None:
+    job = shared.wait(shared.submit("await_stumble", 2, error_kind))
+    assert (job["status"], (job["error"] or {}).get("type")) == end
+    assert [attempt["outcome"] for attempt in job["attempts"]] == outcomes
+    assert all(attempt["took"]["execution_seconds"] is not None for attempt in job["attempts"])
 
 
 def test_a_result_over_the_limit_fails_the_job_with_a_code(shared: System) -> None:
@@ -58,12 +65,15 @@ def test_a_result_over_the_limit_fails_the_job_with_a_code(shared: System) -> No
     assert shared.wait(too_large)["error"]["type"] == "result_too_large"
 
 
-def test_each_has_its_own_progress_and_is_cancelled_for_itself(shared: System) -> None:
+def test_each_job_has_its_own_progress_and_is_cancelled_alone(shared: System) -> None:
     before = shared.children()
     first, other = shared.submit_many("await_told", [[0.25, 30], [0.75, 30]])
-    until("both show how far they are", lambda: [((shared.job(one)["progress"] or {}).get("fraction")) for one in (first, other)] == [0.25, 0.75])
-    beside = shared.submit("await_effect", 0.01, 5)
-    assert shared.wait(beside)["result"] == 5
+    until(
+        "both jobs show their progress",
+        lambda: [((shared.job(job_id)["progress"] or {}).get("fraction")) for job_id in (first, other)] == [0.25, 0.75],
+    )
+    third = shared.submit("await_effect", 0.01, 5)
+    assert shared.wait(third)["result"] == 5
     assert shared.client.post(f"/jobs/{first}/cancel").status_code == 202
     job = shared.wait(first, limit_s=10)
     assert (job["status"], job["result"], job["error"]) == ("CANCELLED", None, None)
@@ -73,22 +83,24 @@ def test_each_has_its_own_progress_and_is_cancelled_for_itself(shared: System) -
     assert shared.children() == before
 
 
-def test_one_past_its_limit_is_cancelled_and_its_process_goes_on(shared: System) -> None:
-    before, beside = shared.children(), shared.submit("await_effect", 1.2, 5)
+def test_a_job_past_its_timeout_is_cancelled_and_its_process_continues(shared: System) -> None:
+    before, other = shared.children(), shared.submit("await_effect", 1.2, 5)
     job = shared.wait(shared.submit("await_limited", 60, 0))
     assert (job["status"], job["error"]["type"], job["attempt"]) == ("FAILED", "timeout", 2)
-    assert [one["outcome"] for one in job["attempts"]] == ["timeout", "failed"]
+    assert [attempt["outcome"] for attempt in job["attempts"]] == ["timeout", "failed"]
     assert [line["phase"] for line in shared.effects() if line["job"] == job["job_id"]] == ["begin", "cancelled"] * 2
-    assert shared.wait(beside)["attempt"] == 1
+    assert shared.wait(other)["attempt"] == 1
     assert shared.children() == before
 
 
-def test_a_key_that_one_holds_while_it_runs_keeps_the_next_one_waiting(shared: System) -> None:
-    """And each comes with the input that was too great to come with its batch."""
+def test_a_unique_key_held_while_running_delays_the_next_job(shared: System) -> None:
+    """Each job also gets its input, which was too large to be claimed with a batch."""
     unique = {"key": "together", "while": "running", "on_conflict": "reject"}
     jobs = []
     for number in range(3):
-        answer = shared.client.post("/jobs/", json={"operation": "await_effect", "data": [0.1, *[0.5] * 9_000, number], "unique": unique})
-        jobs.append(answer.json()["job_id"])
-    assert [shared.wait(one)["result"] for one in jobs] == [0, 1, 2]
-    assert most_at_a_time([line for line in shared.effects() if line["job"] in jobs]) == 1
+        response = shared.client.post(
+            "/jobs/", json={"operation": "await_effect", "data": [0.1, *[0.5] * 9_000, number], "unique": unique}
+        )
+        jobs.append(response.json()["job_id"])
+    assert [shared.wait(job_id)["result"] for job_id in jobs] == [0, 1, 2]
+    assert max_concurrency([line for line in shared.effects() if line["job"] in jobs]) == 1

@@ -1,4 +1,4 @@
-"""The database's clock is set, by ten minutes in one step, while jobs run: a failover to a machine with a wrong clock, and its righting."""
+"""The database's clock jumps by ten minutes while jobs run: a failover to a wrong clock, and its correction."""
 
 import signal
 from collections.abc import Callable
@@ -11,17 +11,20 @@ from rig.system import System, until
 from tools.servers import Postgres
 
 STEP_S = 600
-#: Attempts that began before the pause after the one before was over.
+#: The number of attempts that started before the pause after the previous attempt was over.
 EARLY = """
-WITH begun AS (SELECT id, attempt, started_at, retry_at FROM attempts UNION ALL SELECT id, attempt, started_at, NULL FROM outcomes)
-SELECT count(*) FROM begun one JOIN begun next ON next.id = one.id AND next.attempt = one.attempt + 1 WHERE next.started_at < one.retry_at
+WITH begun AS (
+    SELECT id, attempt, started_at, retry_at FROM attempts
+    UNION ALL SELECT id, attempt, started_at, NULL FROM outcomes)
+SELECT count(*) FROM begun one JOIN begun next ON next.id = one.id AND next.attempt = one.attempt + 1
+WHERE next.started_at < one.retry_at
 """
 pytestmark = pytest.mark.skipif(bool(clock.missing()), reason=clock.missing())
 
 
 @pytest.fixture
 def database_clock(own_postgres: Postgres) -> Clock:
-    """The clock of this test's PostgreSQL."""
+    """The settable clock of this test's PostgreSQL."""
     own_postgres.stop()
     settable = Clock(own_postgres.folder.parent)
     own_postgres.env = settable.env
@@ -31,38 +34,46 @@ def database_clock(own_postgres: Postgres) -> Clock:
 
 @pytest.fixture
 def system(make_system: Callable[..., System], own_postgres: Postgres, redis_url: str, database_clock: Clock) -> System:
-    """A system whose database's clock may be set."""
+    """An API and a controller whose database has a settable clock."""
     return make_system(own_postgres.url(), redis_url).api().controller()
 
 
-def test_a_clock_set_forward_ends_leases_early_and_the_late_result_of_a_living_worker_is_refused(system: System, database_clock: Clock) -> None:
+def test_a_clock_set_forward_ends_leases_early_and_the_late_result_of_a_running_worker_is_fenced(
+    system: System, database_clock: Clock
+) -> None:
     system.worker()
     job_id = system.submit("effect", 1.0, 1)
-    until("it has begun", system.effects)
+    until("the job runs", system.effects)
     database_clock.set(STEP_S)
     job = system.wait(job_id)
     assert (job["status"], job["result"], job["attempt"]) == ("SUCCESS", 1, 2)
-    assert [one["outcome"] for one in job["attempts"]] == ["lost", "success"]
+    assert [attempt["outcome"] for attempt in job["attempts"]] == ["lost", "success"]
     assert [line["attempt"] for line in system.effects() if line["phase"] == "begin"] == [1, 2]
-    assert [event["count"] for event in until("the first result has been refused", lambda: system.events("worker", "results_refused"))] == [1]
+    assert [
+        event["count"]
+        for event in until("the first result is fenced", lambda: system.events("worker", "results_fenced"))
+    ] == [1]
     job = system.wait(system.submit("noop", 1), limit_s=10)
-    assert (job["status"], job["attempt"]) == ("SUCCESS", 1), "work goes on under new leases"
+    assert (job["status"], job["attempt"]) == ("SUCCESS", 1), "the worker runs jobs under new leases"
 
 
-def test_a_clock_set_back_ends_no_pause_and_holds_up_no_job_that_comes_later(system: System, database_clock: Clock) -> None:
-    """Not even beside a worker that died before: its marks lie ahead for as long as its lease, which the step has made longer."""
-    system.worker("died", concurrency=1)
-    until("it has looked, and said so", lambda: system.database.one("SELECT count(*) FROM workers WHERE low <> '{}'"))
+def test_a_clock_set_back_shortens_no_pause_and_delays_no_later_job(system: System, database_clock: Clock) -> None:
+    """This holds with a crashed worker too: its marks stay in the future until its lease ends, later by the step."""
+    system.worker("crashed", concurrency=1)
+    until(
+        "the worker has published its low-water marks",
+        lambda: system.database.value("SELECT count(*) FROM workers WHERE low_water_marks <> '{}'"),
+    )
     held = system.submit("effect", 1.0, 1)
-    until("it has begun", system.effects)
-    system.end("died", signal.SIGKILL)
+    until("the job runs", system.effects)
+    system.end("crashed", signal.SIGKILL)
     database_clock.set(-STEP_S)
     system.worker()
     for job_id in system.submit_many("fail_times", [[4]] * 10):
         job = system.wait(job_id, limit_s=10)
         assert (job["status"], job["attempt"]) == ("SUCCESS", 5)
-    assert system.database.one(EARLY) == 0, "retries that did not wait"
-    assert system.status(held) == "IN_PROGRESS", "the lease of the dead worker is the database's time"
+    assert system.database.value(EARLY) == 0, "retries without their pause"
+    assert system.status(held) == "IN_PROGRESS", "the lease of the crashed worker follows the database's clock"
     database_clock.set(0)
     job = system.wait(held)
     assert (job["status"], job["attempt"]) == ("SUCCESS", 2)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid as far as simple checks go, every answer has a model, every error its problem and an example."""
+"""The OpenAPI document: its form is valid, every response has a model, and every error a problem with an example."""
 
 import json
 import re
@@ -10,16 +10,25 @@ import pytest
 from pydantic import BaseModel
 
 from api.app import create_app
-from api.submit.parsing import InputSubmission, Submission
+from api.submit.request_models import InputSubmission, Submission
 from api.web.problems import MEDIA_TYPE, PROBLEM_KINDS, ProblemBody
 from common.settings import Settings
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
-#: What each route may answer besides its success: the kinds of its problems. The server's own fault is everywhere.
-BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "unknown-operation", "store-unavailable", "overloaded"}
+#: The problems of each route, by kind. `internal` is allowed everywhere.
+BODY = {
+    "malformed-json",
+    "body-timeout",
+    "body-too-large",
+    "unsupported-media-type",
+    "invalid-body",
+    "unknown-operation",
+    "store-unavailable",
+    "overloaded",
+}
 BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key", "queue-late"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
-ACTION = {"action-not-found", "invalid-parameter", "store-unavailable"}
+ACTION = {"bulk-action-not-found", "invalid-parameter", "store-unavailable"}
 ROUTES = {
     ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter", "job-not-found"},
     ("post", "/jobs/batch"): BODY,
@@ -33,12 +42,19 @@ ROUTES = {
     | {"not-retryable", "input-removed"}
     | BODY - {"overloaded", "queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
     ("get", "/jobs/{job_id}/explain"): READ,
-    ("post", "/actions"): {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "store-unavailable"},
-    ("get", "/actions"): {"invalid-parameter", "store-unavailable"},
-    ("get", "/actions/{action_id}"): ACTION,
-    ("post", "/actions/{action_id}/start"): ACTION | {"wrong-phase"},
-    ("post", "/actions/{action_id}/stop"): ACTION | {"wrong-phase"},
-    ("post", "/actions/{action_id}/undo"): ACTION | {"wrong-phase"},
+    ("post", "/bulk-actions"): {
+        "malformed-json",
+        "body-timeout",
+        "body-too-large",
+        "unsupported-media-type",
+        "invalid-body",
+        "store-unavailable",
+    },
+    ("get", "/bulk-actions"): {"invalid-parameter", "store-unavailable"},
+    ("get", "/bulk-actions/{bulk_action_id}"): ACTION,
+    ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION | {"wrong-phase"},
+    ("post", "/bulk-actions/{bulk_action_id}/stop"): ACTION | {"wrong-phase"},
+    ("post", "/bulk-actions/{bulk_action_id}/undo"): ACTION | {"wrong-phase"},
     ("get", "/operations"): {"store-unavailable"},
     ("get", "/stats"): {"store-unavailable"},
     ("get", "/livez"): set(),
@@ -48,7 +64,7 @@ ROUTES = {
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """The document, as it goes over the wire."""
+    """Return the document as it is sent, parsed from its JSON."""
     return dict(json.loads(json.dumps(create_app(Settings()).openapi())))
 
 
@@ -58,89 +74,119 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield method, path, operation
 
 
-def walk(value: Any) -> Iterator[dict[str, Any]]:
+def objects_in(value: Any) -> Iterator[dict[str, Any]]:
     """Yield every object in a document."""
     if isinstance(value, dict):
         yield value
         for inner in value.values():
-            yield from walk(inner)
+            yield from objects_in(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from walk(inner)
+            yield from objects_in(inner)
 
 
 def resolve(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     return dict(document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]) if "$ref" in schema else schema
 
 
-def test_it_has_the_form_of_openapi_3_1(document: dict[str, Any]) -> None:
+def test_the_document_has_the_form_of_openapi_3_1(document: dict[str, Any]) -> None:
     assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
-    assert set(document) <= {"openapi", "info", "jsonSchemaDialect", "servers", "paths", "webhooks", "components", "security", "tags", "externalDocs"}
+    assert set(document) <= {
+        "openapi",
+        "info",
+        "jsonSchemaDialect",
+        "servers",
+        "paths",
+        "webhooks",
+        "components",
+        "security",
+        "tags",
+        "externalDocs",
+    }
     assert document["info"]["title"] == "jobproc"
     assert document["info"]["version"]
     assert all(path.startswith("/") for path in document["paths"])
     for method, path, operation in operations(document):
         assert method in METHODS
-        assert set(operation) <= {"tags", "summary", "description", "operationId", "parameters", "requestBody", "responses"}, (method, path)
+        assert set(operation) <= {
+            "tags",
+            "summary",
+            "description",
+            "operationId",
+            "parameters",
+            "requestBody",
+            "responses",
+        }, (method, path)
         for status, response in operation["responses"].items():
             assert re.fullmatch(r"[1-5]\d\d|default", status)
             assert response["description"]
             assert set(response) <= {"description", "headers", "content", "links"}
 
 
-def test_every_reference_leads_somewhere_and_every_schema_is_used(document: dict[str, Any]) -> None:
-    found = {one["$ref"] for one in walk(document) if "$ref" in one}
-    assert found == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+def test_every_reference_resolves_and_every_schema_is_used(document: dict[str, Any]) -> None:
+    references = {item["$ref"] for item in objects_in(document) if "$ref" in item}
+    assert references == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
 
 
 def test_every_parameter_of_a_path_is_declared(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
-        declared = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path" and one["required"] and one["schema"]}
+        declared = {
+            parameter["name"]
+            for parameter in operation.get("parameters", [])
+            if parameter["in"] == "path" and parameter["required"] and parameter["schema"]
+        }
         assert declared == set(re.findall(r"{(\w+)}", path)), (method, path)
 
 
-def test_operations_have_a_name_of_their_own_and_a_description(document: dict[str, Any]) -> None:
-    names = [operation["operationId"] for _, _, operation in operations(document)]
-    assert len(names) == len(set(names))
+def test_every_operation_has_a_unique_id_and_a_description(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
     assert all(operation["summary"] and operation["description"] for _, _, operation in operations(document))
 
 
 def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str, Any]) -> None:
-    """`nullable`, a boolean `exclusiveMinimum` and a bare `example` are of OpenAPI 3.0."""
-    for schema in walk(document["components"]["schemas"]):
+    """Refuse the keywords of OpenAPI 3.0: `nullable`, a boolean `exclusiveMinimum`, a bare `example`."""
+    for schema in objects_in(document["components"]["schemas"]):
         assert not {"nullable", "example", "discriminator"} & set(schema)
         assert not any(isinstance(schema.get(name), bool) for name in ("exclusiveMinimum", "exclusiveMaximum"))
         assert isinstance(schema.get("required", []), list | dict)
 
 
-OPTIONAL = {"progress"}  # is there where there is some
+OPTIONAL = {"progress"}  # absent unless an attempt has reported progress
 EVENTS = "/jobs/{job_id}/events"
-SUCCESSES = {("post", "/jobs/{job_id}/retry"): {"202"}, ("post", "/actions"): {"201"}}
+SUCCESSES = {("post", "/jobs/{job_id}/retry"): {"202"}, ("post", "/bulk-actions"): {"201"}}
 
 
-@pytest.mark.parametrize(("method", "path"), [one for one in ROUTES if one[1] != EVENTS])
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] != EVENTS])
 def test_every_success_has_a_model(document: dict[str, Any], method: str, path: str) -> None:
     responses = document["paths"][path][method]["responses"]
     successes = {status for status in responses if status.startswith("2")}
-    assert successes == SUCCESSES.get((method, path), {"200"} if method == "get" or path.startswith("/actions/") else {"200", "202"})
+    assert successes == SUCCESSES.get(
+        (method, path), {"200"} if method == "get" or path.startswith("/bulk-actions/") else {"200", "202"}
+    )
     for success in successes:
-        found = responses[success]["content"]["application/json"]["schema"]
-        for schema in (resolve(document, one) for one in found.get("anyOf", [found])):
+        body = responses[success]["content"]["application/json"]["schema"]
+        for schema in (resolve(document, option) for option in body.get("anyOf", [body])):
             assert schema["type"] == "object"
             assert schema["properties"]
-            assert set(schema["required"]) == set(schema["properties"]) - (OPTIONAL if schema["title"] == "StatusView" else set())
+            assert set(schema["required"]) == set(schema["properties"]) - (
+                OPTIONAL if schema["title"] == "StatusView" else set()
+            )
 
 
-def test_the_stream_has_an_example_and_says_when_there_is_nothing_to_come(document: dict[str, Any]) -> None:
+def test_the_event_stream_has_an_example_and_a_204_for_a_job_whose_end_is_known(document: dict[str, Any]) -> None:
     responses = document["paths"][EVENTS]["get"]["responses"]
     assert set(responses["200"]["content"]) == {"text/event-stream"}
     assert responses["200"]["content"]["text/event-stream"]["examples"]
     assert "content" not in responses["204"]
 
 
-def test_what_a_request_may_say_beside_its_body_is_declared(document: dict[str, Any]) -> None:
+def test_query_parameters_and_headers_are_declared(document: dict[str, Any]) -> None:
     declared = {
-        (method, path): {one["name"] for one in operation.get("parameters", []) if one["in"] != "path"} for method, path, operation in operations(document)
+        (method, path): {
+            parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] != "path"
+        }
+        for method, path, operation in operations(document)
     }
     assert declared["post", "/jobs/"] == {"Idempotency-Key", "wait"}
     assert declared["post", "/jobs/batch"] == {"Idempotency-Key"}
@@ -150,8 +196,8 @@ def test_what_a_request_may_say_beside_its_body_is_declared(document: dict[str, 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_every_error_of_a_route_is_a_problem_with_an_example(document: dict[str, Any], method: str, path: str) -> None:
-    by_name = {kind.name: kind for kind in PROBLEM_KINDS}
-    found = set()
+    kinds = {kind.name: kind for kind in PROBLEM_KINDS}
+    documented = set()
     for status, response in document["paths"][path][method]["responses"].items():
         if status.startswith("2"):
             continue
@@ -164,9 +210,9 @@ def test_every_error_of_a_route_is_a_problem_with_an_example(document: dict[str,
         assert media["examples"]
         for name, example in media["examples"].items():
             body = ProblemBody.model_validate(example["value"])
-            assert (body.type, body.title, body.status) == (by_name[name].type, by_name[name].title, int(status))
-            found.add(name)
-    assert found == ROUTES[method, path] | {"internal"}
+            assert (body.type, body.title, body.status) == (kinds[name].type, kinds[name].title, int(status))
+            documented.add(name)
+    assert documented == ROUTES[method, path] | {"internal"}
 
 
 def test_the_document_has_these_routes_and_no_other(document: dict[str, Any]) -> None:
@@ -174,36 +220,46 @@ def test_the_document_has_these_routes_and_no_other(document: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("path", ["/jobs/", "/jobs/batch"])
-def test_bodies_are_described_and_their_examples_can_be_submitted(document: dict[str, Any], path: str) -> None:
+def test_request_bodies_are_described_and_their_examples_are_valid_submissions(
+    document: dict[str, Any], path: str
+) -> None:
     body = document["paths"][path]["post"]["requestBody"]
     assert body["required"] is True
     schema = body["content"]["application/json"]["schema"]
     for example in schema.get("examples", []):
-        for one in example:
-            Submission.model_validate(one)
+        for submission in example:
+            Submission.model_validate(submission)
     kinds = [resolve(document, kind) for kind in (schema["items"] if path == "/jobs/batch" else schema)["anyOf"]]
     models: list[type[BaseModel]] = [Submission, InputSubmission]
     for kind, model, content in zip(kinds, models, ("data", "input"), strict=True):
-        assert [model.model_validate(one) for one in kind["examples"]]
+        assert [model.model_validate(example) for example in kind["examples"]]
         assert kind["additionalProperties"] is False
         assert set(kind["required"]) == {content, "operation"}
     assert kinds[0]["properties"]["data"]["minItems"] == 1
 
 
-def test_links_lead_from_what_an_answer_shows_to_operations_that_take_it(document: dict[str, Any]) -> None:
-    known = {operation["operationId"]: (path, operation) for _, path, operation in operations(document)}
-    of_job = {path for path in document["paths"] if path.startswith("/jobs/{job_id}")}
+def test_links_lead_from_members_of_a_response_to_operations_with_that_parameter(document: dict[str, Any]) -> None:
+    by_id = {operation["operationId"]: (path, operation) for _, path, operation in operations(document)}
+    job_paths = {path for path in document["paths"] if path.startswith("/jobs/{job_id}")}
     for method, path, operation in operations(document):
         for status, response in operation["responses"].items():
             links = response.get("links", {})
             for link in links.values():
-                parameters = {one["name"] for one in known[link["operationId"]][1]["parameters"]}
+                parameters = {parameter["name"] for parameter in by_id[link["operationId"]][1]["parameters"]}
                 assert set(link["parameters"]) <= parameters
-                shown = [pointer.removeprefix("$response.body#/").split("#")[0] for pointer in link["parameters"].values() if pointer.startswith("$response")]
-                assert shown
-                for one in response["content"]["application/json"]["examples"].values():
-                    assert all(reduce(_member, pointer.split("/"), one["value"]) for pointer in shown), (method, path, status)
-            assert {known[link["operationId"]][0] for link in links.values()} - {"/jobs/"} in (set(), of_job)
+                pointers = [
+                    pointer.removeprefix("$response.body#/").split("#")[0]
+                    for pointer in link["parameters"].values()
+                    if pointer.startswith("$response")
+                ]
+                assert pointers
+                for example in response["content"]["application/json"]["examples"].values():
+                    assert all(reduce(_member, pointer.split("/"), example["value"]) for pointer in pointers), (
+                        method,
+                        path,
+                        status,
+                    )
+            assert {by_id[link["operationId"]][0] for link in links.values()} - {"/jobs/"} in (set(), job_paths)
     assert "links" in document["paths"]["/jobs/"]["post"]["responses"]["202"]
 
 
@@ -216,7 +272,7 @@ def test_the_states_on_the_wire_are_listed(document: dict[str, Any]) -> None:
     assert set(states) == {"SCHEDULED", "PENDING", "IN_PROGRESS", "RETRYING", "SUCCESS", "FAILED", "CANCELLED"}
 
 
-def test_it_is_the_same_each_time_it_is_made() -> None:
-    """It is committed and compared, so nothing in it may depend on the order of a set."""
-    one, other = (json.dumps(create_app(Settings()).openapi()) for _ in range(2))
-    assert one == other
+def test_the_document_is_the_same_each_time_it_is_made() -> None:
+    """The document is committed and compared, so nothing in it may depend on the order of a set."""
+    first, second = (json.dumps(create_app(Settings()).openapi()) for _ in range(2))
+    assert first == second

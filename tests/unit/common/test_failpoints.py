@@ -1,4 +1,4 @@
-"""Failpoints: off unless set, each does what it says."""
+"""Failpoints: off unless set, and each of their actions."""
 
 import os
 import re
@@ -12,18 +12,18 @@ import pytest
 from common import failpoints
 
 ROOT = Path(__file__).resolve().parents[3]
-#: From Python 3.12 on forking beside other threads warns; what the children here do needs no lock.
+#: From Python 3.12 on, forking beside other threads warns. The children here need no lock.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
-def _none_is_left() -> Iterator[None]:
+def _no_failpoint_is_left() -> Iterator[None]:
     yield
     failpoints.arm("")
 
 
-def ended_as(flags: int = 0) -> int:
-    """Reach a failpoint in a process of its own; returns how that one ended."""
+def status_of_child(flags: int = 0) -> int:
+    """Reach a failpoint in a child process; returns the wait status of the child."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -37,13 +37,13 @@ def ended_as(flags: int = 0) -> int:
     return status
 
 
-def test_nothing_happens_where_none_is_set() -> None:
+def test_nothing_happens_if_no_failpoint_is_set() -> None:
     failpoints.arm("")
     for name in failpoints.NAMES:
         failpoints.reach(name)
 
 
-def test_one_that_is_set_leaves_the_others_alone() -> None:
+def test_a_failpoint_leaves_the_others_off() -> None:
     failpoints.arm("run.before_effect=raise")
     for name in failpoints.NAMES - {"run.before_effect"}:
         failpoints.reach(name)
@@ -51,7 +51,7 @@ def test_one_that_is_set_leaves_the_others_alone() -> None:
         failpoints.reach("run.before_effect")
 
 
-def test_setting_others_clears_those_before() -> None:
+def test_setting_failpoints_clears_the_earlier_ones() -> None:
     failpoints.arm("run.before_effect=raise; submit.after_commit=raise")
     failpoints.arm("run.after_effect=raise")
     failpoints.reach("run.before_effect")
@@ -62,12 +62,12 @@ def test_setting_others_clears_those_before() -> None:
 
 def test_kill_ends_the_process_at_once() -> None:
     failpoints.arm("run.before_effect=kill")
-    assert os.WTERMSIG(ended_as()) == signal.SIGKILL
+    assert os.WTERMSIG(status_of_child()) == signal.SIGKILL
 
 
 def test_stop_freezes_the_process() -> None:
     failpoints.arm("run.before_effect=stop")
-    status = ended_as(os.WUNTRACED)
+    status = status_of_child(os.WUNTRACED)
     assert os.WIFSTOPPED(status)
     assert os.WSTOPSIG(status) == signal.SIGSTOP
 
@@ -79,7 +79,7 @@ def test_sleep_waits_for_its_seconds() -> None:
     assert time.monotonic() - began >= 0.05
 
 
-def test_one_with_a_file_acts_once_for_each_time_the_file_is_made(tmp_path: Path) -> None:
+def test_a_failpoint_with_a_file_acts_once_each_time_the_file_is_created(tmp_path: Path) -> None:
     once = tmp_path / "once"
     failpoints.arm(f"run.before_effect=raise@{once}")
     failpoints.reach("run.before_effect")
@@ -91,19 +91,31 @@ def test_one_with_a_file_acts_once_for_each_time_the_file_is_made(tmp_path: Path
         failpoints.reach("run.before_effect")
 
 
-@pytest.mark.parametrize("text", ["nowhere=kill", "run.before_effect", "run.before_effect=", "run.before_effect=explode", "run.before_effect=raise;x=raise"])
-def test_an_unknown_name_or_action_is_refused_and_the_known_ones_are_listed(text: str) -> None:
-    with pytest.raises(ValueError, match=r"unknown failpoint .*; names: action\.before_commit, .*; actions: kill, stop, raise, sleep:SECONDS"):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nowhere=kill",
+        "run.before_effect",
+        "run.before_effect=",
+        "run.before_effect=explode",
+        "run.before_effect=raise;x=raise",
+    ],
+)
+def test_an_unknown_name_or_action_is_refused_with_the_list_of_known_ones(text: str) -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"unknown failpoint .*; names: action\.before_commit, .*; actions: kill, stop, raise, sleep:SECONDS",
+    ):
         failpoints.arm(text)
 
 
 @pytest.mark.parametrize("action", ["sleep", "sleep:", "sleep:soon", "sleep:-1", "kill:9", "raise:now"])
-def test_an_action_that_could_not_be_done_is_refused_when_it_is_set(action: str) -> None:
-    """Not when it is reached: the process would fail in another way than the test asked for."""
+def test_an_action_with_an_invalid_argument_is_refused_when_it_is_set(action: str) -> None:
+    """Refused only when reached, the process would fail in another way than the test asked for."""
     with pytest.raises(ValueError, match="unknown failpoint"):
         failpoints.arm(f"run.before_effect={action}")
 
 
-def test_every_name_is_reached_somewhere_and_no_other_one() -> None:
+def test_the_code_reaches_every_failpoint_and_no_other() -> None:
     code = "".join(path.read_text() for part in ("api", "worker", "common") for path in (ROOT / part).rglob("*.py"))
     assert set(re.findall(r'failpoints\.reach\("([^"]+)"\)', code)) == failpoints.NAMES

@@ -1,4 +1,4 @@
-"""The settings: read from the environment, checked all at once, frozen."""
+"""The settings: read from the environment, validated together, frozen."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from common.domain.errors import StartupError
-from common.settings import Environment, LogFormat, Settings, name_of
+from common.settings import PREFIX, Environment, LogFormat, Settings, name_of
+from common.settings.renamed import RENAMED
 
-UNITS = {"seconds", "milliseconds", "days", "bytes", "characters", "numbers", "jobs", "attempts", "crashes", "connections", "partitions", "port"}
-UNITS |= {"clients", "streams"}
+UNITS = {
+    *("seconds", "milliseconds", "days", "bytes", "characters", "numbers", "jobs", "attempts", "crashes", "port"),
+    *("connections", "partitions", "clients", "submissions", "concurrency", "limit"),
+}
 
 
 def read(bare: pytest.MonkeyPatch, **variables: str) -> Settings:
@@ -26,7 +29,7 @@ def refused(bare: pytest.MonkeyPatch, **variables: str) -> str:
     return str(caught.value)
 
 
-def test_without_any_variable_there_are_defaults(bare: pytest.MonkeyPatch) -> None:
+def test_settings_have_defaults_without_any_variable(bare: pytest.MonkeyPatch) -> None:
     settings = read(bare)
     assert settings.database_url == "postgresql://postgres@127.0.0.1:5432/postgres"
     assert settings.redis_url == "redis://127.0.0.1:6379/0"
@@ -35,14 +38,14 @@ def test_without_any_variable_there_are_defaults(bare: pytest.MonkeyPatch) -> No
     assert settings.failpoints == ""
 
 
-def test_every_default_keeps_the_rules(bare: pytest.MonkeyPatch) -> None:
-    """Defaults are not checked when they are used, so each is given as a variable here."""
+def test_every_default_is_valid(bare: pytest.MonkeyPatch) -> None:
+    """Pydantic does not validate defaults, so each is given as a variable here."""
     for field, info in Settings.model_fields.items():
         bare.setenv(name_of(field), str(getattr(info.default, "value", info.default)))
     assert Settings.from_env(os.environ) == Settings.model_construct()
 
 
-def test_every_bad_value_is_listed_at_once(bare: pytest.MonkeyPatch) -> None:
+def test_all_invalid_values_are_listed_in_one_message(bare: pytest.MonkeyPatch) -> None:
     message = refused(
         bare,
         DATABASE_URL="mysql://somewhere/db",
@@ -50,8 +53,8 @@ def test_every_bad_value_is_listed_at_once(bare: pytest.MonkeyPatch) -> None:
         JOBPROC_LOG_LEVEL="loud",
         JOBPROC_LEASE_SECONDS="soon",
         JOBPROC_TICK_SECONDS="-1",
-        JOBPROC_GRACE_SECONDS="inf",
-        JOBPROC_LEADER_SECONDS="nan",
+        JOBPROC_SHUTDOWN_GRACE_SECONDS="inf",
+        JOBPROC_LEADER_LEASE_SECONDS="nan",
         JOBPROC_MAX_NUMBERS="0",
         JOBPROC_MAX_BODY_BYTES="1.5",
         JOBPROC_ENVIRONMENT="prod",
@@ -68,8 +71,8 @@ def test_every_bad_value_is_listed_at_once(bare: pytest.MonkeyPatch) -> None:
         "JOBPROC_LOG_LEVEL: ",
         "JOBPROC_LEASE_SECONDS: ",
         "JOBPROC_TICK_SECONDS: ",
-        "JOBPROC_GRACE_SECONDS: ",
-        "JOBPROC_LEADER_SECONDS: ",
+        "JOBPROC_SHUTDOWN_GRACE_SECONDS: ",
+        "JOBPROC_LEADER_LEASE_SECONDS: ",
         "JOBPROC_MAX_NUMBERS: ",
         "JOBPROC_MAX_BODY_BYTES: ",
         "JOBPROC_ENVIRONMENT: ",
@@ -82,7 +85,7 @@ def test_every_bad_value_is_listed_at_once(bare: pytest.MonkeyPatch) -> None:
     assert "\n" not in message
 
 
-def test_a_bad_value_is_not_repeated_in_the_message_as_it_may_hold_a_password(bare: pytest.MonkeyPatch) -> None:
+def test_the_message_does_not_repeat_an_invalid_value_that_may_hold_a_password(bare: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in refused(bare, DATABASE_URL="postgre://u:hunter2@h/db", REDIS_URL="redis//:hunter2@h")
 
 
@@ -96,16 +99,36 @@ def test_a_bad_value_is_not_repeated_in_the_message_as_it_may_hold_a_password(ba
         ("JOBPROC_TICK_SECONS", "JOBPROC_TICK_SECONDS"),
     ],
 )
-def test_a_misspelt_name_is_refused_and_the_right_one_named(bare: pytest.MonkeyPatch, name: str, near: str) -> None:
+def test_a_misspelt_name_is_refused_with_the_right_one(bare: pytest.MonkeyPatch, name: str, near: str) -> None:
     assert f"{name}: no such setting; {near} is near" in refused(bare, **{name: "2"})
 
 
-def test_other_variables_are_somebody_elses(bare: pytest.MonkeyPatch) -> None:
-    read(bare, JOBPROC_TESTS_FOLDER="/tmp", JOBPROC_SOMETHING_ELSE="1", JOBPROC="x", LEASE_SECONDS="soon", MAX_NUMBERS="none", PATH="/bin")
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_name_stops_the_start_with_a_sentence_that_names_the_new_one(bare: pytest.MonkeyPatch, old: str) -> None:
+    message = refused(bare, **{PREFIX + old: "2"})
+    assert message.startswith(f"bad settings: {PREFIX}{old}: is called {PREFIX}{RENAMED[old]} now (")
+
+
+def test_the_new_name_of_every_renamed_setting_exists_and_the_old_one_does_not() -> None:
+    names = {name_of(field).removeprefix(PREFIX) for field in Settings.model_fields}
+    assert set(RENAMED.values()) <= names
+    assert not names & RENAMED.keys()
+
+
+def test_other_variables_are_ignored(bare: pytest.MonkeyPatch) -> None:
+    read(
+        bare,
+        JOBPROC_TESTS_FOLDER="/tmp",
+        JOBPROC_SOMETHING_ELSE="1",
+        JOBPROC="x",
+        LEASE_SECONDS="soon",
+        MAX_NUMBERS="none",
+        PATH="/bin",
+    )
 
 
 @pytest.mark.parametrize("service", ["API", "REDIS", "POSTGRESQL", "CONTROLLER", "METRICS", "LOG"])
-def test_what_kubernetes_injects_for_services_is_ignored(bare: pytest.MonkeyPatch, service: str) -> None:
+def test_variables_that_kubernetes_injects_for_services_are_ignored(bare: pytest.MonkeyPatch, service: str) -> None:
     """A Service named jobproc-metrics puts JOBPROC_METRICS_PORT=tcp://... in the environment of every pod."""
     link = f"JOBPROC_{service}"
     read(
@@ -123,28 +146,34 @@ def test_what_kubernetes_injects_for_services_is_ignored(bare: pytest.MonkeyPatc
     )
 
 
-def test_settings_cannot_be_changed(bare: pytest.MonkeyPatch) -> None:
+def test_settings_are_frozen(bare: pytest.MonkeyPatch) -> None:
     settings = read(bare)
     with pytest.raises(ValidationError, match="frozen"):
-        settings.lease_seconds = 1  # type: ignore[misc]  # that is what must fail
+        settings.lease_seconds = 1  # type: ignore[misc]  # the assignment must fail
 
 
-def test_a_file_env_in_the_working_folder_is_read_and_the_environment_wins(bare: pytest.MonkeyPatch) -> None:
-    Path(".env").write_text("DATABASE_URL=postgres://file/db\nJOBPROC_LEASE_SECONDS=60\nJOBPROC_TICK_SECONDS=3\nSOMETHING_ELSE=1\n")
+def test_a_file_env_in_the_working_folder_is_read_but_the_environment_wins(bare: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text(
+        "DATABASE_URL=postgres://file/db\nJOBPROC_LEASE_SECONDS=60\nJOBPROC_TICK_SECONDS=3\nSOMETHING_ELSE=1\n"
+    )
     settings = read(bare, JOBPROC_TICK_SECONDS="4")
     assert settings.database_url == "postgresql://file/db"
     assert (settings.lease_seconds, settings.tick_seconds) == (60, 4)
 
 
-def test_a_bad_value_in_the_file_is_listed_too(bare: pytest.MonkeyPatch) -> None:
+def test_an_invalid_value_in_the_file_is_listed_too(bare: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("JOBPROC_LEASE_SECONDS=long\n")
     message = refused(bare, JOBPROC_TICK_SECONDS="short")
     assert "JOBPROC_LEASE_SECONDS: " in message
     assert "JOBPROC_TICK_SECONDS: " in message
 
 
-@pytest.mark.parametrize(("heartbeat", "lease", "good"), [("5", "10", True), ("5.1", "10", False), ("15", "30", True), ("30", "30", False)])
-def test_a_heartbeat_takes_at_most_half_a_lease(bare: pytest.MonkeyPatch, heartbeat: str, lease: str, good: bool) -> None:
+@pytest.mark.parametrize(
+    ("heartbeat", "lease", "good"), [("5", "10", True), ("5.1", "10", False), ("15", "30", True), ("30", "30", False)]
+)
+def test_a_heartbeat_takes_at_most_half_a_lease(
+    bare: pytest.MonkeyPatch, heartbeat: str, lease: str, good: bool
+) -> None:
     variables = {"JOBPROC_HEARTBEAT_SECONDS": heartbeat, "JOBPROC_LEASE_SECONDS": lease}
     if good:
         assert read(bare, **variables).heartbeat_seconds == float(heartbeat)
@@ -152,18 +181,26 @@ def test_a_heartbeat_takes_at_most_half_a_lease(bare: pytest.MonkeyPatch, heartb
         assert "JOBPROC_HEARTBEAT_SECONDS must be at most half of JOBPROC_LEASE_SECONDS" in refused(bare, **variables)
 
 
-def test_production_refuses_failpoints_and_says_so_beside_other_broken_rules(bare: pytest.MonkeyPatch) -> None:
-    message = refused(bare, JOBPROC_ENVIRONMENT="production", JOBPROC_FAILPOINTS="migrate.mid=raise", JOBPROC_HEARTBEAT_SECONDS="20")
+def test_the_keepalive_drain_is_at_most_the_shutdown_grace(bare: pytest.MonkeyPatch) -> None:
+    variables = {"JOBPROC_KEEPALIVE_DRAIN_SECONDS": "5", "JOBPROC_SHUTDOWN_GRACE_SECONDS": "4"}
+    rule = "JOBPROC_KEEPALIVE_DRAIN_SECONDS must be at most JOBPROC_SHUTDOWN_GRACE_SECONDS"
+    assert rule in refused(bare, **variables)
+
+
+def test_production_refuses_failpoints_and_lists_that_with_other_problems(bare: pytest.MonkeyPatch) -> None:
+    message = refused(
+        bare, JOBPROC_ENVIRONMENT="production", JOBPROC_FAILPOINTS="migrate.mid=raise", JOBPROC_HEARTBEAT_SECONDS="20"
+    )
     assert "JOBPROC_FAILPOINTS is for tests; JOBPROC_ENVIRONMENT is production" in message
     assert "JOBPROC_HEARTBEAT_SECONDS must be at most half of JOBPROC_LEASE_SECONDS" in message
 
 
-def test_production_is_well_without_failpoints(bare: pytest.MonkeyPatch) -> None:
+def test_production_accepts_settings_without_failpoints(bare: pytest.MonkeyPatch) -> None:
     assert read(bare, JOBPROC_ENVIRONMENT="production").environment is Environment.PRODUCTION
 
 
 @pytest.mark.parametrize("field", Settings.model_fields)
-def test_a_setting_says_what_it_means_in_one_sentence(field: str) -> None:
+def test_a_setting_has_a_description_on_one_line(field: str) -> None:
     description = Settings.model_fields[field].description or ""
     assert description.endswith(".")
     assert "\n" not in description
@@ -178,23 +215,37 @@ def test_a_quantity_carries_its_unit_in_its_name(field: str) -> None:
 
 
 def test_only_the_two_urls_have_no_prefix() -> None:
-    bare_names = [name_of(field) for field in Settings.model_fields if not name_of(field).startswith("JOBPROC_")]
-    assert bare_names == ["DATABASE_URL", "REDIS_URL"]
+    unprefixed = [name_of(field) for field in Settings.model_fields if not name_of(field).startswith("JOBPROC_")]
+    assert unprefixed == ["DATABASE_URL", "REDIS_URL"]
 
 
 @pytest.mark.parametrize(
-    "origins", ["app.example", "https://app.example/", "https://app.example/x", "https://*.example", "ftp://a", "https://a b", "https://a;*"]
+    "origins",
+    [
+        "app.example",
+        "https://app.example/",
+        "https://app.example/x",
+        "https://*.example",
+        "ftp://a",
+        "https://a b",
+        "https://a;*",
+    ],
 )
-def test_what_is_no_origin_is_refused(bare: pytest.MonkeyPatch, origins: str) -> None:
-    """A browser sends scheme, host and port: anything else would never fit, and nobody would know why."""
-    assert "JOBPROC_CORS_ORIGINS: each must be scheme://host" in refused(bare, JOBPROC_CORS_ORIGINS=f"https://good.example,{origins}")
+def test_an_invalid_origin_is_refused(bare: pytest.MonkeyPatch, origins: str) -> None:
+    """A browser sends scheme, host and port: any other form would never match, without an error."""
+    assert "JOBPROC_CORS_ORIGINS: each must be scheme://host" in refused(
+        bare, JOBPROC_CORS_ORIGINS=f"https://good.example,{origins}"
+    )
 
 
-def test_origins_are_listed_by_commas(bare: pytest.MonkeyPatch) -> None:
+def test_origins_are_separated_by_commas(bare: pytest.MonkeyPatch) -> None:
     assert read(bare).origins == []
-    assert read(bare, JOBPROC_CORS_ORIGINS=" https://a.example , http://127.0.0.1:3000,").origins == ["https://a.example", "http://127.0.0.1:3000"]
+    assert read(bare, JOBPROC_CORS_ORIGINS=" https://a.example , http://127.0.0.1:3000,").origins == [
+        "https://a.example",
+        "http://127.0.0.1:3000",
+    ]
     assert read(bare, JOBPROC_CORS_ORIGINS="*").origins == ["*"]
 
 
-def test_the_key_of_cursors_is_not_logged(bare: pytest.MonkeyPatch) -> None:
+def test_the_cursor_key_is_not_logged(bare: pytest.MonkeyPatch) -> None:
     assert read(bare, JOBPROC_CURSOR_KEY="hunter2").masked()["cursor_key"] == "***"

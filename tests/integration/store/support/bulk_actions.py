@@ -1,4 +1,4 @@
-"""Actions without their controller: asked for as the API does, their turns taken one by one."""
+"""Bulk actions without a controller: requested as the API does, run step by step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ from uuid import UUID
 from integration.store.support.storage import Storage
 from sqlalchemy import Connection
 
-from common.domain.bulk_actions import ACTS_ON, ActionKind, Phase, Verb
+from common.domain.bulk_actions import STATES_CHANGED_BY, ActionKind, ActionRequest, Phase
 from common.domain.job import new_job_id
 from common.domain.job_search import JobSearch
 from common.domain.states import State
@@ -19,67 +19,91 @@ from common.store.connection.statement import Statement, array_literal
 from common.store.jobs.claims import NIL_UUID
 from common.store.listing.index_scan import Record, ScanLimits
 
-STATEMENTS = [changes.CANCEL, changes.REPRIORITISE, changes.TAKE_KEYS, changes.CHECK_RETRYABLE, changes.RETRY, changes.UNDO_CANCEL]
+STATEMENTS = [
+    changes.CANCEL,
+    changes.REPRIORITISE,
+    changes.TAKE_KEYS,
+    changes.CHECK_RETRYABLE,
+    changes.RETRY,
+    changes.UNDO_CANCEL,
+]
 T = TypeVar("T")
 SKEW_S = 3_600
 
 
-class Acting:
-    """A client of actions, and the connection of a controller."""
+class ActionDriver:
+    """A client of bulk actions, with the connection of a controller that runs their steps."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.connection: WorkerConnection = storage.connection()
 
     def call(self, work: Callable[[Connection], T]) -> T:
-        """Do something in a transaction as the API does."""
+        """Run work in a transaction, as the API does."""
         return self.storage.with_pool(lambda pool: pool.run_sync(work))
 
-    def new(self, kind: ActionKind, *statuses: State, priority: int | None = None, most: int = 20_000, **filters: str) -> Record:
-        """Ask for an action; returns its preview."""
-        search = JobSearch(statuses=frozenset(statuses) or ACTS_ON[kind], **filters)  # type: ignore[arg-type]  # of a test
-        action_id = new_job_id(int(self.storage.one("SELECT extract(epoch FROM clock_timestamp()) * 1000")), id(search))
-        wanted = NewBulkAction(action_id, kind, search, priority, 100)
-        return self.call(lambda connection: lifecycle.preview(connection, wanted, most, SKEW_S))
+    def preview(
+        self, kind: ActionKind, *statuses: State, priority: int | None = None, scan_limit: int = 20_000, **filters: str
+    ) -> Record:
+        """Create a bulk action. Returns its preview."""
+        search = JobSearch(statuses=frozenset(statuses) or STATES_CHANGED_BY[kind], **filters)  # type: ignore[arg-type]  # a test's
+        bulk_action_id = new_job_id(
+            int(self.storage.value("SELECT extract(epoch FROM clock_timestamp()) * 1000")), id(search)
+        )
+        new = NewBulkAction(bulk_action_id, kind, search, priority, 100)
+        return self.call(lambda connection: lifecycle.preview(connection, new, scan_limit, SKEW_S))
 
-    def begun(self, kind: ActionKind, *statuses: State, priority: int | None = None, **filters: Any) -> str:
-        """Ask for an action and start it; returns its id."""
-        action_id = str(self.new(kind, *statuses, priority=priority, **filters)["id"])
-        assert self.ask(action_id, Verb.START)["phase"] == "RUNNING"
-        return action_id
+    def start(self, kind: ActionKind, *statuses: State, priority: int | None = None, **filters: Any) -> str:
+        """Create a bulk action and start it. Returns its id."""
+        bulk_action_id = str(self.preview(kind, *statuses, priority=priority, **filters)["id"])
+        assert self.request(bulk_action_id, ActionRequest.START)["phase"] == "RUNNING"
+        return bulk_action_id
 
-    def ask(self, action_id: str, verb: Verb) -> Record:
-        return self.call(lambda connection: lifecycle.request(connection, UUID(action_id), verb))[0]
+    def request(self, bulk_action_id: str, verb: ActionRequest) -> Record:
+        return self.call(lambda connection: lifecycle.request(connection, UUID(bulk_action_id), verb))[0]
 
-    def look(self, action_id: str) -> Record:
-        return self.call(lambda connection: lifecycle.read(connection, UUID(action_id)))
+    def read(self, bulk_action_id: str) -> Record:
+        return self.call(lambda connection: lifecycle.read(connection, UUID(bulk_action_id)))
 
-    def turn(self, action_id: str, most: int = 100, *, scanned: int = 1_000, lock_s: float = 10) -> Step | None:
-        return steps.run_step(self.connection, action_id, ScanLimits(most, scanned, SKEW_S), lock_s)
+    def run_step(
+        self, bulk_action_id: str, max_jobs: int = 100, *, max_scanned: int = 1_000, lock_s: float = 10
+    ) -> Step | None:
+        return steps.run_step(self.connection, bulk_action_id, ScanLimits(max_jobs, max_scanned, SKEW_S), lock_s)
 
-    def finish(self, action_id: str, most: int = 100) -> Record:
-        """Take turns until there is nothing to do."""
-        while self.turn(action_id, most) is not None:
+    def finish(self, bulk_action_id: str, max_jobs: int = 100) -> Record:
+        """Run steps until the phase has none. Returns the bulk action."""
+        while self.run_step(bulk_action_id, max_jobs) is not None:
             pass
-        found = self.look(action_id)
-        assert found["phase"] in {Phase.DONE, Phase.UNDONE}
-        assert found["matched"] == found["done"] + sum(found["skipped"].values())
-        return found
+        action = self.read(bulk_action_id)
+        assert action["phase"] in {Phase.DONE, Phase.UNDONE}
+        assert action["matched"] == action["done"] + sum(action["skipped"].values())
+        return action
 
-    def undo(self, action_id: str, most: int = 100) -> Record:
-        assert self.ask(action_id, Verb.UNDO)["phase"] == "UNDOING"
-        found = self.finish(action_id, most)
-        assert found["done"] == found["undone"] + sum(found["not_undone"].values())
-        assert self.storage.one("SELECT count(*) FROM action_jobs WHERE action = %s", (action_id,)) == 0
-        return found
+    def undo(self, bulk_action_id: str, max_jobs: int = 100) -> Record:
+        """Undo a bulk action, to its end. Returns it."""
+        assert self.request(bulk_action_id, ActionRequest.UNDO)["phase"] == "UNDOING"
+        action = self.finish(bulk_action_id, max_jobs)
+        assert action["done"] == action["undone"] + sum(action["not_undone"].values())
+        assert (
+            self.storage.value("SELECT count(*) FROM bulk_action_jobs WHERE bulk_action = %s", (bulk_action_id,)) == 0
+        )
+        return action
 
 
-def arguments(ids: Sequence[str]) -> dict[Statement, Sequence[object]]:
-    """Return with what the statements of a turn are called that changes these jobs."""
-    some, nulls = array_literal(ids), changes._nulls(ids)
-    called: list[Sequence[object]] = [(NIL_UUID, some, nulls, True, True), (NIL_UUID, some, array_literal([1] * len(ids)), nulls, 1)]
-    called += [(["key"], array_literal(ids[:1] or [NIL_UUID])), (some, nulls, ["CANCELLED"]), (NIL_UUID, some), (NIL_UUID, some)]
-    return dict(zip(STATEMENTS, called, strict=True))
+def step_arguments(ids: Sequence[str]) -> dict[Statement, Sequence[object]]:
+    """Return the arguments of each statement of a step that changes these jobs."""
+    job_ids, nulls = array_literal(ids), changes._nulls(ids)
+    arguments: list[Sequence[object]] = [
+        (NIL_UUID, job_ids, nulls, True, True),
+        (NIL_UUID, job_ids, array_literal([1] * len(ids)), nulls, 1),
+    ]
+    arguments += [
+        (["key"], array_literal(ids[:1] or [NIL_UUID])),
+        (job_ids, nulls, ["CANCELLED"]),
+        (NIL_UUID, job_ids),
+        (NIL_UUID, job_ids),
+    ]
+    return dict(zip(STATEMENTS, arguments, strict=True))
 
 
 def states(storage: Storage, ids: Sequence[str]) -> list[str | None]:
@@ -87,28 +111,33 @@ def states(storage: Storage, ids: Sequence[str]) -> list[str | None]:
     return [storage.state(job_id) for job_id in ids]
 
 
-def cancelled(storage: Storage, count: int) -> list[str]:
-    """Return jobs that were cancelled before they ran."""
-    made = storage.submit(count)
-    storage.rows("DELETE FROM live WHERE id = ANY (%s::uuid[])", (made,))
-    storage.rows("INSERT INTO outcomes (id, epoch, attempt, released, rev, status) SELECT unnest(%s::uuid[]), 0, 0, 0, 1, 'CANCELLED'", (made,))
-    return made
+def cancelled_jobs(storage: Storage, count: int) -> list[str]:
+    """Store jobs that were cancelled before they ran. Returns their ids."""
+    job_ids = storage.submit(count)
+    storage.rows("DELETE FROM live WHERE id = ANY (%s::uuid[])", (job_ids,))
+    storage.rows(
+        """INSERT INTO outcomes (id, run, attempt, released, rev, status)
+           SELECT unnest(%s::uuid[]), 0, 0, 0, 1, 'CANCELLED'""",
+        (job_ids,),
+    )
+    return job_ids
 
 
-def matching(storage: Storage, kind: ActionKind, count: int) -> list[str]:
-    """Return jobs that an action can do something to."""
-    return cancelled(storage, count) if kind is ActionKind.RETRY else storage.submit(count)
+def changeable_jobs(storage: Storage, kind: ActionKind, count: int) -> list[str]:
+    """Store jobs that a bulk action of this kind changes. Returns their ids."""
+    return cancelled_jobs(storage, count) if kind is ActionKind.RETRY else storage.submit(count)
 
 
-def begin(acting: Acting, kind: ActionKind) -> str:
-    return acting.begun(kind, priority=2 if kind is ActionKind.REPRIORITISE else None)
+def start_action(actions: ActionDriver, kind: ActionKind) -> str:
+    """Start a bulk action on all jobs that its kind applies to. Returns its id."""
+    return actions.start(kind, priority=2 if kind is ActionKind.REPRIORITISE else None)
 
 
-def changed(storage: Storage, kind: ActionKind) -> list[str]:
-    """Return what is as the action makes it."""
+def changed_jobs(storage: Storage, kind: ActionKind) -> list[str]:
+    """Return the ids of jobs that a bulk action of this kind has changed."""
     sql = {
-        ActionKind.CANCEL: "SELECT id::text FROM outcomes WHERE status = 'CANCELLED' AND epoch = 0 ORDER BY id",
-        ActionKind.RETRY: "SELECT id::text FROM live WHERE epoch = 1 AND attempt = 0 ORDER BY id",
+        ActionKind.CANCEL: "SELECT id::text FROM outcomes WHERE status = 'CANCELLED' AND run = 0 ORDER BY id",
+        ActionKind.RETRY: "SELECT id::text FROM live WHERE run = 1 AND attempt = 0 ORDER BY id",
         ActionKind.REPRIORITISE: "SELECT id::text FROM live WHERE priority = 2 ORDER BY id",
     }[kind]
     return [row[0] for row in storage.rows(sql)]

@@ -1,4 +1,4 @@
-"""Sessions that may keep a transaction open, and what happens when one of them waits for another."""
+"""Sessions that may keep a transaction open, and calls in one session that another one blocks."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -23,8 +23,8 @@ LIMIT_S = 30.0
 PAUSE_S = 0.005
 
 
-class Joining(WorkerConnection):
-    """A connection whose transactions join the one that is open already, so that the product's own code runs inside of it."""
+class JoiningConnection(WorkerConnection):
+    """A connection whose transactions join the open one, so that code of the product runs inside of it."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -36,11 +36,11 @@ class Joining(WorkerConnection):
 
 
 class Session:
-    """A connection such as workers and controllers have."""
+    """A connection as worker processes and controllers have."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.connection = Joining(storage.settings, "test", by_index=True)
+        self.connection = JoiningConnection(storage.settings, "test", by_index=True)
         self.pid = int(self.connection.driver_connection.info.backend_pid)
 
     def begin(self) -> None:
@@ -54,7 +54,7 @@ class Session:
             self.end(commits=False)
 
     def start(self, work: Callable[[], T]) -> "Future[T]":
-        """Do something in a thread."""
+        """Run work in a thread."""
         return self.storage.begin(work)
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Loop:
 
 
 class Api:
-    """A connection such as the API has."""
+    """A connection as the API has."""
 
     def __init__(self, storage: Storage, loop: Loop) -> None:
         self._loop = loop
@@ -90,7 +90,7 @@ class Api:
         self.pid = self.connection.get_server_pid()
 
     def begin(self) -> None:
-        """Begin a transaction; one of the product's own joins it."""
+        """Begin a transaction, which transactions of the product join."""
         self._open = self.connection.transaction()
         self._loop.run(self._open.start())
 
@@ -102,22 +102,22 @@ class Api:
             self.end(commits=False)
 
     def insert(self, jobs: Sequence[NewJob], late_s: float) -> "Future[None]":
-        """Store jobs; they are visible only so many seconds after they got their places. Returns at once."""
+        """Store jobs as if they committed `late_s` seconds after they got their positions. Returns at once."""
         return self._loop.start(self._insert(jobs, late_s))
 
     async def _insert(self, jobs: Sequence[NewJob], late_s: float) -> None:
         await insert.insert_jobs(self.connection, jobs)
         if late_s:
-            late = "UPDATE live SET pos = pos - $1 * interval '1 s' WHERE id = ANY($2)"
+            late = "UPDATE live SET claimable_at = claimable_at - $1 * interval '1 s' WHERE id = ANY($2)"
             await self.connection.execute(late, late_s, [job.id for job in jobs])
 
     def cancel(self, job_id: str) -> "Future[State | None]":
         """Cancel a job. Returns at once."""
         return self._loop.start(cancel_retry.cancel_job(self.connection, UUID(job_id)))
 
-    def rerun(self, job_id: str, text: str | None) -> "Future[ManualRetry | None]":
-        """Ask for another epoch of a job. Returns at once."""
-        return self._loop.start(cancel_retry.retry_job(self.connection, UUID(job_id), text))
+    def retry(self, job_id: str, new_input: str | None) -> "Future[ManualRetry | None]":
+        """Retry a job by request. Returns at once."""
+        return self._loop.start(cancel_retry.retry_job(self.connection, UUID(job_id), new_input))
 
     def run(self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, T]]) -> T:
         return self._loop.run(work(self.connection))
@@ -126,18 +126,23 @@ class Api:
         self._loop.run(self.connection.close())
 
 
-def meet(storage: Storage, session: Session | Api, future: "Future[T]", end: Callable[[int], None]) -> tuple[T, bool]:
-    """Wait for what a session does; as long as it waits for another session, that one is ended. Returns whether it had to wait."""
-    waited = False
+def await_call(
+    storage: Storage, session: Session | Api, future: "Future[T]", unblock: Callable[[int], None]
+) -> tuple[T, bool]:
+    """Wait for a call in a session. `unblock` gets the pid of each session that blocks it, to end its transaction.
+
+    Returns the result, and True if the call was blocked.
+    """
+    blocked = False
     try:
         for _ in range(round(LIMIT_S / PAUSE_S)):
             if wait([future], PAUSE_S).done:
-                return future.result(), waited
-            for pid in storage.one("SELECT pg_blocking_pids(%s)", (session.pid,)):
-                waited = True
-                end(pid)
+                return future.result(), blocked
+            for pid in storage.value("SELECT pg_blocking_pids(%s)", (session.pid,)):
+                blocked = True
+                unblock(pid)
         raise AssertionError(f"not done within {LIMIT_S:g} s")
     finally:
-        if not future.done():  # a failed test leaves nobody waiting
-            storage.one("SELECT pg_cancel_backend(%s)", (session.pid,))
+        if not future.done():  # so that a failed test leaves no call blocked
+            storage.value("SELECT pg_cancel_backend(%s)", (session.pid,))
             wait([future], LIMIT_S)

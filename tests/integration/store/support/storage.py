@@ -1,4 +1,4 @@
-"""The store as its tests see it: a database, claimers, statements that wait for each other."""
+"""The store as its tests see it: a database, claimers, statements that block each other."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,18 +27,18 @@ from common.store.workers import leases
 T = TypeVar("T")
 LONG_S = 300.0  # a lease that no test outlives
 ERROR = Failure(AttemptOutcome.ERROR, "RuntimeError", "it went wrong")
-BACK = Release(Failure(AttemptOutcome.RELEASED, "released", "given back"))
+RELEASE = Release(Failure(AttemptOutcome.RELEASED, "released", "given back"))
 LOST = Fail(WORKER_LOST)
 
 
 class Storage:
-    """A migrated database; every connection that it gives out is closed with the test."""
+    """A migrated database. Closes the connections that it has opened."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.database = Database(settings.database_url)
         self.rows = self.database.rows
-        self.one = self.database.one
+        self.value = self.database.value
         self.engine: Engine = sync_engine(settings, "test")
         self._open: list[WorkerConnection | PgConnection] = []
         self._threads = ThreadPoolExecutor(8)
@@ -46,13 +46,13 @@ class Storage:
     # --- connections
 
     def connection(self, *, by_index: bool = True) -> WorkerConnection:
-        """Return a connection such as workers have; by_index=False: such as their parents and the controller have."""
+        """Return a connection as worker processes have; by_index=False: as their parents and the controller have."""
         connection = WorkerConnection(self.settings, "test", by_index=by_index)
         self._open.append(connection)
         return connection
 
     def session(self) -> PgConnection:
-        """Return a plain connection that begins a transaction with its first statement."""
+        """Return a psycopg2 connection that begins a transaction with its first statement."""
         connection = psycopg2.connect(self.settings.database_url)
         self._open.append(connection)
         return connection
@@ -70,16 +70,32 @@ class Storage:
 
     # --- jobs
 
-    def new(self, count: int = 1, *, queue: str = "default", priority: int = DEFAULT_PRIORITY, max_attempts: int = 3, ago_s: float = 0) -> list[NewJob]:
-        """Return jobs that nobody has stored yet, their ids made so many seconds ago."""
-        now_ms = int(self.one("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
+    def new(
+        self,
+        count: int = 1,
+        *,
+        queue: str = "default",
+        priority: int = DEFAULT_PRIORITY,
+        max_attempts: int = 3,
+        ago_s: float = 0,
+    ) -> list[NewJob]:
+        """Return jobs that are not stored, with ids made `ago_s` seconds ago."""
+        now_ms = int(self.value("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
         return [
-            NewJob(new_job_id(now_ms - round(ago_s * 1000), uuid4().int), "square_sum", queue, '{"data":[1,2,3]}', max_attempts, None, priority)
+            NewJob(
+                new_job_id(now_ms - round(ago_s * 1000), uuid4().int),
+                "square_sum",
+                queue,
+                '{"data":[1,2,3]}',
+                max_attempts,
+                None,
+                priority,
+            )
             for _ in range(count)
         ]
 
     def store(self, *batches: Sequence[NewJob]) -> list[str]:
-        """Store jobs as the API does, each batch in a transaction; returns their ids."""
+        """Store jobs as the API does, each batch in a transaction. Returns their ids."""
 
         async def work(connection: asyncpg.Connection) -> None:
             for batch in batches:
@@ -88,38 +104,52 @@ class Storage:
         self.api(work)
         return [str(job.id) for batch in batches for job in batch]
 
-    def submit(self, count: int = 1, *, queue: str = "default", priority: int = DEFAULT_PRIORITY, max_attempts: int = 3) -> list[str]:
-        """Store new jobs; returns their ids, which are also the order in which they are claimed."""
+    def submit(
+        self, count: int = 1, *, queue: str = "default", priority: int = DEFAULT_PRIORITY, max_attempts: int = 3
+    ) -> list[str]:
+        """Store new jobs. Returns their ids in the order in which they are claimed."""
         jobs = self.new(count, queue=queue, priority=priority, max_attempts=max_attempts)
         return self.store(sorted(jobs, key=lambda job: job.id))
 
-    def fill(self, count: int, pos: str = "clock_timestamp() - interval '1 hour'", *, queue: str = "default", priority: str = "5") -> None:
-        """Store many jobs quickly; `pos` and `priority` are SQL."""
+    def fill(
+        self,
+        count: int,
+        claimable_at: str = "clock_timestamp() - interval '1 hour'",
+        *,
+        queue: str = "default",
+        priority: str = "5",
+    ) -> None:
+        """Store many jobs quickly; `claimable_at` and `priority` are SQL."""
         self.rows(
             f"""WITH new AS (INSERT INTO jobs (id, operation, queue, input, max_attempts, priority)
-                 SELECT uuidv7(), 'square_sum', %s, '{{"data":[1,2,3]}}', 3, {priority} FROM generate_series(1, %s) RETURNING id, queue, priority)
-             INSERT INTO live (id, queue, priority, max_attempts, pos) SELECT id, queue, priority, 3, {pos} FROM new""",
+                 SELECT uuidv7(), 'square_sum', %s, '{{"data":[1,2,3]}}', 3, {priority} FROM generate_series(1, %s)
+                 RETURNING id, queue, priority)
+             INSERT INTO live (id, queue, priority, max_attempts, claimable_at)
+             SELECT id, queue, priority, 3, {claimable_at} FROM new""",
             (queue, count),
         )
 
     def age(self, ids: Sequence[str], seconds: float) -> None:
-        """Let unclaimed jobs have come so many seconds earlier."""
-        self.rows("UPDATE live SET pos = pos - %s * interval '1 s' WHERE id = ANY(%s::uuid[])", (seconds, list(ids)))
+        """Move the positions of unclaimed jobs back by so many seconds."""
+        self.rows(
+            "UPDATE live SET claimable_at = claimable_at - %s * interval '1 s' WHERE id = ANY(%s::uuid[])",
+            (seconds, list(ids)),
+        )
 
     def state(self, job_id: str) -> str | None:
-        """Return a job's status as clients see it, None when it is unknown."""
-        found = self.rows("SELECT status FROM job_states WHERE id = %s", (job_id,))
-        return found[0][0] if found else None
+        """Return a job's status as clients see it, None if it is unknown."""
+        rows = self.rows("SELECT status FROM job_states WHERE id = %s", (job_id,))
+        return rows[0][0] if rows else None
 
     def drain(self) -> None:
-        """Leave tables that had jobs and have none, as the planner knows."""
+        """Leave tables that had jobs and are empty, with planner statistics that say so."""
         self.fill(1_000)
         self.rows("TRUNCATE jobs")
         self.rows("DELETE FROM live")
         self.rows("VACUUM ANALYZE")
 
     def api(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Do something on a connection such as the API has."""
+        """Run work on a connection as the API has."""
 
         async def run() -> T:
             connection = await self.connect()
@@ -131,7 +161,7 @@ class Storage:
         return asyncio.run(run())
 
     def with_pool(self, work: Callable[[DatabasePool], Awaitable[T]]) -> T:
-        """Do something with the API's connections."""
+        """Run work with a connection pool of the API."""
 
         async def run() -> T:
             pool = DatabasePool(self.settings)
@@ -143,33 +173,41 @@ class Storage:
         return asyncio.run(run())
 
     async def connect(self) -> asyncpg.Connection:
-        """Return a connection such as the API has; the caller closes it."""
+        """Return a connection as the API has; the caller closes it."""
         pooled = self.settings.database_pooler is Pooler.TRANSACTION
         return await asyncpg.connect(
-            self.settings.database_url, statement_cache_size=0 if pooled else 100, server_settings={} if pooled else INDEX_PLAN_SETTINGS
+            self.settings.database_url,
+            statement_cache_size=0 if pooled else 100,
+            server_settings={} if pooled else INDEX_PLAN_SETTINGS,
         )
 
-    # --- what waits
+    # --- blocked statements
 
     def begin(self, work: Callable[[], T]) -> "Future[T]":
-        """Do something in a thread."""
+        """Run work in a thread."""
         return self._threads.submit(work)
 
     def until_blocked(self, pid: int, by: int | None = None) -> None:
-        """Wait until a connection waits for another's lock."""
-        what = f"{pid} waits for {by or 'a lock'}"
-        if self.settings.database_pooler is Pooler.TRANSACTION:  # which gives its clients other numbers than PostgreSQL's
-            waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            until(what, lambda: self.one(waits))
+        """Wait until the lock of another connection, `by` if given, blocks a connection."""
+        condition = f"{pid} waits for {by or 'a lock'}"
+        if self.settings.database_pooler is Pooler.TRANSACTION:  # its clients have other pids than PostgreSQL's
+            waits = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            until(condition, lambda: self.value(waits))
             return
         until(
-            what,
-            lambda: self.one("SELECT CASE WHEN %s::int IS NULL THEN pg_blocking_pids(%s) <> '{}' ELSE %s = ANY(pg_blocking_pids(%s)) END", (by, pid, by, pid)),
+            condition,
+            lambda: self.value(
+                """SELECT CASE WHEN %s::int IS NULL THEN pg_blocking_pids(%s) <> '{}'
+                               ELSE %s = ANY(pg_blocking_pids(%s)) END""",
+                (by, pid, by, pid),
+            ),
         )
 
 
 class Claimer:
-    """A worker process as the database knows it, with what it holds."""
+    """A worker process as the database knows it."""
 
     def __init__(self, storage: Storage, lease_s: float, queue: str) -> None:
         self.storage = storage
@@ -180,40 +218,48 @@ class Claimer:
 
     @property
     def pid(self) -> int:
-        """The process of its connection at the server."""
+        """The process id of its connection at the server."""
         return int(self.connection.driver_connection.info.backend_pid)
 
-    def claim(self, wanted: int = 100) -> list[ClaimedJob]:
-        return claims.settle_and_claim(self.connection, self.id, Results(), self.queue, self.marks, wanted)[1]
+    def claim(self, limit: int = 100) -> list[ClaimedJob]:
+        return claims.settle_and_claim(self.connection, self.id, Results(), self.queue, self.marks, limit)[1]
 
     def settle(self, jobs: Sequence[ClaimedJob], result: str = "14.0") -> set[str]:
         return claims.settle(self.connection, self.id, results(jobs, result))
 
     def write(self, jobs: Sequence[ClaimedJob], decision: Decision) -> set[str]:
-        """Write one decision about each job, in a transaction."""
+        """Write the same decision about each job, in a transaction."""
         with self.connection.transaction():
             return failures.write_decisions(self.connection, self.id, [(job, decision) for job in jobs])
 
-    def publish(self, lease_s: float = LONG_S) -> bool:
-        """Renew the lease with the low-water marks, as the parent does. Returns False when it is lost."""
-        low = {self.queue: {str(priority): pos for priority, pos in self.marks.claimable_at.items() if pos != "-infinity"}}
-        return self.id in leases.renew(self.connection, lease_s, [leases.LeaseRenewal(self.id, 0, low)])
+    def renew(self, lease_s: float = LONG_S) -> bool:
+        """Renew the lease and publish the low-water marks, as the parent does. Returns False if the lease is lost."""
+        marks = {
+            self.queue: {
+                str(priority): position
+                for priority, position in self.marks.claimable_at.items()
+                if position != "-infinity"
+            }
+        }
+        return self.id in leases.renew(self.connection, lease_s, [leases.LeaseRenewal(self.id, 0, marks)])
 
     def expire(self) -> None:
-        """Let the lease have run out."""
-        self.storage.rows("UPDATE workers SET alive_until = clock_timestamp() - interval '1 ms' WHERE id = %s", (self.id,))
+        """Let the lease expire."""
+        self.storage.rows(
+            "UPDATE workers SET alive_until = clock_timestamp() - interval '1 ms' WHERE id = %s", (self.id,)
+        )
 
 
 def results(jobs: Sequence[ClaimedJob], result: str = "14.0") -> Results:
     """Return the results of jobs, ready to be settled."""
-    made = Results()
+    batch = Results()
     for job in jobs:
-        made.add(job, result, 0.001)
-    return made
+        batch.add(job, result, 0.001)
+    return batch
 
 
 def retry_after(delay_s: float) -> Retry:
-    """Return the decision to try again after so many seconds."""
+    """Return the decision to retry after so many seconds."""
     return Retry(ERROR, delay_s)
 
 
@@ -223,14 +269,16 @@ def ids(jobs: Sequence[ClaimedJob]) -> list[str]:
 
 
 def old_period(storage: Storage, days_ago: int) -> partitions.Period:
-    """Return the period of a day that long ago, with partitions made for it."""
+    """Create the partitions of a day in the past, and return its period."""
     with storage.engine.begin() as connection:
         now_ms = partitions.database_unix_ms(connection)
         start = (now_ms // partitions.DAY_MS - days_ago) * partitions.DAY_MS
         period = partitions.Period(start, start + partitions.DAY_MS)
         first, after = period.bounds
         for table in partitions.TABLES:
-            connection.exec_driver_sql(f"CREATE TABLE {table}_{period.suffix} PARTITION OF {table} FOR VALUES FROM ('{first}') TO ('{after}')")
+            connection.exec_driver_sql(
+                f"CREATE TABLE {table}_{period.suffix} PARTITION OF {table} FOR VALUES FROM ('{first}') TO ('{after}')"
+            )
     return period
 
 

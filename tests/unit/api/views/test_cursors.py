@@ -1,4 +1,4 @@
-"""Cursors: what is written is read again, by who has the key, for the list that it is of."""
+"""Cursors: a position survives encoding and decoding, under the same key and for the same list only."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -9,44 +9,56 @@ from common.domain.states import State
 from common.settings import Settings
 
 JOB = UUID("019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10")
-PLACES = [ListPosition(JOB), ListPosition(JOB, datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)), ListPosition(JOB, datetime(1969, 1, 1, tzinfo=UTC))]
-HERE = Cursors(Settings(cursor_key="secret"))
+POSITIONS = [
+    ListPosition(JOB),
+    ListPosition(JOB, datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)),
+    ListPosition(JOB, datetime(1969, 1, 1, tzinfo=UTC)),
+]
+CURSORS = Cursors(Settings(cursor_key="secret"))
 BY_END = JobSearch(statuses=frozenset({State.FAILED, State.CANCELLED}), order=Order.FINISHED)
 
 
-def test_what_is_written_is_read_again() -> None:
-    for place in PLACES:
-        word = HERE.encode(BY_END, place)
-        assert HERE.decode(BY_END, word) == place
-        assert word.replace("-", "").replace("_", "").isalnum(), "it stands in a URL as it is"
-        assert len(word) < MAX_CURSOR_CHARACTERS
+def test_decode_returns_the_encoded_position() -> None:
+    for position in POSITIONS:
+        cursor = CURSORS.encode(BY_END, position)
+        assert CURSORS.decode(BY_END, cursor) == position
+        assert cursor.replace("-", "").replace("_", "").isalnum(), "it needs no escaping in a URL"
+        assert len(cursor) < MAX_CURSOR_CHARACTERS
 
 
-def test_one_of_the_actions_is_of_no_list_of_jobs() -> None:
-    word = HERE.encode(None, PLACES[0])
-    assert HERE.decode(None, word) == PLACES[0]
-    assert HERE.decode(JobSearch(), word) is None
-    assert HERE.decode(None, HERE.encode(JobSearch(), PLACES[0])) is None
+def test_a_cursor_of_bulk_actions_is_invalid_for_lists_of_jobs_and_vice_versa() -> None:
+    cursor = CURSORS.encode(None, POSITIONS[0])
+    assert CURSORS.decode(None, cursor) == POSITIONS[0]
+    assert CURSORS.decode(JobSearch(), cursor) is None
+    assert CURSORS.decode(None, CURSORS.encode(JobSearch(), POSITIONS[0])) is None
 
 
-def test_no_letter_of_it_can_be_changed() -> None:
-    word = HERE.encode(BY_END, PLACES[1])
-    for at, letter in enumerate(word):
+def test_a_changed_cursor_is_invalid() -> None:
+    cursor = CURSORS.encode(BY_END, POSITIONS[1])
+    for index, letter in enumerate(cursor):
         for other in "Aa0_":
-            assert other == letter or HERE.decode(BY_END, word[:at] + other + word[at + 1 :]) in (None, PLACES[1] if at == len(word) - 1 else None)
-    for cut in (word[:-1], word[1:], word + "A", word * 2, "", "=", "====", "☃", "\x00", " "):
-        assert HERE.decode(BY_END, cut) is None
+            assert other == letter or CURSORS.decode(BY_END, cursor[:index] + other + cursor[index + 1 :]) in (
+                None,
+                POSITIONS[1] if index == len(cursor) - 1 else None,
+            )
+    for changed in (cursor[:-1], cursor[1:], cursor + "A", cursor * 2, "", "=", "====", "☃", "\x00", " "):
+        assert CURSORS.decode(BY_END, changed) is None
 
 
-def test_it_is_of_one_list_whatever_the_order_of_its_statuses() -> None:
-    word = HERE.encode(BY_END, PLACES[0])
-    assert HERE.decode(JobSearch(statuses=frozenset([State.CANCELLED, State.FAILED]), order=Order.FINISHED), word) == PLACES[0]
-    assert HERE.decode(JobSearch(statuses=frozenset({State.FAILED}), order=Order.FINISHED), word) is None
-    assert HERE.decode(JobSearch(), word) is None
+def test_a_cursor_is_valid_for_one_list_whatever_the_order_of_its_statuses() -> None:
+    cursor = CURSORS.encode(BY_END, POSITIONS[0])
+    assert (
+        CURSORS.decode(JobSearch(statuses=frozenset([State.CANCELLED, State.FAILED]), order=Order.FINISHED), cursor)
+        == POSITIONS[0]
+    )
+    assert CURSORS.decode(JobSearch(statuses=frozenset({State.FAILED}), order=Order.FINISHED), cursor) is None
+    assert CURSORS.decode(JobSearch(), cursor) is None
 
 
-def test_without_a_key_all_processes_of_one_database_agree() -> None:
-    word = Cursors(Settings(database_url="postgresql://u:p@db/jobs")).encode(JobSearch(), PLACES[0])
-    assert Cursors(Settings(database_url="postgresql://u:p@db/jobs")).decode(JobSearch(), word) == PLACES[0]
-    assert Cursors(Settings(database_url="postgresql://u:p@db/others")).decode(JobSearch(), word) is None
-    assert Cursors(Settings(database_url="postgresql://u:p@db/jobs", cursor_key="x")).decode(JobSearch(), word) is None
+def test_without_a_key_processes_of_the_same_database_accept_each_others_cursors() -> None:
+    cursor = Cursors(Settings(database_url="postgresql://u:p@db/jobs")).encode(JobSearch(), POSITIONS[0])
+    assert Cursors(Settings(database_url="postgresql://u:p@db/jobs")).decode(JobSearch(), cursor) == POSITIONS[0]
+    assert Cursors(Settings(database_url="postgresql://u:p@db/others")).decode(JobSearch(), cursor) is None
+    assert (
+        Cursors(Settings(database_url="postgresql://u:p@db/jobs", cursor_key="x")).decode(JobSearch(), cursor) is None
+    )

@@ -1,4 +1,4 @@
-"""When a job is looked at for who waits for it."""
+"""Watchers: when a job with waiting clients is polled."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from rig.settings import settings_of
+from rig.settings import settings_from
 
 from api.telemetry.metrics import ApiMetrics
 from api.watch.watchers import EARLY_POLLS_S, Watchers
@@ -16,79 +16,83 @@ JOB = UUID("019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10")
 
 
 class _Database:
-    """Knows of one job that it has ended, and counts how often it is asked."""
+    """Answers that every job has succeeded, and counts the statements."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.statements = 0
 
     async def run(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         return await work(self)
 
     async def fetch(self, _query: str, ids: Sequence[UUID]) -> list[tuple[object, ...]]:
-        self.asked += 1
-        return [(str(one), 0, 2, "SUCCESS", 1, None, None, "14.0", False) for one in ids]
+        self.statements += 1
+        return [(str(job_id), 0, 2, "SUCCESS", 1, None, None, "14.0", False) for job_id in ids]
 
 
 async def _never() -> dict[str, Any]:
     await asyncio.Event().wait()
-    raise AssertionError("nobody sets it")
+    raise AssertionError("the event is never set")
 
 
 REQUEST: Any = SimpleNamespace(receive=_never, scope={})
 
 
-def _waiting(*, sure: bool) -> tuple[Any, _Database]:
+def _watchers(*, publishers_ready: bool) -> tuple[Any, _Database]:
     database: Any = _Database()
-    waiting: Any = Watchers(settings_of("postgresql://x@127.0.0.1:1/x", "redis://127.0.0.1:1/0"), database, ApiMetrics())
-    waiting._change_listener = SimpleNamespace(keep_alive=lambda: None, publishers_ready=sure, close=lambda: asyncio.sleep(0))
-    return waiting, database
+    watchers: Any = Watchers(
+        settings_from("postgresql://x@127.0.0.1:1/x", "redis://127.0.0.1:1/0"), database, ApiMetrics()
+    )
+    watchers._change_listener = SimpleNamespace(
+        keep_alive=lambda: None, publishers_ready=publishers_ready, close=lambda: asyncio.sleep(0)
+    )
+    return watchers, database
 
 
-def _new(waiting: Watchers) -> AbstractContextManager[Any]:
-    return waiting.watch(REQUEST, JOB, on_every_change=False, new=True)
+def _watch_new_job(watchers: Watchers) -> AbstractContextManager[Any]:
+    return watchers.watch(REQUEST, JOB, on_every_change=False, unstored=True)
 
 
-async def _turns() -> None:
+async def _run_ready_tasks() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-def test_a_job_that_is_being_stored_is_looked_at_once_it_is_told() -> None:
-    """To look before would take the database from those who run it."""
+def test_a_job_that_is_being_stored_is_polled_only_after_a_notification() -> None:
+    """An earlier poll would take database time from the workers that run the job."""
 
     async def work() -> None:
-        waiting, database = _waiting(sure=True)
-        with _new(waiting) as watcher:
-            await _turns()
-            before = database.asked
-            waiting.notify([str(JOB)])  # by a worker that is quicker than the answer of the commit
-            await _turns()
-            assert (await waiting.wait_until_finished(REQUEST, JOB, 10, watcher)).result == "14.0"
-        assert (before, database.asked) == (0, 1)
-        await waiting.close()
+        watchers, database = _watchers(publishers_ready=True)
+        with _watch_new_job(watchers) as watcher:
+            await _run_ready_tasks()
+            statements_before = database.statements
+            watchers.notify([str(JOB)])  # from a worker that finished the job before the commit was answered
+            await _run_ready_tasks()
+            assert (await watchers.wait_until_finished(REQUEST, JOB, 10, watcher)).result == "14.0"
+        assert (statements_before, database.statements) == (0, 1)
+        await watchers.close()
 
     asyncio.run(work())
 
 
-def test_a_job_that_was_stored_is_looked_at_soon_also_when_nothing_is_told() -> None:
-    async def work(*, sure: bool) -> float:
-        waiting, database = _waiting(sure=sure)
+def test_a_stored_job_is_polled_soon_without_a_notification() -> None:
+    async def work(*, publishers_ready: bool) -> float:
+        watchers, database = _watchers(publishers_ready=publishers_ready)
         began = asyncio.get_running_loop().time()
-        with _new(waiting) as watcher:
-            assert (await waiting.wait_until_finished(REQUEST, JOB, 10, watcher)).is_finished
-        assert database.asked == 1
-        await waiting.close()
+        with _watch_new_job(watchers) as watcher:
+            assert (await watchers.wait_until_finished(REQUEST, JOB, 10, watcher)).is_finished
+        assert database.statements == 1
+        await watchers.close()
         return asyncio.get_running_loop().time() - began
 
-    for sure in (False, True):
-        assert EARLY_POLLS_S[0] <= asyncio.run(work(sure=sure)) < 5
+    for publishers_ready in (False, True):
+        assert EARLY_POLLS_S[0] <= asyncio.run(work(publishers_ready=publishers_ready)) < 5
 
 
-def test_a_job_that_may_have_ended_is_looked_at_at_once() -> None:
+def test_an_existing_job_is_polled_immediately() -> None:
     async def work() -> None:
-        waiting, database = _waiting(sure=True)
-        assert (await waiting.wait_until_finished(REQUEST, JOB, 10)).is_finished
-        assert database.asked == 1
-        await waiting.close()
+        watchers, database = _watchers(publishers_ready=True)
+        assert (await watchers.wait_until_finished(REQUEST, JOB, 10)).is_finished
+        assert database.statements == 1
+        await watchers.close()
 
     asyncio.run(work())

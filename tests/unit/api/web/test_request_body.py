@@ -1,4 +1,4 @@
-"""Reading a body: within its limits, strictly, and never with another error than a problem."""
+"""Request bodies: read within limits, parsed strictly; every failure is a problem."""
 
 import asyncio
 import json
@@ -19,100 +19,116 @@ LIMITS = Settings(max_body_bytes=1_000, body_timeout_seconds=0.05)
 
 
 class Sender:
-    """The server's side of a request: its parts one by one, then nothing, the end or a closed connection."""
+    """The ASGI `receive` of a request: its parts in order, then silence, the end or a disconnect."""
 
     def __init__(self, parts: Iterable[bytes], then: str = "end") -> None:
         self.parts = list(parts)
-        self.taken = 0
+        self.received = 0
         self.then = then
 
     async def __call__(self) -> dict[str, Any]:
-        if self.taken < len(self.parts):
-            self.taken += 1
-            return {"type": "http.request", "body": self.parts[self.taken - 1], "more_body": self.then != "end" or self.taken < len(self.parts)}
-        if self.then == "leave":
+        if self.received < len(self.parts):
+            self.received += 1
+            return {
+                "type": "http.request",
+                "body": self.parts[self.received - 1],
+                "more_body": self.then != "end" or self.received < len(self.parts),
+            }
+        if self.then == "disconnect":
             return {"type": "http.disconnect"}
-        if self.then == "nothing":
+        if self.then == "silence":
             await asyncio.sleep(60)
         return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def read(*parts: bytes, then: str = "end", media: str = "application/json", headers: tuple[tuple[bytes, bytes], ...] = ()) -> tuple[Any, Sender]:
-    """Read a body that comes in these parts."""
+def read(
+    *parts: bytes, then: str = "end", media: str = "application/json", headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> tuple[Any, Sender]:
+    """Return a body read from these parts, and their sender."""
     sender = Sender(parts, then)
-    request = Request({"type": "http", "method": "POST", "path": "/", "headers": [(b"content-type", media.encode()), *headers]}, sender)
+    request = Request(
+        {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-type", media.encode()), *headers]},
+        sender,
+    )
     return asyncio.run(read_json(request, LIMITS)), sender
 
 
-def problem(*parts: bytes, **how: Any) -> tuple[str, Sender]:
-    """Return the kind of problem that reading a body ends with."""
-    sender = Sender(parts, how.get("then", "end"))
-    headers = [(b"content-type", how.get("media", "application/json").encode()), *how.get("headers", ())]
+def problem(*parts: bytes, **options: Any) -> tuple[str, Sender]:
+    """Return the kind of the problem that reading these parts raises, and their sender."""
+    sender = Sender(parts, options.get("then", "end"))
+    headers = [(b"content-type", options.get("media", "application/json").encode()), *options.get("headers", ())]
     with pytest.raises(ProblemError) as caught:
-        asyncio.run(read_json(Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, sender), LIMITS))
+        asyncio.run(
+            read_json(Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, sender), LIMITS)
+        )
     return caught.value.kind.name, sender
 
 
-def test_a_body_in_many_parts_is_put_together() -> None:
+def test_the_parts_of_a_body_are_joined() -> None:
     assert read(b'{"da', b"", b'ta": [1', b", 2]}")[0] == {"data": [1, 2]}
 
 
-def test_a_body_of_the_limit_is_read_and_one_byte_more_is_not() -> None:
+def test_a_body_may_be_as_large_as_the_limit_and_no_larger() -> None:
     assert read(b"1".rjust(1_000))[0] == 1
     assert problem(b"1".rjust(1_001))[0] == "body-too-large"
 
 
-def test_reading_ends_with_the_part_that_passes_the_limit() -> None:
+def test_reading_stops_at_the_part_that_exceeds_the_limit() -> None:
     kind, sender = problem(*[b" " * 300] * 100)
-    assert (kind, sender.taken) == ("body-too-large", 4)
+    assert (kind, sender.received) == ("body-too-large", 4)
 
 
-def test_a_declared_length_past_the_limit_is_not_read_at_all() -> None:
+def test_a_body_with_a_content_length_above_the_limit_is_not_read() -> None:
     for length in (b"1001", b"9" * 30):
         kind, sender = problem(b"1", headers=((b"content-length", length),))
-        assert (kind, sender.taken) == ("body-too-large", 0)
+        assert (kind, sender.received) == ("body-too-large", 0)
 
 
-def test_a_declared_length_that_is_no_number_does_not_matter() -> None:
-    """The server has counted already; a superscript two is a digit to Python and no number."""
+def test_a_content_length_that_is_no_number_is_ignored() -> None:
+    """The server checks the length itself. A superscript two is a digit to Python, but no number."""
     for length in (b"", b"-5", b"1e9", "²".encode("latin-1")):
         assert read(b"1", headers=((b"content-length", length),))[0] == 1
 
 
-def test_another_media_type_is_not_read_at_all() -> None:
+def test_a_body_of_another_media_type_is_not_read() -> None:
     for media in ("text/plain", "application/json-patch", "", "application/x-json; charset=application/json"):
         kind, sender = problem(b"1", media=media)
-        assert (kind, sender.taken) == ("unsupported-media-type", 0)
+        assert (kind, sender.received) == ("unsupported-media-type", 0)
     for media in ("application/json", "application/json;charset=utf-8", "APPLICATION/JSON ; x=y"):
         assert read(b"1", media=media)[0] == 1
 
 
-def test_a_body_that_does_not_arrive_is_given_up() -> None:
-    assert problem(b'{"data":', then="nothing")[0] == "body-timeout"
-    assert problem(then="nothing")[0] == "body-timeout"
+def test_reading_an_incomplete_body_times_out() -> None:
+    assert problem(b'{"data":', then="silence")[0] == "body-timeout"
+    assert problem(then="silence")[0] == "body-timeout"
 
 
-def test_a_client_that_leaves_is_no_error_of_the_server() -> None:
-    assert problem(b'{"data":[1]}', then="leave")[0] == "malformed-json"
+def test_a_disconnect_is_an_error_of_the_client() -> None:
+    assert problem(b'{"data":[1]}', then="disconnect")[0] == "malformed-json"
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e400", "-1e999"])
-def test_numbers_that_are_not_finite_are_left_to_the_rules_of_the_field(text: str) -> None:
-    """So that the problem names the field, and is a broken rule instead of malformed JSON."""
+def test_numbers_that_are_not_finite_are_parsed_for_the_rules_of_their_field(text: str) -> None:
+    """The problem then names the field, as `invalid-body` instead of `malformed-json`."""
     assert not math.isfinite(read(f"[{text}]".encode())[0][0])
 
 
-def test_integers_are_read_exactly_or_refused_as_a_broken_rule() -> None:
+def test_integers_are_read_exactly_or_refused_as_an_invalid_body() -> None:
     for value in (2**53 + 1, 2**63, 2**64 + 1, -(10**400)):
         assert read(str(value).encode())[0] == value
     with pytest.raises(ProblemError) as caught:
-        asyncio.run(read_json(Request({"type": "http", "headers": [(b"content-type", b"application/json")]}, Sender([b"9" * 5_000])), Settings()))
+        asyncio.run(
+            read_json(
+                Request({"type": "http", "headers": [(b"content-type", b"application/json")]}, Sender([b"9" * 5_000])),
+                Settings(),
+            )
+        )
     assert caught.value.kind.name == "invalid-body"
 
 
 @given(st.binary(max_size=80))
 @settings(max_examples=500, deadline=None)
-def test_bytes_are_read_or_a_problem(raw: bytes) -> None:
+def test_any_bytes_are_parsed_or_raise_a_problem(raw: bytes) -> None:
     try:
         read(raw)
         kind = None
@@ -130,16 +146,16 @@ values = st.recursive(
 
 @given(values, st.booleans())
 @settings(max_examples=500, deadline=None)
-def test_what_json_can_say_is_read_as_it_was_said(value: Any, ascii_only: bool) -> None:
+def test_every_json_value_is_parsed_unchanged(value: Any, ascii_only: bool) -> None:
     raw = json.dumps(value, ensure_ascii=ascii_only).encode()
     if len(raw) <= LIMITS.max_body_bytes:
-        found = read(raw[: len(raw) // 2], raw[len(raw) // 2 :])[0]
-        assert json.dumps(found) == json.dumps(value), "the same values, kinds and order"
+        parsed = read(raw[: len(raw) // 2], raw[len(raw) // 2 :])[0]
+        assert json.dumps(parsed) == json.dumps(value), "the same values, types and order"
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=2, max_size=5))
 @settings(deadline=None)
-def test_a_name_that_comes_twice_is_refused_wherever_it_is(names: list[str]) -> None:
+def test_a_duplicate_key_is_refused_at_any_depth(names: list[str]) -> None:
     raw = ('[{"x":{' + ",".join(f'"{name}":1' for name in names) + "}}]").encode()
     if len(set(names)) == len(names):
         assert read(raw)[0] == [{"x": dict.fromkeys(names, 1)}]

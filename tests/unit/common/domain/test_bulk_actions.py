@@ -1,55 +1,74 @@
-"""Phases of actions: every pair of a phase and a verb, and how far one is."""
+"""Phases of bulk actions: every pair of a phase and a verb, and the progress."""
 
 import pytest
 
-from common.domain.bulk_actions import ACTS_ON, FINAL_PHASES, TRANSITIONS, ActionKind, Phase, SkipReason, Verb, add_reasons, next_phase, progress
+from common.domain.bulk_actions import (
+    FINAL_PHASES,
+    STATES_CHANGED_BY,
+    TRANSITIONS,
+    ActionKind,
+    ActionRequest,
+    Phase,
+    SkipReason,
+    add_reasons,
+    next_phase,
+    progress,
+)
 from common.domain.errors import WrongPhase
-from common.domain.states import TERMINAL, State
-from common.domain.states import Transition as JobStep
-from common.domain.states import next_state as job_step
+from common.domain.states import TERMINAL, State, Transition, next_state
 
 POSSIBLE = {
-    Verb.START: {Phase.PREVIEW: Phase.RUNNING, Phase.STOPPED: Phase.RUNNING, Phase.RUNNING: Phase.RUNNING},
-    Verb.STOP: {Phase.RUNNING: Phase.STOPPED, Phase.UNDOING: Phase.STOPPED, Phase.STOPPED: Phase.STOPPED},
-    Verb.UNDO: {Phase.STOPPED: Phase.UNDOING, Phase.DONE: Phase.UNDOING, Phase.UNDOING: Phase.UNDOING, Phase.UNDONE: Phase.UNDONE},
+    ActionRequest.START: {Phase.PREVIEW: Phase.RUNNING, Phase.STOPPED: Phase.RUNNING, Phase.RUNNING: Phase.RUNNING},
+    ActionRequest.STOP: {Phase.RUNNING: Phase.STOPPED, Phase.UNDOING: Phase.STOPPED, Phase.STOPPED: Phase.STOPPED},
+    ActionRequest.UNDO: {
+        Phase.STOPPED: Phase.UNDOING,
+        Phase.DONE: Phase.UNDOING,
+        Phase.UNDOING: Phase.UNDOING,
+        Phase.UNDONE: Phase.UNDONE,
+    },
 }
 
 
-@pytest.mark.parametrize("verb", Verb)
+@pytest.mark.parametrize("verb", ActionRequest)
 @pytest.mark.parametrize("phase", Phase)
-def test_a_verb_leads_to_one_phase_or_says_in_which_it_is_possible(phase: Phase, verb: Verb) -> None:
+def test_a_verb_leads_to_one_phase_or_is_refused_with_the_phases_that_allow_it(
+    phase: Phase, verb: ActionRequest
+) -> None:
     if (after := POSSIBLE[verb].get(phase)) is not None:
         assert next_phase(phase, verb) is after
         assert next_phase(after, verb) is after, "safe to repeat"
         return
-    with pytest.raises(WrongPhase) as refused:
+    with pytest.raises(WrongPhase) as caught:
         next_phase(phase, verb)
-    assert refused.value.phase == phase
-    assert str(refused.value).startswith(f"The action is {phase}; {verb} is possible while it is ")
-    assert all(before in str(refused.value) for before in POSSIBLE[verb])
+    assert caught.value.phase == phase
+    assert str(caught.value).startswith(f"The action is {phase}; {verb} is possible while it is ")
+    assert all(before in str(caught.value) for before in POSSIBLE[verb])
 
 
-def test_what_has_something_to_do_comes_to_an_end() -> None:
+def test_every_active_phase_has_a_final_phase() -> None:
     assert {after for after in TRANSITIONS.values() if after in {Phase.RUNNING, Phase.UNDOING}} == set(FINAL_PHASES)
 
 
-def test_each_kind_acts_on_the_states_in_which_its_step_is_possible() -> None:
-    steps = {ActionKind.CANCEL: JobStep.CANCEL, ActionKind.RETRY: JobStep.MANUAL_RETRY}
-    for kind, by in steps.items():
+def test_each_kind_acts_on_the_states_whose_jobs_it_can_change() -> None:
+    transitions = {ActionKind.CANCEL: Transition.CANCEL, ActionKind.RETRY: Transition.MANUAL_RETRY}
+    for kind, transition in transitions.items():
         for state in State:
-            if state in ACTS_ON[kind]:
-                assert job_step(state, by)
+            if state in STATES_CHANGED_BY[kind]:
+                assert next_state(state, transition)
             else:
                 with pytest.raises(ValueError, match="cannot"):
-                    job_step(state, by)
-    assert ACTS_ON[ActionKind.REPRIORITISE] == set(State) - TERMINAL - {State.IN_PROGRESS}
+                    next_state(state, transition)
+    assert STATES_CHANGED_BY[ActionKind.REPRIORITISE] == set(State) - TERMINAL - {State.IN_PROGRESS}
 
 
-def test_reasons_are_counted_on() -> None:
-    assert add_reasons({"removed": 2}, [SkipReason.REMOVED, SkipReason.MOVED_ON, SkipReason.MOVED_ON]) == {"removed": 3, "moved_on": 2}
-    before = {"removed": 2}
-    add_reasons(before, [SkipReason.REMOVED])
-    assert before == {"removed": 2}
+def test_reasons_are_added_to_a_copy_of_the_counts() -> None:
+    assert add_reasons({"removed": 2}, [SkipReason.REMOVED, SkipReason.MOVED_ON, SkipReason.MOVED_ON]) == {
+        "removed": 3,
+        "moved_on": 2,
+    }
+    counts = {"removed": 2}
+    add_reasons(counts, [SkipReason.REMOVED])
+    assert counts == {"removed": 2}
 
 
 @pytest.mark.parametrize(
@@ -66,5 +85,7 @@ def test_reasons_are_counted_on() -> None:
         (Phase.UNDONE, 10, 4, 3, 3, 1.0),
     ],
 )
-def test_progress_is_the_share_of_what_is_under_way(phase: Phase, count: int, matched: int, done: int, undone: int, share: float) -> None:
+def test_progress_is_the_share_of_processed_jobs_in_the_current_phase(
+    phase: Phase, count: int, matched: int, done: int, undone: int, share: float
+) -> None:
     assert progress(phase, count, matched, done, undone) == share

@@ -1,4 +1,4 @@
-"""What is decided about an attempt without a result."""
+"""The decision about an attempt without a result."""
 
 from typing import cast
 
@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.domain.decisions import RELEASED, WORKER_LOST, AttemptOutcome, Fail, Failure, Release, Retry, decide, timed_out
+from common.domain.decisions import (
+    RELEASED,
+    WORKER_LOST,
+    AttemptOutcome,
+    Fail,
+    Failure,
+    Release,
+    Retry,
+    decide,
+    timed_out,
+)
 from common.domain.job import ClaimedJob
 from common.domain.retry import RetryPolicy
 
@@ -22,62 +32,74 @@ def claimed(attempt: int, released: int = 0, max_attempts: int = 3) -> ClaimedJo
     return ClaimedJob("00000000-0000-7000-8000-000000000000", attempt, released, max_attempts, "square_sum", "{}", None)
 
 
-def failure(ended: AttemptOutcome) -> Failure:
-    return Failure(ended, "SomeError", "said so")
+def failure(outcome: AttemptOutcome) -> Failure:
+    return Failure(outcome, "SomeError", "some text")
 
 
-@given(st.integers(1, 32_767), st.integers(0, 32_767), st.integers(1, 1000), st.sampled_from(AttemptOutcome), policies, jitters)
+@given(
+    st.integers(1, 32_767),
+    st.integers(0, 32_767),
+    st.integers(1, 1000),
+    st.sampled_from(AttemptOutcome),
+    policies,
+    jitters,
+)
 @settings(deadline=None, max_examples=200)
-def test_whatever_has_happened_there_is_one_decision_and_it_carries_the_failure(
-    attempt: int, released: int, max_attempts: int, ended: AttemptOutcome, policy: RetryPolicy, jitter: float
+def test_every_outcome_leads_to_one_decision_that_carries_the_failure(
+    attempt: int, released: int, max_attempts: int, outcome: AttemptOutcome, policy: RetryPolicy, jitter: float
 ) -> None:
-    job, what = claimed(attempt, min(released, attempt), max_attempts), failure(ended)
-    decision = decide(job, what, policy, jitter)
-    assert decision.failure == what
+    job, failed = claimed(attempt, min(released, attempt), max_attempts), failure(outcome)
+    decision = decide(job, failed, policy, jitter)
+    assert decision.failure == failed
     if isinstance(decision, Retry):
         assert 0 <= decision.delay_s <= policy.cap_s
-        assert ended in CHARGED
+        assert outcome in CHARGED
         assert job.charged < max_attempts
 
 
-@pytest.mark.parametrize("ended", CHARGED)
-def test_a_charged_attempt_is_retried_until_the_budget_is_spent(ended: AttemptOutcome) -> None:
-    what = failure(ended)
-    assert decide(claimed(1), what, POLICY, 0.0) == Retry(what, 1.0)
-    assert decide(claimed(2), what, POLICY, 0.0) == Retry(what, 2.0)
-    assert decide(claimed(3), what, POLICY, 0.0) == Fail(what)
-    assert decide(claimed(4), what, POLICY, 0.0) == Fail(what)
+@pytest.mark.parametrize("outcome", CHARGED)
+def test_a_charged_attempt_is_retried_until_max_attempts(outcome: AttemptOutcome) -> None:
+    failed = failure(outcome)
+    assert decide(claimed(1), failed, POLICY, 0.0) == Retry(failed, 1.0)
+    assert decide(claimed(2), failed, POLICY, 0.0) == Retry(failed, 2.0)
+    assert decide(claimed(3), failed, POLICY, 0.0) == Fail(failed)
+    assert decide(claimed(4), failed, POLICY, 0.0) == Fail(failed)
 
 
-@pytest.mark.parametrize("ended", CHARGED)
-def test_attempts_given_back_are_not_charged(ended: AttemptOutcome) -> None:
-    what = failure(ended)
-    assert decide(claimed(10, released=8), what, POLICY, 0.0) == Retry(what, 2.0)
-    assert decide(claimed(11, released=8), what, POLICY, 0.0) == Fail(what)
+@pytest.mark.parametrize("outcome", CHARGED)
+def test_released_attempts_are_not_charged(outcome: AttemptOutcome) -> None:
+    failed = failure(outcome)
+    assert decide(claimed(10, released=8), failed, POLICY, 0.0) == Retry(failed, 2.0)
+    assert decide(claimed(11, released=8), failed, POLICY, 0.0) == Fail(failed)
 
 
 @pytest.mark.parametrize("attempt", [1, 3, 100])
 def test_a_permanent_failure_is_never_retried(attempt: int) -> None:
-    what = failure(AttemptOutcome.PERMANENT)
-    assert decide(claimed(attempt, max_attempts=1000), what, POLICY, 0.5) == Fail(what)
+    failed = failure(AttemptOutcome.PERMANENT)
+    assert decide(claimed(attempt, max_attempts=1000), failed, POLICY, 0.5) == Fail(failed)
 
 
 @pytest.mark.parametrize("attempt", [1, 3, 100])
-def test_what_is_given_back_goes_back_even_when_no_attempt_is_left(attempt: int) -> None:
+def test_a_released_job_returns_to_its_queue_even_when_no_attempt_is_left(attempt: int) -> None:
     assert decide(claimed(attempt), RELEASED, POLICY, 0.5) == Release(RELEASED)
 
 
 @given(
     st.integers(1, 20),
-    st.lists(st.sampled_from([AttemptOutcome.ERROR, AttemptOutcome.TIMEOUT, AttemptOutcome.LOST, AttemptOutcome.RELEASED]), max_size=80),
+    st.lists(
+        st.sampled_from([AttemptOutcome.ERROR, AttemptOutcome.TIMEOUT, AttemptOutcome.LOST, AttemptOutcome.RELEASED]),
+        max_size=80,
+    ),
     jitters,
 )
 @settings(deadline=None, max_examples=100)
-def test_a_job_is_charged_exactly_its_attempts_however_they_end(max_attempts: int, ends: list[AttemptOutcome], jitter: float) -> None:
+def test_a_job_fails_at_its_last_charged_attempt_whatever_the_outcomes(
+    max_attempts: int, outcomes: list[AttemptOutcome], jitter: float
+) -> None:
     attempt = released = charged = 0
-    for ended in ends:
+    for outcome in outcomes:
         attempt += 1
-        decision = decide(claimed(attempt, released, max_attempts), failure(ended), POLICY, jitter)
+        decision = decide(claimed(attempt, released, max_attempts), failure(outcome), POLICY, jitter)
         if isinstance(decision, Release):
             released += 1
             continue
@@ -87,17 +109,26 @@ def test_a_job_is_charged_exactly_its_attempts_however_they_end(max_attempts: in
             return
 
 
-def test_an_end_that_nobody_has_heard_of_is_refused_loudly() -> None:
-    odd = Failure(cast("AttemptOutcome", "evaporated"), "odd", "")
+def test_an_unknown_outcome_raises_an_assertion_error() -> None:
+    unknown = Failure(cast("AttemptOutcome", "evaporated"), "odd", "")
     with pytest.raises(AssertionError, match="evaporated"):
-        decide(claimed(1), odd, POLICY, 0.0)
+        decide(claimed(1), unknown, POLICY, 0.0)
 
 
-def test_the_failures_that_the_system_itself_gives_have_codes() -> None:
+def test_failures_of_the_system_have_codes_as_error_types() -> None:
     assert (WORKER_LOST.outcome, WORKER_LOST.error_type) == (AttemptOutcome.LOST, "worker_lost")
     assert (RELEASED.outcome, RELEASED.error_type) == (AttemptOutcome.RELEASED, "released")
-    assert timed_out(1500) == Failure(AttemptOutcome.TIMEOUT, "timeout", "the attempt ran longer than its limit of 1.5 s")
+    assert timed_out(1500) == Failure(
+        AttemptOutcome.TIMEOUT, "timeout", "the attempt ran longer than its limit of 1.5 s"
+    )
 
 
-def test_the_stored_names_of_how_an_attempt_ends_are_fixed() -> None:
-    assert [ended.value for ended in AttemptOutcome] == ["error", "permanent", "timeout", "lost", "cancelled", "released"]
+def test_the_stored_names_of_outcomes_are_fixed() -> None:
+    assert [outcome.value for outcome in AttemptOutcome] == [
+        "error",
+        "permanent",
+        "timeout",
+        "lost",
+        "cancelled",
+        "released",
+    ]

@@ -1,4 +1,4 @@
-"""The tree of errors, and what they say."""
+"""The tree of errors, and their messages."""
 
 import inspect
 import re
@@ -6,27 +6,39 @@ import re
 import pytest
 
 from common.domain import errors
-from common.domain.errors import InvalidSubmission, JobNotFound, JobprocError, Overloaded, PermanentFailure, StartupError, StoreUnavailable, UnknownOperation
+from common.domain.errors import (
+    InvalidSubmission,
+    JobNotFound,
+    JobprocError,
+    Overloaded,
+    PermanentFailure,
+    StartupError,
+    StoreUnavailable,
+    UnknownOperation,
+)
 
 PLAIN = [JobprocError, JobNotFound, StoreUnavailable, Overloaded, PermanentFailure, StartupError]
 
 
-def drawn() -> dict[str, str | None]:
-    """Return each class of the picture in the module's docstring with its parent."""
+def documented_tree() -> dict[str, str | None]:
+    """Return each class of the tree in the module's docstring with its parent."""
     path: list[str] = []
     parents: dict[str, str | None] = {}
     for line in (errors.__doc__ or "").splitlines():
-        if found := re.match(r"((?:│   |    )*(?:├── |└── )|)([A-Z]\w+)(?:  |$)", line):
-            del path[len(found[1]) // 4 :]
-            parents[found[2]] = path[-1] if path else None
-            path.append(found[2])
+        if match := re.match(r"((?:│   |    )*(?:├── |└── )|)([A-Z]\w+)(?:  |$)", line):
+            del path[len(match[1]) // 4 :]
+            parents[match[2]] = path[-1] if path else None
+            path.append(match[2])
     return parents
 
 
 def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
     classes = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, JobprocError)]
-    real = {one.__name__: one.__base__.__name__ if one.__base__ and one is not JobprocError else None for one in classes}
-    assert drawn() == real
+    real = {
+        class_.__name__: class_.__base__.__name__ if class_.__base__ and class_ is not JobprocError else None
+        for class_ in classes
+    }
+    assert documented_tree() == real
 
 
 @pytest.mark.parametrize("kind", PLAIN)
@@ -36,11 +48,11 @@ def test_the_first_line_of_the_docstring_is_the_default_message(kind: type[Jobpr
 
 
 @pytest.mark.parametrize("kind", PLAIN)
-def test_a_message_of_ones_own_takes_its_place(kind: type[JobprocError]) -> None:
+def test_an_explicit_message_replaces_the_default(kind: type[JobprocError]) -> None:
     assert str(kind("the port is taken")) == "the port is taken"
 
 
-def test_what_the_docstring_says_further_on_is_not_part_of_the_message() -> None:
+def test_later_paragraphs_of_the_docstring_are_not_part_of_the_message() -> None:
     class Long(JobprocError):
         """It went wrong.
 
@@ -52,7 +64,7 @@ def test_what_the_docstring_says_further_on_is_not_part_of_the_message() -> None
     assert str(Long()) == ""
 
 
-def test_a_bad_submission_names_the_field_and_the_reason() -> None:
+def test_an_invalid_submission_names_the_field_and_the_reason() -> None:
     error = InvalidSubmission("data.3", "must be finite")
     assert (str(error), error.field, error.reason) == ("data.3: must be finite", "data.3", "must be finite")
 

@@ -1,4 +1,4 @@
-"""Which index serves a search, and which ids it may find."""
+"""The index that serves a search, the range of ids that can match, and positions in a list."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,11 +15,11 @@ MS = int(THEN.timestamp() * 1000)
 
 
 def search(*statuses: State, **more: object) -> JobSearch:
-    return JobSearch(statuses=frozenset(statuses), **more)  # type: ignore[arg-type]  # of a test
+    return JobSearch(statuses=frozenset(statuses), **more)  # type: ignore[arg-type]  # keyword arguments of any type
 
 
 @pytest.mark.parametrize(
-    ("asked", "way"),
+    ("asked", "index"),
     [
         (search(), ScanIndex.JOBS),
         (search(queue="default", operation="x"), ScanIndex.JOBS),
@@ -35,17 +35,23 @@ def search(*statuses: State, **more: object) -> JobSearch:
         (search(State.FAILED, tag="a", order=Order.FINISHED), ScanIndex.FINISHED),
     ],
 )
-def test_the_index_with_the_fewest_others_is_walked(asked: JobSearch, way: ScanIndex) -> None:
-    assert asked.index is way
+def test_the_index_with_the_fewest_non_matching_entries_is_scanned(asked: JobSearch, index: ScanIndex) -> None:
+    assert asked.index is index
 
 
-def test_filters_are_named_but_for_those_that_are_a_span_of_ids() -> None:
+def test_filters_are_named_without_those_that_are_a_range_of_ids() -> None:
     assert search(descending=False, created_after=THEN, created_before=THEN).filters == frozenset()
-    assert search(State.FAILED, tag="a", queue="b", operation="c", error="d").filters == {"statuses", "tag", "queue", "operation", "error"}
+    assert search(State.FAILED, tag="a", queue="b", operation="c", error="d").filters == {
+        "statuses",
+        "tag",
+        "queue",
+        "operation",
+        "error",
+    }
     assert search(finished_after=THEN, finished_before=THEN).filters == {"finished_after", "finished_before"}
 
 
-def test_a_span_holds_the_ids_of_its_milliseconds_and_no_others() -> None:
+def test_a_range_has_the_ids_of_its_milliseconds_and_no_others() -> None:
     first, last = search(created_after=THEN, created_before=THEN + timedelta(milliseconds=5)).id_range(0)
     for ms, inside in ((MS - 1, False), (MS, True), (MS + 4, True), (MS + 5, False)):
         for bits in (0, -1):
@@ -53,24 +59,24 @@ def test_a_span_holds_the_ids_of_its_milliseconds_and_no_others() -> None:
     assert search().id_range(0) == (FIRST_ID, LAST_ID)
 
 
-def test_half_a_millisecond_begins_the_next_one() -> None:
+def test_a_part_of_a_millisecond_is_rounded_up() -> None:
     assert search(created_after=THEN + timedelta(microseconds=1)).id_range(0)[0] == first_job_id(MS + 1)
 
 
-def test_a_time_before_1970_is_the_first_id() -> None:
+def test_a_time_before_1970_maps_to_the_first_id() -> None:
     assert search(created_after=datetime(1900, 1, 1, tzinfo=UTC)).id_range(0)[0] == FIRST_ID
 
 
-def test_what_ended_by_some_time_was_submitted_by_then_as_far_as_the_clocks_agree() -> None:
+def test_jobs_that_ended_by_a_time_have_ids_up_to_that_time_plus_the_clock_skew() -> None:
     assert job_unix_ms(search(finished_before=THEN).id_range(60)[1]) == MS + 59_999
     assert job_unix_ms(search(finished_before=THEN, created_before=THEN).id_range(60)[1]) == MS - 1
 
 
-def test_what_had_come_by_some_time_has_an_id_by_then_as_far_as_the_clocks_agree() -> None:
+def test_jobs_submitted_as_of_a_time_have_ids_up_to_that_time_plus_the_clock_skew() -> None:
     assert job_unix_ms(search(as_of=THEN).id_range(60)[1]) == MS + 59_999
 
 
-def test_filters_that_are_stored_are_read_again() -> None:
+def test_stored_filters_are_read_back() -> None:
     for asked in (
         search(),
         search(State.FAILED, State.CANCELLED, operation="ö", queue="q", tag="'t\"", error="%", as_of=THEN),
@@ -79,7 +85,7 @@ def test_filters_that_are_stored_are_read_again() -> None:
         assert JobSearch.from_json(asked.to_json()) == replace(asked, descending=False)
 
 
-def test_a_place_is_not_part_of_what_lies_beyond_it() -> None:
+def test_a_position_is_not_part_of_the_range_behind_it() -> None:
     first, last = UUID(int=10), UUID(int=20)
     assert ListPosition(UUID(int=15)).ids_beyond(first, last, descending=True) == (first, UUID(int=14))
     assert ListPosition(UUID(int=15)).ids_beyond(first, last, descending=False) == (UUID(int=16), last)

@@ -1,4 +1,4 @@
-"""How long a failed job waits."""
+"""Exponential backoff with jitter."""
 
 import math
 
@@ -16,7 +16,9 @@ jitters = st.floats(0, NOT_QUITE_ONE)
 @given(policies, st.integers(-5, 1_000_000), jitters)
 @example(RetryPolicy(base_s=1e300, cap_s=1e308), 1_000_000, NOT_QUITE_ONE)
 @settings(deadline=None, max_examples=300)
-def test_a_delay_lies_between_a_half_and_the_whole_of_the_capped_exponential(policy: RetryPolicy, failures: int, jitter: float) -> None:
+def test_a_delay_is_between_a_half_and_the_whole_of_the_capped_exponential(
+    policy: RetryPolicy, failures: int, jitter: float
+) -> None:
     delay = policy.delay_s(failures, jitter)
     exponent = min(max(failures, 1), 1000) - 1
     full = min(policy.cap_s, policy.base_s * 2.0**exponent) if exponent < 60 else policy.cap_s
@@ -26,18 +28,35 @@ def test_a_delay_lies_between_a_half_and_the_whole_of_the_capped_exponential(pol
 
 @given(policies, st.integers(1, 999_999), jitters)
 @settings(deadline=None, max_examples=200)
-def test_a_later_attempt_never_waits_less_under_the_same_jitter(policy: RetryPolicy, failures: int, jitter: float) -> None:
+def test_a_later_attempt_never_waits_less_with_the_same_jitter(
+    policy: RetryPolicy, failures: int, jitter: float
+) -> None:
     assert policy.delay_s(failures, jitter) <= policy.delay_s(failures + 1, jitter)
 
 
 @given(policies, st.integers(1, 100), jitters, jitters)
 @settings(deadline=None, max_examples=200)
-def test_more_jitter_never_means_a_shorter_wait(policy: RetryPolicy, failures: int, one: float, other: float) -> None:
-    assert policy.delay_s(failures, min(one, other)) <= policy.delay_s(failures, max(one, other))
+def test_more_jitter_never_means_a_shorter_delay(
+    policy: RetryPolicy, failures: int, jitter: float, other_jitter: float
+) -> None:
+    less, more = sorted((jitter, other_jitter))
+    assert policy.delay_s(failures, less) <= policy.delay_s(failures, more)
 
 
-def test_the_default_doubles_from_a_second_to_five_minutes() -> None:
-    assert [DEFAULT_RETRY.delay_s(failures, 0.0) * 2 for failures in range(1, 12)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+def test_the_default_backoff_doubles_from_a_second_to_five_minutes() -> None:
+    assert [DEFAULT_RETRY.delay_s(failures, 0.0) * 2 for failures in range(1, 12)] == [
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        64,
+        128,
+        256,
+        300,
+        300,
+    ]
     assert DEFAULT_RETRY.max_attempts == 3
 
 

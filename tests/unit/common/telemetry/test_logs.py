@@ -1,4 +1,4 @@
-"""Logs: one line an event, in one form for our own and for the libraries'."""
+"""Logs: a line is an event, in the same form for jobproc's own events and those of libraries."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ Configure = Callable[..., Lines]
 
 @pytest.fixture
 def configure(bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Configure]:
-    """Set up the logs as a process would; returns what has been written since the last look."""
+    """Set up the logs as a process would. Returns a function that returns the lines since its last call."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
@@ -50,21 +50,28 @@ def only(lines: list[str]) -> dict[str, Any]:
 def test_an_event_is_one_line_of_json_with_its_facts(configure: Configure) -> None:
     lines = configure()
     before = datetime.now(UTC)
-    logs.get("worker").warning("results_refused", count=2, job_id="some-id")
+    logs.get("worker").warning("results_fenced", count=2, job_id="some-id")
     entry = only(lines())
     at = datetime.fromisoformat(entry.pop("timestamp"))
     assert timedelta() <= at - before < timedelta(minutes=1)
-    assert entry == {"event": "results_refused", "count": 2, "job_id": "some-id", "level": "warning", "part": "jobproc.worker", "process": "test"}
+    assert entry == {
+        "event": "results_fenced",
+        "count": 2,
+        "job_id": "some-id",
+        "level": "warning",
+        "part": "jobproc.worker",
+        "process": "test",
+    }
 
 
-def test_line_ends_and_odd_characters_stay_within_the_line(configure: Configure) -> None:
+def test_line_breaks_and_control_characters_stay_within_the_line(configure: Configure) -> None:
     lines = configure()
     text = 'a\nb\r\nc\x00\x1b[31m\u2028\x85"\\ \ud800 é'
     logs.get("api").info("odd", text=text)
     assert only(lines())["text"] == text
 
 
-def test_a_fact_that_json_cannot_hold_is_shown_and_never_raises(configure: Configure) -> None:
+def test_a_fact_without_a_json_form_is_logged_by_its_repr_and_never_raises(configure: Configure) -> None:
     lines = configure()
     logs.get("api").info("odd", fact={1, 2}, error=ValueError("no"))
     assert only(lines())["error"] == "ValueError('no')"
@@ -82,7 +89,7 @@ def test_an_exception_is_part_of_its_line(configure: Configure) -> None:
     assert "by\nzero" in entry["exception"]
 
 
-def test_a_library_comes_out_in_the_same_form(configure: Configure) -> None:
+def test_a_record_of_a_library_has_the_same_form(configure: Configure) -> None:
     lines = configure()
     logging.getLogger("some.library").warning("lost %s\nof %d", "all", 3)
     entry = only(lines())
@@ -103,7 +110,7 @@ def test_an_exception_of_a_library_is_part_of_its_line(configure: Configure) -> 
     assert "KeyError: 'k'" in entry["exception"]
 
 
-def test_libraries_speak_only_when_something_is_wrong(configure: Configure) -> None:
+def test_of_libraries_only_warnings_and_errors_are_logged(configure: Configure) -> None:
     lines = configure(JOBPROC_LOG_LEVEL="debug")
     logging.getLogger("some.library").info("chatter")
     logs.get("api").debug("detail")
@@ -111,31 +118,31 @@ def test_libraries_speak_only_when_something_is_wrong(configure: Configure) -> N
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
-def test_what_lies_below_the_level_is_not_logged(configure: Configure, level: str) -> None:
+def test_an_event_below_the_level_is_not_logged(configure: Configure, level: str) -> None:
     lines = configure(JOBPROC_LOG_LEVEL=level)
     log = logs.get("api")
     for name in logs.LEVELS:
-        getattr(log, name)("said")
+        getattr(log, name)("event")
     expected = list(logs.LEVELS)[list(logs.LEVELS).index(level) :]
     assert [json.loads(line)["level"] for line in lines()] == expected
 
 
-def test_the_form_for_people_shows_event_facts_and_traceback(configure: Configure) -> None:
+def test_the_console_format_shows_event_facts_and_traceback(configure: Configure) -> None:
     lines = configure(JOBPROC_LOG_FORMAT="console")
     try:
         raise ZeroDivisionError("by zero")
     except ZeroDivisionError:
         logs.get("api").exception("failed", job_id="some-id")
     logging.getLogger("some.library").warning("lost")
-    written = lines()
-    assert "failed" in written[0]
-    assert "job_id=some-id" in written[0]
-    assert "ZeroDivisionError: by zero" in written
-    assert "library_log" in written[-1]
-    assert "message=lost" in written[-1]
-    assert not any("\x1b" in line for line in written)
+    console = lines()
+    assert "failed" in console[0]
+    assert "job_id=some-id" in console[0]
+    assert "ZeroDivisionError: by zero" in console
+    assert "library_log" in console[-1]
+    assert "message=lost" in console[-1]
+    assert not any("\x1b" in line for line in console)
 
 
-def test_what_is_not_needed_is_not_loaded_and_can_be_loaded_by_an_operation() -> None:
+def test_rich_is_not_imported_but_an_operation_can_import_it() -> None:
     code = "import sys; import common.telemetry.logs; assert 'rich' not in sys.modules; import rich"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""When there are traces, and what a traceparent says."""
+"""When tracing is on, and how a traceparent is read."""
 
 import subprocess
 import sys
@@ -16,7 +16,13 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", *traces.ENDPOINT_VARIABLES):
+    for name in (
+        "OTEL_SDK_DISABLED",
+        "OTEL_TRACES_EXPORTER",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        *traces.ENDPOINT_VARIABLES,
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -30,13 +36,13 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         (f"01-{TRACE}-{SPAN}-01-of-a-later-version", True),
     ],
 )
-def test_a_valid_traceparent_names_a_span_and_says_whether_it_is_sampled(traceparent: str, sampled: bool) -> None:
-    found = traces.context(traceparent)
-    assert found is not None
-    assert (f"{found.trace_id:032x}", f"{found.span_id:016x}", found.is_remote) == (TRACE, SPAN, True)
-    assert bool(found.trace_flags.sampled) is sampled
+def test_a_valid_traceparent_names_a_span_and_its_sampling(traceparent: str, sampled: bool) -> None:
+    span = traces.context(traceparent)
+    assert span is not None
+    assert (f"{span.trace_id:032x}", f"{span.span_id:016x}", span.is_remote) == (TRACE, SPAN, True)
+    assert bool(span.trace_flags.sampled) is sampled
     assert (traces.context(traceparent, only_sampled=True) is not None) is sampled
-    assert traces.traceparent(found) == f"00-{TRACE}-{SPAN}-0{int(sampled)}"
+    assert traces.traceparent(span) == f"00-{TRACE}-{SPAN}-0{int(sampled)}"
 
 
 @pytest.mark.parametrize(
@@ -57,13 +63,13 @@ def test_a_valid_traceparent_names_a_span_and_says_whether_it_is_sampled(tracepa
         f"00-{TRACE[:-1]}٣-{SPAN}-01",
     ],
 )
-def test_an_invalid_traceparent_is_as_good_as_none(traceparent: str | None) -> None:
+def test_an_invalid_traceparent_counts_as_none(traceparent: str | None) -> None:
     assert traces.context(traceparent) is None
     assert traces.context(traceparent, only_sampled=True) is None
 
 
 @pytest.mark.parametrize("endpoint", traces.ENDPOINT_VARIABLES)
-def test_an_endpoint_switches_traces_on(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_switches_tracing_on(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not traces.enabled()
     monkeypatch.setenv(endpoint, " ")
     assert not traces.enabled()
@@ -72,7 +78,7 @@ def test_an_endpoint_switches_traces_on(endpoint: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("name", "value"), [("OTEL_SDK_DISABLED", "True"), ("OTEL_TRACES_EXPORTER", "none")])
-def test_the_standard_switches_switch_them_off(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_standard_variables_switch_tracing_off(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENDPOINT, "http://collector:4318")
     monkeypatch.setenv(name, value)
     assert not traces.enabled()
@@ -80,16 +86,22 @@ def test_the_standard_switches_switch_them_off(name: str, value: str, monkeypatc
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "carrier-pigeon")],
+    [
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "carrier-pigeon"),
+    ],
 )
-def test_what_cannot_be_done_stops_the_start_and_names_the_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_exporter_stops_the_start_with_its_name(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(ENDPOINT, "http://collector:4318")
     monkeypatch.setenv(name, value)
     with pytest.raises(StartupError, match=value):
         traces.enabled()
 
 
-# fastapi imports opentelemetry's interface of itself; its SDK is nobody's but ours.
+# fastapi imports opentelemetry's API by itself; only jobproc imports the SDK.
 @pytest.mark.parametrize(
     ("part", "names"),
     [
@@ -99,17 +111,26 @@ def test_what_cannot_be_done_stops_the_start_and_names_the_variable(name: str, v
     ],
 )
 def test_without_an_endpoint_nothing_of_tracing_is_imported(part: str, names: str) -> None:
+    prefixes = tuple(f"{name}." for name in names.split())
     code = f"""
 import sys
 import {part}
 from common.settings import Settings
 from common.telemetry import logs, traces
-logs.configure(Settings.from_env({{"DATABASE_URL": "postgresql://x@127.0.0.1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}}), "test")
+environ = {{"DATABASE_URL": "postgresql://x@127.0.0.1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}}
+logs.configure(Settings.from_env(environ), "test")
 traces.configure("test")
 traces.close()
 logs.get("test").error("starting")
 assert traces.tracer is None
-print([name for name in sys.modules if f"{{name}}.".startswith({tuple(f"{name}." for name in names.split())})])
+print([name for name in sys.modules if f"{{name}}.".startswith({prefixes})])
 """
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
-    assert (ran.stdout, ran.returncode) == ("[]\n", 0), ran.stderr
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.stdout, result.returncode) == ("[]\n", 0), result.stderr

@@ -1,4 +1,4 @@
-"""Celery's pool, where jobproc mends it."""
+"""Celery's pool, where jobproc changes it."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +10,8 @@ from kombu.asynchronous import Hub
 from worker.celery_adapter.pool import ProcessPool
 
 
-def test_a_process_that_has_died_as_the_worker_reconnects_does_not_end_it() -> None:
-    """It is not watched any more, and is not to be watched again: Celery's own would raise, and the worker end."""
+def test_a_process_that_has_died_before_the_worker_reconnects_does_not_end_the_worker() -> None:
+    """Its sentinel is gone: Celery's own method would raise, and the worker would end."""
     dead, hub = SimpleNamespace(_sentinel_poll=None), Hub()
     pool = ProcessPool.Pool.__new__(ProcessPool.Pool)
     with pytest.raises(ValueError, match="descriptor"):
@@ -22,18 +22,20 @@ def test_a_process_that_has_died_as_the_worker_reconnects_does_not_end_it() -> N
 
 
 @pytest.mark.parametrize(("busy", "written"), [(set(), [7, 8]), ({7}, [8]), ({7, 8}, [])])
-def test_a_doorbell_is_written_at_once_to_processes_that_are_idle(monkeypatch: pytest.MonkeyPatch, busy: set[int], written: list[int]) -> None:
-    """Celery's own goes back to its event loop first; with all of them busy it is left to that."""
-    in_line: list[str] = []
-    asked: list[list[int]] = []
+def test_a_doorbell_is_written_at_once_to_idle_processes(
+    monkeypatch: pytest.MonkeyPatch, busy: set[int], written: list[int]
+) -> None:
+    """Celery would write it in the next cycle of its event loop, as it still does when all processes are busy."""
+    buffered: list[str] = []
+    writes: list[list[int]] = []
 
     def handlers(pool: Any, hub: Any) -> None:
-        pool._quick_put, hub.consolidate_callback = in_line.append, asked.append
+        pool._quick_put, hub.consolidate_callback = buffered.append, writes.append
 
     monkeypatch.setattr(AsynPool, "_create_write_handlers", handlers)
     pool: Any = ProcessPool.Pool.__new__(ProcessPool.Pool)
     pool._all_inqueues, pool._busy_workers, pool._active_writes = {7, 8, 9}, busy, {9}
     pool._create_write_handlers(SimpleNamespace())
     pool._quick_put("a doorbell")
-    assert in_line == ["a doorbell"]
-    assert [sorted(fds) for fds in asked] == ([written] if written else [])
+    assert buffered == ["a doorbell"]
+    assert [sorted(fds) for fds in writes] == ([written] if written else [])

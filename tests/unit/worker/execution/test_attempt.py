@@ -1,4 +1,4 @@
-"""One attempt of a job: every kind of return and of raise."""
+"""One attempt of a job: every kind of return value and exception."""
 
 import json
 import math
@@ -23,15 +23,15 @@ from worker.operations import Context, Operation, operation
 FUNCTION = "__jobproc__"
 
 
-class Whatever(BaseModel):
+class AnyInput(BaseModel):
     """Input of the operations here."""
 
     data: list[float] = []
 
 
 @dataclass
-class Alone:
-    """The Context of an attempt that nobody watches."""
+class FakeContext:
+    """The Context of an attempt without a worker."""
 
     job_id: str = "some-id"
     attempt: int = 1
@@ -47,35 +47,42 @@ class Alone:
 
 
 def run(
-    deed: Callable[[], Any], text: str | None = "{}", permanent: tuple[type[BaseException], ...] = (), cancelled: bool = False, **variables: str
+    body: Callable[[], Any],
+    text: str | None = "{}",
+    permanent: tuple[type[BaseException], ...] = (),
+    cancelled: bool = False,
+    **variables: str,
 ) -> str | Failure:
     @operation("deed", permanent=permanent)
-    def function(numbers: Whatever) -> Any:
-        return deed()
+    def function(numbers: AnyInput) -> Any:
+        return body()
 
-    made: Operation = getattr(function, FUNCTION)
-    return run_attempt(ClaimedJob("some-id", 1, 0, 3, "deed", text, None), made, Alone(cancelled=cancelled), Settings(**variables))  # type: ignore[arg-type]  # checked by pydantic
+    registered: Operation = getattr(function, FUNCTION)
+    job, settings = ClaimedJob("some-id", 1, 0, 3, "deed", text, None), Settings.model_validate(variables)
+    return run_attempt(job, registered, FakeContext(cancelled=cancelled), settings)
 
 
-def test_an_operation_that_was_asked_to_stop_may_let_it_pass() -> None:
+def test_a_cancelled_operation_may_let_cancelled_propagate() -> None:
     assert run(raising(Cancelled()), cancelled=True) == STOPPED
 
 
-def test_one_that_stops_without_being_asked_has_failed_as_by_any_other_exception() -> None:
+def test_an_operation_that_raises_cancelled_without_a_cancel_fails_as_with_any_exception() -> None:
     assert run(raising(Cancelled())) == Failure(AttemptOutcome.ERROR, "Cancelled", "The job was asked to stop.")
 
 
-def test_one_that_was_asked_to_stop_may_still_return_or_fail() -> None:
-    """The store knows that it was cancelled."""
+def test_a_cancelled_operation_may_still_return_or_fail() -> None:
+    """The settle knows that the job was cancelled."""
     assert run(lambda: 1, cancelled=True) == "1"
-    assert run(raising(PermanentFailure("no")), cancelled=True) == Failure(AttemptOutcome.PERMANENT, "PermanentFailure", "no")
+    assert run(raising(PermanentFailure("no")), cancelled=True) == Failure(
+        AttemptOutcome.PERMANENT, "PermanentFailure", "no"
+    )
 
 
 def raising(error: BaseException) -> Callable[[], Any]:
-    def deed() -> Any:
+    def body() -> Any:
         raise error
 
-    return deed
+    return body
 
 
 @pytest.mark.parametrize(
@@ -95,25 +102,38 @@ def raising(error: BaseException) -> Callable[[], Any]:
         (10**400, str(10**400)),
     ],
 )
-def test_what_json_can_hold_is_the_result(bare: pytest.MonkeyPatch, value: object, text: str) -> None:
+def test_a_value_that_json_can_represent_is_the_result(bare: pytest.MonkeyPatch, value: object, text: str) -> None:
     assert run(lambda: value) == text
 
 
 def circular() -> list[object]:
-    made: list[object] = []
-    made.append(made)
-    return made
+    nested: list[object] = []
+    nested.append(nested)
+    return nested
 
 
 def deep() -> list[object]:
-    made: list[object] = []
+    nested: list[object] = []
     for _ in range(100_000):
-        made = [made]
-    return made
+        nested = [nested]
+    return nested
 
 
-@pytest.mark.parametrize("make", [lambda: math.nan, lambda: -math.inf, lambda: [math.inf], lambda: {1, 2}, lambda: b"x", lambda: "\ud800", lambda: {(1,): 2}])
-def test_what_json_cannot_hold_fails_for_good(bare: pytest.MonkeyPatch, make: Callable[[], object]) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: math.nan,
+        lambda: -math.inf,
+        lambda: [math.inf],
+        lambda: {1, 2},
+        lambda: b"x",
+        lambda: "\ud800",
+        lambda: {(1,): 2},
+    ],
+)
+def test_a_value_that_json_cannot_represent_fails_permanently(
+    bare: pytest.MonkeyPatch, make: Callable[[], object]
+) -> None:
     failure = run(make)
     assert isinstance(failure, Failure)
     assert (failure.outcome, failure.error_type) == (AttemptOutcome.PERMANENT, "ResultNotJsonError")
@@ -121,7 +141,9 @@ def test_what_json_cannot_hold_fails_for_good(bare: pytest.MonkeyPatch, make: Ca
 
 
 @pytest.mark.parametrize("make", [circular, deep, lambda: 10**10_000])
-def test_a_result_without_end_or_measure_fails_for_good(bare: pytest.MonkeyPatch, make: Callable[[], object]) -> None:
+def test_a_circular_too_deep_or_too_long_result_fails_permanently(
+    bare: pytest.MonkeyPatch, make: Callable[[], object]
+) -> None:
     failure = run(make)
     assert isinstance(failure, Failure)
     assert (failure.outcome, failure.error_type) == (AttemptOutcome.PERMANENT, "ResultNotJsonError")
@@ -132,22 +154,36 @@ def test_a_result_without_end_or_measure_fails_for_good(bare: pytest.MonkeyPatch
     [("x" * 98, True), ("x" * 99, False), ("é" * 49, True), ("é" * 50, False), ("😀" * 25, False)],
     ids=["ascii fits", "ascii", "two bytes fit", "two bytes", "four bytes"],
 )
-def test_a_result_may_have_so_many_bytes_and_not_one_more(bare: pytest.MonkeyPatch, value: str, fits: bool) -> None:
-    """Bytes of its JSON, quotes included, not characters."""
+def test_a_result_of_more_bytes_than_the_limit_fails_permanently(
+    bare: pytest.MonkeyPatch, value: str, fits: bool
+) -> None:
+    """The limit counts bytes of the JSON text, quotes included, not characters."""
     outcome = run(lambda: value, max_result_bytes="100")
     if fits:
         assert outcome == json.dumps(value, ensure_ascii=False)
     else:
         assert isinstance(outcome, Failure)
         size = len(value.encode()) + 2
-        assert outcome == Failure(AttemptOutcome.PERMANENT, "result_too_large", f"the result has {size} bytes, more than 100")
+        assert outcome == Failure(
+            AttemptOutcome.PERMANENT, "result_too_large", f"the result has {size} bytes, more than 100"
+        )
 
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("bad"), KeyboardInterrupt("bad"), SystemExit("bad"), GeneratorExit("bad"), MemoryError("bad"), RecursionError("bad"), StopIteration("bad")],
+    [
+        ValueError("bad"),
+        KeyboardInterrupt("bad"),
+        SystemExit("bad"),
+        GeneratorExit("bad"),
+        MemoryError("bad"),
+        RecursionError("bad"),
+        StopIteration("bad"),
+    ],
 )
-def test_whatever_is_raised_is_the_attempts_error_and_may_be_tried_again(bare: pytest.MonkeyPatch, error: BaseException) -> None:
+def test_any_exception_is_the_error_of_the_attempt_and_may_be_retried(
+    bare: pytest.MonkeyPatch, error: BaseException
+) -> None:
     assert run(raising(error)) == Failure(AttemptOutcome.ERROR, type(error).__name__, "bad")
 
 
@@ -160,15 +196,17 @@ def test_whatever_is_raised_is_the_attempts_error_and_may_be_tried_again(bare: p
         (SystemExit("bad"), (SystemExit,)),
     ],
 )
-def test_what_is_declared_permanent_fails_for_good(bare: pytest.MonkeyPatch, error: BaseException, permanent: tuple[type[BaseException], ...]) -> None:
+def test_an_exception_declared_permanent_fails_permanently(
+    bare: pytest.MonkeyPatch, error: BaseException, permanent: tuple[type[BaseException], ...]
+) -> None:
     assert run(raising(error), permanent=permanent) == Failure(AttemptOutcome.PERMANENT, type(error).__name__, "bad")
 
 
-def test_an_error_without_a_text_says_its_name(bare: pytest.MonkeyPatch) -> None:
+def test_an_exception_without_a_text_is_stored_with_its_name(bare: pytest.MonkeyPatch) -> None:
     assert run(raising(ValueError())) == Failure(AttemptOutcome.ERROR, "ValueError", "ValueError")
 
 
-class RudeError(Exception):
+class UnprintableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
@@ -178,19 +216,19 @@ class FatalError(Exception):
         raise SystemExit(3)
 
 
-@pytest.mark.parametrize("error", [RudeError(), FatalError()])
-def test_an_error_that_cannot_be_shown_says_its_name(bare: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize("error", [UnprintableError(), FatalError()])
+def test_an_exception_whose_str_raises_is_stored_with_its_name(bare: pytest.MonkeyPatch, error: Exception) -> None:
     name = type(error).__name__
     assert run(raising(error)) == Failure(AttemptOutcome.ERROR, name, name)
 
 
-def test_a_long_or_odd_text_of_an_error_is_cut_and_cleaned(bare: pytest.MonkeyPatch) -> None:
+def test_the_text_of_an_exception_is_cut_and_cleaned(bare: pytest.MonkeyPatch) -> None:
     failure = run(raising(ValueError("\x00\ud800" + "é" * 1000)), max_error_characters="20")
     assert failure == Failure(AttemptOutcome.ERROR, "ValueError", "\ufffd?" + "é" * 17 + "…")
 
 
 @pytest.mark.parametrize("text", ["[]", '{"data":["x"]}', '{"data":null}', "", "{", '{"data":[1]} x'])
-def test_an_input_that_the_model_refuses_fails_for_good(bare: pytest.MonkeyPatch, text: str) -> None:
+def test_an_input_that_does_not_validate_fails_permanently(bare: pytest.MonkeyPatch, text: str) -> None:
     failure = run(lambda: 1, text)
     assert isinstance(failure, Failure) == bool(text)
     if isinstance(failure, Failure):
@@ -198,57 +236,63 @@ def test_an_input_that_the_model_refuses_fails_for_good(bare: pytest.MonkeyPatch
         assert 0 < len(failure.error_text) <= 4_000
 
 
-def test_a_validation_error_of_the_operations_own_work_may_be_tried_again(bare: pytest.MonkeyPatch) -> None:
-    """It says nothing of the job's input: a service that the operation called may have answered nonsense."""
-    failure = run(lambda: Whatever.model_validate_json("nonsense"))
+def test_a_validation_error_inside_the_operation_may_be_retried(bare: pytest.MonkeyPatch) -> None:
+    """The input of the job may be valid: a service that the operation called may have sent an invalid answer."""
+    failure = run(lambda: AnyInput.model_validate_json("nonsense"))
     assert isinstance(failure, Failure)
     assert (failure.outcome, failure.error_type) == (AttemptOutcome.ERROR, "ValidationError")
 
 
-def test_a_job_without_an_input_runs_on_an_empty_one(bare: pytest.MonkeyPatch) -> None:
+def test_a_job_without_an_input_runs_with_an_empty_object(bare: pytest.MonkeyPatch) -> None:
     assert run(lambda: 1, None) == "1"
 
 
-def test_an_operation_that_this_worker_lacks_may_be_tried_again_elsewhere(bare: pytest.MonkeyPatch) -> None:
+def test_an_operation_that_this_worker_lacks_is_an_error_that_may_be_retried(bare: pytest.MonkeyPatch) -> None:
     job = ClaimedJob("some-id", 1, 0, 3, "unheard", "{}", None)
-    assert run_attempt(job, None, Alone(), Settings()) == Failure(AttemptOutcome.ERROR, "unknown_operation", "this worker has no operation 'unheard'")
+    assert run_attempt(job, None, FakeContext(), Settings()) == Failure(
+        AttemptOutcome.ERROR, "unknown_operation", "this worker has no operation 'unheard'"
+    )
 
 
-def test_an_operation_that_wants_it_gets_the_context(bare: pytest.MonkeyPatch) -> None:
+def test_an_operation_with_a_second_argument_gets_the_context(bare: pytest.MonkeyPatch) -> None:
     @operation("who")
-    def function(numbers: Whatever, job: Context) -> list[object]:
+    def function(numbers: AnyInput, job: Context) -> list[object]:
         return [job.job_id, job.attempt, job.progress(0.5)]
 
     job = ClaimedJob("some-id", 2, 0, 3, "who", "{}", None)
-    assert run_attempt(job, getattr(function, FUNCTION), Alone(attempt=2), Settings()) == '["some-id",2,true]'
+    assert run_attempt(job, getattr(function, FUNCTION), FakeContext(attempt=2), Settings()) == '["some-id",2,true]'
 
 
-@pytest.mark.parametrize("place", ["run.before_effect", "run.after_effect"])
-def test_a_failpoint_beside_the_effect_is_an_error_of_the_attempt(bare: pytest.MonkeyPatch, place: str) -> None:
+@pytest.mark.parametrize("failpoint", ["run.before_effect", "run.after_effect"])
+def test_a_failpoint_beside_the_effect_is_an_error_of_the_attempt(bare: pytest.MonkeyPatch, failpoint: str) -> None:
     ran: list[int] = []
     settings = Settings()
-    failpoints.arm(f"{place}=raise")
+    failpoints.arm(f"{failpoint}=raise")
 
     @operation("deed")
-    def function(numbers: Whatever) -> None:
+    def function(numbers: AnyInput) -> None:
         ran.append(1)
 
     job = ClaimedJob("some-id", 1, 0, 3, "deed", "{}", None)
-    assert run_attempt(job, getattr(function, FUNCTION), Alone(), settings) == Failure(AttemptOutcome.ERROR, "RuntimeError", f"failpoint {place}")
-    assert len(ran) == (place == "run.after_effect")
+    assert run_attempt(job, getattr(function, FUNCTION), FakeContext(), settings) == Failure(
+        AttemptOutcome.ERROR, "RuntimeError", f"failpoint {failpoint}"
+    )
+    assert len(ran) == (failpoint == "run.after_effect")
 
 
 @given(st.text(st.characters(codec=None), max_size=50), st.integers(1, 40))
 @hypothesis_settings(deadline=None, max_examples=200)
-def test_printable_text_can_be_stored_and_is_no_longer_than_the_limit(text: str, most: int) -> None:
-    shown = printable(text, most)
+def test_printable_text_can_be_stored_and_is_no_longer_than_the_limit(text: str, max_characters: int) -> None:
+    shown = printable(text, max_characters)
     shown.encode()
     assert "\x00" not in shown
-    assert len(shown) <= most
+    assert len(shown) <= max_characters
     clean = printable(text, 1_000)
-    assert shown == clean or shown == clean[: most - 1] + "…"
+    assert shown == clean or shown == clean[: max_characters - 1] + "…"
 
 
-@pytest.mark.parametrize(("text", "shown"), [("", ""), ("plain é 😀\n", "plain é 😀\n"), ("a\x00b", "a\ufffdb"), ("\ud83d", "?")])
-def test_printable_text_stays_as_it_is_but_for_what_cannot_be_stored(text: str, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "shown"), [("", ""), ("plain é 😀\n", "plain é 😀\n"), ("a\x00b", "a\ufffdb"), ("\ud83d", "?")]
+)
+def test_printable_text_keeps_all_characters_that_can_be_stored(text: str, shown: str) -> None:
     assert printable(text, 100) == shown

@@ -1,4 +1,4 @@
-"""The event loop of a process: attempts beside each other, each with its limit, its context and its end."""
+"""The event loop of a process: concurrent attempts, each with its timeout, its context and its end."""
 
 import asyncio
 import threading
@@ -22,8 +22,8 @@ from worker.execution.event_loop import AsyncAttempt, EventLoop
 from worker.operations import Context, Operation, operation
 from worker.shared_memory.slots import KillReason
 
-LIMIT_MS = 50
-AGES = 60.0
+TIMEOUT_MS = 50
+FOREVER_S = 60.0
 
 
 class Nothing(BaseModel):
@@ -31,195 +31,223 @@ class Nothing(BaseModel):
 
 
 @dataclass
-class Ground:
-    """A loop, what it tells, and a clock that moves by hand."""
+class LoopUnderTest:
+    """An event loop, the events that it reports, and a clock that the test sets."""
 
     operations: dict[str, Operation] = field(default_factory=dict)
-    told: list[AsyncAttempt] = field(default_factory=list)
-    pulses: int = 0
+    events: list[AsyncAttempt] = field(default_factory=list)
+    heartbeats: int = 0
     now_s: float = 100.0
 
     def __post_init__(self) -> None:
-        self.loop = EventLoop(Settings(progress_seconds=0.001, async_block_seconds=0.05), self.operations, self.pulse)
+        self.loop = EventLoop(
+            Settings(progress_min_interval_seconds=0.001, event_loop_block_timeout_seconds=0.05),
+            self.operations,
+            self.heartbeat,
+        )
 
-    def pulse(self) -> None:
-        self.pulses += 1
+    def heartbeat(self) -> None:
+        self.heartbeats += 1
 
-    def run(self, deed: Callable[[Context], Any], number: int = 0, **about: Any) -> AsyncAttempt:
-        """Run a deed beside what runs."""
+    def run(self, body: Callable[[Context], Any], number: int = 0, **job_fields: Any) -> AsyncAttempt:
+        """Start an attempt that runs a coroutine function."""
 
         async def function(_: Nothing, job: Context) -> Any:
-            return await deed(job)
+            return await body(job)
 
         function.__annotations__["_"] = Nothing
-        name = f"deed_{deed.__name__.strip('<>')}"
+        name = f"body_{body.__name__.strip('<>')}"
         operation(name)(function)
         self.operations[name] = function.__jobproc__  # type: ignore[attr-defined]  # the decorator sets it
-        run = AsyncAttempt(ClaimedJob(f"job-{number}", 1, 0, 3, name, "{}", **{"timeout_ms": None} | about), "q", self.told.append, lambda: self.now_s)
-        self.loop.start_attempts([run])
-        return run
+        attempt = AsyncAttempt(
+            ClaimedJob(f"job-{number}", 1, 0, 3, name, "{}", **{"timeout_ms": None} | job_fields),
+            "q",
+            self.events.append,
+            lambda: self.now_s,
+        )
+        self.loop.start_attempts([attempt])
+        return attempt
 
-    def came(self, run: AsyncAttempt) -> str | Failure:
-        """Wait for its end."""
-        until("it has ended", lambda: run.result is not None, pause_s=0.001)
-        assert run.result is not None
-        assert self.told.count(run) >= 1
-        return run.result
-
-
-@pytest.fixture
-def ground(bare: pytest.MonkeyPatch) -> Iterator[Ground]:
-    one = Ground()
-    yield one
-    one.loop.stop()
-    until("its thread has ended", lambda: not one.loop._thread.is_alive())
-    one.loop._loop.close()
+    def result(self, attempt: AsyncAttempt) -> str | Failure:
+        """Wait for the end of an attempt."""
+        until("the attempt has ended", lambda: attempt.result is not None, pause_s=0.001)
+        assert attempt.result is not None
+        assert self.events.count(attempt) >= 1
+        return attempt.result
 
 
 @pytest.fixture
-def started(ground: Ground) -> Ground:
-    ground.loop.start()
-    return ground
+def idle(bare: pytest.MonkeyPatch) -> Iterator[LoopUnderTest]:
+    under_test = LoopUnderTest()
+    yield under_test
+    under_test.loop.stop()
+    until("the thread has ended", lambda: not under_test.loop._thread.is_alive())
+    under_test.loop._loop.close()
 
 
-async def for_ages(_job: Context) -> str:
-    await asyncio.sleep(AGES)
-    return "at last"
+@pytest.fixture
+def started(idle: LoopUnderTest) -> LoopUnderTest:
+    idle.loop.start()
+    return idle
 
 
-async def in_spite_of_all(_job: Context) -> str:
+async def sleep_forever(_job: Context) -> str:
+    await asyncio.sleep(FOREVER_S)
+    return "slept"
+
+
+async def suppress_cancel(_job: Context) -> str:
     try:
-        await asyncio.sleep(AGES)
+        await asyncio.sleep(FOREVER_S)
     except asyncio.CancelledError:
         await asyncio.sleep(0)
-    return "in spite of it"
+    return "cancel suppressed"
 
 
-def test_all_that_is_begun_runs_at_the_same_time(started: Ground) -> None:
-    """Each waits until all the others are there."""
-    inside, everybody = set[str](), asyncio.Event()
+def test_all_attempts_run_at_the_same_time(started: LoopUnderTest) -> None:
+    """Each waits until all the others have started."""
+    started_ids, all_started = set[str](), asyncio.Event()
 
-    async def meet(job: Context) -> int:
-        inside.add(job.job_id)
-        if len(inside) == 100:
-            everybody.set()
-        await everybody.wait()
-        return len(inside)
+    async def wait_for_all(job: Context) -> int:
+        started_ids.add(job.job_id)
+        if len(started_ids) == 100:
+            all_started.set()
+        await all_started.wait()
+        return len(started_ids)
 
-    runs = [started.run(meet, number) for number in range(100)]
-    assert {started.came(run) for run in runs} == {"100"}
+    attempts = [started.run(wait_for_all, number) for number in range(100)]
+    assert {started.result(attempt) for attempt in attempts} == {"100"}
 
 
-def test_what_it_took_is_told_by_the_clock(started: Ground) -> None:
-    async def take(_job: Context) -> None:
+def test_the_duration_of_an_attempt_is_measured_by_the_clock(started: LoopUnderTest) -> None:
+    async def take_time(_job: Context) -> None:
         started.now_s += 2.5
 
-    run = started.run(take)
-    assert started.came(run) == "null"
-    assert (run.started_at_s, run.duration_s) == (100.0, 2.5)
+    attempt = started.run(take_time)
+    assert started.result(attempt) == "null"
+    assert (attempt.started_at_s, attempt.duration_s) == (100.0, 2.5)
 
 
-def test_what_one_raises_is_its_own_failure(started: Ground) -> None:
+def test_an_exception_fails_its_own_attempt_alone(started: LoopUnderTest) -> None:
     async def fail(_job: Context) -> None:
         raise PermanentFailure("no")
 
-    async def leave(_job: Context) -> None:
+    async def exit_process(_job: Context) -> None:
         raise SystemExit(1)
 
     async def cancel_itself(_job: Context) -> None:
         raise asyncio.CancelledError
 
-    beside = started.run(for_ages, 9)
-    assert started.came(started.run(fail)) == Failure(AttemptOutcome.PERMANENT, "PermanentFailure", "no")
-    assert started.came(started.run(leave)) == Failure(AttemptOutcome.ERROR, "SystemExit", "1")
-    assert started.came(started.run(cancel_itself)) == Failure(AttemptOutcome.ERROR, "CancelledError", "CancelledError")
-    assert beside.result is None
+    other = started.run(sleep_forever, 9)
+    assert started.result(started.run(fail)) == Failure(AttemptOutcome.PERMANENT, "PermanentFailure", "no")
+    assert started.result(started.run(exit_process)) == Failure(AttemptOutcome.ERROR, "SystemExit", "1")
+    assert started.result(started.run(cancel_itself)) == Failure(
+        AttemptOutcome.ERROR, "CancelledError", "CancelledError"
+    )
+    assert other.result is None
 
 
-@pytest.mark.parametrize("deed", [for_ages, in_spite_of_all])
-def test_one_past_its_limit_has_timed_out_whatever_it_does_then(started: Ground, deed: Callable[[Context], Any]) -> None:
-    assert started.came(started.run(deed, timeout_ms=LIMIT_MS)) == timed_out(LIMIT_MS)
+@pytest.mark.parametrize("body", [sleep_forever, suppress_cancel])
+def test_an_attempt_past_its_timeout_has_timed_out_even_if_it_suppresses_the_cancel(
+    started: LoopUnderTest, body: Callable[[Context], Any]
+) -> None:
+    assert started.result(started.run(body, timeout_ms=TIMEOUT_MS)) == timed_out(TIMEOUT_MS)
 
 
-def test_a_time_out_of_its_own_is_no_limit(started: Ground) -> None:
+def test_a_timeout_inside_the_operation_is_an_ordinary_error(started: LoopUnderTest) -> None:
     async def wait_in_vain(_job: Context) -> None:
-        await asyncio.wait_for(asyncio.sleep(AGES), 0.001)
+        await asyncio.wait_for(asyncio.sleep(FOREVER_S), 0.001)
 
-    failure = started.came(started.run(wait_in_vain, timeout_ms=60_000))
+    failure = started.result(started.run(wait_in_vain, timeout_ms=60_000))
     assert isinstance(failure, Failure)
     assert (failure.outcome, failure.error_type) == (AttemptOutcome.ERROR, "TimeoutError")
 
 
-def test_one_whose_deadline_has_passed_does_not_begin(started: Ground) -> None:
-    assert started.came(started.run(for_ages, extras=ClaimExtras(deadline_in_s=0.0))) == DEADLINE_EXCEEDED
+def test_an_attempt_past_its_deadline_does_not_start(started: LoopUnderTest) -> None:
+    assert started.result(started.run(sleep_forever, extras=ClaimExtras(deadline_in_s=0.0))) == DEADLINE_EXCEEDED
 
 
-def test_one_that_is_stopped_for_its_client_has_stopped(started: Ground) -> None:
-    run, beside = started.run(for_ages), started.run(for_ages, 1)
-    run.cancel_requested_at_s = started.now_s
-    started.loop.cancel(run)
-    assert started.came(run) == STOPPED
-    assert beside.result is None
+def test_an_attempt_cancelled_for_its_client_ends_as_stopped(started: LoopUnderTest) -> None:
+    attempt, other = started.run(sleep_forever), started.run(sleep_forever, 1)
+    attempt.cancel_requested_at_s = started.now_s
+    started.loop.cancel(attempt)
+    assert started.result(attempt) == STOPPED
+    assert other.result is None
 
 
-def test_one_that_is_stopped_before_its_first_step_has_an_end(ground: Ground) -> None:
-    run = ground.run(for_ages)
-    ground.loop.cancel(run)
-    ground.loop.start()
-    assert ground.came(run) == STOPPED
+def test_an_attempt_cancelled_before_its_first_step_ends_as_stopped(idle: LoopUnderTest) -> None:
+    attempt = idle.run(sleep_forever)
+    idle.loop.cancel(attempt)
+    idle.loop.start()
+    assert idle.result(attempt) == STOPPED
 
 
-def test_progress_is_left_for_others_to_store_and_says_when_the_job_is_lost(started: Ground) -> None:
+def test_progress_is_handed_to_the_executor_and_returns_false_once_the_job_is_lost(started: LoopUnderTest) -> None:
     async def report(job: Context) -> bool:
-        while job.progress(0.5, "half"):  # noqa: ASYNC110 - it reports again and again
+        while job.progress(0.5, "half"):  # noqa: ASYNC110 - reports repeatedly
             await asyncio.sleep(0.001)
         return job.cancelled
 
-    run = started.run(report)
-    until("it is told", lambda: run in started.told)
-    assert run.report == (0.5, "half")
-    run.is_owned = False
-    assert started.came(run) == "false"
+    attempt = started.run(report)
+    until("it is reported", lambda: attempt in started.events)
+    assert attempt.report == (0.5, "half")
+    attempt.is_owned = False
+    assert started.result(attempt) == "false"
 
 
-def test_each_has_its_own_context_for_logs_and_spans(ground: Ground, kept: InMemorySpanExporter) -> None:
-    async def look_around(job: Context) -> list[Any]:
+def test_each_attempt_has_its_own_context_for_logs_and_spans(
+    idle: LoopUnderTest, exported_spans: InMemorySpanExporter
+) -> None:
+    async def read_context(job: Context) -> list[Any]:
         seen = []
         for _ in range(5):
             await asyncio.sleep(0.001)
-            seen.append([structlog.contextvars.get_contextvars()["job_id"], f"{get_current_span().get_span_context().span_id:x}"])
+            seen.append(
+                [
+                    structlog.contextvars.get_contextvars()["job_id"],
+                    f"{get_current_span().get_span_context().span_id:x}",
+                ]
+            )
         return [job.job_id, *seen]
 
-    ground.loop.traced = True
-    ground.loop.start()
-    runs = [ground.run(look_around, number, trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") for number in range(10)]
-    for number, run in enumerate(runs):
-        ground.came(run)
-        assert run.span is not None
-        assert run.result == f'["job-{number}",' + ",".join([f'["job-{number}","{run.span.span_id:x}"]'] * 5) + "]"
-    assert {span.attributes["messaging.message.id"] for span in kept.get_finished_spans() if span.attributes} == {f"job-{number}" for number in range(10)}
+    idle.loop.traced = True
+    idle.loop.start()
+    attempts = [
+        idle.run(read_context, number, trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        for number in range(10)
+    ]
+    for number, attempt in enumerate(attempts):
+        idle.result(attempt)
+        assert attempt.span is not None
+        seen = ",".join([f'["job-{number}","{attempt.span.span_id:x}"]'] * 5)
+        assert attempt.result == f'["job-{number}",{seen}]'
+    assert {
+        span.attributes["messaging.message.id"] for span in exported_spans.get_finished_spans() if span.attributes
+    } == {f"job-{number}" for number in range(10)}
 
 
-def test_a_loop_that_goes_on_has_a_pulse_and_of_one_that_stands_still_it_can_be_told_in_whose_code_it_is(started: Ground) -> None:
-    go_on = threading.Event()
+def test_a_running_loop_has_heartbeats_and_a_blocked_loop_shows_the_attempt_that_blocks_it(
+    started: LoopUnderTest,
+) -> None:
+    unblock = threading.Event()
 
     async def block(_job: Context) -> None:
-        go_on.wait(AGES)
+        unblock.wait(FOREVER_S)
 
-    until("it has a pulse", lambda: started.pulses > 3)
-    started.run(for_ages, 1)
-    run = started.run(block, 2)
-    until("it is in the one that blocks", lambda: started.loop.current_attempt() is run)
-    before = started.pulses
-    time.sleep(0.02)  # four pulses
-    assert started.pulses == before
-    go_on.set()
-    started.came(run)
-    until("it has a pulse", lambda: started.pulses > before)
+    until("the loop has heartbeats", lambda: started.heartbeats > 3)
+    started.run(sleep_forever, 1)
+    attempt = started.run(block, 2)
+    until("the loop is in the attempt that blocks it", lambda: started.loop.current_attempt() is attempt)
+    before = started.heartbeats
+    time.sleep(0.02)  # four heartbeat intervals
+    assert started.heartbeats == before
+    unblock.set()
+    started.result(attempt)
+    until("the loop has heartbeats", lambda: started.heartbeats > before)
 
 
 @pytest.mark.parametrize(
-    ("limit_ms", "asked_s", "now_s", "blame"),
+    ("timeout_ms", "cancel_requested_s", "now_s", "reason"),
     [
         (None, None, 1e9, None),
         (2_000, None, 102.9, None),
@@ -229,7 +257,9 @@ def test_a_loop_that_goes_on_has_a_pulse_and_of_one_that_stands_still_it_can_be_
         (2_000, 101.0, 102.1, KillReason.IGNORES_CANCEL),
     ],
 )
-def test_who_goes_on_past_a_limit_and_the_grace_is_to_blame(limit_ms: int | None, asked_s: float | None, now_s: float, blame: KillReason | None) -> None:
-    run = AsyncAttempt(ClaimedJob("job", 1, 0, 3, "deed", "{}", limit_ms), "q", lambda _: None, lambda: 100.0)
-    run.cancel_requested_at_s = asked_s
-    assert run.kill_reason(now_s, 1.0) == blame
+def test_an_attempt_that_runs_on_past_a_limit_and_the_grace_gives_a_kill_reason(
+    timeout_ms: int | None, cancel_requested_s: float | None, now_s: float, reason: KillReason | None
+) -> None:
+    attempt = AsyncAttempt(ClaimedJob("job", 1, 0, 3, "body", "{}", timeout_ms), "q", lambda _: None, lambda: 100.0)
+    attempt.cancel_requested_at_s = cancel_requested_s
+    assert attempt.kill_reason(now_s, 1.0) == reason

@@ -1,4 +1,4 @@
-"""Sums of powers against exact fractions."""
+"""Sums of powers, compared with exact fractions."""
 
 import math
 from fractions import Fraction
@@ -11,19 +11,34 @@ from pydantic import ValidationError
 from worker.operations.power_sums import cube_sum, power_sum, square_sum
 from worker.operations.registry import Numbers
 
-#: From here on, a number rounds to 2**1024, which is no double: half a unit above the largest one.
+#: Numbers from here on round to 2**1024, which is not a double: half a unit above the largest double.
 TOO_LARGE = Fraction(2**1024 - 2**970)
-EXTREMES = [1e308, -1e308, 1.7976931348623157e308, 5e-324, -5e-324, -0.0, 0.0, 2.2250738585072014e-308, 1e154, 1e103, 1 / 3, 0.1, 2.0**53 + 2, 1.0]
+EXTREMES = [
+    1e308,
+    -1e308,
+    1.7976931348623157e308,
+    5e-324,
+    -5e-324,
+    -0.0,
+    0.0,
+    2.2250738585072014e-308,
+    1e154,
+    1e103,
+    1 / 3,
+    0.1,
+    2.0**53 + 2,
+    1.0,
+]
 
 doubles = st.sampled_from(EXTREMES) | st.floats(allow_nan=False, allow_infinity=False) | st.floats(-1e100, 1e100)
 
 
 def is_nearest(value: float, exact: Fraction) -> bool:
-    """Return whether no double lies nearer; of two equally near ones it must be the even one."""
-    off = abs(Fraction(value) - exact)
+    """Return True if no double is nearer; of two equally near doubles it must be the even one."""
+    distance = abs(Fraction(value) - exact)
     for neighbour in (math.nextafter(value, -math.inf), math.nextafter(value, math.inf)):
         other = abs((Fraction(neighbour) if math.isfinite(neighbour) else TOO_LARGE + 2**970) - exact)
-        if other < off or (other == off and int(math.frexp(value)[0] * 2**53) % 2):
+        if other < distance or (other == distance and int(math.frexp(value)[0] * 2**53) % 2):
             return False
     return True
 
@@ -35,7 +50,7 @@ def is_nearest(value: float, exact: Fraction) -> bool:
 @example([-0.0], 2)
 @example([1.0, 1e100, 1.0, -1e100], 3)
 @settings(deadline=None, max_examples=300)
-def test_a_sum_is_the_double_nearest_to_the_exact_one(data: list[float], power: int) -> None:
+def test_a_sum_is_the_double_nearest_to_the_exact_sum(data: list[float], power: int) -> None:
     exact = sum((Fraction(x) ** power for x in data), Fraction())
     if abs(exact) >= TOO_LARGE:
         with pytest.raises(OverflowError):
@@ -66,7 +81,7 @@ def test_the_order_of_the_numbers_does_not_matter(data: list[float], random: obj
         ([1e200, -1e200, 1e-5], None, 1e-15),
     ],
 )
-def test_sums_that_can_be_looked_up(data: list[float], squares: float | None, cubes: float) -> None:
+def test_known_sums(data: list[float], squares: float | None, cubes: float) -> None:
     numbers = Numbers(data=data)
     if squares is not None:
         assert square_sum(numbers) == squares
@@ -87,19 +102,29 @@ def test_a_sum_past_the_largest_double_overflows_instead_of_being_infinite(data:
         cube_sum(Numbers(data=data))
 
 
-def test_an_overflow_on_the_way_is_none_in_the_end() -> None:
+def test_an_intermediate_overflow_does_not_matter() -> None:
     assert cube_sum(Numbers(data=[1e300, -1e300, 2.0])) == 8.0
 
 
-def test_ten_thousand_numbers_of_every_size_take_no_longer_than_a_few_seconds() -> None:
-    """The largest input there is: integers of 6,000 bits. The limit is a twentieth of the operation's own."""
+def test_ten_thousand_numbers_of_every_size_take_a_few_seconds_at_most() -> None:
+    """The largest input: integers of 6,000 bits. The test's limit is a twentieth of the operation's timeout."""
     data = [5e-324, 1e102, -1e102, 1.5, 1e-200] * 2_000
     assert power_sum(data, 3) == 2_000 * 1.5**3
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", '{"data":[]}', '{"data":[NaN]}', '{"data":[Infinity]}', '{"data":[1e400]}', '{"data":["x"]}', '{"data":[1],"more":2}', '{"data":[[1]]}']
+    "text",
+    [
+        "{}",
+        '{"data":[]}',
+        '{"data":[NaN]}',
+        '{"data":[Infinity]}',
+        '{"data":[1e400]}',
+        '{"data":["x"]}',
+        '{"data":[1],"more":2}',
+        '{"data":[[1]]}',
+    ],
 )
-def test_an_input_that_is_no_list_of_finite_numbers_is_refused(text: str) -> None:
+def test_an_input_that_is_not_a_list_of_finite_numbers_is_rejected(text: str) -> None:
     with pytest.raises(ValidationError):
         Numbers.model_validate_json(text)

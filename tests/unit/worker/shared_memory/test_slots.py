@@ -1,4 +1,4 @@
-"""Seats: what a worker's parent sees of its processes through shared memory."""
+"""Slots: the state of worker processes as their parent reads it from shared memory."""
 
 import os
 import signal
@@ -8,40 +8,43 @@ from collections.abc import Callable
 import pytest
 
 from common.domain.job import ClaimedJob
-from worker.shared_memory.slots import IDLE, KillReason, MarksByQueue, Running, Slot, Slots, slot_size
+from worker.shared_memory.slots import MarksByQueue, RunningAttempt, Slots, slot_size
 
 ROOM = 5
-#: From Python 3.12 on forking beside other threads warns; what the children here do needs no lock.
+#: Python 3.12 and later warn of a fork beside other threads; the children here need no lock.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-LOW = {"default": {"5": "2026-01-01 00:00:00.5+00"}}
+MARKS = {"default": {"5": "2026-01-01 00:00:00.5+00"}}
 
 
 def jobs(count: int, timeout_ms: int | None = 300_000) -> list[ClaimedJob]:
-    return [ClaimedJob(f"01900000-0000-7000-8000-{number:012}", number + 1, 0, 3, "noop", "{}", timeout_ms) for number in range(count)]
+    return [
+        ClaimedJob(f"01900000-0000-7000-8000-{number:012}", number + 1, 0, 3, "noop", "{}", timeout_ms)
+        for number in range(count)
+    ]
 
 
 class Child:
-    """A process that does one thing at each word from its parent, then waits for the next."""
+    """A process that takes one action at each byte from its parent."""
 
-    def __init__(self, *deeds: Callable[[], None]) -> None:
+    def __init__(self, *actions: Callable[[], None]) -> None:
         self._to_child, self._from_child = os.pipe(), os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                for deed in deeds:
+                for action in actions:
                     os.read(self._to_child[0], 1)
-                    deed()
+                    action()
                     os.write(self._from_child[1], b".")
             finally:
                 os._exit(0)
         os.close(self._from_child[1])
 
-    def say(self) -> None:
+    def send(self) -> None:
         os.write(self._to_child[1], b".")
 
     def next(self) -> None:
-        self.say()
-        assert os.read(self._from_child[0], 1) == b".", "the child has failed"
+        self.send()
+        assert os.read(self._from_child[0], 1) == b".", "the action has failed in the child"
 
     def end(self) -> None:
         os.waitpid(self.pid, 0)
@@ -49,33 +52,39 @@ class Child:
             os.close(end)
 
 
-def test_the_parent_sees_what_its_process_does() -> None:
+def test_the_parent_sees_each_change_of_its_process() -> None:
     slots = Slots(1, ROOM)
     slot, batch = slots.all[0], jobs(3)
     child = Child(
-        slot.take, lambda: slot.register(42), lambda: slot.set_batch(batch), lambda: slot.start_job(0), lambda: slot.start_job(2), slot.set_idle, slot.free
+        slot.take,
+        lambda: slot.register(42),
+        lambda: slot.set_batch(batch),
+        lambda: slot.start_job(0),
+        lambda: slot.start_job(2),
+        slot.set_idle,
+        slot.free,
     )
     assert (slot.pid, slot.worker, slot.running) == (0, 0, None)
-    child.next()  # sits
+    child.next()  # takes the slot
     assert (slot.pid, slot.worker, slot.running, slot.held_jobs) == (child.pid, 0, None, 0)
     child.next()  # registers
     assert slot.worker == 42
-    child.next()  # begins a batch
+    child.next()  # stores a batch
     assert slot.running is None
-    child.next()  # runs the first
-    assert slot.running == Running(1, 0, batch[0].id, 1, 300_000)
+    child.next()  # starts the first job
+    assert slot.running == RunningAttempt(1, 0, batch[0].id, 1, 300_000)
     assert slot.held_jobs == 3
-    child.next()  # runs the last
-    assert slot.running == Running(1, 2, batch[2].id, 3, 300_000)
+    child.next()  # starts the last job
+    assert slot.running == RunningAttempt(1, 2, batch[2].id, 3, 300_000)
     assert slot.held_jobs == 1
-    child.next()  # idles
+    child.next()  # is idle
     assert (slot.running, slot.held_jobs) == (None, 0)
-    child.next()  # leaves
+    child.next()  # frees the slot
     assert (slot.pid, slot.worker) == (0, 0)
     child.end()
 
 
-def test_a_process_that_dies_leaves_behind_what_it_ran() -> None:
+def test_the_attempt_of_a_crashed_process_stays_in_its_slot() -> None:
     slots = Slots(1, ROOM)
     slot, batch = slots.all[0], jobs(2, timeout_ms=None)
 
@@ -89,7 +98,7 @@ def test_a_process_that_dies_leaves_behind_what_it_ran() -> None:
     child.next()
     child.end()
     assert (slot.pid, slot.worker) == (child.pid, 7)
-    assert slot.running == Running(1, 1, batch[1].id, 2, 0)
+    assert slot.running == RunningAttempt(1, 1, batch[1].id, 2, 0)
 
 
 def test_a_process_sees_that_its_parent_drains_and_that_its_lease_was_lost() -> None:
@@ -109,19 +118,19 @@ def test_a_process_sees_that_its_parent_drains_and_that_its_lease_was_lost() -> 
     child.end()
 
 
-def test_each_batch_has_a_number_of_its_own_so_that_two_runs_are_never_taken_for_one() -> None:
+def test_each_batch_has_another_number_so_that_attempts_are_told_apart() -> None:
     slot = Slots(1, ROOM).all[0]
     slot.take()
-    runs = []
+    attempts = []
     for _ in range(3):
         slot.set_batch(jobs(1))
         slot.start_job(0)
-        runs.append(slot.running)
+        attempts.append(slot.running)
         slot.set_idle()
-    assert len({run.batch for run in runs if run}) == 3
+    assert len({attempt.batch for attempt in attempts if attempt}) == 3
 
 
-def test_a_new_batch_does_not_run_before_its_first_job_does() -> None:
+def test_a_new_batch_does_not_run_before_its_first_job_starts() -> None:
     slot = Slots(1, ROOM).all[0]
     slot.take()
     slot.set_batch(jobs(3))
@@ -131,19 +140,19 @@ def test_a_new_batch_does_not_run_before_its_first_job_does() -> None:
     assert slot.held_jobs == 0
 
 
-def test_a_full_batch_fits_and_touches_no_other_seat() -> None:
+def test_a_full_batch_fits_and_changes_no_other_slot() -> None:
     slots = Slots(2, ROOM)
     assert len(slots.all) == 8
     for slot in slots.all:
         slot.take()
-        slot.publish_low_water_marks(LOW)
+        slot.publish_low_water_marks(MARKS)
     slots.all[3].set_batch(jobs(ROOM))
-    for at, job in enumerate(jobs(ROOM)):
-        slots.all[3].start_job(at)
-        assert slots.all[3].running == Running(1, at, job.id, job.attempt, 300_000)
-        assert slots.all[3].held_jobs == ROOM - at
+    for position, job in enumerate(jobs(ROOM)):
+        slots.all[3].start_job(position)
+        assert slots.all[3].running == RunningAttempt(1, position, job.id, job.attempt, 300_000)
+        assert slots.all[3].held_jobs == ROOM - position
     for number, slot in enumerate(slots.all):
-        assert slot.low_water_marks == LOW
+        assert slot.low_water_marks == MARKS
         assert number == 3 or slot.running is None
 
 
@@ -154,29 +163,30 @@ def test_a_batch_larger_than_the_room_is_refused() -> None:
 
 
 @pytest.mark.parametrize("room", range(1, 12))
-def test_every_seat_begins_at_a_word(room: int) -> None:
+def test_every_slot_begins_at_a_word(room: int) -> None:
     assert slot_size(room) % 8 == 0
 
 
-def test_a_seat_taken_again_shows_nothing_of_the_one_before() -> None:
+def test_a_slot_that_is_taken_again_shows_no_state_of_the_previous_process() -> None:
     slot = Slots(1, ROOM).all[0]
     slot.take()
     slot.register(1)
-    slot.publish_low_water_marks(LOW)
+    slot.publish_low_water_marks(MARKS)
     slot.set_batch(jobs(2))
     slot.start_job(1)
-    assert slot.low_water_marks == LOW
+    assert slot.low_water_marks == MARKS
     slot.free()
     assert (slot.pid, slot.worker, slot.running, slot.held_jobs, slot.low_water_marks) == (0, 0, None, 0, {})
     slot.take()
     assert (slot.pid, slot.worker, slot.running, slot.held_jobs, slot.low_water_marks) == (os.getpid(), 0, None, 0, {})
 
 
-def test_marks_that_are_being_written_are_never_read_half() -> None:
-    """Two versions of one length: a mixture of them would be marks that no process ever had."""
+def test_marks_that_are_being_written_are_never_read_in_part() -> None:
+    """Both versions have the same length: a mixture of them would be marks that no process ever published."""
     slot = Slots(1, ROOM).all[0]
     versions: list[MarksByQueue] = [
-        {f"q{number}": {str(p): f"2026-01-01 00:00:{second}.{second}+00" for p in range(10)} for number in range(18)} for second in ("11", "22")
+        {f"q{number}": {str(p): f"2026-01-01 00:00:{second}.{second}+00" for p in range(10)} for number in range(18)}
+        for second in ("11", "22")
     ]
 
     def publish_for_ever() -> None:
@@ -185,25 +195,27 @@ def test_marks_that_are_being_written_are_never_read_half() -> None:
                 slot.publish_low_water_marks(version)
 
     child = Child(publish_for_ever)
-    child.say()
+    child.send()
     try:
         seen, until = [0, 0], time.monotonic() + 10
         while min(seen) < 2_000 and time.monotonic() < until:
-            low = slot.low_water_marks
-            assert low in ({}, *versions)
-            if low:
-                seen[versions.index(low)] += 1
+            marks = slot.low_water_marks
+            assert marks in ({}, *versions)
+            if marks:
+                seen[versions.index(marks)] += 1
         assert min(seen) >= 2_000
     finally:
         os.kill(child.pid, signal.SIGKILL)
         child.end()
 
 
-def test_marks_too_many_to_fit_are_left_out() -> None:
+def test_too_many_marks_to_fit_are_dropped() -> None:
     slot = Slots(1, ROOM).all[0]
-    slot.publish_low_water_marks(LOW)
-    slot.publish_low_water_marks({f"queue-{number}": {str(p): "2026-01-01 00:00:00.123456+00" for p in range(10)} for number in range(300)})
-    assert slot.low_water_marks == LOW
+    slot.publish_low_water_marks(MARKS)
+    slot.publish_low_water_marks(
+        {f"queue-{number}": {str(p): "2026-01-01 00:00:00.123456+00" for p in range(10)} for number in range(300)}
+    )
+    assert slot.low_water_marks == MARKS
 
 
 def test_marks_of_a_hundred_queues_fit() -> None:
@@ -213,16 +225,16 @@ def test_marks_of_a_hundred_queues_fit() -> None:
     assert slot.low_water_marks == many
 
 
-def test_a_process_is_told_to_stop_what_it_runs_and_nothing_else() -> None:
+def test_a_cancel_request_is_for_the_running_attempt_alone() -> None:
     slots = Slots(2, ROOM)
     slot, other = slots.all[:2]
-    for one in (slot, other):
-        assert not one.is_cancel_requested, "a new seat"
-        one.take()
-        assert not one.is_cancel_requested
-        one.set_batch(jobs(3))
-        one.start_job(1)
-        assert not one.is_cancel_requested
+    for each in (slot, other):
+        assert not each.is_cancel_requested, "a new slot"
+        each.take()
+        assert not each.is_cancel_requested
+        each.set_batch(jobs(3))
+        each.start_job(1)
+        assert not each.is_cancel_requested
     running = slot.running
     assert running is not None
     slot.request_cancel(running)
@@ -231,15 +243,15 @@ def test_a_process_is_told_to_stop_what_it_runs_and_nothing_else() -> None:
     slot.start_job(2)
     assert not slot.is_cancel_requested, "the next job"
     slot.request_cancel(running)
-    assert not slot.is_cancel_requested, "told too late"
+    assert not slot.is_cancel_requested, "requested too late"
     slot.set_idle()
     assert not slot.is_cancel_requested
     slot.set_batch(jobs(3))
     slot.start_job(1)
-    assert not slot.is_cancel_requested, "the same place of the next batch"
+    assert not slot.is_cancel_requested, "the same position of the next batch"
 
 
-def test_whoever_takes_the_seat_of_one_that_was_told_to_stop_is_not_told() -> None:
+def test_a_cancel_request_does_not_reach_the_next_process_in_the_slot() -> None:
     slot = Slots(1, ROOM).all[0]
     slot.take()
     slot.set_batch(jobs(1))
@@ -253,41 +265,3 @@ def test_whoever_takes_the_seat_of_one_that_was_told_to_stop_is_not_told() -> No
     slot.set_batch(jobs(1))
     slot.start_job(0)
     assert not slot.is_cancel_requested
-
-
-def blame(slot: Slot) -> tuple[Running | None, KillReason]:
-    return slot.suspect, slot.kill_reason
-
-
-def runs(slot: Slot) -> tuple[list[Running], Running | None, int]:
-    return slot.all_running, slot.running, slot.held_jobs
-
-
-def test_of_what_runs_together_the_parent_sees_all_whether_it_goes_on_and_whom_to_end_it_for() -> None:
-    slots = Slots(1, ROOM, with_async=True)
-    process, slot = slots.all[:2]
-    process.take()
-    slot.take(is_async=True)
-    assert slots.process_slots == [process]
-    assert (slot.is_async, process.is_async) == (True, False)
-    assert (runs(slot), blame(slot)) == (([], None, 0), (None, KillReason.BLOCKS_LOOP))
-    slot.set_running(jobs(3))
-    assert [(one.job_id, one.attempt) for one in slot.all_running] == [(job.id, job.attempt) for job in jobs(3)]
-    assert runs(slot)[1:] == (slot.all_running[0], 3)
-    assert slot.heartbeats == 0
-    slot.heartbeat()
-    assert slot.heartbeats == 1
-    slot.set_suspect(2, KillReason.TIMEOUT)
-    assert blame(slot) == (slot.all_running[2], KillReason.TIMEOUT)
-    slot.set_suspect(IDLE, KillReason.BLOCKS_LOOP)
-    assert blame(slot) == (None, KillReason.BLOCKS_LOOP)
-    slot.set_suspect(0, KillReason.IGNORES_CANCEL)
-    slot.set_running(jobs(1))
-    assert (slot.held_jobs, blame(slot)) == (1, (None, KillReason.BLOCKS_LOOP))
-    slot.set_running([])
-    assert runs(slot) == ([], None, 0)
-    slot.free()
-    assert not slot.is_async
-    process.set_batch(jobs(3))
-    process.start_job(1)
-    assert process.all_running == [process.running]

@@ -34,7 +34,7 @@ app.kubernetes.io/version: {{ .Values.image.tag | quote }}
 {{- end }}
 
 {{- define "jobproc.postgresql.env" -}}
-# The same folder for every major version: a newer one says that it cannot read it, instead of beginning anew beside it.
+# One folder for every major version: a newer server then refuses to start, instead of creating an empty database.
 - {name: PGDATA, value: /var/lib/postgresql/pgdata}
 - {name: POSTGRES_USER, value: {{ .Values.auth.username | quote }}}
 - {name: POSTGRES_DB, value: {{ .Values.auth.database | quote }}}

@@ -1,4 +1,4 @@
-"""Each process has the driver that it uses, and no other: they are the greater part of what a worker weighs."""
+"""Imports of drivers: each process imports its own only, because drivers take most of a worker's memory."""
 
 import subprocess
 import sys
@@ -19,5 +19,12 @@ ROOT = Path(__file__).resolve().parents[5]
 )
 def test_a_process_imports_no_driver_but_its_own(part: str, names: str) -> None:
     code = f"import sys, {part}; print([name for name in sys.modules if name in {names.split()}])"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
-    assert (ran.stdout, ran.returncode) == ("[]\n", 0), ran.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.stdout, process.returncode) == ("[]\n", 0), process.stderr

@@ -1,4 +1,4 @@
-"""Low-water marks, and results as a settle sends them. The statements themselves are tried on a real server."""
+"""Low-water marks, and the arguments of a settle. Tests of the statements need a server (tests/integration/store)."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ FLOOR = "2026-01-01 00:00:00+00"
 
 
 def timestamp(ms: int) -> str:
-    """Return a time as PostgreSQL writes it: no fraction where it is 0, no zeros at its end."""
+    """Return a time as PostgreSQL formats it: without a fraction of 0, without trailing zeros."""
     at = BEGAN + timedelta(milliseconds=ms)
     fraction = f".{at.microsecond:06}".rstrip("0") if at.microsecond else ""
     return f"{at:%Y-%m-%d %H:%M:%S}{fraction}+00"
@@ -39,7 +39,9 @@ def test_a_short_claim_moves_every_mark_to_the_floor() -> None:
 def test_a_full_claim_moves_the_marks_up_to_its_last_row_and_no_further() -> None:
     marks = LowWaterMarks()
     marks.advance(3, [(5, timestamp(-800), "c"), (2, timestamp(-700), "a"), (5, timestamp(-900), "b")], FLOOR)
-    assert [marks.claimable_at[priority] for priority in PRIORITIES] == [FLOOR] * 5 + [timestamp(-800)] + ["-infinity"] * 4
+    assert [marks.claimable_at[priority] for priority in PRIORITIES] == [FLOOR] * 5 + [timestamp(-800)] + [
+        "-infinity"
+    ] * 4
     assert marks.id[5] == "c"
     assert {marks.id[priority] for priority in PRIORITIES if priority != 5} == {NIL_UUID}
 
@@ -52,79 +54,99 @@ def test_no_mark_passes_the_floor_even_where_the_last_row_is_younger() -> None:
 
 @given(st.integers(-(10**9), 10**12), st.integers(-(10**9), 10**12))
 @settings(deadline=None, max_examples=200)
-def test_times_as_postgresql_writes_them_sort_as_texts(one: int, other: int) -> None:
-    """Marks are compared as texts; so are they with the one below every time."""
-    assert (timestamp(one) < timestamp(other)) == (one < other)
-    assert timestamp(one) > "-infinity"
+def test_times_in_the_format_of_postgresql_sort_as_texts(first_ms: int, second_ms: int) -> None:
+    """Marks are compared as texts, also with -infinity."""
+    assert (timestamp(first_ms) < timestamp(second_ms)) == (first_ms < second_ms)
+    assert timestamp(first_ms) > "-infinity"
 
 
 @dataclass
 class Table:
-    """Waiting rows as the claim sees them: (priority, pos, id), a number in milliseconds to start with."""
+    """Waiting rows as the claim reads them: (priority, claimable_at in ms, id)."""
 
     waiting: set[tuple[int, int, str]] = field(default_factory=set)
-    made: int = 0
+    inserted: int = 0
 
     def insert(self, priority: int, at_ms: int) -> None:
-        self.made += 1
-        self.waiting.add((priority, at_ms, f"{self.made * 7919 % 100_000:05}"))
+        self.inserted += 1
+        self.waiting.add((priority, at_ms, f"{self.inserted * 7919 % 100_000:05}"))
 
-    def claim(self, marks: LowWaterMarks | None, now_ms: int, wanted: int) -> list[tuple[int, str, str]]:
-        """Take the first rows that are due and above the marks, priority by priority."""
+    def claim(self, marks: LowWaterMarks | None, now_ms: int, limit: int) -> list[tuple[int, str, str]]:
+        """Return the first rows that are due and above the marks, priority by priority."""
         rows = [(p, timestamp(at), i) for p, at, i in sorted(self.waiting) if at <= now_ms]
-        return [(p, at, i) for p, at, i in rows if marks is None or (at, i) > (marks.claimable_at[p], marks.id[p])][:wanted]
+        return [(p, at, i) for p, at, i in rows if marks is None or (at, i) > (marks.claimable_at[p], marks.id[p])][
+            :limit
+        ]
 
 
-steps = st.lists(st.tuples(st.integers(0, 400), st.lists(st.tuples(st.sampled_from(PRIORITIES), st.integers(0, SLACK_MS - 1))), st.integers(1, 5)), max_size=40)
+steps = st.lists(
+    st.tuples(
+        st.integers(0, 400),
+        st.lists(st.tuples(st.sampled_from(PRIORITIES), st.integers(0, SLACK_MS - 1))),
+        st.integers(1, 5),
+    ),
+    max_size=40,
+)
 
 
 @given(steps)
 @settings(deadline=None, max_examples=60)
-def test_a_claim_from_the_marks_takes_what_a_claim_of_everything_would(walk: list[tuple[int, list[tuple[int, int]], int]]) -> None:
-    """Jobs become visible up to the slack after their pos; none is passed by, and the order is kept."""
+def test_a_claim_from_the_marks_takes_the_same_jobs_as_a_claim_without_marks(
+    history: list[tuple[int, list[tuple[int, int]], int]],
+) -> None:
+    """Jobs become visible up to the slack after their claimable_at. None is skipped, and the order is kept."""
     table, marks, now_ms = Table(), LowWaterMarks(), 10_000
-    for wait_ms, inserted, wanted in walk:
+    for wait_ms, inserted, limit in history:
         now_ms += wait_ms
         for priority, late_ms in inserted:
             table.insert(priority, now_ms - late_ms)
-        taken = table.claim(marks, now_ms, wanted)
-        assert taken == table.claim(None, now_ms, wanted)
-        marks.advance(wanted, taken[::-1], timestamp(now_ms - SLACK_MS))
-        table.waiting -= {row for row in table.waiting if (row[0], timestamp(row[1]), row[2]) in taken}
+        claimed = table.claim(marks, now_ms, limit)
+        assert claimed == table.claim(None, now_ms, limit)
+        marks.advance(limit, claimed[::-1], timestamp(now_ms - SLACK_MS))
+        table.waiting -= {row for row in table.waiting if (row[0], timestamp(row[1]), row[2]) in claimed}
 
 
 @given(steps)
 @settings(deadline=None, max_examples=60)
-def test_marks_never_go_back_while_the_clock_does_not(walk: list[tuple[int, list[tuple[int, int]], int]]) -> None:
+def test_marks_never_move_back_while_the_clock_does_not(history: list[tuple[int, list[tuple[int, int]], int]]) -> None:
     table, marks, now_ms = Table(), LowWaterMarks(), 10_000
-    for wait_ms, inserted, wanted in walk:
+    for wait_ms, inserted, limit in history:
         now_ms += wait_ms
         for priority, late_ms in inserted:
             table.insert(priority, now_ms - late_ms)
         before = {p: (marks.claimable_at[p], marks.id[p]) for p in PRIORITIES}
-        marks.advance(wanted, table.claim(marks, now_ms, wanted), timestamp(now_ms - SLACK_MS))
+        marks.advance(limit, table.claim(marks, now_ms, limit), timestamp(now_ms - SLACK_MS))
         assert all((marks.claimable_at[p], marks.id[p]) >= before[p] for p in PRIORITIES)
 
 
-def test_results_become_arguments_of_one_length() -> None:
+def test_results_become_arguments_of_equal_length() -> None:
     results = Results()
     results.add(ClaimedJob("0190", 1, 0, 3, "noop", "{}", None), "14.0", 0.25)
     results.add(ClaimedJob("0191", 2, 1, 3, "noop", "{}", None), '{"a":[null,"x, \\"y\\"}"]}', 0.0000019)
-    assert results.arguments() == ("{0190,0191}", "{1,2}", '[14.0,{"a":[null,"x, \\"y\\"}"]}]', "{250000,1}", None, None)
+    assert results.arguments() == (
+        "{0190,0191}",
+        "{1,2}",
+        '[14.0,{"a":[null,"x, \\"y\\"}"]}]',
+        "{250000,1}",
+        None,
+        None,
+    )
 
 
-def test_no_results_are_empty_arguments() -> None:
+def test_no_results_become_empty_arguments() -> None:
     assert Results().arguments() == ("{}", "{}", "[]", "{}", None, None)
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
 )
 
 
 @given(st.lists(json_values, max_size=8))
 @settings(deadline=None, max_examples=60)
-def test_each_result_is_an_element_of_its_own_whatever_it_is(values: list[object]) -> None:
+def test_each_json_value_is_one_element_of_the_results(values: list[object]) -> None:
     results = Results()
     for number, value in enumerate(values):
         results.add(ClaimedJob(f"id-{number}", 1, 0, 3, "noop", "{}", None), json.dumps(value), 0.0)

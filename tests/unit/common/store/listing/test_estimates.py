@@ -1,4 +1,4 @@
-"""Which lists are estimated: those of which the statistics of one table know all that is asked for."""
+"""Lists whose total is estimated: those whose filters are all covered by the statistics of one table."""
 
 from datetime import UTC, datetime
 
@@ -24,7 +24,7 @@ FAILED = frozenset({State.FAILED})
         (JobSearch(statuses=TERMINAL, finished_after=THEN), "outcomes"),
     ],
 )
-def test_one_table_knows_it(search: JobSearch, table: str) -> None:
+def test_a_search_is_estimated_from_the_table_whose_statistics_cover_its_filters(search: JobSearch, table: str) -> None:
     assert estimates.table_with_statistics(search) == table
 
 
@@ -39,5 +39,5 @@ def test_one_table_knows_it(search: JobSearch, table: str) -> None:
         JobSearch(statuses=frozenset({State.FAILED, State.PENDING})),
     ],
 )
-def test_what_no_table_knows_alone_is_not_guessed(search: JobSearch) -> None:
+def test_a_search_that_no_table_covers_alone_is_not_estimated(search: JobSearch) -> None:
     assert estimates.table_with_statistics(search) is None

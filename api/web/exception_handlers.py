@@ -1,0 +1,139 @@
+"""Exception handlers of the app: every exception of a request becomes a problem (RFC 9457)."""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
+from starlette.types import ASGIApp
+
+from api.web.problems import (
+    BULK_ACTION_NOT_FOUND,
+    HTTP_ERROR,
+    IDEMPOTENCY_KEY_REUSED,
+    INPUT_REMOVED,
+    INTERNAL,
+    INVALID_BODY,
+    INVALID_PARAMETER,
+    JOB_NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    NOT_RETRYABLE,
+    OVERLOADED,
+    STORE_UNAVAILABLE,
+    TOO_MANY_WAITING_CLIENTS,
+    UNIQUE_CONFLICT,
+    UNKNOWN_OPERATION,
+    WRONG_PHASE,
+    ProblemError,
+    ProblemKind,
+    validation_problem,
+)
+from common.domain.errors import (
+    BulkActionNotFound,
+    InputRemoved,
+    InvalidSubmission,
+    JobNotFound,
+    JobprocError,
+    KeyReused,
+    NotRetryable,
+    OutcomeUnknown,
+    Overloaded,
+    StoreUnavailable,
+    TooManyWaitingClients,
+    UniqueConflict,
+    UnknownOperation,
+    WrongPhase,
+)
+from common.telemetry import logs
+
+log = logs.get("api")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+#: The kind of problem for each domain error. The first entry that is a base class of the error applies.
+KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
+    UnknownOperation: UNKNOWN_OPERATION,
+    InvalidSubmission: INVALID_BODY,
+    JobNotFound: JOB_NOT_FOUND,
+    BulkActionNotFound: BULK_ACTION_NOT_FOUND,
+    WrongPhase: WRONG_PHASE,
+    NotRetryable: NOT_RETRYABLE,
+    InputRemoved: INPUT_REMOVED,
+    KeyReused: IDEMPOTENCY_KEY_REUSED,
+    UniqueConflict: UNIQUE_CONFLICT,
+    StoreUnavailable: STORE_UNAVAILABLE,
+    Overloaded: OVERLOADED,
+    TooManyWaitingClients: TOO_MANY_WAITING_CLIENTS,
+}
+
+
+def install(app: FastAPI, cors: Callable[[ASGIApp], ASGIApp] | None = None) -> None:
+    """Add the handlers to the app. `cors` is its CORS middleware, None if it has none."""
+
+    @app.exception_handler(ProblemError)
+    async def problem(_request: Request, error: ProblemError) -> Response:
+        """Answer a problem that a route raised."""
+        return error.response()
+
+    @app.exception_handler(JobprocError)
+    async def domain(_request: Request, error: JobprocError) -> Response:
+        """Answer a domain error."""
+        return _domain_problem(error).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def parameters(_request: Request, error: RequestValidationError) -> Response:
+        """Answer an invalid parameter."""
+        return validation_problem(error, INVALID_PARAMETER, skip=1).response()
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> Response:
+        """Answer a request that matches no route or method."""
+        if error.status_code == METHOD_NOT_ALLOWED.status:  # the framework lists the methods of only one route
+            return ProblemError(METHOD_NOT_ALLOWED).response({**(error.headers or {}), **_allow_header(request)})
+        kind = (
+            NOT_FOUND
+            if error.status_code == NOT_FOUND.status
+            else ProblemKind(HTTP_ERROR.name, error.status_code, HTTP_ERROR.title, HTTP_ERROR.detail)
+        )
+        return ProblemError(kind).response(error.headers)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> ASGIApp:
+        """Log an unexpected exception and answer without its text."""
+        route = request.scope.get("route")
+        log.error("request_failed", method=request.method, route=getattr(route, "path", None), exc_info=error)
+        # This response bypasses all middleware, so their headers are added here; uvicorn then closes the connection.
+        response = ProblemError(INTERNAL).response(
+            {"X-Request-ID": logs.request_id.get().decode("ascii"), "Connection": "close"}
+        )
+        return response if cors is None else cors(response)
+
+
+def _domain_problem(error: JobprocError) -> ProblemError:
+    kind = next((kind for error_type, kind in KIND_OF_ERROR.items() if isinstance(error, error_type)), INTERNAL)
+    match error:
+        case InvalidSubmission():
+            return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}])
+        case UniqueConflict():
+            return ProblemError(kind, job_id=error.holder)
+        case NotRetryable():
+            return ProblemError(kind, str(error), state=error.state)
+        case WrongPhase():
+            return ProblemError(kind, str(error), phase=error.phase)
+        case OutcomeUnknown():
+            return ProblemError(kind, str(error))
+    return ProblemError(kind)
+
+
+def _allow_header(request: Request) -> dict[str, str]:
+    """Return the Allow header with the methods of a path; nothing for mounted files, which set their own."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    methods = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    if not methods:
+        return {}
+    return {"Allow": ", ".join([*methods, *(["HEAD"] if "GET" in methods and "HEAD" not in methods else [])])}

@@ -1,0 +1,279 @@
+"""The whole schema: jobs and their side tables, keys, bulk actions, workers, operations, and the view job_states.
+
+phase: expand
+"""
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+JOBS = """
+CREATE TABLE jobs (
+    id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    run_at timestamptz,
+    tenant integer NOT NULL DEFAULT 1,
+    timeout_ms integer,
+    priority smallint NOT NULL DEFAULT 5,
+    max_attempts smallint NOT NULL,
+    queue text NOT NULL,
+    operation text NOT NULL,
+    trace text,
+    input json,
+    deadline timestamptz,
+    retry_base_s double precision,
+    retry_cap_s double precision,
+    keep_s integer,
+    version smallint NOT NULL DEFAULT 1,
+    tags text[],
+    metadata json,
+    unique_key text,
+    unique_while text,
+    CONSTRAINT jobs_pkey PRIMARY KEY (id),
+    CONSTRAINT jobs_priority_range CHECK (priority BETWEEN 0 AND 9),
+    CONSTRAINT jobs_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 1000),
+    CONSTRAINT jobs_timeout_positive CHECK (timeout_ms > 0)
+) PARTITION BY RANGE (id);
+
+CREATE TABLE live (
+    id uuid NOT NULL,
+    claimable_at timestamptz NOT NULL,
+    started_at timestamptz,
+    worker bigint,
+    rev bigint NOT NULL DEFAULT 0,
+    tenant integer NOT NULL DEFAULT 1,
+    progress double precision,
+    priority smallint NOT NULL DEFAULT 5,
+    attempt smallint NOT NULL DEFAULT 0,
+    released smallint NOT NULL DEFAULT 0,
+    max_attempts smallint NOT NULL,
+    run smallint NOT NULL DEFAULT 0,
+    cancel_requested boolean NOT NULL DEFAULT false,
+    queue text NOT NULL,
+    progress_text text,
+    needs text,
+    isolated boolean NOT NULL DEFAULT false,
+    crashes smallint NOT NULL DEFAULT 0,
+    CONSTRAINT live_pkey PRIMARY KEY (id),
+    CONSTRAINT live_held_has_start CHECK ((worker IS NULL) = (started_at IS NULL)),
+    CONSTRAINT live_attempt_range CHECK (attempt >= 0 AND released BETWEEN 0 AND attempt),
+    CONSTRAINT live_progress_range CHECK (progress BETWEEN 0 AND 1)
+) WITH (
+    fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0
+);
+CREATE INDEX live_due ON live (queue, priority, claimable_at, id);
+
+CREATE TABLE outcomes (
+    id uuid NOT NULL,
+    run smallint NOT NULL,
+    attempt smallint NOT NULL,
+    released smallint NOT NULL,
+    rev bigint NOT NULL,
+    worker bigint,
+    started_at timestamptz,
+    finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    status text NOT NULL,
+    result json,
+    error_type text,
+    error_text text,
+    execution_s real,
+    cpu_s real,
+    peak_mib real,
+    CONSTRAINT outcomes_pkey PRIMARY KEY (id, run),
+    CONSTRAINT outcomes_status_known CHECK (status IN ('SUCCESS', 'FAILED', 'CANCELLED')),
+    CONSTRAINT outcomes_success_has_result CHECK ((status = 'SUCCESS') = (result IS NOT NULL)),
+    CONSTRAINT outcomes_failed_has_error CHECK ((status = 'FAILED') = (error_type IS NOT NULL))
+) PARTITION BY RANGE (id);
+CREATE INDEX outcomes_unsuccessful_id ON outcomes (id) WHERE status <> 'SUCCESS';
+CREATE INDEX outcomes_unsuccessful_finished_at ON outcomes (finished_at, id) WHERE status <> 'SUCCESS';
+
+CREATE TABLE attempts (
+    id uuid NOT NULL,
+    run smallint NOT NULL,
+    attempt smallint NOT NULL,
+    worker bigint NOT NULL,
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    retry_at timestamptz NOT NULL,
+    outcome text NOT NULL,
+    error_type text NOT NULL,
+    error_text text NOT NULL,
+    execution_s real,
+    cpu_s real,
+    peak_mib real,
+    CONSTRAINT attempts_pkey PRIMARY KEY (id, run, attempt),
+    CONSTRAINT attempts_outcome_known CHECK (outcome IN ('error', 'permanent', 'timeout', 'lost', 'released'))
+) PARTITION BY RANGE (id);
+"""
+
+# Only jobs that use the feature of a table have rows in it.
+SIDE_TABLES = """
+CREATE TABLE runs (
+    id uuid NOT NULL,
+    run smallint NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    input json,
+    undo boolean NOT NULL DEFAULT false,
+    CONSTRAINT runs_pkey PRIMARY KEY (id, run)
+);
+
+CREATE TABLE tags (
+    id uuid NOT NULL,
+    tag text NOT NULL,
+    CONSTRAINT tags_pkey PRIMARY KEY (id, tag)
+) PARTITION BY RANGE (id);
+CREATE INDEX tags_tag_id ON tags (tag, id);
+
+CREATE TABLE deadlines (
+    id uuid NOT NULL,
+    at timestamptz NOT NULL,
+    CONSTRAINT deadlines_pkey PRIMARY KEY (id)
+);
+CREATE INDEX deadlines_at ON deadlines (at);
+
+CREATE TABLE expiries (
+    id uuid NOT NULL,
+    at timestamptz NOT NULL,
+    CONSTRAINT expiries_pkey PRIMARY KEY (id)
+);
+CREATE INDEX expiries_at ON expiries (at);
+
+CREATE TABLE idempotency_keys (
+    tenant integer NOT NULL DEFAULT 1,
+    key text NOT NULL,
+    until timestamptz NOT NULL,
+    ids uuid[] NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant, key)
+);
+CREATE INDEX idempotency_keys_until ON idempotency_keys (until);
+
+CREATE TABLE unique_keys (
+    tenant integer NOT NULL DEFAULT 1,
+    key text NOT NULL,
+    id uuid NOT NULL,
+    CONSTRAINT unique_keys_pkey PRIMARY KEY (tenant, key)
+);
+"""
+
+BULK_ACTIONS = """
+CREATE TABLE bulk_actions (
+    id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at timestamptz,
+    as_of timestamptz NOT NULL,
+    position uuid,
+    locked uuid[] NOT NULL DEFAULT '{}',
+    count bigint NOT NULL,
+    matched bigint NOT NULL DEFAULT 0,
+    done bigint NOT NULL DEFAULT 0,
+    cancels_requested bigint NOT NULL DEFAULT 0,
+    undone bigint NOT NULL DEFAULT 0,
+    jobs_per_second integer NOT NULL,
+    priority smallint,
+    count_is_exact boolean NOT NULL,
+    kind text NOT NULL,
+    phase text NOT NULL DEFAULT 'PREVIEW',
+    filter json NOT NULL,
+    sample json NOT NULL,
+    skipped json NOT NULL,
+    not_undone json NOT NULL,
+    error text,
+    CONSTRAINT bulk_actions_pkey PRIMARY KEY (id),
+    CONSTRAINT bulk_actions_kind_known CHECK (kind IN ('cancel', 'retry', 'reprioritise')),
+    CONSTRAINT bulk_actions_phase_known CHECK (
+        phase IN ('PREVIEW', 'RUNNING', 'STOPPED', 'DONE', 'UNDOING', 'UNDONE', 'EXPIRED')),
+    CONSTRAINT bulk_actions_priority_range CHECK (priority BETWEEN 0 AND 9),
+    CONSTRAINT bulk_actions_reprioritise_has_priority CHECK ((kind = 'reprioritise') = (priority IS NOT NULL))
+);
+CREATE INDEX bulk_actions_active ON bulk_actions (id) WHERE phase IN ('RUNNING', 'UNDOING');
+
+CREATE TABLE bulk_action_jobs (
+    bulk_action uuid NOT NULL,
+    id uuid NOT NULL,
+    claimable_at timestamptz,
+    run smallint NOT NULL,
+    priority smallint,
+    crashes smallint,
+    isolated boolean,
+    needs text,
+    CONSTRAINT bulk_action_jobs_pkey PRIMARY KEY (bulk_action, id)
+);
+"""
+
+WORKERS = """
+CREATE TABLE workers (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    alive_until timestamptz NOT NULL,
+    ended_at timestamptz,
+    pid integer NOT NULL,
+    held_jobs smallint NOT NULL DEFAULT 0,
+    host text NOT NULL,
+    queues text[] NOT NULL,
+    operations text[] NOT NULL,
+    low_water_marks jsonb NOT NULL DEFAULT '{}',
+    finished_by_minute jsonb NOT NULL DEFAULT '{}',
+    CONSTRAINT workers_pkey PRIMARY KEY (id)
+) WITH (fillfactor = 20);
+
+CREATE TABLE leaders (
+    name text NOT NULL,
+    holder text NOT NULL,
+    term bigint NOT NULL,
+    until timestamptz NOT NULL,
+    CONSTRAINT leaders_pkey PRIMARY KEY (name)
+);
+
+CREATE TABLE operations (
+    name text NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    retry_base_s double precision NOT NULL,
+    retry_cap_s double precision NOT NULL,
+    timeout_ms integer,
+    max_attempts smallint NOT NULL,
+    queue text NOT NULL,
+    description text NOT NULL,
+    input_schema jsonb NOT NULL,
+    version smallint NOT NULL DEFAULT 1,
+    oldest_version smallint NOT NULL DEFAULT 1,
+    CONSTRAINT operations_pkey PRIMARY KEY (name),
+    CONSTRAINT operations_name_form CHECK (name ~ '^[a-z0-9_.]{1,64}$')
+);
+"""
+
+# The state of a job in one snapshot: that of its live row if it has one, else that of its newest outcome.
+VIEW = """
+CREATE VIEW job_states AS
+SELECT j.id, j.tenant, j.queue, j.operation, j.created_at, j.run_at, j.timeout_ms,
+       CASE WHEN l.worker IS NOT NULL THEN 'IN_PROGRESS'
+            WHEN l.claimable_at > statement_timestamp()
+            THEN CASE WHEN l.attempt > l.released THEN 'RETRYING' ELSE 'SCHEDULED' END
+            WHEN l.id IS NOT NULL THEN 'PENDING'
+            ELSE o.status END AS status,
+       coalesce(l.rev, o.rev) AS rev,
+       coalesce(l.run, o.run) AS run,
+       coalesce(l.attempt, o.attempt) AS attempt,
+       coalesce(l.max_attempts, j.max_attempts) AS max_attempts,
+       coalesce(l.priority, j.priority) AS priority,
+       CASE WHEN l.id IS NULL THEN o.started_at ELSE l.started_at END AS started_at,
+       CASE WHEN l.worker IS NULL THEN l.claimable_at END AS due_at,
+       CASE WHEN l.id IS NULL THEN o.finished_at END AS finished_at,
+       CASE WHEN l.id IS NULL THEN o.worker ELSE l.worker END AS worker,
+       l.progress, l.progress_text,
+       CASE WHEN l.id IS NULL THEN o.result END AS result,
+       CASE WHEN l.id IS NULL THEN o.error_type END AS error_type,
+       CASE WHEN l.id IS NULL THEN o.error_text END AS error_text
+FROM jobs j
+LEFT JOIN live l ON l.id = j.id
+LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run DESC LIMIT 1) o ON true
+"""
+
+
+def upgrade() -> None:
+    """Create all tables, indexes and the view."""
+    for statements in (JOBS, SIDE_TABLES, BULK_ACTIONS, WORKERS, VIEW):
+        op.execute(statements)

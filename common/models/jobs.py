@@ -1,0 +1,206 @@
+"""Jobs: submissions, unfinished jobs, outcomes of runs, ended attempts, and rows that only some jobs have."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import REAL, Boolean, CheckConstraint, Index, Integer, SmallInteger, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from common.models.base import Base, Json
+
+
+class Job(Base):
+    """A submission. Only its input may change: retention deletes it. Deleted with its partition, or after `keep_s`.
+
+    The id is a UUIDv7, which begins with its time, so the partition is found from the id alone.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
+        CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="max_attempts_range"),
+        CheckConstraint("timeout_ms > 0", name="timeout_positive"),
+        {"postgresql_partition_by": "RANGE (id)"},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    run_at: Mapped[datetime | None]  #: not claimable before then; None: at once
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))  #: 1 until tenants come
+    timeout_ms: Mapped[int | None] = mapped_column(Integer)  #: time limit of one attempt; None: no limit
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))  #: 0 is claimed first
+    max_attempts: Mapped[int] = mapped_column(SmallInteger)
+    queue: Mapped[str]
+    operation: Mapped[str]
+    trace: Mapped[str | None]  #: W3C traceparent of the request
+    #: as submitted. json, not jsonb: the text is kept as it is, and a third less is written. None: deleted by retention
+    input: Mapped[Json | None]
+    deadline: Mapped[datetime | None]  #: a job unfinished by then ends FAILED; None: no deadline
+    retry_base_s: Mapped[float | None]  #: None: the operation's default
+    retry_cap_s: Mapped[float | None]
+    #: retention in seconds after its end; None: as in the settings
+    keep_s: Mapped[int | None] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))  #: of its operation
+    tags: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    metadata_: Mapped[Json | None] = mapped_column("metadata")  #: of the client; returned as submitted
+    unique_key: Mapped[str | None]
+    unique_while: Mapped[str | None]  #: waiting, running or both
+
+
+class Live(Base):
+    """An unfinished job. `worker` is set if and only if the job is IN_PROGRESS.
+
+    The index has no column that a claim changes, so a claim is a HOT update. Fillfactor 45 leaves room on the page for
+    a second version of all its rows, which is longer by `worker` and `started_at`. Autovacuum starts after 5,000 dead
+    rows at any size of the table, and runs without cost delay.
+    """
+
+    __tablename__ = "live"
+    __table_args__ = (
+        CheckConstraint("(worker IS NULL) = (started_at IS NULL)", name="held_has_start"),
+        CheckConstraint("attempt >= 0 AND released BETWEEN 0 AND attempt", name="attempt_range"),
+        CheckConstraint("progress BETWEEN 0 AND 1", name="progress_range"),
+        Index("live_due", "queue", "priority", "claimable_at", "id"),
+        {
+            "postgresql_with": {
+                "fillfactor": "45",
+                "autovacuum_vacuum_scale_factor": "0",
+                "autovacuum_vacuum_threshold": "5000",
+                "autovacuum_vacuum_cost_delay": "0",
+            }
+        },
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    #: since or from when it is claimable, by the database's clock: its position in the queue
+    claimable_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    worker: Mapped[int | None]  #: the worker process that holds it
+    rev: Mapped[int] = mapped_column(server_default=text("0"))  #: revision, +1 with each change
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    progress: Mapped[float | None] = mapped_column(server_default=None)  #: 0 to 1, as reported by the operation
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))
+    #: claims so far; with `worker` the fence of every write
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    #: released attempts, which are not charged
+    released: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    max_attempts: Mapped[int] = mapped_column(SmallInteger)
+    #: +1 on each manual retry, and on each undo of a cancel
+    run: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    #: the running attempt is asked to stop
+    cancel_requested: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    queue: Mapped[str]
+    progress_text: Mapped[str | None]
+    #: the operation that a worker must know; from version 2 on with `@` and the version
+    needs: Mapped[str | None]
+    #: it may have crashed a process, so it runs alone in one
+    isolated: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    #: attempts that certainly crashed their process
+    crashes: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+
+
+class Outcome(Base):
+    """The end of a run of a job, and the attempt that ended it. Append-only; deleted with its partition."""
+
+    __tablename__ = "outcomes"
+    __table_args__ = (
+        CheckConstraint("status IN ('SUCCESS', 'FAILED', 'CANCELLED')", name="status_known"),
+        CheckConstraint("(status = 'SUCCESS') = (result IS NOT NULL)", name="success_has_result"),
+        CheckConstraint("(status = 'FAILED') = (error_type IS NOT NULL)", name="failed_has_error"),
+        # For lists. Without successes, which are nearly all rows: an index of those would cost 2 to 5 % of the jobs/s.
+        Index("outcomes_unsuccessful_id", "id", postgresql_where=text("status <> 'SUCCESS'")),
+        Index("outcomes_unsuccessful_finished_at", "finished_at", "id", postgresql_where=text("status <> 'SUCCESS'")),
+        {"postgresql_partition_by": "RANGE (id)"},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    run: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    attempt: Mapped[int] = mapped_column(SmallInteger)
+    released: Mapped[int] = mapped_column(SmallInteger)
+    rev: Mapped[int]
+    worker: Mapped[int | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    status: Mapped[str]
+    result: Mapped[Json | None]
+    error_type: Mapped[str | None]
+    error_text: Mapped[str | None]
+    #: in the operation; the rest of the time is overhead. None: not measured
+    execution_s: Mapped[float | None] = mapped_column(REAL)
+    cpu_s: Mapped[float | None] = mapped_column(REAL)  #: of its process meanwhile
+    peak_mib: Mapped[float | None] = mapped_column(REAL)  #: highest memory of its process while its batch ran
+
+
+class Attempt(Base):
+    """An attempt that did not end its run: retried, lost or released. Append-only; deleted with its partition.
+
+    The last attempt of a run is in its outcome.
+    """
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        CheckConstraint("outcome IN ('error', 'permanent', 'timeout', 'lost', 'released')", name="outcome_known"),
+        {"postgresql_partition_by": "RANGE (id)"},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    run: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    worker: Mapped[int]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    retry_at: Mapped[datetime]  #: from when the job was claimable again
+    outcome: Mapped[str]  #: error, permanent, timeout, lost or released
+    error_type: Mapped[str]
+    error_text: Mapped[str]
+    #: in the operation; the rest of the time is overhead. None: not measured
+    execution_s: Mapped[float | None] = mapped_column(REAL)
+    cpu_s: Mapped[float | None] = mapped_column(REAL)  #: of its process meanwhile
+    peak_mib: Mapped[float | None] = mapped_column(REAL)  #: highest memory of its process while its batch ran
+
+
+class Run(Base):
+    """A further run of a job, by a manual retry or by the undo of a bulk action's cancel, with its input.
+
+    Earlier runs keep theirs.
+    """
+
+    __tablename__ = "runs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    run: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    input: Mapped[Json | None]  #: None: the input of the run before
+    #: continues the run that was cancelled; False: starts anew
+    undo: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+
+
+class Tag(Base):
+    """A tag of a job. Deleted with its partition."""
+
+    __tablename__ = "tags"
+    __table_args__ = (Index("tags_tag_id", "tag", "id"), {"postgresql_partition_by": "RANGE (id)"})
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tag: Mapped[str] = mapped_column(primary_key=True)
+
+
+class Deadline(Base):
+    """The deadline of a job, until the controller has enforced it. Only jobs with a deadline have a row."""
+
+    __tablename__ = "deadlines"
+    __table_args__ = (Index("deadlines_at", "at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+
+
+class Expiry(Base):
+    """A job with its own retention (`keep_s`), which retention by settings skips. Deleted together with the job."""
+
+    __tablename__ = "expiries"
+    __table_args__ = (Index("expiries_at", "at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime]  #: when the controller checks it next

@@ -1,0 +1,158 @@
+"""Settings of the API."""
+
+import re
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from common.settings.field_types import Count, Seconds, SettingsGroup
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
+
+
+class ApiSettings(SettingsGroup):
+    """Limits of requests, and the buffers, timeouts and caches of an API process."""
+
+    max_body_bytes: Count = Field(
+        1_048_576, description="API: largest request body in bytes; a larger one is refused with 413."
+    )
+    max_numbers: Count = Field(
+        10_000, description="API: largest number of items in the `data` of one job; more are refused with 422."
+    )
+    max_batch_jobs: Count = Field(
+        10_000, description="API: largest number of jobs in one POST /jobs/batch; more are refused with 422."
+    )
+    max_attempts: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        100, description="API: largest `max_attempts` of a submission; a larger one is refused with 422."
+    )
+    max_backoff_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        86_400, description="API: longest backoff of a submission in seconds; a longer one is refused with 422."
+    )
+    max_timeout_seconds: Annotated[float, Field(gt=0, le=2_147_483)] = Field(
+        86_400, description="API: longest `timeout_seconds` of a submission; a longer one is refused with 422."
+    )
+    max_delay_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
+        365,
+        description="API: largest distance in days from a submission to its start time or deadline; "
+        "a larger one is refused with 422.",
+    )
+    max_keep_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
+        90,
+        description="API: longest `keep_seconds` of a submission, in days; a longer one is refused with 422.",
+    )
+    max_metadata_bytes: Count = Field(
+        4_096, description="API: largest `metadata` of a job in bytes of JSON; a larger one is refused with 422."
+    )
+    max_queue_age_seconds: Annotated[float, Field(ge=0, le=86_400 * 365)] = Field(
+        0,
+        description="API: back-pressure limit in seconds. While the oldest due job of a queue has waited longer, "
+        "submissions to it are refused with 429. 0: no limit.",
+    )
+    idempotency_seconds: Seconds = Field(
+        86_400, description="API: time in seconds for which an Idempotency-Key is remembered."
+    )
+    max_buffered_submissions: Count = Field(
+        50_000,
+        description="API: largest number of submissions that one process buffers for its next group commit; "
+        "more are refused with 503.",
+    )
+    group_commit_max_jobs: Count = Field(
+        1_000, description="API: largest number of single submissions in one group commit; more wait for the next one."
+    )
+    body_timeout_seconds: Seconds = Field(
+        10, description="API: longest time in seconds for a request body to arrive; then the request gets 408."
+    )
+    long_poll_max_seconds: Annotated[float, Field(gt=0, le=3_600)] = Field(
+        60, description="API: longest `wait` of a long poll in seconds; a longer one is refused with 422."
+    )
+    long_poll_max_clients: Count = Field(
+        10_000, description="API: largest number of open long polls in one process; more are refused with 503."
+    )
+    event_stream_max_clients: Count = Field(
+        1_000, description="API: largest number of open event streams in one process; more are refused with 503."
+    )
+    wait_poll_seconds: Seconds = Field(
+        1,
+        description="API: polling interval in seconds for jobs with waiting clients; "
+        "it bounds the delay when a change notification is lost.",
+    )
+    event_heartbeat_seconds: Seconds = Field(
+        15, description="API: interval in seconds between the heartbeat comments of an idle event stream."
+    )
+    event_stream_max_seconds: Seconds = Field(
+        3_600,
+        description="API: longest duration of an event stream in seconds; then it is closed and its client resumes it.",
+    )
+    request_header_timeout_seconds: Seconds = Field(
+        20,
+        description="API: longest time in seconds for a complete request header to arrive; "
+        "then the connection is closed.",
+    )
+    response_write_timeout_seconds: Seconds = Field(
+        60,
+        description="API: longest time in seconds for a client to read its response; then the connection is closed.",
+    )
+    database_timeout_seconds: Seconds = Field(
+        5, description="API: longest wait in seconds for PostgreSQL; then the request gets 503."
+    )
+    api_pool_connections: Count = Field(5, description="API: size of the database connection pool of one process.")
+    max_clock_skew_seconds: Seconds = Field(
+        3_600,
+        description="API: largest difference in seconds between its clock and the database's; "
+        "beyond it the process is not ready.",
+    )
+    operations_cache_seconds: Seconds = Field(
+        10, description="API: time in seconds for which the list of operations is cached."
+    )
+    list_page_jobs: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        200, description="API: largest number of jobs on a page of GET /jobs."
+    )
+    list_scan_jobs: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        20_000,
+        description="API: largest number of index rows that a page of GET /jobs or a preview of a bulk action scans. "
+        "At the limit the page is returned short, with a cursor, and the count of the preview is an estimate.",
+    )
+    cursor_key: str = Field(
+        "",
+        description="API: secret that signs the cursors of GET /jobs, the same for all processes. "
+        "Empty: derived from DATABASE_URL.",
+    )
+    cors_origins: str = Field(
+        "",
+        description="API: comma-separated origins whose pages may call the API from a browser, such as "
+        "`https://app.example`. `*`: all. Empty: none.",
+    )
+    compression_min_bytes: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        1_024,
+        description="API: smallest response to GET in bytes that is compressed with gzip, if the client accepts it. "
+        "0: no compression.",
+    )
+    keepalive_drain_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
+        0,
+        description="API: time in seconds after SIGTERM in which kept-alive connections may send another request, "
+        "whose response closes them. Part of the shutdown grace. 0: idle connections are closed at once.",
+    )
+    bulk_action_jobs_per_second: Count = Field(
+        100, description="API: rate of a bulk action that asks for none, in jobs a second."
+    )
+    bulk_action_max_jobs_per_second: Count = Field(
+        2_000,
+        description="API: highest rate that a bulk action may ask for, in jobs a second; "
+        "a higher one is refused with 422.",
+    )
+    access_log: bool = Field(
+        False, description="API: log each request with its route, status and duration, at level `info`."
+    )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: str) -> str:
+        origins = [origin.strip() for origin in value.split(",")]
+        if any(origin and origin != "*" and not _ORIGIN.fullmatch(origin) for origin in origins):
+            raise ValueError("each must be scheme://host or scheme://host:port, without a path, or the whole *")
+        return value
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins of `cors_origins`."""
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]

@@ -1,0 +1,72 @@
+"""Settings of the controller."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from common.settings.field_types import Count, Seconds, SettingsGroup
+
+
+class ControllerSettings(SettingsGroup):
+    """The tick, leadership, retention, partitions and bulk actions."""
+
+    tick_seconds: Seconds = Field(
+        1,
+        description="Controller: interval in seconds at which it checks for lost leases, due jobs and strays. "
+        "Worker: interval at which an idle one polls for jobs without a doorbell.",
+    )
+    starvation_seconds: Annotated[float, Field(ge=0, le=86_400 * 365)] = Field(
+        0,
+        description="Controller: time in seconds after which a due job that still waits gets priority 0. "
+        "0: never, priorities are strict.",
+    )
+    leader_lease_seconds: Seconds = Field(
+        10,
+        description="Controller: duration in seconds of the leader's lease; if it is not renewed, "
+        "another controller leads.",
+    )
+    retention_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
+        7, description="Controller: retention of finished jobs in days; then they are deleted."
+    )
+    retention_failed_days: Annotated[int, Field(ge=0, le=3_650)] = Field(
+        0, description="Controller: retention of FAILED jobs in days. 0: the same as JOBPROC_RETENTION_DAYS."
+    )
+    retention_cancelled_days: Annotated[int, Field(ge=0, le=3_650)] = Field(
+        0, description="Controller: retention of CANCELLED jobs in days. 0: the same as JOBPROC_RETENTION_DAYS."
+    )
+    input_retention_days: Annotated[int, Field(ge=0, le=3_650)] = Field(
+        0,
+        description="Controller: days from the end of a job after which its input is deleted; its result stays. "
+        "0: inputs are kept as long as their jobs.",
+    )
+    deletion_jobs_per_second: Count = Field(
+        2_000,
+        description="Controller: highest rate, in jobs a second, at which retention deletes single jobs or inputs; "
+        "jobs that are deleted with their whole partition do not count.",
+    )
+    retention_check_seconds: Seconds = Field(
+        300, description="Controller: interval in seconds between two checks for data past retention."
+    )
+    partition_days: Annotated[int, Field(ge=1, le=366)] = Field(
+        1,
+        description="Days of jobs in one partition. Keep the longest retention in days, divided by this, below 35.",
+    )
+    partitions_ahead: Annotated[int, Field(ge=2, le=30)] = Field(
+        3, description="Number of partitions that are created before they are needed."
+    )
+    bulk_action_step_jobs: Annotated[int, Field(ge=1, le=5_000)] = Field(
+        500, description="Controller: largest number of jobs that a bulk action changes in one step, a transaction."
+    )
+    bulk_action_preview_seconds: Seconds = Field(
+        3_600, description="Controller: time in seconds after which a bulk action that was not started is deleted."
+    )
+    bulk_action_keep_seconds: Seconds = Field(
+        604_800,
+        description="Controller: time in seconds since its last change after which a bulk action is deleted, "
+        "with the records that its undo needs.",
+    )
+    queue_count_limit: Count = Field(
+        100_000,
+        description="Controller: number up to which the jobs of a queue are counted for gauges; "
+        "a longer queue shows this number.",
+    )

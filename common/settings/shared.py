@@ -1,0 +1,96 @@
+"""Settings that several processes read."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from common import failpoints
+from common.server_urls import checked_hosts
+from common.settings.field_types import Environment, LogFormat, Pooler, Seconds, SettingsGroup
+
+
+class SharedSettings(SettingsGroup):
+    """Servers, logs, and the limits that several processes share."""
+
+    database_url: str = Field(
+        "postgresql://postgres@127.0.0.1:5432/postgres",
+        validation_alias="DATABASE_URL",
+        description="URL of PostgreSQL: `postgresql://user:password@host:port/database`. "
+        "A `+driver` suffix of the scheme is ignored.",
+    )
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        validation_alias="REDIS_URL",
+        description="URL of Redis: `redis://` or `rediss://`. Redis carries doorbells and change notifications only, "
+        "so its data may be lost at any moment.",
+    )
+    database_pooler: Pooler = Field(
+        Pooler.NONE,
+        description="Connection pooler behind DATABASE_URL. `transaction`: a pooler in transaction mode, "
+        "such as PgBouncer. `none`: PostgreSQL itself.",
+    )
+    environment: Environment = Field(
+        Environment.DEVELOPMENT, description="`development` or `production`; `production` refuses failpoints."
+    )
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
+        "info", description="Lowest level that is logged: `debug`, `info`, `warning` or `error`."
+    )
+    log_format: LogFormat = Field(LogFormat.JSON, description="Log format: `json` for machines, `console` for people.")
+    failpoints: str = Field(
+        "",
+        description="Failpoints of a test, in the form of common/failpoints.py: places at which the process dies, "
+        "stops, raises or sleeps. Empty: none.",
+    )
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        0, description="TCP port of /metrics; the controller serves /livez and /readyz there too. 0: no port is opened."
+    )
+    redis_timeout_seconds: Seconds = Field(
+        2, description="Longest wait in seconds for a connection to Redis or a reply; then Redis counts as unavailable."
+    )
+    reconnect_max_delay_seconds: Seconds = Field(
+        5,
+        description="Longest delay in seconds of the exponential backoff between two attempts to reconnect to the "
+        "database.",
+    )
+    lock_timeout_seconds: Seconds = Field(
+        2,
+        description="Longest wait in seconds for a lock in migrations, partition maintenance and bulk actions; "
+        "then the work is retried later.",
+    )
+    doorbell_min_interval_milliseconds: Annotated[float, Field(ge=0, le=1_000)] = Field(
+        35,
+        description="Shortest interval in milliseconds between two doorbells that a process rings for one queue "
+        "while many jobs arrive; a single job rings at once.",
+    )
+    shutdown_grace_seconds: Seconds = Field(
+        25,
+        description="Time in seconds for a graceful shutdown after SIGTERM. Worker: running jobs may finish; "
+        "then they are released. API: open requests may finish; then they are aborted.",
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _normalize_postgresql_url(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme.partition("+")[0].lower() not in {"postgresql", "postgres"}:
+            raise ValueError("must begin with postgresql://")
+        return checked_hosts(f"postgresql://{rest}")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str) -> str:
+        if value.partition("://")[0].lower() not in {"redis", "rediss"} or "://" not in value:
+            raise ValueError("must begin with redis:// or rediss://")
+        return checked_hosts(value)
+
+    @field_validator("failpoints")
+    @classmethod
+    def _arm_failpoints(cls, value: str) -> str:
+        failpoints.arm(value)
+        return value
+
+    @field_validator("metrics_port", mode="before")
+    @classmethod
+    def _ignore_service_link(cls, value: object) -> object:
+        # Kubernetes injects JOBPROC_METRICS_PORT=tcp://… for a Service named jobproc-metrics.
+        return 0 if isinstance(value, str) and value.startswith("tcp://") else value

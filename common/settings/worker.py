@@ -1,0 +1,97 @@
+"""Settings of workers."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from common.settings.field_types import Count, Seconds, SettingsGroup
+
+
+class WorkerSettings(SettingsGroup):
+    """Leases, batches, limits of attempts, and the health check of a worker."""
+
+    lease_seconds: Seconds = Field(
+        30,
+        description="Worker: duration in seconds of a lease. A process whose lease is not renewed for so long "
+        "loses its jobs, which are rescued.",
+    )
+    heartbeat_seconds: Seconds = Field(
+        5, description="Worker: interval in seconds between two renewals of the leases; at most half of a lease."
+    )
+    supervisor_interval_milliseconds: Annotated[float, Field(ge=10, le=5_000)] = Field(
+        100,
+        description="Worker: interval in milliseconds at which the supervisor checks time limits and crashes.",
+    )
+    batch_target_milliseconds: Annotated[float, Field(ge=1, le=10_000)] = Field(
+        50, description="Worker: target duration in milliseconds of the batch of jobs that one claim takes."
+    )
+    max_claim_jobs: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        400, description="Worker: largest number of jobs in one claim."
+    )
+    queue_time_slice_seconds: Seconds = Field(
+        1,
+        description="Worker: time slice in seconds that a process gives to one queue; "
+        "then it serves the next queue whose doorbell has rung.",
+    )
+    batch_max_seconds: Seconds = Field(
+        1,
+        description="Worker: longest duration in seconds of a batch; then the process stores the results that it has "
+        "and releases the jobs that have not begun.",
+    )
+    async_concurrency: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        100, description="Worker: largest number of jobs of `async def` operations that one process runs concurrently."
+    )
+    event_loop_block_timeout_seconds: Seconds = Field(
+        30,
+        description="Worker: longest time in seconds for which an `async def` operation may block the event loop; "
+        "then its process is killed.",
+    )
+    unique_retry_seconds: Seconds = Field(
+        1,
+        description="Worker: delay in seconds of a job whose unique key (`while: running`) is held by a running job.",
+    )
+    max_result_bytes: Count = Field(
+        1_048_576,
+        description="Worker: largest result in bytes of JSON; a larger one fails the job with `result_too_large`.",
+    )
+    max_crashes: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        3,
+        description="Worker and controller: number of crashes of its process at which a job ends FAILED "
+        "with `worker_lost`.",
+    )
+    max_error_characters: Count = Field(
+        4_000, description="Worker: longest stored error text in characters; a longer one is truncated."
+    )
+    cancel_check_seconds: Seconds = Field(
+        1,
+        description="Worker: interval in seconds at which a running job is checked for a cancel request; "
+        "the first check follows after the same time.",
+    )
+    cancel_grace_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        10,
+        description="Worker: time in seconds for a running job to stop after a cancel request; "
+        "then its process is killed.",
+    )
+    progress_min_interval_seconds: Seconds = Field(
+        1, description="Worker: shortest interval in seconds between two stored progress reports of a job."
+    )
+    statement_timeout_seconds: Seconds = Field(
+        30, description="Worker and controller: longest duration of a statement in seconds; then PostgreSQL aborts it."
+    )
+    health_file: str = Field(
+        "", description="Worker: file to which its health is written for `python -m worker.health`. Empty: none."
+    )
+    stalled_consumer_seconds: Seconds = Field(
+        30,
+        description="Worker: time in seconds after which it is unhealthy, if due jobs wait in its queues and a process "
+        "is idle, but none claims.",
+    )
+    pod_name: str = Field("", description="Worker: name of its pod, for the pod deletion cost.")
+    pod_namespace: str = Field("", description="Worker: namespace of its pod, for the pod deletion cost.")
+    pod_deletion_cost: bool = Field(
+        default=False,
+        description="Worker: raise the pod deletion cost while it runs jobs, so that a scale-in prefers idle pods.",
+    )
+    kubernetes_timeout_seconds: Seconds = Field(
+        5, description="Worker: longest wait in seconds for the Kubernetes API; then the update is retried later."
+    )

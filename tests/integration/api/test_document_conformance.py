@@ -1,0 +1,83 @@
+"""Conformance of the API to its OpenAPI document: generated requests get no 5xx and no undocumented response."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rig.system import System
+
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+]
+EXAMPLES = 10  # for each operation and kind of request
+SEED = 20261126
+# Follow only the links of the document; infer no others.
+DOCUMENTED_LINKS_ONLY = "[phases.stateful]\nmax-steps = 10\n[phases.stateful.inference]\nalgorithms = []\n"
+MIN_LINKS = 8  # followed to a response; usually there are at least twice as many
+
+
+@pytest.fixture
+def short_poll_system(shared: System) -> System:
+    """Return the shared system with short long polls, because generated jobs may be due in days."""
+    shared.end("api")
+    return shared.api(JOBPROC_LONG_POLL_MAX_SECONDS="1", JOBPROC_EVENT_STREAM_MAX_SECONDS="1")
+
+
+def run_schemathesis(folder: Path, *arguments: str) -> str:
+    """Run Schemathesis, which must find no failure; return its output."""
+    argv = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "run",
+        "--checks",
+        ",".join(CHECKS),
+        "--max-examples",
+        str(EXAMPLES),
+        *arguments,
+    ]
+    argv += ["--seed", str(SEED), "--generation-deterministic", "--request-timeout", "20", "--no-color"]
+    process = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout[-8_000:] + process.stderr[-2_000:]
+    return process.stdout
+
+
+def test_responses_to_generated_requests_are_as_documented(short_poll_system: System, tmp_path: Path) -> None:
+    """Valid requests may be refused: operations and limits have rules that a document cannot express."""
+    output = run_schemathesis(
+        tmp_path, f"{short_poll_system.client.base_url}/openapi.json", "--phases", "examples,coverage,fuzzing"
+    )
+    assert "20 selected" in output
+
+
+def test_links_lead_from_response_to_response(short_poll_system: System, tmp_path: Path) -> None:
+    """The schema of submissions is narrowed first: the document cannot name the operations and their inputs."""
+    document = short_poll_system.client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    numbers, operation = schemas["Submission"]["properties"]["data"], schemas["Submission"]["properties"]["operation"]
+    properties = {"data": numbers | {"maxItems": 3}, "operation": operation | {"enum": ["square_sum", "fail_for_good"]}}
+    schemas["Submission"]["properties"] = schemas["InputSubmission"]["properties"] = properties
+    schemas["InputSubmission"]["required"] = schemas["Submission"]["required"]
+    (tmp_path / "openapi.json").write_text(json.dumps(document))
+    (tmp_path / "schemathesis.toml").write_text(DOCUMENTED_LINKS_ONLY)
+    output = run_schemathesis(
+        tmp_path,
+        "openapi.json",
+        "--url",
+        str(short_poll_system.client.base_url),
+        "--phases",
+        "stateful",
+        "--mode",
+        "positive",
+    )
+    covered = re.search(r"API Links: +(\d+) covered", output)
+    assert covered is not None, output
+    assert int(covered[1]) >= MIN_LINKS, output

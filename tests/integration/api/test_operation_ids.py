@@ -1,0 +1,55 @@
+"""The operationIds of the OpenAPI document: generated clients name their methods after them."""
+
+import re
+from typing import Any
+
+import pytest
+from rig.system import System
+
+OPERATION_IDS = {
+    ("post", "/jobs/", "submit_job"),
+    ("get", "/jobs/", "list_jobs"),
+    ("post", "/jobs/batch", "submit_batch"),
+    ("get", "/jobs/{job_id}", "get_job"),
+    ("get", "/jobs/{job_id}/status", "get_job_status"),
+    ("get", "/jobs/{job_id}/result", "get_job_result"),
+    ("get", "/jobs/{job_id}/events", "stream_job_events"),
+    ("get", "/jobs/{job_id}/explain", "explain_job"),
+    ("post", "/jobs/{job_id}/cancel", "cancel_job"),
+    ("post", "/jobs/{job_id}/retry", "retry_job"),
+    ("post", "/bulk-actions", "preview_bulk_action"),
+    ("get", "/bulk-actions", "list_bulk_actions"),
+    ("get", "/bulk-actions/{bulk_action_id}", "get_bulk_action"),
+    ("post", "/bulk-actions/{bulk_action_id}/start", "start_bulk_action"),
+    ("post", "/bulk-actions/{bulk_action_id}/stop", "stop_bulk_action"),
+    ("post", "/bulk-actions/{bulk_action_id}/undo", "undo_bulk_action"),
+    ("get", "/operations", "list_operations"),
+    ("get", "/stats", "get_queue_stats"),
+    ("get", "/livez", "get_liveness"),
+    ("get", "/readyz", "get_readiness"),
+}
+
+
+@pytest.fixture
+def document(read_only_system: System) -> dict[str, Any]:
+    """Return the OpenAPI document that the API serves."""
+    return dict(read_only_system.client.get("/openapi.json").json())
+
+
+def test_the_operation_ids_are_exactly_these(document: dict[str, Any]) -> None:
+    assert {
+        (method, path, operation["operationId"])
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    } == OPERATION_IDS
+
+
+def test_each_operation_id_is_unique_and_in_snake_case(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
+    assert len(ids) == len(set(ids)) == len(OPERATION_IDS)
+    assert [name for name in ids if not re.fullmatch("[a-z]+(_[a-z]+)*", name)] == []
+
+
+def test_no_schema_has_a_name_made_of_its_module(document: dict[str, Any]) -> None:
+    """FastAPI puts the module and "__" before the name of a schema if two models have the same name."""
+    assert [name for name in document["components"]["schemas"] if "__" in name] == []
