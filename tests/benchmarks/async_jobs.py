@@ -1,20 +1,20 @@
-"""Jobs that only wait, many at a time in one process; and what that process keeps for it once none is left."""
+"""Async jobs: many that only wait, in one process, and the memory that the process keeps afterwards."""
 
 import psutil
 
 from tests.benchmarks.disturbances import Scene
-from tests.benchmarks.limits import ended, submit
+from tests.benchmarks.payload_limits import ended, submit
 from tests.benchmarks.setting import Figure, Stage
 
-WAIT_S = 0.1  # of each job
+WAIT_S = 0.1  # for which each job waits
 RATE = (
-    "SELECT count(*) / extract(epoch FROM max(o.finished_at) - min(o.started_at)), max(o.run_s) FROM outcomes o JOIN jobs j ON j.id = o.id "
-    "WHERE j.operation = 'await_only' AND o.run_s >= 0.1"
+    "SELECT count(*) / extract(epoch FROM max(o.finished_at) - min(o.started_at)), max(o.execution_s) "
+    "FROM outcomes o JOIN jobs j ON j.id = o.id WHERE j.operation = 'await_only' AND o.execution_s >= 0.1"
 )
 
 
 def together(stage: Stage) -> list[Figure]:
-    """A backlog of jobs of an `async def` operation, drained by one process."""
+    """Drain a backlog of jobs of an `async def` operation in one process."""
     jobs, at_once = stage.options.together, stage.settings.max_batch_jobs
     with stage.scene(processes=1) as there:
         submit(there, "noop", [1.0], 1_000, at_once)
@@ -28,18 +28,22 @@ def together(stage: Stage) -> list[Figure]:
         unfinished = ended(there, jobs + 1_001)[0]
         with database, database.cursor() as cursor:
             cursor.execute(RATE)
-            ((rate, most),) = cursor.fetchall()
+            ((rate, longest_s),) = cursor.fetchall()
         database.close()
         busy_mib = _own_mib(there)
-    ideal = stage.settings.async_jobs / WAIT_S
+    ideal = stage.settings.async_concurrency / WAIT_S
     return [
         Figure("jobs/s", float(rate)),
-        Figure(f"… to the {ideal:g} that {stage.settings.async_jobs} places allow", float(rate) / ideal, least=0.5),
-        Figure("longest run in s", float(most)),
+        Figure(
+            f"… to the {ideal:g} that {stage.settings.async_concurrency} places allow",
+            float(rate) / ideal,
+            at_least=0.5,
+        ),
+        Figure("longest run in s", float(longest_s)),
         Figure("MiB of the process before its first such job", before_mib),
-        Figure("… more with an idle event loop", idle_mib - before_mib, most=5),
-        Figure("… more after all of them", busy_mib - before_mib, most=20),
-        Figure("jobs that have not ended", unfinished, most=0),
+        Figure("… more with an idle event loop", idle_mib - before_mib, at_most=5),
+        Figure("… more after all of them", busy_mib - before_mib, at_most=20),
+        Figure("jobs that have not ended", unfinished, at_most=0),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Loads a backlog through POST /jobs/batch: `python -m tests.benchmarks.backlog PORT JOBS`."""
+"""Submit a backlog through POST /jobs/batch: `python -m tests.benchmarks.backlog PORT JOBS`."""
 
 import http.client
 import json
@@ -9,7 +9,7 @@ SAMPLE = {"data": [1, 2, 3], "operation": "square_sum"}
 
 
 def load(port: int, jobs: int) -> None:
-    """Submit so many jobs."""
+    """Submit `jobs` jobs."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for at in range(0, jobs, STEP):
         body = json.dumps([SAMPLE] * min(STEP, jobs - at), separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""What is bad for a system under load: each cell lasts so many seconds, and leaves nothing behind."""
+"""Disturbances of a system under load. Each lasts a given number of seconds and leaves nothing behind."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ import psutil
 import psycopg2
 
 from tests.benchmarks import systems
-from tests.benchmarks.run import load
+from tests.benchmarks.throughput import load
 from tools.servers import Postgres
 
 CONNECTIONS = 64
@@ -30,13 +30,16 @@ class Scene:
     peak_s: float
 
     def connect(self) -> Any:
-        """Return a connection beside the system's."""
+        """Return a new connection to the system's database."""
         return psycopg2.connect(self.url)
 
     def hot_tables(self) -> list[str]:
-        """Return the tables with the most writes so far."""
+        """Return the tables with the most writes."""
         with self.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT relid::regclass::text FROM pg_stat_user_tables ORDER BY n_tup_ins + n_tup_upd + n_tup_del DESC LIMIT 3")
+            cursor.execute(
+                "SELECT relid::regclass::text FROM pg_stat_user_tables "
+                "ORDER BY n_tup_ins + n_tup_upd + n_tup_del DESC LIMIT 3"
+            )
             return [row[0] for row in cursor.fetchall()]
 
 
@@ -48,7 +51,7 @@ Cell = Callable[[Scene, float], None]
 
 
 def held(scene: Scene, seconds: float) -> None:
-    """A transaction with a snapshot is held open, so nothing that dies can be cleaned up."""
+    """Hold a transaction with a snapshot open, so that vacuum can remove no dead row."""
     connection = scene.connect()
     connection.set_session(isolation_level="REPEATABLE READ")
     connection.cursor().execute("SELECT txid_current()")
@@ -57,7 +60,7 @@ def held(scene: Scene, seconds: float) -> None:
 
 
 def readers(scene: Scene, seconds: float) -> None:
-    """Four readers walk the hot tables over and over, each in one transaction."""
+    """Scan the most written tables repeatedly with four readers, each in one transaction."""
     tables, until = scene.hot_tables(), time.monotonic() + seconds
 
     def read() -> None:
@@ -77,12 +80,12 @@ def readers(scene: Scene, seconds: float) -> None:
 
 
 def burst(scene: Scene, seconds: float) -> None:
-    """More comes than the system can take at its best."""
+    """Offer more submissions than the system can take at its peak."""
     load(scene.port, CONNECTIONS, seconds, scene.peak_s * BURST)
 
 
 def restarted(scene: Scene, seconds: float) -> None:
-    """PostgreSQL is restarted, as fast as it can."""
+    """Restart PostgreSQL in fast mode."""
     until = time.monotonic() + seconds
     scene.postgres.stop(signal.SIGINT)
     scene.postgres.start()
@@ -90,7 +93,7 @@ def restarted(scene: Scene, seconds: float) -> None:
 
 
 def backends(scene: Scene, seconds: float) -> None:
-    """A connection of the system, by chance, is ended twice a second."""
+    """Terminate a random connection of the system twice a second."""
     until = time.monotonic() + seconds
     with scene.connect() as connection, connection.cursor() as cursor:
         while time.monotonic() < until:
@@ -99,7 +102,7 @@ def backends(scene: Scene, seconds: float) -> None:
 
 
 def idle(scene: Scene, seconds: float) -> None:
-    """Three hundred connections that do nothing."""
+    """Hold three hundred idle connections."""
     connections = [scene.connect() for _ in range(300)]
     time.sleep(seconds)
     for connection in connections:
@@ -107,19 +110,19 @@ def idle(scene: Scene, seconds: float) -> None:
 
 
 def workers(scene: Scene, seconds: float) -> None:
-    """The worker is killed with all its processes, every 20 s, and started again."""
+    """Kill the worker with all its processes every 20 s, and start it again."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         process = psutil.Process(scene.system.processes["worker0"].pid)
-        for one in [process, *process.children(recursive=True)]:
+        for child in [process, *process.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
-                one.kill()
+                child.kill()
         scene.system.end("worker")
         scene.system.start("worker")
         time.sleep(min(20.0, max(0.0, until - time.monotonic())))
 
 
-CELLS: dict[str, tuple[Cell, float]] = {  # and how many seconds it lasts
+CELLS: dict[str, tuple[Cell, float]] = {  # a disturbance and its duration in seconds
     "held": (held, 600.0),
     "readers": (readers, 20.0),
     "burst": (burst, 10.0),

@@ -1,6 +1,7 @@
-"""`make growth`: what each statement costs as the tables grow, and what idle workers cost. One run on one machine; compare within it.
+"""Cost of each statement as the tables grow, and of idle workers: `make bench BENCH="--only growth"`.
 
-Claim, submit and the controller's reads at each backlog, then beside a table of finished jobs, on a store alone: medians of many, in ms.
+Measures claim, insert and the controller's reads on the store alone, at each backlog and then beside a table of
+finished jobs: medians of many, in milliseconds. Compare figures of one run only.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -30,23 +31,26 @@ from common.store.workers import leases
 from tools.servers import Postgres
 
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
-AT_ONCE = 100_000  # rows made by one statement
+AT_ONCE = 100_000  # rows inserted by one statement
 LEASE_S = 3_600.0
 _JOBS = """
 WITH new AS (
     INSERT INTO jobs (id, operation, queue, input, max_attempts, priority)
     SELECT uuidv7(), 'square_sum', 'default', '{"data":[1,2,3]}', 3, 5 FROM generate_series(1, %s) RETURNING id)
 """
-_WAITING = _JOBS + "INSERT INTO live (id, queue, priority, max_attempts, pos) SELECT id, 'default', 5, 3, clock_timestamp() FROM new"
+_WAITING = (
+    _JOBS + "INSERT INTO live (id, queue, priority, max_attempts, claimable_at) "
+    "SELECT id, 'default', 5, 3, clock_timestamp() FROM new"
+)
 _FINISHED = (
-    _JOBS
-    + "INSERT INTO outcomes (id, epoch, attempt, released, rev, worker, started_at, status, result) SELECT id, 0, 1, 0, 2, 1, now(), 'SUCCESS', '14.0' FROM new"
+    _JOBS + "INSERT INTO outcomes (id, run, attempt, released, rev, worker, started_at, status, result) "
+    "SELECT id, 0, 1, 0, 2, 1, now(), 'SUCCESS', '14.0' FROM new"
 )
 Costs = dict[str, float]
 
 
 class Store:
-    """A database, a worker of it, and what is measured on it."""
+    """A database with a registered worker, and the measurements on it."""
 
     def __init__(self, url: str) -> None:
         os.environ.update(DATABASE_URL=url, REDIS_URL="redis://127.0.0.1:1/0")
@@ -58,17 +62,17 @@ class Store:
         self.worker = leases.register(self.connection, LEASE_S, 1, "growth", ["default"], ["square_sum"])
 
     def fill(self, sql: str, rows: int) -> None:
-        """Make rows."""
+        """Insert rows."""
         with self.database.cursor() as cursor:
             for start in range(0, rows, AT_ONCE):
                 cursor.execute(sql, (min(AT_ONCE, rows - start),))
-            cursor.execute("VACUUM ANALYZE")  # as autovacuum would have, by then
+            cursor.execute("VACUUM ANALYZE")  # as autovacuum would have done by then
             cursor.execute("CHECKPOINT")
 
     def costs(self, times: int) -> Costs:
         """Return the median of each statement in milliseconds."""
         marks, connection = LowWaterMarks(), self.connection
-        queue_state.due_queues(connection)  # plans it
+        queue_state.due_queues(connection)  # plans the statement
 
         def claim(count: int) -> Callable[[], None]:
             ended = Results()
@@ -88,7 +92,9 @@ class Store:
             "settle 100, claim 100": _median(claim(100), 9),
             "due queues": _median(lambda: queue_state.due_queues(connection), times),
             "oldest due": _median(lambda: queue_state.oldest_due_s(connection), times),
-            "depth": _median(lambda: queue_state.depth(connection, self.settings.gauge_cap_jobs), max(9, times // 10)),
+            "depth": _median(
+                lambda: queue_state.depth(connection, self.settings.queue_count_limit), max(9, times // 10)
+            ),
             "strays": _median(lambda: queue_state.requeue_strays(connection, 60.0, 10_000), max(9, times // 10)),
         }
         return found | asyncio.run(self._submits(times))
@@ -98,7 +104,17 @@ class Store:
         took = []
         try:
             for _ in range(times):
-                jobs = [NewJob(new_job_id(time.time_ns() // 1_000_000, uuid4().int), "square_sum", "default", '{"data":[1,2,3]}', 3, None, 5)]
+                jobs = [
+                    NewJob(
+                        new_job_id(time.time_ns() // 1_000_000, uuid4().int),
+                        "square_sum",
+                        "default",
+                        '{"data":[1,2,3]}',
+                        3,
+                        None,
+                        5,
+                    )
+                ]
                 began = time.perf_counter()
                 await insert.insert_jobs(connection, jobs)
                 took.append((time.perf_counter() - began) * 1e3)
@@ -122,7 +138,7 @@ def _median(work: Callable[[], object], times: int) -> float:
 
 
 def idle(store: Store, postgres: Postgres, count: int, seconds: float) -> Costs:
-    """Return what so many idle workers cost PostgreSQL: each looks once a tick, and renews its lease each heartbeat."""
+    """Return the cost of idle workers for PostgreSQL: each polls once a tick, and renews its lease each heartbeat."""
     done, asked = threading.Event(), [0] * count
     settings = store.settings
 
@@ -135,7 +151,9 @@ def idle(store: Store, postgres: Postgres, count: int, seconds: float) -> Costs:
             asked[number] += 1
             ticks += 1
             if ticks % round(settings.heartbeat_seconds / settings.tick_seconds) == 0:
-                leases.renew(connection, LEASE_S, [leases.LeaseRenewal(mine, 0, {"default": {"5": marks.claimable_at[5]}}, {})])
+                leases.renew(
+                    connection, LEASE_S, [leases.LeaseRenewal(mine, 0, {"default": {"5": marks.claimable_at[5]}}, {})]
+                )
                 asked[number] += 1
         connection.close()
 
@@ -144,7 +162,7 @@ def idle(store: Store, postgres: Postgres, count: int, seconds: float) -> Costs:
         thread.start()
     assert postgres.process is not None
     server = psutil.Process(postgres.process.pid)
-    time.sleep(5)  # connections are made, plans are planned
+    time.sleep(5)  # until connections are open and statements planned
     before, began, asked_before = _cpu_s(server), time.perf_counter(), sum(asked)
     time.sleep(seconds)
     took = time.perf_counter() - began
@@ -157,8 +175,8 @@ def idle(store: Store, postgres: Postgres, count: int, seconds: float) -> Costs:
 
 def _cpu_s(server: psutil.Process) -> float:
     total = 0.0
-    for one in [server, *server.children()]:
-        spent = one.cpu_times()
+    for process in [server, *server.children()]:
+        spent = process.cpu_times()
         total += spent.user + spent.system
     return total
 
@@ -180,32 +198,32 @@ def _store() -> Iterator[tuple[Store, Postgres]]:
 def table(found: dict[str, Costs]) -> str:
     """Return the figures as a table, a row a figure."""
     rows = [f"| | {' | '.join(found)} |", "|---|" + "---|" * len(found)]
-    rows += [f"| {name} | " + " | ".join(f"{costs[name]:.3g}" for costs in found.values()) + " |" for name in next(iter(found.values()))]
+    rows += [
+        f"| {name} | " + " | ".join(f"{costs[name]:.3g}" for costs in found.values()) + " |"
+        for name in next(iter(found.values()))
+    ]
     return "\n".join(rows)
 
 
-def main() -> None:
-    """Measure and print."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and return the exit code. `arguments`: None reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backlogs", default="1000,10000,100000,1000000")
     parser.add_argument("--finished", type=int, default=10_000_000, help="finished jobs beside the last one; 0: none")
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--idle", type=int, default=100, help="idle workers; 0: none")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     found: dict[str, Costs] = {}
     with _store() as (store, postgres):
         if options.idle:
             print(f"{options.idle} idle workers: {idle(store, postgres, options.idle, 20)}", flush=True)
         there = 0
         for backlog in map(int, options.backlogs.split(",")):
-            store.fill(_WAITING, max(0, backlog + 2_000 - there))  # what is measured takes some of them
+            store.fill(_WAITING, max(0, backlog + 2_000 - there))  # the measured claims take some of them
             there = backlog + 2_000 - 100 * 9 - options.times + options.times
             found[f"{backlog:,} waiting"] = store.costs(options.times)
         if options.finished:
             store.fill(_FINISHED, options.finished)
             found[f"and {options.finished:,} finished"] = store.costs(options.times)
     print(table(found))
-
-
-if __name__ == "__main__":
-    main()
+    return 0

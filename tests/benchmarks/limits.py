@@ -1,232 +1,111 @@
-"""The extremes of load: each a function that returns its figures with their bounds. What became of every accepted job is looked at in each."""
+"""Behaviour at the limits, each figure with its bound: `make bench BENCH="--only limits"`. Exits with 1 past a bound.
 
+Each measurement has an empty database and its own processes. Machines are noisy: ratios are of one run, and bounds are
+wide.
+"""
+
+import argparse
 import json
-import random
-import statistics
+import os
+import platform
 import subprocess
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
 
-from tests.benchmarks import measure, systems
-from tests.benchmarks.disturbances import Scene
-from tests.benchmarks.run import DRAIN_LIMIT_S, fresh, load, measured
-from tests.benchmarks.setting import Figure, Stage, answer, batch, peaks_mib
-from tools.servers import free_port
+from tests.benchmarks import systems
+from tests.benchmarks.async_jobs import together
+from tests.benchmarks.expired import expired
+from tests.benchmarks.payload_limits import limits, processes, retries, slow
+from tests.benchmarks.setting import Figure, Stage, table
+from tests.benchmarks.stampede import stampede
+from tests.benchmarks.throughput import POSTGRES
+from tools.servers import Postgres, Redis
 
-ENDED = (
-    "SELECT (SELECT count(*) FROM jobs), count(*) FILTER (WHERE status = 'SUCCESS'), extract(epoch FROM min(started_at) FILTER (WHERE attempt >= {0})), "
-    "extract(epoch FROM max(finished_at) FILTER (WHERE attempt >= {0})) FROM outcomes"
-)
-FAILED_ONCE = "SELECT count(*), extract(epoch FROM max(ended_at) - min(started_at)) FROM attempts"
-DUE_AT = "UPDATE live SET pos = to_timestamp(%s) WHERE attempt = 1 AND worker IS NULL"
-DIGITS = 150  # of a number whose square a double still holds
-LIGHT = 8  # connections of the light load
+FIGURES: dict[str, Callable[[Stage], list[Figure]]] = {
+    "processes": processes,
+    "retries": retries,
+    "stampede": stampede,
+    "limits": limits,
+    "slow": slow,
+    "expired": expired,
+    "together": together,
+}
 
 
-def ended(there: Scene, at_least: int, attempt: int = 1) -> tuple[int, float, float]:
-    """Wait until every job has ended; returns how many did not, and when the first one of such an attempt began and the last one ended."""
-    sql = ENDED.format(attempt)
-    database = measure.Database(there.url)
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--figures", default=",".join(FIGURES))
+    parser.add_argument("--seconds", type=float, default=10, help="of each load of `processes`, `limits` and `expired`")
+    parser.add_argument("--clients", type=int, default=16, help="of each load of `limits`, `slow` and `expired`")
+    parser.add_argument("--out", default="bench-limits.json")
+    of = parser.add_argument_group("processes")
+    of.add_argument("--processes", default="1,2,4,8", help="of the worker")
+    of.add_argument("--backlog", type=int, default=100_000, help="jobs to drain")
+    of.add_argument("--connections", type=int, default=32, help="of the load")
+    of.add_argument("--laps", type=int, default=20, help="jobs submitted one at a time, to warm up")
+    of = parser.add_argument_group("retries")
+    of.add_argument("--retries", type=int, default=100_000, help="jobs that are due again at one instant")
+    of.add_argument("--rate", type=float, default=200, help="requests a second of the light load")
+    of.add_argument("--ahead", type=float, default=20, help="seconds until they are due")
+    of.add_argument("--after", type=float, default=20, help="seconds for which the light load goes on from then")
+    of = parser.add_argument_group("stampede")
+    of.add_argument("--crowds", default="32,64", help="clients")
+    of.add_argument("--calm", type=float, default=10, help="seconds before")
+    of.add_argument("--away", type=float, default=15, help="seconds for which PostgreSQL is away")
+    of.add_argument("--return-seconds", type=float, default=20, help="seconds after")
+    of = parser.add_argument_group("limits")
+    of.add_argument("--results", type=int, default=500, help="jobs with the greatest result")
+    of = parser.add_argument_group("slow")
+    of.add_argument("--kinds", default="bodies,heads,silent,readers", help="send bodies, heads or nothing; or read")
+    of.add_argument("--slow", type=int, default=200, help="slow clients")
+    of.add_argument("--pace", type=float, default=0.5, help="seconds between two of their bytes")
+    of.add_argument(
+        "--beside",
+        type=float,
+        default=25,
+        help="seconds of the load beside them; longer than JOBPROC_REQUEST_HEADER_TIMEOUT_SECONDS",
+    )
+    of = parser.add_argument_group("expired, together")
+    of.add_argument("--expired", type=int, default=1_000_000, help="finished jobs whose time is over")
+    of.add_argument("--together", type=int, default=10_000, help="jobs that wait for a tenth of a second each")
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[Figure]]:
+    """Measure the selected limits; report those that fail to be measured, and continue."""
+    postgres = Postgres(folder / "postgres", folder / "postgres.log", options=POSTGRES)
+    redis = Redis(folder / "redis", folder / "redis.log")
+    found: dict[str, list[Figure]] = {}
     try:
-        measure.drained(database, sql, at_least, DRAIN_LIMIT_S)
-    except RuntimeError as error:
-        print(f"    {error}", flush=True)
-    jobs, right, first, last = database.row(sql)
-    database.close()
-    return max(jobs, at_least) - right, float(first or 0), float(last or 0)
-
-
-def processes(stage: Stage) -> list[Figure]:
-    """Draining a backlog, and accepting, with so many processes of one worker; ratios to two."""
-    options = stage.options
-    runs = {count: _with_processes(stage, count) for count in map(int, options.processes.split(","))}
-    two = runs.get(2) or next(iter(runs.values()))
-    found = []
-    for count, run in runs.items():
-        drain, post = f"drain_{options.backlog}_s", "post_s"
-        found += [
-            Figure(f"{count}: jobs/s of a backlog", run[drain]),
-            Figure(f"{count}: … to that of 2", run[drain] / two[drain], least=0.4),
-            Figure(f"{count}: accepted POST/s", run[post]),
-            Figure(f"{count}: … to that of 2", run[post] / two[post], least=0.5),
-            Figure(f"{count}: transactions a job, draining", run[f"drain_{options.backlog}_transactions_a_job"], most=0.02),
-            Figure(f"{count}: transactions a job, under load", run["transactions_a_job"], most=0.3),
-        ]
+        postgres.start()
+        redis.start()
+        stage = Stage((postgres, redis), folder, options)
+        for name in options.figures.split(","):
+            print(f"{name} …", flush=True)
+            try:
+                found[name] = FIGURES[name](stage)
+            except RuntimeError as error:
+                found[name] = [Figure(f"cannot be measured: {error}", float("nan"), at_most=0)]
+            print(table({name: found[name]}), flush=True)
+    finally:
+        redis.stop()
+        postgres.stop()
     return found
 
 
-def _with_processes(stage: Stage, count: int) -> dict[str, float]:
-    with fresh(*stage.servers, stage.folder) as env:
-        port = free_port()
-        system = systems.jobproc(port, stage.folder, env, processes=count)
-        return measured(system, port, stage.servers, env["DATABASE_URL"], stage.options, [stage.options.backlog])
-
-
-def retries(stage: Stage) -> list[Figure]:
-    """Jobs that failed once are all due again at one instant: alone, and beside a light load."""
-    found = []
-    for name, rate in (("alone", 0.0), ("beside a load", stage.options.rate)):
-        with stage.scene() as there:
-            found += [Figure(f"{name}: {one.name}", one.value, one.least, one.most) for one in _retried(stage, there, rate)]
-    return found
-
-
-def _retried(stage: Stage, there: Scene, rate: float) -> list[Figure]:
-    jobs, ahead_s, after_s = stage.options.retries, stage.options.ahead, stage.options.after
-    database = measure.Database(there.url)
-    submit(there, "back_off", [1.0], jobs, stage.settings.max_batch_jobs)
-    measure.wait_until("the first attempts have failed", lambda: database.row(FAILED_ONCE)[0] == jobs, DRAIN_LIMIT_S)
-    failing_s = float(database.row(FAILED_ONCE)[1])
-    due = time.time() + ahead_s
-    with there.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(DUE_AT, (due,))
-    if time.time() > due:
-        raise RuntimeError(f"giving {jobs} jobs one due time took longer than the {ahead_s:g} s until then; --ahead")
-    with ThreadPoolExecutor(1) as beside:
-        loading = beside.submit(load, there.port, LIGHT, ahead_s + after_s, rate) if rate else None
-        measure.wait_until("the last retries", lambda: database.row(there.system.progress)[1] >= jobs, DRAIN_LIMIT_S)
-        loaded = loading.result() if loading else {"accepted": 0}
-    database.close()
-    unfinished, first, last = ended(there, jobs + loaded["accepted"], 2)
-    figures = [
-        Figure("first failures a second", jobs / failing_s),
-        Figure("s from due to the first start", first - due, least=0.0, most=2 * stage.settings.tick_seconds),
-        Figure("s from due to the last end", last - due, most=5 + jobs / 5_000),
-        Figure("jobs that have not ended", unfinished, most=0),
-    ]
-    return figures + (_light(loaded, due, last) if rate else [])
-
-
-def _light(loaded: dict[str, Any], due: float, last: float) -> list[Figure]:
-    seconds, start, end = loaded["by_second"], int(due - loaded["began_at"]), int(last - loaded["began_at"]) + 1
-    before = statistics.median(one["p99_ms"] for one in seconds[1:start])
-    during = [one["p99_ms"] for one in seconds[start:end] if one["answered"]] or [float("inf")]
-    return [
-        Figure("p99 of POST in ms before", before),
-        Figure("p99 of POST in ms until all have ended, median of seconds", statistics.median(during)),
-        Figure("… of the worst second", max(during), most=1_000),
-        Figure("requests refused or unanswered", loaded["refused"] + loaded["unanswered"], most=0),
-    ]
-
-
-def submit(there: Scene, operation: str, data: list[float], jobs: int, at_once: int) -> list[str]:
-    """Submit so many equal jobs, and return their ids."""
-    ids: list[str] = []
-    for start in range(0, jobs, at_once):
-        told = answer(there.port, "/jobs/batch", batch(operation, data, min(at_once, jobs - start)))
-        ids += told.raise_for_status().json()["job_ids"]
-    return ids
-
-
-@dataclass(frozen=True)
-class Payload:
-    """What clients send over and over."""
-
-    name: str
-    path: str
-    body: bytes
-    jobs: int = 1  #: of one request
-    rate: float = 0.0  #: requests a second, 0: as soon as may be
-
-
-def payloads(stage: Stage) -> list[Payload]:
-    """Return the plain job, and one payload for each limit of the settings, exactly at it."""
-    settings, seconds = stage.settings, stage.options.seconds
-    most, result = settings.max_body_bytes, batch("big_result", [settings.max_result_bytes - 2], stage.options.results)
-    return [
-        Payload("plain", "/jobs/", batch("square_sum", [1, 2, 3], 1)[1:-1]),
-        Payload("greatest body", "/jobs/", _filled(most, 1, settings.max_numbers)[1:-1].ljust(most)),
-        Payload("greatest batch", "/jobs/batch", _filled(most, settings.max_batch_jobs, 3).ljust(most), settings.max_batch_jobs),
-        Payload("greatest results", "/jobs/", batch("big_result", [settings.max_result_bytes - 2], 1)[1:-1], rate=stage.options.results / seconds),
-        Payload("greatest results at once", "/jobs/batch", result, stage.options.results, rate=1 / seconds),
-    ]
-
-
-def _filled(most: int, jobs: int, numbers: int) -> bytes:
-    """Return a batch of so many jobs of so many numbers, which have as many digits as there is room for."""
-    room = (most - len(batch("square_sum", [], jobs))) // (jobs * numbers) - 1
-    chance = random.Random("extremes")
-    data = [chance.randrange(10 ** (digits - 1), 10**digits) for digits in [max(1, min(DIGITS, room))] * numbers]
-    return batch("square_sum", data, jobs)
-
-
-def limits(stage: Stage) -> list[Figure]:
-    """Clients send what is exactly at a limit."""
-    found = []
-    for payload in payloads(stage):
-        with stage.scene() as there:
-            found += [Figure(f"{payload.name}: {one.name}", one.value, one.least, one.most) for one in _at_limit(stage, there, payload)]
-    return found
-
-
-def _at_limit(stage: Stage, there: Scene, payload: Payload) -> list[Figure]:
-    file = stage.body(payload.name.replace(" ", "-"), payload.body)
-    began = time.time()
-    loaded = load(there.port, stage.options.clients, stage.options.seconds, payload.rate, (payload.path, file))
-    unfinished, _, last = ended(there, loaded["accepted"] * payload.jobs)
-    peaks = peaks_mib(there)
-    return [
-        Figure("POST/s", loaded["post_s"]),
-        Figure("finished jobs/s", loaded["accepted"] * payload.jobs / max(last - began, 1e-3)),
-        Figure("p99 of POST in ms", loaded["p99_ms"]),
-        Figure("slowest answer in s", loaded["max_ms"] / 1e3, most=stage.settings.database_timeout_seconds + 5),
-        Figure("503", loaded["unavailable"]),
-        Figure("requests refused otherwise, or unanswered", loaded["refused"] - loaded["unavailable"] + loaded["unanswered"], most=0),
-        Figure("jobs that have not ended with a result", unfinished, most=0),
-        Figure("most MiB of the API", peaks["API"], most=1_024),
-        Figure("most MiB of a worker process", peaks["worker"], most=1_024),
-    ]
-
-
-def slow(stage: Stage) -> list[Figure]:
-    """A load of 16 clients beside many that are slow, of each kind; ratios to the load without them."""
-    found = []
-    for kind in stage.options.kinds.split(","):
-        with stage.scene() as there:
-            found += [Figure(f"{kind}: {one.name}", one.value, one.least, one.most) for one in _beside_slow(stage, there, kind)]
-    return found
-
-
-def _beside_slow(stage: Stage, there: Scene, kind: str) -> list[Figure]:
-    options, path = stage.options, "/"
-    if kind == "readers":
-        path = f"/jobs/{submit(there, 'big_result', [stage.settings.max_result_bytes - 2], 1, 1)[0]}/result"
-        ended(there, 1)
-
-    def loaded() -> dict[str, Any]:
-        return load(there.port, options.clients, options.beside)
-
-    set_to = stage.settings
-    of_kind = {"bodies": set_to.body_timeout_seconds}  # readers: the kernel takes a whole answer of a MiB, and the kept connection has 75 s
-    without, limit_s = [loaded()], of_kind.get(kind, set_to.head_timeout_seconds)
-    crowd = crowd_of("slow", there.port, options.slow, options.beside + 3, kind, options.pace, path)
-    assert crowd.stdout is not None
-    crowd.stdout.readline()  # all are connected
-    beside = loaded()
-    told = json.loads(crowd.communicate()[0])
-    without.append(loaded())
-    accepted = sum(one["accepted"] for one in [*without, beside])
-    print(f"    {kind}: ended {told['ended']}, with {told['told']}; borne to the end of {options.beside + 3:g} s: {told['still']}", flush=True)
-
-    def ratio(figure: str) -> float:
-        return float(beside[figure] / statistics.mean(one[figure] for one in without))
-
-    return [
-        Figure("accepted POST/s to that without", ratio("post_s"), least=0.8),
-        Figure("p99 of POST to that without", ratio("p99_ms"), most=2.5),
-        Figure("requests refused or unanswered", sum(one["refused"] + one["unanswered"] for one in [*without, beside]), most=0),
-        Figure("jobs that have not ended", ended(there, accepted)[0], most=0),
-        Figure("s for which one is borne, median", told["median_s"]),
-        Figure("… longest", told["longest_s"], most=None if kind == "readers" else limit_s + 3),
-        Figure("borne to the end", told["still"]),
-        Figure("most MiB of the API", peaks_mib(there)["API"], most=1_024),
-    ]
-
-
-def crowd_of(*arguments: object) -> "subprocess.Popen[str]":
-    """Start clients of tests/benchmarks/slow_clients.py."""
-    argv = [sys.executable, "-m", "tests.benchmarks.slow_clients", *map(str, arguments)]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=systems.ROOT)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and return the exit code. `arguments`: None reads the command line."""
+    options = _options(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="jobproc-limits-"))
+    folder.chmod(0o755)
+    found = measure(options, folder)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=systems.ROOT
+    ).stdout.strip()
+    about = {"commit": commit, "python": platform.python_version(), "cores": os.cpu_count(), "options": vars(options)}
+    rows = {name: [{**asdict(figure), "holds": figure.holds} for figure in figures] for name, figures in found.items()}
+    Path(options.out).write_text(json.dumps({"about": about, "found": rows}, indent=1))
+    print(table(found))
+    return 0 if all(figure.holds for figures in found.values() for figure in figures) else 1

@@ -1,9 +1,10 @@
-"""A load generator of one process: raw HTTP/1.1 over kept connections, latencies of every request.
+"""A load generator of one process: raw HTTP/1.1 over keep-alive connections, with the latency of every request.
 
-`python -m tests.benchmarks.load PORT CONNECTIONS SECONDS [RATE [PATH FILE]]` prints JSON; PATH and FILE: where another body than the plain one
-goes, and the file that holds it. Without a rate, or with 0, a closed loop: the next request when the last one
-has been answered. With one (requests a second) requests are due at fixed times and a latency counts from then, so that a stall is seen by every
-request behind it; figures are given by second too. Its own CPU share is in it: on two cores it is a competitor.
+`python -m tests.benchmarks.load PORT CONNECTIONS SECONDS [RATE [PATH FILE]]` prints JSON. PATH and FILE: the URL path
+and the file of a body other than the plain job. Without RATE, or with 0, a closed loop: each connection sends its next
+request when the last one is answered. With RATE, in requests a second, an open loop: requests are due at fixed times
+and a latency counts from then, so that a stall shows in every request behind it; figures are also given by second. The
+generator's own CPU time is part of the figures: on two cores it competes with the system.
 """
 
 import asyncio
@@ -18,12 +19,12 @@ import uvloop
 
 BODY = b'{"data":[1,2,3],"operation":"square_sum"}'
 HEAD = b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-LIMIT_S = 15.0  # a request without an answer for this long counts as lost
-AGAIN_S = 0.2  # before a connection that was lost is made again
+LIMIT_S = 15.0  # a request without an answer after this counts as lost
+RECONNECT_S = 0.2  # pause before a lost connection is replaced
 
 
 def request(path: str, body: bytes) -> bytes:
-    """Return a POST as it goes over the wire."""
+    """Return the bytes of a POST request."""
     return HEAD % (path.encode(), len(body)) + body
 
 
@@ -32,17 +33,19 @@ PLAIN = request("/jobs/", BODY)
 
 @dataclass
 class Load:
-    """What came back."""
+    """The answers of a load."""
 
     port: int
     began: float
     until: float
-    rate: float = 0.0  #: requests a second, 0: each as soon as may be
+    rate: float = 0.0  #: requests a second; 0: as fast as possible
     request: bytes = PLAIN
-    latencies: list[tuple[float, float]] = field(default_factory=list)  #: when a request was due, how long its answer took
+    latencies: list[tuple[float, float]] = field(
+        default_factory=list
+    )  #: when a request was due, and the latency of its answer
     refused: int = 0
-    unavailable: int = 0  #: of these, by 503
-    broken: int = 0  #: requests whose connection was lost
+    unavailable: int = 0  #: of these, with 503
+    broken: int = 0  #: requests that lost their connection
     open: int = 0
     sent: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,33 +61,33 @@ class Load:
         return self.began + (self.sent - 1) / self.rate if self.rate else time.perf_counter()
 
     async def connect(self) -> None:
-        """Make a connection, again and again until the time is up."""
+        """Open a connection; retry until the load ends."""
         self.open += 1
         while time.perf_counter() < self.until:
             try:
                 await asyncio.get_running_loop().create_connection(self.client, "127.0.0.1", self.port)
             except OSError:
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RECONNECT_S)
             else:
                 return
         self.left()
 
     def again(self) -> None:
-        """Replace a connection that was lost."""
+        """Replace a lost connection."""
         self.open -= 1
         task = asyncio.get_running_loop().create_task(self.connect())
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     def left(self) -> None:
-        """Say that a connection has gone for good."""
+        """Note that a connection has ended for good."""
         self.open -= 1
         if not self.open:
             self.over.set()
 
 
 class Connection(asyncio.Protocol):
-    """One connection: the next request when the last one has been answered, and it is due."""
+    """One connection. Sends the next request once the last one is answered and the next is due."""
 
     def __init__(self, load: Load) -> None:
         self.load = load
@@ -110,7 +113,7 @@ class Connection(asyncio.Protocol):
             self._send()
 
     def _send(self) -> None:
-        if self.transport.is_closing():  # lost while it waited for its time
+        if self.transport.is_closing():  # lost while it waited for its due time
             self.load.broken += 1
             return
         self.waits = True
@@ -124,7 +127,7 @@ class Connection(asyncio.Protocol):
         self.got, self.waits = b"", False
         self._answered(head, body)
 
-    def _answered(self, head: bytes, body: bytes) -> None:  # noqa: ARG002 - others look into it
+    def _answered(self, head: bytes, body: bytes) -> None:  # noqa: ARG002 - subclasses use the arguments
         self.load.latencies.append((self.due, time.perf_counter() - self.due))
         self.load.refused += not head.startswith(b"HTTP/1.1 202")
         self.load.unavailable += head.startswith(b"HTTP/1.1 503")
@@ -143,7 +146,7 @@ def _length(head: bytes) -> int:
 
 
 async def drive(load: Load, connections: int) -> None:
-    """Open the connections and wait until their time is up."""
+    """Open the connections and wait until the load ends."""
     for _ in range(connections):
         await load.connect()
     with suppress(TimeoutError):
@@ -151,7 +154,7 @@ async def drive(load: Load, connections: int) -> None:
 
 
 async def run(port: int, connections: int, seconds: float, rate: float = 0.0, sent: bytes = PLAIN) -> dict[str, object]:
-    """Load the port and return the figures."""
+    """Run a load against a port and return its figures."""
     began, began_at, cpu = time.perf_counter(), time.time(), time.process_time()
     load = Load(port, began, began + seconds, rate, sent)
     await drive(load, connections)
@@ -167,17 +170,28 @@ async def run(port: int, connections: int, seconds: float, rate: float = 0.0, se
         "post_s": (len(load.latencies) - load.refused) / took,
         **_percentiles([latency for _, latency in load.latencies]),
         "generator_cpu": (time.process_time() - cpu) / took,
-        **({"began_at": began_at, "by_second": [{"answered": len(one), **_percentiles(one)} for one in by_second]} if rate else {}),
+        **(
+            {
+                "began_at": began_at,
+                "by_second": [{"answered": len(second), **_percentiles(second)} for second in by_second],
+            }
+            if rate
+            else {}
+        ),
     }
 
 
 def _percentiles(latencies: list[float]) -> dict[str, float]:
     ordered = sorted(latencies) or [float("inf")]
-    return {"p50_ms": ordered[len(ordered) // 2] * 1e3, "p99_ms": ordered[int(len(ordered) * 0.99)] * 1e3, "max_ms": ordered[-1] * 1e3}
+    return {
+        "p50_ms": ordered[len(ordered) // 2] * 1e3,
+        "p99_ms": ordered[int(len(ordered) * 0.99)] * 1e3,
+        "max_ms": ordered[-1] * 1e3,
+    }
 
 
 def main() -> None:
-    """Load as the arguments say."""
+    """Run the load that the arguments describe."""
     port, connections, seconds, *others = sys.argv[1:]
     rate, path, file = others + ["0", "", ""][len(others) :]
     sent = request(path, Path(file).read_bytes()) if file else PLAIN

@@ -1,4 +1,4 @@
-"""What is read beside the load: the database's counters, memory, single latencies, pgbench."""
+"""Measurements beside the load: counters of the database, memory, single latencies, pgbench."""
 
 import http.client
 import json
@@ -17,12 +17,12 @@ import psycopg2
 from tools.servers import programs
 
 SAMPLE = json.dumps({"data": [1, 2, 3], "operation": "square_sum"})
-PAUSE_S = 0.0005  # what a loop that only reads the clock does not take itself
+PAUSE_S = 0.0005  # a gap this long in a loop that only reads the clock is a pause
 LATE_S = 1.2  # backends report their counters within a second
 
 
 class Database:
-    """Looks into the measured database."""
+    """Queries on the measured database."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg2.connect(url)
@@ -35,10 +35,11 @@ class Database:
             return tuple(cursor.fetchone() or ())
 
     def counters(self) -> tuple[float, float]:
-        """Return committed transactions and bytes of WAL so far."""
+        """Return the numbers of committed transactions and WAL bytes."""
         time.sleep(LATE_S)
         return self.row(
-            "SELECT (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()), pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8"
+            "SELECT (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()), "
+            "pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8"
         )
 
     def close(self) -> None:
@@ -47,9 +48,10 @@ class Database:
 
 
 def drained(database: Database, finished: str, at_least: int, limit_s: float) -> tuple[int, float, float]:
-    """Wait until every job has ended with 14.0; returns how many, the first start and the last finish. Raises past the limit.
+    """Wait until every job has ended with 14.0; return the number of jobs, the first start and the last finish.
 
-    Counting a million rows takes the time of what is measured: it has a twentieth of it, whatever it counts.
+    Raises RuntimeError after `limit_s` seconds. Counting competes with the measured system, so it gets a twentieth of
+    the time, however many rows there are.
     """
     until = time.monotonic() + limit_s
     while True:
@@ -58,27 +60,29 @@ def drained(database: Database, finished: str, at_least: int, limit_s: float) ->
         if jobs == right >= at_least:
             return jobs, float(first or 0), float(last or 0)
         if time.monotonic() > until:
-            raise RuntimeError(f"{jobs} jobs, {right} ended with 14.0 after {limit_s:g} s; at least {at_least} were accepted")
+            raise RuntimeError(
+                f"{jobs} jobs, {right} ended with 14.0 after {limit_s:g} s; at least {at_least} were accepted"
+            )
         time.sleep(max(0.25, 20 * (time.monotonic() - asked)))
 
 
 def proportional_mib(processes: "Iterable[subprocess.Popen[bytes]]") -> float:
-    """Return the memory of processes and their children in MiB, shared pages counted once (PSS)."""
+    """Return the memory of processes and their children in MiB; shared pages count once (PSS)."""
     total = 0
     for process in processes:
         top = psutil.Process(process.pid)
-        for one in [top, *top.children(recursive=True)]:
-            total += one.memory_full_info().pss
+        for member in [top, *top.children(recursive=True)]:
+            total += member.memory_full_info().pss
     return total / 2**20
 
 
 def cpu_s(process: "subprocess.Popen[bytes]") -> float:
-    """Return the CPU time of a process and its children so far, those that have ended included."""
+    """Return the CPU seconds of a process and its children, ended ones included."""
     top = psutil.Process(process.pid)
     spent = sum(top.cpu_times()[:4])
-    for one in top.children(recursive=True):
+    for child in top.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            spent += sum(one.cpu_times()[:4])
+            spent += sum(child.cpu_times()[:4])
     return float(spent)
 
 
@@ -88,7 +92,10 @@ def p50_and_p99(ordered: Sequence[float]) -> tuple[float, float]:
 
 
 def one_at_a_time(port: int, laps: int, *, waits: bool = False) -> list[float]:
-    """Submit a job, read its result until it is there, over and over; returns milliseconds, ordered. `waits`: the submission is answered with it."""
+    """Submit a job and poll its result, `laps` times; return the milliseconds of each, in order.
+
+    `waits`: the submission itself waits for the result.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
 
     def call(method: str, path: str, body: str | None = None) -> dict[str, Any]:
@@ -108,7 +115,7 @@ def one_at_a_time(port: int, laps: int, *, waits: bool = False) -> list[float]:
 
 
 def pauses(core: int, seconds: float) -> tuple[float, float]:
-    """Return what others take of a core that a loop wants to itself: milliseconds a second, and the longest pause in milliseconds."""
+    """Return how much of a core other processes take: milliseconds a second, and the longest pause in milliseconds."""
     os.sched_setaffinity(0, {core})
     began = last = time.perf_counter()
     taken = longest = 0.0
@@ -138,17 +145,30 @@ UPDATE bench_jobs SET status='SUCCESS', result=14.0, finished_at=now() WHERE id 
 
 
 def pgbench(url: str, seconds: int) -> float:
-    """Return jobs a second of pgbench: insert, claim, settle, a hundred a statement, four clients."""
+    """Return the jobs/s of pgbench: insert, claim and settle, a hundred jobs a statement, four clients."""
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
         script.write(_LIFE_OF_100)
         script.flush()
         Path(script.name).chmod(0o644)
-        argv = [str(Path(programs()) / "pgbench"), "-n", "-T", str(seconds), "-c", "4", "-j", "2", "-f", script.name, url]
+        argv = [
+            str(Path(programs()) / "pgbench"),
+            "-n",
+            "-T",
+            str(seconds),
+            "-c",
+            "4",
+            "-j",
+            "2",
+            "-f",
+            script.name,
+            url,
+        ]
         done = subprocess.run(argv, capture_output=True, text=True, check=True)
     return next(float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("tps")) * 100
 
 
 BENCH_TABLE = (
-    "CREATE TABLE bench_jobs (id uuid PRIMARY KEY, operation text NOT NULL, data jsonb NOT NULL, status text NOT NULL DEFAULT 'PENDING', "
-    "result double precision, created_at timestamptz NOT NULL DEFAULT now(), started_at timestamptz, finished_at timestamptz)"
+    "CREATE TABLE bench_jobs (id uuid PRIMARY KEY, operation text NOT NULL, data jsonb NOT NULL, "
+    "status text NOT NULL DEFAULT 'PENDING', result double precision, created_at timestamptz NOT NULL DEFAULT now(), "
+    "started_at timestamptz, finished_at timestamptz)"
 )

@@ -1,7 +1,8 @@
-"""`make pressure`: the same offered load, half of each system's own peak, before, during and after something bad; ratios to before.
+"""Equal load before, during and after a disturbance, as ratios to before: `make bench BENCH="--only pressure"`.
 
-Each cell has an empty database. Jobs finished a second and the p99 of POST (open loop: a latency counts from when the request was due), by
-second. After each cell every accepted job must have ended once, with 14.0.
+Each system gets half of its own peak. Each disturbance has an empty database. The figures, by second, are jobs finished
+and the p99 of POST (open loop: a latency counts from when the request was due). After each disturbance every accepted
+job must have ended once, with 14.0.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -21,17 +22,17 @@ import psycopg2
 
 from tests.benchmarks import measure, systems
 from tests.benchmarks.disturbances import CELLS, CONNECTIONS, Cell, Scene
-from tests.benchmarks.run import DRAIN_LIMIT_S, POSTGRES, Servers, answers, fresh, load
-from tests.rig.background import Beside
+from tests.benchmarks.throughput import DRAIN_LIMIT_S, POSTGRES, Servers, answers, fresh, load
+from tests.rig.background import BackgroundThread
 from tools.servers import Postgres, Redis, free_port
 
 BEFORE_S, AFTER_S = 10.0, 15.0
-SHARE = 0.5  # of its own peak that each system is offered
+SHARE = 0.5  # of its own peak is offered to each system
 Maker = Callable[[int, Mapping[str, str]], systems.System]
 
 
-class Finished(Beside):
-    """Counts, each second, the jobs that have ended."""
+class Finished(BackgroundThread):
+    """Counts the ended jobs each second."""
 
     def __init__(self, scene: Scene) -> None:
         super().__init__()
@@ -54,13 +55,13 @@ class Finished(Beside):
         connection.close()
 
     def a_second(self, start_s: float, end_s: float) -> float:
-        """Return how many ended a second between two times."""
-        inside = [one for one in self._seen if start_s <= one[0] <= end_s]
+        """Return the jobs that ended a second between two times."""
+        inside = [sample for sample in self._seen if start_s <= sample[0] <= end_s]
         return (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0]) if len(inside) > 1 else 0.0
 
 
 def try_cell(scene: Scene, cell: Cell, during_s: float) -> dict[str, float]:
-    """Return the ratios of a cell, and what became of the jobs."""
+    """Return the ratios of a disturbance, and how many jobs were lost or wrong."""
     end_s = BEFORE_S + during_s
     with Finished(scene) as finished, ThreadPoolExecutor(1) as beside:
         loading = beside.submit(load, scene.port, CONNECTIONS, end_s + AFTER_S, scene.peak_s * SHARE)
@@ -70,7 +71,7 @@ def try_cell(scene: Scene, cell: Cell, during_s: float) -> dict[str, float]:
     jobs, right = _settled(scene, int(loaded["accepted"]))
 
     def p99(start_s: float, until_s: float) -> float:
-        return float(statistics.median(one["p99_ms"] for one in loaded["by_second"][int(start_s) : int(until_s)]))
+        return float(statistics.median(second["p99_ms"] for second in loaded["by_second"][int(start_s) : int(until_s)]))
 
     before, p99_before = finished.a_second(2, BEFORE_S), p99(2, BEFORE_S)
     return {
@@ -80,7 +81,7 @@ def try_cell(scene: Scene, cell: Cell, during_s: float) -> dict[str, float]:
         "p99_ms": p99_before,
         "p99_during": p99(BEFORE_S, end_s) / p99_before,
         "p99_after": p99(end_s + 5, end_s + AFTER_S) / p99_before,
-        "slowest_s": max(one["max_ms"] for one in loaded["by_second"] if one["answered"]) / 1e3,
+        "slowest_s": max(second["max_ms"] for second in loaded["by_second"] if second["answered"]) / 1e3,
         "refused": loaded["refused"] + loaded["unanswered"],
         "lost": max(0.0, loaded["accepted"] - right),
         "not 14.0": jobs - right,
@@ -88,7 +89,7 @@ def try_cell(scene: Scene, cell: Cell, during_s: float) -> dict[str, float]:
 
 
 def _settled(scene: Scene, at_least: int) -> tuple[int, int]:
-    """Return how many jobs there are and how many are right, once all have ended or a minute has gone by."""
+    """Return the number of jobs and of right results, once all have ended or after a minute."""
     database = measure.Database(scene.url)
     try:
         measure.drained(database, scene.system.finished, at_least, 60.0)
@@ -116,7 +117,7 @@ def scene(make: Maker, servers: Servers, folder: Path, peak_s: float) -> Iterato
 
 
 def peak(there: Scene, seconds: float) -> float:
-    """Return what a system takes and finishes a second at its best."""
+    """Return the peak of a system: jobs that it accepts and finishes a second."""
     began = time.time()
     loaded = load(there.port, CONNECTIONS // 2, seconds)
     database = measure.Database(there.url)
@@ -126,7 +127,7 @@ def peak(there: Scene, seconds: float) -> float:
 
 
 def makers(folder: Path, beside: Path | None) -> dict[str, Maker]:
-    """Return how each system is made; `beside`: a file of further ones, or None."""
+    """Return the constructor of each system; `beside`: a file of further ones, or None."""
     made: dict[str, Maker] = {
         "jobproc": lambda port, env: systems.jobproc(port, folder, env),
         "seed": lambda port, env: systems.seed(port, folder, env),
@@ -141,7 +142,7 @@ def _given(commands: Mapping[str, Any], folder: Path, port: int, env: Mapping[st
 
 
 def measured(options: argparse.Namespace, folder: Path, servers: Servers) -> dict[str, dict[str, dict[str, float]]]:
-    """Measure each cell with each system."""
+    """Measure each disturbance with each system."""
     of, peaks = makers(folder, options.beside), {}
     for name in options.systems.split(","):
         with scene(of[name], servers, folder, 0.0) as there:
@@ -157,15 +158,21 @@ def measured(options: argparse.Namespace, folder: Path, servers: Servers) -> dic
     return found
 
 
-def main() -> None:
-    """Measure and print."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and return the exit code. `arguments`: None reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--systems", default="jobproc,seed")
-    parser.add_argument("--beside", type=Path, help="a JSON file of further systems: their commands and SQL, as `systems.given` takes them")
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        help="a JSON file of further systems: their commands and SQL, as `systems.given` takes them",
+    )
     parser.add_argument("--cells", default=",".join(CELLS))
-    parser.add_argument("--held", type=float, default=CELLS["held"][1], help="seconds for which the transaction is held")
+    parser.add_argument(
+        "--held", type=float, default=CELLS["held"][1], help="seconds for which the transaction is held"
+    )
     parser.add_argument("--out", default="bench-pressure.json")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="jobproc-pressure-"))
     folder.chmod(0o755)
     postgres = Postgres(folder / "postgres", folder / "postgres.log", options={**POSTGRES, "max_connections": "500"})
@@ -178,7 +185,4 @@ def main() -> None:
         redis.stop()
         postgres.stop()
     Path(options.out).write_text(json.dumps({"cores": os.cpu_count(), "found": found}, indent=1))
-
-
-if __name__ == "__main__":
-    main()
+    return 0

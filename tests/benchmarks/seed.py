@@ -1,28 +1,29 @@
-"""The baseline: the plain way. A sync SQLAlchemy session in async endpoints, one `.delay()` a job, one task a job, acknowledged early."""
+"""The baseline, Celery by hand: sync SQLAlchemy in async endpoints, a `.delay()` and a task a job, acked early."""
 
 import os
 import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from celery import Celery
 from fastapi import Depends, FastAPI, HTTPException
-from pydantic import BaseModel, Field
 from sqlalchemy import create_engine, insert
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+
+from tests.benchmarks.bodies import JobIn, JobOut
 
 DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql://").replace("postgresql://", "postgresql+psycopg2://")
 
 
 class Base(DeclarativeBase):
-    """Declarative base."""
+    """Declarative base class."""
 
 
 class Job(Base):
-    """The one table."""
+    """The only table."""
 
     __tablename__ = "seed_jobs"
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
@@ -40,28 +41,14 @@ celery = Celery("seed", broker=os.environ.get("REDIS_URL"))
 app = FastAPI()
 
 
-class JobIn(BaseModel):
-    """A submission."""
-
-    data: list[float] = Field(min_length=1, max_length=10_000)
-    operation: Literal["square_sum", "cube_sum"]
-
-
-class JobOut(BaseModel):
-    """An answer."""
-
-    job_id: uuid.UUID
-    status: str
-
-
 class ResultOut(JobOut):
-    """An answer with the result."""
+    """A response with the result."""
 
     result: float | None = None
 
 
-async def get_db() -> Iterator[Session]:  # type: ignore[misc]  # the plain way has it like this
-    """Lend a session."""
+async def get_db() -> Iterator[Session]:  # type: ignore[misc]  # as in the usual FastAPI tutorial
+    """Yield a session."""
     with sessions() as db:
         yield db
 
@@ -71,7 +58,7 @@ Db = Annotated[Session, Depends(get_db)]
 
 @app.post("/jobs/", status_code=202)
 async def create(body: JobIn, db: Db) -> JobOut:
-    """Store the job, send its task."""
+    """Store the job and send its task."""
     job = Job(operation=body.operation, data=body.data)
     db.add(job)
     db.commit()
@@ -103,7 +90,7 @@ def process(job_id: str) -> None:
 
 
 def load(jobs: int) -> None:
-    """Store jobs and send their tasks, the plain way in bulk."""
+    """Store jobs and send their tasks in bulk."""
     rows = [{"id": uuid.uuid4(), "operation": "square_sum", "data": [1, 2, 3]} for _ in range(jobs)]
     with sessions() as db:
         db.execute(insert(Job), rows)

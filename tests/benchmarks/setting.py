@@ -1,4 +1,4 @@
-"""Where an extreme is measured, and what a figure of it is."""
+"""The system under test of `--only limits`, and its figures."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from tests.benchmarks import systems
 from tests.benchmarks.disturbances import Scene
 from tests.benchmarks.measure import wait_until
 from tests.benchmarks.pressure import scene
-from tests.benchmarks.run import Servers
+from tests.benchmarks.throughput import Servers
 
 OPERATIONS = os.pathsep.join([str(systems.ROOT), str(systems.ROOT / "tests" / "operations")])
 NOOP = b'{"data":[1],"operation":"noop"}'
@@ -25,22 +25,24 @@ NOOP = b'{"data":[1],"operation":"noop"}'
 
 @dataclass(frozen=True)
 class Figure:
-    """A value, and the bound that it must keep, if there is one."""
+    """A value with an optional bound."""
 
     name: str
     value: float
-    least: float | None = None
-    most: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
 
     @property
     def holds(self) -> bool:
-        """Whether it keeps its bound."""
-        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+        """True if the value is within its bound."""
+        return (self.at_least is None or self.value >= self.at_least) and (
+            self.at_most is None or self.value <= self.at_most
+        )
 
     @property
     def bound(self) -> str:
-        """The bound as it is printed."""
-        sides = (("≥", self.least), ("≤", self.most))
+        """The bound as text."""
+        sides = (("≥", self.at_least), ("≤", self.at_most))
         return " ".join(f"{sign} {limit:,.4g}" for sign, limit in sides if limit is not None)
 
 
@@ -48,13 +50,16 @@ def table(found: Mapping[str, Sequence[Figure]]) -> str:
     """Return the figures as a table, a row a figure."""
     rows = ["| extreme | figure | value | bound | |", "|---|---|---|---|---|"]
     for extreme, figures in found.items():
-        rows += [f"| {extreme} | {one.name} | {one.value:,.4g} | {one.bound} | {'' if one.holds else 'BROKEN'} |" for one in figures]
+        rows += [
+            f"| {extreme} | {figure.name} | {figure.value:,.4g} | {figure.bound} | {'' if figure.holds else 'BROKEN'} |"
+            for figure in figures
+        ]
     return "\n".join(rows)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The servers of a run, and its options."""
+    """The servers and options of a benchmark."""
 
     servers: Servers
     folder: Path
@@ -62,36 +67,43 @@ class Stage:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings of every process: the defaults, and what the environment says."""
+        """The settings of every process: defaults and the environment."""
         return Settings.from_env(os.environ)
 
     @contextmanager
     def scene(self, processes: int = 2) -> Iterator[Scene]:
-        """Start everything on an empty database, with the operations of the tests and a worker of so many processes."""
+        """Start everything on an empty database, with the operations of the tests and `processes` worker processes."""
         with scene(
-            lambda port, env: systems.jobproc(port, self.folder, {**env, "PYTHONPATH": OPERATIONS}, processes=processes), self.servers, self.folder, 0.0
+            lambda port, env: systems.jobproc(
+                port, self.folder, {**env, "PYTHONPATH": OPERATIONS}, processes=processes
+            ),
+            self.servers,
+            self.folder,
+            0.0,
         ) as there:
             wait_until("the operations of the tests", lambda: answer(there.port, "/jobs/", NOOP).status_code == 202)
             yield there
 
     def body(self, name: str, body: bytes) -> str:
-        """Keep a body in a file for the load generator; returns its path."""
+        """Write a request body to a file for the load generator and return its path."""
         path = self.folder / name
         path.write_bytes(body)
         return str(path)
 
 
 def answer(port: int, path: str, body: bytes) -> httpx.Response:
-    """Post a body of JSON and return what is answered."""
-    return httpx.post(f"http://127.0.0.1:{port}{path}", content=body, headers={"Content-Type": "application/json"}, timeout=60)
+    """Post a JSON body and return the answer."""
+    return httpx.post(
+        f"http://127.0.0.1:{port}{path}", content=body, headers={"Content-Type": "application/json"}, timeout=60
+    )
 
 
 def peaks_mib(there: Scene) -> dict[str, float]:
-    """Return the most memory (RSS) that the API and the largest process of the worker ever had, in MiB."""
+    """Return the peak memory (RSS) in MiB of the API and of the largest worker process."""
     worker = psutil.Process(there.system.processes["worker0"].pid)
     return {
         "API": _peak_mib(there.system.processes["api0"].pid),
-        "worker": max(_peak_mib(one.pid) for one in worker.children()),
+        "worker": max(_peak_mib(process.pid) for process in worker.children()),
     }
 
 
@@ -101,5 +113,5 @@ def _peak_mib(pid: int) -> float:
 
 
 def batch(operation: str, data: Sequence[float], jobs: int) -> bytes:
-    """Return the body of POST /jobs/batch for so many equal jobs."""
+    """Return the body of POST /jobs/batch for `count` equal jobs."""
     return json.dumps([{"data": list(data), "operation": operation}] * jobs, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""How each system is started, loaded and counted."""
+"""The measured systems: how to start, load and count each."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.rig.pgbouncer import Bouncer
+from tests.rig.pgbouncer import PgBouncer
 from tools.servers import free_port, spawn, stop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,23 +48,25 @@ class System:
     api: list[str]
     worker: list[str]
     others: list[list[str]]
-    load: list[str]  #: loads a backlog; the number of jobs is appended
-    finished: str  #: SQL: jobs, jobs with 14.0, epoch of the first start, of the last finish
+    load: list[str]  #: command that submits a backlog; the number of jobs is appended
+    finished: str  #: SQL: jobs, jobs with 14.0, Unix time of the first start, of the last finish
     folder: Path
     env: Mapping[str, str]
-    progress: str = ""  #: SQL: how many have ended, about, at no cost however many there are; empty: `finished` tells
+    progress: str = ""  #: SQL: about how many have ended, cheap at any table size; empty: use `finished`
     ran: str = "outcomes"  #: the table that has `started_at`
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, *parts: str) -> None:
-        """Start parts: api, worker, others."""
+        """Start parts: `api`, `worker` or others."""
         for part in parts:
             commands = self.others if part == "others" else [getattr(self, part)]
             for number, argv in enumerate(commands):
-                self.processes[f"{part}{number}"] = spawn(argv, self.folder / f"{self.name}-{part}.log", self.env, cwd=ROOT)
+                self.processes[f"{part}{number}"] = spawn(
+                    argv, self.folder / f"{self.name}-{part}.log", self.env, cwd=ROOT
+                )
 
     def end(self, part: str | None = None) -> None:
-        """End a part, or all."""
+        """Stop a part, or all."""
         ending = {name: process for name, process in self.processes.items() if part is None or name.startswith(part)}
         for process in ending.values():
             process.terminate()
@@ -73,14 +75,21 @@ class System:
             del self.processes[name]
 
     def run(self, argv: list[str]) -> None:
-        """Run a command to its end."""
+        """Run a command and wait for its end."""
         done = subprocess.run(argv, env=dict(self.env), cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(argv)}: {done.stderr[-500:]}")
 
 
-def jobproc(port: int, folder: Path, env: Mapping[str, str], name: str = "jobproc", others: Sequence[list[str]] = (), processes: int = 2) -> System:
-    """Return this project, as its users start it; `others`: what runs beside it, `processes`: of the worker."""
+def jobproc(
+    port: int,
+    folder: Path,
+    env: Mapping[str, str],
+    name: str = "jobproc",
+    others: Sequence[list[str]] = (),
+    processes: int = 2,
+) -> System:
+    """Return jobproc as its users start it. `others`: further commands; `processes`: worker processes."""
     return System(
         name,
         [PY, "-m", "common.migrate"],
@@ -97,7 +106,7 @@ def jobproc(port: int, folder: Path, env: Mapping[str, str], name: str = "jobpro
 
 
 def traced(port: int, folder: Path, env: Mapping[str, str], name: str) -> System:
-    """Return this project with tracing on, sampling none or all of the jobs, and something that takes its spans."""
+    """Return jobproc with tracing on, sampling none or all of the jobs, and a collector that drops the spans."""
     sink = free_port()
     to = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink}", "OTEL_TRACES_SAMPLER": SAMPLERS[name]}
     return jobproc(port, folder, {**env, **to}, name, [[PY, "-m", "tests.benchmarks.sink", str(sink)]])
@@ -105,10 +114,10 @@ def traced(port: int, folder: Path, env: Mapping[str, str], name: str) -> System
 
 @contextmanager
 def pooled(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Give the environment of processes that reach the same database through PgBouncer in transaction mode."""
+    """Yield the environment for the same database through PgBouncer in transaction mode."""
     url = urlsplit(env["DATABASE_URL"])
     assert url.port
-    bouncer = Bouncer(folder / "bouncer", url.port).start()
+    bouncer = PgBouncer(folder / "pgbouncer", url.port).start()
     try:
         yield {**env, "DATABASE_URL": bouncer.url(url.path.lstrip("/")), "JOBPROC_DATABASE_POOLER": "transaction"}
     finally:
@@ -116,7 +125,7 @@ def pooled(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
 
 def seed(port: int, folder: Path, env: Mapping[str, str]) -> System:
-    """Return the plain way."""
+    """Return the baseline: Celery by hand."""
     module = "tests.benchmarks.seed"
     return System(
         "seed",
@@ -134,23 +143,34 @@ def seed(port: int, folder: Path, env: Mapping[str, str]) -> System:
 
 
 def given(commands: Mapping[str, Any], port: int, folder: Path, env: Mapping[str, str]) -> System:
-    """Return a system that is described by commands; `{port}` in them is the API's port, `env` is added to the environment."""
+    """Return a system described by commands. `{port}` in them is the API's port; `env` is added to the environment."""
 
     def filled(name: str) -> list[str]:
         return [word.replace("{port}", str(port)) for word in commands.get(name, [])]
 
     prepare, finished = filled("prepare") or ["true"], str(commands["finished"])
     env = {**env, **commands.get("env", {})}
-    return System(str(commands["name"]), prepare, filled("api"), filled("worker"), [], filled("load"), finished, folder, env, ran="jobs")
+    return System(
+        str(commands["name"]),
+        prepare,
+        filled("api"),
+        filled("worker"),
+        [],
+        filled("load"),
+        finished,
+        folder,
+        env,
+        ran="jobs",
+    )
 
 
 def further(file: Path | None) -> dict[str, Mapping[str, Any]]:
-    """Return the commands of further systems by their names, from a file of them; None: there are none."""
+    """Return the commands of further systems by name, from a file. None: no file, no systems."""
     return {str(commands["name"]): commands for commands in json.loads(file.read_text())} if file else {}
 
 
 def made(name: str, port: int, folder: Path, env: Mapping[str, str], beside: Path | None) -> System:
-    """Return a system by its name; `beside`: the file of further ones. Raises SystemExit for a name that nobody knows."""
+    """Return a system by its name; `beside`: the file of further ones. Raises SystemExit for an unknown name."""
     if name == "seed":
         return seed(port, folder, env)
     if name in SAMPLERS:
