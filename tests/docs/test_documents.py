@@ -1,4 +1,4 @@
-"""The documents: links lead somewhere, names exist, every decision has its form."""
+"""Documents: links lead to files, named settings and files exist, every decision has its fields."""
 
 import re
 from datetime import date
@@ -16,10 +16,12 @@ FIELDS = ["Status", "Date", "Context", "Decision", "Consequences", "Alternatives
 STATUS = re.compile(r"proposed|accepted|superseded by \d{4}(-[a-z0-9-]+\.md)?|rejected")
 ONE_SCREEN = 60
 MOST_LINES = {"README.md": 150, "CONTRIBUTING.md": 100}
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)|!\[[^\]]*\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE)
+LINK = re.compile(
+    r"(?<!!)\[[^\]]*\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)|!\[[^\]]*\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE
+)
 FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 OUTSIDE = ("http://", "https://", "mailto:")
-#: Not settings of the product: what tests and tools pass to each other.
+#: Variables between tests and tools; no settings of the product.
 OTHER_VARIABLES = {
     "JOBPROC_EXAMPLES",
     "JOBPROC_FAULTS_SEED",
@@ -46,7 +48,7 @@ def prose(path: Path) -> str:
 
 @cache
 def anchors(path: Path) -> set[str]:
-    """Return the anchors of a document's headings, as GitHub makes them."""
+    """Return the anchors of the headings of a document, by the rules of GitHub."""
     found: dict[str, int] = {}
     made = set()
     for heading in re.findall(r"^#+ +(.+?) *#*$", prose(path), re.MULTILINE):
@@ -72,20 +74,22 @@ def test_every_relative_link_leads_to_something_in_the_repository(document: Path
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_a_document_has_one_title_and_every_code_block_ends(document: Path) -> None:
-    assert document.read_text().count("\n```") + document.read_text().startswith("```") == 2 * len(FENCE.findall(document.read_text()))
+    assert document.read_text().count("\n```") + document.read_text().startswith("```") == 2 * len(
+        FENCE.findall(document.read_text())
+    )
     assert len(re.findall(r"^# ", prose(document), re.MULTILINE)) == 1
     assert re.match(r"(<!-- .* -->\s+)?# \S", document.read_text())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_every_setting_that_is_named_exists(document: Path) -> None:
+def test_every_named_setting_exists(document: Path) -> None:
     known = {name_of(field) for field in Settings.model_fields} | OTHER_VARIABLES
     named = set(re.findall(r"\bJOBPROC_[A-Z0-9_]+[A-Z0-9]\b", document.read_text()))
     assert named <= known
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_every_make_target_that_is_named_exists(document: Path) -> None:
+def test_every_named_make_target_exists(document: Path) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = document.read_text()
     code = "\n".join(re.findall(r"`([^`\n]+)`", prose(document)) + [block[0] for block in re.finditer(FENCE, text)])
@@ -93,20 +97,24 @@ def test_every_make_target_that_is_named_exists(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=name)
-def test_every_file_of_the_code_that_is_named_exists(document: Path) -> None:
-    """But in the changelog, which tells of what was."""
-    for path in re.findall(r"(?<![\w/.-])((?:api|worker|common|tools|tests|docs|charts|k8s)/[\w./-]*\w)", document.read_text()):
+def test_every_named_file_exists(document: Path) -> None:
+    """The changelog is exempt: it names files of earlier releases."""
+    for path in re.findall(
+        r"(?<![\w/.-])((?:api|worker|common|tools|tests|docs|charts|k8s)/[\w./-]*\w)", document.read_text()
+    ):
         assert (ROOT / path).exists() or (ROOT / f"{path}.py").exists(), f"{path} does not exist"
 
 
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.name in MOST_LINES], ids=name)
-def test_what_everybody_reads_is_short(document: Path) -> None:
+def test_a_page_for_newcomers_is_short(document: Path) -> None:
     assert len(document.read_text().splitlines()) <= MOST_LINES[document.name]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_every_operation_in_an_example_exists(document: Path) -> None:
-    assert set(re.findall(r'"operation": ?"(\w+)"', document.read_text())) <= {spec.name for spec in catalogue.built_in()}
+    assert set(re.findall(r'"operation": ?"(\w+)"', document.read_text())) <= {
+        spec.name for spec in catalogue.built_in()
+    }
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:
@@ -132,7 +140,7 @@ def test_a_decision_has_every_field_in_order_on_one_screen(record: Path) -> None
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
-def test_what_enforces_a_decision_exists(record: Path) -> None:
+def test_the_tests_that_enforce_a_decision_exist(record: Path) -> None:
     enforced = fields(record)["Enforced by"]
     paths = re.findall(r"[\w./-]+/[\w./-]*\w|\w+\.toml", enforced)
     assert paths, f"nothing that could fail: {enforced}"
