@@ -14,12 +14,12 @@ NAMES = frozenset({
     "submit.after_commit",  # the jobs are stored, the client has no answer yet
     "ring.before_publish",  # a doorbell is about to be pushed
     "claim.after_commit",  # the jobs are claimed, no attempt has begun
-    "run.before_effect",  # just before the operation is called
-    "run.after_effect",  # the operation has returned, nothing is stored
+    "attempt.before_operation",  # just before the operation is called
+    "attempt.after_operation",  # the operation has returned, nothing is stored
     "settle.before_commit",  # just before the results are stored
     "settle.after_commit",  # the results are stored
     "rescue.between_lock_and_write",  # the controller has read the rows that it will change
-    "action.before_commit",  # a step of a bulk action has changed its jobs
+    "bulk_action.before_commit",  # a step of a bulk action has changed its jobs
     "migrate.mid",  # the first of several migrations has been applied
 })  # fmt: skip
 

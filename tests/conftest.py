@@ -66,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if reason := pgbouncer.missing():
             raise pytest.UsageError(reason)
         os.environ["JOBPROC_DATABASE_POOLER"] = QUICK["JOBPROC_DATABASE_POOLER"] = "transaction"
-    System.nursery = ForkServer()
+    System.fork_server = ForkServer()
     # With xdist only the main process starts servers; xdist's workers read the URLs from the environment.
     if hasattr(config, "workerinput") or config.getoption("--no-servers") or config.option.collectonly:
         return

@@ -198,7 +198,7 @@ def validation_problem(
 ) -> ProblemError:
     """Return the problem for a Pydantic error.
 
-    The path of each field loses its first `skip` parts and is prefixed with `at`.
+    The path of each field loses its first `skip` parts and is prefixed with `prefix`.
     """
     if isinstance(error, ValidationError):
         details: Sequence[Any] = error.errors(include_url=False, include_context=False, include_input=False)

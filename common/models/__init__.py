@@ -8,9 +8,9 @@ Imports SQLAlchemy alone.
 
 from common.models.base import Base
 from common.models.bulk_actions import BulkAction, BulkActionJob
-from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, Run, Tag
-from common.models.keys import IdempotencyKey, UniqueKey
-from common.models.workers import Leader, Operation, Worker
+from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
+from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
+from common.models.workers import Leader, OperationRow, Worker
 
 __all__ = [
     "Attempt",
@@ -19,14 +19,14 @@ __all__ = [
     "BulkActionJob",
     "Deadline",
     "Expiry",
-    "IdempotencyKey",
+    "IdempotencyKeyRow",
     "Job",
     "Leader",
     "Live",
-    "Operation",
+    "OperationRow",
     "Outcome",
-    "Run",
+    "RunRow",
     "Tag",
-    "UniqueKey",
+    "UniqueKeyRow",
     "Worker",
 ]

@@ -160,7 +160,7 @@ class Attempt(Base):
     peak_mib: Mapped[float | None] = mapped_column(REAL)  #: highest memory of its process while its batch ran
 
 
-class Run(Base):
+class RunRow(Base):
     """A further run of a job, by a manual retry or by the undo of a bulk action's cancel, with its input.
 
     Earlier runs keep theirs.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from common.models.base import Base
 
 
-class IdempotencyKey(Base):
+class IdempotencyKeyRow(Base):
     """An idempotency key and the jobs that its request has inserted."""
 
     __tablename__ = "idempotency_keys"
@@ -23,7 +23,7 @@ class IdempotencyKey(Base):
     digest: Mapped[bytes] = mapped_column(LargeBinary)  #: of the body: the same key with another body is refused
 
 
-class UniqueKey(Base):
+class UniqueKeyRow(Base):
     """The last holder of a unique key. Whether the job still holds the key depends on its state and `unique_while`."""
 
     __tablename__ = "unique_keys"

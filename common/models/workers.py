@@ -41,7 +41,7 @@ class Leader(Base):
     until: Mapped[datetime]
 
 
-class Operation(Base):
+class OperationRow(Base):
     """An operation's defaults and input schema. Workers write them at their start; API and controller read them."""
 
     __tablename__ = "operations"

@@ -87,7 +87,7 @@ WAITING_CLIENTS = Metric(
     _API,
     "Waiting clients: open long polls (`result`) and event streams (`events`). They are not among the requests in "
     "progress.",
-    ("for",),
+    ("kind",),
 )
 LONG_POLLS = Metric(
     "jobproc_long_polls_total",
@@ -207,7 +207,7 @@ TABLE_BYTES = Metric(
     MetricKind.GAUGE,
     _CONTROLLER,
     "Size of a table with its partitions, by `rows` and `indexes`.",
-    ("table", "of"),
+    ("table", "part"),
 )
 DEAD_ROWS = Metric(
     "jobproc_table_dead_rows",

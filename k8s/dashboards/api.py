@@ -166,7 +166,7 @@ WAITING_CLIENTS = Row(
             "short",
             "Clients that wait for the end of a job (result), or read an event stream (events). The limits of a "
             "process are JOBPROC_LONG_POLL_MAX_CLIENTS and JOBPROC_EVENT_STREAM_MAX_CLIENTS.",
-            Query(total(metrics.WAITING_CLIENTS, ["for", "pod"]), "{{for}} {{pod}}"),
+            Query(total(metrics.WAITING_CLIENTS, ["kind", "pod"]), "{{kind}} {{pod}}"),
         ),
         graph(
             "Long polls by outcome",

@@ -11,13 +11,13 @@ NOW = Row(
             "Rows",
             "bytes",
             "Size of all tables without their indexes. Levels off once retention deletes as much as is added.",
-            deduplicated_sum(metrics.TABLE_BYTES, of="rows"),
+            deduplicated_sum(metrics.TABLE_BYTES, part="rows"),
         ),
         figure(
             "Indexes",
             "bytes",
             "Size of the indexes of all tables. Grows and shrinks with the rows.",
-            deduplicated_sum(metrics.TABLE_BYTES, of="indexes"),
+            deduplicated_sum(metrics.TABLE_BYTES, part="indexes"),
         ),
         figure(
             "Dead rows of live",
@@ -60,7 +60,7 @@ SIZES = Row(
             "bytes",
             "jobs, outcomes, attempts and tags grow with the submissions and level off after JOBPROC_RETENTION_DAYS, "
             "idempotency_keys after JOBPROC_IDEMPOTENCY_SECONDS. The others stay small.",
-            Query(deduplicated_sum(metrics.TABLE_BYTES, ["table"], of="rows"), "{{table}}"),
+            Query(deduplicated_sum(metrics.TABLE_BYTES, ["table"], part="rows"), "{{table}}"),
             stacked=True,
         ),
         graph(
@@ -68,7 +68,7 @@ SIZES = Row(
             "bytes",
             "The indexes of live grow with a backlog, and do not shrink by themselves. If they are far above the rows "
             "of live while no job waits, they are bloated.",
-            Query(deduplicated_sum(metrics.TABLE_BYTES, ["table"], of="indexes"), "{{table}}"),
+            Query(deduplicated_sum(metrics.TABLE_BYTES, ["table"], part="indexes"), "{{table}}"),
             stacked=True,
         ),
         graph(

@@ -9,7 +9,7 @@ from jobproc_test_operations import _die, _raise_at_first, _write
 from common.domain.errors import RetryAfter
 from worker.operations import Context, Numbers, operation
 
-quick = partial(operation, base_s=0.05, cap_s=0.2)
+quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
 
 
 @quick("await_effect", max_attempts=20)
@@ -41,7 +41,7 @@ async def await_only(numbers: Numbers) -> float:
     return numbers.data[0]
 
 
-@quick("await_limited", max_attempts=2, timeout_s=0.3)
+@quick("await_limited", max_attempts=2, timeout_seconds=0.3)
 async def await_limited(numbers: Numbers, job: Context) -> float:
     """Wait data[0] seconds, with a timeout of 0.3 s; suppress every cancellation if data[1] is not 0."""
     _write(job, "begin")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from common.domain.errors import RetryAfter
 from worker.operations import Context, Numbers, operation
 
-quick = partial(operation, base_s=0.05, cap_s=0.2)
+quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
 
 
 class Greeting(BaseModel):

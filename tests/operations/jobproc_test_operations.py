@@ -15,7 +15,7 @@ from pathlib import Path
 from common.domain.errors import PermanentFailure, RetryAfter
 from worker.operations import Context, Numbers, operation
 
-quick = partial(operation, base_s=0.05, cap_s=0.2)  # retried almost at once
+quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)  # retried almost at once
 
 
 def _folder() -> Path:
@@ -128,7 +128,7 @@ def fail_times(numbers: Numbers, job: Context) -> int:
     return job.attempt
 
 
-@operation("back_off", base_s=3_600.0, cap_s=3_600.0)
+@operation("back_off", base_seconds=3_600.0, cap_seconds=3_600.0)
 def back_off(numbers: Numbers, job: Context) -> int:
     """Raise in the first data[0] attempts, with a retry after an hour; then return the number of the attempt."""
     _raise_at_first(numbers, job)
@@ -157,13 +157,13 @@ def exit_process(numbers: Numbers) -> None:
     raise SystemExit(int(numbers.data[0]))
 
 
-@quick("hang_in_c", max_attempts=2, timeout_s=1.0)
+@quick("hang_in_c", max_attempts=2, timeout_seconds=1.0)
 def hang_in_c(numbers: Numbers) -> bool:
     """Hold the GIL in C code for a very long time: no Python signal handler runs meanwhile."""
     return re.match(r"(a+)+$", "a" * int(numbers.data[0]) + "b") is not None
 
 
-@quick("sleep_limited", max_attempts=2, timeout_s=0.5)
+@quick("sleep_limited", max_attempts=2, timeout_seconds=0.5)
 def sleep_limited(numbers: Numbers, job: Context) -> float:
     """Sleep data[0] seconds, with a timeout of half a second."""
     _write(job, "begin")
@@ -171,7 +171,7 @@ def sleep_limited(numbers: Numbers, job: Context) -> float:
     return numbers.data[0]
 
 
-@operation("ignore_signals", max_attempts=1, timeout_s=1.0)
+@operation("ignore_signals", max_attempts=1, timeout_seconds=1.0)
 def ignore_signals(numbers: Numbers) -> None:
     """Ignore every signal that can be ignored, sleep data[0] seconds."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):

@@ -52,16 +52,16 @@ PAUSE_S = 0.01
 class Child:
     """A process forked by the fork server; has the part of subprocess.Popen that tests use."""
 
-    def __init__(self, nursery: "ForkServer", pid: int, args: Sequence[str]) -> None:
+    def __init__(self, fork_server: "ForkServer", pid: int, args: Sequence[str]) -> None:
         self.args = args
         self.pid = pid
         self.returncode: int | None = None
-        self._nursery = nursery
+        self._fork_server = fork_server
 
     def poll(self) -> int | None:
         """Return the exit code, negative for a signal, None while the process runs."""
         if self.returncode is None:
-            self.returncode = self._nursery.ask({"poll": self.pid})
+            self.returncode = self._fork_server.ask({"poll": self.pid})
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:

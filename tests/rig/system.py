@@ -79,7 +79,7 @@ class Database:
 class System:
     """The processes of one test and a client to them."""
 
-    nursery: ForkServer | None = None  #: the fork server; None: each process is started by `python -m`
+    fork_server: ForkServer | None = None  #: None: each process is started by `python -m`
 
     def __init__(self, folder: Path, database_url: str, redis_url: str, **settings: str) -> None:
         self.folder = folder
@@ -102,8 +102,8 @@ class System:
     def spawn(self, name: str, module: str, *arguments: str, **settings: str) -> Process:
         """Start a process of jobproc; its log is <folder>/<name>.log."""
         env, log = {**self.env, **settings}, self.log_file(name)
-        if self.nursery and can_fork(env):
-            self.processes[name] = self.nursery.fork(module, arguments, log, env, self.folder)
+        if self.fork_server and can_fork(env):
+            self.processes[name] = self.fork_server.fork(module, arguments, log, env, self.folder)
         else:
             self.processes[name] = spawn([sys.executable, "-m", module, *arguments], log, env, cwd=self.folder)
         return self.processes[name]

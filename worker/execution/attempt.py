@@ -18,9 +18,9 @@ def run_attempt(job: ClaimedJob, operation: Operation | None, context: Context, 
     if operation is None:
         return Failure(AttemptOutcome.ERROR, "unknown_operation", f"this worker has no operation {job.operation!r}")
     try:
-        failpoints.reach("run.before_effect")
+        failpoints.reach("attempt.before_operation")
         value = operation.run(job.input or "{}", context)
-        failpoints.reach("run.after_effect")
+        failpoints.reach("attempt.after_operation")
         return result_json(value, settings)
     except BaseException as error:  # noqa: BLE001 - any exception of user code, even SystemExit, is a failure
         return (

@@ -86,10 +86,10 @@ async def run_async_attempt(
         return run_attempt(job, operation, context, settings)  # fails both without running them
     limit_ms = job.effective_timeout_ms or None
     try:
-        failpoints.reach("run.before_effect")
+        failpoints.reach("attempt.before_operation")
         async with asyncio.timeout(limit_ms and limit_ms / 1000) as limit:
             value = await operation.run(job.input or "{}", context)
-        failpoints.reach("run.after_effect")
+        failpoints.reach("attempt.after_operation")
         return timed_out(limit_ms) if limit_ms and limit.expired() else result_json(value, settings)
     except BaseException as error:  # noqa: BLE001 - as in `run_attempt`
         if limit_ms and isinstance(error, TimeoutError) and limit.expired():

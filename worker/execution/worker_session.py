@@ -39,7 +39,7 @@ class WorkerSession:
         self._marks_published_at = 0.0
         self._connection: WorkerConnection | None = None
         self.worker = 0  #: the id, 0 while it is not registered
-        #: Ids of jobs that ran on over the last reconnect and are still this worker\'s.
+        #: Ids of jobs that ran on over the last reconnect and are still this worker's.
         self.carried_over: set[str] = set()
         self.change_feed: ChangeFeed | None = None  #: None: changes are not published
 

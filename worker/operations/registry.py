@@ -28,9 +28,9 @@ _NAME = re.compile(r"[a-z0-9_.]{1,64}")
 _VALID: dict[str, Callable[[Any], bool]] = {
     "queue": lambda value: re.fullmatch(QUEUE_PATTERN, value) is not None,
     "max_attempts": lambda value: value in ATTEMPTS,
-    "base_s": lambda value: 0 <= value <= MAX_SECONDS,
-    "cap_s": lambda value: 0 <= value <= MAX_SECONDS,
-    "timeout_s": lambda value: value is None or MIN_SECONDS <= value <= MAX_SECONDS,
+    "base_seconds": lambda value: 0 <= value <= MAX_SECONDS,
+    "cap_seconds": lambda value: 0 <= value <= MAX_SECONDS,
+    "timeout_seconds": lambda value: value is None or MIN_SECONDS <= value <= MAX_SECONDS,
     "version": lambda value: value in VERSIONS,
     "oldest_version": lambda value: value is not None,
     "permanent": lambda value: (
@@ -111,9 +111,9 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
     *,
     queue: str = "default",
     max_attempts: int = 3,
-    base_s: float = 1.0,
-    cap_s: float = 300.0,
-    timeout_s: float | None = 300.0,
+    base_seconds: float = 1.0,
+    cap_seconds: float = 300.0,
+    timeout_seconds: float | None = 300.0,
     permanent: tuple[type[BaseException], ...] = (),
     version: int = 1,
     oldest_version: int = 1,
@@ -124,8 +124,8 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
     and gets a Context. The return value must be JSON. An `async def` runs beside many others in the event loop of its
     process.
 
-    A retry waits min(cap_s, base_s * 2^n) seconds with jitter. `permanent` exceptions and PermanentFailure are not
-    retried. `timeout_s` None: no limit.
+    A retry waits min(cap_seconds, base_seconds * 2^n) seconds with jitter. `permanent` exceptions and PermanentFailure
+    are not retried. `timeout_seconds` None: no limit.
 
     A job keeps the `version` that its operation had when it was submitted, and only workers that know this version
     claim it: raise the version where older code could not run new jobs. `oldest_version` is the oldest version whose
@@ -137,9 +137,9 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
     options = {
         "queue": queue,
         "max_attempts": max_attempts,
-        "base_s": base_s,
-        "cap_s": cap_s,
-        "timeout_s": timeout_s,
+        "base_seconds": base_seconds,
+        "cap_seconds": cap_seconds,
+        "timeout_seconds": timeout_seconds,
         "permanent": permanent,
         "version": version,
         "oldest_version": oldest_version if is_version_known else None,
@@ -161,8 +161,8 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
         spec = OperationSpec(
             name=name,
             queue=queue,
-            retry=RetryPolicy(max_attempts, base_s, cap_s),
-            timeout_s=timeout_s,
+            retry=RetryPolicy(max_attempts, base_seconds, cap_seconds),
+            timeout_s=timeout_seconds,
             description=(function.__doc__ or "").strip().partition("\n\n")[0],
             input_schema=adapter.json_schema(),
             version=version,

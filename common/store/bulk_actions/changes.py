@@ -78,7 +78,7 @@ LOCK = Statement(
 
 # Read after the lock: if a job can run again, and the unique key that it needs. With a run: only if that was its last.
 CHECK_RETRYABLE = Statement(
-    "bulk_action_look",
+    "bulk_action_read",
     "uuid[], smallint[], text[]",
     f"""
     SELECT d.id::text,
@@ -139,7 +139,7 @@ RETRY = Statement(
 
 # The job gets back its earlier state. If its due time has passed, it is due now. If its deadline has passed, it ends.
 UNDO_CANCEL = Statement(
-    "bulk_action_put_back",
+    "bulk_action_restore",
     "uuid, uuid[]",
     """
     WITH was AS MATERIALIZED (

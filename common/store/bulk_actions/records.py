@@ -15,7 +15,7 @@ READ = Statement(
     """,
 )
 DELETE = Statement(
-    "bulk_action_forget",
+    "bulk_action_delete_records",
     "uuid, uuid[]",
     "DELETE FROM bulk_action_jobs WHERE bulk_action = $1 AND id = ANY ($2) RETURNING true",
 )

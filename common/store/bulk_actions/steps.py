@@ -146,7 +146,7 @@ def run_step(
             step = _apply(connection, action, limits)
         else:
             step = _undo(connection, action, limits.jobs)
-        failpoints.reach("action.before_commit")
+        failpoints.reach("bulk_action.before_commit")
     return step
 
 

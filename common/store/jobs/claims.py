@@ -136,7 +136,7 @@ SETTLED_BEFORE = Statement(
 )
 
 
-READ_INPUT = Statement("input_of", "uuid", "SELECT input::text FROM jobs WHERE id = $1")
+READ_INPUT = Statement("read_input", "uuid", "SELECT input::text FROM jobs WHERE id = $1")
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from common.store.jobs.fragments import ORIGINAL_RUN
 
 # A running job is left to its worker process, which enforces the deadline. Its row in `deadlines` stays for later.
 FAIL_EXPIRED = Statement(
-    "deadlines_passed",
+    "fail_expired",
     "bigint, text, text",
     f"""
     WITH late AS MATERIALIZED (

@@ -47,7 +47,7 @@ FAIL = Statement(
 )
 
 RETRY_OR_RELEASE = Statement(
-    "give_back",
+    "retry_or_release",
     "bigint, uuid[], smallint[], json, json, float8[], float8[], float8[], float8[], text[], boolean[]",
     f"""
     WITH mine AS MATERIALIZED (
@@ -83,7 +83,7 @@ RETRY_OR_RELEASE = Statement(
 )
 
 HELD_JOBS = Statement(
-    "held",
+    "held_jobs",
     "bigint, bigint",
     f"""
     SELECT t.id::text, t.attempt, t.released, t.max_attempts, j.operation, j.timeout_ms, j.trace,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
 
 # LOCK locks the row, whichever job holds the key. TAKE is a separate statement, so its snapshot is of after the lock.
 LOCK = Statement(
-    "lock_mutex",
+    "lock_running_key",
     "text, uuid",
     """
     INSERT INTO unique_keys AS u (key, id) VALUES ($1, $2)
@@ -18,7 +18,7 @@ LOCK = Statement(
     """,
 )
 TAKE = Statement(
-    "take_mutex",
+    "take_running_key",
     "text, uuid",
     """
     UPDATE unique_keys SET id = $2 WHERE tenant = 1 AND key = $1
@@ -29,7 +29,7 @@ TAKE = Statement(
 
 # Reverses the claim, because waiting for the key is no attempt. A job that was asked to stop meanwhile ends CANCELLED.
 POSTPONE = Statement(
-    "put_off",
+    "postpone",
     "bigint, uuid, smallint, float8",
     """
     WITH mine AS MATERIALIZED (

@@ -13,8 +13,8 @@ if TYPE_CHECKING:  # the worker does not import SQLAlchemy, nor the API psycopg2
 # The highest low-water mark of the living worker processes with the same operations, by queue and priority. A mark in
 # the future is from before the clock was set back: it would hide due jobs, and make jobs claimable that are not due.
 _MARKS = """
-    SELECT q.key AS queue, p.key::smallint AS priority, w.knowledge, max(p.value::timestamptz) AS claimable_at
-    FROM (SELECT low_water_marks, {knowledge} AS knowledge FROM workers WHERE ended_at IS NULL OFFSET 0) w,
+    SELECT q.key AS queue, p.key::smallint AS priority, w.operations, max(p.value::timestamptz) AS claimable_at
+    FROM (SELECT low_water_marks, {operations} AS operations FROM workers WHERE ended_at IS NULL OFFSET 0) w,
          jsonb_each(w.low_water_marks) q, jsonb_each_text(q.value) p
     WHERE p.value::timestamptz <= now() GROUP BY 1, 2, 3
 """
@@ -23,7 +23,7 @@ _MARKS = """
 _FRONTS_BY = f"""
 fronts AS MATERIALIZED (
     SELECT queue, priority, {{extreme}}(claimable_at) AS claimable_at
-    FROM ({_MARKS.format(knowledge="hash_array_extended(operations, 0)")}) marks GROUP BY 1, 2)
+    FROM ({_MARKS.format(operations="hash_array_extended(operations, 0)")}) marks GROUP BY 1, 2)
 """
 #: The lowest mark of any kind of worker: above it there may be jobs that other kinds have skipped and it can claim.
 FRONTS = _FRONTS_BY.format(extreme="min")
@@ -39,7 +39,7 @@ known AS MATERIALIZED (
 # The operations that the workers of a queue can run. A queue without workers has no row.
 _RUNNABLE = """
 kinds AS MATERIALIZED (SELECT DISTINCT queues, operations FROM workers WHERE ended_at IS NULL),
-knowledge AS MATERIALIZED (
+runnable AS MATERIALIZED (
     SELECT queue, array_agg(DISTINCT operation) AS operations
     FROM kinds, unnest(queues) AS queue, unnest(operations) AS operation GROUP BY 1)
 """
@@ -49,7 +49,7 @@ DUE = Statement(
     "int",
     f"""
     WITH {_QUEUES}, {_RUNNABLE}, {FRONTS}
-    SELECT k.queue FROM known k LEFT JOIN knowledge ON knowledge.queue = k.queue
+    SELECT k.queue FROM known k LEFT JOIN runnable ON runnable.queue = k.queue
     WHERE EXISTS (
         SELECT FROM generate_series(0, $1) AS p(priority)
         LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
@@ -57,23 +57,23 @@ DUE = Statement(
             SELECT FROM live l
             WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
               AND l.claimable_at >= coalesce(f.claimable_at, '-infinity') AND l.claimable_at <= now()
-              AND (l.needs IS NULL OR knowledge.operations IS NULL OR l.needs = ANY (knowledge.operations))
+              AND (l.needs IS NULL OR runnable.operations IS NULL OR l.needs = ANY (runnable.operations))
             LIMIT 1) due)
     """,
 )
 
 REQUEUE_STRAYS = Statement(
-    "float_strays",
+    "requeue_strays",
     "interval, bigint",
     f"""
-    WITH fronts AS MATERIALIZED ({_MARKS.format(knowledge="operations")}),
+    WITH fronts AS MATERIALIZED ({_MARKS.format(operations="operations")}),
     strays AS MATERIALIZED (
         SELECT stray.id FROM fronts f
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
             WHERE l.queue = f.queue AND l.priority = f.priority AND l.worker IS NULL
               AND l.claimable_at < f.claimable_at AND l.claimable_at > coalesce(now() - $1, '-infinity')
-              AND (l.needs IS NULL OR l.needs = ANY (f.knowledge))
+              AND (l.needs IS NULL OR l.needs = ANY (f.operations))
             ORDER BY l.claimable_at, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) stray)
     UPDATE live SET claimable_at = clock_timestamp(), rev = rev + 1
     WHERE id = ANY (ARRAY(SELECT id FROM strays)) AND worker IS NULL
@@ -83,16 +83,16 @@ REQUEUE_STRAYS = Statement(
 
 # Due jobs below every mark are strays, which are requeued, or jobs that no worker of the queue can run.
 UNRUNNABLE = Statement(
-    "unknown_jobs",
+    "unrunnable_jobs",
     "bigint",
     f"""
     WITH {_RUNNABLE}, {_FURTHEST}
-    SELECT knowledge.queue, sum(counted.count)::bigint FROM knowledge LEFT JOIN fronts f ON f.queue = knowledge.queue
+    SELECT runnable.queue, sum(counted.count)::bigint FROM runnable LEFT JOIN fronts f ON f.queue = runnable.queue
     CROSS JOIN LATERAL (
         SELECT count(*) FROM (
             SELECT FROM live l
             WHERE l.queue = f.queue AND l.priority = f.priority AND l.worker IS NULL
-              AND l.claimable_at < f.claimable_at AND l.needs IS NOT NULL AND NOT l.needs = ANY (knowledge.operations)
+              AND l.claimable_at < f.claimable_at AND l.needs IS NOT NULL AND NOT l.needs = ANY (runnable.operations)
             LIMIT $1) job) counted
     GROUP BY 1
     """,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # it imports psycopg2, which the API does without
 
 # Without waiting: rows that another transaction holds are left for the next scan.
 LOCK = Statement(
-    "removal_lock",
+    "lock_rows",
     "uuid[], smallint[]",
     """
     SELECT j.id::text, d.run FROM ROWS FROM (unnest($1), unnest($2)) AS d(id, run) JOIN jobs j ON j.id = d.id
@@ -37,9 +37,11 @@ _TABLES = ("outcomes", "attempts", "tags", "runs", "deadlines", "expiries", "job
 # The lowest and highest id prune partitions. A join to `still` would too, unless the planner takes a table for empty.
 _MATCHING = "id BETWEEN $3 AND $4 AND id = ANY (ARRAY(SELECT id FROM still))"
 _DELETES = ", ".join(f"of_{table} AS (DELETE FROM {table} WHERE {_MATCHING})" for table in _TABLES)
-DELETE = Statement("removal", "uuid[], smallint[], uuid, uuid", f"WITH {_STILL}, {_DELETES} SELECT count(*) FROM still")
+DELETE = Statement(
+    "delete_rows", "uuid[], smallint[], uuid, uuid", f"WITH {_STILL}, {_DELETES} SELECT count(*) FROM still"
+)
 DELETE_INPUTS = Statement(
-    "removal_of_inputs",
+    "delete_inputs",
     "uuid[], smallint[], uuid, uuid",
     f"""
     WITH {_STILL},

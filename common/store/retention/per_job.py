@@ -17,7 +17,7 @@ FIRST_CHECK_AT = "clock_timestamp() + keep_s * interval '1 s' + least(keep_s / 8
 _NEXT_CHECK = "greatest(keep_s * interval '1 s', (clock_timestamp() - created_at) / 8)"
 
 CHECK_DUE = Statement(
-    "expiries_look",
+    "check_expiries",
     "bigint",
     f"""
     WITH late AS MATERIALIZED (

@@ -8,7 +8,7 @@ from common.store.connection.statement import Statement
 # jobs/s on a backlog of 300,000, until the next vacuum or analyze. Skipped where the role lacks the privilege (another
 # owner's table).
 CLEAR = Statement(
-    "forget_statistics",
+    "clear_live_statistics",
     "text",
     """
     SELECT pg_clear_relation_stats(n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

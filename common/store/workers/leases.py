@@ -16,7 +16,9 @@ REGISTER = Statement(
     """,
 )
 
-SET_OPERATIONS = Statement("know", "bigint, text[]", "UPDATE workers SET operations = $2 WHERE id = $1 RETURNING id")
+SET_OPERATIONS = Statement(
+    "set_operations", "bigint, text[]", "UPDATE workers SET operations = $2 WHERE id = $1 RETURNING id"
+)
 
 # Moves running attempts from former ids of a process to its new id. Locks rows in the order of their ids, as a settle
 # does.
@@ -71,7 +73,7 @@ EXPIRED = Statement(
 
 # True also if there is no row: no other transaction can have locked it then.
 TRY_LOCK = Statement(
-    "alone_with_worker",
+    "try_lock_worker",
     "bigint",
     """
     SELECT (SELECT count(*) FROM (SELECT FROM workers WHERE id = $1 FOR UPDATE SKIP LOCKED) mine)
@@ -90,7 +92,7 @@ ORPHANED = Statement(
 )
 
 DELETE_ENDED = Statement(
-    "forget_workers",
+    "delete_workers",
     "int",
     "DELETE FROM workers WHERE ended_at < clock_timestamp() - $1 * interval '1 day' RETURNING id",
 )

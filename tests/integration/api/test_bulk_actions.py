@@ -104,7 +104,9 @@ def crashing_system(system: System) -> System:
     """Start an API, and a controller that is killed in the middle of a step once the file `now` exists."""
     system.api()
     system.controller(
-        "first", JOBPROC_BULK_ACTION_STEP_JOBS="10", JOBPROC_FAILPOINTS=f"action.before_commit=kill@{system.folder}/now"
+        "first",
+        JOBPROC_BULK_ACTION_STEP_JOBS="10",
+        JOBPROC_FAILPOINTS=f"bulk_action.before_commit=kill@{system.folder}/now",
     )
     return system
 

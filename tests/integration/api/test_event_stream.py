@@ -151,14 +151,14 @@ def test_streams_are_limited_in_number_and_time_and_end_with_the_process(system:
     job_id = system.submit("square_sum", 1)
     with stream(system, job_id) as first, stream(system, job_id) as second:
         until("both have begun", lambda: first.events and second.events)
-        assert page.value("jobproc_waiting_clients", **{"for": "events"}) == 2
+        assert page.value("jobproc_waiting_clients", kind="events") == 2
         assert page.value("jobproc_http_requests_in_progress") == 0
         full = system.client.get(f"/jobs/{job_id}/events")
         assert (full.status_code, full.headers["retry-after"]) == (503, "1")
         assert full.json()["type"] == "urn:jobproc:problem:too-many-waiting"
         assert system.client.get(f"/jobs/{job_id}/result?wait=0.01").status_code == 200, "long polls have other slots"
         until("the streams end after two seconds", lambda: first.ended and second.ended, 5)
-    until("their slots are free", lambda: page.value("jobproc_waiting_clients", **{"for": "events"}) == 0)
+    until("their slots are free", lambda: page.value("jobproc_waiting_clients", kind="events") == 0)
     with stream(system, job_id) as third:
         until("the stream has begun", lambda: third.events)
     with stream(system, job_id) as fourth, stream(system, job_id) as fifth:

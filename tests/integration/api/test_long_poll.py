@@ -149,7 +149,7 @@ def test_consecutive_long_polls_end_by_notification_without_polls(system: System
     assert {response.status_code for _, response in timed_responses} == {200}
     assert statistics.median(seconds for seconds, _ in timed_responses) < 0.25 + MAX_DELAY_S
     assert page.total("jobproc_long_polls_total", outcome="notified") >= 6
-    assert page.value("jobproc_waiting_clients", **{"for": "result"}) == 0
+    assert page.value("jobproc_waiting_clients", kind="result") == 0
     assert page.total("jobproc_http_request_duration_seconds_sum", route="/jobs") < 1, (
         "the wait is not part of the request duration"
     )
@@ -176,7 +176,7 @@ def test_a_disconnected_client_frees_its_slot(system: System, wire: Callable[[Sy
     connections = [
         wire(system).send(f"GET /jobs/{job_id}/result?wait=60 HTTP/1.1\r\nHost: api\r\n\r\n".encode()) for _ in range(3)
     ]
-    until("all wait", lambda: page.value("jobproc_waiting_clients", **{"for": "result"}) == 3)
+    until("all wait", lambda: page.value("jobproc_waiting_clients", kind="result") == 3)
     full = system.client.get(f"/jobs/{job_id}/result?wait=1")
     assert full.status_code == 503
     assert full.json()["type"] == "urn:jobproc:problem:too-many-waiting"

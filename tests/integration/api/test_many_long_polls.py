@@ -66,9 +66,7 @@ def test_thousands_of_waiting_clients_each_get_their_result(system: System) -> N
     before_kib = _memory_kib(pid)
 
     def measure_while_they_wait() -> None:
-        until(
-            "all clients wait", lambda: page.value("jobproc_waiting_clients", **{"for": "result"}) == CLIENTS, 60, 0.2
-        )
+        until("all clients wait", lambda: page.value("jobproc_waiting_clients", kind="result") == CLIENTS, 60, 0.2)
         measured["KiB a client"] = (_memory_kib(pid) - before_kib) / CLIENTS
         measured["connections to PostgreSQL"] = system.database.value(
             """SELECT count(*) FROM pg_stat_activity

@@ -162,7 +162,7 @@ def test_a_step_that_rolls_back_is_repeated_and_changes_each_job_once(
     jobs = changeable_jobs(storage, kind, 6)
     bulk_action_id = start_action(actions, kind)
     actions.run_step(bulk_action_id, 2)
-    failpoints.arm("action.before_commit=raise")
+    failpoints.arm("bulk_action.before_commit=raise")
     try:
         with pytest.raises(RuntimeError):
             actions.run_step(bulk_action_id, 2)

@@ -132,8 +132,8 @@ def test_a_crashed_process_is_replaced_within_a_second(system: System) -> None:
     ("failpoint", "while_running"),
     [
         ("claim.after_commit", False),
-        ("run.before_effect", False),
-        ("run.after_effect", False),
+        ("attempt.before_operation", False),
+        ("attempt.after_operation", False),
         ("settle.before_commit", True),
         ("settle.after_commit", True),
     ],

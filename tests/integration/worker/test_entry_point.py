@@ -118,7 +118,7 @@ def test_a_heartbeat_longer_than_half_a_lease_is_refused(system: System) -> None
 
 def test_failpoints_are_refused_in_production(system: System) -> None:
     assert "JOBPROC_FAILPOINTS" in _refusal(
-        system, JOBPROC_ENVIRONMENT="production", JOBPROC_FAILPOINTS="run.before_effect=kill"
+        system, JOBPROC_ENVIRONMENT="production", JOBPROC_FAILPOINTS="attempt.before_operation=kill"
     )
 
 

@@ -19,7 +19,7 @@ def fall_once(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
-@quick("overstay_once", queue=QUEUE, max_attempts=20, timeout_s=0.3)
+@quick("overstay_once", queue=QUEUE, max_attempts=20, timeout_seconds=0.3)
 def overstay_once(numbers: Numbers, job: Context) -> float:
     """Exceed the timeout in the first attempt, return data[-1] in later ones."""
     if job.attempt == 1:

@@ -27,7 +27,7 @@ def status_of_child(flags: int = 0) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            failpoints.reach("run.before_effect")
+            failpoints.reach("attempt.before_operation")
         finally:
             os._exit(7)
     status = os.waitpid(pid, flags)[1]
@@ -44,67 +44,67 @@ def test_nothing_happens_if_no_failpoint_is_set() -> None:
 
 
 def test_a_failpoint_leaves_the_others_off() -> None:
-    failpoints.arm("run.before_effect=raise")
-    for name in failpoints.NAMES - {"run.before_effect"}:
+    failpoints.arm("attempt.before_operation=raise")
+    for name in failpoints.NAMES - {"attempt.before_operation"}:
         failpoints.reach(name)
-    with pytest.raises(RuntimeError, match=r"^failpoint run\.before_effect$"):
-        failpoints.reach("run.before_effect")
+    with pytest.raises(RuntimeError, match=r"^failpoint attempt\.before_operation$"):
+        failpoints.reach("attempt.before_operation")
 
 
 def test_setting_failpoints_clears_the_earlier_ones() -> None:
-    failpoints.arm("run.before_effect=raise; submit.after_commit=raise")
-    failpoints.arm("run.after_effect=raise")
-    failpoints.reach("run.before_effect")
+    failpoints.arm("attempt.before_operation=raise; submit.after_commit=raise")
+    failpoints.arm("attempt.after_operation=raise")
+    failpoints.reach("attempt.before_operation")
     failpoints.reach("submit.after_commit")
     with pytest.raises(RuntimeError):
-        failpoints.reach("run.after_effect")
+        failpoints.reach("attempt.after_operation")
 
 
 def test_kill_ends_the_process_at_once() -> None:
-    failpoints.arm("run.before_effect=kill")
+    failpoints.arm("attempt.before_operation=kill")
     assert os.WTERMSIG(status_of_child()) == signal.SIGKILL
 
 
 def test_stop_freezes_the_process() -> None:
-    failpoints.arm("run.before_effect=stop")
+    failpoints.arm("attempt.before_operation=stop")
     status = status_of_child(os.WUNTRACED)
     assert os.WIFSTOPPED(status)
     assert os.WSTOPSIG(status) == signal.SIGSTOP
 
 
 def test_sleep_waits_for_its_seconds() -> None:
-    failpoints.arm("run.before_effect=sleep:0.05")
+    failpoints.arm("attempt.before_operation=sleep:0.05")
     began = time.monotonic()
-    failpoints.reach("run.before_effect")
+    failpoints.reach("attempt.before_operation")
     assert time.monotonic() - began >= 0.05
 
 
 def test_a_failpoint_with_a_file_acts_once_each_time_the_file_is_created(tmp_path: Path) -> None:
     once = tmp_path / "once"
-    failpoints.arm(f"run.before_effect=raise@{once}")
-    failpoints.reach("run.before_effect")
+    failpoints.arm(f"attempt.before_operation=raise@{once}")
+    failpoints.reach("attempt.before_operation")
     for _ in range(2):
         once.touch()
         with pytest.raises(RuntimeError):
-            failpoints.reach("run.before_effect")
+            failpoints.reach("attempt.before_operation")
         assert not once.exists()
-        failpoints.reach("run.before_effect")
+        failpoints.reach("attempt.before_operation")
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "nowhere=kill",
-        "run.before_effect",
-        "run.before_effect=",
-        "run.before_effect=explode",
-        "run.before_effect=raise;x=raise",
+        "attempt.before_operation",
+        "attempt.before_operation=",
+        "attempt.before_operation=explode",
+        "attempt.before_operation=raise;x=raise",
     ],
 )
 def test_an_unknown_name_or_action_is_refused_with_the_list_of_known_ones(text: str) -> None:
     with pytest.raises(
         ValueError,
-        match=r"unknown failpoint .*; names: action\.before_commit, .*; actions: kill, stop, raise, sleep:SECONDS",
+        match=r"unknown failpoint .*; names: attempt\.after_operation, .*; actions: kill, stop, raise, sleep:SECONDS",
     ):
         failpoints.arm(text)
 
@@ -113,7 +113,7 @@ def test_an_unknown_name_or_action_is_refused_with_the_list_of_known_ones(text: 
 def test_an_action_with_an_invalid_argument_is_refused_when_it_is_set(action: str) -> None:
     """Refused only when reached, the process would fail in another way than the test asked for."""
     with pytest.raises(ValueError, match="unknown failpoint"):
-        failpoints.arm(f"run.before_effect={action}")
+        failpoints.arm(f"attempt.before_operation={action}")
 
 
 def test_the_code_reaches_every_failpoint_and_no_other() -> None:

@@ -27,7 +27,7 @@ from common.store.workers import leases
 T = TypeVar("T")
 LONG_S = 300.0  # a lease that no test outlives
 ERROR = Failure(AttemptOutcome.ERROR, "RuntimeError", "it went wrong")
-RELEASE = Release(Failure(AttemptOutcome.RELEASED, "released", "given back"))
+RELEASE = Release(Failure(AttemptOutcome.RELEASED, "released", "released"))
 LOST = Fail(WORKER_LOST)
 
 

@@ -263,7 +263,7 @@ def test_an_operation_with_a_second_argument_gets_the_context(bare: pytest.Monke
     assert run_attempt(job, getattr(function, FUNCTION), FakeContext(attempt=2), Settings()) == '["some-id",2,true]'
 
 
-@pytest.mark.parametrize("failpoint", ["run.before_effect", "run.after_effect"])
+@pytest.mark.parametrize("failpoint", ["attempt.before_operation", "attempt.after_operation"])
 def test_a_failpoint_beside_the_effect_is_an_error_of_the_attempt(bare: pytest.MonkeyPatch, failpoint: str) -> None:
     ran: list[int] = []
     settings = Settings()
@@ -277,7 +277,7 @@ def test_a_failpoint_beside_the_effect_is_an_error_of_the_attempt(bare: pytest.M
     assert run_attempt(job, getattr(function, FUNCTION), FakeContext(), settings) == Failure(
         AttemptOutcome.ERROR, "RuntimeError", f"failpoint {failpoint}"
     )
-    assert len(ran) == (failpoint == "run.after_effect")
+    assert len(ran) == (failpoint == "attempt.after_operation")
 
 
 @given(st.text(st.characters(codec=None), max_size=50), st.integers(1, 40))

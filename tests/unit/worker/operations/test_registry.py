@@ -51,9 +51,9 @@ def test_all_options_are_stored_in_the_spec() -> None:
         "a.b_c9",
         queue="slow",
         max_attempts=1000,
-        base_s=0.5,
-        cap_s=10,
-        timeout_s=None,
+        base_seconds=0.5,
+        cap_seconds=10,
+        timeout_seconds=None,
         permanent=(KeyError, ValueError),
     )
     def function(picture: Picture) -> None:
@@ -92,15 +92,15 @@ def function_for(model: type[BaseModel]) -> Callable[..., Any]:
         {"max_attempts": 1001},
         {"queue": "Bad Queue"},
         {"queue": ""},
-        {"timeout_s": 0},
-        {"timeout_s": -1.0},
-        {"timeout_s": 0.0001},
-        {"timeout_s": float("inf")},
-        {"timeout_s": float("nan")},
-        {"base_s": -1.0},
-        {"base_s": float("nan")},
-        {"cap_s": -1.0},
-        {"cap_s": float("inf")},
+        {"timeout_seconds": 0},
+        {"timeout_seconds": -1.0},
+        {"timeout_seconds": 0.0001},
+        {"timeout_seconds": float("inf")},
+        {"timeout_seconds": float("nan")},
+        {"base_seconds": -1.0},
+        {"base_seconds": float("nan")},
+        {"cap_seconds": -1.0},
+        {"cap_seconds": float("inf")},
         {"permanent": KeyError},
     ],
     ids=str,
@@ -150,13 +150,19 @@ def test_the_input_is_parsed_by_the_model_of_the_first_argument() -> None:
 
 
 def test_an_async_function_is_registered_as_any_other_and_a_run_returns_its_coroutine() -> None:
-    @operation("async_width", timeout_s=3)
+    @operation("async_width", timeout_seconds=3)
     async def async_width(picture: Picture, job: Context) -> int:
         """Width of a picture."""
         return picture.width
 
     width = registered(async_width)
-    assert (width.spec.name, width.spec.timeout_s, width.spec.description, width.wants_context, width.is_async) == (
+    assert (
+        width.spec.name,
+        width.spec.timeout_s,
+        width.spec.description,
+        width.wants_context,
+        width.is_async,
+    ) == (
         "async_width",
         3,
         "Width of a picture.",
