@@ -13,9 +13,9 @@ RATE = (
 )
 
 
-def together(stage: Stage) -> list[Figure]:
+def async_jobs(stage: Stage) -> list[Figure]:
     """Drain a backlog of jobs of an `async def` operation in one process."""
-    jobs, at_once = stage.options.together, stage.settings.max_batch_jobs
+    jobs, at_once = stage.options.async_jobs, stage.settings.max_batch_jobs
     with stage.scene(processes=1) as there:
         submit(there, "noop", [1.0], 1_000, at_once)
         ended(there, 1_000)

@@ -47,7 +47,7 @@ END_ONE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1
 """
-Cell = Callable[[Scene, float], None]
+Disturbance = Callable[[Scene, float], None]
 
 
 def held(scene: Scene, seconds: float) -> None:
@@ -122,7 +122,7 @@ def workers(scene: Scene, seconds: float) -> None:
         time.sleep(min(20.0, max(0.0, until - time.monotonic())))
 
 
-CELLS: dict[str, tuple[Cell, float]] = {  # a disturbance and its duration in seconds
+DISTURBANCES: dict[str, tuple[Disturbance, float]] = {  # a disturbance and its duration in seconds
     "held": (held, 600.0),
     "readers": (readers, 20.0),
     "burst": (burst, 10.0),

@@ -33,7 +33,7 @@ class Runner:
         """Run one turn."""
         return measure.one_at_a_time(self.port, laps, waits=self.name == WAITING)
 
-    def told(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         """Return the median and the p99 of all laps, and the medians of the fastest and the slowest turn."""
         laps = sorted(took for turn in self.turns for took in turn)
         p50, p99 = measure.p50_and_p99(laps)
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 runner.turns.append(runner.run(options.laps))
         for runner in runners:
             print(
-                f"{runner.name}: " + json.dumps({name: round(value, 2) for name, value in runner.told().items()}),
+                f"{runner.name}: " + json.dumps({name: round(value, 2) for name, value in runner.figures().items()}),
                 flush=True,
             )
     return 0

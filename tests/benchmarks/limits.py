@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.benchmarks import systems
-from tests.benchmarks.async_jobs import together
+from tests.benchmarks.async_jobs import async_jobs
 from tests.benchmarks.expired import expired
-from tests.benchmarks.payload_limits import limits, processes, retries, slow
+from tests.benchmarks.payload_limits import payload_limits, processes, retries, slow
 from tests.benchmarks.setting import Figure, Stage, table
 from tests.benchmarks.stampede import stampede
 from tests.benchmarks.throughput import POSTGRES
@@ -27,49 +27,51 @@ FIGURES: dict[str, Callable[[Stage], list[Figure]]] = {
     "processes": processes,
     "retries": retries,
     "stampede": stampede,
-    "limits": limits,
+    "payloads": payload_limits,
     "slow": slow,
     "expired": expired,
-    "together": together,
+    "async_jobs": async_jobs,
 }
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--figures", default=",".join(FIGURES))
-    parser.add_argument("--seconds", type=float, default=10, help="of each load of `processes`, `limits` and `expired`")
-    parser.add_argument("--clients", type=int, default=16, help="of each load of `limits`, `slow` and `expired`")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="of each load of `processes`, `payloads` and `expired`"
+    )
+    parser.add_argument("--clients", type=int, default=16, help="of each load of `payloads`, `slow` and `expired`")
     parser.add_argument("--out", default="bench-limits.json")
-    of = parser.add_argument_group("processes")
-    of.add_argument("--processes", default="1,2,4,8", help="of the worker")
-    of.add_argument("--backlog", type=int, default=100_000, help="jobs to drain")
-    of.add_argument("--connections", type=int, default=32, help="of the load")
-    of.add_argument("--laps", type=int, default=20, help="jobs submitted one at a time, to warm up")
-    of = parser.add_argument_group("retries")
-    of.add_argument("--retries", type=int, default=100_000, help="jobs that are due again at one instant")
-    of.add_argument("--rate", type=float, default=200, help="requests a second of the light load")
-    of.add_argument("--ahead", type=float, default=20, help="seconds until they are due")
-    of.add_argument("--after", type=float, default=20, help="seconds for which the light load goes on from then")
-    of = parser.add_argument_group("stampede")
-    of.add_argument("--crowds", default="32,64", help="clients")
-    of.add_argument("--calm", type=float, default=10, help="seconds before")
-    of.add_argument("--away", type=float, default=15, help="seconds for which PostgreSQL is away")
-    of.add_argument("--return-seconds", type=float, default=20, help="seconds after")
-    of = parser.add_argument_group("limits")
-    of.add_argument("--results", type=int, default=500, help="jobs with the greatest result")
-    of = parser.add_argument_group("slow")
-    of.add_argument("--kinds", default="bodies,heads,silent,readers", help="send bodies, heads or nothing; or read")
-    of.add_argument("--slow", type=int, default=200, help="slow clients")
-    of.add_argument("--pace", type=float, default=0.5, help="seconds between two of their bytes")
-    of.add_argument(
+    group = parser.add_argument_group("processes")
+    group.add_argument("--processes", default="1,2,4,8", help="of the worker")
+    group.add_argument("--backlog", type=int, default=100_000, help="jobs to drain")
+    group.add_argument("--connections", type=int, default=32, help="of the load")
+    group.add_argument("--laps", type=int, default=20, help="jobs submitted one at a time, to warm up")
+    group = parser.add_argument_group("retries")
+    group.add_argument("--retries", type=int, default=100_000, help="jobs that are due again at one instant")
+    group.add_argument("--rate", type=float, default=200, help="requests a second of the light load")
+    group.add_argument("--ahead", type=float, default=20, help="seconds until they are due")
+    group.add_argument("--after", type=float, default=20, help="seconds for which the light load continues from then")
+    group = parser.add_argument_group("stampede")
+    group.add_argument("--stampede-clients", default="32,64", help="clients, one run each")
+    group.add_argument("--calm", type=float, default=10, help="seconds before")
+    group.add_argument("--outage", type=float, default=15, help="seconds for which PostgreSQL is unavailable")
+    group.add_argument("--return-seconds", type=float, default=20, help="seconds after")
+    group = parser.add_argument_group("payloads")
+    group.add_argument("--results", type=int, default=500, help="jobs with the largest result")
+    group = parser.add_argument_group("slow")
+    group.add_argument("--kinds", default="bodies,heads,silent,readers", help="send bodies, heads or nothing; or read")
+    group.add_argument("--slow", type=int, default=200, help="slow clients")
+    group.add_argument("--pace", type=float, default=0.5, help="seconds between two of their bytes")
+    group.add_argument(
         "--beside",
         type=float,
         default=25,
         help="seconds of the load beside them; longer than JOBPROC_REQUEST_HEADER_TIMEOUT_SECONDS",
     )
-    of = parser.add_argument_group("expired, together")
-    of.add_argument("--expired", type=int, default=1_000_000, help="finished jobs whose time is over")
-    of.add_argument("--together", type=int, default=10_000, help="jobs that wait for a tenth of a second each")
+    group = parser.add_argument_group("expired, async_jobs")
+    group.add_argument("--expired", type=int, default=1_000_000, help="finished jobs past their own retention")
+    group.add_argument("--async-jobs", type=int, default=10_000, help="jobs that wait for a tenth of a second each")
     return parser.parse_args(arguments)
 
 

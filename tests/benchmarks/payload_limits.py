@@ -127,8 +127,8 @@ def submit(there: Scene, operation: str, data: list[float], jobs: int, at_once: 
     """Submit equal jobs and return their ids."""
     ids: list[str] = []
     for start in range(0, jobs, at_once):
-        told = answer(there.port, "/jobs/batch", batch(operation, data, min(at_once, jobs - start)))
-        ids += told.raise_for_status().json()["job_ids"]
+        report = answer(there.port, "/jobs/batch", batch(operation, data, min(at_once, jobs - start)))
+        ids += report.raise_for_status().json()["job_ids"]
     return ids
 
 
@@ -174,7 +174,7 @@ def _filled(limit: int, jobs: int, numbers: int) -> bytes:
     return batch("square_sum", data, jobs)
 
 
-def limits(stage: Stage) -> list[Figure]:
+def payload_limits(stage: Stage) -> list[Figure]:
     """Send payloads that are exactly at a limit."""
     found = []
     for payload in payloads(stage):
@@ -235,16 +235,16 @@ def _beside_slow(stage: Stage, there: Scene, kind: str) -> list[Figure]:
         "bodies": set_to.body_timeout_seconds
     }  # readers: the kernel buffers a whole answer of 1 MiB, and a keep-alive connection has 75 s
     without, limit_s = [loaded()], of_kind.get(kind, set_to.request_header_timeout_seconds)
-    crowd = crowd_of("slow", there.port, options.slow, options.beside + 3, kind, options.pace, path)
-    assert crowd.stdout is not None
-    crowd.stdout.readline()  # printed once all are connected
+    process = start_clients("slow", there.port, options.slow, options.beside + 3, kind, options.pace, path)
+    assert process.stdout is not None
+    process.stdout.readline()  # printed once all are connected
     beside = loaded()
-    told = json.loads(crowd.communicate()[0])
+    report = json.loads(process.communicate()[0])
     without.append(loaded())
     accepted = sum(load["accepted"] for load in [*without, beside])
     print(
-        f"    {kind}: closed {told['ended']}, with {told['told']}; "
-        f"still open after {options.beside + 3:g} s: {told['still']}",
+        f"    {kind}: closed {report['ended']}, with {report['answers']}; "
+        f"still open after {options.beside + 3:g} s: {report['still']}",
         flush=True,
     )
 
@@ -260,14 +260,14 @@ def _beside_slow(stage: Stage, there: Scene, kind: str) -> list[Figure]:
             at_most=0,
         ),
         Figure("jobs that have not ended", ended(there, accepted)[0], at_most=0),
-        Figure("s until a slow connection is closed, median", told["median_s"]),
-        Figure("… longest", told["longest_s"], at_most=None if kind == "readers" else limit_s + 3),
-        Figure("borne to the end", told["still"]),
+        Figure("s until a slow connection is closed, median", report["median_s"]),
+        Figure("… longest", report["longest_s"], at_most=None if kind == "readers" else limit_s + 3),
+        Figure("slow clients that were never closed", report["still"]),
         Figure("most MiB of the API", peaks_mib(there)["API"], at_most=1_024),
     ]
 
 
-def crowd_of(*arguments: object) -> "subprocess.Popen[str]":
+def start_clients(*arguments: object) -> "subprocess.Popen[str]":
     """Start clients of tests/benchmarks/slow_clients.py."""
     argv = [sys.executable, "-m", "tests.benchmarks.slow_clients", *map(str, arguments)]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=systems.ROOT)

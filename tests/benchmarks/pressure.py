@@ -21,7 +21,7 @@ from typing import Any
 import psycopg2
 
 from tests.benchmarks import measure, systems
-from tests.benchmarks.disturbances import CELLS, CONNECTIONS, Cell, Scene
+from tests.benchmarks.disturbances import CONNECTIONS, DISTURBANCES, Disturbance, Scene
 from tests.benchmarks.throughput import DRAIN_LIMIT_S, POSTGRES, Servers, answers, fresh, load
 from tests.rig.background import BackgroundThread
 from tools.servers import Postgres, Redis, free_port
@@ -60,13 +60,13 @@ class Finished(BackgroundThread):
         return (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0]) if len(inside) > 1 else 0.0
 
 
-def try_cell(scene: Scene, cell: Cell, during_s: float) -> dict[str, float]:
+def measure_disturbance(scene: Scene, disturbance: Disturbance, during_s: float) -> dict[str, float]:
     """Return the ratios of a disturbance, and how many jobs were lost or wrong."""
     end_s = BEFORE_S + during_s
     with Finished(scene) as finished, ThreadPoolExecutor(1) as beside:
         loading = beside.submit(load, scene.port, CONNECTIONS, end_s + AFTER_S, scene.peak_s * SHARE)
         time.sleep(BEFORE_S)
-        cell(scene, during_s)
+        disturbance(scene, during_s)
         loaded = loading.result()
     jobs, right = _settled(scene, int(loaded["accepted"]))
 
@@ -149,12 +149,19 @@ def measured(options: argparse.Namespace, folder: Path, servers: Servers) -> dic
             peaks[name] = peak(there, 6.0)
         print(f"{name}: peak {peaks[name]:.0f}/s", flush=True)
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for cell in options.cells.split(","):
+    for disturbance in options.disturbances.split(","):
         for name, peak_s in peaks.items():
             with scene(of[name], servers, folder, peak_s) as there:
-                figures = try_cell(there, CELLS[cell][0], options.held if cell == "held" else CELLS[cell][1])
-            found.setdefault(cell, {})[name] = figures
-            print(f"{cell} {name}: " + ", ".join(f"{key} {value:.3g}" for key, value in figures.items()), flush=True)
+                figures = measure_disturbance(
+                    there,
+                    DISTURBANCES[disturbance][0],
+                    options.held if disturbance == "held" else DISTURBANCES[disturbance][1],
+                )
+            found.setdefault(disturbance, {})[name] = figures
+            print(
+                f"{disturbance} {name}: " + ", ".join(f"{key} {value:.3g}" for key, value in figures.items()),
+                flush=True,
+            )
     return found
 
 
@@ -167,9 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         help="a JSON file of further systems: their commands and SQL, as `systems.given` takes them",
     )
-    parser.add_argument("--cells", default=",".join(CELLS))
+    parser.add_argument("--disturbances", default=",".join(DISTURBANCES))
     parser.add_argument(
-        "--held", type=float, default=CELLS["held"][1], help="seconds for which the transaction is held"
+        "--held", type=float, default=DISTURBANCES["held"][1], help="seconds for which the transaction is held"
     )
     parser.add_argument("--out", default="bench-pressure.json")
     options = parser.parse_args(arguments)

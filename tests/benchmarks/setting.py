@@ -48,10 +48,10 @@ class Figure:
 
 def table(found: Mapping[str, Sequence[Figure]]) -> str:
     """Return the figures as a table, a row a figure."""
-    rows = ["| extreme | figure | value | bound | |", "|---|---|---|---|---|"]
-    for extreme, figures in found.items():
+    rows = ["| measurement | figure | value | bound | |", "|---|---|---|---|---|"]
+    for name, figures in found.items():
         rows += [
-            f"| {extreme} | {figure.name} | {figure.value:,.4g} | {figure.bound} | {'' if figure.holds else 'BROKEN'} |"
+            f"| {name} | {figure.name} | {figure.value:,.4g} | {figure.bound} | {'' if figure.holds else 'BROKEN'} |"
             for figure in figures
         ]
     return "\n".join(rows)

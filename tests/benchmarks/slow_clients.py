@@ -31,7 +31,7 @@ ANSWER_BYTES = 65_536
 
 
 @dataclass
-class Crowd(Load):
+class RetryingLoad(Load):
     """Clients that retry, and the answers that they got."""
 
     answers: list[tuple[float, float, int]] = field(default_factory=list)  #: time, latency in seconds, status
@@ -45,7 +45,7 @@ class Crowd(Load):
 class Returning(Connection):
     """A client that retries after a 503."""
 
-    load: Crowd
+    load: RetryingLoad
 
     def _answered(self, head: bytes, body: bytes) -> None:
         status = int(head[9:12])
@@ -66,9 +66,14 @@ class Returning(Connection):
 async def back(port: int, clients: int, seconds: float) -> dict[str, object]:
     """Send until the end of the load; return the answers."""
     began = time.perf_counter()
-    crowd = Crowd(port, began, began + seconds)
-    await drive(crowd, clients)
-    return {"answers": crowd.answers, "accepted": crowd.accepted, "broken": crowd.broken, "unanswered": crowd.open}
+    retrying_load = RetryingLoad(port, began, began + seconds)
+    await drive(retrying_load, clients)
+    return {
+        "answers": retrying_load.answers,
+        "accepted": retrying_load.accepted,
+        "broken": retrying_load.broken,
+        "unanswered": retrying_load.open,
+    }
 
 
 @dataclass
@@ -122,7 +127,7 @@ async def bodies(slow: Slow, client: socket.socket) -> str:
 
 async def silent(_slow: Slow, client: socket.socket) -> str:
     """Connect and send nothing."""
-    return await _told(client)
+    return await _status_line(client)
 
 
 async def readers(slow: Slow, client: socket.socket) -> str:
@@ -149,13 +154,13 @@ async def _drip(slow: Slow, client: socket.socket, head: bytes) -> str:
 
     dripping = asyncio.create_task(drip())
     try:
-        return await _told(client)
+        return await _status_line(client)
     finally:
         dripping.cancel()
         await asyncio.gather(dripping, return_exceptions=True)
 
 
-async def _told(client: socket.socket) -> str:
+async def _status_line(client: socket.socket) -> str:
     return (await asyncio.get_running_loop().sock_recv(client, ANSWER_BYTES))[:12].decode() or "closed"
 
 
@@ -178,7 +183,7 @@ async def slowly(port: int, clients: int, seconds: float, kind: str, pace_s: flo
                 "longest_s": max(borne),
                 "ended": len(slow.borne),
                 "still": slow.still,
-                "told": slow.answers,
+                "answers": slow.answers,
             }
         )
     )

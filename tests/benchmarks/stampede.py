@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 
 from tests.benchmarks.disturbances import Scene
-from tests.benchmarks.payload_limits import crowd_of, ended
+from tests.benchmarks.payload_limits import ended, start_clients
 from tests.benchmarks.setting import Figure, Stage
 from tests.rig.background import BackgroundThread
 
@@ -66,43 +66,43 @@ class Times:
 def stampede(stage: Stage) -> list[Figure]:
     """Measure the recovery after PostgreSQL was stopped under clients that retry soon after a 503."""
     found = []
-    for clients in map(int, stage.options.crowds.split(",")):
+    for clients in map(int, stage.options.stampede_clients.split(",")):
         with stage.scene() as there:
             found += [
                 Figure(f"{clients} clients: {figure.name}", figure.value, figure.at_least, figure.at_most)
-                for figure in _of(stage, there, clients)
+                for figure in _measure(stage, there, clients)
             ]
     return found
 
 
-def _of(stage: Stage, there: Scene, clients: int) -> list[Figure]:
-    options, file = stage.options, stage.folder / f"crowd-{clients}.json"
+def _measure(stage: Stage, there: Scene, clients: int) -> list[Figure]:
+    options, file = stage.options, stage.folder / f"stampede-{clients}.json"
     before = _stored(there)
-    crowd = crowd_of("back", there.port, clients, options.calm + options.away + options.return_seconds, file)
+    process = start_clients("back", there.port, clients, options.calm + options.outage + options.return_seconds, file)
     with Connected(there) as connected:
         time.sleep(options.calm)
         stopped = time.time()
         there.postgres.stop(signal.SIGINT)
-        time.sleep(options.away)
+        time.sleep(options.outage)
         started = time.time()
         there.postgres.start()
         back = time.time()
-        crowd.communicate()
-    times, told = Times(stopped, started, back, time.time()), json.loads(file.read_text())
-    unfinished, _, _ = ended(there, len(told["accepted"]))
+        process.communicate()
+    times, report = Times(stopped, started, back, time.time()), json.loads(file.read_text())
+    unfinished, _, _ = ended(there, len(report["accepted"]))
     return [
-        *_answers(stage, told, times, options.calm),
+        *_answers(stage, report, times, options.calm),
         *_connections(connected, times),
-        *_kept(there, told, unfinished, before),
+        *_stored_jobs(there, report, unfinished, before),
     ]
 
 
-def _answers(stage: Stage, told: dict[str, Any], times: Times, calm_s: float) -> list[Figure]:
-    accepted = sorted(when for when, _, status in told["answers"] if status == 202)
+def _answers(stage: Stage, report: dict[str, Any], times: Times, calm_s: float) -> list[Figure]:
+    accepted = sorted(when for when, _, status in report["answers"] if status == 202)
     began = max(accepted[0], times.stopped - calm_s / 2)
     before = (bisect_left(accepted, times.stopped) - bisect_left(accepted, began)) / (times.stopped - began)
     again = accepted[bisect_left(accepted, times.started) :]
-    statuses = Counter(status for _, _, status in told["answers"])
+    statuses = Counter(status for _, _, status in report["answers"])
     return [
         Figure("accepted POST/s before", before),
         Figure(
@@ -115,12 +115,12 @@ def _answers(stage: Stage, told: dict[str, Any], times: Times, calm_s: float) ->
         ),
         Figure(
             "slowest answer in s",
-            max(took for _, took, _ in told["answers"]),
+            max(took for _, took, _ in report["answers"]),
             at_most=stage.settings.database_timeout_seconds + 1,
         ),
         Figure("503", statuses[503]),
         Figure("other than 202 and 503", statuses.total() - statuses[202] - statuses[503], at_most=0),
-        Figure("connections lost, requests unanswered", told["broken"] + told["unanswered"], at_most=0),
+        Figure("connections lost, requests unanswered", report["broken"] + report["unanswered"], at_most=0),
     ]
 
 
@@ -140,14 +140,14 @@ def _connections(connected: Connected, times: Times) -> list[Figure]:
     ]
 
 
-def _kept(there: Scene, told: dict[str, Any], unfinished: int, before: int) -> list[Figure]:
+def _stored_jobs(there: Scene, report: dict[str, Any], unfinished: int, before: int) -> list[Figure]:
     with there.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(RIGHT, (told["accepted"],))
+        cursor.execute(RIGHT, (report["accepted"],))
         right = cursor.fetchone()[0]
     return [
-        Figure("accepted jobs without their result", len(told["accepted"]) - right, at_most=0),
+        Figure("accepted jobs without their result", len(report["accepted"]) - right, at_most=0),
         Figure("jobs that have not ended", unfinished, at_most=0),
-        Figure("stored though not accepted", _stored(there) - before - len(told["accepted"])),
+        Figure("stored though not accepted", _stored(there) - before - len(report["accepted"])),
     ]
 
 

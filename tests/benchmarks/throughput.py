@@ -225,8 +225,8 @@ def pauses(seconds: float = 5) -> dict[int, tuple[float, float]]:
     """Return how much of each core other processes take now; such pauses distort single latencies."""
     cores = sorted(os.sched_getaffinity(0))
     with ProcessPoolExecutor(len(cores)) as each:
-        told = each.map(measure.pauses, cores, [seconds] * len(cores))
-        return {core: (round(taken, 1), round(longest, 1)) for core, (taken, longest) in zip(cores, told, strict=True)}
+        gaps = each.map(measure.pauses, cores, [seconds] * len(cores))
+        return {core: (round(taken, 1), round(longest, 1)) for core, (taken, longest) in zip(cores, gaps, strict=True)}
 
 
 def table(runs: dict[str, list[Figures]]) -> str:
