@@ -74,3 +74,12 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/livez",
         "/readyz",
     }
+
+
+def test_the_page_links_the_glossary(read_only_system: System) -> None:
+    description = read_only_system.client.get("/openapi.json").json()["info"]["description"]
+    (link,) = re.findall(r"\[glossary\]\(([^)]+)\)", description)
+    page = read_only_system.client.get(link)
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<td><strong>low-water mark</strong></td>" in page.text
