@@ -158,7 +158,7 @@ def test_a_crash_at_any_step_of_a_job_loses_no_job_and_doubles_no_effect(
         "SELECT status, count(*) FROM outcomes WHERE id = ANY(%s::uuid[]) GROUP BY 1", (jobs,)
     ) == [("SUCCESS", 20)]
     charged = system.database.rows("SELECT id::text FROM attempts WHERE outcome <> 'released'")
-    assert charged == ([(jobs[0],)] if failpoint.startswith("run.") else [])
+    assert charged == ([(jobs[0],)] if failpoint.startswith("attempt.") else [])
     starts = [line["job"] for line in system.effects() if line["phase"] == "begin"]
     for number, job_id in enumerate(jobs):
         job = system.job(job_id)
