@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
+from uuid import UUID
 
 import asyncpg
 
@@ -91,21 +92,17 @@ class GroupCommit:
         self._metrics.commit_jobs.observe(len(jobs))
         self._metrics.commit_wait.observe(began - batch[0][2])  # of the submission that waited longest
         try:
-            await self._insert(jobs)
+            refused = await self._insert_unless_refused(jobs)
         except StoreUnavailable as error:
             # Buffered submissions waited for the same database. They fail too: none waits longer than one time limit.
             _resolve([*batch, *self._buffer], error)
             self._buffer.clear()
         except Exception as error:
             log.exception("submissions_failed", count=len(jobs))
-            if len(batch) == 1:
-                _resolve(batch, error)
-            else:  # one bad row must not fail its neighbours
-                for submission in batch:
-                    await self._commit([submission])
+            _resolve(batch, error)
         else:
-            _resolve(batch, None)
-            self._after_commit(jobs)
+            _resolve(batch, None, refused)
+            self._after_commit([job for job in jobs if job.id not in refused] if refused else jobs)
         finally:
             self._metrics.commit_duration.observe(time.perf_counter() - began)
 
@@ -117,9 +114,26 @@ class GroupCommit:
         for queue, count in counts.items():
             self._on_committed(queue, count)
 
+    async def _insert_unless_refused(self, jobs: Sequence[NewJob]) -> Mapping[UUID, Exception]:
+        """Insert jobs, without those that PostgreSQL refuses; return the error of each of these by id."""
+        try:
+            await self._insert(jobs)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log.exception("submissions_failed", count=len(jobs))
+            return {jobs[0].id: error} if len(jobs) == 1 else await self._insert_storable(jobs)
+        return {}
+
     async def _insert(self, jobs: Sequence[NewJob]) -> None:
         """Insert jobs. Safe to repeat: their ids are fixed."""
         await self._retry_until_timeout(lambda connection, timeout_s: insert.insert_jobs(connection, jobs, timeout_s))
+
+    async def _insert_storable(self, jobs: Sequence[NewJob]) -> Mapping[UUID, Exception]:
+        """Insert jobs of which at least one is refused: one refused row costs its neighbours one repetition."""
+        return await self._retry_until_timeout(
+            lambda connection, timeout_s: insert.insert_storable_jobs(connection, jobs, timeout_s)
+        )
 
     async def _retry_until_timeout(self, store: Callable[[asyncpg.Connection, float | None], Awaitable[T]]) -> T:
         """Run `store` until it succeeds or the time limit is reached.
@@ -145,7 +159,7 @@ class GroupCommit:
                         failpoints.reach("submit.after_commit")
                         return result
                     except asyncpg.CheckViolationError as error:
-                        if error.constraint_name is not None:  # a missing partition has no constraint name
+                        if not insert.is_partition_missing(error):
                             raise
                         log.warning("partition_missing", reason=str(error))
                         await self._pool.run_sync(
@@ -163,11 +177,15 @@ class GroupCommit:
             raise StoreUnavailable from error
 
 
-def _resolve(submissions: Sequence[_Buffered], error: Exception | None) -> None:
-    for _, committed, _ in submissions:
+def _resolve(
+    submissions: Sequence[_Buffered], error: Exception | None, errors: Mapping[UUID, Exception] | None = None
+) -> None:
+    """Answer submissions: each with its own of `errors`, by job id, otherwise with `error`, None for a commit."""
+    for job, committed, _ in submissions:
         if committed.done():  # the client has disconnected
             continue
-        if error is None:
+        job_error = errors.get(job.id, error) if errors else error
+        if job_error is None:
             committed.set_result(None)
         else:
-            committed.set_exception(error)
+            committed.set_exception(job_error)

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from api.submit.operations import CachedOperation, OperationCache
 from api.submit.request_models import DAY_S, InputSubmission, PlainSubmission, RetryBody, Submission
 from api.web.problems import INVALID_BODY, MAX_ERRORS, field_problem, validation_problem
+from api.web.stored_text import has_nul
 from common.domain.errors import InvalidSubmission
 from common.domain.job import HeldWhile, NewJob, OnConflict, Options, Unique, new_job_id
 from common.domain.states import State
@@ -89,6 +90,8 @@ class SubmissionParser:
         if submission.metadata is not None:
             metadata = _json_text(submission.metadata, f"{prefix}metadata")
             _check_maximum(len(metadata.encode()), settings.max_metadata_bytes, f"{prefix}metadata", "bytes as JSON")
+            if has_nul(metadata):
+                raise InvalidSubmission(f"{prefix}metadata", "has the character U+0000")
         _check_maximum(submission.max_attempts, settings.max_attempts, f"{prefix}max_attempts")
         _check_maximum(submission.timeout_seconds, settings.max_timeout_seconds, f"{prefix}timeout_seconds", "seconds")
         _check_maximum(submission.keep_seconds, settings.max_keep_days * DAY_S, f"{prefix}keep_seconds", "seconds")

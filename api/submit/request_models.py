@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.web.stored_text import StoredText
 from api.web.timestamps import Timestamp
 
 MAX_TIMEOUT_S = 2_147_483  # 24 days; in milliseconds it fits the column
@@ -77,12 +78,13 @@ class _Options(_Model):
         None, description="The number of charged attempts after which the job ends FAILED. Default: the operation's."
     )
     backoff: Backoff | None = Field(None, description="The delays between failed attempts. Default: the operation's.")
-    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=20)] = Field(
+    tags: Annotated[list[Annotated[StoredText, Field(min_length=1, max_length=64)]], Field(max_length=20)] = Field(
         [], description="Up to 20 labels by which jobs can be listed."
     )
     metadata: dict[str, Any] | None = Field(
         None,
-        description="Arbitrary data of the client, returned with the job. At most JOBPROC_MAX_METADATA_BYTES as JSON.",
+        description="Arbitrary data of the client, returned with the job, without the character U+0000. At most "
+        "JOBPROC_MAX_METADATA_BYTES as JSON.",
     )
     unique: UniqueKey | None = None
     keep_seconds: Annotated[int, Field(ge=1)] | None = Field(

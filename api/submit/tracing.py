@@ -1,7 +1,9 @@
 """The spans of submissions: sending the jobs, inserting them. Imported only while tracing is on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from uuid import UUID
 
 from opentelemetry.context import Context, attach
 from opentelemetry.trace import Span, SpanKind, get_current_span
@@ -47,24 +49,34 @@ class TracedGroupCommit(GroupCommit):
         await super()._flush()
 
     async def _insert(self, jobs: Sequence[NewJob]) -> None:
-        # One span in the trace of each submission, not one span with links: a commit has many submissions, and each
-        # trace should show how long its commit took.
-        parents = {job.trace for job in jobs if job.trace is not None}
-        attributes = {"db.system.name": "postgresql", "db.operation.name": "INSERT", "db.collection.name": "jobs"}
-        size = {"db.operation.batch.size": len(jobs)} if len(jobs) > 1 else {}
-        spans = [
-            traces.start("INSERT jobs", SpanKind.CLIENT, traces.context(parent), attributes | size)
-            for parent in parents
-        ]
-        try:
+        with _insert_spans(jobs):
             await super()._insert(jobs)
-        except BaseException as error:
-            for span in spans:
-                traces.fail(span, type(error).__name__)
-            raise
-        finally:
-            for span in spans:
-                span.end()
+
+    async def _insert_storable(self, jobs: Sequence[NewJob]) -> Mapping[UUID, Exception]:
+        with _insert_spans(jobs):
+            return await super()._insert_storable(jobs)
+
+
+@contextmanager
+def _insert_spans(jobs: Sequence[NewJob]) -> Iterator[None]:
+    """Record the insert of jobs until the end of the block."""
+    # One span in the trace of each submission, not one span with links: a commit has many submissions, and each
+    # trace should show how long its commit took.
+    parents = {job.trace for job in jobs if job.trace is not None}
+    attributes = {"db.system.name": "postgresql", "db.operation.name": "INSERT", "db.collection.name": "jobs"}
+    size = {"db.operation.batch.size": len(jobs)} if len(jobs) > 1 else {}
+    spans = [
+        traces.start("INSERT jobs", SpanKind.CLIENT, traces.context(parent), attributes | size) for parent in parents
+    ]
+    try:
+        yield
+    except BaseException as error:
+        for span in spans:
+            traces.fail(span, type(error).__name__)
+        raise
+    finally:
+        for span in spans:
+            span.end()
 
 
 class _SendSpan:

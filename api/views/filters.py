@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from api.web.stored_text import StoredText
 from api.web.timestamps import Timestamp
 from common.domain.job import QUEUE_PATTERN
 from common.domain.job_search import JobSearch, Order
@@ -25,7 +26,6 @@ def _split(value: object) -> object:
 
 
 _EXAMPLE_TIME = "2026-01-01T00:00:00+00:00"
-_Text = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
 
 
 class JobFilters(BaseModel):
@@ -36,13 +36,13 @@ class JobFilters(BaseModel):
         description="The states of the jobs. Separate several with commas, or repeat the parameter.",
         examples=[["FAILED", "CANCELLED"]],
     )
-    operation: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")] | None = Field(
+    operation: Annotated[StoredText, Field(min_length=1, max_length=64)] | None = Field(
         None, description="The name of the operation.", examples=["square_sum"]
     )
     queue: Annotated[str, Field(pattern=f"^{QUEUE_PATTERN}$")] | None = Field(
         None, description="The name of the queue.", examples=["default"]
     )
-    tag: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")] | None = Field(
+    tag: Annotated[StoredText, Field(min_length=1, max_length=64)] | None = Field(
         None, description="A tag of the job.", examples=["nightly"]
     )
     created_after: Timestamp | None = Field(
@@ -59,7 +59,7 @@ class JobFilters(BaseModel):
     finished_before: Timestamp | None = Field(
         None, description="Jobs that ended before this time.", examples=[_EXAMPLE_TIME]
     )
-    error: Annotated[str, _Text] | None = Field(
+    error: Annotated[StoredText, Field(min_length=1, max_length=200)] | None = Field(
         None,
         description="`FAILED` jobs whose error has this text in its type or message.",
         examples=["timeout"],

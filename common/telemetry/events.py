@@ -51,7 +51,7 @@ EVENTS = {
     "settle_failed": "PostgreSQL refused a batch of results; they are stored one by one.",
     "starting": "A process starts; shows every setting that differs from its default, with passwords masked.",
     "stray_jobs_requeued": "Strays, due jobs that every worker had passed by, got a new position in their queue.",
-    "submissions_failed": "PostgreSQL refused a group commit; its submissions are stored one by one.",
+    "submissions_failed": "PostgreSQL refused a row of a group commit; the others are stored together.",
     "supervisor_failed": "A check of the supervisor failed with an unexpected error; the next check retries.",
     "tracing_disabled": "A worker process could not set up the export of traces; it works without.",
     "wait_poll_failed": "A poll of jobs with waiting clients failed with an unexpected error; the next one retries.",

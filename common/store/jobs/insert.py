@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 import asyncpg
 
 from common.domain.job import NewJob, Options
+from common.store.connection.asyncpg_pool import CONNECTION_ERRORS
 from common.store.jobs.fragments import NEEDS
 from common.store.retention.per_job import FIRST_CHECK_AT
 
@@ -78,6 +80,48 @@ async def insert_jobs(connection: asyncpg.Connection, jobs: Sequence[NewJob], ti
         [job.trace for job in jobs],
         [job.version for job in jobs],
     )
+
+
+async def insert_storable_jobs(
+    connection: asyncpg.Connection, jobs: Sequence[NewJob], timeout_s: float | None = None
+) -> dict[UUID, Exception]:
+    """Insert jobs in one transaction, without those that PostgreSQL refuses; return the error of each of these by id.
+
+    A part that is refused is halved until its refused jobs are alone. So one refused job of a thousand takes twenty
+    statements, the rows of which are twice the jobs. Safe to repeat with the same jobs. `timeout_s` limits each
+    statement. Raises asyncpg.CheckViolationError if a job's partition is missing, and CONNECTION_ERRORS.
+    """
+    refused: dict[UUID, Exception] = {}
+    async with connection.transaction():
+        if timeout_s is not None:
+            await connection.execute(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}")
+        parts = _halves(jobs)  # the first part is the last one
+        while parts:
+            part = parts.pop()
+            try:
+                async with connection.transaction():  # a savepoint
+                    await insert_jobs(connection, part)
+            except CONNECTION_ERRORS:
+                raise
+            except Exception as error:
+                if is_partition_missing(error):
+                    raise
+                if len(part) == 1:
+                    refused[part[0].id] = error
+                else:
+                    parts += _halves(part)
+    return refused
+
+
+def is_partition_missing(error: Exception) -> bool:
+    """Return True if PostgreSQL refused an insert because the partition of a row is missing."""
+    return isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None  # other checks have a name
+
+
+def _halves(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
+    """Return the parts of jobs that are not empty, the second half first."""
+    middle = (len(jobs) + 1) // 2
+    return [part for part in (jobs[middle:], jobs[:middle]) if part]
 
 
 def _json_literal(jobs: Sequence[NewJob]) -> str:

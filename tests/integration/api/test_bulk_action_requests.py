@@ -31,6 +31,9 @@ REFUSED: list[tuple[Any, str, str]] = [
     ),
     ({f"f{number}": 1 for number in range(1_000)}, "", "more fields than the schema defines"),
     ({"action": "cancel", "filter": {"queue": " "}}, "filter.queue", "pattern"),
+    ({"action": "cancel", "filter": {"tag": "a\x00"}}, "filter.tag", "pattern"),
+    ({"action": "cancel", "filter": {"operation": "\x00"}}, "filter.operation", "pattern"),
+    ({"action": "retry", "filter": {"error": "\x00b"}}, "filter.error", "pattern"),
     (
         {"action": "cancel", "filter": {"status": ["FAILED"]}},
         "filter.status",

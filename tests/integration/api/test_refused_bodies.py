@@ -76,6 +76,15 @@ SUBMISSIONS = [
     invalid("an object among numbers", data('[{"a":1}]'), "data.0"),
     invalid("nested 150 deep", data("[" * 150 + "]" * 150), "data.0"),
     invalid("escaped NUL in a field's name", b'{"data":[1],"operation":"square_sum","a\\u0000b":1}', "a\x00b"),
+    invalid("escaped NUL in a tag", b'{"data":[1],"operation":"square_sum","tags":["a","b\\u0000"]}', "tags.1"),
+    invalid(
+        "escaped NUL in metadata", b'{"data":[1],"operation":"square_sum","metadata":{"a":["\\u0000"]}}', "metadata"
+    ),
+    invalid("escaped NUL in a key", b'{"data":[1],"operation":"square_sum","metadata":{"a\\u0000":1}}', "metadata"),
+    invalid(
+        "NUL after a backslash", b'{"data":[1],"operation":"square_sum","metadata":{"a":"\\\\\\u0000"}}', "metadata"
+    ),
+    invalid("NUL with input", b'{"input":{"data":[1]},"operation":"square_sum","tags":["\\u0000"]}', "tags.0"),
     unknown_operation("unknown operation", b'{"data":[1],"operation":"%b"}' % MARK.encode()),
     unknown_operation("escaped NUL in the operation", b'{"data":[1],"operation":"square\\u0000sum"}'),
     unknown_operation("another case of an operation", b'{"data":[1],"operation":"SQUARE_SUM"}'),
