@@ -6,6 +6,7 @@ ids, and the API and the controller save Celery's 20 MB. A test compares the mes
 
 import base64
 import json
+import re
 import time
 import uuid
 from typing import Any
@@ -16,6 +17,9 @@ from common.settings import Settings
 
 TASK = "jobproc.serve"
 PREFIX = "jobproc."  # of every Celery queue, and so of its Redis list
+MAX_BYTES = 2_048  # of a message; a doorbell of the longest name of a queue, with the longest origin, has 1,265
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ORIGIN = re.compile("[A-Za-z0-9_.@-]{1,128}")  # of Celery: gen<pid>@<host>; the name of a host has up to 64 characters
 
 # A ring is coalesced only while an earlier one is still in the list: the worker that takes that one claims afterwards,
 # so after this commit. Check and push are one script, hence atomic.
@@ -49,16 +53,37 @@ def celery_message(queue: str, ring_id: str, delivery_tag: str, origin: str = "j
     }  # fmt: skip
 
 
-def queue_of_message(message: Any) -> str | None:
-    """Return the queue for which a message from Redis rings; None if it is not a doorbell of exactly this form."""
+class NoDoorbellError(Exception):
+    """A text in the Redis list of a queue is not a doorbell of that queue."""
+
+
+def check_doorbell(text: bytes, queue: str) -> None:
+    """Raise NoDoorbellError unless a text from the Redis list of a queue is a doorbell of exactly the form above.
+
+    Celery's own messages for the same task pass too: they differ in the order, in `origin` and in `reply_to`. So do 0.0
+    and false in place of 0, which Python takes for equal: hand on another doorbell in place of the text.
+    """
+    if len(text) > MAX_BYTES:
+        raise NoDoorbellError(f"too large: {len(text)} bytes")
     try:
-        arguments = json.loads(base64.b64decode(message["body"], validate=True))[0]
-        queue, headers, properties = arguments[0], message["headers"], message["properties"]
-        expected = celery_message(queue, headers["id"], properties["delivery_tag"], headers["origin"])
-        expected["properties"]["reply_to"] = properties["reply_to"]
-    except (TypeError, ValueError, LookupError, RecursionError):
-        return None
-    return queue if isinstance(queue, str) and message == expected else None
+        message = json.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise NoDoorbellError(f"not JSON: {error}"[:200]) from None
+    try:
+        headers, properties = message["headers"], message["properties"]
+        ring_id, tag, origin = headers["id"], properties["delivery_tag"], headers["origin"]
+        reply_to = properties["reply_to"]
+        # Each has a type and a form that no consumer can fail on: `fullmatch` raises TypeError for all but strings.
+        is_formed = _UUID.fullmatch(ring_id) and _UUID.fullmatch(tag) and _ORIGIN.fullmatch(origin)
+        is_formed = is_formed and (reply_to == "" or _UUID.fullmatch(reply_to))
+    except (TypeError, LookupError):
+        is_formed = None
+    if not is_formed:
+        raise NoDoorbellError("not a doorbell")
+    expected = celery_message(queue, ring_id, tag, origin)
+    expected["properties"]["reply_to"] = reply_to
+    if message != expected:
+        raise NoDoorbellError("not a doorbell of this queue")
 
 
 class DoorbellMessage:

@@ -10,7 +10,7 @@ from kombu import Queue
 from rig.system import System, until
 
 from common.broker.celery_settings import celery_settings
-from common.broker.doorbells import TASK, Doorbell, DoorbellMessage, celery_message, celery_queue
+from common.broker.doorbells import TASK, Doorbell, DoorbellMessage, celery_message, celery_queue, check_doorbell
 from common.settings import Settings
 
 
@@ -59,6 +59,8 @@ def test_a_doorbell_equals_the_message_that_the_installed_celery_publishes(setti
     assert _without_ids(rung) == _without_ids(published)
     assert set(json.loads(rung)["headers"]) == set(json.loads(published)["headers"])
     assert set(json.loads(rung)["properties"]) == set(json.loads(published)["properties"])
+    check_doorbell(rung, "default")
+    check_doorbell(published, "default")
 
 
 def test_every_doorbell_has_new_ids_and_keeps_the_punctuation_of_its_queue() -> None:

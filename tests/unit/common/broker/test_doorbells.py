@@ -10,7 +10,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.broker.celery_settings import celery_settings
-from common.broker.doorbells import DoorbellMessage, DoorbellMessages, celery_message, celery_queue
+from common.broker.doorbells import (
+    MAX_BYTES,
+    DoorbellMessage,
+    DoorbellMessages,
+    NoDoorbellError,
+    celery_message,
+    celery_queue,
+    check_doorbell,
+)
 from common.settings import Settings
 
 
@@ -53,6 +61,52 @@ def test_a_doorbell_carries_the_name_of_the_queue_and_nothing_of_a_job() -> None
 def test_every_queue_has_its_own_redis_list_under_the_prefix() -> None:
     assert celery_queue("default") == "jobproc.default"
     assert celery_queue("a") != celery_queue("b")
+
+
+ID, TAG = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+
+
+def _text(queue: str = "default", origin: str = "jobproc", reply_to: str = "") -> bytes:
+    message = celery_message(queue, ID, TAG, origin)
+    message["properties"]["reply_to"] = reply_to
+    return json.dumps(message).encode()
+
+
+@pytest.mark.parametrize("queue", ["default", "a_b.c-9", "q" * 63])
+@pytest.mark.parametrize(("origin", "reply_to"), [("jobproc", ""), ("gen12@a-host.example", ID), ("o" * 128, ID)])
+def test_a_doorbell_passes_the_check_whoever_sent_it_and_has_two_thirds_of_the_largest_size(
+    queue: str, origin: str, reply_to: str
+) -> None:
+    text = _text(queue, origin, reply_to)
+    check_doorbell(text, queue)
+    check_doorbell(json.dumps(json.loads(text), sort_keys=True).encode(), queue)
+    assert len(text) < MAX_BYTES * 2 / 3
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b" " * MAX_BYTES + _text(), "too large"),
+        (b"\xff" + _text(), "not JSON"),
+        (_text()[:-1], "not JSON"),
+        (b"[" * MAX_BYTES, "not JSON"),
+        (b"[" * (MAX_BYTES + 1), "too large"),
+        (b"null", "not a doorbell"),
+        (_text().replace(ID.encode(), TAG.upper().replace("2", "A").encode()), "not a doorbell"),
+        (_text().replace(ID.encode(), ID.encode() + b"\\n"), "not a doorbell"),
+        (_text(origin=""), "not a doorbell"),
+        (_text(origin="a host"), "not a doorbell"),
+        (_text(origin="o" * 129), "not a doorbell"),
+        (_text(reply_to="x"), "not a doorbell"),
+        (_text("slow"), "not a doorbell of this queue"),
+        (_text().replace(b'"retries": 0', b'"retries": 1'), "not a doorbell of this queue"),
+        (_text().replace(b'"lang": "py", ', b""), "not a doorbell of this queue"),
+        (_text().replace(b'"lang": "py"', b'"lang": "py", "chord": null'), "not a doorbell of this queue"),
+    ],
+)  # fmt: skip
+def test_any_other_text_fails_the_check(text: bytes, reason: str) -> None:
+    with pytest.raises(NoDoorbellError, match=f"^{reason}"):
+        check_doorbell(text, "default")
 
 
 def test_celery_knows_every_setting_that_it_gets(bare: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,47 @@
+"""Messages made to end a worker: its parent and its processes stay the same, and jobs run."""
+
+from collections.abc import Iterable
+
+import redis
+from rig.hostile_messages import fuzzed, huge, with_hostile_ids
+from rig.system import System, until
+
+from common.broker.doorbells import celery_queue
+
+KEY = celery_queue("default")
+
+
+def _push_and_run_a_job(system: System, texts: Iterable[bytes], limit_s: float = 10) -> None:
+    """Fail unless the worker takes all texts and runs a job afterwards, in the processes that it had before."""
+    parent, children = system.processes["worker"], system.children()
+    with redis.Redis.from_url(system.env["REDIS_URL"]) as client:
+        client.lpush(KEY, *texts)
+        until("the worker has taken the messages or ended", lambda: not client.llen(KEY) or parent.poll() is not None)
+        assert parent.poll() is None, "the worker has ended"
+        job = system.wait(system.submit("noop", 1), limit_s)
+        assert (job["status"], job["attempt"]) == ("SUCCESS", 1)
+        until("the worker has taken the doorbell", lambda: not client.llen(KEY), limit_s)
+    assert parent.poll() is None
+    assert system.children() == children
+
+
+def test_doorbells_with_hostile_ids_end_no_process(system: System) -> None:
+    """An object as an id, or a list as a delivery tag, ended the worker with the jobs of all its processes."""
+    system.worker(concurrency=2).api()
+    texts = list(with_hostile_ids())
+    _push_and_run_a_job(system, texts)
+    assert len(system.events("worker", "invalid_message_dropped")) == len(texts)
+
+
+def test_fuzzed_messages_end_no_process(system: System) -> None:
+    """The unit tests of the transport fuzz more; here Celery and its processes are real."""
+    system.worker(concurrency=2).api()
+    _push_and_run_a_job(system, fuzzed(seed=14, count=2_000), limit_s=20)
+
+
+def test_no_lease_is_lost_to_a_message_of_thirty_megabytes(system: System) -> None:
+    """Its parent renews the leases of two seconds, and parsed such a message for longer than that."""
+    system.worker(concurrency=2).api()
+    _push_and_run_a_job(system, [huge()] * 3, limit_s=2)
+    assert not system.events("worker", "lease_lost")
+    assert len(system.events("worker", "invalid_message_dropped")) == 3
