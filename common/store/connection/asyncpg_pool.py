@@ -91,6 +91,7 @@ class DatabasePool:
             pool_timeout=self._timeout_s,
             pool_reset_on_return=None,
             isolation_level="AUTOCOMMIT",
+            hide_parameters=True,  # of statements, in the texts of errors: they reach the log
         )
 
     async def _connect(self) -> asyncpg.Connection:

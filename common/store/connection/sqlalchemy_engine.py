@@ -17,6 +17,7 @@ def sync_engine(settings: Settings, name: str) -> Engine:
         pool_size=1,
         max_overflow=2,
         pool_pre_ping=True,
+        hide_parameters=True,  # of statements, in the texts of errors: they reach the log
     )
     if pooled(settings):
         event.listen(
