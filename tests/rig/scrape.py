@@ -19,6 +19,7 @@ class MetricsPage:
     def text(self, accept: str = "text/plain") -> str:
         response = httpx.get(f"http://127.0.0.1:{self.port}/metrics", headers={"Accept": accept}, timeout=10)
         assert response.status_code == 200
+        assert response.headers["content-type"].startswith(accept.partition(";")[0])
         return response.text
 
     def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -8,13 +8,12 @@ from itertools import pairwise
 import httpx
 import psycopg2
 import redis
-from prometheus_client.parser import text_string_to_metric_families
 from rig.proxy import Proxy
+from rig.scrape import MetricsPage
 from rig.system import System, until
 
 from tools.servers import Postgres, free_port
 
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 TASKS = {
     "operations",
     "partitions",
@@ -35,28 +34,16 @@ LAST_SUCCESS = "jobproc_controller_task_last_success_timestamp_seconds"
 DEPTH = "jobproc_queue_jobs"
 
 
-class Page:
+class Page(MetricsPage):
     """The metrics server of a controller."""
 
     def __init__(self, system: System, name: str = "controller", **settings: str) -> None:
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
-        system.controller(name, JOBPROC_METRICS_PORT=str(port), **settings)
+        super().__init__()
+        self.url = f"http://127.0.0.1:{self.port}"
+        system.controller(name, JOBPROC_METRICS_PORT=self.port, **settings)
 
     def status(self, path: str) -> int:
         return httpx.get(self.url + path, timeout=5).status_code
-
-    def samples(self) -> Samples:
-        response = httpx.get(self.url + "/metrics", timeout=10)
-        assert response.status_code == 200
-        assert response.headers["content-type"].startswith("text/plain")
-        return {
-            (s.name, tuple(sorted(s.labels.items()))): s.value
-            for family in text_string_to_metric_families(response.text)
-            for s in family.samples
-        }
-
-    def value(self, name: str, **labels: str) -> float | None:
-        return self.samples().get((name, tuple(sorted(labels.items()))))
 
 
 def test_each_task_of_the_leader_exports_the_time_of_its_last_success(system: System) -> None:
@@ -152,7 +139,7 @@ def test_depth_is_absent_and_not_0_without_a_database_and_the_controller_stays_a
     for _ in range(4):
         samples = page.samples()
         assert not [name for name, _ in samples if name == DEPTH]
-        errors.append(samples["jobproc_scrape_errors_total", ()])
+        errors.append(samples["jobproc_scrape_errors_total", frozenset()])
         assert page.status("/livez") == 200
     assert [after - before for before, after in pairwise(errors)] == [1, 1, 1]
     own_postgres.start()
@@ -204,7 +191,7 @@ def test_a_controller_that_does_not_tick_is_neither_alive_nor_ready(system: Syst
 
 def test_a_taken_port_is_reported_in_one_sentence(system: System) -> None:
     page = Page(system)
-    port = page.url.rpartition(":")[2]
+    port = page.port
     second = system.spawn("second", "worker.controller", JOBPROC_METRICS_PORT=port)
     assert second.wait(10) != 0
     (message,) = [line for line in system.log("second").splitlines() if not line.startswith("{")]
