@@ -16,6 +16,7 @@ from api.web.compression import WAITED_KEY
 from common.domain.job import NewJob
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.telemetry import metrics
+from common.telemetry.metric_families import counters, gauges, histograms
 
 _BUCKETS = metrics.HTTP_DURATION.buckets
 
@@ -89,16 +90,16 @@ class RequestMetrics(Collector):
 
     def collect(self) -> Iterator[Any]:
         """Yield the metrics of all requests so far."""
-        yield metrics.counters(
+        yield counters(
             metrics.HTTP_REQUESTS,
             [([method, route, str(status)], count) for (method, route, status), count in list(self._counts.items())],
         )
         durations = list(self._durations.items())
         exemplars = [list(self._exemplars[endpoint]) for endpoint, _ in durations]
-        yield metrics.histograms(
+        yield histograms(
             metrics.HTTP_DURATION, [(list(endpoint), buckets) for endpoint, buckets in durations], exemplars
         )
-        yield metrics.gauges(metrics.HTTP_IN_PROGRESS, [([], self.in_progress)])
+        yield gauges(metrics.HTTP_IN_PROGRESS, [([], self.in_progress)])
 
 
 class PoolGauges(Collector):
@@ -112,4 +113,4 @@ class PoolGauges(Collector):
         """Yield the connections in use and their limit."""
         pool = self._pool.engine.pool
         used = pool.checkedout() if isinstance(pool, QueuePool) else 0
-        yield metrics.gauges(metrics.POOL_CONNECTIONS, [(["used"], used), (["max"], self._max_connections)])
+        yield gauges(metrics.POOL_CONNECTIONS, [(["used"], used), (["max"], self._max_connections)])

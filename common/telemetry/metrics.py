@@ -3,10 +3,7 @@
 Values of labels come from the registry of operations, the routes, the queues and this code, never from a client.
 """
 
-from common.telemetry.metric_families import Component, Metric, MetricKind, counters, gauges, histograms
-
-#: Importable from here too, beside the declarations.
-__all__ = ["Component", "Metric", "MetricKind", "counters", "gauges", "histograms"]
+from common.telemetry.metric_families import Component, Metric, MetricKind
 
 DOORBELL_OUTCOMES = ("sent", "coalesced", "failed")
 RESULT, EVENTS = "result", "events"  # kinds of waiting clients: long polls and event streams

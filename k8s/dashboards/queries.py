@@ -5,7 +5,7 @@ The first part queries jobproc's own metrics, the second part those of KEDA, kub
 
 from collections.abc import Sequence
 
-from common.telemetry.metrics import Metric, MetricKind
+from common.telemetry.metric_families import Metric, MetricKind
 
 #: Labels that every series gets from the scrape.
 SCRAPED = ("namespace", "pod")

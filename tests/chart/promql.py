@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from common.telemetry.metrics import ALL, MetricKind
+from common.telemetry.metric_families import MetricKind
+from common.telemetry.metrics import ALL
 
 #: Labels that Prometheus adds to every series that it scrapes.
 SCRAPED = {"namespace", "pod", "job", "instance"}

@@ -11,6 +11,7 @@ from chart.promql import faults, metrics
 from chart.promtool import check
 
 from common.telemetry import metrics as declared
+from common.telemetry.metric_families import Component, MetricKind
 from k8s.dashboards import FILES, queries
 from k8s.dashboards.panels import Query, Row, graph, placed
 
@@ -109,7 +110,7 @@ def test_a_gauge_that_two_controllers_report_is_counted_once(name: str) -> None:
     gauges = {
         metric.name
         for metric in declared.ALL
-        if declared.Component.CONTROLLER in metric.components and metric.kind is declared.MetricKind.GAUGE
+        if Component.CONTROLLER in metric.components and metric.kind is MetricKind.GAUGE
     } - {declared.LEADING.name}
     for expr in expressions(name):
         for gauge in re.findall(r"(\w+)\{", expr):

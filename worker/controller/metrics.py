@@ -13,7 +13,7 @@ from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerCo
 from common.store.queues import queue_state
 from common.store.schema import table_sizes
 from common.telemetry import metrics
-from common.telemetry.metrics import gauges
+from common.telemetry.metric_families import gauges
 
 SIZES_INTERVAL_S = 15.0  # KEDA scrapes more often than sizes change
 

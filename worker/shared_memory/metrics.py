@@ -18,7 +18,8 @@ from common.domain.decisions import AttemptOutcome, Decision, Fail, Release, Ret
 from common.domain.job import ClaimedJob
 from common.domain.operation_spec import OperationSpec
 from common.telemetry import metrics
-from common.telemetry.metrics import OTHER, Metric
+from common.telemetry.metric_families import Metric, counters, histograms
+from common.telemetry.metrics import OTHER
 from worker.shared_memory.exemplars import Exemplars, ExemplarSlot
 
 _WORD = 8
@@ -211,6 +212,6 @@ class WorkerMetrics(Collector):
                     exemplars.setdefault(series.metric, []).append(newest)
         for metric, values in families.items():
             if metric.buckets:
-                yield metrics.histograms(metric, values, exemplars.get(metric))
+                yield histograms(metric, values, exemplars.get(metric))
             else:
-                yield metrics.counters(metric, [(labels, words[0]) for labels, words in values])
+                yield counters(metric, [(labels, words[0]) for labels, words in values])

@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client.registry import Collector
 
 from common.telemetry import metrics
+from common.telemetry.metric_families import gauges
 from worker.shared_memory.slots import Slots
 
 
@@ -20,7 +21,7 @@ class ProcessGauges(Collector):
         """Yield the gauges. Without processes there is no time of a claim."""
         taken = self._slots.process_slots
         busy = len({slot.pid for slot in self._slots.all if slot.running is not None})
-        yield metrics.gauges(metrics.WORKER_PROCESSES, [(["busy"], busy), (["idle"], len(taken) - busy)])
+        yield gauges(metrics.WORKER_PROCESSES, [(["busy"], busy), (["idle"], len(taken) - busy)])
         if taken:
             ago_s = time.monotonic() - max(slot.last_claim_s for slot in taken)
-            yield metrics.gauges(metrics.LAST_CLAIM, [([], time.time() - ago_s)])
+            yield gauges(metrics.LAST_CLAIM, [([], time.time() - ago_s)])

@@ -9,6 +9,7 @@ from common.domain.decisions import CANCELLED, RELEASED, WORKER_LOST, Fail, Rele
 from common.domain.job import ClaimedJob
 from common.domain.operation_spec import OperationSpec
 from common.telemetry import metrics
+from common.telemetry.metric_families import Component
 from worker.shared_memory.metrics import Layout, OutcomeLabel, WorkerMetrics, outcome_label
 
 SPECS = (OperationSpec("add"), OperationSpec("mail", queue="mails"))
@@ -122,7 +123,5 @@ def test_each_decision_has_an_outcome_label(decision: Any, label: OutcomeLabel) 
 
 
 def test_every_metric_of_a_worker_is_declared_for_it(worker_metrics: WorkerMetrics) -> None:
-    declared = {
-        metric.name.removesuffix("_total") for metric in metrics.ALL if metrics.Component.WORKER in metric.components
-    }
+    declared = {metric.name.removesuffix("_total") for metric in metrics.ALL if Component.WORKER in metric.components}
     assert {family.name for family in worker_metrics.collect()} <= declared
