@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rig.project_files import PRODUCT, ROOT, all_files, files
 
-ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("api", "worker", "common")
 EVERYTHING = (*PRODUCT, "tools", "tests")
 STORE = ("common/store/", "common/migrations/")
 MAX_LINES = 300
@@ -46,16 +45,6 @@ DIRECTIVE = re.compile(r"noqa(: [A-Z]+\d+(, ?[A-Z]+\d+)*)?|type: ?ignore(\[[a-z,
 BARE = re.compile(r"noqa(?!: [A-Z]+\d)|type: ?ignore(?!\[)")
 
 Found = Iterator[tuple[int, str]]
-
-
-def files(*folders: str, outside: tuple[str, ...] = (), ending: str = "") -> list[Path]:
-    found = [
-        path
-        for folder in folders
-        for path in (ROOT / folder).rglob(f"*{ending}")
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    return sorted(path for path in found if not path.relative_to(ROOT).as_posix().startswith(outside))
 
 
 def nodes(path: Path) -> Iterator[ast.AST]:
@@ -150,15 +139,6 @@ def registries(path: Path) -> Found:
     )
 
 
-def everywhere() -> list[Path]:
-    kept = [
-        path
-        for path in ROOT.iterdir()
-        if not path.name.startswith(".") or path.name in {".ci", ".github", ".env.example", ".gitignore"}
-    ]
-    return [path for path in kept if path.is_file()] + files(*(path.name for path in kept if path.is_dir()))
-
-
 RULES: dict[str, tuple[Callable[[Path], Found], Callable[[], list[Path]]]] = {
     "a file is named for a noun of the problem": (
         banned_names,
@@ -197,7 +177,7 @@ RULES: dict[str, tuple[Callable[[Path], Found], Callable[[], list[Path]]]] = {
         of_celery,
         lambda: files(*PRODUCT, ending=".py"),
     ),
-    "no package or image registry is named": (registries, everywhere),
+    "no package or image registry is named": (registries, all_files),
 }
 
 

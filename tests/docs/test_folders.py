@@ -5,14 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+from rig.project_files import PRODUCT, ROOT, files
 
-ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("api", "worker", "common")
 MAX_MODULES = 12
 
 
 def packages() -> list[Path]:
-    return sorted({path.parent for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")})
+    return sorted({path.parent for path in files(*PRODUCT, ending=".py")})
 
 
 @pytest.mark.parametrize("folder", packages(), ids=lambda folder: folder.relative_to(ROOT).as_posix())

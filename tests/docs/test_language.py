@@ -7,11 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from rig.project_files import PRODUCT, ROOT, all_files
 
-ROOT = Path(__file__).resolve().parents[2]
 GLOSSARY = ROOT / "docs" / "glossary.md"
 ME = Path(__file__).resolve()
-PRODUCT = ("api", "worker", "common")
 MAX_COLUMNS = 120
 TEXT = {".py", ".md", ".yaml", ".tpl", ".txt", ".toml", ".mako"}
 MADE_BY_TOOLS = ("docs/reference/", "charts/jobproc/README.md", "charts/jobproc/dashboards/")
@@ -44,11 +43,7 @@ def terms() -> list[str]:
 @cache
 def texts() -> dict[str, str]:
     """Return the text of each file of the project, by its path; files that tools make are left out."""
-    top = [path for path in ROOT.iterdir() if not path.name.startswith(".") or path.name == ".ci"]
-    paths = [path for path in top if path.is_file()] + [
-        path for folder in top if folder.is_dir() for path in folder.rglob("*") if "__pycache__" not in path.parts
-    ]
-    named = {path.relative_to(ROOT).as_posix(): path for path in paths if path.suffix in TEXT and path != ME}
+    named = {path.relative_to(ROOT).as_posix(): path for path in all_files() if path.suffix in TEXT and path != ME}
     return {name: path.read_text() for name, path in sorted(named.items()) if not name.startswith(MADE_BY_TOOLS)}
 
 
