@@ -44,7 +44,20 @@ STEPS = {
     "spelling": [str(BIN / "codespell")],
     "generated files": [PYTHON, "-m", "tools.generate", "--check"],
     "lock files": [PYTHON, "-m", "tools.lock", "--check"],
+    "insecure calls": [
+        str(BIN / "bandit"),
+        "--quiet",
+        "-c",
+        "pyproject.toml",
+        "-r",
+        "api",
+        "worker",
+        "common",
+        "tools",
+    ],
+    "advisories": [PYTHON, "-m", "tools.advisories"],
 }
+SUMMARISED = {"unit tests", "advisories"}  # their last line is printed even if they passed
 
 
 def run(step: str) -> tuple[str, bool, float, str]:
@@ -60,7 +73,7 @@ def main() -> int:
     with ThreadPoolExecutor(2) as pool:
         for step, passed, seconds, output in pool.map(run, STEPS):
             print(f"  {'ok    ' if passed else 'FAILED'} {step} ({seconds:.1f} s)", flush=True)
-            if step == "unit tests" and passed:
+            if step in SUMMARISED and passed:
                 print("         " + output.splitlines()[-1])
             if not passed:
                 failed.append(step)
