@@ -12,7 +12,7 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
 
 ##@ Develop
-.PHONY: check test test-again chart e2e e2e-images sbom faults mutants soak bench format generate lock
+.PHONY: check test test-again chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers (BOUNCER=1: through PgBouncer)
@@ -34,6 +34,8 @@ faults: install ## clients and faults by a seed, ten minutes, then the laws (FAU
 	@PYTHONPATH=tests:tests/operations $(PY) -m faults.run $(FAULTS)
 mutants: install ## break each guard on purpose and see that `make faults` notices (minutes)
 	@PYTHONPATH=tests:tests/operations $(PY) -m faults.mutants $(MUTANTS)
+hostile: install ## hostile requests and messages by a seed, a minute, then the laws (HOSTILE="--seed 7 --requests 20000")
+	@PYTHONPATH=tests:tests/operations $(PY) -m hostile.run $(HOSTILE)
 soak: install ## a steady load for twenty minutes, then what grew: memory, tables, connections (SOAK="--seconds 3600")
 	@PYTHONPATH=tests:tests/operations $(PY) -m soak.run $(SOAK)
 bench: install ## measure beside the plain way and the ceilings (BENCH="--only laps|growth|pressure|limits --help")

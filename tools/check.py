@@ -22,6 +22,7 @@ TESTS = [
         "chart",
         "e2e",
         "faults",
+        "hostile",
         "soak",
     )
 ]
