@@ -29,6 +29,8 @@ from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
 from worker.execution.worker_session import WorkerSession
 from worker.operations.registry import Operation
+from worker.process_tree.leftovers import Leftovers
+from worker.process_tree.start import detach
 from worker.shared_memory.metrics import Layout
 from worker.shared_memory.process_gauges import ProcessGauges
 from worker.shared_memory.slots import Slot, Slots
@@ -67,7 +69,7 @@ class WorkerApp:
         self._celery.conf.broker_transport = "worker.celery_adapter.transport:Transport"
         self._celery.conf.worker_consumer = "worker.celery_adapter.consumer:Consumer"
         self._celery.steps["worker"].add(supervisor_step(self._start_supervisor))
-        ProcessPool.set_idle_callback(self._serve_on_request)
+        ProcessPool.set_idle_callback(self._idle)
         tasks.register(self._celery, self._serve)
         for signal_, receiver in (
             (signals.setup_logging, _keep_logging),
@@ -135,16 +137,16 @@ class WorkerApp:
 
     def _forked(self, **_facts: Any) -> None:
         _die_with(self._parent)
-        # A signal to the whole process group is meant for the parent, which drains: without this the running job would
-        # see SystemExit.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # until Celery has set its handlers, and the pool replaces them
         random.seed()
         slot = self._slot = self._take_slot()
+        detach()  # with its slot: the supervisor takes other children with their own group for orphans
         self._poll_requests_seen = slot.poll_requests
         session = self._session(slot, self._operations)
         self._executor = Executor(
             self._settings, session, self._slots, slot, self._operations, Doorbell(self._settings)
         )
+        self._executor.leftovers = Leftovers(self._settings.child_process_grace_seconds)
         if self._async_operations:
             self._executor.make_async_executor = self._make_async_executor
         if traces.enabled():  # after the fork: no thread of an exporter survives it
@@ -193,10 +195,13 @@ class WorkerApp:
                 return slot
         raise StartupError("no slot is free: processes die faster than the parent recovers their jobs")
 
-    def _serve_on_request(self) -> None:
-        """Serve all queues if the parent has asked this process to poll, because no doorbell rings."""
+    def _idle(self) -> None:
+        """End leftovers, and serve all queues if the parent has asked this process to poll, as no doorbell rings."""
         slot = self._slot
-        if self._executor is not None and slot is not None and slot.poll_requests != self._poll_requests_seen:
+        if self._executor is None or slot is None:
+            return
+        self._executor.end_leftovers()
+        if slot.poll_requests != self._poll_requests_seen:
             self._poll_requests_seen = slot.poll_requests
             for queue in self._queues:
                 self._serve(queue)

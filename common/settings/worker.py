@@ -72,6 +72,11 @@ class WorkerSettings(SettingsGroup):
         description="Worker: time in seconds for a running job to stop after a cancel request; "
         "then its process is killed.",
     )
+    child_process_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        2,
+        description="Worker: time in seconds for the processes that an operation has started to end after SIGTERM, "
+        "when their attempt has ended; then they are killed.",
+    )
     progress_min_interval_seconds: Seconds = Field(
         1, description="Worker: shortest interval in seconds between two stored progress reports of a job."
     )

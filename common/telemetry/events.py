@@ -5,6 +5,7 @@ docs/reference/events.md is generated from this table and from the log calls in 
 
 EVENTS = {
     "attempt_failed": "An attempt ended without a result; `decision` tells what happens to its job.",
+    "attempt_left_processes": "Processes that an attempt had started outlived it, and were ended.",
     "bulk_action_done": "A bulk action has processed all matching jobs.",
     "bulk_action_failed": "PostgreSQL refused a step of a bulk action; the step is rolled back and the action stopped.",
     "bulk_action_started": "A client started a bulk action; the controller works through its jobs.",

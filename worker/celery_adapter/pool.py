@@ -7,6 +7,8 @@ from celery import bootsteps
 from celery.concurrency.asynpool import AsynPool, Worker
 from celery.concurrency.prefork import TaskPool
 
+from worker.process_tree.start import ignore_termination
+
 # Celery: 5 s. It also checks when a dead process's end of a pipe closes, but that is a moment before the process can be
 # waited for. On two cores that check came too early in two of three cases, and a worker of one process idled for 5 s.
 REPLACE_INTERVAL_S = 0.25
@@ -28,6 +30,11 @@ class _Process(Worker):
             return wait_for_doorbell()
 
         process.wait_for_job = wait
+
+    def on_loop_start(self, pid: int) -> None:
+        # After Celery has set its handlers, before the parent learns that this process is ready.
+        ignore_termination()
+        super().on_loop_start(pid)
 
     def _ensure_messages_consumed(self, completed: int) -> bool:
         # Celery waits up to 30 s until the parent has read each answer. A parent that was asked to end while a doorbell

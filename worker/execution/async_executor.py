@@ -94,6 +94,11 @@ class AsyncExecutor:
         self._rung.add(queue)
         self._wake.set()
 
+    @property
+    def is_idle(self) -> bool:
+        """True while no job runs or is about to."""
+        return not (self._attempts or self._handed_over)
+
     def drain(self) -> None:
         """Claim no more and wait until all attempts have ended. After the grace the parent kills this process."""
         self._draining = True

@@ -11,6 +11,7 @@ from common.broker.doorbells import Doorbell
 from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.store.connection.psycopg2_session import CONNECTION_ERRORS
+from common.telemetry import logs
 from worker.execution.async_executor import AsyncExecutor
 from worker.execution.attempt import run_attempt
 from worker.execution.batch_size import BatchSize
@@ -20,12 +21,16 @@ from worker.execution.resource_usage import ResourceUsage
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
 from worker.operations.registry import Operation
+from worker.process_tree.leftovers import Leftovers
 from worker.shared_memory.metrics import OutcomeLabel
 from worker.shared_memory.slots import Slot, Slots
 
+log = logs.get("worker")
 if TYPE_CHECKING:  # imported only while tracing is on
     from worker.tracing.spans import Spans
 
+LEFTOVERS_AFTER_S = 0.0002  # a quicker attempt cannot have started a program; the end of its batch checks for forks
+MAX_NAMES = 5  # of leftovers in a line of the log
 ALARM_RETRY_S = 0.05  # an alarm that finds the connection in use is repeated after this
 
 
@@ -60,6 +65,7 @@ class Executor:
         self._in_operation = False
         self._async_operations = frozenset(name for name, operation in operations.items() if operation.is_async)
         self.make_async_executor: Callable[[], AsyncExecutor] | None = None  #: None where no operation is `async def`
+        self.leftovers: Leftovers | None = None  #: None: what attempts leave behind is not ended
         self._async_executor: AsyncExecutor | None = None  # made for the first job of such an operation
 
     def trace(self, spans: "Spans | None") -> None:
@@ -82,6 +88,7 @@ class Executor:
             if is_full:
                 self._ring_next_process(queue)
             self._run_batch(queue, self._hand_over_async(queue, jobs))
+            self.end_leftovers()
             if time.monotonic() > until:
                 self._settler.settle()
                 if not is_full or self._doorbell.ring(queue) is not None:
@@ -218,6 +225,26 @@ class Executor:
         if settler.spans is not None and (span := settler.spans.end_attempt(result)) is not None:
             settler.pending.spans.append((self._queue, span))
             self._slot.metrics.set_run_exemplar(span.trace_id, job.operation, self._queue, seconds)
+        if seconds > LEFTOVERS_AFTER_S:
+            self.end_leftovers(job)
+
+    def end_leftovers(self, job: ClaimedJob | None = None) -> None:
+        """End the processes that attempts have started and that outlive them, unless async jobs run.
+
+        `job`: whose attempt has just ended; None: one of several has left them.
+        """
+        if self.leftovers is None or (self._async_executor is not None and not self._async_executor.is_idle):
+            return
+        if found := self.leftovers.find():
+            self._slot.set_idle()  # the attempt has ended: its time limit is over
+            self.leftovers.end(found)
+            log.warning(
+                "attempt_left_processes",
+                job_id=job.id if job else None,
+                operation=job.operation if job else None,
+                processes=len(found),
+                names=sorted({process.name for process in found})[:MAX_NAMES],
+            )
 
     def settle_early(self, _signal: int, _frame: FrameType | None) -> None:
         """Handle the alarm of a batch that takes long: settle what has ended, release what has not started.

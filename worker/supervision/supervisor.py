@@ -19,6 +19,7 @@ from common.store.workers import leases
 from common.telemetry import logs
 from worker.health import Health
 from worker.operations.registry import Operation
+from worker.process_tree.orphans import Orphans
 from worker.shared_memory.slots import KillReason, RunningAttempt, Slot, Slots
 from worker.supervision.cancellation import CancellationCheck
 from worker.supervision.crash_recovery import CrashRecovery, ExitReason
@@ -27,6 +28,7 @@ from worker.supervision.pod_deletion_cost import DeletionCost
 from worker.supervision.throughput import Throughput
 
 log = logs.get("worker")
+SHUT_DOWN_POLL_S = 0.02
 STOP_TIMEOUT_S = 1.0  # longest wait for a process to stop on SIGSTOP
 
 
@@ -51,6 +53,7 @@ class Supervisor:
         self._slots = slots
         self._metrics = slots.metrics.parent
         self._throughput = Throughput(slots.metrics, time.time)
+        self._orphans = Orphans(settings.child_process_grace_seconds)
         self._crash_recovery = CrashRecovery(settings, operations, self._metrics, doorbell)
         self._publish: Callable[[WorkerConnection], None] | None = publish
         self._open_connection: WorkerConnection | None = None
@@ -128,7 +131,7 @@ class Supervisor:
 
     def _check_process(self, slot: Slot, now: float) -> None:
         if not _alive(slot.pid):
-            self._recover(slot.pid)
+            self._recover_after_orphans(slot.pid, now)
             return
         draining_too_long = self._drain_until is not None and now > self._drain_until
         running = slot.running
@@ -180,6 +183,7 @@ class Supervisor:
         if _activity(slot) != before:
             os.kill(pid, signal.SIGCONT)
             return
+        has_started_processes = self._orphans.ask_to_end(pid, time.monotonic())
         os.kill(pid, signal.SIGKILL)
         log.warning(
             "process_killed",
@@ -189,7 +193,16 @@ class Supervisor:
             reason=exit_reason.failure.error_type,
         )
         self._exit_reasons[pid] = exit_reason
-        self._recover(pid)
+        if not has_started_processes:
+            self._recover(pid)
+
+    def _recover_after_orphans(self, pid: int, now: float) -> None:
+        """Recover the jobs of a process if everything that they have started has ended: none runs twice at once."""
+        if self._orphans.have_ended(self._pids, now):
+            self._recover(pid)
+
+    def _pids(self) -> set[int]:
+        return {slot.pid for slot in self._slots.all if slot.pid}
 
     def _recover(self, pid: int) -> None:
         known, since = self._running.get(pid, (None, 0.0))
@@ -222,12 +235,16 @@ class Supervisor:
                 slot.register(0)  # its process registers anew before its next claim
 
     def _shut_down(self) -> None:
-        for slot in self._slots.all:
-            if slot.pid:
-                if _alive(slot.pid):
-                    os.kill(slot.pid, signal.SIGKILL)
-                    self._exit_reasons[slot.pid] = ExitReason(RELEASED)
-                self._recover(slot.pid)
+        pids = self._pids()
+        for pid in pids:
+            if _alive(pid):
+                os.kill(pid, signal.SIGKILL)
+                self._exit_reasons[pid] = ExitReason(RELEASED)
+        until = time.monotonic() + self._settings.child_process_grace_seconds + STOP_TIMEOUT_S
+        while not self._orphans.have_ended(self._pids, now := time.monotonic()) and now < until:
+            time.sleep(SHUT_DOWN_POLL_S)
+        for pid in pids:
+            self._recover(pid)
         self._close()
 
     def _connection(self) -> WorkerConnection:

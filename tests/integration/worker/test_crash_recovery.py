@@ -166,4 +166,4 @@ def test_a_crash_at_any_step_of_a_job_loses_no_job_and_doubles_no_effect(
         assert 1 <= starts.count(job_id) <= job["attempt"] <= 2
     if failpoint == "settle.after_commit":  # committed results are not computed again
         assert len(starts) == 3 + 20
-    assert len(system.events("worker", "process_recovered")) == 1
+    until("the process is recovered", lambda: len(system.events("worker", "process_recovered")) == 1)
