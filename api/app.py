@@ -1,5 +1,6 @@
 """The composition root: routes, middleware, problem responses, and API documentation that needs no internet."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from api.openapi import document
 from api.routes import bulk_actions, cancel_retry, events, explain, health, job_list, jobs, operations, queue_stats
 from api.services import Services
+from api.telemetry.loop_lag import LoopLag
 from api.telemetry.metrics import ApiMetrics
 from api.telemetry.middleware import RequestMiddleware
 from api.web import exception_handlers
@@ -41,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Build the services when the server starts, close them when it stops."""
         app.state.services = Services.start(settings, metrics)
+        LoopLag(asyncio.get_running_loop(), metrics.loop_lag.observe)
         exposition.start()
         # Objects that live as long as the process are not scanned by the garbage collector again. A full collection of
         # the modules, models and routes stopped the loop for 42 ms, several times a second under load: all of the p99.

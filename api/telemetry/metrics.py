@@ -28,6 +28,7 @@ class ApiMetrics:
         self.registry = CollectorRegistry()
         self.requests = RequestMetrics()
         self.registry.register(self.requests)
+        self.loop_lag = metrics.EVENT_LOOP_LAG.histogram(self.registry)
         self.commit_jobs = metrics.COMMIT_JOBS.histogram(self.registry)
         self.commit_wait = metrics.COMMIT_WAIT.histogram(self.registry)
         self.commit_duration = metrics.COMMIT_DURATION.histogram(self.registry)

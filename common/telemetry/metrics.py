@@ -37,6 +37,15 @@ HTTP_IN_PROGRESS = Metric(
     _API,
     "Requests in progress; waiting clients are not among them.",
 )
+EVENT_LOOP_LAG = Metric(
+    "jobproc_event_loop_lag_seconds",
+    MetricKind.HISTOGRAM,
+    _API,
+    "Delay of a timer that the event loop should run 20 times a second. While it is late, the process answers no "
+    "request, not even a probe.",
+    (),
+    _QUICK,
+)
 JOBS_ACCEPTED = Metric(
     "jobproc_jobs_accepted_total",
     MetricKind.COUNTER,

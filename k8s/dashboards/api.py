@@ -99,6 +99,16 @@ REQUESTS = Row(
             "Slow routes. /jobs/batch grows with the size of a batch.",
             Query(quantile(0.95, metrics.HTTP_DURATION, ["method", "route"]), "{{method}} {{route}}"),
         ),
+        graph(
+            "Lag of the event loop",
+            "s",
+            "How late the event loop runs a timer: the bucket of the worst case by pod, and the p99 of all. While it "
+            "is late, the process answers nothing. Normal is milliseconds; more is a callback that computes for long, "
+            "or a process that gets no CPU.",
+            Query(quantile(1, metrics.EVENT_LOOP_LAG, ["pod"]), "worst {{pod}}"),
+            Query(quantile(0.99, metrics.EVENT_LOOP_LAG), "p99"),
+            warn=0.25,
+        ),
     ),
 )
 

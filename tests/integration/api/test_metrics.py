@@ -51,6 +51,7 @@ def test_accepted_jobs_and_their_commits_are_counted(system: System, page: Metri
         "only single submissions use the group commit"
     )
     assert page.value("jobproc_database_pool_connections", state="max") == 5
+    until("the event loop is measured", lambda: page.total("jobproc_event_loop_lag_seconds_count") > 1)
     until("every doorbell has an outcome", lambda: page.total("jobproc_doorbells_total") >= 1)
 
 
