@@ -13,7 +13,8 @@ from api.views.bulk_actions import (
     BulkActionList,
     BulkActionListQuery,
     BulkActionView,
-    bulk_action_view,
+    bulk_action_body,
+    bulk_action_list_body,
     parse_bulk_action,
 )
 from api.views.cursors import Cursors
@@ -79,7 +80,7 @@ async def preview_bulk_action(request: Request) -> Response:
         partial(lifecycle.preview, new=new, scan_limit=settings.list_scan_jobs, skew_s=settings.max_clock_skew_seconds)
     )
     path = f"{request.scope.get('root_path', '')}{PATH}/{new.id}"
-    return JsonResponse(bulk_action_view(row).model_dump_json().encode(), 201, [(b"location", path.encode("ascii"))])
+    return JsonResponse(bulk_action_body(row), 201, [(b"location", path.encode("ascii"))])
 
 
 @router.get("/bulk-actions/", include_in_schema=False)
@@ -97,9 +98,7 @@ async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQue
     rows, last = await services.pool.run_sync(partial(lifecycle.page, after=after, limit=limit))
     root = request.scope.get("root_path", "") + PATH
     next_path = None if last is None else f"{root}?limit={limit}&cursor={cursors.encode(None, last)}"
-    return JsonResponse(
-        BulkActionList(bulk_actions=[bulk_action_view(row) for row in rows], next=next_path).model_dump_json().encode()
-    )
+    return JsonResponse(bulk_action_list_body(rows, next_path))
 
 
 @router.get("/bulk-actions/{bulk_action_id}/", include_in_schema=False)
@@ -155,4 +154,4 @@ async def _request(services: Services, bulk_action_id: UUID, verb: ActionRequest
 
 
 def _respond(row: Record) -> Response:
-    return JsonResponse(bulk_action_view(row).model_dump_json().encode())
+    return JsonResponse(bulk_action_body(row))

@@ -2,11 +2,13 @@
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.schemas import EXAMPLE_ID, SelfLink
@@ -152,36 +154,45 @@ def parse_bulk_action(value: Any, settings: Settings) -> NewBulkAction:
     )
 
 
-def bulk_action_view(row: Record) -> BulkActionView:
-    """Return the response body for the row of a bulk action."""
+def bulk_action_body(row: Record) -> bytes:
+    """Return the response body for the row of a bulk action: a BulkActionView."""
+    return orjson.dumps(_view(row), option=orjson.OPT_UTC_Z)
+
+
+def bulk_action_list_body(rows: Sequence[Record], next_path: str | None) -> bytes:
+    """Return the response body for a page of bulk actions: a BulkActionList."""
+    return orjson.dumps({"bulk_actions": [_view(row) for row in rows], "next": next_path}, option=orjson.OPT_UTC_Z)
+
+
+def _view(row: Record) -> dict[str, Any]:
     path = f"{PATH}/{row['id']}"
-    search, phase, skipped = JobSearch.from_json(row["filter"]), Phase(row["phase"]), row["skipped"]
+    search, phase, not_undone = JobSearch.from_json(row["filter"]), Phase(row["phase"]), orjson.loads(row["not_undone"])
     filters = {name: getattr(search, name) for name in JobFilters.model_fields if name != "status"}
-    undone = row["undone"] + sum(row["not_undone"].values())
-    return BulkActionView(
-        bulk_action_id=row["id"],
-        action=row["kind"],
-        phase=phase,
-        filter=JobFilters(status=sorted(search.statuses)).model_copy(update=filters),
-        priority=row["priority"],
-        jobs_per_second=row["jobs_per_second"],
-        as_of=row["as_of"],
-        count=row["count"],
-        count_is_exact=row["count_is_exact"],
-        sample=row["sample"],
-        matched=row["matched"],
-        done=row["done"],
-        cancels_requested=row["cancels_requested"],
-        skipped=skipped,
-        undone=row["undone"],
-        not_undone=row["not_undone"],
-        progress=round(progress(phase, row["count"], row["matched"], row["done"], undone), 4),
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        changed_at=row["changed_at"],
-        error=row["error"],
-        links=BulkActionLinks(self=path, **{verb: f"{path}/{verb}" for verb in ActionRequest}),
-    )
+    undone = row["undone"] + sum(not_undone.values())
+    return {
+        "bulk_action_id": str(row["id"]),
+        "action": row["kind"],
+        "phase": phase,
+        "filter": {"status": sorted(search.statuses)} | filters,
+        "priority": row["priority"],
+        "jobs_per_second": row["jobs_per_second"],
+        "as_of": row["as_of"],
+        "count": row["count"],
+        "count_is_exact": row["count_is_exact"],
+        "sample": orjson.Fragment(row["sample"]),
+        "matched": row["matched"],
+        "done": row["done"],
+        "cancels_requested": row["cancels_requested"],
+        "skipped": orjson.Fragment(row["skipped"]),
+        "undone": row["undone"],
+        "not_undone": not_undone,
+        "progress": round(progress(phase, row["count"], row["matched"], row["done"], undone), 4),
+        "created_at": row["created_at"],
+        "started_at": row["started_at"],
+        "changed_at": row["changed_at"],
+        "error": row["error"],
+        "links": {"self": path} | {str(verb): f"{path}/{verb}" for verb in ActionRequest},
+    }
 
 
 def _contradictions(body: BulkActionBody, settings: Settings) -> FieldErrors:

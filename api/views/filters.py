@@ -19,7 +19,9 @@ MAX_STATUSES = 20  # each invalid status adds an error to the response
 def _split(value: object) -> object:
     if not isinstance(value, list):
         return value
-    parts = [part for item in value for part in str(item).split(",")]
+    parts: list[object] = []
+    for item in value[: MAX_STATUSES + 1]:
+        parts += item.split(",", MAX_STATUSES) if isinstance(item, str) else [item]
     if len(parts) > MAX_STATUSES:
         raise ValueError(f"at most {MAX_STATUSES} are allowed")
     return parts

@@ -1,6 +1,5 @@
 """Bulk actions as clients see them: preview, read, start, stop, undo. The changes of jobs are in steps.py."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -24,7 +23,6 @@ SELECT (SELECT count(*) FROM page), (SELECT coalesce(max(n), 0) FROM walked),
 _COLUMNS = """id, kind, phase, filter::text, priority, jobs_per_second, as_of, created_at, started_at, changed_at,
     count, count_is_exact, sample::text, matched, done, cancels_requested, skipped::text, undone,
     not_undone::text, error"""
-_TEXTS = ("sample", "skipped", "not_undone")
 _INSERT = f"""
 INSERT INTO bulk_actions (
     id, kind, filter, priority, jobs_per_second, as_of, count, count_is_exact, sample, skipped, not_undone)
@@ -70,15 +68,15 @@ def preview(connection: Connection, new: NewBulkAction, scan_limit: int, skew_s:
     if not exact:
         count = max(count, round(count / scanned * _estimated_scan_rows(connection, search, arguments)))
     values = (new.id, new.kind, search.to_json(), new.priority, new.jobs_per_second, search.as_of, count, exact, sample)
-    return _record(connection.exec_driver_sql(_INSERT, values).mappings().one())
+    return dict(connection.exec_driver_sql(_INSERT, values).mappings().one())
 
 
 def read(connection: Connection, bulk_action_id: UUID) -> Record:
-    """Return an action. Raises BulkActionNotFound."""
+    """Return an action, with its columns of type json as text. Raises BulkActionNotFound."""
     row = connection.exec_driver_sql(_READ, (bulk_action_id,)).mappings().one_or_none()
     if row is None:
         raise BulkActionNotFound
-    return _record(row)
+    return dict(row)
 
 
 def page(connection: Connection, after: ListPosition | None, limit: int) -> tuple[list[Record], ListPosition | None]:
@@ -87,7 +85,7 @@ def page(connection: Connection, after: ListPosition | None, limit: int) -> tupl
     `after` is the position of the page before; None: the first page.
     """
     rows = connection.exec_driver_sql(_PAGE, (_LAST if after is None else after.job_id, limit + 1)).mappings()
-    actions = [_record(row) for row in rows]
+    actions = [dict(row) for row in rows]
     return actions[:limit], ListPosition(actions[limit - 1]["id"]) if len(actions) > limit else None
 
 
@@ -110,8 +108,3 @@ def _estimated_scan_rows(connection: Connection, search: JobSearch, arguments: S
     scan = SCANS[search.index].format(to="ASC").replace("$6", "$3")
     tag = [] if search.tag is None else [search.tag]
     return int(estimates.query_plan(connection, scan, (*arguments[:2], *tag))["Plan Rows"])
-
-
-def _record(row: object) -> Record:
-    record: Record = dict(row)  # type: ignore[call-overload]  # a mapping of the driver's
-    return record | {name: json.loads(record[name]) for name in _TEXTS}

@@ -1,5 +1,6 @@
 """Bulk actions without a controller: requested as the API does, run step by step."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -31,6 +32,10 @@ T = TypeVar("T")
 SKEW_S = 3_600
 
 
+def _parsed(action: Record) -> Record:
+    return action | {name: json.loads(action[name]) for name in ("sample", "skipped", "not_undone")}
+
+
 class ActionDriver:
     """A client of bulk actions, with the connection of a controller that runs their steps."""
 
@@ -51,7 +56,7 @@ class ActionDriver:
             int(self.storage.value("SELECT extract(epoch FROM clock_timestamp()) * 1000")), id(search)
         )
         new = NewBulkAction(bulk_action_id, kind, search, priority, 100)
-        return self.call(lambda connection: lifecycle.preview(connection, new, scan_limit, SKEW_S))
+        return _parsed(self.call(lambda connection: lifecycle.preview(connection, new, scan_limit, SKEW_S)))
 
     def start(self, kind: ActionKind, *statuses: State, priority: int | None = None, **filters: Any) -> str:
         """Create a bulk action and start it. Returns its id."""
@@ -60,10 +65,10 @@ class ActionDriver:
         return bulk_action_id
 
     def request(self, bulk_action_id: str, verb: ActionRequest) -> Record:
-        return self.call(lambda connection: lifecycle.request(connection, UUID(bulk_action_id), verb))[0]
+        return _parsed(self.call(lambda connection: lifecycle.request(connection, UUID(bulk_action_id), verb))[0])
 
     def read(self, bulk_action_id: str) -> Record:
-        return self.call(lambda connection: lifecycle.read(connection, UUID(bulk_action_id)))
+        return _parsed(self.call(lambda connection: lifecycle.read(connection, UUID(bulk_action_id))))
 
     def run_step(
         self, bulk_action_id: str, max_jobs: int = 100, *, max_scanned: int = 1_000, lock_s: float = 10
