@@ -15,7 +15,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from api.openapi import document
-from api.routes import bulk_actions, cancel_retry, events, explain, health, job_list, jobs, operations, queue_stats
+from api.routes import (
+    bulk_actions,
+    cancel_retry,
+    events,
+    explain,
+    health,
+    job_input,
+    job_list,
+    jobs,
+    operations,
+    queue_stats,
+)
 from api.services import Services
 from api.telemetry.loop_lag import LoopLag
 from api.telemetry.metrics import ApiMetrics
@@ -88,7 +99,18 @@ def create_app(settings: Settings) -> FastAPI:
 
         app.add_middleware(TracingMiddleware)
     exception_handlers.install(app, cors)
-    for module in (jobs, events, job_list, cancel_retry, bulk_actions, explain, operations, queue_stats, health):
+    for module in (
+        jobs,
+        job_input,
+        events,
+        job_list,
+        cancel_retry,
+        bulk_actions,
+        explain,
+        operations,
+        queue_stats,
+        health,
+    ):
         app.include_router(module.router)
     _add_docs(app)
     document.install(app)

@@ -10,7 +10,7 @@ _ERROR = {"type": "timeout", "text": "it ran for more than 30 s"}
 _STATE = {"run": 0, "attempt": None, "worker": None, "error": None}
 _RATES = {"last_minute": 41.7, "last_5_minutes": 40.2, "last_15_minutes": 12.9}
 _PERCENTILES = {"p50": 0.000_02, "p95": 0.000_05, "p99": 0.000_11}
-_JOB_PATHS = ("status", "result", "cancel", "retry", "events", "explain")
+_JOB_PATHS = ("status", "result", "input", "cancel", "retry", "events", "explain")
 _SUMMARY = {
     "job_id": ID, "status": "FAILED", "operation": "square_sum", "queue": "default", "priority": 5, "tags": ["nightly"],
     "created_at": _SUBMITTED, "due_at": None, "started_at": _STARTED, "finished_at": "2025-11-21T09:53:07.160Z",
@@ -18,12 +18,13 @@ _SUMMARY = {
 }  # fmt: skip
 _JOB = {
     "job_id": ID, "status": "SUCCESS", "operation": "square_sum", "version": 1, "queue": "default", "priority": 5,
-    "input": {"data": [1, 2, 3]}, "input_removed": False, "tags": ["nightly"], "metadata": {"order": 4711},
+    "input": {"data": [1, 2, 3]}, "input_removed": False, "input_omitted": False, "tags": ["nightly"],
+    "metadata": {"order": 4711},
     "created_at": _SUBMITTED, "run_at": None, "due_at": None, "started_at": _STARTED, "finished_at": _ENDED,
     "deadline": None, "run": 0, "attempt": 1, "max_attempts": 3, "timeout_seconds": 300.0,
     "backoff": {"base_seconds": 1.0, "cap_seconds": 60.0}, "keep_seconds": 86_400,
     "unique": {"key": "report-4711", "while": "both"}, "worker": 7, "cancel_requested": False, "progress": None,
-    "result": 14.0, "error": None,
+    "result": 14.0, "result_omitted": False, "error": None,
     "attempts": [
         {
             "run": 0, "attempt": 1, "worker": 7, "started_at": _STARTED, "finished_at": _ENDED, "retry_at": None,
@@ -117,6 +118,9 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         },
     },
     ("get", "/jobs/{job_id}"): {"200": {"finished": _JOB}},
+    ("get", "/jobs/{job_id}/input"): {
+        "200": {"finished": {"job_id": ID, "run": 0, "input": {"data": [1, 2, 3]}, "input_removed": False}}
+    },
     ("get", "/jobs/{job_id}/status"): {
         "200": {
             "waiting": {"status": "SCHEDULED"},

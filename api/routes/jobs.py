@@ -7,12 +7,13 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from api.schemas import BatchAccepted, JobAccepted, JobView, ResultView, StatusView
+from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView
 from api.services import Services, get_services
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER, REPLAYED_HEADER, idempotency_key
 from api.submit.parsing import initial_state
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.views import job_detail
+from api.views.job_schema import JobView
 from api.watch.long_poll import (
     WAIT_PARAMETER,
     requested_wait_s,
@@ -263,15 +264,16 @@ async def get_job_result(job_id: UUID, request: Request) -> Response:
 async def get_job(job_id: UUID, request: Request) -> Response:
     """Retrieve a job with its options, attempts and history.
 
-    All of the response comes from one snapshot of the database.
+    All of the response comes from one snapshot of the database. A large input or result is omitted; `links` lead to it.
     """
     services = get_services(request)
-    row = await services.pool.run(lambda connection: reads.job(connection, job_id))
+    inline_bytes = services.settings.job_inline_bytes
+    row = await services.pool.run(lambda connection: reads.job(connection, job_id, inline_bytes=inline_bytes))
     if row is None:
         raise JobNotFound
     return responses.conditional(
         request,
         JobRevision(row["status"], row["run"], row["rev"]),
-        job_detail.job_view(row).model_dump_json(by_alias=True).encode(),
+        job_detail.response_body(row),
         job_detail.etag_suffix(row),
     )

@@ -1,124 +1,122 @@
 """GET /jobs/{job_id}: a job with its attempts, runs and timeline, as a response body."""
 
-import json
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
-from api.schemas import (
-    AttemptView,
-    BackoffView,
-    ErrorView,
-    JobLinks,
-    JobView,
-    ProgressView,
-    RunView,
-    StateView,
-    UniqueView,
-    UsageView,
-)
+import orjson
+
 from common.domain.states import State
 from common.domain.timeline import PastAttempt, Run, StateChange, timeline
 from common.store.jobs import reads
 from common.store.jobs.reads import Record
 
+Json = dict[str, Any]
+_LINKED = ("status", "result", "input", "cancel", "retry", "events", "explain")
+_ATTEMPT_MEMBERS = ("run", "attempt", "worker", "started_at", "finished_at", "retry_at", "outcome")
 
-def job_view(row: Record) -> JobView:
-    """Return the response body for a job's row, as `reads.job` returns it."""
+
+def response_body(row: Record) -> bytes:
+    """Return the response body for a job's row, as `reads.job` returns it: a JobView.
+
+    Inputs, metadata and result are put in as the JSON text that is stored. To parse them and write them again would
+    hold the event loop for a second with a few megabytes.
+    """
     has_progress = row["progress"] is not None or row["progress_text"] is not None
-    backoff = None
-    if row["retry_base_s"] is not None:
-        backoff = BackoffView(base_seconds=row["retry_base_s"], cap_seconds=row["retry_cap_s"])
-    return JobView(
-        job_id=row["id"],
-        status=row["status"],
-        operation=row["operation"],
-        version=row["version"],
-        queue=row["queue"],
-        priority=row["priority"],
-        input=None if row["input"] is None else json.loads(row["input"]),
-        input_removed=row["input"] is None,
-        tags=row["tags"] or [],
-        metadata=None if row["metadata"] is None else json.loads(row["metadata"]),
-        created_at=row["created_at"],
-        run_at=row["run_at"],
-        due_at=row["due_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        deadline=row["deadline"],
-        run=row["run"],
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        timeout_seconds=None if row["timeout_ms"] is None else row["timeout_ms"] / 1000,
-        backoff=backoff,
-        keep_seconds=row["keep_s"],
-        unique=_unique(row),
-        worker=row["worker"],
-        cancel_requested=row["cancel_requested"],
-        progress=ProgressView(fraction=row["progress"], text=row["progress_text"]) if has_progress else None,
-        result=None if row["result"] is None else json.loads(row["result"]),
-        error=error_view(row),
-        attempts=[_attempt_view(attempt) for attempt in reads.ended_attempts(row)],
-        runs=[RunView(run=run["run"], at=run["at"], input=run["input"], undo=run["undo"]) for run in row["runs"]],
-        timeline=[_state_view(change) for change in timeline(list(_runs(row)), row["now"])],
-        links=_links(str(row["id"])),
-    )
+    has_backoff, path = row["retry_base_s"] is not None, f"/jobs/{row['id']}"
+    body = {
+        "job_id": str(row["id"]),
+        "status": row["status"],
+        "operation": row["operation"],
+        "version": row["version"],
+        "queue": row["queue"],
+        "priority": row["priority"],
+        "input": _stored_json(row["input"]),
+        "input_removed": not row["has_input"],
+        "input_omitted": row["has_input"] and row["input"] is None,
+        "tags": row["tags"] or [],
+        "metadata": _stored_json(row["metadata"]),
+        "created_at": row["created_at"],
+        "run_at": row["run_at"],
+        "due_at": row["due_at"],
+        "started_at": row["started_at"],
+        "finished_at": row["finished_at"],
+        "deadline": row["deadline"],
+        "run": row["run"],
+        "attempt": row["attempt"],
+        "max_attempts": row["max_attempts"],
+        "timeout_seconds": None if row["timeout_ms"] is None else row["timeout_ms"] / 1000,
+        "backoff": {"base_seconds": row["retry_base_s"], "cap_seconds": row["retry_cap_s"]} if has_backoff else None,
+        "keep_seconds": row["keep_s"],
+        "unique": None if row["unique_key"] is None else {"key": row["unique_key"], "while": row["unique_while"]},
+        "worker": row["worker"],
+        "cancel_requested": row["cancel_requested"],
+        "progress": {"fraction": row["progress"], "text": row["progress_text"]} if has_progress else None,
+        "result": _stored_json(row["result"]),
+        "result_omitted": row["has_result"] and row["result"] is None,
+        "error": _error(row["error_type"], row["error_text"]),
+        "attempts": [_attempt(attempt) for attempt in reads.ended_attempts(row)],
+        "runs": [_run(run, path) for run in row["runs"]],
+        "timeline": [_state(change) for change in timeline(list(_runs(row)), row["now"])],
+        "links": {"self": path} | {name: f"{path}/{name}" for name in _LINKED},
+    }
+    return orjson.dumps(body, option=orjson.OPT_UTC_Z)
+
+
+def input_body(job_id: UUID, run: int, text: str | None) -> bytes:
+    """Return the response body for the input of a run (JSON text; None: it was removed): an InputView."""
+    return orjson.dumps({"job_id": job_id, "run": run, "input": _stored_json(text), "input_removed": text is None})
 
 
 def etag_suffix(row: Record) -> str:
     """Return the part of the ETag that tells which inputs are left: their removal does not change the revision."""
-    return "" if row["input"] is not None else f".{sum(run['input'] is not None for run in row['runs'])}"
+    return "" if row["has_input"] else f".{sum(run['has_input'] for run in row['runs'])}"
 
 
-def error_view(row: Record) -> ErrorView | None:
-    """Return the error of a job or an attempt, None if it has none."""
-    return None if row["error_type"] is None else ErrorView(type=row["error_type"], text=row["error_text"] or "")
+def _stored_json(text: str | None) -> orjson.Fragment | None:
+    return None if text is None else orjson.Fragment(text)
 
 
-def _unique(row: Record) -> UniqueView | None:
-    return (
-        None
-        if row["unique_key"] is None
-        else UniqueView.model_validate({"key": row["unique_key"], "while": row["unique_while"]})
-    )
+def _error(error_type: str | None, text: str | None) -> Json | None:
+    return None if error_type is None else {"type": error_type, "text": text or ""}
 
 
-def _links(job_id: str) -> JobLinks:
-    path = f"/jobs/{job_id}"
-    return JobLinks(self=path, **{name: f"{path}/{name}" for name in JobLinks.model_fields if name != "self"})
+def _run(run: Record, path: str) -> Json:
+    return {
+        "run": run["run"],
+        "at": run["at"],
+        "input": _stored_json(run["input"]),
+        "input_omitted": run["has_input"] and run["input"] is None,
+        "undo": run["undo"],
+        "links": {"input": f"{path}/input?run={run['run']}"},
+    }
 
 
-def _attempt_view(attempt: Record) -> AttemptView:
+def _attempt(attempt: Record) -> Json:
     execution_s = attempt["execution_s"]
     total_s = (attempt["finished_at"] - attempt["started_at"]).total_seconds()
     overhead_s = None if execution_s is None else round(max(0.0, total_s - execution_s), 6)
-    return AttemptView(
-        run=attempt["run"],
-        attempt=attempt["attempt"],
-        worker=attempt["worker"],
-        started_at=attempt["started_at"],
-        finished_at=attempt["finished_at"],
-        retry_at=attempt["retry_at"],
-        outcome=attempt["outcome"],
-        error=error_view(attempt),
-        took=UsageView(
-            execution_seconds=execution_s,
-            overhead_seconds=overhead_s,
-            cpu_seconds=attempt["cpu_s"],
-            peak_memory_mebibytes=attempt["peak_mib"],
-        ),
-    )
+    view: Json = {name: attempt[name] for name in _ATTEMPT_MEMBERS}
+    view["error"] = _error(attempt["error_type"], attempt["error_text"])
+    view["took"] = {
+        "execution_seconds": execution_s,
+        "overhead_seconds": overhead_s,
+        "cpu_seconds": attempt["cpu_s"],
+        "peak_memory_mebibytes": attempt["peak_mib"],
+    }
+    return view
 
 
-def _state_view(change: StateChange) -> StateView:
-    error = None if change.error_type is None else ErrorView(type=change.error_type, text=change.error_text or "")
-    return StateView(
-        at=change.at,
-        status=change.status,
-        run=change.run,
-        attempt=change.attempt,
-        worker=change.worker,
-        error=error,
-    )
+def _state(change: StateChange) -> Json:
+    return {
+        "at": change.at,
+        "status": change.status,
+        "run": change.run,
+        "attempt": change.attempt,
+        "worker": change.worker,
+        "error": _error(change.error_type, change.error_text),
+    }
 
 
 def _runs(row: Record) -> Iterator[Run]:

@@ -43,6 +43,11 @@ class ApiSettings(SettingsGroup):
     max_metadata_bytes: Count = Field(
         4_096, description="API: largest `metadata` of a job in bytes of JSON; a larger one is refused with 422."
     )
+    job_inline_bytes: Count = Field(
+        16_384,
+        description="API: largest input or result in bytes of JSON that GET /jobs/{id} shows; a larger one has a link "
+        "instead. All error texts of attempts have up to four times as many bytes; beyond that they are cut.",
+    )
     max_queue_age_seconds: Annotated[float, Field(ge=0, le=86_400 * 365)] = Field(
         0,
         description="API: back-pressure limit in seconds. While the oldest due job of a queue has waited longer, "

@@ -10,9 +10,14 @@ from uuid import UUID
 import asyncpg
 
 from common.domain.states import TERMINAL
+from common.store.jobs.claims import RUN_INPUT
 
 MAX_ATTEMPTS = 100  # attempts shown with a job
-MAX_RUNS = 10  # runs shown with a job: each may have an input as large as a request body
+MAX_RUNS = 10  # runs shown with a job
+MAX_INLINE_BYTES = 16_384  # larger inputs and results are not read with a job, unless the caller sets another limit
+# Error texts of attempts that are read with a job, in multiples of the limit of one input; then their first characters.
+ERROR_TEXTS_SHARE = 4
+CUT_ERROR_CHARACTERS = 200
 # Larger results are not read with the snapshots of many jobs, but each alone. Compressed, as stored.
 LARGE_RESULT_BYTES = 2_048
 
@@ -27,24 +32,40 @@ FROM unnest($1::uuid[]) AS d(id)
 CROSS JOIN LATERAL (SELECT * FROM job_states WHERE job_states.id = d.id OFFSET 0) s
 """
 
+# JSON up to $4 bytes. The size as stored, with a header of 4 bytes, is known without reading a large value.
+_INLINE = """CASE WHEN pg_column_size({value}) <= $4 + 4 AND octet_length({value}::text) <= $4 THEN {value}::text END"""
+_RESULT_INLINE, _INPUT_INLINE, _RUN_INLINE = (
+    _INLINE.format(value=column) for column in ("s.result", "j.input", "r.input")
+)
+# Error texts of the newest attempts, up to $5 bytes, and the beginnings of older ones.
+_ERROR_TEXT = f"""CASE WHEN sum(octet_length(error_text)) OVER (ORDER BY run DESC, attempt DESC) <= $5
+                   THEN error_text ELSE left(error_text, {CUT_ERROR_CHARACTERS}) END AS error_text"""
 # Attempts, outcomes and runs are JSON arrays, so that one statement reads all of it.
-_JOB = """
+_JOB = f"""
 SELECT s.id, s.queue, s.operation, s.status, s.rev, s.run, s.priority, s.attempt, s.max_attempts, s.timeout_ms,
        s.created_at, s.run_at, s.due_at, s.started_at, s.finished_at, s.worker, s.progress, s.progress_text,
-       s.result::text, s.error_type, s.error_text, j.input::text, j.deadline, j.retry_base_s, j.retry_cap_s, j.keep_s,
-       j.version, j.tags, j.metadata::text, j.unique_key, j.unique_while, statement_timestamp() AS now,
+       {_RESULT_INLINE} AS result, s.result IS NOT NULL AS has_result, s.error_type, s.error_text,
+       {_INPUT_INLINE} AS input, j.input IS NOT NULL AS has_input,
+       j.deadline, j.retry_base_s, j.retry_cap_s, j.keep_s, j.version, j.tags,
+       j.metadata::text, j.unique_key, j.unique_while, statement_timestamp() AS now,
        coalesce((SELECT l.cancel_requested FROM live l WHERE l.id = $1), false) AS cancel_requested,
        (SELECT json_agg(a ORDER BY a.run, a.attempt) FROM (
-            SELECT run, attempt, worker, started_at, finished_at, retry_at, outcome, error_type, error_text,
-                   execution_s, cpu_s, peak_mib
+            SELECT run, attempt, worker, started_at, finished_at, retry_at, outcome, error_type,
+                   {_ERROR_TEXT}, execution_s, cpu_s, peak_mib
             FROM attempts WHERE id = $1 ORDER BY run DESC, attempt DESC LIMIT $2) a)::text AS attempts,
        (SELECT json_agg(o ORDER BY o.run) FROM (
-            SELECT run, attempt, worker, started_at, finished_at, status, error_type, error_text,
-                   execution_s, cpu_s, peak_mib
+            SELECT run, attempt, worker, started_at, finished_at, status, error_type,
+                   {_ERROR_TEXT}, execution_s, cpu_s, peak_mib
             FROM outcomes WHERE id = $1 ORDER BY run DESC LIMIT $2) o)::text AS outcomes,
        (SELECT json_agg(r ORDER BY r.run) FROM (
-            SELECT run, at, input, undo FROM runs WHERE id = $1 ORDER BY run DESC LIMIT $3) r)::text AS runs
+            SELECT r.run, r.at, {_RUN_INLINE} AS input, r.input IS NOT NULL AS has_input, r.undo
+            FROM runs r WHERE r.id = $1 ORDER BY r.run DESC LIMIT $3) r)::text AS runs
 FROM job_states s JOIN jobs j ON j.id = s.id WHERE s.id = $1
+"""
+_INPUT = f"""
+SELECT t.status, t.newest_run, t.rev, t.run, ({RUN_INPUT})::text
+FROM (SELECT id, status, run AS newest_run, rev, coalesce($2::int, run) AS run FROM job_states WHERE id = $1) t
+JOIN jobs j ON j.id = t.id
 """
 # A schema without the table unique_keys is from before 0.1.0, and counts as none.
 _READINESS = """
@@ -106,9 +127,32 @@ async def result(connection: asyncpg.Connection, job_id: UUID) -> tuple[JobRevis
     return None if row is None else (JobRevision(row[0], row[1], row[2]), row[3])
 
 
-async def job(connection: asyncpg.Connection, job_id: UUID, limit: int = MAX_ATTEMPTS) -> Record | None:
-    """Return a job with its last `limit` attempts and outcomes and last MAX_RUNS runs; None for an unknown id."""
-    row = await connection.fetchrow(_JOB, job_id, limit, MAX_RUNS)
+@dataclass(frozen=True, slots=True)
+class RunInput:
+    """The input of a run of a job."""
+
+    revision: JobRevision  #: of the job; its run is the newest one
+    run: int
+    text: str | None  #: JSON; None: it was removed
+
+
+async def run_input(connection: asyncpg.Connection, job_id: UUID, run: int | None) -> RunInput | None:
+    """Return the input with which a run began, None: the newest run; None for an unknown id.
+
+    A run without an input of its own has that of the run before. The caller checks that there is such a run.
+    """
+    row = await connection.fetchrow(_INPUT, job_id, run)
+    return None if row is None else RunInput(JobRevision(row[0], row[1], row[2]), row[3], row[4])
+
+
+async def job(
+    connection: asyncpg.Connection, job_id: UUID, limit: int = MAX_ATTEMPTS, inline_bytes: int = MAX_INLINE_BYTES
+) -> Record | None:
+    """Return a job with its last `limit` attempts and outcomes and last MAX_RUNS runs; None for an unknown id.
+
+    Inputs and the result are JSON text, None above `inline_bytes`; `has_input` and `has_result` tell if there is one.
+    """
+    row = await connection.fetchrow(_JOB, job_id, limit, MAX_RUNS, inline_bytes, inline_bytes * ERROR_TEXTS_SHARE)
     if row is None:
         return None
     record = dict(row)

@@ -1,6 +1,8 @@
 """GET /jobs/{id}: options, attempts, timeline and links of a job."""
 
 import json
+import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -136,9 +138,12 @@ def test_the_links_of_a_job_work(system: System) -> None:
     links = system.job(job_id)["links"]
     assert links == {
         "self": f"/jobs/{job_id}",
-        **{name: f"/jobs/{job_id}/{name}" for name in ("status", "result", "cancel", "retry", "events", "explain")},
+        **{
+            name: f"/jobs/{job_id}/{name}"
+            for name in ("status", "result", "input", "cancel", "retry", "events", "explain")
+        },
     }
-    assert [system.client.get(links[name]).status_code for name in ("self", "status", "result")] == [200] * 3
+    assert [system.client.get(links[name]).status_code for name in ("self", "status", "result", "input")] == [200] * 4
 
 
 def test_only_the_last_hundred_attempts_are_shown(system: System) -> None:
@@ -156,3 +161,100 @@ def test_only_the_last_hundred_attempts_are_shown(system: System) -> None:
     assert [attempt["attempt"] for attempt in job["attempts"]] == list(range(51, 151))
     assert len(job["timeline"]) == 201
     assert json.dumps(job["timeline"]).count('"IN_PROGRESS"') == 100
+
+
+def stored_text(system: System, path: str) -> str:
+    """Return the text of the member `input` of a response."""
+    text = system.client.get(path).text
+    return text[text.index('"input":') + len('"input":') : text.index(',"input_')]
+
+
+def test_stored_json_is_shown_as_it_is_stored(system: System) -> None:
+    """As text: numbers that no double holds, white space and the order of members stay."""
+    system.api()
+    text = '{"b": [1.50, 1e400,\n12345678901234567890123], "a": "\\u00e9\\ud83d"}'
+    job_id = submit(system)
+    system.database.rows("UPDATE jobs SET input = %s, metadata = %s", (text, text))
+    for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/input"):
+        assert stored_text(system, path) == text
+    assert f'"metadata":{text}' in system.client.get(f"/jobs/{job_id}").text
+
+
+def test_large_inputs_and_results_are_omitted_and_linked(system: System) -> None:
+    system.api(JOBPROC_JOB_INLINE_BYTES="100")
+    job_id = submit(system)
+    small, large = f'"{"x" * 98}"', f'"{"x" * 99}"'
+    system.database.rows("UPDATE jobs SET input = %s", (large,))
+    system.database.rows(
+        """INSERT INTO runs (id, run, input) SELECT id, n, CASE n WHEN 1 THEN %s::json WHEN 3 THEN %s::json END
+           FROM jobs, generate_series(1, 4) n""",
+        (small, large),
+    )
+    system.database.rows(
+        """WITH ended AS (DELETE FROM live RETURNING id)
+           INSERT INTO outcomes (id, run, attempt, released, rev, status, result)
+           SELECT id, 4, 0, 0, 1, 'SUCCESS', %s FROM ended""",
+        (large,),
+    )
+    job = system.job(job_id)
+    assert (job["input"], job["input_omitted"], job["input_removed"]) == (None, True, False)
+    assert (job["result"], job["result_omitted"]) == (None, True)
+    assert [(run["input"], run["input_omitted"]) for run in job["runs"]] == [
+        (json.loads(small), False),
+        (None, False),
+        (None, True),
+        (None, False),
+    ]
+    assert system.client.get(job["links"]["result"]).json()["result"] == json.loads(large)
+    for path, run, text in (
+        (job["links"]["input"], 4, large),
+        (f"/jobs/{job_id}/input?run=0", 0, large),
+        *((shown["links"]["input"], shown["run"], small if shown["run"] < 3 else large) for shown in job["runs"]),
+    ):
+        assert system.client.get(path).json() == {
+            "job_id": job_id,
+            "run": run,
+            "input": json.loads(text),
+            "input_removed": False,
+        }
+    system.database.rows("UPDATE jobs SET input = %s", (small,))
+    job = system.job(job_id)
+    assert (job["input"], job["input_omitted"]) == (json.loads(small), False)
+
+
+def test_the_input_of_a_run_that_is_not_there_is_a_problem(system: System, assert_problem: Callable[..., Any]) -> None:
+    system.api()
+    job_id = submit(system)
+    problem = assert_problem(system.client.get(f"/jobs/{job_id}/input?run=1"), 422, "invalid-parameter")
+    assert problem["errors"] == [{"field": "run", "reason": "the number of a run, 0 to 0, is expected"}]
+    for run in ("-1", "x", "99999"):
+        assert_problem(system.client.get(f"/jobs/{job_id}/input?run={run}"), 422, "invalid-parameter")
+    assert_problem(system.client.get(f"/jobs/{uuid.uuid4()}/input"), 404, "job-not-found")
+
+
+def test_a_removed_input_is_null_and_has_another_etag(system: System) -> None:
+    system.api()
+    job_id = submit(system)
+    tags = {path: system.client.get(path).headers["etag"] for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/input")}
+    system.database.rows("UPDATE jobs SET input = NULL")
+    for path, tag in tags.items():
+        response = system.client.get(path, headers={"If-None-Match": tag})
+        body = response.json()
+        assert (response.status_code, body["input"], body["input_removed"]) == (200, None, True)
+    assert system.job(job_id)["input_omitted"] is False
+
+
+def test_long_error_texts_of_older_attempts_are_cut(system: System) -> None:
+    system.api(JOBPROC_JOB_INLINE_BYTES="1000")
+    job_id = submit(system)
+    system.database.rows(
+        """INSERT INTO attempts (
+               id, run, attempt, worker, started_at, finished_at, retry_at, outcome, error_type, error_text
+           )
+           SELECT id, 0, n, 1, created_at, created_at, created_at, 'error', 'x', repeat('y', 900)
+           FROM jobs, generate_series(1, 8) n"""
+    )
+    job = system.job(job_id)
+    lengths = [200] * 4 + [900] * 4
+    assert [len(attempt["error"]["text"]) for attempt in job["attempts"]] == lengths
+    assert [len(entry["error"]["text"]) for entry in job["timeline"] if entry["error"]] == lengths

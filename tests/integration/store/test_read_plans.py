@@ -24,7 +24,8 @@ def test_a_read_by_id_scans_one_partition_of_each_table(plan_database: PlanDatab
         for name, (sql, types, arguments) in {
             "status": (reads._STATUS, "uuid", (job_id,)),
             "result": (reads._RESULT, "uuid", (job_id,)),
-            "job": (reads._JOB, "uuid, int, int", (job_id, 100, 10)),
+            "job": (reads._JOB, "uuid, int, int, int, int", (job_id, 100, 10, 16_384, 65_536)),
+            "input": (reads._INPUT, "uuid, int", (job_id, None)),
             "waiting": (queue_explain._UNFINISHED, "uuid, bigint", (job_id, 100)),
             "history": (queue_explain._ATTEMPT_TIMES, "uuid, int", (job_id, 100)),
         }.items():

@@ -35,6 +35,7 @@ ROUTES = {
     ("get", "/jobs/"): {"invalid-parameter", "store-unavailable"},
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,
+    ("get", "/jobs/{job_id}/input"): READ,
     ("get", "/jobs/{job_id}/result"): READ | {"too-many-waiting"},
     ("get", "/jobs/{job_id}/events"): READ | {"too-many-waiting"},
     ("post", "/jobs/{job_id}/cancel"): READ,

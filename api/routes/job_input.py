@@ -1,0 +1,41 @@
+"""Retrieve the input of a job, of any size."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.services import get_services
+from api.views import job_detail
+from api.views.job_schema import InputView
+from api.web import responses
+from api.web.problems import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, field_problem, problem_responses
+from common.domain.errors import JobNotFound
+from common.store.jobs import reads
+
+router = APIRouter(tags=["jobs"])
+MAX_RUN = 32_767  # a job has no more manual retries
+
+_RESPONSES = {
+    **problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE),
+    **responses.CONDITIONAL_RESPONSES,
+}
+_Run = Annotated[
+    int | None,
+    Query(ge=0, le=MAX_RUN, description="The number of a run; 0 is the first. Default: the newest one.", examples=[0]),
+]
+
+
+@router.get("/jobs/{job_id}/input/", include_in_schema=False)
+@router.get("/jobs/{job_id}/input", response_model=InputView, responses=_RESPONSES)
+async def get_job_input(job_id: UUID, request: Request, run: _Run = None) -> Response:
+    """Retrieve the input with which a run of a job began, by default its newest run."""
+    services = get_services(request)
+    found = await services.pool.run(lambda connection: reads.run_input(connection, job_id, run))
+    if found is None:
+        raise JobNotFound
+    newest_run = found.revision.run
+    if found.run > newest_run:
+        raise field_problem(INVALID_PARAMETER, [("run", f"the number of a run, 0 to {newest_run}, is expected")], 1)
+    body = job_detail.input_body(job_id, found.run, found.text)
+    return responses.conditional(request, found.revision, body, "" if found.text is not None else ".removed")

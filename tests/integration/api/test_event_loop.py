@@ -1,0 +1,151 @@
+"""No request holds the event loop of the API for long, at the limits of what is stored and asked for."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+from integration.api.support.documented_examples import OPERATIONS
+from integration.api.support.loop_monitor import LoopMonitor, monitored_api
+from rig.databases import database
+
+from common.domain.bulk_actions import SkipReason
+from common.domain.job import new_job_id
+
+MAX_HELD_S = 0.05
+BODY_BYTES = 1_048_576
+ATTEMPT = """attempts (id, run, attempt, worker, started_at, finished_at, retry_at, outcome, error_type, error_text,
+    execution_s, cpu_s, peak_mib)"""
+#: A job with every part at its limit; `live` keeps it unfinished.
+LARGE_JOB = f"""
+INSERT INTO jobs (id, operation, queue, max_attempts, input, tags, metadata, run_at, deadline)
+    VALUES (%(id)s, 'square_sum', 'default', 1000, %(input)s, %(tags)s, %(metadata)s, now() + interval '1 d',
+    now() + interval '1 d');
+INSERT INTO runs (id, run, input) SELECT %(id)s, n, %(input)s FROM generate_series(1, 10) n;
+INSERT INTO {ATTEMPT} SELECT %(id)s, 10, n, 1, now() + n * interval '1 s', now() + n * interval '1 s', now(), 'error',
+    'ValueError', %(error)s, 0.1, 0.1, 60 FROM generate_series(1, 999) n;
+INSERT INTO outcomes (id, run, attempt, released, rev, worker, started_at, finished_at, status, error_type, error_text)
+    SELECT %(id)s, n, 1, 0, n, 1, now(), now(), 'FAILED', 'ValueError', %(error)s FROM generate_series(0, 9) n;
+"""
+LIVE = """INSERT INTO live (id, claimable_at, rev, attempt, max_attempts, run, queue, progress, progress_text)
+    VALUES (%(id)s, now(), 1001, 999, 1000, 10, 'default', 0.5, 'half')"""
+FINISHED = """INSERT INTO outcomes (id, run, attempt, released, rev, worker, started_at, status, result)
+    VALUES (%(id)s, 10, 1000, 0, 1001, 1, now(), 'SUCCESS', %(input)s)"""
+FAILED = """INSERT INTO outcomes (id, run, attempt, released, rev, worker, started_at, status, error_type, error_text)
+    VALUES (%(id)s, 10, 1000, 0, 1001, 1, now(), 'FAILED', 'ValueError', %(error)s)"""
+FAILED_JOBS = """
+INSERT INTO jobs (id, operation, queue, max_attempts, tags, metadata)
+    SELECT unnest(%(ids)s::uuid[]), repeat('o', 64), 'default', 1, %(tags)s, %(metadata)s;
+INSERT INTO outcomes (id, run, attempt, released, rev, worker, started_at, status, error_type, error_text)
+    SELECT unnest(%(ids)s::uuid[]), 0, 1, 0, 1, 1, now(), 'FAILED', 'ValueError', %(error)s;
+INSERT INTO tags (id, tag) SELECT i, t FROM unnest(%(ids)s::uuid[]) i, unnest(%(tags)s) t;
+"""
+OPERATIONS_AND_ACTIONS = """
+INSERT INTO operations (name, retry_base_s, retry_cap_s, max_attempts, queue, description, input_schema)
+    SELECT 'operation_' || n, 1, 1, 1, 'default', repeat('d', 500), %(schema)s FROM generate_series(1, 100) n;
+INSERT INTO bulk_actions (id, as_of, count, jobs_per_second, count_is_exact, kind, filter, sample, skipped, not_undone)
+    SELECT unnest(%(ids)s::uuid[]), now(), 1, 1, true, 'cancel', %(filter)s, %(sample)s, %(skipped)s, %(skipped)s
+"""
+PAGE = 200
+
+
+def ids(first: int, count: int) -> list[str]:
+    """Return job ids of now."""
+    return [str(new_job_id(time.time_ns() // 1_000_000, number)) for number in range(first, first + count)]
+
+
+LIVE_ID, FINISHED_ID, RETRIED_ID, CANCELLED_ID = ids(0, 4)
+ACTION_IDS = ids(1_000, PAGE + 1)
+TIMES = {
+    f"{name}_{end}": "2026-01-01T00:00:00+00:00" for name in ("created", "finished") for end in ("after", "before")
+}
+#: By operation of the OpenAPI document: the requests, without those whose whole body is a submission.
+REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+    "get_job": [("GET", f"/jobs/{job_id}", {}) for job_id in (LIVE_ID, FINISHED_ID)],
+    "get_job_input": [("GET", f"/jobs/{LIVE_ID}/input{query}", {}) for query in ("", "?run=0", "?run=3")],
+    "get_job_status": [("GET", f"/jobs/{LIVE_ID}/status", {})],
+    "get_job_result": [("GET", f"/jobs/{FINISHED_ID}/result{query}", {}) for query in ("", "?wait=1")],
+    "stream_job_events": [("GET", f"/jobs/{FINISHED_ID}/events", {})],
+    "explain_job": [("GET", f"/jobs/{job_id}/explain", {}) for job_id in (LIVE_ID, FINISHED_ID)],
+    "cancel_job": [("POST", f"/jobs/{CANCELLED_ID}/cancel", {})],
+    "retry_job": [("POST", f"/jobs/{RETRIED_ID}/retry", {})],
+    "list_jobs": [
+        ("GET", f"/jobs?limit={PAGE}", {}),
+        ("GET", f"/jobs?limit={PAGE}&status=FAILED&sort=-finished&error=%F0%9F%98%80", {}),
+        ("GET", f"/jobs?limit={PAGE}&tag=0{'t' * 63}", {}),
+    ],
+    "preview_bulk_action": [
+        ("POST", "/bulk-actions", {"json": {"action": "retry", "filter": {"tag": f"0{'t' * 63}"}}}),
+        ("POST", "/bulk-actions", {"json": {"action": "retry", "filter": {"status": [0] * 500_000}}}),
+        ("POST", "/bulk-actions", {"json": {"action": "retry", "filter": {"status": ["x"] * 200_000}}}),
+    ],
+    "list_bulk_actions": [("GET", f"/bulk-actions?limit={PAGE}", {})],
+    "get_bulk_action": [("GET", f"/bulk-actions/{ACTION_IDS[0]}", {})],
+    "start_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/start", {})],
+    "stop_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/stop", {})],
+    "undo_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/undo", {})],
+    "list_operations": [("GET", "/operations", {})],
+    "get_queue_stats": [("GET", "/stats", {})],
+    "get_liveness": [("GET", "/livez", {})],
+    "get_readiness": [("GET", "/readyz", {})],
+}
+BODIES_OF_SUBMISSIONS = {"submit_job", "submit_batch"}
+
+
+def _store(database_url: str) -> None:
+    """Store jobs, operations and bulk actions whose every part is at its limit."""
+    number = "0.12345678901234567,"
+    values: dict[str, Any] = {
+        "input": f'{{"data":[{number * (BODY_BYTES // len(number))}1]}}',
+        "tags": [f"{n:x}{'t' * 63}" for n in range(16)],
+        "metadata": json.dumps({f"{n:03}": [n] for n in range(340)}),
+        "error": '"\U0001f600' * 2_000,
+        "schema": json.dumps({"properties": {f"field_{n}": {"type": "number"} for n in range(200)}}),
+        "filter": json.dumps({"statuses": ["FAILED"], "tag": "t" * 64, "error": "e" * 200, "queue": "q"} | TIMES),
+        "sample": json.dumps([{"job_id": LIVE_ID, "status": "FAILED", "operation": "o" * 64} for _ in range(10)]),
+        "skipped": json.dumps(dict.fromkeys(SkipReason, 1)),
+    }
+    connection = psycopg2.connect(database_url)
+    with connection, connection.cursor() as cursor:
+        for job_id in (LIVE_ID, FINISHED_ID, RETRIED_ID, CANCELLED_ID):
+            cursor.execute(LARGE_JOB, values | {"id": job_id})
+        for job_id in (LIVE_ID, CANCELLED_ID):
+            cursor.execute(LIVE, {"id": job_id})
+        cursor.execute(FINISHED, values | {"id": FINISHED_ID})
+        cursor.execute(FAILED, values | {"id": RETRIED_ID})
+        cursor.execute(FAILED_JOBS, values | {"ids": ids(4, PAGE + 1)})
+        cursor.execute(OPERATIONS_AND_ACTIONS, values | {"ids": ACTION_IDS})
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def monitor() -> Iterator[LoopMonitor]:
+    """Serve the API, with a monitor of its event loop, on a database at its limits."""
+    with database() as url:
+        _store(url)
+        with monitored_api(url, f"{os.environ['JOBPROC_TESTS_REDIS']}/0") as monitor:
+            monitor.client.get("/jobs")  # the first request compiles the routes
+            yield monitor
+
+
+def test_every_operation_of_the_document_is_requested() -> None:
+    named = {operation["operationId"] for operation in OPERATIONS.values()}
+    assert named - BODIES_OF_SUBMISSIONS == set(REQUESTS)
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_no_request_holds_the_event_loop(monitor: LoopMonitor, operation: str) -> None:
+    for method, path, options in REQUESTS[operation]:
+        for encoding in ("gzip", "identity") if method == "GET" else ("identity",):
+            response, held_s = monitor.held_s(method, path, headers={"Accept-Encoding": encoding}, **options)
+            size = len(response.content)
+            print(f"{method} {path[:90]} {encoding}: {response.status_code}, {size} bytes, {held_s * 1000:.1f} ms")
+            assert response.status_code < 500, response.text
+            assert held_s < MAX_HELD_S, f"{method} {path}"
+
+
+def test_a_callback_that_computes_for_longer_is_noticed(monitor: LoopMonitor) -> None:
+    assert monitor.compute(MAX_HELD_S) > MAX_HELD_S
