@@ -30,13 +30,15 @@ class Cursors:
         is_by_end = position.finished_at is not None
         micros = 0 if position.finished_at is None else (position.finished_at - _EPOCH) // timedelta(microseconds=1)
         body = _LAYOUT.pack(_VERSION, _digest(search), is_by_end, micros, position.job_id.bytes)
-        return base64.urlsafe_b64encode(body + self._mac(body)).rstrip(b"=").decode()
+        return _text(body + self._mac(body))
 
     def decode(self, search: JobSearch | None, cursor: str) -> ListPosition | None:
         """Return the position of a cursor, None if its signature is invalid or it belongs to another list."""
         try:
             raw = base64.b64decode(cursor[:MAX_CURSOR_CHARACTERS] + "==", b"-_", validate=False)
         except ValueError:
+            return None
+        if _text(raw) != cursor:  # the decoder ignores bits of the last character, and characters of no meaning
             return None
         body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if len(body) != _LAYOUT.size or not hmac.compare_digest(mac, self._mac(body)):
@@ -48,6 +50,10 @@ class Cursors:
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, "sha256")[:_MAC_BYTES]
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _digest(search: JobSearch | None) -> bytes:

@@ -37,12 +37,19 @@ def test_a_changed_cursor_is_invalid() -> None:
     cursor = CURSORS.encode(BY_END, POSITIONS[1])
     for index, letter in enumerate(cursor):
         for other in "Aa0_":
-            assert other == letter or CURSORS.decode(BY_END, cursor[:index] + other + cursor[index + 1 :]) in (
-                None,
-                POSITIONS[1] if index == len(cursor) - 1 else None,
-            )
-    for changed in (cursor[:-1], cursor[1:], cursor + "A", cursor * 2, "", "=", "====", "☃", "\x00", " "):
+            assert other == letter or CURSORS.decode(BY_END, cursor[:index] + other + cursor[index + 1 :]) is None
+    added = (cursor + "A", cursor + "=", cursor + "==", cursor + " ", "!" + cursor, cursor[:9] + "\n" + cursor[9:])
+    for changed in (*added, cursor[:-1], cursor[1:], cursor * 2, "", "=", "====", "☃", "\x00", " "):
         assert CURSORS.decode(BY_END, changed) is None
+
+
+def test_a_cursor_with_any_bit_changed_is_invalid() -> None:
+    for position in POSITIONS:
+        cursor = CURSORS.encode(BY_END, position)
+        for index, letter in enumerate(cursor):
+            for bit in range(8):
+                changed = cursor[:index] + chr(ord(letter) ^ 1 << bit) + cursor[index + 1 :]
+                assert CURSORS.decode(BY_END, changed) is None, (index, bit)
 
 
 def test_a_cursor_is_valid_for_one_list_whatever_the_order_of_its_statuses() -> None:
