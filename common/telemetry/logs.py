@@ -1,6 +1,8 @@
 """Structured logs: a line is an event. The first argument of a log call is the event's name, the rest are its facts."""
 
+import io
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from typing import Any, cast
@@ -19,6 +21,7 @@ if _hide_rich:
 
 #: Id of the request that the API answers; empty in tasks that serve many requests.
 request_id: ContextVar[bytes] = ContextVar("request_id", default=b"")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # tracebacks have new lines and tabs
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -36,13 +39,7 @@ def configure(settings: Settings, process: str) -> None:
         shared.append(traces.log_ids)
     if json:
         shared.append(structlog.processors.format_exc_info)
-    renderer = (
-        structlog.processors.JSONRenderer()
-        if json
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    )
+    renderer: Any = structlog.processors.JSONRenderer() if json else _console_renderer()
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -57,6 +54,26 @@ def configure(settings: Settings, process: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))  # of libraries only warnings and errors
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def _console_renderer() -> Any:
+    """Return the renderer of the format `console`, which escapes control characters, so that none rules a terminal."""
+
+    def traceback(stream: Any, exc_info: Any) -> None:
+        text = io.StringIO()
+        structlog.dev.plain_traceback(text, exc_info)
+        stream.write(_escaped(text.getvalue()))
+
+    def render(logger: Any, method: str, event: structlog.types.EventDict) -> Any:
+        shown = {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+        return renderer(logger, method, shown)
+
+    renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=traceback)
+    return render
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def _add_request_id(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

@@ -146,3 +146,25 @@ def test_the_console_format_shows_event_facts_and_traceback(configure: Configure
 def test_rich_is_not_imported_but_an_operation_can_import_it() -> None:
     code = "import sys; import common.telemetry.logs; assert 'rich' not in sys.modules; import rich"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_value_of_a_client_cannot_begin_a_line_or_control_a_terminal(configure: Configure, log_format: str) -> None:
+    text = "a\x1b[31mb\rc\nforged\x85d\u2028e\x9b2J\x00"
+    lines = configure(JOBPROC_LOG_FORMAT=log_format)
+    logs.get("api").warning("job_failed", operation=text, reason="a\x1b[31mb", tags=[text])
+    logging.getLogger("library").warning("about %s", text)
+    written = lines()
+    assert len(written) == 2
+    assert all(line.isprintable() for line in written)
+
+
+def test_the_text_of_an_error_cannot_control_a_terminal(configure: Configure) -> None:
+    lines = configure(JOBPROC_LOG_FORMAT="console")
+    try:
+        raise ValueError("a\x1b[31mb")
+    except ValueError as error:
+        logs.get("api").error("request_failed", exc_info=error)
+    written = lines()
+    assert any("ValueError: a\\x1b[31mb" in line for line in written)
+    assert all(line.isprintable() for line in written)
