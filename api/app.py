@@ -1,20 +1,15 @@
-"""The composition root: routes, middleware, problem responses, and API documentation that needs no internet."""
+"""The composition root: routes, middleware, problem responses, and API documentation."""
 
 import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
 from starlette.middleware.cors import CORSMiddleware
-from starlette.staticfiles import StaticFiles
 
-from api.openapi import document
+from api.openapi import document, pages
 from api.routes import (
     bulk_actions,
     cancel_retry,
@@ -32,13 +27,12 @@ from api.telemetry.loop_lag import LoopLag
 from api.telemetry.metrics import ApiMetrics
 from api.telemetry.middleware import RequestMiddleware
 from api.web import exception_handlers
+from api.web.browser_guard import BrowserGuard
 from common.settings import Settings
 from common.telemetry import traces
 from common.telemetry.exposition import Exposition
 
 VERSION = "0.1.0"
-DOCS_STATIC_PATH = "/docs/static"
-GLOSSARY_PAGE = Path(__file__).parent / "openapi" / "glossary.html"  # made by `make generate`
 # CORS: methods and headers that pages of other origins may send, and response headers that they may read.
 _CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _CORS_REQUEST_HEADERS = ("Content-Type", "If-None-Match", "Idempotency-Key", "X-Request-ID", "traceparent")
@@ -91,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         RequestMiddleware,
         requests=metrics.requests,
+        guard=BrowserGuard(settings.origins, settings.hosts),
         logs_each=settings.access_log,
         compression_min_bytes=settings.compression_min_bytes,
     )
@@ -112,27 +107,6 @@ def create_app(settings: Settings) -> FastAPI:
         health,
     ):
         app.include_router(module.router)
-    _add_docs(app)
+    pages.install(app)
     document.install(app)
     return app
-
-
-def _add_docs(app: FastAPI) -> None:
-    package = find_spec("fastapi_offline")
-    assert package is not None and package.origin is not None  # noqa: S101, PT018 - a dependency is installed
-    app.mount(DOCS_STATIC_PATH, StaticFiles(directory=Path(package.origin).parent / "static"), name="docs-static")
-
-    @app.get("/docs", include_in_schema=False)
-    @app.get("/docs/", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="jobproc",
-            swagger_js_url=f"{DOCS_STATIC_PATH}/swagger-ui-bundle.js",
-            swagger_css_url=f"{DOCS_STATIC_PATH}/swagger-ui.css",
-            swagger_favicon_url=f"{DOCS_STATIC_PATH}/favicon.png",
-        )
-
-    @app.get("/docs/glossary", include_in_schema=False)
-    async def glossary() -> FileResponse:
-        return FileResponse(GLOSSARY_PAGE, media_type="text/html; charset=utf-8")

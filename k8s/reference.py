@@ -18,7 +18,7 @@ OWN = {
     name_of(field)
     for field in ("database_url", "redis_url", "shutdown_grace_seconds", "keepalive_drain_seconds", "metrics_port")
 }
-OWN |= {name_of(field) for field in ("health_file", "pod_name", "pod_namespace", "pod_deletion_cost")}
+OWN |= {name_of(field) for field in ("allowed_hosts", "health_file", "pod_name", "pod_namespace", "pod_deletion_cost")}
 KEY = re.compile(r"( *)([A-Za-z]\w*):")
 
 

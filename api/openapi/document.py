@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, completed in four steps that the framework cannot derive from the routes."""
+"""The OpenAPI document: FastAPI's own, completed in five steps that the framework cannot derive from the routes."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
 from api.views.bulk_actions import BulkActionBody
-from api.web.problems import MEDIA_TYPE
+from api.web.problems import HOST_NOT_ALLOWED, MEDIA_TYPE, ORIGIN_NOT_ALLOWED, problem_responses
 
 
 def install(app: FastAPI) -> None:
@@ -19,6 +19,7 @@ def install(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = generate()
+        _add_refusals(document)
         _keep_only_problems(document)
         _add_request_models(document)
         add_examples(document)
@@ -26,6 +27,16 @@ def install(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way to extend it
+
+
+def _add_refusals(document: dict[str, Any]) -> None:
+    """Add the problems of the browser guard, which refuses requests before any route."""
+    for path in document["paths"].values():
+        for method, operation in path.items():
+            kinds = (HOST_NOT_ALLOWED,) if method == "get" else (HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED)
+            for status, response in problem_responses(*kinds).items():
+                del response["model"]  # the framework's name for the schema
+                operation["responses"].setdefault(str(status), response)
 
 
 def _keep_only_problems(document: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ from api.web.problems import (
     field_problem,
     problem_responses,
 )
-from api.web.request_body import read_json
+from api.web.request_body import check_ignored_body, read_json
 from api.web.responses import JsonResponse
 from common.domain.bulk_actions import ActionRequest
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
@@ -54,7 +54,9 @@ _BODY = {
     }
 }
 _READ_PROBLEMS = problem_responses(BULK_ACTION_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE)
-_CHANGE_PROBLEMS = problem_responses(BULK_ACTION_NOT_FOUND, INVALID_PARAMETER, WRONG_PHASE, STORE_UNAVAILABLE)
+_CHANGE_PROBLEMS = problem_responses(
+    BULK_ACTION_NOT_FOUND, INVALID_PARAMETER, WRONG_PHASE, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE
+)
 
 
 @router.post("/bulk-actions/", status_code=201, include_in_schema=False)
@@ -113,6 +115,7 @@ async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
 @router.post("/bulk-actions/{bulk_action_id}/start", response_model=BulkActionView, responses=_CHANGE_PROBLEMS)
 async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Start a bulk action, or resume a stopped one. The request is safe to repeat."""
+    check_ignored_body(request)
     services = get_services(request)
     row, changed = await _request(services, bulk_action_id, ActionRequest.START)
     if changed:
@@ -124,6 +127,7 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
 @router.post("/bulk-actions/{bulk_action_id}/stop", response_model=BulkActionView, responses=_CHANGE_PROBLEMS)
 async def stop_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Stop a bulk action or its undo. After the response no further job is changed. The request is safe to repeat."""
+    check_ignored_body(request)
     services = get_services(request)
     row, changed = await _request(services, bulk_action_id, ActionRequest.STOP)
     if changed:
@@ -139,6 +143,7 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     Cancelled jobs that were waiting return to their previous state. Retried jobs that have not started end CANCELLED.
     Reprioritised jobs that still wait get their previous priority.
     """
+    check_ignored_body(request)
     services = get_services(request)
     row, changed = await _request(services, bulk_action_id, ActionRequest.UNDO)
     if changed:

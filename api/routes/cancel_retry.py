@@ -26,7 +26,7 @@ from api.web.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     problem_responses,
 )
-from api.web.request_body import read_optional_json
+from api.web.request_body import check_ignored_body, read_optional_json
 from api.web.responses import JsonResponse
 from common.domain.errors import JobNotFound, NotRetryable, OutcomeUnknown, StoreUnavailable
 from common.domain.states import State
@@ -35,7 +35,7 @@ from common.store.jobs import cancel_retry
 T = TypeVar("T")
 router = APIRouter(tags=["jobs"])
 
-_CANCEL_PROBLEMS = problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE)
+_CANCEL_PROBLEMS = problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE)
 _CANCEL_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The job has ended, by this request or before it"},
     202: {"model": CancelView, "description": "The job is running and was asked to stop"},
@@ -77,6 +77,7 @@ async def cancel_job(job_id: UUID, request: Request) -> Response:
     job will end CANCELLED, whatever the outcome of its attempt. A job that has ended does not change: the response is
     200 with its state.
     """
+    check_ignored_body(request)
     services = get_services(request)
     state = await _run(services, lambda connection: cancel_retry.cancel_job(connection, job_id))
     services.watchers.notify([str(job_id)])

@@ -1,4 +1,4 @@
-"""The middleware around every request: request id, metrics by route template, access log."""
+"""The middleware around every request: browser guard, request id, metrics by route template, access log."""
 
 import time
 
@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.telemetry.metrics import RequestMetrics
 from api.web import request_ids
+from api.web.browser_guard import RESPONSE_HEADERS, BrowserGuard
 from api.web.compression import READ_METHODS, WAITED_KEY, ReadMiddleware
 from common.telemetry import logs, traces
 from common.telemetry.metrics import OTHER
@@ -18,7 +19,7 @@ class ResponseObserver:
     """Passes a response on and records its status."""
 
     def __init__(self, send: Send, request_id: bytes | None = None) -> None:
-        """`request_id`: added to the response as X-Request-ID; None: not added."""
+        """`request_id`: added to the response as X-Request-ID, with RESPONSE_HEADERS; None: nothing is added."""
         self._send = send
         self._request_id = request_id
         self.status = 500  #: stays 500 if the request ends without a response
@@ -28,7 +29,7 @@ class ResponseObserver:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if self._request_id is not None:
-                message["headers"] = [*message["headers"], (request_ids.HEADER, self._request_id)]
+                message["headers"] = [*message["headers"], *RESPONSE_HEADERS, (request_ids.HEADER, self._request_id)]
         await self._send(message)
 
 
@@ -39,22 +40,35 @@ def route_template(scope: Scope) -> str | None:
 
 
 class RequestMiddleware:
-    """Assigns a request id, measures and logs each request. All in one layer: each layer slows every POST down."""
+    """Guards, identifies, measures and logs each request. All in one layer: each layer slows every POST down."""
 
-    def __init__(self, app: ASGIApp, requests: RequestMetrics, *, logs_each: bool, compression_min_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        requests: RequestMetrics,
+        guard: BrowserGuard,
+        *,
+        logs_each: bool,
+        compression_min_bytes: int,
+    ) -> None:
         """`logs_each`: log every request. `compression_min_bytes`: smaller responses are not compressed; 0: none is."""
         self._app = app
         self._read_app = ReadMiddleware(app, compression_min_bytes)
         self._logs_each = logs_each
         self._requests = requests
+        self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request and count it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        response = ResponseObserver(send, request_ids.assign(scope))
-        app = self._read_app if scope["method"] in READ_METHODS else self._app
+        headers = dict(scope["headers"])
+        response = ResponseObserver(send, request_ids.assign(headers))
+        if (refusal := self._guard.refusal(scope["method"], headers)) is not None:
+            app: ASGIApp = refusal.response()
+        else:
+            app = self._read_app if scope["method"] in READ_METHODS else self._app
         requests, began = self._requests, time.perf_counter()
         requests.in_progress += 1
         try:

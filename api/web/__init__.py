@@ -1,4 +1,4 @@
-"""HTTP without jobs: request bodies, responses, problems, request ids, compression, client timeouts, a cache.
+"""HTTP without jobs: bodies, responses, problems, the browser guard, request ids, compression, timeouts, a cache.
 
 Start at `problems.py`, which defines every kind of error response. Imports nothing from the other folders of `api`.
 """

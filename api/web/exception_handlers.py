@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp
 
+from api.web.browser_guard import RESPONSE_HEADERS
 from api.web.problems import (
     BULK_ACTION_NOT_FOUND,
     HTTP_ERROR,
@@ -107,6 +108,7 @@ def install(app: FastAPI, cors: Callable[[ASGIApp], ASGIApp] | None = None) -> N
         response = ProblemError(INTERNAL).response(
             {"X-Request-ID": logs.request_id.get().decode("ascii"), "Connection": "close"}
         )
+        response.raw_headers += RESPONSE_HEADERS
         return response if cors is None else cors(response)
 
 

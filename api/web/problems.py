@@ -68,6 +68,12 @@ class ProblemKind:
 MALFORMED_JSON = ProblemKind(
     "malformed-json", 400, "The body is not valid JSON", "Invalid JSON: expected value at line 1 column 1"
 )
+ORIGIN_NOT_ALLOWED = ProblemKind(
+    "origin-not-allowed",
+    403,
+    "Pages of this origin may not change anything",
+    "A page of another origin sent the request; JOBPROC_CORS_ORIGINS lists the origins whose pages may.",
+)
 NOT_FOUND = ProblemKind("not-found", 404, "No such path", "The API has no resource at this path.")
 JOB_NOT_FOUND = ProblemKind("job-not-found", 404, "No such job", "No job has this id.")
 BULK_ACTION_NOT_FOUND = ProblemKind("bulk-action-not-found", 404, "No such bulk action", "No bulk action has this id.")
@@ -98,6 +104,12 @@ INPUT_REMOVED = ProblemKind(
 BODY_TOO_LARGE = ProblemKind("body-too-large", 413, "The body is too large", "The body has more than 1048576 bytes.")
 UNSUPPORTED_MEDIA_TYPE = ProblemKind(
     "unsupported-media-type", 415, "The body must be JSON", "Content-Type: application/json is required."
+)
+HOST_NOT_ALLOWED = ProblemKind(
+    "host-not-allowed",
+    421,
+    "The API is not called by this host name",
+    "The name in the Host header is none of the API's; JOBPROC_ALLOWED_HOSTS lists its names.",
 )
 INVALID_BODY = ProblemKind("invalid-body", 422, "The body is invalid", "data.3: Input should be a finite number")
 UNKNOWN_OPERATION = ProblemKind(

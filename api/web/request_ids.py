@@ -2,9 +2,8 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 from itertools import count
-
-from starlette.types import Scope
 
 from common.telemetry import logs
 
@@ -14,17 +13,13 @@ _prefix = secrets.token_hex(6).encode()  # differs between processes
 _numbers = count(1)
 
 
-def assign(scope: Scope) -> bytes:
-    """Return the id that the client sent, or a new one, and add it to the log lines of this request.
+def assign(headers: Mapping[bytes, bytes]) -> bytes:
+    """Return the id that the client sent in `headers`, or a new one, and add it to the log lines of this request.
 
     An id is replaced if it is longer than 128 characters or has characters other than letters, digits and `_.:/+=@-`.
     """
-    request_id = None
-    for key, value in scope["headers"]:
-        if key == HEADER:
-            request_id = value if _VALID_ID.fullmatch(value) else None
-            break
-    if request_id is None:
+    request_id = headers.get(HEADER)
+    if request_id is None or _VALID_ID.fullmatch(request_id) is None:
         request_id = b"%b-%x" % (_prefix, next(_numbers))
     logs.request_id.set(request_id)
     return request_id

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from common.settings.field_types import Count, Seconds, SettingsGroup
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
+_HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 class ApiSettings(SettingsGroup):
@@ -127,6 +128,12 @@ class ApiSettings(SettingsGroup):
         description="API: comma-separated origins whose pages may call the API from a browser, such as "
         "`https://app.example`. `*`: all. Empty: none.",
     )
+    allowed_hosts: str = Field(
+        "",
+        description="API: comma-separated host names under which clients call the API, such as `jobs.example` or "
+        "`*.jobs.example`; a request with another `Host` is refused with 421. IP addresses, names without a dot, names "
+        "that end in `.localhost` or `.internal`, and the name of the machine are always allowed. `*`: all.",
+    )
     compression_min_bytes: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         1_024,
         description="API: smallest response to GET in bytes that is compressed with gzip, if the client accepts it. "
@@ -157,7 +164,23 @@ class ApiSettings(SettingsGroup):
             raise ValueError("each must be scheme://host or scheme://host:port, without a path, or the whole *")
         return value
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, value: str) -> str:
+        if not all(_HOST.fullmatch(host) for host in _items(value.lower())):
+            raise ValueError("each must be a host name without scheme and port, such a name after *., or the whole *")
+        return value
+
     @property
     def origins(self) -> list[str]:
         """The origins of `cors_origins`."""
-        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+        return _items(self.cors_origins)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The host names of `allowed_hosts`, in lower case."""
+        return _items(self.allowed_hosts.lower())
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]

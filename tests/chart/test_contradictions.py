@@ -65,6 +65,14 @@ KEDA_HPA = ("keda.enabled=true", "worker.autoscaling.enabled=true")
         ),
         ("The Ingress has no host: set ingress.hosts.", ("ingress.enabled=true",)),
         ("The HTTPRoute hangs on no Gateway: set httpRoute.parentRefs.", ("httpRoute.enabled=true",)),
+        (
+            "The HTTPRoute has no host name, and the API refuses names that it does not know: set httpRoute.hostnames",
+            ("httpRoute.enabled=true", "httpRoute.parentRefs[0].name=x"),
+        ),
+        (
+            "The Ingress is for every host name, but the API refuses names that it does not know: set api.allowedHosts",
+            ("ingress.enabled=true", "ingress.hosts[0].host=,ingress.hosts[0].paths[0].path=/"),
+        ),
     ],
 )
 def test_a_contradiction_is_rejected_with_a_sentence(sentence: str, sets: tuple[str, ...]) -> None:

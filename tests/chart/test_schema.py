@@ -101,6 +101,8 @@ def test_a_misspelt_key_is_rejected_by_its_name(path: str) -> None:
         ("worker.pools.other.concurrency=2", "missing property 'queues'"),
         ("worker.pools.Other.queues={a}", "'Other' does not match pattern"),
         ("worker.concurrency=0", "at '/worker/concurrency': minimum: got 0, want 1"),
+        ("api.allowedHosts={https://jobs.example}", "at '/api/allowedHosts/0': 'https://jobs.example' does not match"),
+        ("settings.JOBPROC_ALLOWED_HOSTS=x", "additional properties 'JOBPROC_ALLOWED_HOSTS' not allowed"),
         ("images.api.digest=latest", "at '/images/api/digest'"),
         ("settings.DATABASE_URL=x", "additional properties 'DATABASE_URL' not allowed"),
         (

@@ -33,6 +33,19 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* Names under which clients call the API, as JOBPROC_ALLOWED_HOSTS. */}}
+{{- define "jobproc.apiHosts" -}}
+{{- $service := printf "%s-api.%s" (include "jobproc.fullname" .) .Release.Namespace -}}
+{{- $hosts := list $service (printf "%s.svc" $service) (printf "%s.svc.cluster.local" $service) -}}
+{{- if .Values.ingress.enabled -}}
+{{- range .Values.ingress.hosts }}{{ $hosts = append $hosts .host }}{{ end -}}
+{{- end -}}
+{{- if .Values.httpRoute.enabled -}}
+{{- $hosts = concat $hosts .Values.httpRoute.hostnames -}}
+{{- end -}}
+{{- concat $hosts .Values.api.allowedHosts | compact | join "," -}}
+{{- end }}
+
 {{/* Reference of an image. Arguments: root, image. */}}
 {{- define "jobproc.image" -}}
 {{- with .root.Values.global.imageRegistry }}{{ . }}/{{ end }}{{ .image.repository }}

@@ -1,5 +1,7 @@
 """/docs and /openapi.json over HTTP. The page needs no internet."""
 
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
@@ -9,14 +11,16 @@ from rig.system import System
 
 
 class Links(HTMLParser):
-    """A parser that collects the URLs that a page loads, and its text."""
+    """A parser that collects the URLs that a page loads, the names of its attributes, and its text."""
 
     def __init__(self) -> None:
         super().__init__()
         self.urls: list[str] = []
+        self.attributes: set[str] = set()
         self.text = ""
 
     def handle_starttag(self, _tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes |= {name for name, _ in attrs}
         self.urls += [value for name, value in attrs if name in {"src", "href", "action", "data", "srcset"} and value]
 
     def handle_data(self, data: str) -> None:
@@ -48,6 +52,25 @@ def test_the_assets_have_their_media_types_and_load_nothing_from_other_hosts(rea
     assert "javascript" in script.headers["content-type"] and "SwaggerUIBundle" in script.text
     assert style.headers["content-type"].startswith("text/css")
     assert not re.findall(r"@import|url\((?!data:|[\"']?data:)[^)]*//", style.text)
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/glossary"])
+def test_the_policy_of_a_page_allows_what_it_contains_and_nothing_else(read_only_system: System, path: str) -> None:
+    """Tried in Chromium as well: Swagger UI shows, submits a job, and violates nothing."""
+    response = read_only_system.client.get(path)
+    policy = dict(directive.split(" ", 1) for directive in response.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert "unsafe" not in str(policy) and "*" not in str(policy) and "http" not in str(policy)
+    for tag in ("script", "style"):
+        sources = policy[f"{tag}-src"].split()
+        inline = [text for text in re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", response.text, re.DOTALL) if text]
+        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in inline]
+        assert sources == ["'self'", *(f"'sha256-{value}'" for value in hashes)]
+    page = Links()
+    page.feed(response.text)
+    assert page.attributes & {"style"} == set(), "no hash covers a style attribute"
+    assert not [name for name in page.attributes if name.startswith("on")], "no hash covers a handler"
+    assert len(re.findall("<script", response.text)) == (2 if path == "/docs" else 0)
 
 
 def test_the_document_is_served_as_json(read_only_system: System) -> None:

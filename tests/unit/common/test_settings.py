@@ -247,5 +247,20 @@ def test_origins_are_separated_by_commas(bare: pytest.MonkeyPatch) -> None:
     assert read(bare, JOBPROC_CORS_ORIGINS="*").origins == ["*"]
 
 
+@pytest.mark.parametrize(
+    "hosts", ["https://jobs.example", "jobs.example:8000", "jobs.example/x", "a.*.example", "jobs..example", "a b"]
+)
+def test_an_invalid_host_is_refused(bare: pytest.MonkeyPatch, hosts: str) -> None:
+    assert "JOBPROC_ALLOWED_HOSTS: each must be a host name without scheme and port" in refused(
+        bare, JOBPROC_ALLOWED_HOSTS=f"good.example,{hosts}"
+    )
+
+
+def test_hosts_are_separated_by_commas_and_compared_in_lower_case(bare: pytest.MonkeyPatch) -> None:
+    assert read(bare).hosts == []
+    assert read(bare, JOBPROC_ALLOWED_HOSTS=" Jobs.example , *.svc.example,").hosts == ["jobs.example", "*.svc.example"]
+    assert read(bare, JOBPROC_ALLOWED_HOSTS="*").hosts == ["*"]
+
+
 def test_the_cursor_key_is_not_logged(bare: pytest.MonkeyPatch) -> None:
     assert read(bare, JOBPROC_CURSOR_KEY="hunter2").masked()["cursor_key"] == "***"

@@ -10,6 +10,7 @@ from rig.system import System, until
 
 JOB = {"data": [1, 2, 3], "operation": "square_sum"}
 LATER = JOB | {"delay_seconds": 1_000}
+UNUSED_ID = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
 
 
 class ExampleClient:
@@ -160,6 +161,10 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     ),
     "unsupported-media-type": lambda client, operation: client.send(
         operation, client.cancelled_job(), content=b"{}", headers={"Content-Type": "text/plain"}
+    ),
+    "host-not-allowed": lambda client, operation: client.send(operation, UNUSED_ID, headers={"Host": "a.example"}),
+    "origin-not-allowed": lambda client, operation: client.send(
+        operation, UNUSED_ID, headers={"Origin": "https://a.example"}
     ),
     "body-too-large": lambda client, operation: (
         client.wire(client.system)

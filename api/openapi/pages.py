@@ -1,0 +1,64 @@
+"""The pages /docs and /docs/glossary. They need no internet, and may load and run nothing but what is theirs."""
+
+import base64
+import hashlib
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+STATIC_PATH = "/docs/static"
+GLOSSARY_PAGE = Path(__file__).parent / "glossary.html"  # made by `make generate`
+
+
+def install(app: FastAPI) -> None:
+    """Add the pages and their static files to the app."""
+    package = find_spec("fastapi_offline")
+    assert package is not None and package.origin is not None  # noqa: S101, PT018 - a dependency is installed
+    app.mount(STATIC_PATH, StaticFiles(directory=Path(package.origin).parent / "static"), name="docs-static")
+    documentation = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="jobproc",
+        swagger_js_url=f"{STATIC_PATH}/swagger-ui-bundle.js",
+        swagger_css_url=f"{STATIC_PATH}/swagger-ui.css",
+        swagger_favicon_url=f"{STATIC_PATH}/favicon.png",
+    )
+    _add_page(app, "/docs", bytes(documentation.body).decode())
+    _add_page(app, "/docs/glossary", GLOSSARY_PAGE.read_text())
+
+
+def _add_page(app: FastAPI, path: str, html: str) -> None:
+    headers = {"Content-Security-Policy": content_security_policy(html)}
+
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html, headers=headers)
+
+    for spelling in (path, f"{path}/"):
+        app.add_api_route(spelling, page, include_in_schema=False)
+
+
+def content_security_policy(html: str) -> str:
+    """Return the policy of a page: it loads from the API alone, and runs its own inline scripts and styles alone."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "connect-src 'self'",
+            "img-src 'self' data:",  # Swagger UI's icons
+            f"script-src 'self'{_hashes('script', html)}",
+            f"style-src 'self'{_hashes('style', html)}",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+
+def _hashes(tag: str, html: str) -> str:
+    """Return the source expressions for the inline elements of a page."""
+    texts = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
+    return "".join(f" 'sha256-{digest}'" for digest in digests)
