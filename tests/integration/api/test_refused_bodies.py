@@ -116,6 +116,8 @@ ALONE = [
     malformed("white space", b" \r\n\t"),
     malformed("two values", GOOD + GOOD),
     malformed("UTF-16", GOOD.decode().encode("utf-16")),
+    *(malformed(f"{coding} without a mark", GOOD.decode().encode(coding)) for coding in ("utf-16-le", "utf-16-be")),
+    malformed("UTF-32", GOOD.decode().encode("utf-32")),
     malformed("byte order mark", b"\xef\xbb\xbf" + GOOD),
     malformed("NUL after the body", GOOD + b"\x00"),
     invalid("integer of 100,000 digits", data("[" + "9" * 100_000 + "]"), ""),
