@@ -9,10 +9,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 
 from api.app import create_app
+from api.limits.connections import ConnectionLimits, LimitedProtocol, connection_limit
 from api.services import Services
 from api.web.client_timeouts import ClientTimeouts
 from common.domain.errors import StartupError
@@ -31,19 +34,29 @@ class DrainingServer(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, drain_s: float, client_timeouts: ClientTimeouts, on_shutdown: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        drain_s: float,
+        client_timeouts: ClientTimeouts,
+        limits: ConnectionLimits,
+        on_shutdown: Callable[[], None],
     ) -> None:
         """`drain_s`: how long kept connections may stay open at shutdown. `on_shutdown` must answer waiting clients."""
         super().__init__(config)
         self._on_shutdown = on_shutdown
         self._drain_s = drain_s
         self._client_timeouts = client_timeouts
+        self._limits = limits
 
     async def main_loop(self) -> None:
-        """Serve requests, and close connections of clients that are too slow."""
-        timeouts = asyncio.create_task(self._client_timeouts.run(self.server_state.connections))
+        """Serve requests, close connections of clients that are too slow, and notice a lack of open files."""
+        checks = (
+            asyncio.create_task(self._client_timeouts.run(self.server_state.connections)),
+            asyncio.create_task(self._limits.watch_open_files()),
+        )
         await super().main_loop()
-        timeouts.cancel()
+        for check in checks:
+            check.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no new connections, close kept ones with their next response, then shut down as uvicorn does."""
@@ -72,13 +85,15 @@ def main() -> None:
         logs.configure(settings, "api")
         traces.configure("api")
         log.info("starting", settings=settings.masked(), host=arguments.host, port=arguments.port)
-        _raise_open_file_limit()
+        max_connections = connection_limit(settings, _raise_open_file_limit())
         listener = _listen(arguments.host, arguments.port)
         app = create_app(settings)
+        limits = ConnectionLimits(settings, max_connections, app.state.refusals)
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=cast("Any", partial(LimitedProtocol, limits=limits)),
+            proxy_headers=False,  # api/limits/addresses.py reads them where they count
             ws="none",
             lifespan="on",
             access_log=False,
@@ -94,17 +109,19 @@ def main() -> None:
 
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly shutdown
             timeouts = ClientTimeouts(settings.request_header_timeout_seconds, settings.response_write_timeout_seconds)
-            server = DrainingServer(config, settings.keepalive_drain_seconds, timeouts, drain_watchers)
+            server = DrainingServer(config, settings.keepalive_drain_seconds, timeouts, limits, drain_watchers)
             server.run(sockets=[listener])
     except StartupError as error:
         sys.exit(f"api: {error}")
 
 
-def _raise_open_file_limit() -> None:
-    """Raise the limit of open files, hence of connections, to the hard limit: thousands of clients may wait."""
+def _raise_open_file_limit() -> int:
+    """Raise the limit of open files, hence of connections, to the hard limit; return it. Thousands of clients wait."""
     hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -22,6 +22,7 @@ from api.routes import (
     operations,
     queue_stats,
 )
+from api.routes.health import EventLoopProbes
 from api.services import Services
 from api.telemetry.loop_lag import LoopLag
 from api.telemetry.metrics import ApiMetrics
@@ -49,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         """Build the services when the server starts, close them when it stops."""
         app.state.services = Services.start(settings, metrics)
         LoopLag(asyncio.get_running_loop(), metrics.loop_lag.observe)
-        exposition.start()
+        exposition.start(EventLoopProbes(app.state.services).by_path)
         # Objects that live as long as the process are not scanned by the garbage collector again. A full collection of
         # the modules, models and routes stopped the loop for 42 ms, several times a second under load: all of the p99.
         gc.collect()
@@ -94,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
 
         app.add_middleware(TracingMiddleware)
     exception_handlers.install(app, cors)
+    app.state.refusals = metrics.refusals
     for module in (
         jobs,
         job_input,

@@ -16,7 +16,14 @@ WIDTH = 150
 #: Settings that the chart sets itself.
 OWN = {
     name_of(field)
-    for field in ("database_url", "redis_url", "shutdown_grace_seconds", "keepalive_drain_seconds", "metrics_port")
+    for field in (
+        "database_url",
+        "redis_url",
+        "shutdown_grace_seconds",
+        "keepalive_drain_seconds",
+        "metrics_port",
+        "trusted_proxies",
+    )
 }
 OWN |= {name_of(field) for field in ("allowed_hosts", "health_file", "pod_name", "pod_namespace", "pod_deletion_cost")}
 KEY = re.compile(r"( *)([A-Za-z]\w*):")

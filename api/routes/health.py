@@ -1,6 +1,9 @@
 """Liveness and readiness probes of an API process."""
 
+import asyncio
 import time
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request
 
@@ -10,6 +13,7 @@ from api.web.problems import NOT_READY, ProblemError, problem_responses
 from common.domain.errors import StoreUnavailable
 from common.migrations import head
 from common.store.jobs import reads
+from common.telemetry.exposition import Probe
 
 router = APIRouter(tags=["health"])
 
@@ -34,14 +38,19 @@ async def get_readiness(request: Request) -> ReadinessView:
     """
     services = get_services(request)
     checks = await _checks(services)
-    ready = all(check.ok for check in checks)
-    if not ready:
-        failed = "; ".join(f"{check.name}: {check.detail}" for check in checks if not check.ok)
+    failed = _failed_checks(checks)
+    if failed is not None:
         raise ProblemError(NOT_READY, failed, ready=False, checks=[check.model_dump() for check in checks])
-    return ReadinessView(ready=ready, checks=checks)
+    return ReadinessView(ready=True, checks=checks)
+
+
+def _failed_checks(checks: Sequence[CheckView]) -> str | None:
+    """Return the failed checks with their details, None if all have passed."""
+    return "; ".join(f"{check.name}: {check.detail}" for check in checks if not check.ok) or None
 
 
 async def _checks(services: Services) -> list[CheckView]:
+    """Return the checks that a process must pass to take submissions."""
     required = head()
     try:
         revision, database_s = await services.pool.run(reads.readiness)
@@ -73,3 +82,38 @@ async def _checks(services: Services) -> list[CheckView]:
             else f"{skew:.0f} s from the database's; at most {limit:g} s is allowed",
         ),
     ]
+
+
+class EventLoopProbes:
+    """Answers probes on the port of the metrics, which clients of the API cannot fill with connections.
+
+    A thread of that port's server asks; the checks run in the event loop of the requests.
+    """
+
+    def __init__(self, services: Services) -> None:
+        """Prepare the probes for the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._services = services
+        self._limit_s = services.settings.probe_timeout_seconds
+
+    @property
+    def by_path(self) -> Mapping[str, Probe]:
+        """The probes by their path."""
+        return {"/livez": lambda: self._ask(_alive()), "/readyz": lambda: self._ask(self._ready())}
+
+    async def _ready(self) -> str | None:
+        if self._services.watchers.is_draining:
+            return "the process shuts down"
+        return _failed_checks(await _checks(self._services))
+
+    def _ask(self, check: Coroutine[Any, Any, str | None]) -> str | None:
+        answer = asyncio.run_coroutine_threadsafe(check, self._loop)
+        try:
+            return answer.result(self._limit_s)
+        except TimeoutError:
+            answer.cancel()
+            return f"no answer within {self._limit_s:g} s"
+
+
+async def _alive() -> str | None:
+    return None

@@ -126,6 +126,7 @@ async def submit_job(request: Request) -> Response:
     wait_s = requested_wait_s(request, services.settings)
     body = await read_json(request, services.settings)
     key, job = idempotency_key(request, body, services.settings), await services.parser.parse(body)
+    del body  # in memory a parsed body takes up to 25 times its bytes: it does not wait for the commit
     if services.backpressure.limit_s:
         await services.backpressure.check((job.queue,))
     if key is None and job.options is None and not wait_s:  # the fast path of most submissions
@@ -133,7 +134,7 @@ async def submit_job(request: Request) -> Response:
         return _accepted(job.id, State.PENDING, 202)
     if wait_s:
         with (
-            services.watchers.slot(),
+            services.watchers.slot(request),
             services.watchers.watch(request, job.id, on_every_change=False, unstored=True) as watcher,
         ):
             accepted = await _store(services, job, key)
@@ -189,6 +190,7 @@ async def submit_batch(request: Request) -> Response:
         if index % YIELD_AFTER_JOBS == 0:
             await asyncio.sleep(0)  # other requests run
         jobs.append(await services.parser.parse(submission, f"{index}."))
+    del submissions
     await services.backpressure.check(job.queue for job in jobs)
     ids, status, headers = [job.id for job in jobs], 202, Headers()
     if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
@@ -250,7 +252,7 @@ async def get_job_result(job_id: UUID, request: Request) -> Response:
     """
     services = get_services(request)
     if wait_s := requested_wait_s(request, services.settings):
-        with services.watchers.slot():
+        with services.watchers.slot(request):
             return await respond_when_finished(request, services.watchers, job_id, wait_s)
     row = await services.pool.run(lambda connection: reads.result(connection, job_id))
     if row is None:

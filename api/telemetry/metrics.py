@@ -12,6 +12,7 @@ from prometheus_client.samples import Exemplar
 from sqlalchemy import QueuePool
 from starlette.types import Scope
 
+from api.limits.refusals import Refusals
 from api.web.compression import WAITED_KEY
 from common.domain.job import NewJob
 from common.store.connection.asyncpg_pool import DatabasePool
@@ -33,6 +34,7 @@ class ApiMetrics:
         self.commit_wait = metrics.COMMIT_WAIT.histogram(self.registry)
         self.commit_duration = metrics.COMMIT_DURATION.histogram(self.registry)
         self.doorbells = metrics.DOORBELLS.counter(self.registry, *metrics.DOORBELL_OUTCOMES)
+        self.refusals = Refusals(self.registry)
         self.long_polls = metrics.LONG_POLLS.counter(self.registry, *metrics.LONG_POLL_OUTCOMES)
         self._waiting_clients = metrics.WAITING_CLIENTS.gauge(self.registry, metrics.RESULT, metrics.EVENTS)
         self._accepted = metrics.JOBS_ACCEPTED.counter(self.registry)

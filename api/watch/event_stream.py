@@ -86,7 +86,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream. Raises TooManyWaitingClients, JobNotFound or StoreUnavailable before anything is sent."""
         with (
-            self._watchers.slot(EVENTS),
+            self._watchers.slot(self._request, EVENTS),
             self._watchers.count_waiting(scope, EVENTS),
             self._watchers.watch(self._request, self._job_id, on_every_change=True) as watcher,
         ):

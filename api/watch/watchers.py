@@ -14,6 +14,8 @@ from uuid import UUID
 from fastapi import Request
 from starlette.types import Scope
 
+from api.limits.addresses import ClientAddresses
+from api.limits.places import Limit, Places
 from api.telemetry.metrics import ApiMetrics
 from api.watch.change_listener import ChangeListener
 from api.watch.watcher import WatchedJob, Watcher
@@ -23,7 +25,14 @@ from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.jobs import reads
 from common.store.jobs.reads import JobSnapshot
 from common.telemetry import logs
-from common.telemetry.metrics import EVENTS, RESULT
+from common.telemetry.metrics import (
+    EVENT_STREAMS_FULL,
+    EVENT_STREAMS_OF_ADDRESS,
+    EVENTS,
+    LONG_POLLS_FULL,
+    LONG_POLLS_OF_ADDRESS,
+    RESULT,
+)
 
 log = logs.get("api")
 MAX_IDS = 500  # jobs polled in one statement: about 5 ms
@@ -31,6 +40,12 @@ MAX_LARGE_READS = 2  # concurrent reads of large results; most connections stay 
 #: Seconds between the first polls of a job, until workers are sure to publish: they skip it for 0.1 s after a publish
 #: that reached no subscriber.
 EARLY_POLLS_S = (0.02, 0.05, 0.1, 0.2)
+_REASONS = {
+    (RESULT, Limit.PROCESS): LONG_POLLS_FULL,
+    (RESULT, Limit.ADDRESS): LONG_POLLS_OF_ADDRESS,
+    (EVENTS, Limit.PROCESS): EVENT_STREAMS_FULL,
+    (EVENTS, Limit.ADDRESS): EVENT_STREAMS_OF_ADDRESS,
+}
 MAX_MISSED_POLLS = 3  # consecutive failed polls after which a snapshot is too old to answer with
 
 
@@ -43,7 +58,12 @@ class Watchers:
         self._pool = pool
         self._metrics = metrics
         self._change_listener = ChangeListener(settings, self.notify)
-        self._slots = {RESULT: settings.long_poll_max_clients, EVENTS: settings.event_stream_max_clients}
+        self._addresses = ClientAddresses(settings.trusted_proxies)
+        percent = settings.max_percent_per_address
+        self._places = {
+            RESULT: Places(settings.long_poll_max_clients, percent),
+            EVENTS: Places(settings.event_stream_max_clients, percent),
+        }
         self._jobs: dict[str, WatchedJob] = {}
         # Ids of jobs to poll now, in this order; True if the change feed named the job.
         self._notified: dict[str, bool] = {}
@@ -57,17 +77,22 @@ class Watchers:
         self.is_draining = False  #: the process shuts down: no client waits any longer
 
     @contextmanager
-    def slot(self, waits_for: str = RESULT) -> Iterator[None]:
-        """Occupy a slot for a waiting client during the block. Raises TooManyWaitingClients if none is free."""
-        if not self._slots[waits_for]:
+    def slot(self, request: Request, waits_for: str = RESULT) -> Iterator[None]:
+        """Occupy a slot for a waiting client during the block.
+
+        Raises TooManyWaitingClients if none is free, or if the client's address has its share.
+        """
+        places, address = self._places[waits_for], self._addresses.of_request(request.scope)
+        limit = places.take(address)
+        if limit is not None:
             if waits_for == RESULT:
                 self._metrics.long_polls.labels("rejected").inc()
+            self._metrics.refusals.count(_REASONS[waits_for, limit], address)
             raise TooManyWaitingClients
-        self._slots[waits_for] -= 1
         try:
             yield
         finally:
-            self._slots[waits_for] += 1
+            places.free(address)
 
     def count_waiting(self, scope: Scope, waits_for: str) -> AbstractContextManager[None]:
         """Count a client in the gauge of waiting clients during the block."""

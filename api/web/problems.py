@@ -149,13 +149,19 @@ OVERLOADED = ProblemKind(
     "overloaded",
     503,
     "Too many buffered submissions",
-    "The limit of submissions that wait for their commit is reached; nothing was stored.",
+    "The limit of submissions that wait for their commit, or that of their bytes, is reached; nothing was stored.",
 )
 TOO_MANY_WAITING_CLIENTS = ProblemKind(
     "too-many-waiting",
     503,
     "Too many waiting clients",
-    "The limit of clients that wait for jobs is reached; nothing was stored.",
+    "The limit of clients that wait for jobs, or that of those of one address, is reached; nothing was stored.",
+)
+TOO_MANY_CONNECTIONS = ProblemKind(
+    "too-many-connections",
+    503,
+    "Too many connections",
+    "The limit of connections, or that of the connections of one address, is reached.",
 )
 STORE_UNAVAILABLE = ProblemKind(
     "store-unavailable", 503, "The database is unavailable", "The database did not answer in time; nothing was stored."

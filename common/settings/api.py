@@ -1,11 +1,12 @@
 """Settings of the API."""
 
 import re
+from ipaddress import ip_network
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from common.settings.field_types import Count, Seconds, SettingsGroup
+from common.settings.field_types import Bytes, Count, Seconds, SettingsGroup
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
@@ -62,8 +63,44 @@ class ApiSettings(SettingsGroup):
         description="API: largest number of submissions that one process buffers for its next group commit; "
         "more are refused with 503.",
     )
+    max_buffered_bytes: Bytes = Field(
+        67_108_864,
+        description="API: largest total of the inputs and metadata, in bytes of memory, of the submissions in one "
+        "process that wait for their commit; more are refused with 503. One submission is always accepted.",
+    )
     group_commit_max_jobs: Count = Field(
         1_000, description="API: largest number of single submissions in one group commit; more wait for the next one."
+    )
+    group_commit_max_bytes: Bytes = Field(
+        4_194_304,
+        description="API: largest total of the inputs and metadata, in bytes of memory, of the single submissions in "
+        "one group commit; more wait for the next one. A larger submission is committed alone.",
+    )
+    max_connections: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        0,
+        description="API: largest number of connections of clients to one process; more get 503 and are closed. "
+        "0: the limit of open files less 128 and less the pool's connections to the database, at most 20,000.",
+    )
+    max_percent_per_address: Annotated[int, Field(ge=1, le=100)] = Field(
+        25,
+        description="API: largest part in percent of the connections, of the long polls and of the event streams of "
+        "one process that one address may hold, of IPv6 a /64 network. 100: no limit per address.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="API: comma-separated addresses and networks of proxies, such as `10.0.0.0/8`. Their connections "
+        "have no limit per address, and their long polls and event streams count for the address in their "
+        "X-Forwarded-For, or without it Forwarded. Empty: none.",
+    )
+    max_unread_response_bytes: Bytes = Field(
+        134_217_728,
+        description="API: largest total of response bytes in one process that wait for slow clients; beyond it the "
+        "connection that has waited longest is closed.",
+    )
+    probe_timeout_seconds: Seconds = Field(
+        6,
+        description="API: longest wait in seconds for the checks of /livez and /readyz on the port of the metrics; "
+        "then the probe gets 503.",
     )
     body_timeout_seconds: Seconds = Field(
         10, description="API: longest time in seconds for a request body to arrive; then the request gets 408."
@@ -169,6 +206,19 @@ class ApiSettings(SettingsGroup):
     def _check_hosts(cls, value: str) -> str:
         if not all(_HOST.fullmatch(host) for host in _items(value.lower())):
             raise ValueError("each must be a host name without scheme and port, such a name after *., or the whole *")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_networks(cls, value: str) -> str:
+        for text in value.split(","):
+            try:
+                if text.strip():
+                    ip_network(text.strip())
+            except ValueError as error:
+                raise ValueError(
+                    f"each must be an address or a network such as 10.0.0.0/8, without host bits: {error}"
+                ) from error
         return value
 
     @property

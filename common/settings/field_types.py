@@ -11,6 +11,7 @@ UNPREFIXED = ("DATABASE_URL", "REDIS_URL")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 365, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Bytes = Annotated[int, Field(ge=1, le=2**40)]
 
 
 class Environment(StrEnum):

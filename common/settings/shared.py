@@ -42,7 +42,9 @@ class SharedSettings(SettingsGroup):
         "stops, raises or sleeps. Empty: none.",
     )
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
-        0, description="TCP port of /metrics; the controller serves /livez and /readyz there too. 0: no port is opened."
+        0,
+        description="TCP port of /metrics; API and controller serve /livez and /readyz there too. "
+        "0: no port is opened.",
     )
     redis_timeout_seconds: Seconds = Field(
         2, description="Longest wait in seconds for a connection to Redis or a reply; then Redis counts as unavailable."

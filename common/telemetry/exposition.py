@@ -1,7 +1,7 @@
 """The HTTP server of a process's metrics: /metrics in the Prometheus or the OpenMetrics format, /livez and /readyz."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -12,6 +12,8 @@ from common.domain.errors import StartupError
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+Probe = Callable[[], str | None]  # answers a probe: None if all is well, else the reason why not
 
 
 class _RequestHandler(WSGIRequestHandler):
@@ -28,13 +30,10 @@ class _Server(ThreadingMixIn, WSGIServer):
 class Exposition:
     """Serves the metrics. It takes its port when it is made, and answers from a thread once `start` is called."""
 
-    def __init__(self, port: int, registry: CollectorRegistry, healthy: Callable[[], bool] | None = None) -> None:
-        """Bind the port; 0: none. Raises StartupError if the port is taken.
-
-        `healthy` decides about /livez and /readyz. None: the process has other probes and does not serve these.
-        """
+    def __init__(self, port: int, registry: CollectorRegistry) -> None:
+        """Bind the port; 0: none. Raises StartupError if the port is taken."""
         self._metrics: WSGIApplication = make_wsgi_app(registry)
-        self._healthy = healthy
+        self._probes: Mapping[str, Probe] = {}
         self._server: WSGIServer | None = None
         if port:
             try:
@@ -42,8 +41,9 @@ class Exposition:
             except OSError as error:
                 raise StartupError(f"JOBPROC_METRICS_PORT {port}: {error.strerror}") from error
 
-    def start(self) -> None:
-        """Start to answer requests, in a thread."""
+    def start(self, probes: Mapping[str, Probe] | None = None) -> None:
+        """Start to answer requests, in a thread. `probes`: by path, such as /livez; None: the process has others."""
+        self._probes = probes or {}
         if self._server is not None:
             threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
@@ -52,9 +52,9 @@ class Exposition:
         if path == "/metrics":
             return self._metrics(environ, start_response)
         headers = [("Content-Type", "text/plain")]
-        if path not in ("/livez", "/readyz") or self._healthy is None:
+        if path not in self._probes:
             start_response("404 Not Found", headers)
             return [b"/metrics is here\n"]
-        ok = self._healthy()
-        start_response("200 OK" if ok else "503 Service Unavailable", headers)
-        return [b"ok\n" if ok else b"no tick for too long\n"]
+        reason = self._probes[path]()
+        start_response("200 OK" if reason is None else "503 Service Unavailable", headers)
+        return [f"{reason or 'ok'}\n".encode()]

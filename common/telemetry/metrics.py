@@ -8,6 +8,15 @@ from common.telemetry.metric_families import Component, Metric, MetricKind
 DOORBELL_OUTCOMES = ("sent", "coalesced", "failed")
 RESULT, EVENTS = "result", "events"  # kinds of waiting clients: long polls and event streams
 LONG_POLL_OUTCOMES = ("notified", "polled", "timeout", "disconnected", "rejected")
+CONNECTIONS, CONNECTIONS_OF_ADDRESS, OPEN_FILES = "connections", "connections_of_address", "open_files"
+LONG_POLLS_FULL, LONG_POLLS_OF_ADDRESS = "long_polls", "long_polls_of_address"
+EVENT_STREAMS_FULL, EVENT_STREAMS_OF_ADDRESS = "event_streams", "event_streams_of_address"
+BUFFERED_SUBMISSIONS, BUFFERED_BYTES, UNREAD_BYTES = "buffered_submissions", "buffered_bytes", "unread_bytes"
+REFUSAL_REASONS = (
+    *(CONNECTIONS, CONNECTIONS_OF_ADDRESS, OPEN_FILES),
+    *(LONG_POLLS_FULL, LONG_POLLS_OF_ADDRESS, EVENT_STREAMS_FULL, EVENT_STREAMS_OF_ADDRESS),
+    *(BUFFERED_SUBMISSIONS, BUFFERED_BYTES, UNREAD_BYTES),
+)
 OTHER = "other"  # the value of a label if it is none of the known ones
 
 _QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -102,6 +111,15 @@ LONG_POLLS = Metric(
     "Finished long polls by outcome: notified (through Redis), polled (found without a notification), timeout, "
     "disconnected (client or API left), rejected (too many clients).",
     ("outcome",),
+)
+REFUSALS = Metric(
+    "jobproc_refusals_total",
+    MetricKind.COUNTER,
+    _API,
+    "Clients that a limit refused, by the full resource: `connections`, `long_polls`, `event_streams` (with "
+    "`_of_address`: the share of one address), `buffered_submissions`, `buffered_bytes`, `unread_bytes` (a connection "
+    "was closed), and `open_files` (seconds in which no file could be opened).",
+    ("reason",),
 )
 
 ATTEMPTS = Metric(

@@ -31,6 +31,7 @@ QUICK = {
     "JOBPROC_SHUTDOWN_GRACE_SECONDS": "10",
     "JOBPROC_RECONNECT_MAX_DELAY_SECONDS": "0.5",
     "JOBPROC_LOG_LEVEL": "debug",
+    "JOBPROC_MAX_PERCENT_PER_ADDRESS": "100",  # all clients of a test have one address
 }
 
 

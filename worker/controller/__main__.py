@@ -144,9 +144,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
     controller = Controller(settings, metrics)
     DatabaseMetrics(settings, metrics)
     limit_s = settings.tick_seconds * 10 + settings.statement_timeout_seconds
-    Exposition(
-        settings.metrics_port, metrics.registry, lambda: time.monotonic() - controller.last_tick < limit_s
-    ).start()
+
+    def probe() -> str | None:
+        return None if time.monotonic() - controller.last_tick < limit_s else "no tick for too long"
+
+    Exposition(settings.metrics_port, metrics.registry).start({"/livez": probe, "/readyz": probe})
     log.info("controller_ready", tick_seconds=settings.tick_seconds)
     while not stop.is_set():
         began_at = time.monotonic()

@@ -18,18 +18,21 @@ MAX_INLINE_BYTES = 16_384  # larger inputs and results are not read with a job, 
 # Error texts of attempts that are read with a job, in multiples of the limit of one input; then their first characters.
 ERROR_TEXTS_SHARE = 4
 CUT_ERROR_CHARACTERS = 200
-# Larger results are not read with the snapshots of many jobs, but each alone. Compressed, as stored.
-LARGE_RESULT_BYTES = 2_048
+# Larger results, in bytes of JSON, are not read with the snapshots of many jobs, but each alone. What PostgreSQL stores
+# of a result may be a hundredth of its JSON.
+LARGE_RESULT_BYTES = 4_096
 
 _STATUS = "SELECT status, run, rev, progress, progress_text FROM job_states WHERE id = $1"
 _RESULT = "SELECT status, run, rev, result::text FROM job_states WHERE id = $1"
 # OFFSET 0 keeps the look-up by id: it prunes partitions.
 _SNAPSHOTS = f"""
 SELECT d.id::text, s.run, s.rev, s.status, s.attempt, s.progress, s.progress_text,
-       CASE WHEN pg_column_size(s.result) <= {LARGE_RESULT_BYTES} THEN s.result::text END,
-       coalesce(pg_column_size(s.result) > {LARGE_RESULT_BYTES}, false)
+       CASE WHEN NOT large.result THEN s.result::text END, large.result
 FROM unnest($1::uuid[]) AS d(id)
 CROSS JOIN LATERAL (SELECT * FROM job_states WHERE job_states.id = d.id OFFSET 0) s
+CROSS JOIN LATERAL (SELECT CASE WHEN s.result IS NULL THEN false
+                                WHEN pg_column_size(s.result) > {LARGE_RESULT_BYTES} THEN true
+                                ELSE octet_length(s.result::text) > {LARGE_RESULT_BYTES} END AS result OFFSET 0) large
 """
 
 # JSON up to $4 bytes. The size as stored, with a header of 4 bytes, is known without reading a large value.

@@ -13,7 +13,7 @@ from common.settings.renamed import RENAMED
 
 UNITS = {
     *("seconds", "milliseconds", "days", "bytes", "characters", "numbers", "jobs", "attempts", "crashes", "port"),
-    *("connections", "partitions", "clients", "submissions", "concurrency", "limit"),
+    *("connections", "partitions", "clients", "submissions", "concurrency", "limit", "percent"),
 }
 
 
@@ -264,3 +264,11 @@ def test_hosts_are_separated_by_commas_and_compared_in_lower_case(bare: pytest.M
 
 def test_the_cursor_key_is_not_logged(bare: pytest.MonkeyPatch) -> None:
     assert read(bare, JOBPROC_CURSOR_KEY="hunter2").masked()["cursor_key"] == "***"
+
+
+@pytest.mark.parametrize("proxies", ["10.0.0.1/8", "proxy.example", "10.0.0.0/33", "10.0.0.1:80"])
+def test_an_invalid_proxy_is_refused(bare: pytest.MonkeyPatch, proxies: str) -> None:
+    assert "JOBPROC_TRUSTED_PROXIES: each must be an address or a network such as 10.0.0.0/8" in refused(
+        bare, JOBPROC_TRUSTED_PROXIES=f"127.0.0.1, {proxies}"
+    )
+    assert read(bare, JOBPROC_TRUSTED_PROXIES=" 127.0.0.1, fd00::/8,").trusted_proxies == " 127.0.0.1, fd00::/8,"
