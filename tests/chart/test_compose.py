@@ -70,6 +70,13 @@ def test_every_service_but_the_migration_is_restarted(name: str) -> None:
     assert ("healthcheck" in SERVICES[name]) is (not runs_once and name not in OBSERVERS)
 
 
+@pytest.mark.parametrize("name", ["api", "controller"])
+def test_the_probe_uses_the_port_of_the_metrics(name: str) -> None:
+    """Clients of the API cannot fill that port with connections."""
+    port = SERVICES[name]["environment"]["JOBPROC_METRICS_PORT"]
+    assert f"http://127.0.0.1:{port}/" in SERVICES[name]["healthcheck"]["test"][3]
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_a_command_is_a_module_of_its_image(name: str) -> None:
     """The images begin with `python -m`."""

@@ -7,6 +7,8 @@ import pytest
 from chart.manifests import CHART, EXAMPLES, NAMESPACE, TOPOLOGIES, containers, environment, helm, render, selects
 from chart.models import errors
 
+from api.limits.addresses import ClientAddresses
+
 pytestmark = pytest.mark.needs("helm")
 
 ALL = [*TOPOLOGIES, *EXAMPLES]
@@ -183,3 +185,32 @@ def test_each_topology_begins_with_a_comment() -> None:
     files = sorted((CHART / "ci").iterdir())
     assert len(files) > 8
     assert all(Path(file).read_text().startswith("# ") for file in files)
+
+
+def test_the_probes_of_the_api_use_the_port_that_its_clients_cannot_fill() -> None:
+    (container,) = dict(render().pods())["jobproc-api"]["spec"]["containers"]
+    assert environment(container)["JOBPROC_METRICS_PORT"] == "9000"
+    assert {"name": "metrics", "containerPort": 9000, "protocol": "TCP"} in container["ports"]
+    assert {name: container[name]["httpGet"] for name in ("startupProbe", "readinessProbe", "livenessProbe")} == {
+        "startupProbe": {"path": "/livez", "port": "metrics"},
+        "readinessProbe": {"path": "/readyz", "port": "metrics"},
+        "livenessProbe": {"path": "/livez", "port": "metrics"},
+    }
+
+
+PRIVATE = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
+
+
+@pytest.mark.parametrize(
+    ("topology", "sets", "trusted"),
+    [
+        ("default", (), ""),
+        ("exposed", (), PRIVATE),
+        ("default", ("httpRoute.enabled=true", "httpRoute.parentRefs[0].name=public"), PRIVATE),
+        ("exposed", ("api.trustedProxies={203.0.113.7,10.1.0.0/16}",), "203.0.113.7,10.1.0.0/16"),
+    ],
+)
+def test_proxies_are_trusted_behind_an_ingress_or_a_gateway(topology: str, sets: tuple[str, ...], trusted: str) -> None:
+    (container,) = dict(render(topology, *sets).pods())["jobproc-api"]["spec"]["containers"]
+    assert environment(container)["JOBPROC_TRUSTED_PROXIES"] == trusted
+    ClientAddresses(trusted)  # the API accepts it

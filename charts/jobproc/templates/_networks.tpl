@@ -66,3 +66,12 @@ matchExpressions:
 - ports: [{port: metrics, protocol: TCP}]
   from: {{- toYaml .metricsFrom | nindent 4 }}
 {{- end }}
+
+{{/* Proxies whose forwarded addresses count: the private networks (RFC 1918, 4193, 6598) behind an Ingress or a Gateway. */}}
+{{- define "jobproc.trustedProxies" -}}
+{{- if .Values.api.trustedProxies -}}
+{{- join "," .Values.api.trustedProxies -}}
+{{- else if or .Values.ingress.enabled .Values.httpRoute.enabled -}}
+10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7
+{{- end -}}
+{{- end }}
