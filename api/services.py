@@ -54,7 +54,7 @@ class Services:
             operations=operations,
             parser=SubmissionParser(settings, operations),
             queue_stats=queue_stats,
-            backpressure=Backpressure(settings, queue_stats),
+            backpressure=Backpressure(settings, pool, queue_stats),
             operation_list=operation_list_cache(pool),
             watchers=Watchers(settings, pool, metrics),
         )

@@ -19,10 +19,12 @@ from api.views.bulk_actions import (
 )
 from api.views.cursors import Cursors
 from api.views.job_list import page_limit
+from api.web.expensive_read import until_disconnected
 from api.web.problems import (
     BODY_TIMEOUT,
     BODY_TOO_LARGE,
     BULK_ACTION_NOT_FOUND,
+    EXPENSIVE_READ_PROBLEMS,
     INVALID_BODY,
     INVALID_PARAMETER,
     MALFORMED_JSON,
@@ -37,6 +39,7 @@ from api.web.responses import JsonResponse
 from common.domain.bulk_actions import ActionRequest
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
 from common.store.bulk_actions import lifecycle
+from common.store.connection.lanes import Lane
 from common.store.listing.index_scan import Record
 from common.telemetry import logs
 
@@ -44,7 +47,7 @@ log = logs.get("api")
 router = APIRouter(tags=["bulk actions"])
 
 _PREVIEW_PROBLEMS = problem_responses(
-    MALFORMED_JSON, BODY_TIMEOUT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_BODY, STORE_UNAVAILABLE
+    MALFORMED_JSON, BODY_TIMEOUT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_BODY, *EXPENSIVE_READ_PROBLEMS
 )
 _LOCATION = {"description": "The path of the bulk action.", "schema": {"type": "string"}}
 _BODY = {
@@ -79,7 +82,9 @@ async def preview_bulk_action(request: Request) -> Response:
     services = get_services(request)
     new, settings = parse_bulk_action(await read_json(request, services.settings), services.settings), services.settings
     row = await services.pool.run_sync(
-        partial(lifecycle.preview, new=new, scan_limit=settings.list_scan_jobs, skew_s=settings.max_clock_skew_seconds)
+        partial(lifecycle.preview, new=new, scan_limit=settings.list_scan_jobs, skew_s=settings.max_clock_skew_seconds),
+        Lane.EXPENSIVE,
+        partial(until_disconnected, request),
     )
     path = f"{request.scope.get('root_path', '')}{PATH}/{new.id}"
     return JsonResponse(bulk_action_body(row), 201, [(b"location", path.encode("ascii"))])
@@ -87,7 +92,9 @@ async def preview_bulk_action(request: Request) -> Response:
 
 @router.get("/bulk-actions/", include_in_schema=False)
 @router.get(
-    "/bulk-actions", response_model=BulkActionList, responses=problem_responses(INVALID_PARAMETER, STORE_UNAVAILABLE)
+    "/bulk-actions",
+    response_model=BulkActionList,
+    responses=problem_responses(INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS),
 )
 async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQuery, Query()]) -> Response:
     """List bulk actions, newest first. Follow `next` to page through the list."""
@@ -97,7 +104,9 @@ async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQue
         raise field_problem(
             INVALID_PARAMETER, [("cursor", "is not a cursor of this list; use `next` of the previous page")], 1
         )
-    rows, last = await services.pool.run_sync(partial(lifecycle.page, after=after, limit=limit))
+    rows, last = await services.pool.run_sync(
+        partial(lifecycle.page, after=after, limit=limit), Lane.EXPENSIVE, partial(until_disconnected, request)
+    )
     root = request.scope.get("root_path", "") + PATH
     next_path = None if last is None else f"{root}?limit={limit}&cursor={cursors.encode(None, last)}"
     return JsonResponse(bulk_action_list_body(rows, next_path))
@@ -108,7 +117,7 @@ async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQue
 async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Retrieve a bulk action with its phase and progress."""
     services = get_services(request)
-    return _respond(await services.pool.run_sync(partial(lifecycle.read, bulk_action_id=bulk_action_id)))
+    return _respond(await services.pool.run_sync(partial(lifecycle.read, bulk_action_id=bulk_action_id), Lane.BY_ID))
 
 
 @router.post("/bulk-actions/{bulk_action_id}/start/", include_in_schema=False)
@@ -153,7 +162,9 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
 
 async def _request(services: Services, bulk_action_id: UUID, verb: ActionRequest) -> tuple[Record, bool]:
     try:
-        return await services.pool.run_sync(partial(lifecycle.request, bulk_action_id=bulk_action_id, verb=verb))
+        return await services.pool.run_sync(
+            partial(lifecycle.request, bulk_action_id=bulk_action_id, verb=verb), Lane.BY_ID
+        )
     except StoreUnavailable as error:
         raise OutcomeUnknown from error
 

@@ -30,6 +30,7 @@ from api.web.request_body import check_ignored_body, read_optional_json
 from api.web.responses import JsonResponse
 from common.domain.errors import JobNotFound, NotRetryable, OutcomeUnknown, StoreUnavailable
 from common.domain.states import State
+from common.store.connection.lanes import Lane
 from common.store.jobs import cancel_retry
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ _RETRY_BODY = {"requestBody": {"required": False, "content": {"application/json"
 async def _run(services: Services, query: Callable[[asyncpg.Connection], Awaitable[T | None]]) -> T:
     """Return the result of a query about a job. Raises JobNotFound, or OutcomeUnknown if the answer was lost."""
     try:
-        result = await services.pool.run(query)
+        result = await services.pool.run(query, Lane.INTAKE)
     except StoreUnavailable as error:
         raise OutcomeUnknown from error
     if result is None:

@@ -1,5 +1,6 @@
 """Explain why a job is not running."""
 
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -7,16 +8,20 @@ from fastapi import APIRouter, Request
 
 from api.services import get_services
 from api.views.explanation import ExplainInput, Explanation, explanation
-from api.web.problems import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, problem_responses
+from api.web.expensive_read import ExpensiveReadRoute, until_disconnected
+from api.web.problems import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER, JOB_NOT_FOUND, problem_responses
 from common.domain.errors import JobNotFound
+from common.store.connection.lanes import Lane
 from common.store.queues import explain
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=ExpensiveReadRoute)
 MAX_ATTEMPTS = 1_000  # read for the times that a job has waited
 
 
 @router.get("/jobs/{job_id}/explain/", include_in_schema=False)
-@router.get("/jobs/{job_id}/explain", responses=problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE))
+@router.get(
+    "/jobs/{job_id}/explain", responses=problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS)
+)
 async def explain_job(job_id: UUID, request: Request) -> Explanation:
     """Explain why a job is not running.
 
@@ -35,7 +40,7 @@ async def explain_job(job_id: UUID, request: Request) -> Explanation:
         outcome = None if unfinished else await explain.last_outcome(connection, job_id)
         return ExplainInput(job_id, starts, attempts, unfinished, outcome)
 
-    job = await services.pool.run(read)
+    job = await services.pool.run(read, Lane.EXPENSIVE, partial(until_disconnected, request))
     if not job.run_starts or (job.unfinished is None and job.last_outcome is None):
         raise JobNotFound
     queues = {queue.queue: queue for queue in (await services.queue_stats.read()).queues} if job.unfinished else {}

@@ -12,6 +12,7 @@ from api.services import Services, get_services
 from api.web.problems import NOT_READY, ProblemError, problem_responses
 from common.domain.errors import StoreUnavailable
 from common.migrations import head
+from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 from common.telemetry.exposition import Probe
 
@@ -53,7 +54,7 @@ async def _checks(services: Services) -> list[CheckView]:
     """Return the checks that a process must pass to take submissions."""
     required = head()
     try:
-        revision, database_s = await services.pool.run(reads.readiness)
+        revision, database_s = await services.pool.run(reads.readiness, Lane.READINESS)
     except StoreUnavailable as error:
         cause = type(error.__cause__).__name__
         if cause == "UndefinedTableError":

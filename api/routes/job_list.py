@@ -7,17 +7,19 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.services import get_services
 from api.views.job_list import JobList, JobListQuery, JobListRequest
-from api.web.problems import INVALID_PARAMETER, STORE_UNAVAILABLE, problem_responses
+from api.web.expensive_read import ExpensiveReadRoute, until_disconnected
+from api.web.problems import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER, problem_responses
 from api.web.responses import JsonResponse
+from common.store.connection.lanes import Lane
 from common.store.listing import job_list
 from common.store.listing.index_scan import ScanLimits
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=ExpensiveReadRoute)
 _LINK = {
     "description": 'Links (RFC 8288) to the next page (rel="next") and to the first one (rel="first").',
     "schema": {"type": "string"},
 }
-_RESPONSES = {**problem_responses(INVALID_PARAMETER, STORE_UNAVAILABLE), 200: {"headers": {"Link": _LINK}}}
+_RESPONSES = {**problem_responses(INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS), 200: {"headers": {"Link": _LINK}}}
 
 
 @router.get("/jobs", include_in_schema=False)
@@ -33,7 +35,11 @@ async def list_jobs(request: Request, query: Annotated[JobListQuery, Query()]) -
     listing = JobListRequest(query, request, services.settings)
     limits = ScanLimits(listing.limit, services.settings.list_scan_jobs, services.settings.max_clock_skew_seconds)
     body = listing.response_body(
-        await services.pool.run_sync(partial(job_list.page, search=listing.search, after=listing.after, limits=limits))
+        await services.pool.run_sync(
+            partial(job_list.page, search=listing.search, after=listing.after, limits=limits),
+            Lane.EXPENSIVE,
+            partial(until_disconnected, request),
+        )
     )
     return JsonResponse(
         body.model_dump_json().encode(), headers=[(b"link", listing.link_header(body.next).encode("ascii"))]

@@ -48,6 +48,7 @@ from api.web.responses import JsonResponse
 from common.domain.errors import JobNotFound
 from common.domain.job import NewJob
 from common.domain.states import State
+from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 from common.store.jobs.keyed_insert import IdempotencyKey
 from common.store.jobs.reads import JobRevision
@@ -155,7 +156,7 @@ async def _store(services: Services, job: NewJob, key: IdempotencyKey | None) ->
     (job_id,) = outcome.ids
     if outcome.inserted:
         return job_id, initial_state(job), 202, ()
-    row = await services.pool.run(lambda connection: reads.status(connection, job_id))
+    row = await services.pool.run(lambda connection: reads.status(connection, job_id), Lane.BY_ID)
     if row is None:
         raise JobNotFound  # the job of the key was removed; it must not run a second time
     return job_id, row[0].status, 200, REPLAYED_HEADER if outcome.replayed else ()
@@ -227,7 +228,7 @@ _LONG_POLL_RESPONSES = {
 async def get_job_status(job_id: UUID, request: Request) -> Response:
     """Retrieve the state of a job, and the progress that its running attempt has reported."""
     services = get_services(request)
-    row = await services.pool.run(lambda connection: reads.status(connection, job_id))
+    row = await services.pool.run(lambda connection: reads.status(connection, job_id), Lane.BY_ID)
     if row is None:
         raise JobNotFound
     revision, fraction, text = row
@@ -254,7 +255,7 @@ async def get_job_result(job_id: UUID, request: Request) -> Response:
     if wait_s := requested_wait_s(request, services.settings):
         with services.watchers.slot(request):
             return await respond_when_finished(request, services.watchers, job_id, wait_s)
-    row = await services.pool.run(lambda connection: reads.result(connection, job_id))
+    row = await services.pool.run(lambda connection: reads.result(connection, job_id), Lane.BY_ID)
     if row is None:
         raise JobNotFound
     revision, text = row
@@ -270,7 +271,7 @@ async def get_job(job_id: UUID, request: Request) -> Response:
     """
     services = get_services(request)
     inline_bytes = services.settings.job_inline_bytes
-    row = await services.pool.run(lambda connection: reads.job(connection, job_id, inline_bytes=inline_bytes))
+    row = await services.pool.run(lambda connection: reads.job(connection, job_id, inline_bytes=inline_bytes), Lane.BY_ID)
     if row is None:
         raise JobNotFound
     return responses.conditional(

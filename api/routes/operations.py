@@ -4,13 +4,13 @@ from fastapi import APIRouter, Request
 
 from api.services import get_services
 from api.views.operations import OperationList
-from api.web.problems import STORE_UNAVAILABLE, problem_responses
+from api.web.problems import EXPENSIVE_READ_PROBLEMS, problem_responses
 
 router = APIRouter(tags=["operations"])
 
 
 @router.get("/operations/", include_in_schema=False)
-@router.get("/operations", responses=problem_responses(STORE_UNAVAILABLE))
+@router.get("/operations", responses=problem_responses(*EXPENSIVE_READ_PROBLEMS))
 async def list_operations(request: Request) -> OperationList:
     """List the operations that can be submitted.
 

@@ -4,13 +4,13 @@ from fastapi import APIRouter, Request
 
 from api.schemas import QueueStatsView
 from api.services import get_services
-from api.web.problems import STORE_UNAVAILABLE, problem_responses
+from api.web.problems import EXPENSIVE_READ_PROBLEMS, problem_responses
 
 router = APIRouter(tags=["queues"])
 
 
 @router.get("/stats/", include_in_schema=False)
-@router.get("/stats", responses=problem_responses(STORE_UNAVAILABLE))
+@router.get("/stats", responses=problem_responses(*EXPENSIVE_READ_PROBLEMS))
 async def get_queue_stats(request: Request) -> QueueStatsView:
     """Retrieve the depth, age, workers and rates of each queue.
 

@@ -6,17 +6,24 @@ from collections.abc import Iterable
 from api.schemas import QueueStatsView, QueueView
 from api.web.problems import QUEUE_LATE, ProblemError
 from api.web.ttl_cache import TtlCache
+from common.domain.errors import JobprocError
 from common.settings import Settings
+from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
+from common.store.queues.queue_stats import oldest_due_s
 
+CACHE_S = 1.0  # for which the ages of the queues are kept
 MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1, 300  # of Retry-After
 
 
 class Backpressure:
     """Refuses submissions to late queues, with the time after which to retry."""
 
-    def __init__(self, settings: Settings, queue_stats: TtlCache[QueueStatsView]) -> None:
+    def __init__(self, settings: Settings, pool: DatabasePool, queue_stats: TtlCache[QueueStatsView]) -> None:
         self.limit_s = settings.max_queue_age_seconds  #: 0: off
         self._queue_stats = queue_stats
+        # Not of `queue_stats`: a submission must not wait for an expensive read.
+        self._oldest_due_s = TtlCache(lambda: pool.run_sync(oldest_due_s, Lane.INTAKE), CACHE_S)
 
     async def check(self, names: Iterable[str]) -> None:
         """Raise ProblemError (429) if the oldest due job of one of these queues has waited longer than the limit.
@@ -25,14 +32,21 @@ class Backpressure:
         """
         if not self.limit_s:
             return
-        requested = set(names)
-        for queue in (await self._queue_stats.read()).queues:
-            if queue.queue in requested and queue.oldest_due_seconds > self.limit_s:
+        ages_s = await self._oldest_due_s.read()
+        for name in set(names):
+            if (age_s := ages_s.get(name, 0.0)) > self.limit_s:
                 detail = (
-                    f"The oldest job of the queue {queue.queue!r} has waited for {queue.oldest_due_seconds:.0f} s, "
+                    f"The oldest job of the queue {name!r} has waited for {age_s:.0f} s, "
                     f"longer than {self.limit_s:g} s."
                 )
-                raise ProblemError(QUEUE_LATE, detail, headers={"Retry-After": str(retry_after_s(queue, self.limit_s))})
+                raise ProblemError(QUEUE_LATE, detail, headers={"Retry-After": str(await self._retry_after_s(name))})
+
+    async def _retry_after_s(self, name: str) -> int:
+        try:
+            queues = (await self._queue_stats.read()).queues
+        except JobprocError:  # the statistics cannot be read now
+            return MAX_RETRY_AFTER_S
+        return next((retry_after_s(queue, self.limit_s) for queue in queues if queue.queue == name), MAX_RETRY_AFTER_S)
 
 
 def retry_after_s(queue: QueueView, limit_s: float) -> int:

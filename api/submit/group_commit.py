@@ -19,6 +19,7 @@ from common.domain.errors import Overloaded, StoreUnavailable
 from common.domain.job import NewJob
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import CONNECTION_ERRORS, DatabasePool
+from common.store.connection.lanes import Lane
 from common.store.jobs import insert, keyed_insert
 from common.store.jobs.keyed_insert import IdempotencyKey, InsertOutcome
 from common.store.schema import partitions
@@ -188,7 +189,7 @@ class GroupCommit:
             async with asyncio.timeout(limit_s):
                 while True:
                     try:
-                        async with self._pool.acquire() as connection:
+                        async with self._pool.acquire(Lane.INTAKE) as connection:
                             left_s = end - asyncio.get_running_loop().time()
                             if left_s < limit_s / 10:
                                 # Too late to be sure that the server gives up before the client is answered.
@@ -207,7 +208,8 @@ class GroupCommit:
                                 partitions.create_missing,
                                 days=self._settings.partition_days,
                                 ahead=self._settings.partitions_ahead,
-                            )
+                            ),
+                            Lane.INTAKE,
                         )
                     except CONNECTION_ERRORS as error:
                         log.warning("database_unavailable", reason=f"{type(error).__name__}: {error}")

@@ -12,6 +12,7 @@ from common.domain.errors import UnknownOperation
 from common.domain.operation_spec import OperationSpec
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
 from common.store.operations import catalogue
 from common.telemetry import logs
 
@@ -78,7 +79,7 @@ class OperationCache:
         return operation
 
     async def _load(self) -> dict[str, CachedOperation]:
-        specs = await self._pool.run_sync(catalogue.read)
+        specs = await self._pool.run_sync(catalogue.read, Lane.INTAKE)
         known = self._operations
         self._operations = {  # an unchanged operation stays as it is: its schema is not compiled again
             name: cached if (cached := known.get(name)) and cached.spec == spec else CachedOperation(spec)

@@ -1,4 +1,4 @@
-"""The API's metrics: requests by route template, commits, doorbells, long polls, the connection pool."""
+"""The API's metrics: requests by route template, commits, doorbells, long polls, the connection pool and its lanes."""
 
 import time
 from bisect import bisect_left
@@ -113,7 +113,17 @@ class PoolGauges(Collector):
         self._max_connections = max_connections
 
     def collect(self) -> Iterator[Any]:
-        """Yield the connections in use and their limit."""
+        """Yield the connections in use and their limit, and the requests of each lane."""
         pool = self._pool.engine.pool
         used = pool.checkedout() if isinstance(pool, QueuePool) else 0
         yield gauges(metrics.POOL_CONNECTIONS, [(["used"], used), (["max"], self._max_connections)])
+        lanes = self._pool.lanes.lanes.items()
+        yield gauges(
+            metrics.LANE_REQUESTS,
+            [
+                ([lane, state], count)
+                for lane, requests in lanes
+                for state, count in (("in_use", requests.in_use), ("waiting", len(requests.waiting)))
+            ],
+        )
+        yield counters(metrics.LANE_REFUSED, [([lane], requests.refused) for lane, requests in lanes])

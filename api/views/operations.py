@@ -12,6 +12,7 @@ from api.web.ttl_cache import TtlCache
 from common.domain.job import required_operation
 from common.domain.operation_spec import OperationSpec
 from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
 from common.store.operations import catalogue as store
 from common.store.operations import usage
 from common.store.operations.usage import OperationUsage
@@ -90,7 +91,7 @@ def operation_list_cache(pool: DatabasePool) -> TtlCache[OperationList]:
 
     async def load() -> OperationList:
         """Read the operations from the database."""
-        return await pool.run_sync(read)
+        return await pool.run_sync(read, Lane.EXPENSIVE)
 
     return TtlCache(load, CACHE_S)
 

@@ -7,6 +7,7 @@ from api.schemas import QueueStatsView, QueueView, RatesView
 from api.web.ttl_cache import TtlCache
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
 from common.store.queues import queue_stats
 from common.store.queues.queue_stats import QueueStats, finished_per_s
 
@@ -20,7 +21,8 @@ def queue_stats_cache(settings: Settings, pool: DatabasePool) -> TtlCache[QueueS
         """Read the statistics from the database."""
         now = time.time()
         queues = await pool.run_sync(
-            partial(queue_stats.read, count_limit=settings.queue_count_limit, unix_ms=int(now * 1000))
+            partial(queue_stats.read, count_limit=settings.queue_count_limit, unix_ms=int(now * 1000)),
+            Lane.EXPENSIVE,
         )
         return QueueStatsView(queues=[_queue_view(queue, now) for queue in queues])
 

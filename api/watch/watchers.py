@@ -22,6 +22,7 @@ from api.watch.watcher import WatchedJob, Watcher
 from common.domain.errors import JobNotFound, StoreUnavailable, TooManyWaitingClients
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 from common.store.jobs.reads import JobSnapshot
 from common.telemetry import logs
@@ -129,7 +130,8 @@ class Watchers:
         job = watcher.job
         snapshot = job.snapshot
         if not watcher.has_polled and not watcher.has_failed:  # the time was up before the first poll
-            snapshot = (await self._pool.run(lambda connection: reads.snapshots(connection, [job_id]))).get(job.id)
+            snapshots = await self._pool.run(lambda connection: reads.snapshots(connection, [job_id]), Lane.BY_ID)
+            snapshot = snapshots.get(job.id)
         elif (
             watcher.has_failed
             or _now() - job.snapshot_at_s > MAX_MISSED_POLLS * self._poll_interval_s + self._first_poll_timeout_s
@@ -147,7 +149,7 @@ class Watchers:
         if not snapshot.is_result_large:
             return snapshot.result
         async with self._large_reads:
-            row = await self._pool.run(lambda connection: reads.result(connection, job_id))
+            row = await self._pool.run(lambda connection: reads.result(connection, job_id), Lane.BY_ID)
         return None if row is None else row[1]
 
     @contextmanager
@@ -226,7 +228,7 @@ class Watchers:
         number, snapshots, failed = self._poll_number, dict[str, JobSnapshot](), False
         ids = [UUID(job.id) for job, _ in jobs]
         try:
-            snapshots = await self._pool.run(lambda connection: reads.snapshots(connection, ids))
+            snapshots = await self._pool.run(lambda connection: reads.snapshots(connection, ids), Lane.BY_ID)
         except StoreUnavailable:
             failed = True
         except Exception:

@@ -22,7 +22,9 @@ from api.web.problems import (
     NOT_FOUND,
     NOT_RETRYABLE,
     OVERLOADED,
+    READ_TIMEOUT,
     STORE_UNAVAILABLE,
+    TOO_MANY_READS,
     TOO_MANY_WAITING_CLIENTS,
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
@@ -41,7 +43,9 @@ from common.domain.errors import (
     NotRetryable,
     OutcomeUnknown,
     Overloaded,
+    ReadTimeout,
     StoreUnavailable,
+    TooManyReads,
     TooManyWaitingClients,
     UniqueConflict,
     UnknownOperation,
@@ -65,6 +69,8 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     UniqueConflict: UNIQUE_CONFLICT,
     StoreUnavailable: STORE_UNAVAILABLE,
     Overloaded: OVERLOADED,
+    TooManyReads: TOO_MANY_READS,
+    ReadTimeout: READ_TIMEOUT,
     TooManyWaitingClients: TOO_MANY_WAITING_CLIENTS,
 }
 
@@ -123,7 +129,7 @@ def _domain_problem(error: JobprocError) -> ProblemError:
             return ProblemError(kind, str(error), state=error.state)
         case WrongPhase():
             return ProblemError(kind, str(error), phase=error.phase)
-        case OutcomeUnknown():
+        case OutcomeUnknown() | ReadTimeout():
             return ProblemError(kind, str(error))
     return ProblemError(kind)
 

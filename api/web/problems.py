@@ -166,6 +166,21 @@ TOO_MANY_CONNECTIONS = ProblemKind(
 STORE_UNAVAILABLE = ProblemKind(
     "store-unavailable", 503, "The database is unavailable", "The database did not answer in time; nothing was stored."
 )
+TOO_MANY_READS = ProblemKind(
+    "too-many-reads",
+    503,
+    "Too many expensive reads",
+    "Too many lists, previews, explanations and statistics wait for a database connection; retry later.",
+)
+READ_TIMEOUT = ProblemKind(
+    "read-timeout",
+    503,
+    "The read took too long",
+    "A statement of the read was ended after 1 s. Narrow the filter, for example to a tag or to a shorter range of "
+    "creation times; or retry later.",
+)
+#: Of routes that read many rows.
+EXPENSIVE_READ_PROBLEMS = (STORE_UNAVAILABLE, TOO_MANY_READS, READ_TIMEOUT)
 INTERNAL = ProblemKind("internal", 500, "Internal server error", "The log of the server has the cause.")
 HTTP_ERROR = ProblemKind("http-error", 400, "The request cannot be served", "The request cannot be served.")
 

@@ -13,6 +13,8 @@ JobprocError
 ├── StoreUnavailable       PostgreSQL did not answer in time; nothing was stored
 │   └── OutcomeUnknown     PostgreSQL did not answer in time, and may have stored the request
 ├── Overloaded             the buffer of submissions is full
+├── TooManyReads           the limit of expensive reads that wait for a connection is reached
+├── ReadTimeout            an expensive read took longer than its limit
 ├── TooManyWaitingClients  the limit of waiting clients is reached
 ├── PermanentFailure       raised by an operation: do not retry
 ├── RetryAfter             raised by an operation: retry after a delay in seconds
@@ -97,6 +99,20 @@ class OutcomeUnknown(StoreUnavailable):
 
 class Overloaded(JobprocError):
     """Too many submissions are waiting to be stored."""
+
+
+class TooManyReads(JobprocError):
+    """Too many expensive reads are waiting for a database connection."""
+
+
+class ReadTimeout(JobprocError):
+    """A read took too long."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(
+            f"A statement of the read was ended after {limit_s:g} s. Narrow the filter, for example to a tag or to a "
+            "shorter range of creation times; or retry later."
+        )
 
 
 class TooManyWaitingClients(JobprocError):

@@ -138,7 +138,27 @@ class ApiSettings(SettingsGroup):
     database_timeout_seconds: Seconds = Field(
         5, description="API: longest wait in seconds for PostgreSQL; then the request gets 503."
     )
-    api_pool_connections: Count = Field(5, description="API: size of the database connection pool of one process.")
+    api_pool_connections: Annotated[int, Field(ge=4, le=10_000)] = Field(
+        5,
+        description="API: size of the database connection pool of one process. Submissions, reads by id and the "
+        "readiness probe have one connection each that no other kind of request takes.",
+    )
+    expensive_read_timeout_seconds: Seconds = Field(
+        1,
+        description="API: longest time in seconds for a statement of an expensive read: lists, previews of bulk "
+        "actions, explanations, statistics, operations. Then the request gets 503. At most 0.8 of "
+        "JOBPROC_DATABASE_TIMEOUT_SECONDS counts.",
+    )
+    expensive_read_max_waiting_clients: Count = Field(
+        20,
+        description="API: largest number of clients of one process whose expensive reads wait for a database "
+        "connection; more are refused with 503. Expensive reads take at most half of the pool.",
+    )
+    expensive_read_max_wait_seconds: Seconds = Field(
+        2,
+        description="API: longest time in seconds that an expensive read waits for a database connection; "
+        "then it is refused with 503.",
+    )
     max_clock_skew_seconds: Seconds = Field(
         3_600,
         description="API: largest difference in seconds between its clock and the database's; "

@@ -41,6 +41,7 @@ EVENTS = {
     "the event loop, or the shutdown grace was over.",
     "process_recovered": "The jobs of a crashed or killed process were released; the job that it ran was charged, if "
     "that job is known.",
+    "read_timeout": "A statement of an expensive read took too long and was ended; the client got 503.",
     "reconnected": "A process reconnected to the database under a new id and settled the attempts that had ended.",
     "redis_unavailable": "Redis could not be reached; the worker reconnects, and polls for due jobs meanwhile.",
     "request": "A request was answered; logged if JOBPROC_ACCESS_LOG is set.",

@@ -85,8 +85,23 @@ POOL_CONNECTIONS = Metric(
     "jobproc_database_pool_connections",
     MetricKind.GAUGE,
     _API,
-    "Database connections of the pool: `used`, and `most`, the size of the pool.",
+    "Database connections of the pool: `used`, and `max`, the size of the pool.",
     ("state",),
+)
+LANE_REQUESTS = Metric(
+    "jobproc_database_lane_requests",
+    MetricKind.GAUGE,
+    _API,
+    "Requests by lane of the pool that use a database connection (`in_use`) or wait for one (`waiting`). Lanes: "
+    "`intake`, `by_id`, `readiness`, `expensive`.",
+    ("lane", "state"),
+)
+LANE_REFUSED = Metric(
+    "jobproc_database_lane_refused_total",
+    MetricKind.COUNTER,
+    _API,
+    "Requests by lane that got no database connection: too many waited, the wait took too long, or the client left.",
+    ("lane",),
 )
 DOORBELLS = Metric(
     "jobproc_doorbells_total",

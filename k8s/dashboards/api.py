@@ -158,6 +158,19 @@ DEPENDENCIES = Row(
             Query(total(metrics.POOL_CONNECTIONS, ["state"]), "{{state}}"),
         ),
         graph(
+            "Requests in the pool",
+            "short",
+            "Requests that use a connection or wait for one, by lane. `expensive` (lists, previews, explanations, "
+            "statistics) gets at most half of each pool. If `intake` or `by_id` wait for long, add API pods.",
+            Query(total(metrics.LANE_REQUESTS, ["lane", "state"]), "{{lane}} {{state}}"),
+        ),
+        graph(
+            "Refused for lack of a connection",
+            "reqps",
+            "Requests per second that got no connection, by lane. Normally 0.",
+            Query(rate(metrics.LANE_REFUSED, ["lane"]), "{{lane}}"),
+        ),
+        graph(
             "Doorbells",
             "ops",
             "Doorbells of the API and the controllers per second by outcome: sent, coalesced (one is pending already), "

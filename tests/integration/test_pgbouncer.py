@@ -16,9 +16,10 @@ from rig.pgbouncer import PgBouncer
 from rig.settings import settings_from
 from rig.system import Database, System, until
 
-from common.domain.errors import StoreUnavailable
+from common.domain.errors import ReadTimeout, StoreUnavailable
 from common.domain.job import NewJob, new_job_id
 from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 from common.store.jobs import insert, reads
@@ -104,7 +105,7 @@ def test_a_connection_without_the_pooler_setting_is_refused(pooled_url: str, red
     with pytest.raises(OperationalError, match="unsupported startup parameter"):
         WorkerConnection(settings, "test", by_index=True)
     with pytest.raises(StoreUnavailable):
-        asyncio.run(DatabasePool(settings).run(reads.readiness))
+        asyncio.run(DatabasePool(settings).run(reads.readiness, Lane.BY_ID))
 
 
 def test_many_readers_share_few_connections_without_named_statements(pooled_url: str, redis_url: str) -> None:
@@ -115,10 +116,11 @@ def test_many_readers_share_few_connections_without_named_statements(pooled_url:
 
     async def read_concurrently() -> set[str | None]:
         pool = DatabasePool(settings)
-        queries = [pool.run(reads.readiness) for _ in range(100)]
+        queries = [pool.run(reads.readiness, Lane.BY_ID) for _ in range(100)]
         revisions = {revision for revision, _ in await asyncio.gather(*queries)}
         named = await pool.run(
-            lambda connection: connection.fetch("SELECT name FROM pg_prepared_statements WHERE name <> ''")
+            lambda connection: connection.fetch("SELECT name FROM pg_prepared_statements WHERE name <> ''"),
+            Lane.BY_ID,
         )
         await pool.close()
         assert named == []
@@ -138,15 +140,42 @@ def test_an_input_with_special_characters_is_stored_unchanged(pooled_url: str, r
 
     async def store_and_read() -> reads.Record | None:
         pool = DatabasePool(settings)
-        async with pool.acquire() as connection:
+        async with pool.acquire(Lane.INTAKE) as connection:
             await insert.insert_jobs(connection, [job], 4)
-        record = await pool.run(lambda connection: reads.job(connection, job.id))
+        record = await pool.run(lambda connection: reads.job(connection, job.id), Lane.BY_ID)
         await pool.close()
         return record
 
     record = asyncio.run(store_and_read())
     assert record is not None
     assert (record["input"], record["timeout_ms"], record["priority"], record["status"]) == (sent, 5_000, 7, "PENDING")
+
+
+def test_an_expensive_read_ends_at_its_limit_and_leaves_no_limit_in_the_session(
+    pooled_url: str, redis_url: str
+) -> None:
+    settings = settings_from(
+        pooled_url,
+        redis_url,
+        JOBPROC_DATABASE_POOLER="transaction",
+        JOBPROC_EXPENSIVE_READ_TIMEOUT_SECONDS="0.2",
+    )
+
+    async def read() -> set[str]:
+        pool = DatabasePool(settings)
+        with pytest.raises(ReadTimeout):
+            await pool.run(lambda connection: connection.fetch("SELECT pg_sleep(20)"), Lane.EXPENSIVE)
+        with pytest.raises(ReadTimeout):
+            await pool.run_sync(lambda connection: connection.exec_driver_sql("SELECT pg_sleep(20)"), Lane.EXPENSIVE)
+        shown = [
+            pool.run(lambda connection: connection.fetch("SHOW statement_timeout"), Lane.BY_ID)
+            for _ in range(4 * MAX_CONNECTIONS)
+        ]
+        limits = {rows[0][0] for rows in await asyncio.gather(*shown)}
+        await pool.close()
+        return limits
+
+    assert asyncio.run(read()) == {"0"}
 
 
 def test_pgbouncer_does_not_run_as_root(bouncer: PgBouncer) -> None:

@@ -6,7 +6,7 @@ itself, which prepares each once a connection (68 instead of 175 microseconds of
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -17,10 +17,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from common.domain.errors import JobprocError, StoreUnavailable
+from common.domain.errors import JobprocError, ReadTimeout, StoreUnavailable
 from common.settings import Settings
+from common.store.connection.lanes import ClientLeft, ConnectionLanes, Lane
 from common.store.connection.pooler import application_name, pooled
-from common.store.connection.statement import INDEX_PLAN_SETTINGS, SET_CUSTOM_PLANS
+from common.store.connection.statement import CUSTOM_PLAN_SETTINGS, INDEX_PLAN_SETTINGS, set_local
 from common.telemetry import logs
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ CONNECTION_ERRORS = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 
-_POOLER_SETTINGS = "SELECT set_config('jit', 'off', true), set_config('statement_timeout', $1, true)"
+_QUERY_CANCELED = asyncpg.QueryCanceledError.sqlstate
 
 
 class PoolerConnection(asyncpg.Connection):
@@ -74,7 +75,7 @@ class PoolerConnection(asyncpg.Connection):
 
 
 class DatabasePool:
-    """The API's connection pool."""
+    """The API's connection pool, of which each request gets a connection in its lane."""
 
     def __init__(self, settings: Settings) -> None:
         self.pooled = pooled(settings)
@@ -83,6 +84,12 @@ class DatabasePool:
         self._max_tries = settings.api_pool_connections + 1  # the server may have closed every pooled connection
         #: the server's limit of one statement. Below the client's: a request that got 503 is not stored later
         self.statement_timeout_s = math.inf if self.pooled else self._timeout_s * 0.8
+        self._expensive_timeout_s = min(settings.expensive_read_timeout_seconds, self._timeout_s * 0.8)
+        self.lanes = ConnectionLanes(
+            settings.api_pool_connections,
+            settings.expensive_read_max_waiting_clients,
+            settings.expensive_read_max_wait_seconds,
+        )
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
@@ -122,8 +129,18 @@ class DatabasePool:
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
-        """Lend a driver's connection. A closed one is replaced first; one that failed is not lent again."""
+    async def acquire(self, lane: Lane) -> AsyncIterator[asyncpg.Connection]:
+        """Lend a driver's connection. The caller limits the time."""
+        await self.lanes.enter(lane)
+        try:
+            async with self._lend() as connection:
+                yield connection
+        finally:
+            self.lanes.leave(lane)
+
+    @asynccontextmanager
+    async def _lend(self) -> AsyncIterator[asyncpg.Connection]:
+        """Lend a connection to a request in its lane. A closed one is replaced; one that failed is not lent again."""
         lent = await self.engine.raw_connection()
         try:
             connection = lent.driver_connection
@@ -143,37 +160,84 @@ class DatabasePool:
         finally:
             lent.close()
 
-    async def run(self, query: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def run(
+        self,
+        query: Callable[[asyncpg.Connection], Awaitable[T]],
+        lane: Lane,
+        client_left: ClientLeft | None = None,
+    ) -> T:
         """Run a query that may be repeated. On a dead connection it is retried on the next one, within one time limit.
 
-        Raises StoreUnavailable when the database does not answer in time.
+        Raises StoreUnavailable when the database does not answer in time. In the lane of expensive reads it also raises
+        TooManyReads (see ConnectionLanes.enter), or ReadTimeout when a statement takes too long.
         """
+        if lane is Lane.EXPENSIVE:
+            query = self._with_read_timeout(query)
         try:
             async with asyncio.timeout(self._timeout_s):
-                for tries_left in reversed(range(self._max_tries)):
-                    try:
-                        async with self.acquire() as connection:
-                            return await query(connection)
-                    except CONNECTION_ERRORS:
-                        if not tries_left:
-                            raise
-                raise AssertionError("a read is tried at least once")
+                await self.lanes.enter(lane, client_left)
+                try:
+                    return await self._run(query)
+                finally:
+                    self.lanes.leave(lane)
         except CONNECTION_ERRORS as error:
             raise _unavailable(error) from error
 
-    async def run_sync(self, query: Callable[[Connection], T]) -> T:
-        """Run sync SQLAlchemy code in a transaction of its own. Raises StoreUnavailable as `run` does."""
+    async def _run(self, query: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        for tries_left in reversed(range(self._max_tries)):
+            try:
+                async with self._lend() as connection:
+                    return await query(connection)
+            except CONNECTION_ERRORS:
+                if not tries_left:
+                    raise
+        raise AssertionError("a read is tried at least once")
+
+    def _with_read_timeout(
+        self, query: Callable[[asyncpg.Connection], Awaitable[T]]
+    ) -> Callable[[asyncpg.Connection], Awaitable[T]]:
+        """Return a query that runs in one transaction with the statement timeout of expensive reads."""
+
+        async def run_limited(connection: asyncpg.Connection) -> T:
+            try:
+                async with connection.transaction():
+                    await connection.execute(f"SET LOCAL statement_timeout = {self._expensive_timeout_s * 1000:.0f}")
+                    return await query(connection)
+            except asyncpg.QueryCanceledError as error:
+                raise self._read_timeout(error) from error
+
+        return run_limited
+
+    def _read_timeout(self, error: Exception) -> ReadTimeout:
+        log.warning("read_timeout", reason=f"{type(error).__name__}: {error}")
+        return ReadTimeout(self._expensive_timeout_s)
+
+    async def run_sync(self, query: Callable[[Connection], T], lane: Lane, client_left: ClientLeft | None = None) -> T:
+        """Run sync SQLAlchemy code in a transaction of its own. Raises what `run` raises."""
         try:
-            async with asyncio.timeout(self._timeout_s), self.engine.connect() as connection:
-                await connection.execution_options(isolation_level="READ COMMITTED")
-                async with connection.begin():
-                    if self.pooled:
-                        await connection.exec_driver_sql(_POOLER_SETTINGS, (f"{self._timeout_s * 800:.0f}",))
-                    else:
-                        await connection.exec_driver_sql(SET_CUSTOM_PLANS)  # lists are planned for their filters
-                    return await connection.run_sync(query)
+            async with asyncio.timeout(self._timeout_s):
+                await self.lanes.enter(lane, client_left)
+                try:
+                    return await self._run_sync(query, self._transaction_settings(lane))
+                finally:
+                    self.lanes.leave(lane)
         except CONNECTION_ERRORS as error:
+            if lane is Lane.EXPENSIVE and _is_cancelled_by_server(error):
+                raise self._read_timeout(error) from error
             raise _unavailable(error) from error
+
+    async def _run_sync(self, query: Callable[[Connection], T], settings: Mapping[str, str]) -> T:
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="READ COMMITTED")
+            async with connection.begin():
+                await connection.exec_driver_sql(set_local(settings))
+                return await connection.run_sync(query)
+
+    def _transaction_settings(self, lane: Lane) -> Mapping[str, str]:
+        """Return the settings of a transaction of `run_sync`: lists are planned for their filters."""
+        timeout_s = self._expensive_timeout_s if lane is Lane.EXPENSIVE else self._timeout_s * 0.8
+        settings = {"jit": "off"} if self.pooled else CUSTOM_PLAN_SETTINGS
+        return {**settings, "statement_timeout": f"{timeout_s * 1000:.0f}"}
 
     async def close(self) -> None:
         """Close every connection."""
@@ -184,3 +248,8 @@ def _unavailable(error: BaseException) -> StoreUnavailable:
     """Log the cause: DBAPIError, which is in CONNECTION_ERRORS, may also be an invalid statement."""
     log.warning("database_unavailable", reason=f"{type(error).__name__}: {error}".strip())
     return StoreUnavailable()
+
+
+def _is_cancelled_by_server(error: Exception) -> bool:
+    """Return True if PostgreSQL has cancelled the statement."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _QUERY_CANCELED

@@ -24,7 +24,7 @@ def set_local(settings: Mapping[str, str]) -> str:
 
 
 #: Takes INDEX_PLAN_SETTINGS back for a transaction: its statements are planned for their arguments.
-SET_CUSTOM_PLANS = set_local({name: "auto" if name == "plan_cache_mode" else "on" for name in INDEX_PLAN_SETTINGS})
+CUSTOM_PLAN_SETTINGS = {name: "auto" if name == "plan_cache_mode" else "on" for name in INDEX_PLAN_SETTINGS}
 #: For index scans with a row budget, at which they end: lists, counts of bulk actions. Without parallel workers.
 SET_INDEX_SCAN_PLANS = set_local(
     {

@@ -42,17 +42,26 @@ class QueueStats:
     finished: dict[int, tuple[int, int]] = field(default_factory=dict)  #: by Unix minute: succeeded, failed jobs
 
 
+def oldest_due_s(connection: Connection) -> dict[str, float]:
+    """Return, by queue, for how many seconds its oldest claimable job has been due; 0 if there is none.
+
+    Each queue and priority is one look-up in an index. Needs a transaction of the caller.
+    """
+    connection.exec_driver_sql(SET_QUEUE_STATS_PLANS)
+    return {row[0]: row[1] for row in connection.exec_driver_sql(queue_state.OLDEST_DUE.sql, (9,))}
+
+
 def read(connection: Connection, count_limit: int, unix_ms: int) -> list[QueueStats]:
     """Return every queue of an operation or a living worker, in the caller's transaction.
 
     Jobs are counted up to `count_limit`. `unix_ms` is the present time.
     """
-    connection.exec_driver_sql(SET_QUEUE_STATS_PLANS)
+    oldest = oldest_due_s(connection)
 
     def rows(sql: str, *arguments: object) -> list[Any]:
         return list(connection.exec_driver_sql(sql, arguments))
 
-    oldest, alive = dict(rows(queue_state.OLDEST_DUE.sql, 9)), dict(rows(queue_state.WORKERS_ALIVE.sql, timedelta()))
+    alive = dict(rows(queue_state.WORKERS_ALIVE.sql, timedelta()))
     depths = rows(queue_state.DEPTH.sql, count_limit)
     stats = {
         queue: QueueStats(queue, queued, running, oldest.get(queue, 0.0), alive.get(queue, 0))

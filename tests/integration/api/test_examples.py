@@ -25,6 +25,8 @@ ELSEWHERE = {
     "internal": "tests/integration/api/test_http_conventions.py",
     "store-unavailable": "tests/integration/api/test_database_outage.py",
     "overloaded": "tests/integration/api/test_group_commit.py",
+    "too-many-reads": "tests/integration/api/test_lanes.py",
+    "read-timeout": "tests/integration/api/test_lanes.py",
     "too-many-waiting": "tests/integration/api/test_long_poll.py",
     "not-ready": "tests/integration/api/test_health.py",
     "body-timeout": "tests/integration/api/test_large_and_slow_bodies.py",

@@ -196,7 +196,7 @@ def test_a_client_that_disconnects_before_the_commit_affects_no_other(system: Sy
 
 def test_a_graceful_shutdown_answers_every_accepted_submission(system: System) -> None:
     """SIGTERM during commits: each client gets its 202, then the process ends."""
-    api_with_long_timeout(system)
+    api_with_long_timeout(system, JOBPROC_API_POOL_CONNECTIONS="7")  # five of them are for submissions
     with clients(system, 5) as submit:
         with blocked_commits(system.database):
             futures = [submit()] + [submit("/jobs/batch", [GOOD] * 5) for _ in range(4)]

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from common.domain.errors import StoreUnavailable
+from common.store.connection.lanes import Lane
 
 SECRET = "s3cret-of-a-client"  # noqa: S105 - of this test
 
@@ -17,7 +18,7 @@ def fail(connection: Connection) -> None:
 
 def test_a_logged_error_of_the_api_has_no_parameters(storage: Storage, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(StoreUnavailable):
-        storage.with_pool(lambda pool: pool.run_sync(fail))
+        storage.with_pool(lambda pool: pool.run_sync(fail, Lane.BY_ID))
     logged = capsys.readouterr().out
     assert "division by zero" in logged
     assert SECRET not in logged

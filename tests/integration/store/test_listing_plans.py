@@ -20,6 +20,7 @@ from common.domain.job_search import JobSearch, ListPosition, Order, ScanIndex
 from common.domain.states import State
 from common.settings import Settings
 from common.store.bulk_actions import steps
+from common.store.connection.lanes import Lane
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan, job_list
 from common.store.listing.index_scan import ScanLimits
@@ -220,7 +221,7 @@ def test_an_estimate_is_near_the_count_or_absent(known: Storage, request: pytest
         connection.exec_driver_sql(SET_INDEX_SCAN_PLANS)
         return [estimates.estimated_total(connection, search, 0) for search, _ in expected]
 
-    totals = known.with_pool(lambda pool: pool.run_sync(work))
+    totals = known.with_pool(lambda pool: pool.run_sync(work, Lane.EXPENSIVE))
     for (search, count), total in zip(expected, totals, strict=True):
         assert total is None or count / 1.5 <= total <= count * 1.5, search
     assert None not in totals or request.node.callspec.params["known"] != "analyzed"

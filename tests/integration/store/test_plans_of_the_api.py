@@ -8,6 +8,7 @@ from integration.store.support.storage import Storage
 from sqlalchemy import Connection
 
 from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
 from common.store.jobs import cancel_retry, claims, insert, reads
 from common.store.queues import explain
 
@@ -39,7 +40,7 @@ def test_a_read_is_planned_once_and_not_as_a_sequential_scan(storage: Storage, d
     _prepare(storage, drained=drained)
 
     async def work(pool: DatabasePool) -> tuple[dict[str, tuple[int, int]], int]:
-        async with pool.acquire() as connection:
+        async with pool.acquire(Lane.BY_ID) as connection:
             for _ in range(8):  # from the sixth on PostgreSQL chooses by the cost of the plans
                 await _reads(connection, UUID(claims.NIL_UUID))
             planned = {text: (generic, custom) for text, generic, custom in await connection.fetch(PLANNED)}
@@ -74,7 +75,7 @@ def test_requests_about_one_job_read_few_others(storage: Storage, drained: bool)
         await cancel_retry.retry_job(connection, job_id, None)
 
     async def work(pool: DatabasePool) -> tuple[int, int]:
-        async with pool.acquire() as connection:
+        async with pool.acquire(Lane.BY_ID) as connection:
             for job in storage.new(8):
                 await insert.insert_jobs(connection, [job])
                 await run_requests(connection, job.id)
@@ -103,9 +104,9 @@ def test_sqlalchemy_statements_are_planned_for_their_arguments(storage: Storage)
     async def work(pool: DatabasePool) -> list[str]:
         modes = []
         for _ in range(2):
-            async with pool.acquire() as connection:
+            async with pool.acquire(Lane.BY_ID) as connection:
                 modes.append(await connection.fetchval(MODE))
-            modes.append(await pool.run_sync(mode))
+            modes.append(await pool.run_sync(mode, Lane.EXPENSIVE))
         return modes
 
     assert storage.with_pool(work) == ["force_generic_plan", "auto"] * 2

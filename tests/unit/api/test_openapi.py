@@ -29,10 +29,11 @@ BODY = {
 BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key", "queue-late"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
 ACTION = {"bulk-action-not-found", "invalid-parameter", "store-unavailable"}
+EXPENSIVE = {"store-unavailable", "too-many-reads", "read-timeout"}
 ROUTES = {
     ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter", "job-not-found"},
     ("post", "/jobs/batch"): BODY,
-    ("get", "/jobs/"): {"invalid-parameter", "store-unavailable"},
+    ("get", "/jobs/"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/input"): READ,
@@ -42,22 +43,22 @@ ROUTES = {
     ("post", "/jobs/{job_id}/retry"): READ
     | {"not-retryable", "input-removed"}
     | BODY - {"overloaded", "queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
-    ("get", "/jobs/{job_id}/explain"): READ,
+    ("get", "/jobs/{job_id}/explain"): READ | EXPENSIVE,
     ("post", "/bulk-actions"): {
         "malformed-json",
         "body-timeout",
         "body-too-large",
         "unsupported-media-type",
         "invalid-body",
-        "store-unavailable",
-    },
-    ("get", "/bulk-actions"): {"invalid-parameter", "store-unavailable"},
+    }
+    | EXPENSIVE,
+    ("get", "/bulk-actions"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/bulk-actions/{bulk_action_id}"): ACTION,
     ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION | {"wrong-phase", "unsupported-media-type"},
     ("post", "/bulk-actions/{bulk_action_id}/stop"): ACTION | {"wrong-phase", "unsupported-media-type"},
     ("post", "/bulk-actions/{bulk_action_id}/undo"): ACTION | {"wrong-phase", "unsupported-media-type"},
-    ("get", "/operations"): {"store-unavailable"},
-    ("get", "/stats"): {"store-unavailable"},
+    ("get", "/operations"): EXPENSIVE,
+    ("get", "/stats"): EXPENSIVE,
     ("get", "/livez"): set(),
     ("get", "/readyz"): {"not-ready"},
 }

@@ -15,6 +15,7 @@ from common.domain.states import State
 from common.store.bulk_actions import changes, lifecycle, steps
 from common.store.bulk_actions.lifecycle import NewBulkAction
 from common.store.bulk_actions.steps import Step
+from common.store.connection.lanes import Lane
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement, array_literal
 from common.store.jobs.claims import NIL_UUID
@@ -45,7 +46,7 @@ class ActionDriver:
 
     def call(self, work: Callable[[Connection], T]) -> T:
         """Run work in a transaction, as the API does."""
-        return self.storage.with_pool(lambda pool: pool.run_sync(work))
+        return self.storage.with_pool(lambda pool: pool.run_sync(work, Lane.BY_ID))
 
     def preview(
         self, kind: ActionKind, *statuses: State, priority: int | None = None, scan_limit: int = 20_000, **filters: str

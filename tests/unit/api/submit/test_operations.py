@@ -13,6 +13,7 @@ from api.submit.operations import OperationCache
 from common.domain.errors import StoreUnavailable, UnknownOperation
 from common.domain.operation_spec import OperationSpec
 from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
 
 SPEC = OperationSpec("square_sum")
 
@@ -25,7 +26,7 @@ class _Pool:
         self.error: Exception | None = None
         self.reads = 0
 
-    async def run_sync(self, _read: Callable[..., Any]) -> dict[str, OperationSpec]:
+    async def run_sync(self, _read: Callable[..., Any], _lane: Lane) -> dict[str, OperationSpec]:
         self.reads += 1
         await asyncio.sleep(0)
         if self.error is not None:

@@ -11,6 +11,7 @@ from rig.settings import settings_from
 
 from api.telemetry.metrics import ApiMetrics
 from api.watch.watchers import EARLY_POLLS_S, Watchers
+from common.store.connection.lanes import Lane
 
 JOB = UUID("019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10")
 
@@ -21,7 +22,7 @@ class _Database:
     def __init__(self) -> None:
         self.statements = 0
 
-    async def run(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def run(self, work: Callable[[Any], Awaitable[Any]], _lane: Lane) -> Any:
         return await work(self)
 
     async def fetch(self, _query: str, ids: Sequence[UUID]) -> list[tuple[object, ...]]:
