@@ -11,6 +11,7 @@ from api.views.job_schema import InputView
 from api.web import responses
 from api.web.problems import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, field_problem, problem_responses
 from common.domain.errors import JobNotFound
+from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 
 router = APIRouter(tags=["jobs"])
@@ -31,7 +32,7 @@ _Run = Annotated[
 async def get_job_input(job_id: UUID, request: Request, run: _Run = None) -> Response:
     """Retrieve the input with which a run of a job began, by default its newest run."""
     services = get_services(request)
-    found = await services.pool.run(lambda connection: reads.run_input(connection, job_id, run))
+    found = await services.pool.run(lambda connection: reads.run_input(connection, job_id, run), Lane.BY_ID)
     if found is None:
         raise JobNotFound
     newest_run = found.revision.run

@@ -271,7 +271,9 @@ async def get_job(job_id: UUID, request: Request) -> Response:
     """
     services = get_services(request)
     inline_bytes = services.settings.job_inline_bytes
-    row = await services.pool.run(lambda connection: reads.job(connection, job_id, inline_bytes=inline_bytes), Lane.BY_ID)
+    row = await services.pool.run(
+        lambda connection: reads.job(connection, job_id, inline_bytes=inline_bytes), Lane.BY_ID
+    )
     if row is None:
         raise JobNotFound
     return responses.conditional(
