@@ -10,13 +10,16 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import uvicorn
 
 from api.app import create_app
-from api.limits.connections import ConnectionLimits, LimitedProtocol, connection_limit
+from api.limits.connections import ConnectionLimits, LimitedConnection, connection_limit
+from api.protocol.irregularities import Irregularities
+from api.protocol.limits import ProtocolLimits
 from api.services import Services
+from api.telemetry.metrics import ApiMetrics
 from api.web.client_timeouts import ClientTimeouts
 from common.domain.errors import StartupError
 from common.settings import Settings
@@ -88,12 +91,12 @@ def main() -> None:
         max_connections = connection_limit(settings, _raise_open_file_limit())
         listener = _listen(arguments.host, arguments.port)
         app = create_app(settings)
-        limits = ConnectionLimits(settings, max_connections, app.state.refusals)
+        limits = ConnectionLimits(settings, max_connections, app.state.metrics.refusals)
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http=cast("Any", partial(LimitedProtocol, limits=limits)),
             proxy_headers=False,  # api/limits/addresses.py reads them where they count
+            http=_protocol(settings, limits, app.state.metrics),
             ws="none",
             lifespan="on",
             access_log=False,
@@ -113,6 +116,17 @@ def main() -> None:
             server.run(sockets=[listener])
     except StartupError as error:
         sys.exit(f"api: {error}")
+
+
+def _protocol(settings: Settings, limits: ConnectionLimits, metrics: ApiMetrics) -> type[asyncio.Protocol]:
+    """Return what makes the protocol of each connection."""
+    protocol = partial(
+        LimitedConnection,
+        limits=limits,
+        protocol_limits=ProtocolLimits.from_settings(settings),
+        irregularities=Irregularities(metrics.irregular_requests),
+    )
+    return cast("type[asyncio.Protocol]", protocol)
 
 
 def _raise_open_file_limit() -> int:

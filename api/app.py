@@ -73,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         # Off: the framework's own telemetry would send the texts of exceptions.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
+    app.state.metrics = metrics
     cors = None
     if settings.origins:
         cors = partial(
@@ -95,7 +96,6 @@ def create_app(settings: Settings) -> FastAPI:
 
         app.add_middleware(TracingMiddleware)
     exception_handlers.install(app, cors)
-    app.state.refusals = metrics.refusals
     for module in (
         jobs,
         job_input,

@@ -9,7 +9,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from api.app import create_app
-from api.web.problems import PROBLEM_KINDS
+from api.web.problem_kinds import PROBLEM_KINDS
 from common.domain.decisions import AttemptOutcome
 from common.domain.states import TERMINAL, TRANSITIONS, State
 from common.settings import Settings, name_of

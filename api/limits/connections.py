@@ -8,16 +8,17 @@ import os
 from typing import Any
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.limits.addresses import ClientAddresses, address_key
 from api.limits.places import Limit, Places
 from api.limits.refusals import Refusals
 from api.limits.unread import UnreadResponses
-from api.web.problems import MEDIA_TYPE, RETRY_AFTER_S, TOO_MANY_CONNECTIONS
+from api.protocol.connection import HttpConnection
+from api.web.problem_kinds import TOO_MANY_CONNECTIONS
+from api.web.problems import MEDIA_TYPE, RETRY_AFTER_S
 from common.domain.errors import StartupError
 from common.settings import Settings
-from common.telemetry import metrics
+from common.telemetry import refusal_reasons
 
 MAX_DEFAULT_CONNECTIONS = 20_000  # about 200 MB of memory
 RESERVED_FILES = 128  # for Redis, metrics, probes, log files and libraries; the database's connections are added
@@ -25,7 +26,7 @@ FILE_CHECK_INTERVAL_S = 1.0
 #: Bytes of a response beyond which the client must read before more is written: enough for most whole responses, and
 #: little for each of thousands of clients that do not read.
 WRITE_BUFFER_BYTES = 16_384
-_REASONS = {Limit.PROCESS: metrics.CONNECTIONS, Limit.ADDRESS: metrics.CONNECTIONS_OF_ADDRESS}
+_REASONS = {Limit.PROCESS: refusal_reasons.CONNECTIONS, Limit.ADDRESS: refusal_reasons.CONNECTIONS_OF_ADDRESS}
 
 
 def connection_limit(settings: Settings, max_open_files: int) -> int:
@@ -74,11 +75,11 @@ class ConnectionLimits:
             try:
                 os.close(os.open(os.devnull, os.O_RDONLY))
             except OSError:
-                self._refusals.count(metrics.OPEN_FILES)
+                self._refusals.count(refusal_reasons.OPEN_FILES)
             await asyncio.sleep(FILE_CHECK_INTERVAL_S)
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedConnection(HttpConnection):
     """A connection that takes a place, or is refused."""
 
     def __init__(self, *arguments: Any, limits: ConnectionLimits, **options: Any) -> None:

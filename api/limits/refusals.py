@@ -5,7 +5,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from common.telemetry import logs, metrics
+from common.telemetry import logs, metrics, refusal_reasons
 
 log = logs.get("api")
 LOG_INTERVAL_S = 1.0
@@ -15,7 +15,7 @@ class Refusals:
     """Counts refused clients, and logs how many there were since the last line."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._counter = metrics.REFUSALS.counter(registry, *metrics.REFUSAL_REASONS)
+        self._counter = metrics.REFUSALS.counter(registry, *refusal_reasons.REFUSAL_REASONS)
         #: by reason: refusals since the last line, and the address of the last one. A reason has a key while its next
         #: line must wait.
         self._unlogged: dict[str, tuple[int, str]] = {}

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from api.limits.refusals import Refusals
-from common.telemetry import metrics
+from common.telemetry import refusal_reasons
 
 
 class UnreadResponses:
@@ -31,7 +31,7 @@ class UnreadResponses:
             slow_transport, _, slow_address = self._waiting[oldest]
             self.remove(oldest)
             slow_transport.abort()
-            self._refusals.count(metrics.UNREAD_BYTES, slow_address)
+            self._refusals.count(refusal_reasons.UNREAD_BYTES, slow_address)
 
     def remove(self, connection: Any) -> None:
         """Forget a connection whose client has caught up or has left."""

@@ -10,7 +10,8 @@ from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
 from api.views.bulk_actions import BulkActionBody
-from api.web.problems import HOST_NOT_ALLOWED, MEDIA_TYPE, ORIGIN_NOT_ALLOWED, problem_responses
+from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED
+from api.web.problems import MEDIA_TYPE, problem_responses
 
 
 def install(app: FastAPI) -> None:

@@ -20,7 +20,7 @@ from api.views.bulk_actions import (
 from api.views.cursors import Cursors
 from api.views.job_list import page_limit
 from api.web.expensive_read import until_disconnected
-from api.web.problems import (
+from api.web.problem_kinds import (
     BODY_TIMEOUT,
     BODY_TOO_LARGE,
     BULK_ACTION_NOT_FOUND,
@@ -31,9 +31,8 @@ from api.web.problems import (
     STORE_UNAVAILABLE,
     UNSUPPORTED_MEDIA_TYPE,
     WRONG_PHASE,
-    field_problem,
-    problem_responses,
 )
+from api.web.problems import field_problem, problem_responses
 from api.web.request_body import check_ignored_body, read_json
 from api.web.responses import JsonResponse
 from common.domain.bulk_actions import ActionRequest

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from api.schemas import CancelView, RetryView
 from api.services import Services, get_services
 from api.submit.request_models import RETRY_SCHEMA
-from api.web.problems import (
+from api.web.problem_kinds import (
     BODY_TIMEOUT,
     BODY_TOO_LARGE,
     INPUT_REMOVED,
@@ -24,8 +24,8 @@ from api.web.problems import (
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
     UNSUPPORTED_MEDIA_TYPE,
-    problem_responses,
 )
+from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body, read_optional_json
 from api.web.responses import JsonResponse
 from common.domain.errors import JobNotFound, NotRetryable, OutcomeUnknown, StoreUnavailable

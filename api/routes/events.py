@@ -6,13 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from api.services import get_services
 from api.watch.event_stream import LAST_EVENT_ID_PARAMETER, RESPONSES, EventStream
-from api.web.problems import (
-    INVALID_PARAMETER,
-    JOB_NOT_FOUND,
-    STORE_UNAVAILABLE,
-    TOO_MANY_WAITING_CLIENTS,
-    problem_responses,
-)
+from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
+from api.web.problems import problem_responses
 
 router = APIRouter(tags=["jobs"])
 _RESPONSES = RESPONSES | problem_responses(

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request
 from api.services import get_services
 from api.views.explanation import ExplainInput, Explanation, explanation
 from api.web.expensive_read import ExpensiveReadRoute, until_disconnected
-from api.web.problems import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER, JOB_NOT_FOUND, problem_responses
+from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER, JOB_NOT_FOUND
+from api.web.problems import problem_responses
 from common.domain.errors import JobNotFound
 from common.store.connection.lanes import Lane
 from common.store.queues import explain

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request
 
 from api.schemas import CheckView, LivenessView, ReadinessView
 from api.services import Services, get_services
-from api.web.problems import NOT_READY, ProblemError, problem_responses
+from api.web.problem_kinds import NOT_READY
+from api.web.problems import ProblemError, problem_responses
 from common.domain.errors import StoreUnavailable
 from common.migrations import head
 from common.store.connection.lanes import Lane

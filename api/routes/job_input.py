@@ -9,7 +9,8 @@ from api.services import get_services
 from api.views import job_detail
 from api.views.job_schema import InputView
 from api.web import responses
-from api.web.problems import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, field_problem, problem_responses
+from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE
+from api.web.problems import field_problem, problem_responses
 from common.domain.errors import JobNotFound
 from common.store.connection.lanes import Lane
 from common.store.jobs import reads

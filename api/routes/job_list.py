@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 from api.services import get_services
 from api.views.job_list import JobList, JobListQuery, JobListRequest
 from api.web.expensive_read import ExpensiveReadRoute, until_disconnected
-from api.web.problems import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER, problem_responses
+from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER
+from api.web.problems import problem_responses
 from api.web.responses import JsonResponse
 from common.store.connection.lanes import Lane
 from common.store.listing import job_list

@@ -22,7 +22,7 @@ from api.watch.long_poll import (
     result_body,
 )
 from api.web import responses
-from api.web.problems import (
+from api.web.problem_kinds import (
     BODY_TIMEOUT,
     BODY_TOO_LARGE,
     IDEMPOTENCY_KEY_REUSED,
@@ -39,10 +39,8 @@ from api.web.problems import (
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
     UNSUPPORTED_MEDIA_TYPE,
-    ProblemError,
-    field_problem,
-    problem_responses,
 )
+from api.web.problems import ProblemError, field_problem, problem_responses
 from api.web.request_body import read_json
 from api.web.responses import JsonResponse
 from common.domain.errors import JobNotFound

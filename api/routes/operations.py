@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request
 
 from api.services import get_services
 from api.views.operations import OperationList
-from api.web.problems import EXPENSIVE_READ_PROBLEMS, problem_responses
+from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS
+from api.web.problems import problem_responses
 
 router = APIRouter(tags=["operations"])
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable
 
 from api.schemas import QueueStatsView, QueueView
-from api.web.problems import QUEUE_LATE, ProblemError
+from api.web.problem_kinds import QUEUE_LATE
+from api.web.problems import ProblemError
 from api.web.ttl_cache import TtlCache
 from common.domain.errors import JobprocError
 from common.settings import Settings

@@ -24,7 +24,7 @@ from common.store.jobs import insert, keyed_insert
 from common.store.jobs.keyed_insert import IdempotencyKey, InsertOutcome
 from common.store.schema import partitions
 from common.telemetry import logs
-from common.telemetry.metrics import BUFFERED_BYTES, BUFFERED_SUBMISSIONS
+from common.telemetry.refusal_reasons import BUFFERED_BYTES, BUFFERED_SUBMISSIONS
 
 T = TypeVar("T")
 log = logs.get("api")

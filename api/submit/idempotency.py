@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 from fastapi import Request
 
-from api.web.problems import INVALID_IDEMPOTENCY_KEY, ProblemError
+from api.web.problem_kinds import INVALID_IDEMPOTENCY_KEY
+from api.web.problems import ProblemError
 from common.settings import Settings
 from common.store.jobs.keyed_insert import IdempotencyKey
 

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.submit.operations import CachedOperation, OperationCache
 from api.submit.request_models import DAY_S, InputSubmission, PlainSubmission, RetryBody, Submission
-from api.web.problems import INVALID_BODY, MAX_ERRORS, field_problem, validation_problem
+from api.web.problem_kinds import INVALID_BODY
+from api.web.problems import MAX_ERRORS, field_problem, validation_problem
 from api.web.stored_text import has_nul
 from common.domain.errors import InvalidSubmission
 from common.domain.job import HeldWhile, NewJob, OnConflict, Options, Unique, new_job_id

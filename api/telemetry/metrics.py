@@ -16,7 +16,7 @@ from api.limits.refusals import Refusals
 from api.web.compression import WAITED_KEY
 from common.domain.job import NewJob
 from common.store.connection.asyncpg_pool import DatabasePool
-from common.telemetry import metrics
+from common.telemetry import metrics, refusal_reasons
 from common.telemetry.metric_families import counters, gauges, histograms
 
 _BUCKETS = metrics.HTTP_DURATION.buckets
@@ -30,6 +30,7 @@ class ApiMetrics:
         self.requests = RequestMetrics()
         self.registry.register(self.requests)
         self.loop_lag = metrics.EVENT_LOOP_LAG.histogram(self.registry)
+        self.irregular_requests = metrics.IRREGULAR_REQUESTS.counter(self.registry, *refusal_reasons.IRREGULARITIES)
         self.commit_jobs = metrics.COMMIT_JOBS.histogram(self.registry)
         self.commit_wait = metrics.COMMIT_WAIT.histogram(self.registry)
         self.commit_duration = metrics.COMMIT_DURATION.histogram(self.registry)

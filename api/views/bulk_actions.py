@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api.schemas import EXAMPLE_ID, SelfLink
 from api.views.cursors import MAX_CURSOR_CHARACTERS
 from api.views.filters import FieldErrors, JobFilters
-from api.web.problems import INVALID_BODY, MAX_ERRORS, field_problem, validation_problem
+from api.web.problem_kinds import INVALID_BODY
+from api.web.problems import MAX_ERRORS, field_problem, validation_problem
 from common.domain.bulk_actions import STATES_CHANGED_BY, ActionKind, ActionRequest, Phase, SkipReason, progress
 from common.domain.job import new_job_id
 from common.domain.job_search import JobSearch

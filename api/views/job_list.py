@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 from api.schemas import JOB_ID, ErrorView, SelfLink
 from api.views.cursors import MAX_CURSOR_CHARACTERS, Cursors
 from api.views.filters import FieldErrors, JobFilters
-from api.web.problems import INVALID_PARAMETER, ProblemError, field_problem
+from api.web.problem_kinds import INVALID_PARAMETER
+from api.web.problems import ProblemError, field_problem
 from common.domain.job_search import UNSUCCESSFUL, ListPosition, Order
 from common.domain.states import State
 from common.settings import Settings

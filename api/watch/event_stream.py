@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from api.watch.watcher import Watcher
 from api.watch.watchers import Watchers
-from api.web.problems import INVALID_PARAMETER, field_problem
+from api.web.problem_kinds import INVALID_PARAMETER
+from api.web.problems import field_problem
 from common.settings import Settings
 from common.store.jobs.reads import JobSnapshot
 from common.telemetry.metrics import EVENTS

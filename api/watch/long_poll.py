@@ -10,7 +10,8 @@ from fastapi import Request, Response
 from api.watch.watcher import Watcher
 from api.watch.watchers import Watchers
 from api.web import responses
-from api.web.problems import INVALID_PARAMETER, field_problem
+from api.web.problem_kinds import INVALID_PARAMETER
+from api.web.problems import field_problem
 from api.web.responses import JsonResponse
 from common.domain.errors import JobNotFound, StoreUnavailable
 from common.settings import Settings

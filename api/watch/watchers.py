@@ -26,13 +26,12 @@ from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 from common.store.jobs.reads import JobSnapshot
 from common.telemetry import logs
-from common.telemetry.metrics import (
+from common.telemetry.metrics import EVENTS, RESULT
+from common.telemetry.refusal_reasons import (
     EVENT_STREAMS_FULL,
     EVENT_STREAMS_OF_ADDRESS,
-    EVENTS,
     LONG_POLLS_FULL,
     LONG_POLLS_OF_ADDRESS,
-    RESULT,
 )
 
 log = logs.get("api")

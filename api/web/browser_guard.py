@@ -11,7 +11,8 @@ import socket
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from api.web.problems import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, ProblemError
+from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED
+from api.web.problems import ProblemError
 
 #: Headers of every response: browsers do not guess its type, frame it, load it into pages of other origins (CORS still
 #: may), or send its URL to them.

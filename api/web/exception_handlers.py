@@ -9,7 +9,7 @@ from starlette.routing import Match, Mount
 from starlette.types import ASGIApp
 
 from api.web.browser_guard import RESPONSE_HEADERS
-from api.web.problems import (
+from api.web.problem_kinds import (
     BULK_ACTION_NOT_FOUND,
     HTTP_ERROR,
     IDEMPOTENCY_KEY_REUSED,
@@ -29,10 +29,9 @@ from api.web.problems import (
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
     WRONG_PHASE,
-    ProblemError,
     ProblemKind,
-    validation_problem,
 )
+from api.web.problems import ProblemError, validation_problem
 from common.domain.errors import (
     BulkActionNotFound,
     InputRemoved,

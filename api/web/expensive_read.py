@@ -6,7 +6,8 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
-from api.web.problems import TOO_MANY_READS, ProblemError
+from api.web.problem_kinds import TOO_MANY_READS
+from api.web.problems import ProblemError
 from common.domain.errors import TooManyReads
 from common.store.connection.lanes import ConnectionLanes, Lane
 

@@ -8,14 +8,8 @@ import jiter
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from api.web.problems import (
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
-    INVALID_BODY,
-    MALFORMED_JSON,
-    UNSUPPORTED_MEDIA_TYPE,
-    ProblemError,
-)
+from api.web.problem_kinds import BODY_TIMEOUT, BODY_TOO_LARGE, INVALID_BODY, MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE
+from api.web.problems import ProblemError
 from common.settings import Settings
 
 # jiter's error for numbers that no double can hold: they are valid JSON, so the problem is `invalid-body`.

@@ -18,6 +18,33 @@ class ApiSettings(SettingsGroup):
     max_body_bytes: Count = Field(
         1_048_576, description="API: largest request body in bytes; a larger one is refused with 413."
     )
+    max_head_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = Field(
+        32_768,
+        description="API: largest request line with all header fields in bytes, and largest trailer section; "
+        "a larger one is refused with 431.",
+    )
+    max_head_fields: Count = Field(
+        100,
+        description="API: largest number of header fields of a request, and of trailers; more are refused with 431.",
+    )
+    max_target_bytes: Count = Field(
+        8_192, description="API: longest request target (path and query) in bytes; a longer one is refused with 414."
+    )
+    max_pipelined_requests: Count = Field(
+        16,
+        description="API: largest number of requests of one connection that wait behind the one that is being "
+        "answered; then the API reads no more from the connection until it has answered one.",
+    )
+    discard_seconds: Seconds = Field(
+        10,
+        description="API: longest time in seconds for which the API reads and discards what a client still sends "
+        "after the answer, so that the client gets the answer; then the connection is reset.",
+    )
+    max_discard_bytes: Annotated[int, Field(ge=0, le=1_073_741_824)] = Field(
+        33_554_432,
+        description="API: largest number of bytes that the API reads and discards after the answer; "
+        "then the connection is reset.",
+    )
     max_numbers: Count = Field(
         10_000, description="API: largest number of items in the `data` of one job; more are refused with 422."
     )

@@ -23,7 +23,8 @@ EVENTS = {
     "index_created": "An index was created on a partition that is older than the index.",
     "input_schema_invalid": "The input schema of an operation is invalid; only its workers check its inputs.",
     "inputs_deleted": "Inputs of finished jobs of a partition were deleted; their results stay.",
-    "invalid_message_dropped": "A message in the Redis list of a queue was not a doorbell and was dropped.",
+    "invalid_message_dropped": "Messages in the Redis list of a queue were not doorbells and were dropped. Logged once "
+    "a second at most: `count` is the number since the last line, `list` and `reason` the last one's.",
     "job_cancel_requested": "A process was told to cancel the job that it runs; after the grace it is killed.",
     "jobs_deleted": "Jobs past retention were deleted one by one, because too many jobs of their partition must stay.",
     "jobs_rescued": "Jobs of a worker process whose lease had ended were rescued: charged, and retried or failed.",
@@ -47,6 +48,8 @@ EVENTS = {
     "request": "A request was answered; logged if JOBPROC_ACCESS_LOG is set.",
     "request_failed": "A request ended in an unexpected error; the client got 500.",
     "rescue_failed": "A batch of lost jobs could not be rescued; each is rescued alone, and failed if that is refused.",
+    "requests_refused": "Requests were refused before any route got them, because they are not HTTP or exceed a limit. "
+    "Logged once a second at most: `count` is the number since the last line, `reason` and `status` the last one's.",
     "results_fenced": "The fence refused results, because other attempts had the jobs by then.",
     "retention_deferred": "A partition could not be cleared now, mostly because of a reader; the next check retries.",
     "ring_failed": "A doorbell could not be rung; the controller rings at its next tick.",

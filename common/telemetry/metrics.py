@@ -8,15 +8,6 @@ from common.telemetry.metric_families import Component, Metric, MetricKind
 DOORBELL_OUTCOMES = ("sent", "coalesced", "failed")
 RESULT, EVENTS = "result", "events"  # kinds of waiting clients: long polls and event streams
 LONG_POLL_OUTCOMES = ("notified", "polled", "timeout", "disconnected", "rejected")
-CONNECTIONS, CONNECTIONS_OF_ADDRESS, OPEN_FILES = "connections", "connections_of_address", "open_files"
-LONG_POLLS_FULL, LONG_POLLS_OF_ADDRESS = "long_polls", "long_polls_of_address"
-EVENT_STREAMS_FULL, EVENT_STREAMS_OF_ADDRESS = "event_streams", "event_streams_of_address"
-BUFFERED_SUBMISSIONS, BUFFERED_BYTES, UNREAD_BYTES = "buffered_submissions", "buffered_bytes", "unread_bytes"
-REFUSAL_REASONS = (
-    *(CONNECTIONS, CONNECTIONS_OF_ADDRESS, OPEN_FILES),
-    *(LONG_POLLS_FULL, LONG_POLLS_OF_ADDRESS, EVENT_STREAMS_FULL, EVENT_STREAMS_OF_ADDRESS),
-    *(BUFFERED_SUBMISSIONS, BUFFERED_BYTES, UNREAD_BYTES),
-)
 OTHER = "other"  # the value of a label if it is none of the known ones
 
 _QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -54,6 +45,14 @@ EVENT_LOOP_LAG = Metric(
     "request, not even a probe.",
     (),
     _QUICK,
+)
+IRREGULAR_REQUESTS = Metric(
+    "jobproc_http_irregular_requests_total",
+    MetricKind.COUNTER,
+    _API,
+    "Irregular requests by reason. Refused before any route gets them: malformed, head_bytes, head_fields, target and "
+    "trailers (larger than their limit), connect. Served: upgrade (the offer of one, which is ignored).",
+    ("reason",),
 )
 JOBS_ACCEPTED = Metric(
     "jobproc_jobs_accepted_total",

@@ -111,7 +111,8 @@ def invalid_messages(environment: LocalEnvironment, chance: random.Random) -> st
     ]
 
     def dropped() -> int:
-        return sum(len(environment.system.events(name, "invalid_message_dropped")) for name in WORKERS)
+        lines = [line for name in WORKERS for line in environment.system.events(name, "invalid_message_dropped")]
+        return sum(line["count"] for line in lines)
 
     before = dropped()
     with environment.redis.client as client:

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from common.broker.doorbells import PREFIX, DoorbellMessages, NoDoorbellError, check_doorbell
 from common.telemetry import logs
+from common.telemetry.log_limit import LogLimit
 
 log = logs.get("worker")
 
@@ -22,7 +23,7 @@ class Channel(redis.Channel):
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         client = super()._create_client(asynchronous)  # type: ignore[misc]  # the stubs do not know it
-        messages = DoorbellMessages()
+        messages, log_limit = DoorbellMessages(), LogLimit()
 
         def checked(popped: list[bytes] | None, **_options: Any) -> tuple[bytes, str] | None:
             """Return what Kombu gets as the answer to BRPOP. None is that of a list that stayed empty."""
@@ -34,7 +35,8 @@ class Channel(redis.Channel):
             try:
                 check_doorbell(text, queue)
             except NoDoorbellError as error:
-                log.warning("invalid_message_dropped", reason=str(error), list=name)
+                if count := log_limit.due():
+                    log.warning("invalid_message_dropped", count=count, reason=str(error), list=name)
                 # As Kombu does after each message, so that the next turn is that of the other lists.
                 self._queue_cycle.rotate(name)  # type: ignore[attr-defined]  # the stubs do not know it
                 return None

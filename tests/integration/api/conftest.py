@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -43,6 +44,21 @@ def read_only_system(shared_system: System, request: pytest.FixtureRequest) -> I
     assert shared_system.database.value("SELECT count(*) FROM jobs") == before
     assert '"level": "error"' not in log
     assert "Traceback" not in log
+
+
+@pytest.fixture
+def peak(read_only_system: System) -> Callable[[], int]:
+    """Return a function that returns the peak growth of the API's memory since the start of the test, in bytes."""
+    process = Path(f"/proc/{read_only_system.processes['api'].pid}")
+
+    def highest() -> int:
+        return 1024 * int(
+            next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM")).split()[1]
+        )
+
+    (process / "clear_refs").write_text("5")  # resets the peak
+    before = highest()
+    return lambda: highest() - before
 
 
 @pytest.fixture

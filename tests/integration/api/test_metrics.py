@@ -1,9 +1,14 @@
 """Metrics and access log of the API about requests of clients."""
 
+import time
+
 import httpx
 import pytest
+from integration.api.support.answers import Connection
 from rig.scrape import MetricsPage
 from rig.system import System, until
+
+UPGRADE = b"GET /livez HTTP/1.1\r\nHost: api\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 
 
 @pytest.fixture
@@ -75,3 +80,21 @@ def test_the_access_log_has_a_line_for_each_request(system: System) -> None:
     ]
     assert all(0 < line["duration_ms"] < 10_000 for line in lines)
     assert "secret" not in system.log("api")
+
+
+def test_refused_requests_are_counted_each_and_logged_once_a_second(system: System, page: MetricsPage) -> None:
+    """Each was a warning, and an offer of an upgrade two."""
+    began = time.monotonic()
+    for _ in range(50):
+        for raw in (b"BAD\r\n\r\n", UPGRADE):
+            connection = Connection(system.port)
+            assert connection.send(raw).answer() is not None
+            connection.close()
+    seconds = time.monotonic() - began
+    assert page.value("jobproc_http_irregular_requests_total", reason="malformed") == 50
+    assert page.value("jobproc_http_irregular_requests_total", reason="upgrade") == 50
+    assert page.value("jobproc_http_irregular_requests_total", reason="head_bytes") == 0
+    lines = system.events("api", "requests_refused")
+    assert 1 <= len(lines) <= seconds + 1
+    assert all(line["reason"] == "malformed" and line["count"] > 0 for line in lines)
+    assert not system.events("api", "library_log")

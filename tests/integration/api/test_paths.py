@@ -90,7 +90,7 @@ def test_an_unknown_id_is_not_found_in_any_spelling(
 def test_a_malformed_id_is_refused_with_the_name_of_the_parameter(
     read_only_system: System, assert_problem: Callable[..., Any], path: str
 ) -> None:
-    for job_id in ("1", "zebra", UNKNOWN[:-1], UNKNOWN + "0", "%00", "%ff", "☃", "%22%3E%3Cb%3E", "x" * 10_000):
+    for job_id in ("1", "zebra", UNKNOWN[:-1], UNKNOWN + "0", "%00", "%ff", "☃", "%22%3E%3Cb%3E", "x" * 8_000):
         body = assert_problem(read_only_system.client.get(path.format(job_id)), 422, "invalid-parameter")
         assert [error["field"] for error in body["errors"]] == ["job_id"]
 

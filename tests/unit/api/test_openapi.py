@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from api.app import create_app
 from api.submit.request_models import InputSubmission, Submission
-from api.web.problems import MEDIA_TYPE, PROBLEM_KINDS, ProblemBody
+from api.web.problem_kinds import PROBLEM_KINDS
+from api.web.problems import MEDIA_TYPE, ProblemBody
 from common.settings import Settings
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}

@@ -100,12 +100,14 @@ def test_a_doorbell_is_delivered(receiver: _Receiver) -> None:
 def test_none_of_ten_thousand_fuzzed_messages_ends_the_worker_or_brings_celery_anything_but_a_doorbell(
     receiver: _Receiver,
 ) -> None:
+    began = time.monotonic()
     with capture_logs() as lines:
         raised, accepted = receiver.receive_all(fuzzed(seed=13, count=10_000))
     assert raised == Counter()
     assert [message for message in accepted if not _is_doorbell(message)] == []
-    assert len(lines) + len(accepted) == 10_000
-    assert len(lines) > 9_000
+    assert len(accepted) < 1_000
+    assert 1 <= sum(line["count"] for line in lines) <= 10_000 - len(accepted)
+    assert len(lines) <= time.monotonic() - began + 1, "logged once a second"
 
 
 def test_a_doorbell_whose_ids_have_another_form_is_dropped(receiver: _Receiver) -> None:
