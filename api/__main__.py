@@ -16,11 +16,11 @@ import uvicorn
 
 from api.app import create_app
 from api.limits.connections import ConnectionLimits, LimitedConnection, connection_limit
+from api.protocol.client_timeouts import ClientTimeouts
 from api.protocol.irregularities import Irregularities
 from api.protocol.limits import ProtocolLimits
 from api.services import Services
 from api.telemetry.metrics import ApiMetrics
-from api.web.client_timeouts import ClientTimeouts
 from common.domain.errors import StartupError
 from common.settings import Settings
 from common.telemetry import logs, traces

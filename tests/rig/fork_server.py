@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Modules that the processes import with any settings.
 AHEAD = (
     "api.app",
-    "api.web.client_timeouts",
+    "api.protocol.client_timeouts",
     "uvicorn.loops.uvloop",
     "uvicorn.protocols.http.httptools_impl",
     "uvicorn.lifespan.on",
