@@ -15,6 +15,7 @@ from api.telemetry.metrics import ApiMetrics, PoolGauges
 from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
 from api.watch.watchers import Watchers
+from api.web.request_body import RequestBodies
 from api.web.ttl_cache import TtlCache
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
@@ -26,6 +27,7 @@ class Services:
     """The services of one API process."""
 
     settings: Settings
+    bodies: RequestBodies
     pool: DatabasePool
     doorbells: Doorbells
     group_commit: GroupCommit
@@ -48,6 +50,7 @@ class Services:
         operations, queue_stats = OperationCache(settings, pool), queue_stats_cache(settings, pool)
         return cls(
             settings=settings,
+            bodies=RequestBodies(settings),
             pool=pool,
             doorbells=doorbells,
             group_commit=group_commit_class(settings, pool, doorbells.ring_soon, metrics),

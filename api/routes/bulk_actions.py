@@ -28,12 +28,13 @@ from api.web.problem_kinds import (
     INVALID_BODY,
     INVALID_PARAMETER,
     MALFORMED_JSON,
+    OVERLOADED,
     STORE_UNAVAILABLE,
     UNSUPPORTED_MEDIA_TYPE,
     WRONG_PHASE,
 )
 from api.web.problems import field_problem, problem_responses
-from api.web.request_body import check_ignored_body, read_json
+from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
 from common.domain.bulk_actions import ActionRequest
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
@@ -46,7 +47,13 @@ log = logs.get("api")
 router = APIRouter(tags=["bulk actions"])
 
 _PREVIEW_PROBLEMS = problem_responses(
-    MALFORMED_JSON, BODY_TIMEOUT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_BODY, *EXPENSIVE_READ_PROBLEMS
+    MALFORMED_JSON,
+    BODY_TIMEOUT,
+    BODY_TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    INVALID_BODY,
+    OVERLOADED,
+    *EXPENSIVE_READ_PROBLEMS,
 )
 _LOCATION = {"description": "The path of the bulk action.", "schema": {"type": "string"}}
 _BODY = {
@@ -79,7 +86,9 @@ async def preview_bulk_action(request: Request) -> Response:
     started expires after JOBPROC_BULK_ACTION_PREVIEW_SECONDS.
     """
     services = get_services(request)
-    new, settings = parse_bulk_action(await read_json(request, services.settings), services.settings), services.settings
+    settings = services.settings
+    async with services.bodies.json(request) as body:
+        new = parse_bulk_action(body, settings)
     row = await services.pool.run_sync(
         partial(lifecycle.preview, new=new, scan_limit=settings.list_scan_jobs, skew_s=settings.max_clock_skew_seconds),
         Lane.EXPENSIVE,

@@ -20,13 +20,14 @@ from api.web.problem_kinds import (
     JOB_NOT_FOUND,
     MALFORMED_JSON,
     NOT_RETRYABLE,
+    OVERLOADED,
     STORE_UNAVAILABLE,
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
     UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import problem_responses
-from api.web.request_body import check_ignored_body, read_optional_json
+from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
 from common.domain.errors import JobNotFound, NotRetryable, OutcomeUnknown, StoreUnavailable
 from common.domain.states import State
@@ -54,6 +55,7 @@ _RETRY_PROBLEMS = problem_responses(
     INVALID_BODY,
     UNKNOWN_OPERATION,
     STORE_UNAVAILABLE,
+    OVERLOADED,
 )
 _RETRY_BODY = {"requestBody": {"required": False, "content": {"application/json": {"schema": RETRY_SCHEMA}}}}
 
@@ -104,10 +106,11 @@ async def retry_job(job_id: UUID, request: Request) -> Response:
     concurrent requests one is accepted with 202.
     """
     services = get_services(request)
-    body, input_json = await read_optional_json(request, services.settings), None
-    if body != {}:
-        operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, job_id))
-        input_json = await services.parser.parse_retry_input(body, operation)
+    input_json = None
+    async with services.bodies.json(request, optional=True) as body:
+        if body != {}:
+            operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, job_id))
+            input_json = await services.parser.parse_retry_input(body, operation)
     retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json))
     services.watchers.notify([str(job_id)])
     if retry.run is None:

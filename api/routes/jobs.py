@@ -1,6 +1,8 @@
 """Submit jobs and retrieve them."""
 
 import asyncio
+import time
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -41,7 +43,6 @@ from api.web.problem_kinds import (
     UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import ProblemError, field_problem, problem_responses
-from api.web.request_body import read_json
 from api.web.responses import JsonResponse
 from common.domain.errors import JobNotFound
 from common.domain.job import NewJob
@@ -53,7 +54,7 @@ from common.store.jobs.reads import JobRevision
 
 router = APIRouter(tags=["jobs"])
 Headers = tuple[tuple[bytes, bytes], ...]
-YIELD_AFTER_JOBS = 500  # a long batch yields to other requests after so many submissions, about 3 ms
+PARSE_SLICE_S = 0.003  # so long a batch is parsed before other requests run
 
 _SUBMISSION_PROBLEMS = (
     MALFORMED_JSON,
@@ -123,8 +124,8 @@ async def submit_job(request: Request) -> Response:
     """
     services = get_services(request)
     wait_s = requested_wait_s(request, services.settings)
-    body = await read_json(request, services.settings)
-    key, job = idempotency_key(request, body, services.settings), await services.parser.parse(body)
+    async with services.bodies.json(request) as body:
+        key, job = idempotency_key(request, body, services.settings), await services.parser.parse(body)
     del body  # in memory a parsed body takes up to 25 times its bytes: it does not wait for the commit
     if services.backpressure.limit_s:
         await services.backpressure.check((job.queue,))
@@ -178,27 +179,35 @@ async def submit_batch(request: Request) -> Response:
     The response has their ids, in the order of the submissions.
     """
     services = get_services(request)
-    submissions = await read_json(request, services.settings)
-    key = idempotency_key(request, submissions, services.settings)
+    async with services.bodies.json(request) as submissions:
+        key = idempotency_key(request, submissions, services.settings)
+        jobs = await _parse_batch(services, submissions)
+        submissions.clear()  # they take up ten times the bytes of the body
+        await services.backpressure.check(job.queue for job in jobs)
+        ids, status, headers = [job.id for job in jobs], 202, Headers()
+        if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
+            outcome = await services.group_commit.submit_once(jobs, key)
+            ids, status = outcome.ids, 202 if outcome.inserted else 200
+            headers = REPLAYED_HEADER if outcome.replayed else ()
+        else:
+            await services.group_commit.submit_all(jobs)
+    return JsonResponse(orjson.dumps({"job_ids": ids, "status": State.PENDING}), status, headers)
+
+
+async def _parse_batch(services: Services, submissions: Any) -> Sequence[NewJob]:
+    """Return the jobs of a batch. Raises ProblemError if the body is no batch, else as the parser does."""
     if not isinstance(submissions, list) or not 1 <= len(submissions) <= services.settings.max_batch_jobs:
         raise field_problem(
             INVALID_BODY, [("", f"an array of 1 to {services.settings.max_batch_jobs} submissions is expected")], 1
         )
     jobs = []
+    slice_end = time.perf_counter() + PARSE_SLICE_S
     for index, submission in enumerate(submissions):
-        if index % YIELD_AFTER_JOBS == 0:
+        if time.perf_counter() > slice_end:
             await asyncio.sleep(0)  # other requests run
+            slice_end = time.perf_counter() + PARSE_SLICE_S
         jobs.append(await services.parser.parse(submission, f"{index}."))
-    del submissions
-    await services.backpressure.check(job.queue for job in jobs)
-    ids, status, headers = [job.id for job in jobs], 202, Headers()
-    if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
-        outcome = await services.group_commit.submit_once(jobs, key)
-        ids, status = outcome.ids, 202 if outcome.inserted else 200
-        headers = REPLAYED_HEADER if outcome.replayed else ()
-    else:
-        await services.group_commit.submit_all(jobs)
-    return JsonResponse(orjson.dumps({"job_ids": ids, "status": State.PENDING}), status, headers)
+    return jobs
 
 
 _NOT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]

@@ -17,6 +17,8 @@ from common.store.operations import catalogue
 from common.telemetry import logs
 
 log = logs.get("api")
+# From this length on an input gets its first error alone: jsonschema makes all errors at once, a second for 350,000.
+MAX_CHARACTERS_WITH_ALL_ERRORS = 4_096
 MAX_REASON_CHARACTERS = 200  # a reason may contain a member name that the client chose
 UNKNOWN_REFRESH_INTERVAL_S = 1.0  # an unknown name makes the API read the list again, at most this often
 
@@ -34,23 +36,32 @@ class CachedOperation:
 
     def __init__(self, spec: OperationSpec) -> None:
         self.spec = spec
-        # Most submissions are for operations with the schema of the built-in ones; their numbers are checked already.
-        self._takes_numbers = _data_schema(spec.input_schema) == NUMBERS_SCHEMA
+        #: True if the schema is that of the built-in operations: a validated list of numbers needs no other check.
+        self.takes_numbers = _data_schema(spec.input_schema) == NUMBERS_SCHEMA
         try:
             self._schema = validator_for(spec.input_schema, mask="the value")
         except ValidationError:  # then only the worker's own model checks the input
             log.warning("input_schema_invalid", operation=spec.name)
             self._schema = validator_for({})
 
-    def input_errors(self, value: Any, *, are_checked_numbers: bool) -> list[tuple[str, str]]:
+    def input_errors(self, value: Any, characters: int) -> list[tuple[str, str]]:
         """Return where an input breaks the operation's schema: (path, reason), at most MAX_ERRORS of them.
 
-        `are_checked_numbers`: the input is a list of numbers that has been validated.
+        `characters`: the length of its JSON. Of a long input only the first error is returned.
         """
-        if are_checked_numbers and self._takes_numbers:
+        if self._schema.is_valid(value):
             return []
-        errors = islice(self._schema.iter_errors(value), MAX_ERRORS)
-        return [(".".join(map(str, error.instance_path)), error.message[:MAX_REASON_CHARACTERS]) for error in errors]
+        if characters <= MAX_CHARACTERS_WITH_ALL_ERRORS:
+            return [_path_and_reason(error) for error in islice(self._schema.iter_errors(value), MAX_ERRORS)]
+        try:
+            self._schema.validate(value)
+        except ValidationError as error:
+            return [_path_and_reason(error)]
+        return []
+
+
+def _path_and_reason(error: ValidationError) -> tuple[str, str]:
+    return ".".join(map(str, error.instance_path)), error.message[:MAX_REASON_CHARACTERS]
 
 
 class OperationCache:

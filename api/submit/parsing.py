@@ -25,6 +25,7 @@ _numbers_adapter: TypeAdapter[Submission] = TypeAdapter(Submission)
 _input_adapter: TypeAdapter[InputSubmission] = TypeAdapter(InputSubmission)
 _retry_adapter: TypeAdapter[RetryBody] = TypeAdapter(RetryBody)
 _PLAIN_MEMBERS = frozenset(PlainSubmission.model_fields)
+_MODELS = ("backoff", "unique")  # members that are models: each unknown member in one would be an error
 
 
 def _adapter_for(
@@ -51,7 +52,7 @@ class SubmissionParser:
         Raises InvalidSubmission or ProblemError, which name the field, or StoreUnavailable if no operations are cached.
         """
         if isinstance(value, dict):
-            _check_size(value, self._settings.max_numbers, prefix)
+            _check_shape(value, self._settings.max_numbers, prefix)
         try:
             submission = _adapter_for(value).validate_python(value)
         except ValidationError as error:
@@ -73,7 +74,7 @@ class SubmissionParser:
     async def parse_retry_input(self, value: Any, operation: str) -> str | None:
         """Return the new input of a manual retry as JSON text; None: the job keeps its input. Raises like `parse`."""
         if isinstance(value, dict):
-            _check_size(value, self._settings.max_numbers, "")
+            _check_shape(value, self._settings.max_numbers, "")
         try:
             body = _retry_adapter.validate_python(value)
         except ValidationError as error:
@@ -137,10 +138,20 @@ class SubmissionParser:
             raise InvalidSubmission(f"{prefix}deadline", "is not after the time from which the job may run")
 
 
-def _check_size(value: dict[str, Any], max_numbers: int, prefix: str) -> None:
+def _check_shape(value: dict[str, Any], max_numbers: int, prefix: str) -> None:
     """Refuse a submission that would be slow to validate."""
     if isinstance(data := value.get("data"), list) and len(data) > max_numbers:
         raise InvalidSubmission(f"{prefix}data", f"has {len(data)} numbers, more than {max_numbers}")
+    if (
+        isinstance(input_ := value.get("input"), dict)
+        and isinstance(data := input_.get("data"), list)
+        and len(data) > max_numbers
+    ):
+        raise InvalidSubmission(f"{prefix}input.data", f"has {len(data)} numbers, more than {max_numbers}")
+    if len(value) > len(_PLAIN_MEMBERS):
+        for name in _MODELS:
+            if isinstance(part := value.get(name), dict) and len(part) > MAX_ERRORS:
+                raise InvalidSubmission(f"{prefix}{name}", f"has {len(part)} members, more than it can have")
     if len(value) > MAX_ERRORS:  # a hundred thousand errors would cost half a second and 100 MB
         unknown = [name for name in value if name not in Submission.model_fields]
         raise field_problem(
@@ -153,18 +164,13 @@ def _check_size(value: dict[str, Any], max_numbers: int, prefix: str) -> None:
 def _checked_input(value: dict[str, Any], operation: CachedOperation, prefix: str) -> str:
     """Return the input of a submission as JSON text. Raises ProblemError if it breaks the operation's schema."""
     if "input" not in value:
-        text, field, errors = (
-            _numbers_json(value["data"]),
-            prefix.rstrip("."),
-            operation.input_errors({"data": value["data"]}, are_checked_numbers=True),
-        )
+        text, field, input_ = _numbers_json(value["data"]), prefix.rstrip("."), {"data": value["data"]}
+        if operation.takes_numbers:
+            return text
     else:
-        text, field, errors = (
-            _json_text(value["input"], f"{prefix}input"),
-            f"{prefix}input",
-            operation.input_errors(value["input"], are_checked_numbers=False),
-        )
-    if errors:
+        field, input_ = f"{prefix}input", value["input"]
+        text = _json_text(input_, field)
+    if errors := operation.input_errors(input_, len(text)):
         raise field_problem(
             INVALID_BODY, [(f"{field}.{path}".strip("."), reason) for path, reason in errors], len(errors)
         )

@@ -14,6 +14,7 @@ from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import PREFIX, UNPREFIXED, Environment, name_of
 from common.settings.renamed import RENAMED
+from common.settings.requests import RequestSettings
 from common.settings.shared import SharedSettings
 from common.settings.worker import WorkerSettings
 
@@ -22,7 +23,9 @@ MISSPELLING_SIMILARITY = 0.85  # likeness of two names, 0 to 1, from which one c
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$")
 
 
-class Settings(ControllerSettings, WorkerSettings, ApiSettings, SharedSettings):  # fields: those of the last base first
+class Settings(
+    ControllerSettings, WorkerSettings, ApiSettings, RequestSettings, SharedSettings
+):  # fields: those of the last base first
     """All settings. A description is the row of the generated reference."""
 
     model_config = SettingsConfigDict(defer_build=False)

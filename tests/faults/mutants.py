@@ -134,8 +134,8 @@ MUTANTS = (
     Mutant(
         "a running job is cancelled like a waiting one",
         "common/store/jobs/keyed_insert.py",
-        "DELETE FROM live WHERE id = $1 AND worker IS NULL",
-        "DELETE FROM live WHERE id = $1",
+        "DELETE FROM live WHERE {is_job} AND worker IS NULL",
+        "DELETE FROM live WHERE {is_job}",
         ("redis_flushed",),
         ("attempts are complete", "effects are bounded"),
     ),

@@ -7,11 +7,15 @@ def power_sum(data: list[float], power: int) -> float:
     """Return the sum of x**power, correctly rounded. Raises OverflowError past the largest double.
 
     A double is an integer over a power of two, so the sum over the largest denominator is exact. Python's division of
-    two integers rounds correctly.
+    two integers rounds correctly. Numbers with the same denominator are summed first, so that only one integer for each
+    denominator, a thousand at most, is scaled to the largest one.
     """
-    ratios = [x.as_integer_ratio() for x in data]
-    scale = max(denominator for _, denominator in ratios)
-    total: int = sum((numerator * (scale // denominator)) ** power for numerator, denominator in ratios)
+    sums: dict[int, int] = {}  # by denominator
+    for x in data:
+        numerator, denominator = x.as_integer_ratio()
+        sums[denominator] = sums.get(denominator, 0) + numerator**power
+    scale = max(sums)
+    total = sum(part * (scale // denominator) ** power for denominator, part in sums.items())
     return float(total / scale**power)
 
 

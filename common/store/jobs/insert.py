@@ -1,10 +1,10 @@
 """Insert new jobs, any number in one statement."""
 
-import json
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from common.domain.job import NewJob, Options
 from common.store.connection.asyncpg_pool import CONNECTION_ERRORS
@@ -125,12 +125,12 @@ def _halves(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
 
 
 def _json_literal(jobs: Sequence[NewJob]) -> str:
-    """Return the jobs as ASCII JSON without apostrophes, which is safe inside an SQL literal."""
-    return json.dumps([_row(job) for job in jobs]).replace("'", "\\u0027")
+    """Return the jobs as JSON without apostrophes, which is safe inside an SQL literal."""
+    return orjson.dumps([_row(job) for job in jobs]).decode().replace("'", "\\u0027")
 
 
 def _row(job: NewJob) -> dict[str, object]:
-    plain = {name: getattr(job, name) for name in _NAMES} | {"id": str(job.id)}
+    plain = {name: getattr(job, name) for name in _NAMES}
     return plain if job.options is None else plain | _options_row(job.options)
 
 
@@ -144,7 +144,7 @@ def _options_row(options: Options) -> dict[str, object]:
         "keep_s": options.keep_s,
         "deadline": options.deadline and options.deadline.isoformat(),
         "tags": list(options.tags) or None,
-        "metadata": None if options.metadata is None else json.loads(options.metadata),
+        "metadata": None if options.metadata is None else orjson.Fragment(options.metadata),
         "unique_key": unique and unique.key,
         "unique_while": unique and unique.held_while,
     }

@@ -1,9 +1,10 @@
 """Insert jobs that have an idempotency key or a unique key.
 
-Locking the row of a key serialises the submissions that compete for it.
+Locking the row of a key serialises the submissions that compete for it. The number of statements is the same for a
+batch of any size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,7 +14,6 @@ from common.domain.errors import KeyReused, UniqueConflict
 from common.domain.job import HeldWhile, NewJob, OnConflict
 from common.store.jobs import insert
 from common.store.jobs.fragments import HOLDS_UNIQUE_KEY
-from common.store.jobs.running_keys import LOCK
 
 # A second request with the key waits for the commit of the first one, and then finds its row.
 _TAKE_IDEMPOTENCY_KEY = """
@@ -25,16 +25,29 @@ RETURNING true
 """
 _IDEMPOTENCY_KEY = "SELECT ids, digest FROM idempotency_keys WHERE tenant = 1 AND key = $1"
 
-# Read after the lock. No row: the job no longer holds the key.
-_HOLDER_RUNS = (
-    f"SELECT l.worker IS NOT NULL FROM live l JOIN jobs j ON j.id = l.id WHERE l.id = $1 AND {HOLDS_UNIQUE_KEY}"
-)
-_TAKE_UNIQUE_KEY = "UPDATE unique_keys SET id = $2 WHERE tenant = 1 AND key = $1"
-CANCEL_WAITING = """
-WITH gone AS (DELETE FROM live WHERE id = $1 AND worker IS NULL RETURNING *)
+# Locks the rows of the keys in the order of the array, whichever jobs hold them.
+_LOCK_UNIQUE_KEYS = """
+INSERT INTO unique_keys AS u (key, id) SELECT * FROM unnest($1::text[], $2::uuid[])
+ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING u.key, u.id
+"""
+# Read after the lock. A job without a row no longer holds its key.
+_HOLDING = f"""
+SELECT d.id FROM unnest($1::uuid[]) AS d(id)
+CROSS JOIN LATERAL (SELECT * FROM live WHERE live.id = d.id OFFSET 0) l
+CROSS JOIN LATERAL (SELECT unique_while FROM jobs WHERE jobs.id = d.id OFFSET 0) j
+WHERE {HOLDS_UNIQUE_KEY}
+"""
+_TAKE_UNIQUE_KEYS = """
+UPDATE unique_keys SET id = d.id FROM unnest($1::text[], $2::uuid[]) AS d(key, id)
+WHERE unique_keys.tenant = 1 AND unique_keys.key = d.key
+"""
+_CANCEL_WAITING = """
+WITH gone AS (DELETE FROM live WHERE {is_job} AND worker IS NULL RETURNING *)
 INSERT INTO outcomes (id, run, attempt, released, rev, status)
 SELECT id, run, attempt, released, rev + 1, 'CANCELLED' FROM gone RETURNING id
 """
+CANCEL_WAITING = _CANCEL_WAITING.format(is_job="id = $1")
+_CANCEL_ALL_WAITING = _CANCEL_WAITING.format(is_job="id = ANY ($1)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,14 @@ class InsertOutcome:
     replayed: bool = False  #: an earlier request with this idempotency key inserted the jobs
 
 
+@dataclass(frozen=True, slots=True)
+class _KeyClaim:
+    """A job that wants a unique key."""
+
+    job_id: UUID
+    on_conflict: OnConflict
+
+
 async def insert_keyed(
     connection: asyncpg.Connection, jobs: Sequence[NewJob], key: IdempotencyKey | None, timeout_s: float | None = None
 ) -> InsertOutcome:
@@ -68,7 +89,7 @@ async def insert_keyed(
             await connection.execute(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}")
         if key is not None and (earlier := await _replayed(connection, jobs, key)) is not None:
             return earlier
-        holders = await _take_unique_keys(connection, jobs)
+        holders = await _take_unique_keys(connection, _claims(jobs))
         new = [job for job in jobs if job.id not in holders]
         if new:
             await insert.insert_jobs(connection, new)
@@ -95,51 +116,68 @@ async def _replayed(
     return None
 
 
-async def _take_unique_keys(connection: asyncpg.Connection, jobs: Sequence[NewJob]) -> dict[UUID, UUID]:
-    """Take the unique keys of the jobs, in the order of the keys, so that two submissions cannot deadlock.
-
-    Return, by job, the other job that holds its key and is returned instead. Raises UniqueConflict.
-    """
-    holders: dict[UUID, UUID] = {}
-    taken: dict[str, UUID] = {}
-    for job in sorted(jobs, key=lambda job: _unique_key(job) or ""):
-        key = _unique_key(job)
-        if key is None:
-            continue
-        holder = (
-            taken[key]
-            if key in taken
-            else await _take_or_find_holder(connection, job.id, key, replace=_on_conflict(job) is OnConflict.REPLACE)
-        )
-        if holder == job.id:
-            taken[key] = holder
-        else:
-            _require_return_on_conflict(job, holder)
-            holders[job.id] = holder
-    return holders
-
-
-async def _take_or_find_holder(
-    connection: asyncpg.Connection, job_id: UUID, key: str, *, replace: bool = False
-) -> UUID:
-    """Take a unique key, and return the job that holds it now. `replace`: cancel a holder that is waiting."""
-    row = await connection.fetchrow(LOCK.sql, key, job_id)
-    assert row is not None  # noqa: S101 - inserted or there
-    holder = _standard_uuid(row[0])
-    if holder == job_id:
-        return holder
-    live_holder = await connection.fetchrow(_HOLDER_RUNS, holder)
-    if live_holder is not None and not (replace and await connection.fetchrow(CANCEL_WAITING, holder)):
-        return holder
-    await connection.execute(_TAKE_UNIQUE_KEY, key, job_id)
-    return job_id
-
-
 async def take_unique_key(connection: asyncpg.Connection, key: str, job_id: UUID) -> None:
     """Take a unique key for an existing job, in the caller's transaction. Raises UniqueConflict if it is held."""
-    holder = await _take_or_find_holder(connection, job_id, key)
-    if holder != job_id:
-        raise UniqueConflict(holder)
+    await _take_unique_keys(connection, {key: [_KeyClaim(job_id, OnConflict.REJECT)]})
+
+
+async def _take_unique_keys(
+    connection: asyncpg.Connection, claims: Mapping[str, Sequence[_KeyClaim]]
+) -> dict[UUID, UUID]:
+    """Take each key for the first job that can have it. `claims` has the keys in order, and their jobs in order.
+
+    All submissions lock keys in the same order, so they cannot deadlock. Return, by job, the other job that holds its
+    key and is returned instead. Raises UniqueConflict.
+    """
+    if not claims:
+        return {}
+    first_ids = [key_claims[0].job_id for key_claims in claims.values()]
+    locked = await connection.fetch(_LOCK_UNIQUE_KEYS, list(claims), first_ids)
+    holders: dict[str, UUID] = {row[0]: row[1] for row in locked}
+    takers = await _takers(
+        connection,
+        claims,
+        {key: holder for key, holder in locked if all(claim.job_id != holder for claim in claims[key])},
+    )
+    if takers:
+        await connection.execute(_TAKE_UNIQUE_KEYS, list(takers), list(takers.values()))
+    returned: dict[UUID, UUID] = {}
+    for key, key_claims in claims.items():
+        holder = holders[key]
+        for claim in key_claims:
+            if claim.job_id == takers.get(key, holder):
+                holder = claim.job_id
+            elif claim.on_conflict is OnConflict.RETURN:
+                returned[claim.job_id] = _standard_uuid(holder)
+            else:
+                raise UniqueConflict(_standard_uuid(holder))
+    return returned
+
+
+async def _takers(
+    connection: asyncpg.Connection, claims: Mapping[str, Sequence[_KeyClaim]], others: Mapping[str, UUID]
+) -> dict[str, UUID]:
+    """Return the jobs that take keys of other jobs: of those that have ended, and of those that are cancelled here.
+
+    `others`: the jobs that were the last to hold the keys.
+    """
+    if not others:
+        return {}
+    holding = {row[0] for row in await connection.fetch(_HOLDING, list(others.values()))}
+    takers = {key: claims[key][0].job_id for key, holder in others.items() if holder not in holding}
+    replacing = {
+        holder: (key, claim.job_id)
+        for key, holder in others.items()
+        if holder in holding and (claim := _first_that_insists(claims[key])).on_conflict is OnConflict.REPLACE
+    }
+    if replacing:
+        takers |= [replacing[row[0]] for row in await connection.fetch(_CANCEL_ALL_WAITING, list(replacing))]
+    return takers
+
+
+def _first_that_insists(key_claims: Sequence[_KeyClaim]) -> _KeyClaim:
+    """Return the first claim that does not put up with another holder, or the last claim."""
+    return next((claim for claim in key_claims if claim.on_conflict is not OnConflict.RETURN), key_claims[-1])
 
 
 def _standard_uuid(value: UUID) -> UUID:
@@ -147,17 +185,14 @@ def _standard_uuid(value: UUID) -> UUID:
     return UUID(int=value.int)
 
 
-def _unique_key(job: NewJob) -> str | None:
-    """Return the unique key to take at the insert. A key that is held while the job runs is taken when it starts."""
-    unique = None if job.options is None else job.options.unique
-    return None if unique is None or unique.held_while is HeldWhile.RUNNING else unique.key
+def _claims(jobs: Sequence[NewJob]) -> dict[str, list[_KeyClaim]]:
+    """Return the claims of the jobs by key, in the order of the keys.
 
-
-def _on_conflict(job: NewJob) -> OnConflict:
-    assert job.options is not None and job.options.unique is not None  # noqa: S101, PT018 - it has a key
-    return job.options.unique.on_conflict
-
-
-def _require_return_on_conflict(job: NewJob, holder: UUID) -> None:
-    if _on_conflict(job) is not OnConflict.RETURN:
-        raise UniqueConflict(holder)
+    A key that is held while the job runs is taken when it starts.
+    """
+    claims: dict[str, list[_KeyClaim]] = {}
+    for job in jobs:
+        unique = None if job.options is None else job.options.unique
+        if unique is not None and unique.held_while is not HeldWhile.RUNNING:
+            claims.setdefault(unique.key, []).append(_KeyClaim(job.id, unique.on_conflict))
+    return dict(sorted(claims.items()))

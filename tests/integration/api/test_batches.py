@@ -2,8 +2,10 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from rig.system import System
@@ -62,6 +64,7 @@ def test_a_body_other_than_1_to_10000_submissions_is_refused(
         ({"data": [1]}, "{}.operation"),
         ({"data": [1], "operation": "nope"}, "{}.operation"),
         ({"data": [0] * 10_001, "operation": "cube_sum"}, "{}.data"),
+        ({"input": {"data": [0] * 10_001}, "operation": "cube_sum"}, "{}.input.data"),
         (7, "{}"),
         (None, "{}"),
     ],
@@ -88,7 +91,31 @@ def test_the_limits_of_a_batch_are_settings(system: System, assert_problem: Call
     assert_problem(
         system.client.post("/jobs/batch", json=[{"data": [1, 2], "operation": "cube_sum"}] * 4), 422, "invalid-body"
     )
-    assert_problem(
-        system.client.post("/jobs/batch", json=[{"data": [1, 2, 3], "operation": "cube_sum"}]), 422, "invalid-body"
-    )
+    for numbers in ({"data": [1, 2, 3]}, {"input": {"data": [1, 2, 3]}}):
+        job = numbers | {"operation": "cube_sum"}
+        for path, body in (("/jobs/batch", [job]), ("/jobs/", job)):
+            refused = assert_problem(system.client.post(path, json=body), 422, "invalid-body")
+            assert refused["errors"][0]["reason"] == "has 3 numbers, more than 2"
     assert system.database.value("SELECT count(*) FROM jobs") == 3
+
+
+def test_forty_batches_of_ten_thousand_unique_keys_at_once_are_stored_whole_or_refused_with_a_retry(
+    system: System,
+) -> None:
+    """They wait in the API, two of them are stored at a time, and other requests are served meanwhile."""
+    system.api(JOBPROC_LARGE_BODY_WAIT_SECONDS="3")
+
+    def submit(number: int) -> httpx.Response:
+        jobs = [GOOD | {"unique": {"key": f"{number}-{key}"}} for key in range(10_000)]
+        return httpx.post(f"{system.client.base_url}/jobs/batch", json=jobs, timeout=60)
+
+    with ThreadPoolExecutor(40) as clients:
+        responses = [clients.submit(submit, number) for number in range(40)]
+        while not all(response.done() for response in responses):
+            assert system.client.get("/livez").status_code == 200
+    statuses = [response.result().status_code for response in responses]
+    assert set(statuses) <= {202, 503}
+    assert statuses.count(202) >= 2
+    assert all("Retry-After" in response.result().headers for response in responses if response.result().is_error)
+    assert system.database.value("SELECT count(*) FROM live") == 10_000 * statuses.count(202)
+    assert system.client.post("/jobs/", json=GOOD).status_code == 202

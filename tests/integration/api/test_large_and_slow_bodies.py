@@ -144,6 +144,20 @@ WORST = {
     "a number with a long exponent": fill(b"0", b'{"data":[1e1', b'],"operation":"square_sum"}'),
     "a long fraction": fill(b"3", b'{"data":[1e999', b'],"operation":"square_sum"}'),
     "open lists": fill(b"["),
+    "arrays as the input": fill(b"[],", b'{"operation":"square_sum","input":[', b"[]]}"),
+    "arrays as the numbers of the input": fill(b"[],", b'{"operation":"square_sum","input":{"data":[', b"[]]}}"),
+    "nested arrays as the input": fill(b"[" * 100 + b"]" * 100 + b",", b'{"operation":"square_sum","input":[', b"[]]}"),
+    "as many arrays as are accepted": b'{"operation":"square_sum","input":{"more":[' + b"[]," * 99_000 + b"[]]}}",
+    "wrong items, as many as are accepted": fill(
+        b'{"a":"xy"},', b'{"operation":"square_sum","input":{"data":[', b"1]}}"
+    ),
+    "unknown fields of the input": b'{"operation":"square_sum","input":{'
+    + b",".join(b'"%x":0' % n for n in range(45_000))
+    + b"}}",
+    "unknown fields of an option": b'{"operation":"square_sum","data":[1],"backoff":{'
+    + b",".join(b'"%x":0' % n for n in range(45_000))
+    + b"}}",
+    "brackets and quotes": fill(b'[""', b'{"data":['),
     "a long text": fill(b"x", b'{"data":[1],"operation":"', b'"}'),
     "escapes": fill(b"\\u00e9", b'{"data":[1],"operation":"', b'"}'),
 }

@@ -8,7 +8,7 @@ import pytest
 from integration.store.support.plan_database import FILLED, PlanDatabase
 from integration.store.support.query_plans import Plan, explain
 
-from common.store.connection.statement import Statement
+from common.store.connection.statement import Statement, array_literal
 from common.store.jobs import cancel_retry, claims, insert, keyed_insert, reads
 from common.store.queues import explain as queue_explain
 
@@ -87,6 +87,7 @@ def test_a_cancel_and_a_manual_retry_scan_one_partition_of_each_table(plan_datab
             "lock": (cancel_retry._LOCK, "uuid", (job_id,)),
             "retry": (cancel_retry._RETRY, "uuid, text", (job_id, None)),
             "cancel_waiting": (keyed_insert.CANCEL_WAITING, "uuid", (job_id,)),
+            "holding": (keyed_insert._HOLDING, "uuid[]", (array_literal([job_id]),)),
         }.items():
             plan = explain(connection, Statement(name, types, sql), arguments)
             others = {

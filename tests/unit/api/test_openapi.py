@@ -43,7 +43,7 @@ ROUTES = {
     ("post", "/jobs/{job_id}/cancel"): READ | {"unsupported-media-type"},
     ("post", "/jobs/{job_id}/retry"): READ
     | {"not-retryable", "input-removed"}
-    | BODY - {"overloaded", "queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
+    | BODY - {"queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
     ("get", "/jobs/{job_id}/explain"): READ | EXPENSIVE,
     ("post", "/bulk-actions"): {
         "malformed-json",
@@ -51,6 +51,7 @@ ROUTES = {
         "body-too-large",
         "unsupported-media-type",
         "invalid-body",
+        "overloaded",
     }
     | EXPENSIVE,
     ("get", "/bulk-actions"): {"invalid-parameter"} | EXPENSIVE,

@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from api.web.problems import ProblemError
-from api.web.request_body import read_json
+from api.web.request_body import RequestBodies
 from common.settings import Settings
 
 LIMITS = Settings(max_body_bytes=1_000, body_timeout_seconds=0.05)
+
+
+async def read_json(request: Request, settings: Settings, *, optional: bool = False) -> Any:
+    async with RequestBodies(settings).json(request, optional=optional) as value:
+        return value
 
 
 class Sender:
@@ -161,3 +166,107 @@ def test_a_duplicate_key_is_refused_at_any_depth(names: list[str]) -> None:
         assert read(raw)[0] == [{"x": dict.fromkeys(names, 1)}]
     else:
         assert problem(raw)[0] == "malformed-json"
+
+
+# --- large bodies
+
+
+def request_of(raw: bytes) -> Request:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(raw)).encode())]
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, Sender([raw]))
+
+
+@given(values, st.integers(0, 20))
+@settings(max_examples=300, deadline=None)
+def test_a_body_may_have_as_many_arrays_and_objects_as_the_limit_wherever_texts_have_brackets(
+    value: Any, limit: int
+) -> None:
+    raw = json.dumps([value, '[{"\\', "\\[", {"[": "{}"}], ensure_ascii=False).encode()
+    count = _containers(value) + 2
+    limits = Settings(max_body_containers=max(limit, 1))
+    if count <= limits.max_body_containers or len(raw) <= limits.max_body_containers:
+        assert asyncio.run(read_json(request_of(raw), limits))[0] == value
+    else:
+        with pytest.raises(ProblemError, match=f"has {count} arrays and objects, more than {max(limit, 1)}"):
+            asyncio.run(read_json(request_of(raw), limits))
+
+
+def _containers(value: Any) -> int:
+    if isinstance(value, (list, dict)):
+        return 1 + sum(map(_containers, value.values() if isinstance(value, dict) else value))
+    return 0
+
+
+def test_large_bodies_take_turns_in_their_order_and_small_ones_do_not_wait() -> None:
+    bodies = RequestBodies(Settings(large_body_bytes=100, large_body_concurrency=2))
+    held: list[int] = []
+    done: list[int] = []
+
+    async def hold(number: int, ended: asyncio.Event) -> None:
+        async with bodies.json(request_of(b"1".rjust(100))):
+            held.append(number)
+            await ended.wait()
+        done.append(number)
+
+    async def until_held(count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(held) < count:  # noqa: ASYNC110 - the order of the turns is tested, turn by turn
+                await asyncio.sleep(0)
+
+    async def work() -> None:
+        ends = [asyncio.Event() for _ in range(5)]
+        tasks = [asyncio.create_task(hold(number, end)) for number, end in enumerate(ends)]
+        await until_held(2)
+        for first in range(3):
+            async with bodies.json(request_of(b"1")) as value:
+                assert value == 1
+            assert held == list(range(first + 2)), "no more than two at a time"
+            ends[first].set()
+            await until_held(first + 3)
+        ends[3].set()
+        ends[4].set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(work())
+    assert done == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"large_bodies_waiting": 1}, "1 large bodies wait already"),
+        ({"large_body_wait_seconds": 0.05}, "waited for its turn for 0.05 s"),
+    ],
+)
+def test_a_large_body_gets_503_if_too_many_wait_or_its_turn_does_not_come(limits: dict[str, Any], reason: str) -> None:
+    bodies = RequestBodies(Settings(large_body_bytes=100, large_body_concurrency=1, **limits))
+
+    async def read_one() -> Any:
+        async with bodies.json(request_of(b"1".rjust(100))) as value:
+            return value
+
+    async def work() -> None:
+        async with bodies.json(request_of(b"1".rjust(100))):
+            others = [asyncio.create_task(read_one()) for _ in range(2)]
+            refused = (await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED))[0].pop().exception()
+            assert isinstance(refused, ProblemError)
+            assert refused.kind.name == "overloaded"
+            assert reason in refused.detail
+            assert refused.response().headers["Retry-After"] == "1"
+        await asyncio.gather(*others, return_exceptions=True)
+        assert await read_one() == 1, "refused bodies leave the turns free"
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("raw", [b"[".ljust(100), b'{"a":1,"a":2}'.ljust(100)])
+def test_a_turn_ends_with_a_large_body_that_is_refused(raw: bytes) -> None:
+    bodies = RequestBodies(Settings(large_body_bytes=100, large_body_concurrency=1))
+
+    async def work() -> None:
+        for _ in range(3):
+            with pytest.raises(ProblemError):
+                async with asyncio.timeout(5), bodies.json(request_of(raw)):
+                    raise AssertionError("malformed")
+
+    asyncio.run(work())

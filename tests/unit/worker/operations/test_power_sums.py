@@ -1,6 +1,7 @@
 """Sums of powers, compared with exact fractions."""
 
 import math
+import time
 from fractions import Fraction
 
 import pytest
@@ -106,10 +107,23 @@ def test_an_intermediate_overflow_does_not_matter() -> None:
     assert cube_sum(Numbers(data=[1e300, -1e300, 2.0])) == 8.0
 
 
-def test_ten_thousand_numbers_of_every_size_take_a_few_seconds_at_most() -> None:
-    """The largest input: integers of 6,000 bits. The test's limit is a twentieth of the operation's timeout."""
-    data = [5e-324, 1e102, -1e102, 1.5, 1e-200] * 2_000
-    assert power_sum(data, 3) == 2_000 * 1.5**3
+WIDE = {
+    "all sizes": [5e-324, 1e102, -1e102, 1.5, 1e-200] * 2_000,
+    "large ones beside the smallest": [5e-324] + [1e98] * 9_999,
+    "every exponent": [math.ldexp(1.1, exponent % 1_390 - 1_070) for exponent in range(10_000)],
+}
+
+
+@pytest.mark.parametrize("data", WIDE.values(), ids=WIDE.keys())
+def test_a_sum_of_ten_thousand_numbers_of_any_size_takes_as_long_as_that_of_large_ones(data: list[float]) -> None:
+    """The largest input. Each number was scaled to the smallest one, an integer of 4,200 bits: six times as long."""
+    seconds = {"large": 1e9, "wide": 1e9}
+    for _ in range(5):
+        for name, numbers in (("large", [1e100] * 10_000), ("wide", data)):
+            began = time.process_time()
+            power_sum(numbers, 3)
+            seconds[name] = min(seconds[name], time.process_time() - began)
+    assert seconds["wide"] < 2 * seconds["large"]
 
 
 @pytest.mark.parametrize(
