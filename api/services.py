@@ -1,6 +1,7 @@
 """The services of one API process, built at start and used by the routes."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import cast
 
 from fastapi import Request
@@ -37,6 +38,8 @@ class Services:
     backpressure: Backpressure
     operation_list: TtlCache[OperationList]
     watchers: Watchers
+    #: Held by a request that counts the jobs of a bulk action: one at a time, so the pool has connections for others.
+    preview_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
     def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":

@@ -54,7 +54,12 @@ class WorkerApp:
         self._async_operations = {name: operation for name, operation in operations.items() if operation.is_async}
         max_jobs = max(settings.max_claim_jobs, settings.async_concurrency)
         self._slots = Slots(
-            concurrency, max_jobs, layout, traced=traces.enabled(), with_async=bool(self._async_operations)
+            concurrency,
+            max_jobs,
+            layout,
+            traced=traces.enabled(),
+            with_async=bool(self._async_operations),
+            empty_claims_per_second=settings.empty_claims_per_second,
         )
         self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues, self._publish)
         self._executor: Executor | None = None

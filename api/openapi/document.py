@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
-from api.views.bulk_actions import BulkActionBody
+from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
 from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED
 from api.web.problems import MEDIA_TYPE, problem_responses
 
@@ -50,6 +50,6 @@ def _keep_only_problems(document: dict[str, Any]) -> None:
 
 def _add_request_models(document: dict[str, Any]) -> None:
     """Add the models of request bodies. FastAPI does not know them, because the routes read their bodies themselves."""
-    bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody)
+    bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody, BulkActionStartBody)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
     document["components"]["schemas"] = dict(sorted((document["components"]["schemas"] | models["$defs"]).items()))

@@ -1,10 +1,14 @@
 """Bulk actions on all jobs that match a filter: preview, start, stop, undo."""
 
+import asyncio
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+from sqlalchemy import Connection
 
 from api.services import Services, get_services
 from api.views.bulk_actions import (
@@ -12,10 +16,12 @@ from api.views.bulk_actions import (
     BulkActionBody,
     BulkActionList,
     BulkActionListQuery,
+    BulkActionStartBody,
     BulkActionView,
     bulk_action_body,
     bulk_action_list_body,
     parse_bulk_action,
+    parse_start,
 )
 from api.views.cursors import Cursors
 from api.views.job_list import page_limit
@@ -24,21 +30,24 @@ from api.web.problem_kinds import (
     BODY_TIMEOUT,
     BODY_TOO_LARGE,
     BULK_ACTION_NOT_FOUND,
+    COUNT_NOT_CONFIRMED,
     EXPENSIVE_READ_PROBLEMS,
     INVALID_BODY,
     INVALID_PARAMETER,
     MALFORMED_JSON,
     OVERLOADED,
     STORE_UNAVAILABLE,
+    TOO_MANY_PREVIEWS,
     UNSUPPORTED_MEDIA_TYPE,
     WRONG_PHASE,
 )
-from api.web.problems import field_problem, problem_responses
+from api.web.problems import ProblemError, field_problem, problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
 from common.domain.bulk_actions import ActionRequest
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
 from common.store.bulk_actions import lifecycle
+from common.store.bulk_actions.lifecycle import PreviewLimits
 from common.store.connection.lanes import Lane
 from common.store.listing.index_scan import Record
 from common.telemetry import logs
@@ -46,26 +55,27 @@ from common.telemetry import logs
 log = logs.get("api")
 router = APIRouter(tags=["bulk actions"])
 
-_PREVIEW_PROBLEMS = problem_responses(
-    MALFORMED_JSON,
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
-    UNSUPPORTED_MEDIA_TYPE,
-    INVALID_BODY,
-    OVERLOADED,
-    *EXPENSIVE_READ_PROBLEMS,
-)
+_BODY_PROBLEMS = (MALFORMED_JSON, BODY_TIMEOUT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_BODY)
+_PREVIEW_PROBLEMS = problem_responses(*_BODY_PROBLEMS, OVERLOADED, TOO_MANY_PREVIEWS, *EXPENSIVE_READ_PROBLEMS)
 _LOCATION = {"description": "The path of the bulk action.", "schema": {"type": "string"}}
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{BulkActionBody.__name__}"}}},
-    }
-}
 _READ_PROBLEMS = problem_responses(BULK_ACTION_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE)
 _CHANGE_PROBLEMS = problem_responses(
     BULK_ACTION_NOT_FOUND, INVALID_PARAMETER, WRONG_PHASE, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE
 )
+_START_PROBLEMS = problem_responses(
+    BULK_ACTION_NOT_FOUND,
+    INVALID_PARAMETER,
+    *_BODY_PROBLEMS,
+    OVERLOADED,
+    WRONG_PHASE,
+    COUNT_NOT_CONFIRMED,
+    STORE_UNAVAILABLE,
+)
+
+
+def _body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
 @router.post("/bulk-actions/", status_code=201, include_in_schema=False)
@@ -77,25 +87,44 @@ _CHANGE_PROBLEMS = problem_responses(
         **_PREVIEW_PROBLEMS,
         201: {"description": "The preview of the bulk action", "headers": {"Location": _LOCATION}},
     },
-    openapi_extra=_BODY,
+    openapi_extra=_body(BulkActionBody, required=True),
 )
 async def preview_bulk_action(request: Request) -> Response:
     """Preview a bulk action: count the jobs that match, with a sample. No job is changed until the action is started.
 
     The count is exact up to JOBPROC_LIST_SCAN_JOBS scanned rows; beyond that it is an estimate. A preview that is not
-    started expires after JOBPROC_BULK_ACTION_PREVIEW_SECONDS.
+    started expires after JOBPROC_BULK_ACTION_PREVIEW_SECONDS. If JOBPROC_BULK_ACTION_MAX_PREVIEWS bulk actions wait for
+    their start, the oldest one expires in favour of the new one once it is a minute old
+    (JOBPROC_BULK_ACTION_PREVIEW_MIN_SECONDS); until then the response is 429.
     """
     services = get_services(request)
     settings = services.settings
     async with services.bodies.json(request) as body:
         new = parse_bulk_action(body, settings)
-    row = await services.pool.run_sync(
-        partial(lifecycle.preview, new=new, scan_limit=settings.list_scan_jobs, skew_s=settings.max_clock_skew_seconds),
-        Lane.EXPENSIVE,
-        partial(until_disconnected, request),
+    limits = PreviewLimits(
+        settings.list_scan_jobs,
+        settings.max_clock_skew_seconds,
+        settings.bulk_action_max_previews,
+        settings.bulk_action_preview_min_seconds,
     )
+    row = await _preview(request, services, partial(lifecycle.preview, new=new, limits=limits))
     path = f"{request.scope.get('root_path', '')}{PATH}/{new.id}"
     return JsonResponse(bulk_action_body(row), 201, [(b"location", path.encode("ascii"))])
+
+
+async def _preview(request: Request, services: Services, preview: Callable[[Connection], Record]) -> Record:
+    """Run a preview when no other one runs in this process, or raise a problem after the limit of the database."""
+    try:
+        async with asyncio.timeout(services.settings.database_timeout_seconds):
+            await services.preview_lock.acquire()
+    except TimeoutError as error:
+        raise ProblemError(
+            TOO_MANY_PREVIEWS, "Other previews are still counted; nothing was stored.", headers={"Retry-After": "1"}
+        ) from error
+    try:
+        return await services.pool.run_sync(preview, Lane.EXPENSIVE, partial(until_disconnected, request))
+    finally:
+        services.preview_lock.release()
 
 
 @router.get("/bulk-actions/", include_in_schema=False)
@@ -129,12 +158,21 @@ async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
 
 
 @router.post("/bulk-actions/{bulk_action_id}/start/", include_in_schema=False)
-@router.post("/bulk-actions/{bulk_action_id}/start", response_model=BulkActionView, responses=_CHANGE_PROBLEMS)
+@router.post(
+    "/bulk-actions/{bulk_action_id}/start",
+    response_model=BulkActionView,
+    responses=_START_PROBLEMS,
+    openapi_extra=_body(BulkActionStartBody, required=False),
+)
 async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
-    """Start a bulk action, or resume a stopped one. The request is safe to repeat."""
-    check_ignored_body(request)
+    """Start a bulk action, or resume a stopped one. The request is safe to repeat.
+
+    A bulk action on all jobs starts only with the `count` of its preview in the body. Any other one may have it.
+    """
     services = get_services(request)
-    row, changed = await _request(services, bulk_action_id, ActionRequest.START)
+    async with services.bodies.json(request, optional=True) as body:
+        count = parse_start(body)
+    row, changed = await _request(services, bulk_action_id, ActionRequest.START, count)
     if changed:
         log.info("bulk_action_started", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(row)
@@ -168,10 +206,12 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     return _respond(row)
 
 
-async def _request(services: Services, bulk_action_id: UUID, verb: ActionRequest) -> tuple[Record, bool]:
+async def _request(
+    services: Services, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
+) -> tuple[Record, bool]:
     try:
         return await services.pool.run_sync(
-            partial(lifecycle.request, bulk_action_id=bulk_action_id, verb=verb), Lane.BY_ID
+            partial(lifecycle.request, bulk_action_id=bulk_action_id, verb=verb, count=count), Lane.BY_ID
         )
     except StoreUnavailable as error:
         raise OutcomeUnknown from error

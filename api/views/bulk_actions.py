@@ -58,6 +58,18 @@ class BulkActionBody(BaseModel):
     )
 
 
+class BulkActionStartBody(BaseModel):
+    """The confirmation of a start."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"count": 1_204}]})
+
+    count: Annotated[int, Field(strict=True, ge=0, lt=1 << 63)] | None = Field(
+        None,
+        description="The `count` of the preview. Required for the first start of a bulk action on all jobs. "
+        "With another count the start is refused.",
+    )
+
+
 class BulkActionListQuery(BaseModel):
     """The parameters of GET /bulk-actions."""
 
@@ -133,9 +145,7 @@ def parse_bulk_action(value: Any, settings: Settings) -> NewBulkAction:
 
     Raises ProblemError, which names the field and its rule.
     """
-    for name, part in (("", value), ("filter", value.get("filter"))) if isinstance(value, dict) else ():
-        if isinstance(part, dict) and len(part) > MAX_ERRORS:  # each field would add an error
-            raise field_problem(INVALID_BODY, [(name, "has more fields than the schema defines")], 1)
+    _check_size(value)
     try:
         body = BulkActionBody.model_validate(value)
     except ValidationError as error:
@@ -153,6 +163,21 @@ def parse_bulk_action(value: Any, settings: Settings) -> NewBulkAction:
         body.priority,
         body.jobs_per_second or settings.bulk_action_jobs_per_second,
     )
+
+
+def parse_start(value: Any) -> int | None:
+    """Return the count in the parsed body of a start. Raises ProblemError, which names the field and its rule."""
+    _check_size(value)
+    try:
+        return BulkActionStartBody.model_validate(value).count
+    except ValidationError as error:
+        raise validation_problem(error) from error
+
+
+def _check_size(value: Any) -> None:
+    for name, part in (("", value), ("filter", value.get("filter"))) if isinstance(value, dict) else ():
+        if isinstance(part, dict) and len(part) > MAX_ERRORS:  # each field would add an error
+            raise field_problem(INVALID_BODY, [(name, "has more fields than the schema defines")], 1)
 
 
 def bulk_action_body(row: Record) -> bytes:

@@ -1,6 +1,7 @@
 """Exception handlers of the app: every exception of a request becomes a problem (RFC 9457)."""
 
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp
 from api.web.browser_guard import RESPONSE_HEADERS
 from api.web.problem_kinds import (
     BULK_ACTION_NOT_FOUND,
+    COUNT_NOT_CONFIRMED,
     HTTP_ERROR,
     IDEMPOTENCY_KEY_REUSED,
     INPUT_REMOVED,
@@ -24,6 +26,7 @@ from api.web.problem_kinds import (
     OVERLOADED,
     READ_TIMEOUT,
     STORE_UNAVAILABLE,
+    TOO_MANY_PREVIEWS,
     TOO_MANY_READS,
     TOO_MANY_WAITING_CLIENTS,
     UNIQUE_CONFLICT,
@@ -34,6 +37,7 @@ from api.web.problem_kinds import (
 from api.web.problems import ProblemError, validation_problem
 from common.domain.errors import (
     BulkActionNotFound,
+    CountNotConfirmed,
     InputRemoved,
     InvalidSubmission,
     JobNotFound,
@@ -44,6 +48,7 @@ from common.domain.errors import (
     Overloaded,
     ReadTimeout,
     StoreUnavailable,
+    TooManyPreviews,
     TooManyReads,
     TooManyWaitingClients,
     UniqueConflict,
@@ -62,6 +67,8 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     JobNotFound: JOB_NOT_FOUND,
     BulkActionNotFound: BULK_ACTION_NOT_FOUND,
     WrongPhase: WRONG_PHASE,
+    CountNotConfirmed: COUNT_NOT_CONFIRMED,
+    TooManyPreviews: TOO_MANY_PREVIEWS,
     NotRetryable: NOT_RETRYABLE,
     InputRemoved: INPUT_REMOVED,
     KeyReused: IDEMPOTENCY_KEY_REUSED,
@@ -119,18 +126,25 @@ def install(app: FastAPI, cors: Callable[[ASGIApp], ASGIApp] | None = None) -> N
 
 def _domain_problem(error: JobprocError) -> ProblemError:
     kind = next((kind for error_type, kind in KIND_OF_ERROR.items() if isinstance(error, error_type)), INTERNAL)
+    members: dict[str, Any] = {}
     match error:
         case InvalidSubmission():
             return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}])
         case UniqueConflict():
             return ProblemError(kind, job_id=error.holder)
+        case TooManyPreviews():
+            return ProblemError(kind, str(error), headers={"Retry-After": str(error.retry_after_s)})
         case NotRetryable():
-            return ProblemError(kind, str(error), state=error.state)
+            members = {"state": error.state}
         case WrongPhase():
-            return ProblemError(kind, str(error), phase=error.phase)
+            members = {"phase": error.phase}
+        case CountNotConfirmed():
+            members = {"count": error.count}
         case OutcomeUnknown() | ReadTimeout():
-            return ProblemError(kind, str(error))
-    return ProblemError(kind)
+            pass
+        case _:
+            return ProblemError(kind)
+    return ProblemError(kind, str(error), **members)
 
 
 def _allow_header(request: Request) -> dict[str, str]:

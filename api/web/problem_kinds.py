@@ -56,6 +56,12 @@ WRONG_PHASE = ProblemKind(
     "Not possible in the phase of the bulk action",
     "The action is DONE; start is possible while it is PREVIEW, STOPPED, RUNNING.",
 )
+COUNT_NOT_CONFIRMED = ProblemKind(
+    "count-not-confirmed",
+    409,
+    "The count of the preview is not confirmed",
+    'The action is on all jobs. To start it, send the count of its preview: {"count": 1204}.',
+)
 INPUT_REMOVED = ProblemKind(
     "input-removed",
     409,
@@ -108,6 +114,12 @@ QUEUE_LATE = ProblemKind(
     429,
     "The backlog of the queue is too old",
     "The oldest job of the queue 'default' has waited for 95 s, longer than 60 s.",
+)
+TOO_MANY_PREVIEWS = ProblemKind(
+    "too-many-previews",
+    429,
+    "Too many bulk actions wait for their start",
+    "100 bulk actions wait for their start; a new one may take a place in 42 s.",
 )
 HEAD_TOO_LARGE = ProblemKind(
     "head-too-large",

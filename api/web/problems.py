@@ -47,6 +47,7 @@ class ProblemBody(BaseModel):
     )
     state: State | None = Field(None, description="With `not-retryable`: the state of the job.")
     phase: Phase | None = Field(None, description="With `wrong-phase`: the phase of the bulk action.")
+    count: int | None = Field(None, description="With `count-not-confirmed`: the count of the preview.")
 
 
 class ProblemError(Exception):

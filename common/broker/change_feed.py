@@ -10,6 +10,8 @@ from common.settings import Settings
 CHANNEL = "jobproc:changed"
 NO_SUBSCRIBER_PAUSE_S = 0.1  # pause after a publish that reached no subscriber
 ERROR_PAUSE_S = 1.0  # pause after an error of Redis
+MAX_IDS = 1_000  # in one message
+MAX_BYTES = MAX_IDS * 37  # of a message: UUIDs and commas
 PUBLISH_TIMEOUT_S = 0.2  # longest wait for a publish, of a process that has jobs to run
 
 
@@ -34,8 +36,12 @@ class ChangeFeed:
         return time.monotonic() < self._paused_until
 
     def publish(self, ids: Sequence[str]) -> None:
-        """Publish the ids of jobs whose change is committed, in one message. Catches every error of Redis."""
-        if not ids or self.paused:
+        """Publish the ids of jobs whose change is committed, MAX_IDS in a message. Catches every error of Redis."""
+        for first in range(0, len(ids), MAX_IDS):
+            self._publish(ids[first : first + MAX_IDS])
+
+    def _publish(self, ids: Sequence[str]) -> None:
+        if self.paused:
             return
         try:
             subscribers = self._redis.publish(CHANNEL, ",".join(ids))
@@ -49,8 +55,8 @@ class ChangeFeed:
 
 
 def ids_of_message(message: dict[str, Any]) -> list[str]:
-    """Return the ids in a message of the channel; an empty list if the message has another form."""
+    """Return the ids in a message of the channel, at most MAX_IDS; none if it is too large or has another form."""
     data = message.get("data")
-    if message.get("type") != "message" or not isinstance(data, bytes):
+    if message.get("type") != "message" or not isinstance(data, bytes) or len(data) > MAX_BYTES:
         return []
-    return data.decode("ascii", "replace").split(",")
+    return data.decode("ascii", "replace").split(",")[:MAX_IDS]

@@ -18,6 +18,8 @@ from common.settings import Settings
 TASK = "jobproc.serve"
 PREFIX = "jobproc."  # of every Celery queue, and so of its Redis list
 MAX_BYTES = 2_048  # of a message; a doorbell of the longest name of a queue, with the longest origin, has 1,265
+#: Of the keys of a Celery queue, which has a list for each priority. Doorbells have the first.
+LIST_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ORIGIN = re.compile("[A-Za-z0-9_.@-]{1,128}")  # of Celery: gen<pid>@<host>; the name of a host has up to 64 characters
 
@@ -107,7 +109,10 @@ class DoorbellMessages(dict[str, DoorbellMessage]):
 
 
 class Doorbell:
-    """Rings from worker and controller processes. Catches every error of Redis: a lost ring costs a tick."""
+    """Rings and discards doorbells in worker and controller processes.
+
+    Catches every error of Redis: a lost ring costs a tick.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._redis = redis.Redis.from_url(settings.redis_url, **client_options(settings), retry=retry_once())
@@ -129,6 +134,17 @@ class Doorbell:
             return None
         except (redis.RedisError, OSError):
             return None
+
+    def discard(self, queue: str) -> None:
+        """Delete all doorbells of a queue that no worker has taken. The caller then claims from the queue."""
+        if time.monotonic() < self._paused_until:
+            return
+        try:
+            self._redis.unlink(*(celery_queue(queue) + suffix for suffix in LIST_SUFFIXES))
+        except redis.TimeoutError:
+            self._paused_until = time.monotonic() + self._pause_s
+        except (redis.RedisError, OSError):
+            pass
 
 
 async def ring_async(client: redis.asyncio.Redis, message: DoorbellMessage, queue: str) -> bool:

@@ -1,8 +1,10 @@
 """Bulk actions: cancel, retry or reprioritise all jobs that match a filter. Kinds, phases, legal changes of phase."""
 
+from dataclasses import replace
 from enum import StrEnum
 
-from common.domain.errors import WrongPhase
+from common.domain.errors import CountNotConfirmed, WrongPhase
+from common.domain.job_search import JobSearch
 from common.domain.states import State
 
 
@@ -68,6 +70,24 @@ def next_phase(phase: Phase, verb: ActionRequest) -> Phase:
         return TRANSITIONS[phase, verb]
     except KeyError:
         raise WrongPhase(phase, verb, [str(before) for before, asked in TRANSITIONS if asked is verb]) from None
+
+
+def is_on_all_jobs(kind: ActionKind, search: JobSearch) -> bool:
+    """Return True if the search of an action leaves out none of the jobs that its kind can change."""
+    no_filter = replace(search, as_of=None, statuses=frozenset(), descending=True) == JobSearch()
+    return no_filter and search.statuses >= STATES_CHANGED_BY[kind]
+
+
+def check_confirmation(phase: Phase, *, is_on_all: bool, preview_count: int, count: int | None) -> None:
+    """Raise CountNotConfirmed unless the count in a request to start an action is that of its preview.
+
+    `count` None: the request has none. It needs one for the first start of an action on all jobs.
+    """
+    if count is None:
+        if is_on_all and phase is Phase.PREVIEW:
+            raise CountNotConfirmed(preview_count, "The action is on all jobs.")
+    elif count != preview_count:
+        raise CountNotConfirmed(preview_count, "The count is not that of the preview.")
 
 
 class SkipReason(StrEnum):

@@ -6,6 +6,8 @@ JobprocError
 ├── JobNotFound            no job has that id
 ├── BulkActionNotFound     no bulk action has that id
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
+├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
+├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long
 ├── NotRetryable           a job that has not failed cannot be retried; names its state
 ├── InputRemoved           the job's input has been removed; a retry must bring one
 ├── KeyReused              the idempotency key was used with another body before
@@ -63,6 +65,22 @@ class WrongPhase(JobprocError):
     def __init__(self, phase: str, verb: str, possible: list[str]) -> None:
         super().__init__(f"The action is {phase}; {verb} is possible while it is {', '.join(possible)}.")
         self.phase = phase
+
+
+class CountNotConfirmed(JobprocError):
+    """The request to start the action does not confirm the count of its preview."""
+
+    def __init__(self, count: int, reason: str) -> None:
+        super().__init__(f'{reason} To start it, send the count of its preview: {{"count": {count}}}.')
+        self.count = count
+
+
+class TooManyPreviews(JobprocError):
+    """Too many bulk actions wait for their start."""
+
+    def __init__(self, limit: int, retry_after_s: int) -> None:
+        super().__init__(f"{limit} bulk actions wait for their start; a new one may take a place in {retry_after_s} s.")
+        self.retry_after_s = retry_after_s
 
 
 class NotRetryable(JobprocError):

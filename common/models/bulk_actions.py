@@ -27,12 +27,14 @@ class BulkAction(Base):
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
         CheckConstraint("(kind = 'reprioritise') = (priority IS NOT NULL)", name="reprioritise_has_priority"),
         Index("bulk_actions_active", "id", postgresql_where=text(_ACTIVE)),
+        Index("bulk_actions_previews", "created_at", postgresql_where=text("phase = 'PREVIEW'")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     changed_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))  #: when its phase changed
     started_at: Mapped[datetime | None]  #: for the first time
+    stepped_at: Mapped[datetime | None]  #: when the controller last tried a step; None: not yet
     as_of: Mapped[datetime]  #: jobs created later are never changed; by the database's clock
     position: Mapped[UUID | None]  #: last job that its scan has read; None: not begun
     #: jobs before `position` that were locked by other transactions; the next step retries them

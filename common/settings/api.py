@@ -179,6 +179,16 @@ class ApiSettings(SettingsGroup):
         description="API: highest rate that a bulk action may ask for, in jobs a second; "
         "a higher one is refused with 422.",
     )
+    bulk_action_max_previews: Count = Field(
+        100,
+        description="API: number of bulk actions that may wait for their start. At the limit a new one takes the place "
+        "of the oldest.",
+    )
+    bulk_action_preview_min_seconds: Seconds = Field(
+        60,
+        description="API: time in seconds for which a bulk action that waits for its start keeps its place. "
+        "At the limit new ones are refused with 429 meanwhile.",
+    )
     access_log: bool = Field(
         False, description="API: log each request with its route, status and duration, at level `info`."
     )

@@ -38,6 +38,11 @@ class WorkerSettings(SettingsGroup):
         description="Worker: longest duration in seconds of a batch; then the process stores the results that it has "
         "and releases the jobs that have not begun.",
     )
+    empty_claims_per_second: Annotated[float, Field(ge=5, le=1_000)] = Field(
+        20,
+        description="Worker: number of claims a second that its processes together make for doorbells of a queue "
+        "while these find no job. A second's worth may come at once; then the processes wait in turn.",
+    )
     async_concurrency: Annotated[int, Field(ge=1, le=1_000)] = Field(
         100, description="Worker: largest number of jobs of `async def` operations that one process runs concurrently."
     )

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from common.broker.doorbells import celery_message
+from common.broker.doorbells import DoorbellMessage, celery_message
 
 QUEUE = "default"
 RING_ID, TAG = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -34,6 +34,12 @@ VALUES: list[Any] = [
 def doorbell() -> dict[str, Any]:
     """Return a doorbell, always the same."""
     return celery_message(QUEUE, RING_ID, TAG)
+
+
+def forged(count: int) -> list[str]:
+    """Return doorbells as workers and API processes ring them, for which no job was stored."""
+    message = DoorbellMessage(QUEUE)
+    return [message.text() for _ in range(count)]
 
 
 def huge() -> bytes:

@@ -1,6 +1,10 @@
-"""Steps of bulk actions: each action runs at its rate (token bucket), and several take steps in rotation."""
+"""Steps of bulk actions: each action runs at its rate (token bucket), and all take turns, least recently served first.
+
+An action that has had no step yet makes progress soon, however many others are active.
+"""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,7 +22,7 @@ from common.store.listing.index_scan import ScanLimits
 from common.telemetry import logs
 
 log = logs.get("controller")
-MAX_ACTIVE = 100  # in one tick, the oldest first
+MAX_ACTIVE = 1_000  # in one tick: ten times as many as it has time for
 MAX_SCANNED = 5_000  # rows in one step, about 50 ms: if few of them match
 TICK_SHARE = 0.25  # of a tick, at most: rescue waits meanwhile
 EXPIRY_ROUNDS = 10  # calls of the store in one expiry
@@ -33,7 +37,6 @@ class TokenBucket:
 
     tokens: float  #: jobs that the action may process now
     refilled_at_s: float
-    last_step: int = 0  #: the number of its last step
 
 
 class BulkActions:
@@ -45,25 +48,22 @@ class BulkActions:
         self._job_counter = job_counter
         self._clock = clock
         self._change_feed = ChangeFeed(settings)
-        self._buckets: dict[str, TokenBucket] = {}
-        self._steps = 0
+        self._buckets: dict[str, TokenBucket] = {}  # of the active actions, in the order of their turns
 
     def run_steps(self, connection: WorkerConnection) -> int:
         """Run steps of bulk actions, for at most a share of a tick. Returns the number of jobs that were processed."""
         until, jobs = self._clock() + TICK_SHARE * self._settings.tick_seconds, 0
         self._refill(steps.active(connection, MAX_ACTIVE))
-        ready = {bulk_action_id for bulk_action_id, bucket in self._buckets.items() if bucket.tokens >= 1}
+        ready = deque(bulk_action_id for bulk_action_id, bucket in self._buckets.items() if bucket.tokens >= 1)
         while ready and self._clock() < until:
-            bulk_action_id = min(ready, key=lambda ready_id: self._buckets[ready_id].last_step)
+            bulk_action_id = ready.popleft()
             step = self._run_step(connection, bulk_action_id)
-            if (
-                step is None
-                or step.has_locked_jobs
-                or step.after is not step.before
-                or self._buckets[bulk_action_id].tokens < 1
-            ):
-                ready.remove(bulk_action_id)
-            jobs += 0 if step is None else step.jobs
+            if step is None:
+                continue
+            jobs += step.jobs
+            goes_on = step.after is step.before and not step.has_locked_jobs
+            if goes_on and self._buckets[bulk_action_id].tokens >= 1:
+                ready.append(bulk_action_id)
         return jobs
 
     def expire(self, connection: WorkerConnection) -> None:
@@ -80,18 +80,17 @@ class BulkActions:
         for bulk_action_id, rate in active:
             bucket = previous.get(bulk_action_id) or TokenBucket(0.0, now - tick_s)
             tokens = min(bucket.tokens + rate * (now - bucket.refilled_at_s), max(1.0, 2 * rate * tick_s))
-            self._buckets[bulk_action_id] = TokenBucket(tokens, now, bucket.last_step)
+            self._buckets[bulk_action_id] = TokenBucket(tokens, now)
 
     def _run_step(self, connection: WorkerConnection, bulk_action_id: str) -> Step | None:
         bucket, settings = self._buckets[bulk_action_id], self._settings
-        self._steps += 1
-        bucket.last_step = self._steps
         limits = ScanLimits(
             min(int(bucket.tokens), settings.bulk_action_step_jobs), MAX_SCANNED, settings.max_clock_skew_seconds
         )
         try:
             step = steps.run_step(connection, bulk_action_id, limits, settings.lock_timeout_seconds)
         except _RETRYABLE:
+            steps.postpone(connection, bulk_action_id)
             return None
         except CONNECTION_ERRORS:
             raise

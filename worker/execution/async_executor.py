@@ -232,6 +232,8 @@ class AsyncExecutor:
             self._claimed_at_s = now_s
             del self._due_queues[queue]
             jobs = self._settler.settle_and_claim(queue, limit)
+            if jobs:
+                self._slots.limiter.found_jobs(queue)
             if len(jobs) == limit:
                 self._due_queues[queue] = None  # behind the others
                 self._ring_next_process(queue, now_s)

@@ -74,6 +74,10 @@ class Executor:
 
     def serve(self, queue: str) -> None:
         """Run the jobs of a queue until none is due, the worker drains, or the time slice of the queue is over."""
+        if self._slots.limiter.wait(queue, lambda: self._slots.draining):
+            # Doorbells come faster than they find jobs. The next claim answers all that are in the list by now, because
+            # each was rung after the commit of its job.
+            self._doorbell.discard(queue)
         until = time.monotonic() + self._settings.queue_time_slice_seconds
         self._prepare_to_serve(queue)
         while not self._slots.draining:
@@ -84,6 +88,7 @@ class Executor:
                 continue
             if not jobs:
                 return
+            self._slots.limiter.found_jobs(queue)
             is_full = len(jobs) == limit
             if is_full:
                 self._ring_next_process(queue)

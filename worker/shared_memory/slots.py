@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from common.domain.job import ClaimedJob
+from worker.shared_memory.empty_claim_limiter import EmptyClaimLimiter
 from worker.shared_memory.metrics import Layout, SlotMetrics, WorkerMetrics
 
 # Words of a slot's header. _POSITION: of the running job in the batch, or IDLE. _MARKS_LENGTH: of the marks' JSON.
@@ -249,18 +250,25 @@ class Slots:
     """The slots of one worker. Created by the parent before it forks."""
 
     def __init__(
-        self, processes: int, room: int, layout: Layout | None = None, *, traced: bool = False, with_async: bool = False
+        self,
+        processes: int,
+        room: int,
+        layout: Layout | None = None,
+        *,
+        traced: bool = False,
+        with_async: bool = False,
+        empty_claims_per_second: float = 20,
     ) -> None:
         """Create slots for `processes` processes with up to `room` jobs in a batch.
 
         `layout`: of their metrics, None: of none by name. `traced`: histograms have exemplars. `with_async`: a process
-        may take a second slot, for its event loop.
+        may take a second slot, for its event loop. `empty_claims_per_second`: of a queue.
         """
-        # A replacement may start before the parent has freed the slot of the process that ended.
-        count = processes * (8 if with_async else 4)
+        count = processes * (8 if with_async else 4)  # a replacement may start before its predecessor's slot is free
         self._memory = mmap.mmap(-1, _WORD + count * slot_size(room))
         self._flags = memoryview(self._memory)[:_WORD].cast("q")
         self.metrics = WorkerMetrics(layout or Layout((), ()), count, traced=traced)
+        self.limiter = EmptyClaimLimiter(tuple(layout.claims) if layout else (), empty_claims_per_second)
         self.all = [
             Slot(self._memory, _WORD + n * slot_size(room), room, slot_metrics)
             for n, slot_metrics in enumerate(self.metrics.by_slot)

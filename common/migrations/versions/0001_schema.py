@@ -164,6 +164,7 @@ CREATE TABLE bulk_actions (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     started_at timestamptz,
+    stepped_at timestamptz,
     as_of timestamptz NOT NULL,
     position uuid,
     locked uuid[] NOT NULL DEFAULT '{}',
@@ -190,6 +191,7 @@ CREATE TABLE bulk_actions (
     CONSTRAINT bulk_actions_reprioritise_has_priority CHECK ((kind = 'reprioritise') = (priority IS NOT NULL))
 );
 CREATE INDEX bulk_actions_active ON bulk_actions (id) WHERE phase IN ('RUNNING', 'UNDOING');
+CREATE INDEX bulk_actions_previews ON bulk_actions (created_at) WHERE phase = 'PREVIEW';
 
 CREATE TABLE bulk_action_jobs (
     bulk_action uuid NOT NULL,

@@ -1,13 +1,21 @@
 """Bulk actions as clients see them: preview, read, start, stop, undo. The changes of jobs are in steps.py."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from common.domain.bulk_actions import ActionKind, ActionRequest, Phase, next_phase
-from common.domain.errors import BulkActionNotFound
+from common.domain.bulk_actions import (
+    ActionKind,
+    ActionRequest,
+    Phase,
+    check_confirmation,
+    is_on_all_jobs,
+    next_phase,
+)
+from common.domain.errors import BulkActionNotFound, TooManyPreviews
 from common.domain.job_search import JobSearch, ListPosition
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan
@@ -31,7 +39,21 @@ RETURNING {_COLUMNS}
 """
 _READ = f"SELECT {_COLUMNS} FROM bulk_actions WHERE id = $1"
 _PAGE = f"SELECT {_COLUMNS} FROM bulk_actions WHERE id < $1 ORDER BY id DESC LIMIT $2"
-_LOCK = "SELECT phase FROM bulk_actions WHERE id = $1 FOR UPDATE"
+_LOCK = "SELECT phase, kind, filter::text, count FROM bulk_actions WHERE id = $1 FOR UPDATE"
+# Where previews are at their limit, the oldest give way to the new one, if they are old enough. A preview that is being
+# started does not. Previews at the same time may exceed the limit.
+_MAKE_ROOM = """
+WITH previews AS (SELECT count(*) AS number, min(created_at) AS oldest FROM bulk_actions WHERE phase = 'PREVIEW'),
+expired AS (
+    UPDATE bulk_actions SET phase = 'EXPIRED', changed_at = clock_timestamp() WHERE id = ANY (ARRAY(
+        SELECT id FROM bulk_actions
+        WHERE phase = 'PREVIEW' AND created_at <= clock_timestamp() - $2::float8 * interval '1 s'
+        ORDER BY created_at LIMIT greatest(0, (SELECT number FROM previews) - $1::bigint + 1)
+        FOR UPDATE SKIP LOCKED)) RETURNING true)
+SELECT number - (SELECT count(*) FROM expired) < $1,
+       $2 - extract(epoch FROM clock_timestamp() - oldest)::float8
+FROM previews
+"""
 _CHANGE = """
 UPDATE bulk_actions
 SET phase = $2, changed_at = clock_timestamp(), error = NULL,
@@ -52,19 +74,32 @@ class NewBulkAction:
     jobs_per_second: int  #: highest rate
 
 
-def preview(connection: Connection, new: NewBulkAction, scan_limit: int, skew_s: float) -> Record:
+@dataclass(frozen=True, slots=True)
+class PreviewLimits:
+    """The limits of previews."""
+
+    scanned: int  #: rows that one preview scans
+    skew_s: float  #: see `JobSearch.id_range`
+    previews: int  #: that may wait for their start
+    protected_s: float  #: time for which a preview gives way to no other
+
+
+def preview(connection: Connection, new: NewBulkAction, limits: PreviewLimits) -> Record:
     """Count the jobs that match an action now, store the action, and return it. Needs a transaction of the caller.
 
-    It scans at most `scan_limit` rows. Beyond that the count is an estimate: the share of matches among the scanned
-    rows, times the planner's estimate of all rows. `skew_s`: see `JobSearch.id_range`.
+    Beyond the limit of scanned rows the count is an estimate: the share of matches among the scanned rows, times the
+    planner's estimate of all rows. Raises TooManyPreviews before it scans.
     """
+    has_room, wait_s = connection.exec_driver_sql(_MAKE_ROOM, (limits.previews, limits.protected_s)).one()
+    if not has_room:
+        raise TooManyPreviews(limits.previews, max(1, math.ceil(wait_s)))
     connection.exec_driver_sql(SET_INDEX_SCAN_PLANS)
     search = replace(
         new.search, as_of=connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one(), descending=False
     )
-    arguments = index_scan.scan_arguments(search, None, ScanLimits(scan_limit, scan_limit, skew_s))
+    arguments = index_scan.scan_arguments(search, None, ScanLimits(limits.scanned, limits.scanned, limits.skew_s))
     count, scanned, sample = connection.exec_driver_sql(PAGE_STATEMENTS[search.index, False] + _COUNT, arguments).one()
-    exact = scanned < scan_limit
+    exact = scanned < limits.scanned
     if not exact:
         count = max(count, round(count / scanned * _estimated_scan_rows(connection, search, arguments)))
     values = (new.id, new.kind, search.to_json(), new.priority, new.jobs_per_second, search.as_of, count, exact, sample)
@@ -89,15 +124,22 @@ def page(connection: Connection, after: ListPosition | None, limit: int) -> tupl
     return actions[:limit], ListPosition(actions[limit - 1]["id"]) if len(actions) > limit else None
 
 
-def request(connection: Connection, bulk_action_id: UUID, verb: ActionRequest) -> tuple[Record, bool]:
+def request(
+    connection: Connection, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
+) -> tuple[Record, bool]:
     """Start, stop or undo an action. Return it, and True if its phase changed. Needs a transaction; safe to repeat.
 
-    Waits for a step in progress. Raises BulkActionNotFound or WrongPhase.
+    `count`: the count of the preview, which a start confirms. Waits for a step in progress. Raises BulkActionNotFound,
+    WrongPhase or CountNotConfirmed.
     """
-    before = connection.exec_driver_sql(_LOCK, (bulk_action_id,)).scalar_one_or_none()
-    if before is None:
+    locked = connection.exec_driver_sql(_LOCK, (bulk_action_id,)).one_or_none()
+    if locked is None:
         raise BulkActionNotFound
+    before, kind, filters, preview_count = locked
     after = next_phase(Phase(before), verb)
+    if verb is ActionRequest.START:
+        is_on_all = is_on_all_jobs(ActionKind(kind), JobSearch.from_json(filters))
+        check_confirmation(Phase(before), is_on_all=is_on_all, preview_count=preview_count, count=count)
     if after != before:
         connection.exec_driver_sql(_CHANGE, (bulk_action_id, after))
     return read(connection, bulk_action_id), after != before

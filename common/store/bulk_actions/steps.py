@@ -27,10 +27,18 @@ SCANS = {
     for index in (ScanIndex.LIVE, ScanIndex.UNSUCCESSFUL, ScanIndex.TAGGED)
 }
 
+# Every second turn is that of an action without a step, the newest first. So a new action waits neither for all others
+# nor for those that were started with it, and actions that are started all the time take half of the turns at most.
 ACTIVE = Statement(
     "bulk_actions_active",
     "bigint",
-    "SELECT id::text, jobs_per_second FROM bulk_actions WHERE phase IN ('RUNNING', 'UNDOING') ORDER BY id LIMIT $1",
+    """
+    SELECT id::text, jobs_per_second FROM (
+        SELECT id, jobs_per_second, stepped_at,
+               row_number() OVER (PARTITION BY stepped_at IS NULL ORDER BY stepped_at, id DESC) AS turn
+        FROM bulk_actions WHERE phase IN ('RUNNING', 'UNDOING')) AS actions
+    ORDER BY turn, stepped_at NULLS FIRST LIMIT $1
+    """,
 )
 
 # A client that stops the action at the same time wins. Every later wait for a lock is bounded by the limit.
@@ -49,9 +57,18 @@ ADVANCE = Statement(
     """
     UPDATE bulk_actions
     SET changed_at = CASE WHEN phase = $2 THEN changed_at ELSE clock_timestamp() END, phase = $2,
-        position = coalesce($3, position), locked = $4, matched = matched + $5, done = done + $6,
-        cancels_requested = cancels_requested + $7, undone = undone + $8, skipped = $9, not_undone = $10
+        stepped_at = clock_timestamp(), position = coalesce($3, position), locked = $4, matched = matched + $5,
+        done = done + $6, cancels_requested = cancels_requested + $7, undone = undone + $8, skipped = $9,
+        not_undone = $10
     WHERE id = $1 RETURNING true
+    """,
+)
+POSTPONE = Statement(
+    "bulk_action_postpone",
+    "uuid",
+    """
+    UPDATE bulk_actions SET stepped_at = clock_timestamp()
+    WHERE id = (SELECT id FROM bulk_actions WHERE id = $1 FOR UPDATE SKIP LOCKED) RETURNING true
     """,
 )
 FAIL = Statement(
@@ -125,7 +142,10 @@ class _BulkAction:
 
 
 def active(connection: WorkerConnection, limit: int) -> list[tuple[str, int]]:
-    """Return id and rate, in jobs a second, of the running and undoing actions, oldest first, at most `limit`."""
+    """Return id and rate, in jobs a second, of running and undoing actions, in the order of their turns.
+
+    At most `limit`: in turn those without a step, and those whose last step is the longest ago.
+    """
     return [(row[0], row[1]) for row in connection.run(ACTIVE, (limit,))]
 
 
@@ -148,6 +168,11 @@ def run_step(
             step = _undo(connection, action, limits.jobs)
         failpoints.reach("bulk_action.before_commit")
     return step
+
+
+def postpone(connection: WorkerConnection, bulk_action_id: str) -> None:
+    """Put an action whose step is to be repeated behind the other active ones."""
+    connection.run(POSTPONE, (bulk_action_id,))
 
 
 def fail(connection: WorkerConnection, bulk_action_id: str, error: str) -> None:

@@ -75,7 +75,7 @@ def assert_problem() -> Callable[..., dict[str, Any]]:
         assert body["status"] == status
         assert body["title"] and body["detail"]
         assert all(set(error) == {"field", "reason"} for error in body.get("errors") or [])
-        assert ("retry-after" in response.headers) == (status == 503)
+        assert ("retry-after" in response.headers) == (status in {429, 503})
         assert response.elapsed.total_seconds() < QUICK_S or status in (408, 503)
         return body
 

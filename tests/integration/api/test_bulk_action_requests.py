@@ -2,12 +2,15 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 from integration.api.support.bulk_actions import preview
-from rig.system import System
+from rig.system import System, until
 
 CANCEL = {"action": "cancel", "filter": {"tag": "x"}}
 INSTANT = "2026-01-01T00:00:00Z"
@@ -114,6 +117,72 @@ def test_a_command_that_is_impossible_in_the_phase_is_refused_with_the_possible_
     body = assert_problem(read_only_system.client.post(action["links"]["undo"]), 409, "wrong-phase")
     assert body["phase"] == "PREVIEW"
     assert body["detail"] == "The action is PREVIEW; undo is possible while it is STOPPED, DONE, UNDOING, UNDONE."
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "reason"),
+    [
+        ([], "", "dictionary"),
+        ({"count": -1}, "count", "greater than or equal to 0"),
+        ({"count": "3"}, "count", "integer"),
+        ({"count": True}, "count", "integer"),
+        ({"count": 1e300}, "count", "integer"),
+        ({"count": 1 << 63}, "count", "less than"),
+        ({"zebra": 1}, "zebra", "not permitted"),
+        ({f"f{number}": 1 for number in range(1_000)}, "", "more fields than the schema defines"),
+    ],
+)
+def test_a_body_of_a_start_that_breaks_a_rule_is_refused_by_field(
+    read_only_system: System, assert_problem: Callable[..., Any], body: Any, field: str, reason: str
+) -> None:
+    path = f"/bulk-actions/{uuid.uuid4()}/start"
+    (error,) = assert_problem(read_only_system.client.post(path, json=body), 422, "invalid-body")["errors"]
+    assert error["field"] == field and reason in error["reason"]
+
+
+def test_an_action_on_all_jobs_starts_only_with_the_count_of_its_preview(
+    system: System, assert_problem: Callable[..., Any]
+) -> None:
+    system.api()
+    system.submit_many("square_sum", [[1], [2], [3]])
+    action = system.client.post("/bulk-actions", json={"action": "cancel", "filter": {}, "all": True}).json()
+    start = action["links"]["start"]
+    for body in ({}, {"count": None}, {"count": 2}):
+        problem = assert_problem(system.client.post(start, json=body), 409, "count-not-confirmed")
+        assert problem["count"] == action["count"] == 3
+        assert '{"count": 3}' in problem["detail"]
+    assert_problem(system.client.post(start), 409, "count-not-confirmed")
+    assert system.client.get(action["links"]["self"]).json()["phase"] == "PREVIEW"
+    assert system.client.post(start, json={"count": 3}).json()["phase"] == "RUNNING"
+
+
+def test_previews_beyond_the_limit_are_refused_until_one_is_old_enough(
+    system: System, assert_problem: Callable[..., Any]
+) -> None:
+    system.api(JOBPROC_BULK_ACTION_MAX_PREVIEWS="2")
+    first, _ = preview(system, "cancel", tag="a"), preview(system, "cancel", tag="b")
+    response = system.client.post("/bulk-actions", json=CANCEL)
+    assert_problem(response, 429, "too-many-previews")
+    assert 1 <= int(response.headers["Retry-After"]) <= 60
+    assert system.client.get(first["links"]["self"]).json()["phase"] == "PREVIEW"
+    system.database.rows("UPDATE bulk_actions SET created_at = created_at - interval '1 min'")
+    preview(system, "cancel", tag="c")
+    assert_problem(system.client.post(first["links"]["start"]), 409, "wrong-phase")
+
+
+def test_previews_at_the_same_time_leave_the_pool_to_other_requests(system: System) -> None:
+    """Each took a connection of the five for as long as it counted, so everything else waited or got 503."""
+    system.api()
+    job_id = system.submit("square_sum", 1)
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with ThreadPoolExecutor(8) as clients, closing(psycopg2.connect(system.database.url)) as blocker:
+        blocker.cursor().execute("LOCK TABLE bulk_actions")
+        previews = [clients.submit(system.client.post, "/bulk-actions", json=CANCEL) for _ in range(8)]
+        until("a preview has begun", lambda: system.database.value(blocked))
+        assert [system.status(job_id) for _ in range(20)] == ["PENDING"] * 20
+        assert system.database.value(blocked) == 1
+        blocker.rollback()
+        assert {future.result().status_code for future in previews} == {201}
 
 
 def test_a_preview_shows_filter_count_sample_and_location(read_only_system: System) -> None:

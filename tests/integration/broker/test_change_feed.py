@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import pytest
 
@@ -113,3 +114,20 @@ def test_other_replies_of_a_subscription_contain_no_ids(message: dict[str, objec
 def test_a_message_contains_job_ids() -> None:
     assert ids_of_message({"type": "message", "data": b"one,two"}) == IDS
     assert ids_of_message({"type": "message", "data": b"\xff"}) != []
+
+
+def test_a_message_of_more_ids_than_a_worker_publishes_is_not_read() -> None:
+    largest = ",".join([str(UUID(int=0))] * change_feed.MAX_IDS).encode()
+    assert len(ids_of_message({"type": "message", "data": largest})) == change_feed.MAX_IDS
+    assert ids_of_message({"type": "message", "data": b"x" * 30_000_000}) == []
+    assert len(ids_of_message({"type": "message", "data": b"," * change_feed.MAX_BYTES})) == change_feed.MAX_IDS
+
+
+def test_more_ids_than_fit_a_message_are_published_in_several(make: MakeFeed) -> None:
+    redis, feed = make(b":1\r\n")
+    ids = [str(UUID(int=number)) for number in range(2 * change_feed.MAX_IDS + 1)]
+    feed.publish(ids)
+    texts = b"".join(redis.published).decode().split("\r\n")
+    messages = [ids_of_message({"type": "message", "data": text.encode()}) for text in texts if ids[0][:20] in text]
+    assert [len(message) for message in messages] == [change_feed.MAX_IDS, change_feed.MAX_IDS, 1]
+    assert [job_id for message in messages for job_id in message] == ids

@@ -10,7 +10,15 @@ from kombu import Queue
 from rig.system import System, until
 
 from common.broker.celery_settings import celery_settings
-from common.broker.doorbells import TASK, Doorbell, DoorbellMessage, celery_message, celery_queue, check_doorbell
+from common.broker.doorbells import (
+    LIST_SUFFIXES,
+    TASK,
+    Doorbell,
+    DoorbellMessage,
+    celery_message,
+    celery_queue,
+    check_doorbell,
+)
 from common.settings import Settings
 
 
@@ -89,6 +97,24 @@ def test_a_thousand_doorbells_of_a_queue_are_one_until_a_worker_takes_it(setting
     with redis.Redis.from_url(settings.redis_url) as client:
         client.delete(celery_queue("default"))
     assert doorbell.ring("default") is True
+
+
+def test_the_lists_of_a_queue_are_those_that_the_installed_kombu_reads(settings: Settings) -> None:
+    with _celery(settings, "default") as app, app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        lists = [channel._q_for_pri("", step) for step in channel.priority_steps]
+    assert list(LIST_SUFFIXES) == lists
+
+
+def test_discarded_doorbells_are_those_of_all_lists_of_one_queue(settings: Settings) -> None:
+    doorbell = Doorbell(settings)
+    with redis.Redis.from_url(settings.redis_url) as client:
+        for suffix in LIST_SUFFIXES:
+            client.lpush(celery_queue("default") + suffix, *["text"] * 10)
+        doorbell.ring("slow")
+        doorbell.discard("default")
+    assert _keys(settings.redis_url) == {"jobproc.slow"}
+    Doorbell(Settings(redis_url="redis://127.0.0.1:1/0")).discard("default")
 
 
 def test_any_number_of_submissions_leaves_one_doorbell(system: System) -> None:

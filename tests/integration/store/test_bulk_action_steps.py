@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from common.domain.bulk_actions import ActionKind, ActionRequest
 from common.store.bulk_actions import steps
 from common.telemetry import metrics
-from worker.controller.bulk_actions import BulkActions
+from worker.controller.bulk_actions import MAX_ACTIVE, BulkActions
 
 
 @dataclass
@@ -100,6 +100,94 @@ def test_actions_take_turns_in_steps_of_the_configured_size(
     assert [jobs for _, jobs in order] == [10] * 6
     assert [action_id for action_id, _ in order] == [order[0][0], order[1][0]] * 3
     assert registry.get_sample_value("jobproc_bulk_action_jobs_total", {"action": "cancel", "result": "done"}) == 60
+
+
+def _start_many(storage: Storage, actions: ActionDriver, count: int, rate: int, queue: str) -> None:
+    """Start copies of a bulk action, with ids before those of later ones."""
+    original = actions.start(ActionKind.CANCEL, queue=queue)
+    _rate(storage, original, rate)
+    columns = "kind, phase, filter, jobs_per_second, as_of, count, count_is_exact, sample, skipped, not_undone"
+    storage.rows(
+        f"""INSERT INTO bulk_actions (id, {columns})
+            SELECT lpad(to_hex(n), 32, '0')::uuid, {columns}
+            FROM bulk_actions, generate_series(2, %s) AS n WHERE id = %s""",
+        (count, original),
+    )
+
+
+@pytest.mark.parametrize("max_active", [50, MAX_ACTIVE])
+def test_an_action_makes_progress_at_once_however_many_slow_ones_are_active(
+    storage: Storage,
+    actions: ActionDriver,
+    bulk_actions: BulkActions,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    max_active: int,
+) -> None:
+    """Only the hundred oldest were served: a hundred at one job a second delayed every later one for hours."""
+    monkeypatch.setattr("worker.controller.bulk_actions.MAX_ACTIVE", max_active)
+    storage.fill(500, queue="slow")
+    storage.fill(100, queue="quick")
+    _start_many(storage, actions, 120, 1, "slow")
+    bulk_actions.run_steps(actions.connection)
+    quick = actions.start(ActionKind.CANCEL, queue="quick")
+    _rate(storage, quick, 100)
+    clock.now_s += 1
+    bulk_actions.run_steps(actions.connection)
+    assert actions.read(quick)["done"] == 100
+
+
+def test_the_action_whose_last_step_is_the_longest_ago_is_served_next(
+    storage: Storage, actions: ActionDriver, bulk_actions: BulkActions, clock: Clock
+) -> None:
+    storage.fill(1_000, queue="slow")
+    _start_many(storage, actions, 5, 1, "slow")
+    bulk_actions.run_steps(actions.connection)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("worker.controller.bulk_actions.MAX_ACTIVE", 2)  # a tick has time for no more
+        for ticks in range(1, 11):
+            clock.now_s += 1
+            bulk_actions.run_steps(actions.connection)
+            counts = storage.value("SELECT array_agg(done) FROM bulk_actions")
+            assert sum(counts) == 5 + 2 * ticks and max(counts) - min(counts) <= 1
+
+
+def test_actions_that_are_started_all_the_time_take_half_of_the_turns_at_most(
+    storage: Storage, actions: ActionDriver, bulk_actions: BulkActions, clock: Clock
+) -> None:
+    storage.fill(1_000, queue="slow")
+    old = actions.start(ActionKind.CANCEL, queue="slow")
+    _rate(storage, old, 1)
+    bulk_actions.run_steps(actions.connection)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("worker.controller.bulk_actions.MAX_ACTIVE", 2)
+        for _ in range(3):
+            for _ in range(2):
+                actions.start(ActionKind.CANCEL, queue="none")
+            clock.now_s += 1
+            bulk_actions.run_steps(actions.connection)
+    assert actions.read(old)["done"] == 4
+
+
+def test_steps_that_are_repeated_do_not_delay_other_actions(
+    storage: Storage, actions: ActionDriver, bulk_actions: BulkActions, clock: Clock
+) -> None:
+    storage.fill(10, queue="a")
+    storage.fill(10, queue="b")
+    free, locked = actions.start(ActionKind.CANCEL, queue="b"), actions.start(ActionKind.CANCEL, queue="a")
+    run_step = steps.run_step
+
+    def refuse_step(*arguments: object) -> object:
+        if arguments[1] == locked:
+            raise psycopg2.errors.LockNotAvailable
+        return run_step(*arguments)  # type: ignore[arg-type]  # passed through
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "run_step", refuse_step)
+        patch.setattr("worker.controller.bulk_actions.MAX_ACTIVE", 1)
+        assert bulk_actions.run_steps(actions.connection) == 0
+        assert bulk_actions.run_steps(actions.connection) == 10
+    assert actions.read(free)["phase"] == "DONE"
 
 
 def test_steps_end_with_their_share_of_the_tick(

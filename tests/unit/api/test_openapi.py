@@ -52,11 +52,14 @@ ROUTES = {
         "unsupported-media-type",
         "invalid-body",
         "overloaded",
+        "too-many-previews",
     }
     | EXPENSIVE,
     ("get", "/bulk-actions"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/bulk-actions/{bulk_action_id}"): ACTION,
-    ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION | {"wrong-phase", "unsupported-media-type"},
+    ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION
+    | {"wrong-phase", "count-not-confirmed"}
+    | {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "overloaded"},
     ("post", "/bulk-actions/{bulk_action_id}/stop"): ACTION | {"wrong-phase", "unsupported-media-type"},
     ("post", "/bulk-actions/{bulk_action_id}/undo"): ACTION | {"wrong-phase", "unsupported-media-type"},
     ("get", "/operations"): EXPENSIVE,

@@ -93,6 +93,15 @@ class ExampleClient:
             self.system.client.post(links[verb]).raise_for_status()
         return str(links["self"]).rpartition("/")[2]
 
+    def row_for(self, operation: Operation) -> str:
+        """Return the id of a job or a bulk action that accepts the documented request; empty if the path has none."""
+        _, path = operation
+        if "{bulk_action_id}" in path:
+            return self.edit(self.bulk_action(), "UPDATE bulk_actions SET count = 1204 WHERE id = %s")
+        if "{" not in path:
+            return ""
+        return self.cancelled_job() if path.endswith("/retry") else self.job("SUCCESS")
+
     def request_bulk_actions(self, operation: Operation) -> httpx.Response:
         """Preview or list bulk actions while a job matches the documented filter."""
         (body,) = body_examples(operation) or [None]
@@ -168,7 +177,10 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     ),
     "body-too-large": lambda client, operation: (
         client.wire(client.system)
-        .head("Content-Length: 2000000", path=operation[1].format(job_id=client.cancelled_job()))
+        .head(
+            "Content-Length: 2000000",
+            path=operation[1].format(**dict.fromkeys(("job_id", "bulk_action_id"), client.cancelled_job())),
+        )
         .read_response()
     ),
     "invalid-body": lambda client, operation: client.submit(operation, JOB | {"data": [1, 2, 3, "x"]}),
@@ -192,9 +204,13 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     "job-not-found": lambda client, operation: client.send(operation, str(uuid.uuid4())),
     ("/jobs/", "job-not-found"): lambda client, operation: client.repeat_request_of_removed_job(operation),
     "bulk-action-not-found": lambda client, operation: client.send(operation, str(uuid.uuid4())),
+    ("/bulk-actions/{bulk_action_id}/start", "invalid-body"): lambda client, operation: client.send(
+        operation, client.bulk_action(), json={"count": "x"}
+    ),
     "wrong-phase": lambda client, operation: client.send(
         operation, client.edit(client.bulk_action(), "UPDATE bulk_actions SET phase = 'EXPIRED' WHERE id = %s")
     ),
+    "count-not-confirmed": lambda client, operation: client.send(operation, client.bulk_action(), json={"count": 1}),
     "not-retryable": lambda client, operation: client.send(operation, client.job("SUCCESS")),
     "input-removed": lambda client, operation: client.send(
         operation, client.edit(client.cancelled_job(), "UPDATE jobs SET input = NULL WHERE id = %s")

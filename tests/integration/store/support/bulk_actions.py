@@ -13,7 +13,7 @@ from common.domain.job import new_job_id
 from common.domain.job_search import JobSearch
 from common.domain.states import State
 from common.store.bulk_actions import changes, lifecycle, steps
-from common.store.bulk_actions.lifecycle import NewBulkAction
+from common.store.bulk_actions.lifecycle import NewBulkAction, PreviewLimits
 from common.store.bulk_actions.steps import Step
 from common.store.connection.lanes import Lane
 from common.store.connection.psycopg2_session import WorkerConnection
@@ -31,6 +31,7 @@ STATEMENTS = [
 ]
 T = TypeVar("T")
 SKEW_S = 3_600
+LIMITS = PreviewLimits(scanned=20_000, skew_s=SKEW_S, previews=1_000, protected_s=60)
 
 
 def _parsed(action: Record) -> Record:
@@ -49,7 +50,12 @@ class ActionDriver:
         return self.storage.with_pool(lambda pool: pool.run_sync(work, Lane.BY_ID))
 
     def preview(
-        self, kind: ActionKind, *statuses: State, priority: int | None = None, scan_limit: int = 20_000, **filters: str
+        self,
+        kind: ActionKind,
+        *statuses: State,
+        priority: int | None = None,
+        limits: PreviewLimits = LIMITS,
+        **filters: str,
     ) -> Record:
         """Create a bulk action. Returns its preview."""
         search = JobSearch(statuses=frozenset(statuses) or STATES_CHANGED_BY[kind], **filters)  # type: ignore[arg-type]  # a test's
@@ -57,16 +63,17 @@ class ActionDriver:
             int(self.storage.value("SELECT extract(epoch FROM clock_timestamp()) * 1000")), id(search)
         )
         new = NewBulkAction(bulk_action_id, kind, search, priority, 100)
-        return _parsed(self.call(lambda connection: lifecycle.preview(connection, new, scan_limit, SKEW_S)))
+        return _parsed(self.call(lambda connection: lifecycle.preview(connection, new, limits)))
 
     def start(self, kind: ActionKind, *statuses: State, priority: int | None = None, **filters: Any) -> str:
         """Create a bulk action and start it. Returns its id."""
-        bulk_action_id = str(self.preview(kind, *statuses, priority=priority, **filters)["id"])
-        assert self.request(bulk_action_id, ActionRequest.START)["phase"] == "RUNNING"
-        return bulk_action_id
+        preview = self.preview(kind, *statuses, priority=priority, **filters)
+        assert self.request(str(preview["id"]), ActionRequest.START, preview["count"])["phase"] == "RUNNING"
+        return str(preview["id"])
 
-    def request(self, bulk_action_id: str, verb: ActionRequest) -> Record:
-        return _parsed(self.call(lambda connection: lifecycle.request(connection, UUID(bulk_action_id), verb))[0])
+    def request(self, bulk_action_id: str, verb: ActionRequest, count: int | None = None) -> Record:
+        action, _ = self.call(lambda connection: lifecycle.request(connection, UUID(bulk_action_id), verb, count))
+        return _parsed(action)
 
     def read(self, bulk_action_id: str) -> Record:
         return _parsed(self.call(lambda connection: lifecycle.read(connection, UUID(bulk_action_id))))

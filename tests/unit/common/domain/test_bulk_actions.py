@@ -1,5 +1,9 @@
 """Phases of bulk actions: every pair of a phase and a verb, and the progress."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from common.domain.bulk_actions import (
@@ -11,10 +15,13 @@ from common.domain.bulk_actions import (
     Phase,
     SkipReason,
     add_reasons,
+    check_confirmation,
+    is_on_all_jobs,
     next_phase,
     progress,
 )
-from common.domain.errors import WrongPhase
+from common.domain.errors import CountNotConfirmed, WrongPhase
+from common.domain.job_search import JobSearch
 from common.domain.states import TERMINAL, State, Transition, next_state
 
 POSSIBLE = {
@@ -59,6 +66,44 @@ def test_each_kind_acts_on_the_states_whose_jobs_it_can_change() -> None:
                 with pytest.raises(ValueError, match="cannot"):
                     next_state(state, transition)
     assert STATES_CHANGED_BY[ActionKind.REPRIORITISE] == set(State) - TERMINAL - {State.IN_PROGRESS}
+
+
+@pytest.mark.parametrize("kind", ActionKind)
+def test_an_action_is_on_all_jobs_if_no_filter_leaves_one_out(kind: ActionKind) -> None:
+    now = datetime.now(UTC)
+    search = JobSearch(statuses=STATES_CHANGED_BY[kind], as_of=now)
+    assert is_on_all_jobs(kind, search)
+    assert is_on_all_jobs(kind, JobSearch.from_json(search.to_json()))
+    assert not is_on_all_jobs(kind, replace(search, statuses=frozenset([min(STATES_CHANGED_BY[kind])])))
+    filters: dict[str, Any] = dict.fromkeys(("operation", "queue", "tag", "error"), "x")
+    filters |= dict.fromkeys(("created_after", "created_before", "finished_after", "finished_before"), now)
+    for name, value in filters.items():
+        assert not is_on_all_jobs(kind, replace(search, **{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("phase", "is_on_all", "count", "is_allowed"),
+    [
+        (Phase.PREVIEW, True, None, False),
+        (Phase.PREVIEW, True, 4, False),
+        (Phase.PREVIEW, True, 5, True),
+        (Phase.PREVIEW, False, None, True),
+        (Phase.PREVIEW, False, 4, False),
+        (Phase.PREVIEW, False, 5, True),
+        (Phase.STOPPED, True, None, True),
+        (Phase.STOPPED, True, 4, False),
+        (Phase.RUNNING, True, None, True),
+    ],
+)
+def test_a_start_confirms_the_count_of_the_preview(
+    phase: Phase, is_on_all: bool, count: int | None, is_allowed: bool
+) -> None:
+    if is_allowed:
+        check_confirmation(phase, is_on_all=is_on_all, preview_count=5, count=count)
+        return
+    with pytest.raises(CountNotConfirmed, match=r'{"count": 5}') as caught:
+        check_confirmation(phase, is_on_all=is_on_all, preview_count=5, count=count)
+    assert caught.value.count == 5
 
 
 def test_reasons_are_added_to_a_copy_of_the_counts() -> None:
