@@ -22,7 +22,7 @@ from common.migrations import head
 from common.settings import Settings
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
-from common.store.schema import indexes, partitions, version
+from common.store.schema import indexes, partitions, roles, version
 from common.store.schema.version import wait_for_exclusive
 from common.telemetry import logs
 
@@ -40,13 +40,14 @@ def alembic_config(connection: Connection | None = None, **attributes: Any) -> C
 
 
 def migrate(settings: Settings) -> None:
-    """Apply missing migrations, then create missing partitions and indexes.
+    """Create the roles of the parts, apply missing migrations, grant rights, create missing partitions and indexes.
 
     Raises OperationalError if the database is unavailable or on a lock timeout, StartupError for a schema from before
     0.1.0.
     """
     engine = sync_engine(settings, "migrate")
     try:
+        role_by_part = roles.create(engine, settings)
         with engine.connect() as connection:
             wait_for_exclusive(connection, "migrate")
             version.check_released(connection)
@@ -54,7 +55,9 @@ def migrate(settings: Settings) -> None:
             # After a roll-back the revision is past the head: the older code works on the newer schema.
             if revision is None or revision < head():
                 command.upgrade(alembic_config(connection, on_version_apply=_applied), "head")
+            roles.grant(connection, role_by_part)  # in this transaction: who sees the new schema may use it
             connection.commit()
+        roles.transfer(engine, settings)
         with engine.begin() as connection:
             catalogue.publish_built_in(connection)
             partitions.create_missing(connection, settings.partition_days, settings.partitions_ahead)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # PyYAML carries no types
 
 from common.settings import Settings, name_of
+from common.settings.migration import MigrationSettings
 
 CHART = Path(__file__).resolve().parent.parent / "charts" / "jobproc"
 MARK = "<!-- below: made by `make generate` from the comments of values.yaml -->\n"
@@ -25,7 +26,8 @@ OWN = {
         "trusted_proxies",
     )
 }
-OWN |= {name_of(field) for field in ("allowed_hosts", "health_file", "pod_name", "pod_namespace", "pod_deletion_cost")}
+OWN |= {name_of(field) for field in ("allowed_hosts", "health_file", "pod_name", "pod_deletion_cost_selector")}
+OWN |= {name_of(field) for field in MigrationSettings.model_fields}
 KEY = re.compile(r"( *)([A-Za-z]\w*):")
 
 

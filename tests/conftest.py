@@ -11,12 +11,12 @@ from typing import Any
 
 import psycopg2
 import pytest
-from rig import pgbouncer
+from rig import pgbouncer, redis_users
 from rig.databases import TEMPLATE, database
 from rig.fork_server import ForkServer
 from rig.pgbouncer import PgBouncer
 from rig.servers import folder_for_data, migrated_data, remove_migrated_data
-from rig.settings import settings_from
+from rig.settings import WITH_ROLES, settings_from
 from rig.system import QUICK, System
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # xdist has no types
 
@@ -67,13 +67,15 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(reason)
         os.environ["JOBPROC_DATABASE_POOLER"] = QUICK["JOBPROC_DATABASE_POOLER"] = "transaction"
     System.fork_server = ForkServer()
+    System.has_redis_users = True
     # With xdist only the main process starts servers; xdist's workers read the URLs from the environment.
     if hasattr(config, "workerinput") or config.getoption("--no-servers") or config.option.collectonly:
         return
     folder = folder_for_data("tests")
     os.environ["JOBPROC_TESTS_FOLDER"] = str(folder)
     postgres = Postgres(folder / "postgres", folder / "postgres.log", options=SESSION)
-    redis = Redis(folder / "redis", folder / "redis.log", options=("--save", "", "--databases", "64"))
+    options = ("--save", "", "--databases", "64", *redis_users.options(folder / "redis"))
+    redis = Redis(folder / "redis", folder / "redis.log", options=options)
     _servers.extend([postgres, redis])
     postgres.start()
     redis.start()
@@ -83,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
     connection.autocommit = True
     connection.cursor().execute(f"CREATE DATABASE {TEMPLATE}")
     connection.close()
-    migrate(settings_from(postgres.url(TEMPLATE), redis.url))
+    migrate(settings_from(postgres.url(TEMPLATE), redis.url, **WITH_ROLES))
     if config.getoption("--pgbouncer"):
         pooler = PgBouncer(folder / "pgbouncer", postgres.port).start()
         _servers.append(pooler)
@@ -147,7 +149,8 @@ def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[Redis]:
     """Start a Redis that the test may stop, kill, flush and restart. A restart loses its data."""
-    server = Redis(tmp_path / "redis", tmp_path / "redis.log", options=("--save", ""))
+    options = ("--save", "", *redis_users.options(tmp_path / "redis"))
+    server = Redis(tmp_path / "redis", tmp_path / "redis.log", options=options)
     server.start()
     yield server
     server.stop(signal.SIGKILL)  # a process under SIGSTOP handles no other signal

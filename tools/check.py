@@ -44,6 +44,7 @@ STEPS = {
     "docstrings": [str(BIN / "interrogate"), "--quiet", "api", "worker", "common"],
     "spelling": [str(BIN / "codespell")],
     "generated files": [PYTHON, "-m", "tools.generate", "--check"],
+    "images": [PYTHON, "-m", "tools.images"],
     "lock files": [PYTHON, "-m", "tools.lock", "--check"],
     "insecure calls": [
         str(BIN / "bandit"),

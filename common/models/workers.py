@@ -19,6 +19,8 @@ class Worker(Base):
     started_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     alive_until: Mapped[datetime]  #: the end of the lease; renewed by the parent
     ended_at: Mapped[datetime | None]  #: set once; its jobs have been released
+    #: since when its longest running job has run, at the last renewal; None: it is idle
+    busy_since: Mapped[datetime | None]
     pid: Mapped[int] = mapped_column(Integer)
     held_jobs: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  #: at the last renewal
     host: Mapped[str]

@@ -148,7 +148,7 @@ class ApiSettings(SettingsGroup):
     cursor_key: str = Field(
         "",
         description="API: secret that signs the cursors of GET /jobs, the same for all processes. "
-        "Empty: derived from DATABASE_URL.",
+        "Empty: derived from DATABASE_URL and PGPASSWORD.",
     )
     cors_origins: str = Field(
         "",

@@ -70,3 +70,11 @@ class ControllerSettings(SettingsGroup):
         description="Controller: number up to which the jobs of a queue are counted for gauges; "
         "a longer queue shows this number.",
     )
+    pod_deletion_cost_selector: str = Field(
+        "",
+        description="Controller: label selector of the worker pods, in its own namespace, whose deletion cost it "
+        "writes, so that a scale-in prefers idle pods. Empty: none.",
+    )
+    kubernetes_timeout_seconds: Seconds = Field(
+        5, description="Controller: longest wait in seconds for the Kubernetes API; then the update is retried later."
+    )

@@ -13,6 +13,7 @@ from common.server_urls import masked_url
 from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import PREFIX, UNPREFIXED, Environment, name_of
+from common.settings.migration import MigrationSettings
 from common.settings.renamed import RENAMED
 from common.settings.requests import RequestSettings
 from common.settings.shared import SharedSettings
@@ -23,9 +24,8 @@ MISSPELLING_SIMILARITY = 0.85  # likeness of two names, 0 to 1, from which one c
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$")
 
 
-class Settings(
-    ControllerSettings, WorkerSettings, ApiSettings, RequestSettings, SharedSettings
-):  # fields: those of the last base first
+# The fields of the last base come first.
+class Settings(MigrationSettings, ControllerSettings, WorkerSettings, ApiSettings, RequestSettings, SharedSettings):
     """All settings. A description is the row of the generated reference."""
 
     model_config = SettingsConfigDict(defer_build=False)
@@ -69,8 +69,12 @@ class Settings(
         shown = {"database_url": masked_url(self.database_url), "redis_url": masked_url(self.redis_url)}
         for name, field in type(self).model_fields.items():
             if name not in shown and getattr(self, name) != field.default:
-                shown[name] = "***" if name == "cursor_key" else str(getattr(self, name))
+                shown[name] = "***" if _is_secret(name) else str(getattr(self, name))
         return shown
+
+
+def _is_secret(field: str) -> bool:
+    return field == "cursor_key" or field.endswith("_password")
 
 
 def _misspelt(name: str, names: set[str]) -> str | None:

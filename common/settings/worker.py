@@ -96,12 +96,8 @@ class WorkerSettings(SettingsGroup):
         description="Worker: time in seconds after which it is unhealthy, if due jobs wait in its queues and a process "
         "is idle, but none claims.",
     )
-    pod_name: str = Field("", description="Worker: name of its pod, for the pod deletion cost.")
-    pod_namespace: str = Field("", description="Worker: namespace of its pod, for the pod deletion cost.")
-    pod_deletion_cost: bool = Field(
-        default=False,
-        description="Worker: raise the pod deletion cost while it runs jobs, so that a scale-in prefers idle pods.",
-    )
-    kubernetes_timeout_seconds: Seconds = Field(
-        5, description="Worker: longest wait in seconds for the Kubernetes API; then the update is retried later."
+    pod_name: str = Field(
+        "",
+        description="Worker: name of its pod, by which the controller writes its deletion cost. "
+        "Empty: the name of the host.",
     )

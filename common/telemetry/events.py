@@ -53,6 +53,7 @@ EVENTS = {
     "results_fenced": "The fence refused results, because other attempts had the jobs by then.",
     "retention_deferred": "A partition could not be cleared now, mostly because of a reader; the next check retries.",
     "ring_failed": "A doorbell could not be rung; the controller rings at its next tick.",
+    "roles_missing": "Roles of PostgreSQL do not exist and could not be created; their parts need another.",
     "schema_ready": "The schema for which this process waited is there.",
     "serving_failed": "A process met an unexpected error between two jobs; the jobs that it held were released.",
     "settle_failed": "PostgreSQL refused a batch of results; they are stored one by one.",

@@ -28,6 +28,10 @@ pytestmark = pytest.mark.needs("helm")
 
 HARD_TO_QUOTE = 'it\'s "quoted" $HOME \\ @:/?#% %(x)s é'  # a password may contain any characters
 NO_RETRY = Retry(NoBackoff(), 0)
+REDIS_PASSWORDS = [
+    "REDIS_PASSWORD=s3cret",
+    *(f"{user}_PASSWORD=s3cret-{user}" for user in ("API", "WORKER", "CONTROLLER")),
+]
 
 
 @pytest.fixture
@@ -134,6 +138,16 @@ def test_the_query_of_keda_counts_the_due_and_running_jobs_of_a_queue(
     connection.close()
 
 
+def assert_users_and_limits(client: redis.Redis, port: int) -> None:
+    assert client.config_get("maxmemory")["maxmemory"] == str(128 * 2**20)
+    assert client.config_get("proto-max-bulk-len")["proto-max-bulk-len"] == str(2**20)
+    for user, password in {"health": "none", "api": "s3cret-API", "worker": "s3cret-WORKER"}.items():
+        limited = redis.Redis("127.0.0.1", port, username=user, password=password)
+        assert limited.ping()
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            limited.get("key")
+
+
 @pytest.mark.parametrize("persistent", [False, True])
 def test_redis_requires_the_password_persists_as_configured_and_ends_on_sigterm(
     persistent: bool, tmp_path: Path
@@ -149,7 +163,7 @@ def test_redis_requires_the_password_persists_as_configured_and_ends_on_sigterm(
     config = tmp_path / "redis.conf"
     config.write_text(text.replace("6379", str(port)).replace("/data", str(tmp_path / "data")))
     command = [part.replace("/etc/redis/redis.conf", str(config)) for part in container["command"]]
-    argv = ["env", f"PATH={tmp_path}:/usr/bin:/bin", "REDIS_PASSWORD=s3cret", *command]
+    argv = ["env", f"PATH={tmp_path}:/usr/bin:/bin", *REDIS_PASSWORDS, *command]
 
     def client() -> redis.Redis:
         return redis.Redis("127.0.0.1", port, password="s3cret", socket_timeout=5, retry=NO_RETRY)  # noqa: S106 - of this test
@@ -168,7 +182,7 @@ def test_redis_requires_the_password_persists_as_configured_and_ends_on_sigterm(
                 redis.Redis("127.0.0.1", port, socket_timeout=5, retry=NO_RETRY).ping()
             assert client().get("key") == (b"value" if persistent and run == 2 else None)
             client().set("key", "value")
-            assert client().config_get("maxmemory")["maxmemory"] == str(128 * 2**20)
+            assert_users_and_limits(client(), port)
             assert "s3cret" not in Path(f"/proc/{process.pid}/cmdline").read_text()
         finally:
             began = time.monotonic()

@@ -163,3 +163,10 @@ def test_an_exemplar_of_a_histogram_links_to_its_trace() -> None:
         "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": jaeger["uid"]}]
     }
     assert (jaeger["type"], jaeger["url"]) == ("jaeger", "http://jaeger:16686")
+
+
+def test_a_visitor_of_grafana_may_only_read_and_no_password_is_known() -> None:
+    grafana = SERVICES["grafana"]
+    assert grafana["environment"]["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert grafana["environment"]["GRAFANA_PASSWORD"] == "${GRAFANA_PASSWORD:-}"  # noqa: S105 - empty
+    assert 'GF_SECURITY_ADMIN_PASSWORD="$${GRAFANA_PASSWORD:-$$random}"' in grafana["entrypoint"][-1]

@@ -55,8 +55,9 @@ def rendered(tmp_path: Path) -> Callable[..., dict[str, dict[str, Any]]]:
 def test_compose_needs_no_env_file(rendered: Callable[..., dict[str, dict[str, Any]]]) -> None:
     for name in PARTS:
         environment = rendered()[name]["environment"]
-        assert environment["DATABASE_URL"] == "postgresql://jobproc:jobproc@postgres:5432/jobproc"
-        assert environment["REDIS_URL"] == "redis://redis:6379/0"
+        role, user = ("jobproc", "") if name == "migrate" else (f"jobproc_{name}", f"{name}:jobproc@")
+        assert environment["DATABASE_URL"] == f"postgresql://{role}:jobproc@postgres:5432/jobproc"
+        assert environment["REDIS_URL"] == f"redis://{user}redis:6379/0"
 
 
 @pytest.mark.needs("docker")

@@ -18,14 +18,14 @@ def api(topology: str, *sets: str) -> Object:
 def test_pods_connect_to_the_bundled_servers_with_generated_passwords() -> None:
     variables = api("default")
     assert variables["DATABASE_URL"] == "postgresql://jobproc-postgresql:5432/jobproc"
-    assert variables["PGUSER"] == "jobproc"
-    assert variables["PGPASSWORD"] == from_secret("jobproc-postgresql", "password")
-    assert variables["REDIS_URL"] == "redis://:$(REDIS_PASSWORD)@jobproc-redis:6379/0"
-    assert variables["REDIS_PASSWORD"] == from_secret("jobproc-redis", "password")
+    assert variables["PGUSER"] == "jobproc_api"
+    assert variables["PGPASSWORD"] == from_secret("jobproc-database-roles", "api")
+    assert variables["REDIS_URL"] == "redis://api:$(REDIS_PASSWORD)@jobproc-redis:6379/0"
+    assert variables["REDIS_PASSWORD"] == from_secret("jobproc-redis", "api")
     names = list(variables)
     assert names.index("REDIS_PASSWORD") < names.index("REDIS_URL"), "a variable is expanded only by those before it"
-    passwords = [secret["data"]["password"] for secret in render().all("Secret")]
-    assert len(passwords) == len(set(passwords)) == 2
+    passwords = [password for secret in render().all("Secret") for password in secret["data"].values()]
+    assert len(passwords) == len(set(passwords)) == 1 + 4 + 1 + 3, "of administrators, roles and users"
     assert all(len(password) > 40 for password in passwords)
 
 
@@ -33,9 +33,12 @@ def test_the_server_and_the_pods_use_the_password_of_an_existing_secret() -> Non
     release = render("locked")
     assert release.all("Secret") == []
     server = environment(release.get("StatefulSet", "jobproc-postgresql")["spec"]["template"]["spec"]["containers"][0])
-    assert server["POSTGRES_PASSWORD"] == api("locked")["PGPASSWORD"] == from_secret("jobs-postgresql", "app")
+    migration = environment(release.job()["spec"]["template"]["spec"]["containers"][0])
+    assert server["POSTGRES_PASSWORD"] == migration["PGPASSWORD"] == from_secret("jobs-postgresql", "app")
+    assert api("locked")["PGPASSWORD"] == migration["JOBPROC_API_DATABASE_PASSWORD"] == from_secret("jobs-roles", "api")
     redis = environment(release.get("StatefulSet", "jobproc-redis")["spec"]["template"]["spec"]["containers"][0])
-    assert redis["REDIS_PASSWORD"] == api("locked")["REDIS_PASSWORD"] == from_secret("jobs-redis", "password")
+    assert redis["REDIS_PASSWORD"] == from_secret("jobs-redis", "password")
+    assert redis["API_PASSWORD"] == api("locked")["REDIS_PASSWORD"] == from_secret("jobs-redis", "api")
 
 
 @pytest.mark.parametrize("topology", ["external", "production"])
@@ -51,14 +54,63 @@ def test_the_parts_of_a_url_come_from_the_values_or_from_a_secret() -> None:
     names = list(variables)
     assert variables["DATABASE_URL"] == "postgresql://$(PGHOST):$(PGPORT)/$(PGDATABASE)"
     assert (variables["PGHOST"], variables["PGPORT"], variables["PGDATABASE"]) == ("jobs.example.org", "6432", "jobs")
-    assert variables["PGUSER"] == from_secret("jobs-database", "username")
-    assert variables["PGPASSWORD"] == from_secret("jobs-database", "password")
+    assert variables["PGUSER"] == "jobproc_api"
+    assert variables["PGPASSWORD"] == from_secret("jobs-roles", "api")
     assert variables["PGSSLMODE"] == "require"
     assert max(names.index(name) for name in ("PGHOST", "PGPORT", "PGDATABASE")) < names.index("DATABASE_URL")
     assert variables["REDIS_URL"] == "rediss://:$(REDIS_PASSWORD)@$(REDIS_HOST):$(REDIS_PORT)/2"
     assert variables["REDIS_HOST"] == from_secret("jobs-redis", "endpoint")
     assert variables["REDIS_PORT"] == "6380"
     assert max(names.index(name) for name in ("REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD")) < names.index("REDIS_URL")
+
+
+PARTS = ("api", "worker", "controller")
+
+
+@pytest.mark.parametrize("topology", ["default", "locked", "external-parts", "keda-postgresql"])
+def test_each_part_has_its_own_role_and_only_the_migration_has_the_administrators_password(topology: str) -> None:
+    release = render(topology)
+    prefix, secret = ("jobs", "jobs-roles") if topology == "locked" else ("jobproc", "jobproc-database-roles")
+    secret = "jobs-roles" if topology == "external-parts" else secret
+    for name, pod in release.pods():
+        part = pod["metadata"]["labels"].get("app.kubernetes.io/component")
+        for container in containers(pod):
+            variables = environment(container)
+            if part in PARTS:
+                assert variables["PGUSER"] == f"{prefix}_{part}", name
+                assert variables["PGPASSWORD"] == from_secret(secret, part), name
+                assert not [variable for variable in variables if variable.endswith("_DATABASE_PASSWORD")], name
+    migration = environment(release.job()["spec"]["template"]["spec"]["containers"][0])
+    assert migration["JOBPROC_DATABASE_ROLES"] == prefix
+    for part in (*PARTS, "metrics"):
+        assert migration[f"JOBPROC_{part.upper()}_DATABASE_PASSWORD"] == from_secret(secret, part)
+    assert migration["PGUSER"] in ("jobproc", from_secret("jobs-database", "username"))
+
+
+@pytest.mark.parametrize(
+    ("topology", "sets"), [("default", ("databaseRoles.enabled=false",)), ("external", ()), ("production", ())]
+)
+def test_one_role_serves_all_parts_if_there_is_but_one(topology: str, sets: tuple[str, ...]) -> None:
+    release = render(topology, *sets)
+    keys = ("DATABASE_URL", "PGUSER", "PGPASSWORD")
+    seen = {
+        str([environment(container).get(key) for key in keys])
+        for _, pod in release.pods()
+        for container in containers(pod)
+        if "DATABASE_URL" in environment(container)
+    }
+    assert len(seen) == 1
+    assert "database-roles" not in str(release.names("Secret"))
+    assert "JOBPROC_DATABASE_ROLES" not in environment(release.job()["spec"]["template"]["spec"]["containers"][0])
+
+
+def test_each_part_is_its_own_user_of_the_bundled_redis() -> None:
+    for name, pod in render().pods():
+        part = pod["metadata"]["labels"].get("app.kubernetes.io/component")
+        if part in PARTS:
+            variables = environment(pod["spec"]["containers"][0])
+            assert variables["REDIS_URL"] == f"redis://{part}:$(REDIS_PASSWORD)@jobproc-redis:6379/0", name
+            assert variables["REDIS_PASSWORD"] == from_secret("jobproc-redis", part), name
 
 
 @pytest.mark.parametrize("topology", EXTERNAL)

@@ -39,6 +39,10 @@ KEDA_HPA = ("keda.enabled=true", "worker.autoscaling.enabled=true")
             (*EXTERNAL, "externalDatabase.keys.url=", "externalDatabase.host=x", "externalDatabase.keys.user=u"),
         ),
         (
+            "A URL has one user, but databaseRoles has one for each part: set externalDatabase.keys.url to empty",
+            (*EXTERNAL, "databaseRoles.existingSecret=x"),
+        ),
+        (
             "The external Redis has no host: set externalRedis.host",
             ("redis.enabled=false", "externalRedis.existingSecret=x", "externalRedis.keys.url="),
         ),

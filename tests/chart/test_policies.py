@@ -50,10 +50,11 @@ def test_each_component_may_connect_to_the_ports_that_it_needs_and_to_no_other(
 ) -> None:
     release = render(topology)
     extra: set[int | str] = {4317} if topology == "locked" else set()
-    for name in ("api", "controller"):
-        assert ports(policy(release, name)["egress"]) == {53, database, redis} | extra
+    assert ports(policy(release, "api")["egress"]) == {53, database, redis} | extra
+    kubernetes = set() if topology == "locked" else {443, 6443}
+    assert ports(policy(release, "controller")["egress"]) == {53, database, redis} | extra | kubernetes
     assert ports(policy(release, "migrate")["egress"]) == {53, database} | extra
-    workers = {443} if topology == "locked" else {443, 6443}
+    workers = {443} if topology == "locked" else set()
     assert ports(policy(release, "worker")["egress"]) == {53, database, redis} | workers | extra
     assert policy(release, "migrate")["ingress"] == [], "the migration accepts no connections"
     assert ports(policy(release, "worker")["ingress"]) == {"metrics"}, "a worker accepts scrapes only"
@@ -104,6 +105,9 @@ def test_egress_to_external_services_can_be_restricted() -> None:
 def test_the_api_and_the_metrics_accept_only_configured_clients() -> None:
     open_to_all = render("keda-postgresql")
     assert policy(open_to_all, "api")["ingress"][0] == {"ports": [{"port": "http", "protocol": "TCP"}]}
+    (scraped,) = policy(open_to_all, "worker")["ingress"]
+    (names,) = scraped["from"][0]["namespaceSelector"]["matchExpressions"]
+    assert names == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["keda", "monitoring"]}
     release = render("locked")
     rule, scraped = policy(release, "api")["ingress"]
     gateways, own = rule["from"]
@@ -121,11 +125,13 @@ def test_operations_reach_the_configured_targets() -> None:
     assert "203.0.113.0/24" not in str(policy(render("locked"), "api")["egress"])
 
 
-def test_a_worker_may_connect_to_the_kubernetes_api_only_for_its_deletion_cost() -> None:
+def test_only_the_controller_may_connect_to_the_kubernetes_api_and_only_for_deletion_costs() -> None:
     release = render("keda-postgresql", "worker.podDeletionCost.enabled=false")
-    assert not {443, 6443} & ports(policy(release, "worker")["egress"])
+    assert not {443, 6443} & ports(policy(release, "controller")["egress"])
     restricted = render("keda-postgresql", "networkPolicy.kubernetesTo[0].ipBlock.cidr=10.96.0.1/32")
     assert {
         "to": [{"ipBlock": {"cidr": "10.96.0.1/32"}}],
         "ports": [{"port": port, "protocol": "TCP"} for port in (443, 6443)],
-    } in policy(restricted, "worker")["egress"]
+    } in policy(restricted, "controller")["egress"]
+    for component in ("api", "worker", "migrate"):
+        assert not {443, 6443} & ports(policy(restricted, component)["egress"]), component

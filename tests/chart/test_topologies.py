@@ -130,8 +130,9 @@ def test_no_pod_has_service_links_or_a_token_that_it_does_not_need(topology: str
         spec = pod["spec"]
         assert spec["enableServiceLinks"] is False, name
         needs_token = any(
-            environment(container).get("JOBPROC_POD_DELETION_COST") == "true" for container in spec["containers"]
+            "JOBPROC_POD_DELETION_COST_SELECTOR" in environment(container) for container in spec["containers"]
         )
+        assert not needs_token or name == "jobproc-controller", "no pod that runs operations has a token"
         assert spec["automountServiceAccountToken"] is needs_token, name
         assert spec["serviceAccountName"] in accounts | {"default"}, name
         if spec["serviceAccountName"] == "default":

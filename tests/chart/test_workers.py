@@ -1,9 +1,10 @@
 """Pools of workers: their commands, settings and autoscalers."""
 
+import re
 from typing import Any
 
 import pytest
-from chart.manifests import EXAMPLES, TOPOLOGIES, environment, from_secret, render
+from chart.manifests import EXAMPLES, TOPOLOGIES, Release, environment, from_secret, render
 
 pytestmark = pytest.mark.needs("helm")
 
@@ -126,17 +127,23 @@ def test_an_absent_series_of_prometheus_is_an_error_and_not_zero() -> None:
             {
                 "host": "jobproc-postgresql.jobs.svc",
                 "port": "5432",
-                "userName": "jobproc",
+                "userName": "jobproc_metrics",
                 "dbName": "jobproc",
                 "sslmode": "prefer",
             },
-            {"password": ("jobproc-postgresql", "password")},
+            {"password": ("jobproc-database-roles", "metrics")},
         ),
         ("external", {}, {"connection": ("jobs-app", "uri")}),
         (
             "external-parts",
-            {"host": "jobs.example.org", "port": "6432", "dbName": "jobs", "sslmode": "require"},
-            {"userName": ("jobs-database", "username"), "password": ("jobs-database", "password")},
+            {
+                "host": "jobs.example.org",
+                "port": "6432",
+                "userName": "jobproc_metrics",
+                "dbName": "jobs",
+                "sslmode": "require",
+            },
+            {"password": ("jobs-roles", "metrics")},
         ),
     ],
 )
@@ -206,25 +213,40 @@ def test_the_probes_of_a_worker_run_its_health_check() -> None:
     assert any(environment(worker)["JOBPROC_HEALTH_FILE"].startswith(f"{folder}/") for folder in folders)
 
 
-def test_workers_may_patch_pods_only_if_a_pool_sets_deletion_costs() -> None:
+def container(release: Release, deployment: str) -> dict[str, Any]:
+    """Return the variables of the container of a Deployment."""
+    return environment(release.get("Deployment", deployment)["spec"]["template"]["spec"]["containers"][0])
+
+
+def test_the_controller_alone_may_patch_pods_and_writes_those_of_pools_with_a_deletion_cost() -> None:
     release = render()
-    assert release.get("Role", "jobproc-worker")["rules"] == [
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}
+    assert release.names("Role") == release.names("RoleBinding") == {"jobproc-controller"}
+    assert release.get("Role", "jobproc-controller")["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "patch"]}
     ]
-    assert release.get("RoleBinding", "jobproc-worker")["subjects"] == [
-        {"kind": "ServiceAccount", "name": "jobproc-worker", "namespace": "jobs"}
+    assert release.get("RoleBinding", "jobproc-controller")["subjects"] == [
+        {"kind": "ServiceAccount", "name": "jobproc-controller", "namespace": "jobs"}
     ]
-    variables = environment(
-        release.get("Deployment", "jobproc-worker-default")["spec"]["template"]["spec"]["containers"][0]
-    )
-    assert variables["JOBPROC_POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
-    assert variables["JOBPROC_POD_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    assert container(release, "jobproc-worker-default")["JOBPROC_POD_NAME"] == {
+        "fieldRef": {"fieldPath": "metadata.name"}
+    }
     without = render("locked")
     assert without.all("Role") == without.all("RoleBinding") == []
-    some = render("pools")
-    assert some.names("Role") == {"jobproc-worker"}
-    long = environment(some.get("Deployment", "jobproc-worker-long")["spec"]["template"]["spec"]["containers"][0])
-    assert not {"JOBPROC_POD_DELETION_COST", "JOBPROC_POD_NAME"} & set(long)
+    assert "JOBPROC_POD_DELETION_COST_SELECTOR" not in container(without, "jobproc-controller")
+
+
+def test_the_selector_of_the_deletion_costs_matches_the_pods_of_those_pools_alone() -> None:
+    release = render("pools")
+    pools, *labels = container(release, "jobproc-controller")["JOBPROC_POD_DELETION_COST_SELECTOR"].split(",app.")
+    chosen = re.fullmatch(r"jobproc/pool in \((.*)\)", pools)
+    assert chosen
+    wanted = dict(label.split("=") for label in labels)
+    matching = set()
+    for name, pod in release.pods():
+        of_pod = pod["metadata"]["labels"]
+        if all(of_pod.get(f"app.{label}") == value for label, value in wanted.items()):
+            matching |= {name} if of_pod["jobproc/pool"] in chosen[1].split(",") else set()
+    assert matching == {"jobproc-worker-default", "jobproc-worker-models"}, "not those of the pool `long`"
 
 
 def test_secrets_of_operations_reach_workers_only() -> None:
@@ -234,4 +256,4 @@ def test_secrets_of_operations_reach_workers_only() -> None:
         assert sources == ([{"secretRef": {"name": "jobs-operations"}}] if "-worker-" in name else []), name
     api = environment(release.get("Deployment", "jobproc-api")["spec"]["template"]["spec"]["containers"][0])
     assert api["OTEL_SERVICE_NAME"] == "jobs-api"
-    assert api["PGPASSWORD"] == from_secret("jobs-postgresql", "app")
+    assert api["PGPASSWORD"] == from_secret("jobs-roles", "api")

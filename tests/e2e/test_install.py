@@ -9,6 +9,8 @@ from e2e.cluster import CHART, ROOT, Api, Namespace, run, until
 from kubernetes import client
 
 COMPONENT = "app.kubernetes.io/component"
+PARTS = ("api", "worker", "controller")
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
 
 
 @pytest.fixture(scope="module")
@@ -45,33 +47,42 @@ def test_every_pod_is_ready_and_none_was_restarted(installed: Namespace) -> None
         assert statuses[0].ready is (pod.metadata.labels[COMPONENT] != "migrate"), pod.metadata.name
 
 
-def test_only_workers_have_a_service_account_token(installed: Namespace) -> None:
+def test_only_controllers_have_a_service_account_token(installed: Namespace) -> None:
     def has_token(pod: Any) -> bool:
         return any(volume.projected for volume in pod.spec.volumes)
 
-    assert {pod.metadata.labels[COMPONENT] for pod in installed.pods() if has_token(pod)} == {"worker"}
+    assert {pod.metadata.labels[COMPONENT] for pod in installed.pods() if has_token(pod)} == {"controller"}
 
 
-def test_workers_may_only_patch_pods(installed: Namespace) -> None:
-    (worker,) = installed.pods("worker")
-    account = f"system:serviceaccount:{installed.name}:{worker.spec.service_account_name}"
-
+def test_controllers_may_list_and_patch_pods_and_workers_nothing(installed: Namespace) -> None:
     reviews: Any = client.AuthorizationV1Api()
 
-    def may(verb: str, kind: str) -> bool:
-        review = {
-            "spec": {
-                "user": account,
-                "resourceAttributes": {"namespace": installed.name, "verb": verb, "resource": kind},
-            }
-        }
-        return bool(reviews.create_subject_access_review(review).status.allowed)
+    def allowed(component: str) -> set[tuple[str, str]]:
+        account = f"system:serviceaccount:{installed.name}:{installed.pods(component)[0].spec.service_account_name}"
+        rights = [(verb, kind) for verb in VERBS for kind in ("pods", "secrets", "deployments")]
 
-    assert may("patch", "pods")
-    assert not [
-        (verb, kind) for verb in ("list", "delete", "create") for kind in ("pods", "secrets") if may(verb, kind)
-    ]
-    assert not may("get", "secrets")
+        def may(verb: str, kind: str) -> bool:
+            attributes = {"namespace": installed.name, "verb": verb, "resource": kind}
+            review = {"spec": {"user": account, "resourceAttributes": attributes}}
+            return bool(reviews.create_subject_access_review(review).status.allowed)
+
+        return {(verb, kind) for verb, kind in rights if may(verb, kind)}
+
+    assert allowed("controller") == {("list", "pods"), ("patch", "pods")}
+    assert allowed("worker") == allowed("api") == set()
+
+
+def test_each_part_is_connected_with_its_own_role_and_user(installed: Namespace) -> None:
+    database = installed.database()
+    users = "SELECT DISTINCT usename FROM pg_stat_activity WHERE usename LIKE 'jobproc\\_%'"
+    roles = {(f"jobproc_{part}",) for part in PARTS}
+    until("each part is connected", lambda: set(database.rows(users)) == roles)
+    assert database.rows("SELECT rolname FROM pg_roles WHERE rolname LIKE 'jobproc\\_%' AND rolsuper") == []
+    listed = installed.kubectl(
+        "exec", "jobproc-redis-0", "--", "sh", "-c", "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -h 127.0.0.1 client list"
+    )
+    connected = set(re.findall(r" user=(\S+)", listed))
+    assert {"api", "worker"} <= connected <= {*PARTS, "default", "health"}, "the controller connects when it rings"
 
 
 def test_helm_test_succeeds(installed: Namespace) -> None:

@@ -1,4 +1,7 @@
-"""An upgrade to a version with a migration and a rollback, under load: no job is lost and no request fails."""
+"""An upgrade to a version with a migration and a rollback, under load: no job is lost and no request fails.
+
+With the same upgrade each part gets its own role. Before it, all parts connect as the superuser who made the schema.
+"""
 
 import pytest
 from e2e.cluster import NEXT, TAG, Namespace
@@ -6,10 +9,15 @@ from rig.system import Database
 
 COLUMN = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'live' AND column_name = 'note'"
 
+OWNERS = (
+    "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class"
+    " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')"
+)
+
 
 @pytest.fixture(scope="module")
 def installed(namespace: Namespace) -> Namespace:
-    namespace.install("worker.replicas=2", "worker.drainSeconds=10")
+    namespace.install("worker.replicas=2", "worker.drainSeconds=10", "databaseRoles.enabled=false")
     return namespace
 
 
@@ -31,11 +39,12 @@ def test_an_upgrade_under_load_loses_no_job_and_fails_no_request(installed: Name
     assert database.value(COLUMN) == 0
     password = installed.core.read_namespaced_secret("jobproc-postgresql", installed.name).data
     with installed.load("upgraded") as report:
-        values = f"images.api.tag={NEXT},images.worker.tag={NEXT}"
+        values = f"images.api.tag={NEXT},images.worker.tag={NEXT},databaseRoles.enabled=true"
         installed.helm("upgrade", "jobproc", "charts/jobproc", "--reuse-values", "--set", values, "--wait")
     report.shows_no_loss()
     assert tags(installed) == {NEXT}
     assert database.value(COLUMN) == 1
+    assert database.rows(OWNERS) == [("jobproc_owner",)]
     assert installed.core.read_namespaced_secret("jobproc-postgresql", installed.name).data == password, (
         "an upgrade keeps the passwords"
     )

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from common.migrate import migrate
-from rig.settings import settings_from
+from rig.settings import WITH_ROLES, settings_from
 from tools.servers import Postgres, Redis
 
 
@@ -18,7 +18,7 @@ def serve(stack: ExitStack, postgres: Postgres, redis: Redis) -> None:
     for server in (postgres, redis):
         stack.callback(server.stop)
         server.start()
-    migrate(settings_from(postgres.url(), redis.url))
+    migrate(settings_from(postgres.url(), redis.url, **WITH_ROLES))
 
 
 def folder_for_data(name: str) -> Path:
@@ -35,7 +35,7 @@ def _migrated() -> Path:
     data = folder_for_data("made") / "data"
     server = Postgres(data, data.parent / "log")
     server.start()
-    migrate(settings_from(server.url(), "redis://127.0.0.1:1/0"))
+    migrate(settings_from(server.url(), "redis://127.0.0.1:1/0", **WITH_ROLES))
     server.stop()
     return data
 

@@ -16,9 +16,14 @@ import psycopg2
 import psycopg2.extras
 
 from rig.fork_server import ForkServer, can_fork, python_path
+from rig.redis_users import with_user
+from rig.settings import ROLE_PREFIX
 from tools.servers import Process, free_port, spawn, stop, wait_for
 
 TERMINAL = {"SUCCESS", "FAILED", "CANCELLED"}
+#: The role of PostgreSQL, and the user of Redis, with which the process of a module connects, as in an installation.
+ROLES = {"api": "api", "worker": "worker", "worker.controller": "controller"}
+SUPERUSER = "postgresql://postgres@"
 #: Short intervals: a lease expires within two seconds.
 QUICK = {
     "JOBPROC_LEASE_SECONDS": "2",
@@ -81,6 +86,7 @@ class System:
     """The processes of one test and a client to them."""
 
     fork_server: ForkServer | None = None  #: None: each process is started by `python -m`
+    has_redis_users = False  #: True if its Redis has the users of the chart
 
     def __init__(self, folder: Path, database_url: str, redis_url: str, **settings: str) -> None:
         self.folder = folder
@@ -103,6 +109,10 @@ class System:
     def spawn(self, name: str, module: str, *arguments: str, **settings: str) -> Process:
         """Start a process of jobproc; its log is <folder>/<name>.log."""
         env, log = {**self.env, **settings}, self.log_file(name)
+        if role := ROLES.get(module):
+            env["DATABASE_URL"] = env["DATABASE_URL"].replace(SUPERUSER, f"postgresql://{ROLE_PREFIX}_{role}@")
+            if self.has_redis_users:
+                env["REDIS_URL"] = with_user(env["REDIS_URL"], role)
         if self.fork_server and can_fork(env):
             self.processes[name] = self.fork_server.fork(module, arguments, log, env, self.folder)
         else:

@@ -44,9 +44,8 @@ def pass_a_day(database: Database, number: int) -> Period:
         copied = "id IN (SELECT id FROM copied)"
         past_id = _ID.format("id", days * DAY_MS)
         commands += [
-            f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)",
+            f"SELECT create_partition('{table}', '{period.suffix}', '{first}', '{after}')",
             f"INSERT INTO {name} (id, {names}) SELECT {past_id}, {columns} FROM {table} WHERE {copied}",
-            f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{first}') TO ('{after}')",
         ]
     commands.append(
         "UPDATE workers SET ended_at = ended_at - interval '2 days'"

@@ -19,13 +19,14 @@ from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
 from common.store.queues import queue_state
 from common.store.schema import planner_statistics
-from common.store.workers import leader
+from common.store.workers import leader, leases
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker.controller import maintenance
 from worker.controller.bulk_actions import BulkActions
 from worker.controller.leader import Leadership
 from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
+from worker.controller.pod_deletion_cost import DeletionCosts
 from worker.controller.rescue import Rescue
 from worker.controller.row_deletion import RowDeletion
 
@@ -35,6 +36,8 @@ OPERATIONS_INTERVAL_S = 30.0
 KEYS_INTERVAL_S = 30.0
 EXPIRY_INTERVAL_S = 30.0
 STATISTICS_INTERVAL_S = 1.0
+DELETION_COST_INTERVAL_S = 2.0
+MAX_BUSY_HOSTS = 10_000
 
 
 class Controller:
@@ -49,6 +52,7 @@ class Controller:
         self._rescue = Rescue(settings.max_crashes)
         self._row_deletion = RowDeletion(settings)
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
+        self._deletion_costs = DeletionCosts(settings)
         self._operations: dict[str, OperationSpec] = {}
         self._connection: WorkerConnection | None = None
         self._last_run: dict[str, float] = {}
@@ -81,6 +85,12 @@ class Controller:
             self._run_task("strays", lambda: self._rescue.requeue_strays(connection))
             self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
             self._ring(queue_state.due_queues(connection))
+            if self._deletion_costs.is_enabled:
+                self._every(
+                    "pod_deletion_cost",
+                    DELETION_COST_INTERVAL_S,
+                    lambda: self._deletion_costs.update(leases.busy_hosts(connection, MAX_BUSY_HOSTS)),
+                )
             self._every(
                 "retention",
                 self._settings.retention_check_seconds,

@@ -104,7 +104,7 @@ class WorkerSession:
                 connection,
                 self._settings.lease_seconds,
                 os.getpid(),
-                socket.gethostname(),
+                self._settings.pod_name or socket.gethostname(),
                 self.queues,
                 self._operations,
             )

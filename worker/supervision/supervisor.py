@@ -24,7 +24,6 @@ from worker.shared_memory.slots import KillReason, RunningAttempt, Slot, Slots
 from worker.supervision.cancellation import CancellationCheck
 from worker.supervision.crash_recovery import CrashRecovery, ExitReason
 from worker.supervision.idle_poll import IdlePoller
-from worker.supervision.pod_deletion_cost import DeletionCost
 from worker.supervision.throughput import Throughput
 
 log = logs.get("worker")
@@ -47,7 +46,6 @@ class Supervisor:
         """`publish` is called at each check until it succeeds once."""
         self._health = Health(settings.health_file, settings.stalled_consumer_seconds, queues)
         self._idle_poller = IdlePoller(settings.tick_seconds)
-        self._deletion_cost = DeletionCost(settings)
         self._cancellation = CancellationCheck(settings)
         self._settings = settings
         self._slots = slots
@@ -115,7 +113,7 @@ class Supervisor:
         return {worker for worker, _ in leases.find_cancelled(self._connection(), running)}
 
     def _report(self, now: float) -> None:
-        """Publish the worker's state: to its probes, and as deletion cost for scale-in."""
+        """Publish the worker's state to its probes."""
         taken = self._slots.process_slots
         idle = [slot for slot in taken if slot.running is None]
         last_claim = max((slot.last_claim_s for slot in taken), default=now)
@@ -126,8 +124,6 @@ class Supervisor:
             now, last_claim, lambda: queue_state.due_queues(self._connection())
         )
         self._health.write(now, stalled=stalled, ready=any(slot.worker for slot in taken))
-        started = [*(since for _, since in self._running.values()), *self._busy_since.values()]
-        self._deletion_cost.update(now - min(started) if started else None)
 
     def _check_process(self, slot: Slot, now: float) -> None:
         if not _alive(slot.pid):
@@ -222,7 +218,13 @@ class Supervisor:
         first = min(slots, default=0)
         finished = self._throughput.row_for_worker(first)
         renewals = [
-            leases.LeaseRenewal(worker, slot.held_jobs, slot.low_water_marks, finished if worker == first else {})
+            leases.LeaseRenewal(
+                worker,
+                slot.held_jobs,
+                slot.low_water_marks,
+                finished if worker == first else {},
+                self._running_s(slot),
+            )
             for worker, slot in slots.items()
         ]
         renewed = leases.renew(self._connection(), self._settings.lease_seconds, renewals)
@@ -233,6 +235,11 @@ class Supervisor:
                 log.warning("lease_lost", worker=worker, pid=slot.pid)
                 self._metrics.count_lease_lost()
                 slot.register(0)  # its process registers anew before its next claim
+
+    def _running_s(self, slot: Slot) -> float | None:
+        """Return for how many seconds the slot has had a job, at most since the first check that saw it."""
+        since = self._busy_since.get(slot.pid) if slot.is_async else self._running.get(slot.pid, (None, None))[1]
+        return None if since is None else time.monotonic() - since
 
     def _shut_down(self) -> None:
         pids = self._pids()

@@ -13,11 +13,42 @@ A variable comes from the key of the Secret if `key` is set, else from `value`. 
 {{- end }}
 {{- end }}
 
+{{/* Secret with the passwords of the roles of the parts; empty: all parts connect with the role of the migration. */}}
+{{- define "jobproc.rolesSecret" -}}
+{{- if .Values.databaseRoles.enabled -}}
+{{- with .Values.databaseRoles.existingSecret }}{{ . }}{{ else }}{{ if .Values.postgresql.enabled }}{{ include "jobproc.fullname" . }}-database-roles{{ end }}{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{/* User and password of a part's own role; empty for the migration, which creates the roles. Arguments: root, component. */}}
+{{- define "jobproc.roleEnv" -}}
+{{- $secret := include "jobproc.rolesSecret" .root }}
+{{- if and $secret (ne .component "migrate") }}
+{{- include "jobproc.fromSecret" (dict "name" "PGUSER" "value" (printf "%s_%s" .root.Values.databaseRoles.prefix .component)) }}
+{{- include "jobproc.fromSecret" (dict "name" "PGPASSWORD" "secret" $secret "key" .component) }}
+{{- end }}
+{{- end }}
+
+{{/* What the migration needs to create the roles. */}}
+{{- define "jobproc.rolesEnv" -}}
+{{- with include "jobproc.rolesSecret" . }}
+- {name: JOBPROC_DATABASE_ROLES, value: {{ $.Values.databaseRoles.prefix | quote }}}
+{{- range list "api" "worker" "controller" "metrics" }}
+{{- include "jobproc.fromSecret" (dict "name" (printf "JOBPROC_%s_DATABASE_PASSWORD" (upper .)) "secret" (include "jobproc.rolesSecret" $) "key" .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Arguments: root, component. */}}
 {{- define "jobproc.databaseEnv" -}}
+{{- $own := include "jobproc.roleEnv" . }}
+{{- with .root }}
 {{- if .Values.postgresql.enabled }}
 {{- $postgresql := .Subcharts.postgresql }}
+{{- if $own }}{{ $own }}{{ else }}
 {{- include "jobproc.fromSecret" (dict "name" "PGUSER" "value" .Values.postgresql.auth.username) }}
 {{- include "jobproc.fromSecret" (dict "name" "PGPASSWORD" "secret" (include "jobproc.postgresql.secret" $postgresql) "key" (include "jobproc.postgresql.secretKey" $postgresql)) }}
+{{- end }}
 - {name: DATABASE_URL, value: {{ printf "postgresql://%s:5432/%s" (include "jobproc.postgresql.fullname" $postgresql) .Values.postgresql.auth.database | quote }}}
 {{- else }}
 {{- $external := .Values.externalDatabase }}
@@ -26,8 +57,11 @@ A variable comes from the key of the Secret if `key` is set, else from `value`. 
 {{- include "jobproc.fromSecret" (dict "name" "DATABASE_URL" "secret" $secret "key" $external.keys.url) }}
 {{- else }}
 {{- range $part, $name := dict "host" "PGHOST" "port" "PGPORT" "user" "PGUSER" "password" "PGPASSWORD" "database" "PGDATABASE" }}
+{{- if not (and $own (has $part (list "user" "password"))) }}
 {{- include "jobproc.fromSecret" (dict "name" $name "secret" $secret "key" (get $external.keys $part) "value" (get $external $part)) }}
 {{- end }}
+{{- end }}
+{{- $own }}
 - {name: DATABASE_URL, value: postgresql://$(PGHOST):$(PGPORT)/$(PGDATABASE)}
 {{- end }}
 {{- with $external.sslmode }}
@@ -35,12 +69,16 @@ A variable comes from the key of the Secret if `key` is set, else from `value`. 
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end }}
 
+{{/* Arguments: root, component, which is the user of the bundled Redis too. */}}
 {{- define "jobproc.redisEnv" -}}
+{{- $user := .component }}
+{{- with .root }}
 {{- if .Values.redis.enabled }}
 {{- $redis := .Subcharts.redis }}
-{{- include "jobproc.fromSecret" (dict "name" "REDIS_PASSWORD" "secret" (include "jobproc.redis.secret" $redis) "key" (include "jobproc.redis.secretKey" $redis)) }}
-- {name: REDIS_URL, value: {{ printf "redis://:$(REDIS_PASSWORD)@%s:6379/0" (include "jobproc.redis.fullname" $redis) | quote }}}
+{{- include "jobproc.fromSecret" (dict "name" "REDIS_PASSWORD" "secret" (include "jobproc.redis.secret" $redis) "key" $user) }}
+- {name: REDIS_URL, value: {{ printf "redis://%s:$(REDIS_PASSWORD)@%s:6379/0" $user (include "jobproc.redis.fullname" $redis) | quote }}}
 {{- else }}
 {{- $external := .Values.externalRedis }}
 {{- if $external.keys.url }}
@@ -50,6 +88,7 @@ A variable comes from the key of the Secret if `key` is set, else from `value`. 
 {{- include "jobproc.fromSecret" (dict "name" $name "secret" $external.existingSecret "key" (get $external.keys $part) "value" (get $external $part | default "")) }}
 {{- end }}
 - {name: REDIS_URL, value: {{ printf "%s://%s$(REDIS_HOST):$(REDIS_PORT)/%d" (ternary "rediss" "redis" $external.tls) (ternary ":$(REDIS_PASSWORD)@" "" (ne $external.keys.password "")) (int $external.database) | quote }}}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -43,8 +43,7 @@ matchExpressions:
   {{- end }}
 {{- end }}
 {{- end }}
-{{- if eq .component "worker" }}
-{{- if $values.worker.podDeletionCost.enabled }}
+{{- if and (eq .component "controller") (include "jobproc.costedPools" .root) }}
 - ports:
     - {port: 443, protocol: TCP}
     - {port: 6443, protocol: TCP}
@@ -52,6 +51,7 @@ matchExpressions:
   to: {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end }}
+{{- if eq .component "worker" }}
 {{- with $policy.workerEgress }}
 {{ toYaml . }}
 {{- end }}

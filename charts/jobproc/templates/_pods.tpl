@@ -16,7 +16,7 @@ annotations:
 {{/* Values that determine the credentials, so that a change restarts the pods. A chart rendered without access to the
 cluster cannot read the Secret itself. */}}
 {{- define "jobproc.credentials" -}}
-{{- list .Values.externalDatabase .Values.externalRedis (dig "auth" "" .Values.postgresql) (dig "auth" "" .Values.redis) | toJson -}}
+{{- list .Values.externalDatabase .Values.databaseRoles .Values.externalRedis (dig "auth" "" .Values.postgresql) (dig "auth" "" .Values.redis) | toJson -}}
 {{- end }}
 
 {{- define "jobproc.podSpec" -}}
@@ -88,7 +88,7 @@ env: {{- include "jobproc.env" (merge (dict "withoutRedis" true) .) | trim | nin
 {{- range $name, $value := merge (dict) .root.Values.settings (dict "JOBPROC_ENVIRONMENT" "production") }}
 - {name: {{ $name }}, value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}}
 {{- end }}
-{{- include "jobproc.databaseEnv" .root }}
-{{- if not .withoutRedis }}{{ include "jobproc.redisEnv" .root }}{{ end }}
+{{- include "jobproc.databaseEnv" . }}
+{{- if not .withoutRedis }}{{ include "jobproc.redisEnv" . }}{{ end }}
 {{- with .config.extraEnv }}{{ toYaml . | nindent 0 }}{{ end }}
 {{- end }}

@@ -14,6 +14,16 @@
 {{- dict "names" $names | toYaml -}}
 {{- end }}
 
+{{/* Names of the pools whose pods have a deletion cost, joined by commas; empty: none. */}}
+{{- define "jobproc.costedPools" -}}
+{{- $root := . -}}
+{{- $names := list -}}
+{{- range (include "jobproc.pools" . | fromYaml).names }}
+{{- if (include "jobproc.pool" (dict "root" $root "pool" .) | fromYaml).podDeletionCost.enabled }}{{ $names = append $names . }}{{ end -}}
+{{- end -}}
+{{- join "," $names -}}
+{{- end }}
+
 {{/* YAML of the maximum number of connections that all pods may hold (`total`), and its calculation (`sum`). */}}
 {{- define "jobproc.connections" -}}
 {{- $root := . -}}

@@ -31,16 +31,19 @@ authenticationRef: {name: {{ $full }}-database}
 
 {{/* Plain connection parameters of KEDA's trigger `postgresql`; the others are in the TriggerAuthentication. */}}
 {{- define "jobproc.databaseMetadata" -}}
+{{- $role := ternary (printf "%s_metrics" .Values.databaseRoles.prefix) "" (ne (include "jobproc.rolesSecret" .) "") }}
 {{- if .Values.postgresql.enabled }}
 host: {{ include "jobproc.postgresql.fullname" .Subcharts.postgresql }}.{{ .Release.Namespace }}.svc
 port: "5432"
-userName: {{ .Values.postgresql.auth.username | quote }}
+userName: {{ $role | default .Values.postgresql.auth.username | quote }}
 dbName: {{ .Values.postgresql.auth.database | quote }}
 sslmode: prefer
 {{- else if not .Values.externalDatabase.keys.url }}
 {{- $external := .Values.externalDatabase }}
 {{- range $part, $name := dict "host" "host" "port" "port" "user" "userName" "database" "dbName" }}
-{{- if not (get $external.keys $part) }}
+{{- if and $role (eq $part "user") }}
+{{ $name }}: {{ $role | quote }}
+{{- else if not (get $external.keys $part) }}
 {{ $name }}: {{ get $external $part | toString | quote }}
 {{- end }}
 {{- end }}

@@ -5,6 +5,8 @@ phase: expand
 
 from alembic import op
 
+from common.migrations.partition_functions import PARTITION_FUNCTIONS
+
 revision = "0001"
 down_revision = None
 
@@ -212,6 +214,7 @@ CREATE TABLE workers (
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     alive_until timestamptz NOT NULL,
     ended_at timestamptz,
+    busy_since timestamptz,
     pid integer NOT NULL,
     held_jobs smallint NOT NULL DEFAULT 0,
     host text NOT NULL,
@@ -276,6 +279,6 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 
 def upgrade() -> None:
-    """Create all tables, indexes and the view."""
-    for statements in (JOBS, SIDE_TABLES, BULK_ACTIONS, WORKERS, VIEW):
+    """Create all tables, indexes, the view, and the functions for partitions."""
+    for statements in (JOBS, SIDE_TABLES, BULK_ACTIONS, WORKERS, VIEW, PARTITION_FUNCTIONS):
         op.execute(statements)

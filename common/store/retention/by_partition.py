@@ -152,7 +152,4 @@ def drop_empty(connection: Connection, period: Period) -> None:
     later.
     """
     connection.execute(text("SET LOCAL lock_timeout = '100ms'"))
-    names = [f"{table}_{period.suffix}" for table in TABLES]
-    connection.execute(text(f"LOCK TABLE {', '.join(TABLES)}, {', '.join(names)} IN ACCESS EXCLUSIVE MODE"))
-    if not connection.execute(text(f"SELECT EXISTS (SELECT FROM {names[0]})")).scalar_one():
-        connection.execute(text(f"DROP TABLE {', '.join(names)}"))
+    connection.execute(text("SELECT drop_partitions(:suffix)"), {"suffix": period.suffix})

@@ -18,6 +18,8 @@ _BOUNDS = text("""
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = CAST(:parent AS regclass)
 """)
+# Functions, because only the owner of a table may create or drop its partitions, and the controller is not.
+_CREATE = text("SELECT create_partition(:parent, :suffix, :first, :after)")
 _NOW_MS = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
 
 
@@ -82,11 +84,7 @@ def create_missing(connection: Connection, days: int, ahead: int) -> list[Period
     created: set[Period] = set()
     for table in TABLES:
         for period in missing_periods(periods(connection, table), now_ms, days, ahead):
-            name = f"{table}_{period.suffix}"
             first, after = period.bounds
-            connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))
-            connection.execute(
-                text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{first}') TO ('{after}')")
-            )
+            connection.execute(_CREATE, {"parent": table, "suffix": period.suffix, "first": first, "after": after})
             created.add(period)
     return sorted(created)

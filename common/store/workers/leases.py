@@ -37,17 +37,30 @@ TAKE_OVER = Statement(
 # A lease that has ended is not renewed: the controller may already have released its jobs.
 RENEW = Statement(
     "renew",
-    "float8, bigint[], smallint[], jsonb, jsonb",
+    "float8, bigint[], smallint[], jsonb, jsonb, float8[]",
     """
     UPDATE workers
     SET alive_until = clock_timestamp() + $1 * interval '1 s', held_jobs = d.held_jobs,
-        low_water_marks = d.low_water_marks,
+        busy_since = clock_timestamp() - d.running_s * interval '1 s', low_water_marks = d.low_water_marks,
         finished_by_minute =
             CASE d.finished_by_minute WHEN '{}' THEN workers.finished_by_minute ELSE d.finished_by_minute END
-    FROM ROWS FROM (unnest($2), unnest($3), jsonb_array_elements($4), jsonb_array_elements($5))
-         AS d(id, held_jobs, low_water_marks, finished_by_minute)
+    FROM ROWS FROM (unnest($2), unnest($3), jsonb_array_elements($4), jsonb_array_elements($5), unnest($6))
+         AS d(id, held_jobs, low_water_marks, finished_by_minute, running_s)
     WHERE workers.id = d.id AND ended_at IS NULL AND alive_until > clock_timestamp()
     RETURNING workers.id
+    """,
+)
+
+# A worker may have written anything into its row: the times have a range.
+BUSY_HOSTS = Statement(
+    "busy_hosts",
+    "int",
+    """
+    SELECT host, extract(epoch FROM min(busy_since))::float8,
+           extract(epoch FROM clock_timestamp() - min(busy_since))::float8
+    FROM workers
+    WHERE ended_at IS NULL AND alive_until > clock_timestamp() AND busy_since BETWEEN to_timestamp(0) AND now()
+    GROUP BY host ORDER BY 2 LIMIT $1
     """,
 )
 
@@ -127,6 +140,15 @@ class LeaseRenewal:
     #: jobs that the worker has finished: Unix minute, queue, succeeded and failed; on one row of each worker. Empty:
     #: the row is not changed
     finished_by_minute: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    running_s: float | None = None  #: for how long its longest job has run; None: it is idle
+
+
+@dataclass(frozen=True, slots=True)
+class BusyHost:
+    """The longest running job of a host or pod, as its worker has published it with the last renewal."""
+
+    started: float  #: Unix seconds
+    running_s: float
 
 
 def register(
@@ -153,9 +175,15 @@ def renew(connection: WorkerConnection, lease_s: float, leases: Sequence[LeaseRe
             [min(lease.held_jobs, 32_767) for lease in leases],
             marks,
             finished,
+            array_literal("NULL" if lease.running_s is None else lease.running_s for lease in leases),
         ),
     )
     return {row[0] for row in rows}
+
+
+def busy_hosts(connection: WorkerConnection, limit: int) -> dict[str, BusyHost]:
+    """Return the hosts of live worker processes that run a job, those with the longest jobs if over the limit."""
+    return {host: BusyHost(*times) for host, *times in connection.run(BUSY_HOSTS, (limit,))}
 
 
 def set_operations(connection: WorkerConnection, worker: int, operations: Sequence[str]) -> None:

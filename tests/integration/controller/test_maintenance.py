@@ -24,10 +24,7 @@ def _create_day(system: System, days_ago: int) -> Period:
     period = _day(days_ago)
     first, after = period.bounds
     for table in TABLES:
-        system.database.rows(f"CREATE TABLE {table}_{period.suffix} (LIKE {table} INCLUDING ALL)")
-        system.database.rows(
-            f"ALTER TABLE {table} ATTACH PARTITION {table}_{period.suffix} FOR VALUES FROM ('{first}') TO ('{after}')"
-        )
+        system.database.rows(f"SELECT create_partition('{table}', '{period.suffix}', '{first}', '{after}')")
     return period
 
 

@@ -28,9 +28,7 @@ def _create_day(system: System, days_ago: int) -> Period:
     period = Period(start, start + DAY_MS)
     first, after = period.bounds
     for table in TABLES:
-        system.database.rows(
-            f"CREATE TABLE {table}_{period.suffix} PARTITION OF {table} FOR VALUES FROM ('{first}') TO ('{after}')"
-        )
+        system.database.rows(f"SELECT create_partition('{table}', '{period.suffix}', '{first}', '{after}')")
     return period
 
 

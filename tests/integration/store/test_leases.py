@@ -64,6 +64,30 @@ def test_one_statement_renews_all_leases_but_expired_and_ended_ones(storage: Sto
     assert leases.renew(alive.connection, 60, []) == set()
 
 
+def test_the_busy_hosts_are_those_of_live_processes_with_a_job_by_their_longest_one(storage: Storage) -> None:
+    first, second, idle, ended = (storage.claimer() for _ in range(4))
+    renewals = [(first, 5.0), (second, 90.5), (idle, None), (ended, 500.0)]
+    leases.renew(
+        first.connection, 60, [LeaseRenewal(claimer.id, 1, {}, running_s=seconds) for claimer, seconds in renewals]
+    )
+    storage.rows("UPDATE workers SET host = 'pod-' || id")
+    storage.rows("UPDATE workers SET host = 'pod' WHERE id = ANY (%s)", ([first.id, second.id],))
+    assert leases.end_lease(ended.connection, ended.id)
+    hosts = leases.busy_hosts(first.connection, 10)
+    assert hosts.keys() == {"pod"}
+    assert 90.5 <= hosts["pod"].running_s < 150
+    now = storage.value("SELECT extract(epoch FROM clock_timestamp())::float8")
+    assert now - hosts["pod"].running_s == pytest.approx(hosts["pod"].started, abs=20)
+    assert leases.busy_hosts(first.connection, 0) == {}
+
+
+@pytest.mark.parametrize("since", ["infinity", "-infinity", "1900-01-01", "2900-01-01"])
+def test_a_host_that_claims_to_be_busy_since_an_impossible_time_counts_as_idle(storage: Storage, since: str) -> None:
+    claimer = storage.claimer()
+    storage.rows("UPDATE workers SET busy_since = %s", (since,))
+    assert leases.busy_hosts(claimer.connection, 10) == {}
+
+
 def test_a_renewal_is_one_hot_update(storage: Storage) -> None:
     claimer = storage.claimer()
     for _ in range(20):

@@ -276,9 +276,7 @@ def old_period(storage: Storage, days_ago: int) -> partitions.Period:
         period = partitions.Period(start, start + partitions.DAY_MS)
         first, after = period.bounds
         for table in partitions.TABLES:
-            connection.exec_driver_sql(
-                f"CREATE TABLE {table}_{period.suffix} PARTITION OF {table} FOR VALUES FROM ('{first}') TO ('{after}')"
-            )
+            connection.exec_driver_sql(f"SELECT create_partition('{table}', '{period.suffix}', '{first}', '{after}')")
     return period
 
 

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import pytest
+
 from api.views.cursors import MAX_CURSOR_CHARACTERS, Cursors
 from common.domain.job_search import JobSearch, ListPosition, Order
 from common.domain.states import State
@@ -69,3 +71,11 @@ def test_without_a_key_processes_of_the_same_database_accept_each_others_cursors
     assert (
         Cursors(Settings(database_url="postgresql://u:p@db/jobs", cursor_key="x")).decode(JobSearch(), cursor) is None
     )
+
+
+def test_the_key_depends_on_a_password_beside_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the chart the URL has no password, so anybody could compute the key from it."""
+    settings = Settings(database_url="postgresql://u@db/jobs")
+    cursor = Cursors(settings).encode(JobSearch(), POSITIONS[0])
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    assert Cursors(settings).decode(JobSearch(), cursor) is None

@@ -37,4 +37,9 @@ app.kubernetes.io/version: {{ .Values.image.tag | quote }}
 - name: REDIS_PASSWORD
   valueFrom:
     secretKeyRef: {name: {{ include "jobproc.redis.secret" . }}, key: {{ include "jobproc.redis.secretKey" . }}}
+{{- range list "api" "worker" "controller" }}
+- name: {{ upper . }}_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ include "jobproc.redis.secret" $ }}, key: {{ . }}}
+{{- end }}
 {{- end }}

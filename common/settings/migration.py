@@ -1,0 +1,28 @@
+"""Settings of the migration."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from common.settings.field_types import SettingsGroup
+
+
+class MigrationSettings(SettingsGroup):
+    """The roles of PostgreSQL that the migration creates, one for each part of jobproc."""
+
+    database_roles: Annotated[str, Field(pattern="^([a-z][a-z0-9_]{0,40})?$")] = Field(
+        "",
+        description="Migration: prefix of the roles with which the parts connect to PostgreSQL: with `jobproc` it "
+        "gives `jobproc_api`, `jobproc_worker`, `jobproc_controller` and `jobproc_metrics` the rights that each needs. "
+        "Empty: there are no such roles.",
+    )
+    api_database_password: str = Field(
+        "",
+        description="Migration: password of the API's role, which is created if it does not exist. "
+        "Empty: that role is neither created nor changed.",
+    )
+    worker_database_password: str = Field("", description="Migration: the same of the workers' role.")
+    controller_database_password: str = Field("", description="Migration: the same of the controller's role.")
+    metrics_database_password: str = Field(
+        "", description="Migration: the same of the role with which KEDA reads the depth of a queue."
+    )
