@@ -17,7 +17,7 @@ from common.store.operations import catalogue
 from common.telemetry.metrics import ALL
 from k8s import dashboards, reference
 from tools import events as log_events
-from worker.operations.registry import BUILT_IN, operations_of_modules
+from worker.operations.entry_points import BUILT_IN, operations_of_modules
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- made by `make generate` -->\n\n"

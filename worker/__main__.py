@@ -10,7 +10,8 @@ from common.domain.job import QUEUE_PATTERN
 from common.settings import Settings
 from common.telemetry import logs
 from worker.app import WorkerApp
-from worker.operations.registry import installed_operations
+from worker.operations.entry_points import installed_operations
+from worker.operations.registry import Operation
 
 log = logs.get("worker")
 MAX_PROCESSES = 256
@@ -42,11 +43,19 @@ def main() -> None:
             )
         if not 1 <= arguments.concurrency <= MAX_PROCESSES:
             raise StartupError(f"--concurrency {arguments.concurrency}: a number from 1 to {MAX_PROCESSES} is expected")
-        operations = installed_operations()
+        operations = _operations()
         log.info("starting", settings=settings.masked(), queues=queues, concurrency=arguments.concurrency)
         sys.exit(WorkerApp(settings, queues, arguments.concurrency, operations).run())
     except StartupError as error:
         sys.exit(f"worker: {error}")
+
+
+def _operations() -> dict[str, Operation]:
+    try:
+        return installed_operations()
+    except StartupError as error:
+        log.debug("operations_refused", reason=str(error), exc_info=error.__cause__ or error)
+        raise
 
 
 if __name__ == "__main__":

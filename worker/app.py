@@ -19,8 +19,7 @@ from common.broker.change_feed import ChangeFeed
 from common.broker.doorbells import Doorbell, celery_queue
 from common.domain.errors import StartupError
 from common.settings import Settings
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
-from common.store.operations import catalogue
+from common.store.connection.psycopg2_session import CONNECTION_ERRORS
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker.celery_adapter import tasks
@@ -61,7 +60,7 @@ class WorkerApp:
             with_async=bool(self._async_operations),
             empty_claims_per_second=settings.empty_claims_per_second,
         )
-        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues, self._publish)
+        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues)
         self._executor: Executor | None = None
         self._slot: Slot | None = None  # of this process
         self._poll_requests_seen = 0  # requests of the parent to poll that this process has served
@@ -132,10 +131,6 @@ class WorkerApp:
             concurrency=self._concurrency,
             operations=sorted(self._operations),
         )
-
-    def _publish(self, connection: WorkerConnection) -> None:
-        """Publish the operations of this worker in the catalogue."""
-        catalogue.publish(connection, [operation.spec for operation in self._operations.values()])
 
     def _shutting_down(self, **_facts: Any) -> None:
         self._slots.drain()

@@ -6,6 +6,7 @@ from typing import Any
 
 from jsonschema_rs import ValidationError, validator_for
 
+from api.submit.formats import FORMATS
 from api.web.problems import MAX_ERRORS
 from api.web.ttl_cache import TtlCache
 from common.domain.errors import UnknownOperation
@@ -25,6 +26,11 @@ UNKNOWN_REFRESH_INTERVAL_S = 1.0  # an unknown name makes the API read the list 
 NUMBERS_SCHEMA = {"data": {"type": "array", "minItems": 1, "items": {"type": "number"}}}
 
 
+def _refuse_document(_address: str) -> Any:
+    """Refuse a reference out of a schema: no schema makes the API read a file or send a request."""
+    raise ValueError("a schema cannot refer to another document")
+
+
 def _data_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the properties of a schema whose only required member is `data`, without titles; else nothing."""
     members = schema.get("properties", {}) if schema.get("required") == ["data"] else {}
@@ -39,8 +45,10 @@ class CachedOperation:
         #: True if the schema is that of the built-in operations: a validated list of numbers needs no other check.
         self.takes_numbers = _data_schema(spec.input_schema) == NUMBERS_SCHEMA
         try:
-            self._schema = validator_for(spec.input_schema, mask="the value")
-        except ValidationError:  # then only the worker's own model checks the input
+            self._schema = validator_for(
+                spec.input_schema, mask="the value", validate_formats=True, formats=FORMATS, retriever=_refuse_document
+            )
+        except ValueError:  # then only the worker's own model checks the input
             log.warning("input_schema_invalid", operation=spec.name)
             self._schema = validator_for({})
 

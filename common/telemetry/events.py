@@ -34,7 +34,11 @@ EVENTS = {
     "migrated": "The schema is at the head of this version.",
     "migration_retrying": "The migration could not begin, because the database is starting or a lock is held; it is "
     "retried.",
+    "operations_publish_failed": "PostgreSQL refused the operations in `operations`, so the API does not know them; "
+    "the others are published, and these are retried.",
     "operations_refresh_failed": "The list of operations could not be refreshed; the cached one stays in use.",
+    "operations_refused": "The operations of an installed package cannot be used, so the worker ends; has the "
+    "traceback.",
     "partition_cleared": "The jobs past retention were removed from a partition.",
     "partition_created": "A partition of the next days was created.",
     "partition_missing": "A submission found no partition for its day; it is created at once.",

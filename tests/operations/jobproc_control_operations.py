@@ -3,10 +3,13 @@
 import os
 import signal
 import time
+from datetime import date, datetime
 from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
 
 from jobproc_test_operations import _write
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from common.domain.errors import RetryAfter
 from worker.operations import Context, Numbers, operation
@@ -27,6 +30,35 @@ class Greeting(BaseModel):
 def greet(greeting: Greeting) -> str:
     """Say hello."""
     return " ".join([f"hello {greeting.name}"] * greeting.times)
+
+
+class Meeting(BaseModel):
+    """Input with formats."""
+
+    day: date
+    begins_at: datetime | None = None
+    room: UUID | None = None
+
+
+@quick("meet", max_attempts=1)
+def meet(meeting: Annotated[Meeting, Field(description="a meeting")]) -> str:
+    """Return the day of a meeting."""
+    return meeting.day.isoformat()
+
+
+@quick("nest", max_attempts=1)
+def nest(depth: Annotated[int, Field(ge=1, le=1_000_000)]) -> list[Any]:
+    """Return lists in lists."""
+    nested: list[Any] = []
+    for _ in range(depth - 1):
+        nested = [nested]
+    return nested
+
+
+@quick("name_twice", max_attempts=3)
+def name_twice(numbers: Numbers) -> dict[Any, float]:
+    """Return a dictionary with two keys that are one name in JSON."""
+    return {1: numbers.data[0], "1": numbers.data[-1]}
 
 
 @quick("later", max_attempts=5)

@@ -1,12 +1,9 @@
 """The registry: turns decorated functions into operations that clients may submit jobs for."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import entry_points
-from inspect import iscoroutinefunction
-from typing import Annotated, Any, Protocol, get_type_hints
+from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -14,9 +11,9 @@ from common.domain.errors import StartupError
 from common.domain.job import QUEUE_PATTERN
 from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
+from worker.operations.input_schema import find_unstorable, input_schema
+from worker.operations.signature import Function, Signature, UnusableFunctionError, described, signature_of
 
-ENTRY_POINT_GROUP = "jobproc.operations"
-BUILT_IN = ("worker.operations.power_sums",)
 ATTEMPTS = range(1, 1001)
 VERSIONS = range(1, 1001)
 MIN_SECONDS = 0.001  # a shorter timeout would round to 0 ms, which means no limit
@@ -24,15 +21,16 @@ MAX_SECONDS = 2_147_483  # 24 days: in milliseconds it still fits the column, an
 _NAME = re.compile(r"[a-z0-9_.]{1,64}")
 
 # Checks of options that would otherwise fail at the first job only, such as a queue that no worker may serve, or a
-# timeout that rounds to 0 ms or violates the table's check.
+# timeout that rounds to 0 ms or violates the table's check. The types are exact, because PostgreSQL refuses a
+# catalogue with `true` or 3.0 for an integer.
 _VALID: dict[str, Callable[[Any], bool]] = {
-    "queue": lambda value: re.fullmatch(QUEUE_PATTERN, value) is not None,
-    "max_attempts": lambda value: value in ATTEMPTS,
-    "base_seconds": lambda value: 0 <= value <= MAX_SECONDS,
-    "cap_seconds": lambda value: 0 <= value <= MAX_SECONDS,
-    "timeout_seconds": lambda value: value is None or MIN_SECONDS <= value <= MAX_SECONDS,
-    "version": lambda value: value in VERSIONS,
-    "oldest_version": lambda value: value is not None,
+    "queue": lambda value: isinstance(value, str) and re.fullmatch(QUEUE_PATTERN, value) is not None,
+    "max_attempts": lambda value: type(value) is int and value in ATTEMPTS,
+    "base_seconds": lambda value: _is_number(value) and 0 <= value <= MAX_SECONDS,
+    "cap_seconds": lambda value: _is_number(value) and 0 <= value <= MAX_SECONDS,
+    "timeout_seconds": lambda value: value is None or (_is_number(value) and MIN_SECONDS <= value <= MAX_SECONDS),
+    "version": lambda value: type(value) is int and value in VERSIONS,
+    "oldest_version": lambda value: type(value) is int and value in VERSIONS,
     "permanent": lambda value: (
         isinstance(value, tuple)
         and all(isinstance(type_, type) and issubclass(type_, BaseException) for type_ in value)
@@ -76,9 +74,6 @@ class Context(Protocol):
         """Raise common.domain.errors.Cancelled once the job was cancelled. The operation need not catch it."""
 
 
-Function = Callable[..., Any]
-
-
 class InvalidInputError(Exception):
     """The input of a job does not validate against the model of its operation."""
 
@@ -104,6 +99,10 @@ class Operation:
         except ValidationError as error:
             raise InvalidInputError(str(error)) from error
         return self.function(model, context) if self.wants_context else self.function(model)
+
+
+#: Every operation that this process has declared, in order. Modules are searched for their functions.
+registered: list[Operation] = []
 
 
 def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with a default
@@ -133,7 +132,6 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
 
     Raises StartupError for an invalid name, option or function.
     """
-    is_version_known = isinstance(version, int) and oldest_version in range(1, version + 1)
     options = {
         "queue": queue,
         "max_attempts": max_attempts,
@@ -142,65 +140,72 @@ def operation(  # noqa: PLR0913 - keyword-only options of a decorator, each with
         "timeout_seconds": timeout_seconds,
         "permanent": permanent,
         "version": version,
-        "oldest_version": oldest_version if is_version_known else None,
+        "oldest_version": oldest_version,
     }
+    if not isinstance(name, str):
+        raise StartupError(f'@operation("…") needs the name of the operation; it has {described(name)}')
 
     def register(function: Function) -> Function:
-        argument_count = function.__code__.co_argcount
-        model = get_type_hints(function).get(function.__code__.co_varnames[0]) if argument_count in (1, 2) else None
-        if not _NAME.fullmatch(name) or model is None:
-            raise StartupError(
-                f"operation {name!r}: the name must be 1 to 64 of a-z 0-9 _ . and the function take an annotated model"
-            )
-        invalid = [option for option, is_valid in _VALID.items() if not is_valid(options[option])]
-        if invalid:
-            raise StartupError(
-                f"operation {name!r}: {', '.join(f'{option}={options[option]!r}' for option in invalid)} cannot work"
-            )
-        adapter: TypeAdapter[Any] = TypeAdapter(model)
+        _check_options(name, options)
+        try:
+            signature = signature_of(function)
+        except UnusableFunctionError as error:
+            raise StartupError(f"operation {name!r}: {error}") from error
+        adapter, schema = _input_of(name, function, signature)
         spec = OperationSpec(
             name=name,
             queue=queue,
             retry=RetryPolicy(max_attempts, base_seconds, cap_seconds),
             timeout_s=timeout_seconds,
             description=(function.__doc__ or "").strip().partition("\n\n")[0],
-            input_schema=adapter.json_schema(),
+            input_schema=schema,
             version=version,
             oldest_version=oldest_version,
         )
-        wants_context = argument_count == 2  # noqa: PLR2004 - model and context
-        is_async = iscoroutinefunction(function)
-        registered = Operation(spec, function, adapter.validate_json, wants_context, permanent, is_async)
-        function.__jobproc__ = registered  # type: ignore[attr-defined]  # where `operations_of_modules` finds it
+        if reason := find_unstorable(spec.input_schema, "input_schema") or find_unstorable(
+            spec.description, "description"
+        ):
+            raise StartupError(f"operation {name!r}: {described(function)} cannot be published: {reason}")
+        registered.append(
+            Operation(spec, function, adapter.validate_json, signature.wants_context, permanent, signature.is_async)
+        )
         return function
 
     return register
 
 
-def operations_of_modules(names: Iterable[str]) -> dict[str, Operation]:
-    """Return the operations that modules define, by name. Raises StartupError if two operations have the same name."""
-    operations: dict[str, Operation] = {}
-    for module in map(import_module, names):
-        for value in vars(module).values():
-            registered = getattr(value, "__jobproc__", None)
-            if registered is None:
-                continue
-            if operations.get(registered.spec.name, registered) is not registered:
-                raise StartupError(f"two operations are called {registered.spec.name!r}")
-            operations[registered.spec.name] = registered
-    return operations
-
-
-def installed_operations() -> dict[str, Operation]:
-    """Return all operations of this image, by name: the built-in ones and those of installed packages.
-
-    Raises StartupError if a package cannot be imported.
-    """
-    try:
-        return operations_of_modules(
-            [*BUILT_IN, *sorted({point.value for point in entry_points(group=ENTRY_POINT_GROUP)})]
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
+    if not _NAME.fullmatch(name):
+        raise StartupError(f"operation {name!r}: the name must be 1 to 64 of a-z 0-9 _ .")
+    invalid = [option for option, is_valid in _VALID.items() if not is_valid(options[option])]
+    if not invalid and options["oldest_version"] > options["version"]:
+        invalid = ["oldest_version"]
+    if invalid:
+        raise StartupError(
+            f"operation {name!r}: {', '.join(f'{option}={options[option]!r}' for option in invalid)} cannot work"
         )
-    except StartupError:
-        raise
-    except Exception as error:  # any exception that the import of a third party's module raises
-        raise StartupError(f"a package of operations cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _input_of(name: str, function: Function, signature: Signature) -> tuple[TypeAdapter[Any], dict[str, Any]]:
+    """Return the type of the input as Pydantic validates it, and its JSON Schema."""
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(signature.input_type)
+        return adapter, input_schema(adapter)
+    except Exception as error:  # Pydantic has several for types that it does not know, and those of the package pass
+        raise StartupError(
+            f"operation {name!r}: the type of parameter {signature.input_name!r} of {described(function)} cannot be "
+            f"an input: {str(error).partition(chr(10))[0]}"
+        ) from error
+
+
+def operations_of(functions: Iterable[object]) -> list[Operation]:
+    """Return the operations that functions were declared as, in the order of their declaration.
+
+    Asks the objects nothing: a module may have names for any object, such as one that raises for each attribute.
+    """
+    ids = set(map(id, functions))
+    return [operation for operation in registered if id(operation.function) in ids]

@@ -24,6 +24,7 @@ from worker.shared_memory.slots import KillReason, RunningAttempt, Slot, Slots
 from worker.supervision.cancellation import CancellationCheck
 from worker.supervision.crash_recovery import CrashRecovery, ExitReason
 from worker.supervision.idle_poll import IdlePoller
+from worker.supervision.publication import Publication
 from worker.supervision.throughput import Throughput
 
 log = logs.get("worker")
@@ -41,9 +42,7 @@ class Supervisor:
         operations: Mapping[str, Operation],
         doorbell: Doorbell,
         queues: Sequence[str],
-        publish: Callable[[WorkerConnection], None],
     ) -> None:
-        """`publish` is called at each check until it succeeds once."""
         self._health = Health(settings.health_file, settings.stalled_consumer_seconds, queues)
         self._idle_poller = IdlePoller(settings.tick_seconds)
         self._cancellation = CancellationCheck(settings)
@@ -53,7 +52,8 @@ class Supervisor:
         self._throughput = Throughput(slots.metrics, time.time)
         self._orphans = Orphans(settings.child_process_grace_seconds)
         self._crash_recovery = CrashRecovery(settings, operations, self._metrics, doorbell)
-        self._publish: Callable[[WorkerConnection], None] | None = publish
+        specs = [operation.spec for operation in operations.values()]
+        self._publication = Publication(specs, settings.reconnect_max_delay_seconds)
         self._open_connection: WorkerConnection | None = None
         self._renewed_at = 0.0
         # Each by process id.
@@ -104,9 +104,7 @@ class Supervisor:
             self._renew()
             self._renewed_at = now
         self._cancellation.tick(now, self._slots.process_slots, self._running, self._cancel_requested)
-        if self._publish is not None:
-            self._publish(self._connection())
-            self._publish = None
+        self._publication.tick(now, self._connection)
         self._report(now)
 
     def _cancel_requested(self, running: Sequence[tuple[str, int, int]]) -> set[int]:

@@ -77,6 +77,8 @@ BROKEN = {
     "a missing dependency": "import a_package_that_nobody_has\n",
     "a syntax error": "def (:\n",
     "an exception": "raise RuntimeError('no license')\n",
+    "a call of exit()": "exit()\n",
+    "no operation": HEADER + "def f(n: Numbers) -> int:\n    return 1\n",
     "an invalid operation name": HEADER + "@operation('Bad Name')\ndef f(n: Numbers) -> int:\n    return 1\n",
 }
 
@@ -84,7 +86,16 @@ BROKEN = {
 @pytest.mark.parametrize("defect", BROKEN)
 def test_a_broken_package_of_operations_is_refused(system: System, defect: str, tmp_path: Path) -> None:
     """A worker without an expected operation would fail that operation's jobs, so it must not start."""
-    _refusal(system, path=_package(tmp_path / "site", "broken_operations", BROKEN[defect]))
+    message = _refusal(system, path=_package(tmp_path / "site", "broken_operations", BROKEN[defect]))
+    assert "entry point 'mine' (broken_operations)" in message
+
+
+def test_the_traceback_of_a_broken_package_is_logged_at_debug(system: System, tmp_path: Path) -> None:
+    site = _package(tmp_path / "site", "broken_operations", "def leave():\n    exit(0)\nleave()\n")
+    process = system.spawn("worker", "worker", PYTHONPATH=f"{system.env['PYTHONPATH']}:{site}")
+    assert process.wait(20) == 1
+    (entry,) = system.events("worker", "operations_refused")
+    assert "in leave" in entry["exception"]
 
 
 @pytest.mark.parametrize("name", ["square_sum", "noop"], ids=["built-in", "of another package"])

@@ -19,8 +19,7 @@ from common.domain.job import ClaimedJob
 from common.settings import Settings
 from worker.execution.attempt import printable, run_attempt
 from worker.operations import Context, Operation, operation
-
-FUNCTION = "__jobproc__"
+from worker.operations.registry import operations_of
 
 
 class AnyInput(BaseModel):
@@ -57,7 +56,7 @@ def run(
     def function(numbers: AnyInput) -> Any:
         return body()
 
-    registered: Operation = getattr(function, FUNCTION)
+    registered: Operation = operations_of([function])[-1]
     job, settings = ClaimedJob("some-id", 1, 0, 3, "deed", text, None), Settings.model_validate(variables)
     return run_attempt(job, registered, FakeContext(cancelled=cancelled), settings)
 
@@ -260,7 +259,7 @@ def test_an_operation_with_a_second_argument_gets_the_context(bare: pytest.Monke
         return [job.job_id, job.attempt, job.progress(0.5)]
 
     job = ClaimedJob("some-id", 2, 0, 3, "who", "{}", None)
-    assert run_attempt(job, getattr(function, FUNCTION), FakeContext(attempt=2), Settings()) == '["some-id",2,true]'
+    assert run_attempt(job, operations_of([function])[-1], FakeContext(attempt=2), Settings()) == '["some-id",2,true]'
 
 
 @pytest.mark.parametrize("failpoint", ["attempt.before_operation", "attempt.after_operation"])
@@ -274,7 +273,7 @@ def test_a_failpoint_beside_the_effect_is_an_error_of_the_attempt(bare: pytest.M
         ran.append(1)
 
     job = ClaimedJob("some-id", 1, 0, 3, "deed", "{}", None)
-    assert run_attempt(job, getattr(function, FUNCTION), FakeContext(), settings) == Failure(
+    assert run_attempt(job, operations_of([function])[-1], FakeContext(), settings) == Failure(
         AttemptOutcome.ERROR, "RuntimeError", f"failpoint {failpoint}"
     )
     assert len(ran) == (failpoint == "attempt.after_operation")

@@ -20,6 +20,7 @@ from common.domain.job import ClaimedJob, ClaimExtras
 from common.settings import Settings
 from worker.execution.event_loop import AsyncAttempt, EventLoop
 from worker.operations import Context, Operation, operation
+from worker.operations.registry import operations_of
 from worker.shared_memory.slots import KillReason
 
 TIMEOUT_MS = 50
@@ -58,7 +59,7 @@ class LoopUnderTest:
         function.__annotations__["_"] = Nothing
         name = f"body_{body.__name__.strip('<>')}"
         operation(name)(function)
-        self.operations[name] = function.__jobproc__  # type: ignore[attr-defined]  # the decorator sets it
+        self.operations[name] = operations_of([function])[-1]
         attempt = AsyncAttempt(
             ClaimedJob(f"job-{number}", 1, 0, 3, name, "{}", **{"timeout_ms": None} | job_fields),
             "q",

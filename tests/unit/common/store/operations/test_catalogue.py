@@ -2,7 +2,7 @@
 
 from common.domain.retry import RetryPolicy
 from common.store.operations import catalogue
-from worker.operations.registry import BUILT_IN, operations_of_modules
+from worker.operations.entry_points import BUILT_IN, operations_of_modules
 
 
 def test_the_built_in_catalogue_equals_the_registry() -> None:
