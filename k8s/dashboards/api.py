@@ -202,6 +202,26 @@ WAITING_CLIENTS = Row(
     ),
 )
 
+REFUSALS = Row(
+    "Refusals",
+    (
+        graph(
+            "Refused clients by reason",
+            "ops",
+            "Clients refused or closed per second, by the limit that they reached; normally 0. docs/operate/hardening.md "
+            "describes the limits.",
+            Query(rate(metrics.REFUSALS, ["reason"]), "{{reason}}"),
+        ),
+        graph(
+            "Irregular requests by reason",
+            "ops",
+            "Requests per second that were refused before any route got them, and offers of an upgrade, which are "
+            "ignored. Many mean a broken client or an attack.",
+            Query(rate(metrics.IRREGULAR_REQUESTS, ["reason"]), "{{reason}}"),
+        ),
+    ),
+)
+
 
 def text() -> str:
     """Return the dashboard."""
@@ -209,5 +229,5 @@ def text() -> str:
         "api",
         "API",
         "Requests, group commit, doorbells and connections of the API.",
-        (NOW, REQUESTS, COMMITS, WAITING_CLIENTS, DEPENDENCIES),
+        (NOW, REQUESTS, COMMITS, WAITING_CLIENTS, REFUSALS, DEPENDENCIES),
     )

@@ -39,7 +39,10 @@ def test_submissions_are_held_within_a_limit_of_bytes_while_postgresql_hangs(
     with Proxy(url.port) as proxy:
         system = make_system(str(url.copy_with(port=proxy.port)), redis_url)
         system.api(
-            JOBPROC_MAX_BUFFERED_BYTES=str(LIMIT), JOBPROC_METRICS_PORT=page.port, JOBPROC_DATABASE_TIMEOUT_SECONDS="30"
+            JOBPROC_MAX_BUFFERED_BYTES=str(LIMIT),
+            JOBPROC_METRICS_PORT=page.port,
+            JOBPROC_DATABASE_TIMEOUT_SECONDS="30",
+            JOBPROC_LARGE_BODY_CONCURRENCY=str(CLIENTS),  # none waits for the turn of a batch that is being stored
         )
         system.submit("square_sum", 1)  # the operations are cached
 

@@ -83,7 +83,7 @@ def test_each_event_stays_one_line_without_control_characters(
     system.api(JOBPROC_ACCESS_LOG="true", JOBPROC_LOG_FORMAT=log_format)
     forged = '{"event": "forged"}'
     # A request id is ASCII on the wire; the parser of HTTP refuses CR and LF in a header.
-    texts = ["\x1b[31mred", f"%0d%0a{forged}", "%1b%5b2J", "\x85", "\x9b2J", "é", "%e2%80%a8", "A" * 30_000]
+    texts = ["\x1b[31mred", f"%0d%0a{forged}", "%1b%5b2J", "\x85", "\x9b2J", "é", "%e2%80%a8", "A" * 2_500]
     sent = 0
     for text in texts:
         for lines in (
