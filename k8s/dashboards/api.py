@@ -208,8 +208,8 @@ REFUSALS = Row(
         graph(
             "Refused clients by reason",
             "ops",
-            "Clients refused or closed per second, by the limit that they reached; normally 0. docs/operate/hardening.md "
-            "describes the limits.",
+            "Clients refused or closed per second, by the limit that they reached; normally 0. "
+            "docs/operate/hardening.md describes the limits.",
             Query(rate(metrics.REFUSALS, ["reason"]), "{{reason}}"),
         ),
         graph(

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from rig import redis_users
 from rig.servers import serve
+from rig.system import System
 
 from tools.servers import Postgres, Redis
 
@@ -28,9 +30,11 @@ class Environment(ABC):
         """Start everything, and put its end on the stack."""
 
     def _start_servers(self, data_folder: Path, options: Mapping[str, str]) -> tuple[Postgres, Redis]:
-        """Start PostgreSQL with these options, Redis without persistence, and create the schema."""
+        """Start PostgreSQL with these options, Redis with its users but without persistence, and create the schema."""
         postgres = Postgres(data_folder / "postgres", self.folder / "postgres.log", options=dict(options))
-        redis = Redis(self.folder / "redis", self.folder / "redis.log", options=("--save", ""))
+        users = redis_users.options(self.folder / "redis")
+        System.has_redis_users = True
+        redis = Redis(self.folder / "redis", self.folder / "redis.log", options=("--save", "", *users))
         serve(self._stack, postgres, redis)
         return postgres, redis
 
