@@ -207,7 +207,11 @@ PRIVATE = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
     [
         ("default", (), ""),
         ("exposed", (), PRIVATE),
-        ("default", ("httpRoute.enabled=true", "httpRoute.parentRefs[0].name=public"), PRIVATE),
+        (
+            "default",
+            ("httpRoute.enabled=true", "httpRoute.parentRefs[0].name=public", "api.allowedHosts={a.b}"),
+            PRIVATE,
+        ),
         ("exposed", ("api.trustedProxies={203.0.113.7,10.1.0.0/16}",), "203.0.113.7,10.1.0.0/16"),
     ],
 )
