@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -12,6 +12,7 @@ from api.app import create_app
 from api.web.problem_kinds import PROBLEM_KINDS
 from common.domain.decisions import AttemptOutcome
 from common.domain.states import TERMINAL, TRANSITIONS, State
+from common.server_urls.parameters import DATABASE_PARAMETERS, REDIS_PARAMETERS, Parameter
 from common.settings import Settings, name_of
 from common.store.operations import catalogue
 from common.telemetry.metrics import ALL
@@ -56,6 +57,35 @@ def settings() -> str:
         "start with a message that lists all of them.\n\n"
     )
     return f"{NOTE}# Settings\n\n{text}" + "\n".join(rows) + "\n"
+
+
+def server_urls() -> str:
+    """Return the reference of the parameters of DATABASE_URL and REDIS_URL."""
+
+    def table(parameters: Iterable[Parameter], *, refused: bool) -> str:
+        rows = ["| parameter | variable | why not |" if refused else "| parameter | variable | values | meaning |"]
+        rows.append("|---|---|---|" if refused else "|---|---|---|---|")
+        for parameter in parameters:
+            if parameter.refused is refused:
+                cells = [f"`{parameter.name}`", f"`{parameter.variable}`" if parameter.variable else ""]
+                cells += [] if refused else [", ".join(f"`{value}`" for value in parameter.values)]
+                rows.append(f"| {' | '.join([*cells, parameter.text])} |")
+        return "\n".join(rows)
+
+    database, redis = DATABASE_PARAMETERS.values(), REDIS_PARAMETERS.values()
+    return (
+        f"{NOTE}# Parameters of the servers' URLs\n\n"
+        "Every process refuses a URL that its clients would read differently, at the start and with a sentence that\n"
+        "names the parameter. White space around a URL is ignored, such as the line break at the end of a file. A\n"
+        "user or a password may have any characters, percent-encoded.\n\n"
+        "## DATABASE_URL\n\n"
+        "The API connects by asyncpg; workers, controller and migration connect by libpq. The environment variable\n"
+        "is the default of its parameter.\n\n"
+        f"{table(database, refused=False)}\n\nThese parameters and variables are refused, and so are all others:\n\n"
+        f"{table(database, refused=True)}\n\n"
+        f"## REDIS_URL\n\n`rediss://` is TLS; the parameters need it.\n\n{table(redis, refused=False)}\n\n"
+        f"These parameters are refused, and so are all others:\n\n{table(redis, refused=True)}\n"
+    )
 
 
 def env_example() -> str:
@@ -153,6 +183,7 @@ FILES: dict[str, Callable[[], str]] = {
     "common/store/operations/operations.json": operations,
     "docs/reference/openapi.json": openapi,
     "docs/reference/settings.md": settings,
+    "docs/reference/server-urls.md": server_urls,
     "docs/reference/errors.md": errors,
     "docs/reference/states.md": states,
     "docs/reference/metrics.md": metrics,

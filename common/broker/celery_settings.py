@@ -9,7 +9,8 @@ from common.settings import Settings
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Return Celery's configuration. Doorbells may be lost, so the settings that guard messages are off."""
     return {
-        "broker_url": settings.redis_url,
+        "broker_url": settings.redis_server.url,
+        "broker_use_ssl": dict(settings.redis_server.tls or {}),
         # A doorbell is acknowledged when it is taken: no unacked hash, no redelivery, no duplicates after a reconnect.
         "task_acks_late": False,
         "task_reject_on_worker_lost": False,

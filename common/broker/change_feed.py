@@ -26,7 +26,7 @@ class ChangeFeed:
         wait_s = min(settings.redis_timeout_seconds, PUBLISH_TIMEOUT_S)
         options = client_options(settings) | {"socket_timeout": wait_s, "socket_connect_timeout": wait_s}
         # After a restart of Redis the first try fails on the old connection; the retry uses a new one.
-        self._redis = redis.Redis.from_url(settings.redis_url, **options, retry=retry_once())
+        self._redis = redis.Redis.from_url(settings.redis_server.url, **options, retry=retry_once())
         self._timeout_pause_s = settings.redis_timeout_seconds * 2
         self._paused_until = 0.0
 

@@ -115,7 +115,7 @@ class Doorbell:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = redis.Redis.from_url(settings.redis_url, **client_options(settings), retry=retry_once())
+        self._redis = redis.Redis.from_url(settings.redis_server.url, **client_options(settings), retry=retry_once())
         self._pause_s = settings.redis_timeout_seconds * 2
         self._paused_until = 0.0
         self._ring = self._redis.register_script(_RING)

@@ -21,14 +21,14 @@ finally:
 
 def async_client(settings: Settings) -> redis.asyncio.Redis:
     """Return the async client of the API."""
-    return redis.asyncio.Redis.from_url(settings.redis_url, **client_options(settings), max_connections=20)
+    return redis.asyncio.Redis.from_url(settings.redis_server.url, **client_options(settings), max_connections=20)
 
 
 def subscriber_client(settings: Settings) -> redis.asyncio.Redis:
     """Return a client for a subscriber, without health checks and retries: the subscriber reconnects by itself."""
     options = client_options(settings) | {"health_check_interval": 0}
     return redis.asyncio.Redis.from_url(
-        settings.redis_url, **options, retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
+        settings.redis_server.url, **options, retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
     )
 
 
@@ -41,6 +41,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
     """Return the options that all clients share."""
     timeout_s = settings.redis_timeout_seconds
     return {
+        **(settings.redis_server.tls or {}),
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "socket_keepalive": True,

@@ -1,11 +1,13 @@
 """Settings that several processes read."""
 
+import os
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from common import failpoints
-from common.server_urls import checked_hosts
+from common.server_urls.database import DatabaseServer, normalized_database_url
+from common.server_urls.redis_server import RedisServer, normalized_redis_url
 from common.settings.field_types import Environment, LogFormat, Pooler, Seconds, SettingsGroup
 
 
@@ -15,13 +17,15 @@ class SharedSettings(SettingsGroup):
     database_url: str = Field(
         "postgresql://postgres@127.0.0.1:5432/postgres",
         validation_alias="DATABASE_URL",
-        description="URL of PostgreSQL: `postgresql://user:password@host:port/database`. "
-        "A `+driver` suffix of the scheme is ignored.",
+        validate_default=True,
+        description="URL of PostgreSQL: `postgresql://user:password@host:port/database`, also with several hosts, and "
+        "with the parameters of docs/reference/server-urls.md. A `+driver` suffix of the scheme is ignored.",
     )
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
         validation_alias="REDIS_URL",
-        description="URL of Redis: `redis://` or `rediss://`. Redis carries doorbells and change notifications only, "
+        description="URL of Redis: `redis://` or `rediss://`, with the parameters of docs/reference/server-urls.md. "
+        "Redis carries doorbells and change notifications only, "
         "so its data may be lost at any moment.",
     )
     database_pooler: Pooler = Field(
@@ -73,17 +77,16 @@ class SharedSettings(SettingsGroup):
     @field_validator("database_url")
     @classmethod
     def _normalize_postgresql_url(cls, value: str) -> str:
-        scheme, separator, rest = value.partition("://")
-        if not separator or scheme.partition("+")[0].lower() not in {"postgresql", "postgres"}:
-            raise ValueError("must begin with postgresql://")
-        return checked_hosts(f"postgresql://{rest}")
+        url = normalized_database_url(value)
+        DatabaseServer.parse(url, os.environ)
+        return url
 
     @field_validator("redis_url")
     @classmethod
-    def _check_redis_url(cls, value: str) -> str:
-        if value.partition("://")[0].lower() not in {"redis", "rediss"} or "://" not in value:
-            raise ValueError("must begin with redis:// or rediss://")
-        return checked_hosts(value)
+    def _normalize_redis_url(cls, value: str) -> str:
+        url = normalized_redis_url(value)
+        RedisServer.parse(url)
+        return url
 
     @field_validator("failpoints")
     @classmethod
@@ -96,3 +99,13 @@ class SharedSettings(SettingsGroup):
     def _ignore_service_link(cls, value: object) -> object:
         # Kubernetes injects JOBPROC_METRICS_PORT=tcp://… for a Service named jobproc-metrics.
         return 0 if isinstance(value, str) and value.startswith("tcp://") else value
+
+    @property
+    def database_server(self) -> DatabaseServer:
+        """The PostgreSQL of DATABASE_URL, and what libpq's environment variables add to it."""
+        return DatabaseServer.parse(self.database_url, os.environ)
+
+    @property
+    def redis_server(self) -> RedisServer:
+        """The Redis of REDIS_URL."""
+        return RedisServer.parse(self.redis_url)

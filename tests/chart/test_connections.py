@@ -57,6 +57,7 @@ def test_the_parts_of_a_url_come_from_the_values_or_from_a_secret() -> None:
     assert variables["PGUSER"] == "jobproc_api"
     assert variables["PGPASSWORD"] == from_secret("jobs-roles", "api")
     assert variables["PGSSLMODE"] == "require"
+    assert variables["PGSSLROOTCERT"] == "/etc/ssl/certs/ca-certificates.crt"
     assert max(names.index(name) for name in ("PGHOST", "PGPORT", "PGDATABASE")) < names.index("DATABASE_URL")
     assert variables["REDIS_URL"] == "rediss://:$(REDIS_PASSWORD)@$(REDIS_HOST):$(REDIS_PORT)/2"
     assert variables["REDIS_HOST"] == from_secret("jobs-redis", "endpoint")

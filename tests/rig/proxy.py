@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Coroutine
@@ -26,7 +27,8 @@ class _Link:
     def reset(self) -> None:
         for writer in self.writers:
             with contextlib.suppress(OSError):
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                if (connection := writer.get_extra_info("socket")) is not None:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             writer.transport.abort()
 
 
@@ -36,9 +38,10 @@ class Proxy:
     `heal` ends every fault, but connections lost by `drop` and `reset` stay lost.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.accepted = 0  #: connections since the start
         self.target = target
+        self._tls = tls  #: of the clients' connections; those to the server have none
         self._links: set[_Link] = set()
         self._silent = False
         self._swallows = False
@@ -99,7 +102,7 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, HOST, self.port)
+            self._server = await asyncio.start_server(self._accept, HOST, self.port, ssl=self._tls)
 
     async def _set(
         self, *, silent: bool = False, flows: bool = True, swallows: bool = False, delay_s: float = 0.0
@@ -156,8 +159,11 @@ class Proxy:
             sink.write(data)
             await sink.drain()
         await self._flows.wait()
-        if not link.dropped:
-            sink.write_eof()
+        if not link.dropped and not sink.is_closing():
+            if sink.can_write_eof():
+                sink.write_eof()
+            else:  # TLS knows no half-closed connection
+                sink.close()
 
     # --- close
 

@@ -67,6 +67,9 @@ A variable comes from the key of the Secret if `key` is set, else from `value`. 
 {{- with $external.sslmode }}
 - {name: PGSSLMODE, value: {{ . }}}
 {{- end }}
+{{- with $external.sslrootcert }}
+- {name: PGSSLROOTCERT, value: {{ . | quote }}}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

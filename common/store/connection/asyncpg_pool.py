@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from common.domain.errors import JobprocError, ReadTimeout, StoreUnavailable
 from common.settings import Settings
+from common.store.connection.asyncpg_connector import AsyncpgConnector
 from common.store.connection.lanes import ClientLeft, ConnectionLanes, Lane
 from common.store.connection.pooler import application_name, pooled
 from common.store.connection.statement import CUSTOM_PLAN_SETTINGS, INDEX_PLAN_SETTINGS, set_local
@@ -81,6 +82,7 @@ class DatabasePool:
         self.pooled = pooled(settings)
         self._timeout_s = settings.database_timeout_seconds
         self._settings = settings
+        self._connector = AsyncpgConnector(settings.database_server, self._timeout_s)
         self._max_tries = settings.api_pool_connections + 1  # the server may have closed every pooled connection
         #: the server's limit of one statement. Below the client's: a request that got 503 is not stored later
         self.statement_timeout_s = math.inf if self.pooled else self._timeout_s * 0.8
@@ -118,13 +120,7 @@ class DatabasePool:
                 **INDEX_PLAN_SETTINGS,
             }
         try:
-            return await asyncpg.connect(
-                self._settings.database_url,
-                timeout=self._timeout_s,
-                command_timeout=self._timeout_s,
-                server_settings=server_settings,
-                **options,
-            )
+            return await self._connector.connect(server_settings, command_timeout=self._timeout_s, **options)
         except asyncpg.PostgresError as error:  # SQLAlchemy would wrap it in a class outside of CONNECTION_ERRORS
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 

@@ -13,4 +13,5 @@ def application_name(settings: Settings, name: str) -> str:
 
     Through a pooler all have one name: otherwise the pooler would set it again with each connection that it lends.
     """
-    return "jobproc" if pooled(settings) else f"jobproc-{name}"
+    prefix = settings.database_server.parameters.get("application_name", "jobproc")
+    return prefix if pooled(settings) else f"{prefix}-{name}"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg2
 import psycopg2.errors
@@ -10,6 +11,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class with a small name
 
 from common.settings import Settings
+from common.store.connection.keepalives import KEEPALIVES
 from common.store.connection.pooler import application_name, pooled
 from common.store.connection.statement import INDEX_PLAN_SETTINGS, Row, Statement
 
@@ -18,6 +20,7 @@ CONNECTION_ERRORS = (
     psycopg2.OperationalError,
     psycopg2.InterfaceError,
     psycopg2.errors.IdleInTransactionSessionTimeout,
+    psycopg2.errors.ReadOnlySqlTransaction,  # the server is a standby now, or was set read-only
 )
 
 
@@ -26,18 +29,32 @@ def connect(settings: Settings, name: str) -> PgConnection:
 
     `name` shows in pg_stat_activity.
     """
-    options = f"-c lock_timeout={lock_timeout_ms(settings)} -c timezone=UTC"
-    return psycopg2.connect(
-        settings.database_url,
-        application_name=application_name(settings, name),
-        connect_timeout=max(2, round(settings.database_timeout_seconds)),
-        keepalives_idle=30,
-        keepalives_interval=5,
-        keepalives_count=3,
+    server = settings.database_server
+    limits = f"-c lock_timeout={lock_timeout_ms(settings)} -c timezone=UTC"
+    if pooled(settings):
+        limits = ""  # a pooler refuses them, also where the setting was forgotten
+    parameters: dict[str, Any] = {
+        **KEEPALIVES,
         # Bounds how long sent data may stay unacknowledged; keepalives do not cover that.
-        tcp_user_timeout=round(settings.statement_timeout_seconds * 1000),
-        options=None if pooled(settings) else options,  # a pooler refuses them, also where the setting was forgotten
+        "tcp_user_timeout": round(settings.statement_timeout_seconds * 1000),
+        "connect_timeout": max(2, round(settings.database_timeout_seconds)),
+        **server.parameters,
+        "application_name": application_name(settings, name),
+        "options": f"{server.parameters.get('options', '')} {limits}".strip() or None,  # the last of two counts
+        # As asyncpg does always.
+        "client_encoding": "UTF8",
+        "gssencmode": "disable",
+    }
+    connection: PgConnection = psycopg2.connect(
+        host=",".join(host for host, _ in server.hosts),
+        port=",".join(str(port) for _, port in server.hosts),
+        user=server.user,
+        password=server.password,
+        dbname=server.database,
+        target_session_attrs=server.target_session_attrs,
+        **parameters,
     )
+    return connection
 
 
 def lock_timeout_ms(settings: Settings) -> int:

@@ -71,6 +71,7 @@ def test_no_setting_is_without_a_reason() -> None:
     actual = celery_settings(SETTINGS)
     assert set(actual) - {name for name, _, _ in REQUIRED} == {
         "broker_url",
+        "broker_use_ssl",
         "broker_connection_timeout",
         "broker_transport_options",
     }

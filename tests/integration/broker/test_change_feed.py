@@ -37,7 +37,9 @@ class FakeRedis:
 
     def _reply_to(self, client: socket.socket) -> None:
         while data := client.recv(65_536):
-            if b"PUBLISH" in data:
+            if b"HELLO" in data:
+                client.sendall(b"%1\r\n+proto\r\n:3\r\n" + b"+OK\r\n" * (data.count(b"*") - 1))
+            elif b"PUBLISH" in data:
                 self.published.append(data)
                 client.sendall(self._reply)
             else:
@@ -59,7 +61,7 @@ def make() -> Iterator[MakeFeed]:
 
     def make_pair(reply: bytes) -> tuple[FakeRedis, ChangeFeed]:
         redis = FakeRedis(reply)
-        pairs.append((redis, ChangeFeed(Settings(redis_url=f"redis://127.0.0.1:{redis.port}/0?protocol=2"))))
+        pairs.append((redis, ChangeFeed(Settings(redis_url=f"redis://127.0.0.1:{redis.port}/0"))))
         return pairs[-1]
 
     yield make_pair
