@@ -28,16 +28,13 @@ from api.telemetry.loop_lag import LoopLag
 from api.telemetry.metrics import ApiMetrics
 from api.telemetry.middleware import RequestMiddleware
 from api.web import exception_handlers
-from api.web.browser_guard import BrowserGuard
+from api.web.browser_guard import PAGE_REQUEST_HEADERS, PAGE_RESPONSE_HEADERS, BrowserGuard
 from common.settings import Settings
 from common.telemetry import traces
 from common.telemetry.exposition import Exposition
 
 VERSION = "0.1.0"
-# CORS: methods and headers that pages of other origins may send, and response headers that they may read.
-_CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_CORS_REQUEST_HEADERS = ("Content-Type", "If-None-Match", "Idempotency-Key", "X-Request-ID", "traceparent")
-_CORS_EXPOSED_HEADERS = ("Allow", "Deprecation", "ETag", "Link", "Location", "Retry-After", "Sunset", "X-Request-ID")
+_CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")  # that pages of other origins may send
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -80,8 +77,8 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.origins,
             allow_methods=_CORS_METHODS,
-            allow_headers=_CORS_REQUEST_HEADERS,
-            expose_headers=_CORS_EXPOSED_HEADERS,
+            allow_headers=PAGE_REQUEST_HEADERS,
+            expose_headers=PAGE_RESPONSE_HEADERS,
         )
         app.add_middleware(cors)
     app.add_middleware(

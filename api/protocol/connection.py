@@ -21,6 +21,7 @@ from api.protocol.irregularities import Irregularities
 from api.protocol.limits import ProtocolLimits
 from api.protocol.read_flow import ReadFlow
 from api.protocol.refusals import Refusal, RequestRefused
+from api.protocol.unknown_length import UNKNOWN_LENGTH
 from common.telemetry import refusal_reasons
 
 SMALL_BYTES = 1_024  # a read of this size with a single end of a head needs no other check: nearly every request
@@ -180,6 +181,8 @@ class HttpConnection(HttpToolsProtocol):
         cycle.transport = self._early
         if not self.pipeline:
             self._running = cycle
+        if cycle.scope["http_version"] == "1.0":  # its client knows no chunks (RFC 9112, 6.1)
+            cycle.chunked_encoding, cycle.expected_content_length = False, UNKNOWN_LENGTH
         if self.expect_100_continue:  # a client that gets its answer instead need not send the body (RFC 9110, 10.1.1)
             cycle.keep_alive = False
 

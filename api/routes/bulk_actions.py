@@ -182,8 +182,8 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
 @router.post("/bulk-actions/{bulk_action_id}/stop", response_model=BulkActionView, responses=_CHANGE_PROBLEMS)
 async def stop_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Stop a bulk action or its undo. After the response no further job is changed. The request is safe to repeat."""
-    check_ignored_body(request)
     services = get_services(request)
+    await check_ignored_body(request, services.settings)
     row, changed = await _request(services, bulk_action_id, ActionRequest.STOP)
     if changed:
         log.info("bulk_action_stopped", bulk_action_id=str(bulk_action_id), kind=row["kind"])
@@ -198,8 +198,8 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     Cancelled jobs that were waiting return to their previous state. Retried jobs that have not started end CANCELLED.
     Reprioritised jobs that still wait get their previous priority.
     """
-    check_ignored_body(request)
     services = get_services(request)
+    await check_ignored_body(request, services.settings)
     row, changed = await _request(services, bulk_action_id, ActionRequest.UNDO)
     if changed:
         log.info("bulk_action_undoing", bulk_action_id=str(bulk_action_id), kind=row["kind"])

@@ -80,8 +80,8 @@ async def cancel_job(job_id: UUID, request: Request) -> Response:
     job will end CANCELLED, whatever the outcome of its attempt. A job that has ended does not change: the response is
     200 with its state.
     """
-    check_ignored_body(request)
     services = get_services(request)
+    await check_ignored_body(request, services.settings)
     state = await _run(services, lambda connection: cancel_retry.cancel_job(connection, job_id))
     services.watchers.notify([str(job_id)])
     cancel_requested = state is State.IN_PROGRESS

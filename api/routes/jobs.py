@@ -43,7 +43,7 @@ from api.web.problem_kinds import (
     UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import ProblemError, field_problem, problem_responses
-from api.web.responses import JsonResponse
+from api.web.responses import Headers, JsonResponse
 from common.domain.errors import JobNotFound
 from common.domain.job import NewJob
 from common.domain.states import State
@@ -53,7 +53,6 @@ from common.store.jobs.keyed_insert import IdempotencyKey
 from common.store.jobs.reads import JobRevision
 
 router = APIRouter(tags=["jobs"])
-Headers = tuple[tuple[bytes, bytes], ...]
 PARSE_SLICE_S = 0.003  # so long a batch is parsed before other requests run
 
 _SUBMISSION_PROBLEMS = (
@@ -77,17 +76,25 @@ _BATCH_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS)
 _JOB_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, JOB_NOT_FOUND, INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS)
 
 
+_REPLAYED = {
+    "Idempotency-Replayed": {
+        "description": "`true` if the response is that of an earlier request with the same Idempotency-Key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
 _EXISTING_JOB: dict[int | str, dict[str, Any]] = {
     200: {
         "model": JobAccepted | ResultView,
         "description": "With `wait`: the job, which has ended. Otherwise: the existing job of the same Idempotency-Key "
         "or unique key; nothing was stored.",
+        "headers": _REPLAYED,
     }
 }
 _EXISTING_JOBS: dict[int | str, dict[str, Any]] = {
     200: {
         "model": BatchAccepted,
         "description": "The existing jobs of the same Idempotency-Key or unique keys; nothing was stored.",
+        "headers": _REPLAYED,
     }
 }
 
@@ -140,9 +147,9 @@ async def submit_job(request: Request) -> Response:
             accepted = await _store(services, job, key)
             job_id = accepted[0]
             own_watcher = watcher if job_id == job.id else None  # None: an existing job is returned
-            return await respond_if_finished(request, services.watchers, job_id, wait_s, own_watcher) or _accepted(
-                *accepted
-            )
+            return await respond_if_finished(
+                request, services.watchers, job_id, wait_s, accepted[3], own_watcher
+            ) or _accepted(*accepted)
     return _accepted(*await _store(services, job, key))
 
 

@@ -39,6 +39,18 @@ def route_template(scope: Scope) -> str | None:
     return None if path is None else path.rstrip("/") or "/"
 
 
+def join_lines(scope: Scope) -> dict[bytes, bytes]:
+    """Join the lines of each field of a request to one, separated by commas (RFC 9110, 5.3); return the fields.
+
+    A field that is no list then has an invalid value, so that no two readers take different ones of its lines.
+    """
+    joined: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        joined[name] = b"%b, %b" % (joined[name], value) if name in joined else value
+    scope["headers"] = list(joined.items())
+    return joined
+
+
 class RequestMiddleware:
     """Guards, identifies, measures and logs each request. All in one layer: each layer slows every POST down."""
 
@@ -64,6 +76,8 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        if len(headers) < len(scope["headers"]):
+            headers = join_lines(scope)
         response = ResponseObserver(send, request_ids.assign(headers))
         if (refusal := self._guard.refusal(scope["method"], headers)) is not None:
             app: ASGIApp = refusal.response()

@@ -12,7 +12,7 @@ from api.watch.watchers import Watchers
 from api.web import responses
 from api.web.problem_kinds import INVALID_PARAMETER
 from api.web.problems import field_problem
-from api.web.responses import JsonResponse
+from api.web.responses import Headers, JsonResponse
 from common.domain.errors import JobNotFound, StoreUnavailable
 from common.settings import Settings
 
@@ -57,7 +57,12 @@ async def respond_when_finished(request: Request, watchers: Watchers, job_id: UU
 
 
 async def respond_if_finished(
-    request: Request, watchers: Watchers, job_id: UUID, wait_s: float, submitted: Watcher | None = None
+    request: Request,
+    watchers: Watchers,
+    job_id: UUID,
+    wait_s: float,
+    headers: Headers,
+    submitted: Watcher | None = None,
 ) -> Response | None:
     """Return the result of a submitted job once it has ended, None if it has not, or if its state is unknown.
 
@@ -66,7 +71,7 @@ async def respond_if_finished(
     try:
         snapshot = await watchers.wait_until_finished(request, job_id, wait_s, submitted)
         return (
-            JsonResponse(result_body(job_id, snapshot.status, await watchers.result(job_id, snapshot)))
+            JsonResponse(result_body(job_id, snapshot.status, await watchers.result(job_id, snapshot)), 200, headers)
             if snapshot.is_finished
             else None
         )

@@ -22,9 +22,34 @@ RESPONSE_HEADERS = (
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+#: Request headers that pages of other origins may send: all that a route reads, and those that clients add on the way
+#: to it, such as to a proxy that checks Authorization.
+PAGE_REQUEST_HEADERS = (
+    "Authorization",
+    "Cache-Control",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "Last-Event-ID",
+    "X-Request-ID",
+    "traceparent",
+    "tracestate",
+)
+#: Response headers that these pages may read: all that the API sends but those that bind browsers and connections.
+PAGE_RESPONSE_HEADERS = (
+    "Allow",
+    "Deprecation",
+    "ETag",
+    "Idempotency-Replayed",
+    "Link",
+    "Location",
+    "Retry-After",
+    "Sunset",
+    "X-Request-ID",
+)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _OWN_SITES = frozenset({b"same-origin", b"none"})  # none: no page, but the user
-_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]]*)(:\d*)?")
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:,\[\]]*)(:\d*)?")  # a comma: several lines
 _MAX_HOST_BYTES = 261  # a name of 253 characters, a final dot, and a port
 _CACHED_HOSTS = 256
 #: Domains in which nobody can register a name. A name without a dot cannot be registered either.

@@ -110,8 +110,13 @@ class JsonBody:
         headers = dict(self._request.scope["headers"])
         if self._optional and not _has_body(headers):
             return {}
-        _check_media_type(headers)
+        if not self._optional or not _in_chunks(headers):
+            _check_media_type(headers)
         raw = await _read(self._request, self._bodies.settings, headers.get(b"content-length", b""))
+        if self._optional and _in_chunks(headers):
+            if not raw:
+                return {}
+            _check_media_type(headers)
         if len(raw) <= self._bodies.plain_bytes:
             return _parse_json(raw)
         if len(raw) < self._bodies.settings.large_body_bytes:
@@ -159,15 +164,24 @@ def _count_containers(raw: bytes, maximum: int) -> int:
     return count
 
 
-def check_ignored_body(request: Request) -> None:
+async def check_ignored_body(request: Request, settings: Settings) -> None:
     """Refuse a body that the route ignores, if it is not JSON."""
     headers = dict(request.scope["headers"])
     if _has_body(headers):
-        _check_media_type(headers)
+        try:
+            _check_media_type(headers)
+        except ProblemError:
+            if not _in_chunks(headers) or not await _is_empty(request, settings):
+                raise
 
 
 def _has_body(headers: Mapping[bytes, bytes]) -> bool:
     return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+
+def _in_chunks(headers: Mapping[bytes, bytes]) -> bool:
+    """Return True if the head does not tell whether there is a body: clients send an empty one in chunks too."""
+    return b"transfer-encoding" in headers
 
 
 def _check_media_type(headers: Mapping[bytes, bytes]) -> None:
@@ -179,6 +193,18 @@ def _check_media_type(headers: Mapping[bytes, bytes]) -> None:
             "The body is compressed; send it without Content-Encoding.",
             headers={"Accept-Encoding": "identity"},
         )
+
+
+async def _is_empty(request: Request, settings: Settings) -> bool:
+    """Return True if a body in chunks ends without a byte, in time."""
+    try:
+        async with asyncio.timeout(settings.body_timeout_seconds):
+            async for part in request.stream():
+                if part:
+                    return False
+    except (TimeoutError, ClientDisconnect):
+        return False
+    return True
 
 
 async def _read(request: Request, settings: Settings, declared: bytes) -> bytes:
