@@ -9,6 +9,7 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from api.limits.path_prefix import PathPrefix
 from api.openapi import document, pages
 from api.routes import (
     bulk_actions,
@@ -63,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="An asynchronous job processor: post a job, get its id at once, fetch the result.",
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url=None,  # api/openapi/document.py serves it
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
@@ -85,6 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         RequestMiddleware,
         requests=metrics.requests,
         guard=BrowserGuard(settings.origins, settings.hosts),
+        prefix=PathPrefix(settings),
         logs_each=settings.access_log,
         compression_min_bytes=settings.compression_min_bytes,
     )

@@ -24,6 +24,7 @@ OWN = {
         "keepalive_drain_seconds",
         "metrics_port",
         "trusted_proxies",
+        "root_path",
     )
 }
 OWN |= {name_of(field) for field in ("allowed_hosts", "health_file", "pod_name", "pod_deletion_cost_selector")}

@@ -2,16 +2,19 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+import orjson
+from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.limits.path_prefix import root_path
 from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
 from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
 from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED
 from api.web.problems import MEDIA_TYPE, problem_responses
+from api.web.responses import JsonResponse
 
 
 def install(app: FastAPI) -> None:
@@ -28,6 +31,16 @@ def install(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way to extend it
+    app.add_api_route("/openapi.json", _serve, include_in_schema=False)
+
+
+async def _serve(request: Request) -> Response:
+    """Return the document, with the path under which its client reaches the API."""
+    document, root = request.app.openapi(), root_path(request.scope)
+    if root:
+        description = document["info"]["description"].replace("(/", f"({root}/")
+        document = document | {"servers": [{"url": root}], "info": document["info"] | {"description": description}}
+    return JsonResponse(orjson.dumps(document))
 
 
 def _add_refusals(document: dict[str, Any]) -> None:

@@ -20,15 +20,24 @@ def install(app: FastAPI) -> None:
     package = find_spec("fastapi_offline")
     assert package is not None and package.origin is not None  # noqa: S101, PT018 - a dependency is installed
     app.mount(STATIC_PATH, StaticFiles(directory=Path(package.origin).parent / "static"), name="docs-static")
-    documentation = get_swagger_ui_html(
-        openapi_url="/openapi.json",
+    # Relative, so that they lead to the API under whatever path a proxy serves it.
+    _add_page(app, "/docs", _documentation("."))
+    _add_page(app, "/docs/", _documentation(".."))
+    for path in ("/docs/glossary", "/docs/glossary/"):
+        _add_page(app, path, GLOSSARY_PAGE.read_text())
+
+
+def _documentation(root: str) -> str:
+    """Return Swagger UI as a page from which `root` is the relative URL of the API."""
+    static = root + STATIC_PATH
+    page = get_swagger_ui_html(
+        openapi_url=f"{root}/openapi.json",
         title="jobproc",
-        swagger_js_url=f"{STATIC_PATH}/swagger-ui-bundle.js",
-        swagger_css_url=f"{STATIC_PATH}/swagger-ui.css",
-        swagger_favicon_url=f"{STATIC_PATH}/favicon.png",
+        swagger_js_url=f"{static}/swagger-ui-bundle.js",
+        swagger_css_url=f"{static}/swagger-ui.css",
+        swagger_favicon_url=f"{static}/favicon.png",
     )
-    _add_page(app, "/docs", bytes(documentation.body).decode())
-    _add_page(app, "/docs/glossary", GLOSSARY_PAGE.read_text())
+    return bytes(page.body).decode()
 
 
 def _add_page(app: FastAPI, path: str, html: str) -> None:
@@ -37,8 +46,7 @@ def _add_page(app: FastAPI, path: str, html: str) -> None:
     async def page() -> HTMLResponse:
         return HTMLResponse(html, headers=headers)
 
-    for spelling in (path, f"{path}/"):
-        app.add_api_route(spelling, page, include_in_schema=False)
+    app.add_api_route(path, page, include_in_schema=False)
 
 
 def content_security_policy(html: str) -> str:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from api.limits.path_prefix import root_path
 from api.services import Services, get_services
 from api.views.bulk_actions import (
     PATH,
@@ -108,8 +109,9 @@ async def preview_bulk_action(request: Request) -> Response:
         settings.bulk_action_preview_min_seconds,
     )
     row = await _preview(request, services, partial(lifecycle.preview, new=new, limits=limits))
-    path = f"{request.scope.get('root_path', '')}{PATH}/{new.id}"
-    return JsonResponse(bulk_action_body(row), 201, [(b"location", path.encode("ascii"))])
+    root = root_path(request.scope)
+    location = (b"location", f"{root}{PATH}/{new.id}".encode("ascii"))
+    return JsonResponse(bulk_action_body(row, root), 201, [location])
 
 
 async def _preview(request: Request, services: Services, preview: Callable[[Connection], Record]) -> Record:
@@ -144,9 +146,9 @@ async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQue
     rows, last = await services.pool.run_sync(
         partial(lifecycle.page, after=after, limit=limit), Lane.EXPENSIVE, partial(until_disconnected, request)
     )
-    root = request.scope.get("root_path", "") + PATH
-    next_path = None if last is None else f"{root}?limit={limit}&cursor={cursors.encode(None, last)}"
-    return JsonResponse(bulk_action_list_body(rows, next_path))
+    root = root_path(request.scope)
+    next_path = None if last is None else f"{root}{PATH}?limit={limit}&cursor={cursors.encode(None, last)}"
+    return JsonResponse(bulk_action_list_body(rows, next_path, root))
 
 
 @router.get("/bulk-actions/{bulk_action_id}/", include_in_schema=False)
@@ -154,7 +156,8 @@ async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQue
 async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Retrieve a bulk action with its phase and progress."""
     services = get_services(request)
-    return _respond(await services.pool.run_sync(partial(lifecycle.read, bulk_action_id=bulk_action_id), Lane.BY_ID))
+    row = await services.pool.run_sync(partial(lifecycle.read, bulk_action_id=bulk_action_id), Lane.BY_ID)
+    return _respond(request, row)
 
 
 @router.post("/bulk-actions/{bulk_action_id}/start/", include_in_schema=False)
@@ -175,7 +178,7 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     row, changed = await _request(services, bulk_action_id, ActionRequest.START, count)
     if changed:
         log.info("bulk_action_started", bulk_action_id=str(bulk_action_id), kind=row["kind"])
-    return _respond(row)
+    return _respond(request, row)
 
 
 @router.post("/bulk-actions/{bulk_action_id}/stop/", include_in_schema=False)
@@ -187,7 +190,7 @@ async def stop_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     row, changed = await _request(services, bulk_action_id, ActionRequest.STOP)
     if changed:
         log.info("bulk_action_stopped", bulk_action_id=str(bulk_action_id), kind=row["kind"])
-    return _respond(row)
+    return _respond(request, row)
 
 
 @router.post("/bulk-actions/{bulk_action_id}/undo/", include_in_schema=False)
@@ -203,7 +206,7 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     row, changed = await _request(services, bulk_action_id, ActionRequest.UNDO)
     if changed:
         log.info("bulk_action_undoing", bulk_action_id=str(bulk_action_id), kind=row["kind"])
-    return _respond(row)
+    return _respond(request, row)
 
 
 async def _request(
@@ -217,5 +220,5 @@ async def _request(
         raise OutcomeUnknown from error
 
 
-def _respond(row: Record) -> Response:
-    return JsonResponse(bulk_action_body(row))
+def _respond(request: Request, row: Record) -> Response:
+    return JsonResponse(bulk_action_body(row, root_path(request.scope)))

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.limits.path_prefix import root_path
 from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView
 from api.services import Services, get_services
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER, REPLAYED_HEADER, idempotency_key
@@ -293,6 +294,6 @@ async def get_job(job_id: UUID, request: Request) -> Response:
     return responses.conditional(
         request,
         JobRevision(row["status"], row["run"], row["rev"]),
-        job_detail.response_body(row),
+        job_detail.response_body(row, root_path(request.scope)),
         job_detail.etag_suffix(row),
     )

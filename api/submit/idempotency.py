@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from fastapi import Request
 
+from api.limits.path_prefix import root_path
 from api.web.problem_kinds import INVALID_IDEMPOTENCY_KEY
 from api.web.problems import ProblemError
 from common.settings import Settings
@@ -42,7 +43,13 @@ def idempotency_key(request: Request, body: Any, settings: Settings) -> Idempote
         return None
     if not _FORM.fullmatch(key):
         raise ProblemError(INVALID_IDEMPOTENCY_KEY)
-    return IdempotencyKey(key, _digest(request.url.path.rstrip("/"), body), settings.idempotency_seconds)
+    return IdempotencyKey(key, _digest(_path(request), body), settings.idempotency_seconds)
+
+
+def _path(request: Request) -> str:
+    """Return the path of a request as the API knows it, whatever prefix a proxy serves it under."""
+    path: str = request.scope["path"]
+    return path.removeprefix(root_path(request.scope)).rstrip("/")
 
 
 def _digest(path: str, body: Any) -> bytes:

@@ -4,6 +4,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.limits.path_prefix import PathPrefix
 from api.telemetry.metrics import RequestMetrics
 from api.web import request_ids
 from api.web.browser_guard import RESPONSE_HEADERS, BrowserGuard
@@ -59,6 +60,7 @@ class RequestMiddleware:
         app: ASGIApp,
         requests: RequestMetrics,
         guard: BrowserGuard,
+        prefix: PathPrefix,
         *,
         logs_each: bool,
         compression_min_bytes: int,
@@ -69,6 +71,7 @@ class RequestMiddleware:
         self._logs_each = logs_each
         self._requests = requests
         self._guard = guard
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request and count it."""
@@ -78,6 +81,7 @@ class RequestMiddleware:
         headers = dict(scope["headers"])
         if len(headers) < len(scope["headers"]):
             headers = join_lines(scope)
+        self._prefix.apply(scope, headers)
         response = ResponseObserver(send, request_ids.assign(headers))
         if (refusal := self._guard.refusal(scope["method"], headers)) is not None:
             app: ASGIApp = refusal.response()

@@ -180,18 +180,19 @@ def _check_size(value: Any) -> None:
             raise field_problem(INVALID_BODY, [(name, "has more fields than the schema defines")], 1)
 
 
-def bulk_action_body(row: Record) -> bytes:
-    """Return the response body for the row of a bulk action: a BulkActionView."""
-    return orjson.dumps(_view(row), option=orjson.OPT_UTC_Z)
+def bulk_action_body(row: Record, root: str = "") -> bytes:
+    """Return the response body for the row of a bulk action: a BulkActionView. Its links begin with `root`."""
+    return orjson.dumps(_view(row, root), option=orjson.OPT_UTC_Z)
 
 
-def bulk_action_list_body(rows: Sequence[Record], next_path: str | None) -> bytes:
-    """Return the response body for a page of bulk actions: a BulkActionList."""
-    return orjson.dumps({"bulk_actions": [_view(row) for row in rows], "next": next_path}, option=orjson.OPT_UTC_Z)
+def bulk_action_list_body(rows: Sequence[Record], next_path: str | None, root: str = "") -> bytes:
+    """Return the response body for a page of bulk actions: a BulkActionList. Links begin with `root`."""
+    views = [_view(row, root) for row in rows]
+    return orjson.dumps({"bulk_actions": views, "next": next_path}, option=orjson.OPT_UTC_Z)
 
 
-def _view(row: Record) -> dict[str, Any]:
-    path = f"{PATH}/{row['id']}"
+def _view(row: Record, root: str) -> dict[str, Any]:
+    path = f"{root}{PATH}/{row['id']}"
     search, phase, not_undone = JobSearch.from_json(row["filter"]), Phase(row["phase"]), orjson.loads(row["not_undone"])
     filters = {name: getattr(search, name) for name in JobFilters.model_fields if name != "status"}
     undone = row["undone"] + sum(not_undone.values())

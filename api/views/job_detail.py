@@ -17,14 +17,14 @@ _LINKED = ("status", "result", "input", "cancel", "retry", "events", "explain")
 _ATTEMPT_MEMBERS = ("run", "attempt", "worker", "started_at", "finished_at", "retry_at", "outcome")
 
 
-def response_body(row: Record) -> bytes:
-    """Return the response body for a job's row, as `reads.job` returns it: a JobView.
+def response_body(row: Record, root: str = "") -> bytes:
+    """Return the response body for a job's row, as `reads.job` returns it: a JobView. Its links begin with `root`.
 
     Inputs, metadata and result are put in as the JSON text that is stored. To parse them and write them again would
     hold the event loop for a second with a few megabytes.
     """
     has_progress = row["progress"] is not None or row["progress_text"] is not None
-    has_backoff, path = row["retry_base_s"] is not None, f"/jobs/{row['id']}"
+    has_backoff, path = row["retry_base_s"] is not None, f"{root}/jobs/{row['id']}"
     body = {
         "job_id": str(row["id"]),
         "status": row["status"],

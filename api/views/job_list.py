@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import Request
 from pydantic import BaseModel, Field
 
+from api.limits.path_prefix import root_path
 from api.schemas import JOB_ID, ErrorView, SelfLink
 from api.views.cursors import MAX_CURSOR_CHARACTERS, Cursors
 from api.views.filters import FieldErrors, JobFilters
@@ -89,7 +90,7 @@ class JobListRequest:
         _raise_if_any(_misused_parameters(request.query_params.multi_items()))
         _raise_if_any(_contradictions(query))
         self._query = query
-        self._root = request.scope.get("root_path", "") + PATH
+        self._root = root_path(request.scope) + PATH
         self._cursors = Cursors(settings)
         self.search = replace(
             query.to_search(), order=Order(query.sort.removeprefix("-")), descending=query.sort.startswith("-")
@@ -108,7 +109,7 @@ class JobListRequest:
         """Return the response body of a page."""
         next_url = None if page.next is None else self._url(self._cursors.encode(self.search, page.next))
         return JobList(
-            jobs=[_summary(job) for job in page.jobs],
+            jobs=[_summary(job, self._root) for job in page.jobs],
             next=next_url,
             scanned=page.scanned,
             estimated_total=page.estimated_total,
@@ -167,7 +168,7 @@ def _raise_if_any(errors: FieldErrors) -> None:
         raise problem
 
 
-def _summary(row: Record) -> JobSummaryView:
+def _summary(row: Record, root: str) -> JobSummaryView:
     error = None if row["error_type"] is None else ErrorView(type=row["error_type"], text=row["error_text"] or "")
     return JobSummaryView(
         job_id=row["id"],
@@ -183,5 +184,5 @@ def _summary(row: Record) -> JobSummaryView:
         attempt=row["attempt"],
         max_attempts=row["max_attempts"],
         error=error,
-        links=SelfLink(self=f"{PATH}/{row['id']}"),
+        links=SelfLink(self=f"{root}/{row['id']}"),
     )

@@ -11,6 +11,20 @@ from common.settings.field_types import Bytes, Count, Seconds, SettingsGroup
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
+_PREFIX = re.compile(r"(/(?!\.+(/|$))[A-Za-z0-9._~-]+)*")
+#: First segments of the API's own paths. A prefix that began with one could not be told from them.
+OWN_SEGMENTS = ("bulk-actions", "docs", "jobs", "livez", "openapi.json", "operations", "readyz", "stats")
+
+
+def checked_prefix(text: str) -> str:
+    """Return a prefix of paths without a final slash. Raises ValueError for another text."""
+    prefix = text.rstrip("/")
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError("must be a path such as /jobproc, of letters, digits and . _ ~ -")
+    if prefix.split("/")[1:2] and prefix.split("/")[1] in OWN_SEGMENTS:
+        raise ValueError(f"must not begin with one of the API's own paths: {', '.join(OWN_SEGMENTS)}")
+    return prefix
+
 
 class ApiSettings(SettingsGroup):
     """The buffers, timeouts, caches and connections of an API process."""
@@ -61,6 +75,12 @@ class ApiSettings(SettingsGroup):
         description="API: comma-separated addresses and networks of proxies, such as `10.0.0.0/8`. Their connections "
         "have no limit per address, and their long polls and event streams count for the address in their "
         "X-Forwarded-For, or without it Forwarded. Empty: none.",
+    )
+    root_path: str = Field(
+        "",
+        description="API: path under which a proxy serves the API, such as `/jobproc`; the proxy may remove it from "
+        "requests or not. Links and Location begin with it. The X-Forwarded-Prefix of a proxy in "
+        "JOBPROC_TRUSTED_PROXIES is used instead. Empty: none.",
     )
     max_unread_response_bytes: Bytes = Field(
         134_217_728,
@@ -207,6 +227,11 @@ class ApiSettings(SettingsGroup):
         if not all(_HOST.fullmatch(host) for host in _items(value.lower())):
             raise ValueError("each must be a host name without scheme and port, such a name after *., or the whole *")
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, value: str) -> str:
+        return checked_prefix(value.strip())
 
     @field_validator("trusted_proxies")
     @classmethod

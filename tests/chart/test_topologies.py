@@ -199,6 +199,24 @@ def test_the_probes_of_the_api_use_the_port_that_its_clients_cannot_fill() -> No
     }
 
 
+ROUTE = (
+    "httpRoute.enabled=true",
+    "httpRoute.parentRefs[0].name=public",
+    "httpRoute.hostnames[0]=jobs.example.org",
+)
+
+
+@pytest.mark.parametrize(("sets", "path"), [((), "/"), (("api.rootPath=/jobproc",), "/jobproc")])
+def test_the_api_is_served_under_its_root_path(sets: tuple[str, ...], path: str) -> None:
+    release = render("default", *ROUTE, "ingress.enabled=true", "ingress.hosts[0].host=jobs.example.org", *sets)
+    (rule,) = release.get("HTTPRoute", "jobproc-api")["spec"]["rules"]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": path}}]
+    (host,) = release.get("Ingress", "jobproc-api")["spec"]["rules"]
+    assert [served["path"] for served in host["http"]["paths"]] == [path]
+    (container,) = dict(release.pods())["jobproc-api"]["spec"]["containers"]
+    assert environment(container).get("JOBPROC_ROOT_PATH", "/") == path
+
+
 PRIVATE = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
 
 
@@ -207,11 +225,7 @@ PRIVATE = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
     [
         ("default", (), ""),
         ("exposed", (), PRIVATE),
-        (
-            "default",
-            ("httpRoute.enabled=true", "httpRoute.parentRefs[0].name=public", "api.allowedHosts={a.b}"),
-            PRIVATE,
-        ),
+        ("default", ROUTE, PRIVATE),
         ("exposed", ("api.trustedProxies={203.0.113.7,10.1.0.0/16}",), "203.0.113.7,10.1.0.0/16"),
     ],
 )

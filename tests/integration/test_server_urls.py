@@ -26,7 +26,8 @@ from tools.servers import Postgres, programs, spawn
 
 REDIS = "redis://127.0.0.1:1/0"  # not reached
 PASSWORD = "".join(chr(code) for code in range(1, 127)) + "ü€"
-SESSION = "SELECT current_user::text, current_setting('search_path'), current_setting('application_name')"
+SESSION = """SELECT current_user::text, current_setting('search_path') AS search_path,
+current_setting('application_name') AS application_name"""
 KEEPALIVE_OPTIONS = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
 HONOURED = (
     "?sslmode=allow&gssencmode=prefer&channel_binding=prefer&connect_timeout=7&client_encoding=utf8"
@@ -64,7 +65,8 @@ def sessions(url: str, **settings: str) -> tuple[Session, Session]:
     async def read() -> Session:
         pool = DatabasePool(values)
         try:
-            return tuple(await pool.run(lambda connection: connection.fetchrow(SESSION), Lane.BY_ID))
+            (row,) = await pool.run(lambda connection: connection.fetch(SESSION), Lane.BY_ID)
+            return row["current_user"], row["search_path"], row["application_name"]
         finally:
             await pool.close()
 
@@ -117,7 +119,8 @@ def test_both_drivers_keep_connections_alive_alike(
     async def of_the_api() -> tuple[int, ...]:
         pool = DatabasePool(settings)
         async with pool.acquire(Lane.BY_ID) as connection:
-            found = options(connection._transport.get_extra_info("socket").fileno())
+            transport = connection._transport  # type: ignore[attr-defined]  # the driver does not give it
+            found = options(transport.get_extra_info("socket").fileno())
         await pool.close()
         return found
 

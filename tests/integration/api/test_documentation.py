@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from rig.system import System
@@ -35,12 +35,12 @@ def test_the_page_loads_only_files_of_the_api(read_only_system: System, path: st
     page = Links()
     page.feed(response.text)
     urls = [*page.urls, *re.findall(r"url: '([^']+)'", page.text)]
-    assert "/openapi.json" in urls
+    assert len([url for url in urls if url.endswith("/openapi.json")]) == 1
     assert {urlsplit(url).path.rsplit(".", 1)[-1] for url in urls} >= {"js", "css", "json"}
     for url in urls:
         assert not urlsplit(url).scheme and not urlsplit(url).netloc, url
-        assert url.startswith("/"), "the page has two URLs, with and without a trailing slash"
-        asset = read_only_system.client.get(url)
+        assert not url.startswith("/"), "a proxy may serve the page under another path"
+        asset = read_only_system.client.get(urljoin(path, url))
         assert asset.status_code == 200, url
         assert len(asset.content) > 100
     assert not re.findall(r"https?://|['\"]//", response.text)

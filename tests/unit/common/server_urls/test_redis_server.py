@@ -43,7 +43,7 @@ def test_celery_and_redis_py_connect_to_the_same_server(
 ) -> None:
     settings = read(bare, url)
     assert settings.redis_server == server
-    ours = parse_url(settings.redis_server.url)
+    ours = parse_url(settings.redis_server.url)  # type: ignore[no-untyped-call]  # redis-py has no types for it
     assert (ours.get("host"), ours.get("port"), ours.get("db")) == (server.host, server.port, server.database)
     assert (ours.get("username"), ours.get("password")) == (server.username, server.password)
     options = celery_settings(settings)
