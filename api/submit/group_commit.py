@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -20,7 +20,7 @@ from common.domain.job import NewJob
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import CONNECTION_ERRORS, DatabasePool
 from common.store.connection.lanes import Lane
-from common.store.jobs import insert, keyed_insert
+from common.store.jobs import insert, keyed_insert, running_keys
 from common.store.jobs.keyed_insert import IdempotencyKey, InsertOutcome
 from common.store.schema import partitions
 from common.telemetry import logs
@@ -81,6 +81,8 @@ class GroupCommit:
             outcome = await self._retry_until_timeout(
                 lambda connection, timeout_s: keyed_insert.insert_keyed(connection, jobs, key, timeout_s)
             )
+            if keys := insert.running_keys_of(outcome.inserted):
+                await self._wake(keys)
         if outcome.inserted:
             self._after_commit(outcome.inserted)
         return outcome
@@ -154,6 +156,17 @@ class GroupCommit:
             counts[job.queue] = counts.get(job.queue, 0) + 1
         for queue, count in counts.items():
             self._on_committed(queue, count)
+
+    async def _wake(self, keys: Collection[str]) -> None:
+        """Wake parked jobs whose keys have become free during their commit. What fails is left to the controller."""
+        try:
+            async with (
+                asyncio.timeout(self._settings.database_timeout_seconds / 10),
+                self._pool.acquire(Lane.INTAKE) as connection,
+            ):
+                await running_keys.wake_after_insert(connection, keys)
+        except (*CONNECTION_ERRORS, StoreUnavailable) as error:  # a timeout is one of them
+            log.warning("database_unavailable", reason=f"{type(error).__name__}: {error}")
 
     async def _insert_unless_refused(self, jobs: Sequence[NewJob]) -> Mapping[UUID, Exception]:
         """Insert jobs, without those that PostgreSQL refuses; return the error of each of these by id."""

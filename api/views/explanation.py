@@ -23,7 +23,7 @@ class ReasonCode(StrEnum):
     NOT_DUE = "not_due"  #: before the start time that the client chose, or in the backoff after a failed attempt
     QUEUE_NOT_SERVED = "queue_not_served"  #: no live worker process serves the queue
     OPERATION_NOT_KNOWN = "operation_not_known"  #: no live worker process of the queue knows the operation's version
-    KEY_IN_USE = "key_in_use"  #: a job with the same unique key runs
+    KEY_IN_USE = "key_in_use"  #: a job with the same unique key runs, or runs before it
     JOBS_AHEAD = "jobs_ahead"  #: other jobs are claimed first
     NEXT = "next"  #: the next free worker process claims the job
 
@@ -104,7 +104,12 @@ def explanation(facts: ExplainInput, queue: QueueView | None, count_limit: int) 
             if unfinished["unclaimed"] and unfinished["due"]
             else None
         )
-        is_claimable = unfinished["unclaimed"] and unfinished["capable_workers"] and unfinished["key_holder"] is None
+        is_claimable = (
+            unfinished["unclaimed"]
+            and unfinished["capable_workers"]
+            and unfinished["key_holder"] is None
+            and not unfinished["parked"]
+        )
         expected_start = _expected_start(unfinished, queue) if is_claimable and queue is not None else None
         waited = wait_times(facts.run_starts, facts.attempts, unfinished["now"], unfinished["started_at"])
     return Explanation(
@@ -120,7 +125,7 @@ def explanation(facts: ExplainInput, queue: QueueView | None, count_limit: int) 
 def _status(job: UnfinishedJob) -> State:
     if not job["unclaimed"]:
         return State.IN_PROGRESS
-    if job["due"]:
+    if job["due"] or job["parked"]:
         return State.PENDING
     return State.RETRYING if job["charged"] else State.SCHEDULED
 
@@ -150,6 +155,10 @@ def _block_reasons(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason
         yield BlockReason(
             code=ReasonCode.KEY_IN_USE, text=f"The job {job['key_holder']} has the same unique key and is running."
         )
+    elif job["parked"]:
+        yield BlockReason(code=ReasonCode.KEY_IN_USE, text="Another job with the same unique key runs before it.")
+    if job["parked"]:
+        return
     if not job["due"]:
         yield _not_due(job)
     elif job["ahead"]:

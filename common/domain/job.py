@@ -132,6 +132,11 @@ class ClaimedJob:
         return 0 if self.extras is None else self.extras.crashes
 
     @property
+    def running_key(self) -> str | None:
+        """The unique key that the job holds while it runs; None: it has none."""
+        return None if self.extras is None else self.extras.running_key
+
+    @property
     def isolated(self) -> bool:
         """True if its process may hold no other job while it runs."""
         return self.extras is not None and self.extras.isolated

@@ -12,7 +12,7 @@ class State(StrEnum):
     """The state of a job. Names are on the wire."""
 
     SCHEDULED = "SCHEDULED"  #: waits for its run_at before the first attempt; then it can be claimed
-    PENDING = "PENDING"  #: due: it can be claimed now
+    PENDING = "PENDING"  #: due: it can be claimed now, or once a running job with its unique key has ended
     IN_PROGRESS = "IN_PROGRESS"  #: a worker process has claimed it
     RETRYING = "RETRYING"  #: waits for its backoff after a failed attempt; then it can be claimed
     SUCCESS = "SUCCESS"  #: has a result; retention deletes it

@@ -51,7 +51,7 @@ class Job(Base):
 class Live(Base):
     """An unfinished job. `worker` is set if and only if the job is IN_PROGRESS.
 
-    The index has no column that a claim changes, so a claim is a HOT update. Fillfactor 45 leaves room on the page for
+    No index has a column that a claim changes, so a claim is a HOT update. Fillfactor 45 leaves room on the page for
     a second version of all its rows, which is longer by `worker` and `started_at`. Autovacuum starts after 5,000 dead
     rows at any size of the table, and runs without cost delay.
     """
@@ -61,7 +61,23 @@ class Live(Base):
         CheckConstraint("(worker IS NULL) = (started_at IS NULL)", name="held_has_start"),
         CheckConstraint("attempt >= 0 AND released BETWEEN 0 AND attempt", name="attempt_range"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_range"),
+        CheckConstraint(
+            "claimable_at < 'infinity' OR ("
+            "worker IS NULL AND running_key IS NOT NULL AND needs IS NOT NULL AND due_since IS NOT NULL)",
+            name="parked_waits_for_a_key",
+        ),
         Index("live_due", "queue", "priority", "claimable_at", "id"),
+        # Only jobs with a key that is held while they run are in these: the waking of a job reads both.
+        Index(
+            "live_running_key",
+            *("running_key", "queue", "needs", "priority", "claimable_at", "id"),
+            postgresql_where=text("running_key IS NOT NULL AND claimable_at < 'infinity'"),
+        ),
+        Index(
+            "live_parked",
+            *("running_key", "queue", "needs", "priority", "due_since", "id"),
+            postgresql_where=text("claimable_at = 'infinity'"),
+        ),
         {
             "postgresql_with": {
                 "fillfactor": "45",
@@ -73,7 +89,7 @@ class Live(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    #: since or from when it is claimable, by the database's clock: its position in the queue
+    #: since or from when it is claimable, by the database's clock: its position in the queue. Infinity: it is parked
     claimable_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     worker: Mapped[int | None]  #: the worker process that holds it
@@ -98,6 +114,9 @@ class Live(Base):
     isolated: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     #: attempts that certainly crashed their process
     crashes: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    running_key: Mapped[str | None]  #: the unique key that the job holds while it runs
+    #: since when a job that was parked has been due: its place among the parked ones
+    due_since: Mapped[datetime | None]
 
 
 class Outcome(Base):

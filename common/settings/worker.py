@@ -51,10 +51,6 @@ class WorkerSettings(SettingsGroup):
         description="Worker: longest time in seconds for which an `async def` operation may block the event loop; "
         "then its process is killed.",
     )
-    unique_retry_seconds: Seconds = Field(
-        1,
-        description="Worker: delay in seconds of a job whose unique key (`while: running`) is held by a running job.",
-    )
     max_result_bytes: Count = Field(
         1_048_576,
         description="Worker: largest result in bytes of JSON; a larger one fails the job with `result_too_large`.",

@@ -232,6 +232,13 @@ WORKERS_ALIVE = Metric(
     "Worker processes with a lease that serve the queue.",
     ("queue",),
 )
+PARKED_JOBS = Metric(
+    "jobproc_queue_parked_jobs",
+    MetricKind.GAUGE,
+    _CONTROLLER,
+    "Due jobs that wait for a unique key which a running job holds, up to a limit. They are no part of the depth.",
+    ("queue",),
+)
 UNRUNNABLE_JOBS = Metric(
     "jobproc_queue_unrunnable_jobs",
     MetricKind.GAUGE,

@@ -51,6 +51,13 @@ QUEUES = Row(
             "rollout jobs may wait for the new workers.",
             Query(highest(metrics.UNRUNNABLE_JOBS, ["queue"]), "{{queue}}"),
         ),
+        graph(
+            "Parked jobs",
+            "short",
+            "Due jobs that wait for a unique key which a running job holds. No part of the depth: more workers would "
+            "not run them.",
+            Query(highest(metrics.PARKED_JOBS, ["queue"]), "{{queue}}"),
+        ),
     ),
 )
 

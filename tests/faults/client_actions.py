@@ -96,7 +96,8 @@ def submit_keyed(client: ApiClient) -> None:
 def submit_unique(client: ApiClient) -> None:
     """Submit a job with one of few unique keys, so other jobs may hold it."""
     sent = client.new_job()
-    unique = {"key": f"u{client.chance.randrange(UNIQUE_KEYS)}", "while": "both", "on_conflict": "reject"}
+    key, held_while = client.chance.randrange(UNIQUE_KEYS), client.chance.choice(["both", "running"])
+    unique = {"key": f"{held_while}-{key}", "while": held_while, "on_conflict": "reject"}
     client.call("unique", "/jobs/", request_body(sent) | {"unique": unique}, (sent,))
 
 

@@ -28,6 +28,7 @@ class JobOptions:
     run_at: datetime | None = None
     deadline: datetime | None = None
     unique_key: str | None = None
+    unique_while: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Effect:
     job: str
     attempt: int
     phase: str
+    at_s: float = 0.0  #: by time.monotonic, which no clock step changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def tables(database: Database) -> dict[str, Any]:
     options = {
         job_id: JobOptions({0: created_at}, *columns)
         for job_id, created_at, *columns in database.rows(
-            "SELECT id::text, created_at, run_at, deadline, unique_key FROM jobs"
+            "SELECT id::text, created_at, run_at, deadline, unique_key, unique_while FROM jobs"
         )
     }
     undo_runs: dict[str, frozenset[int]] = {}
@@ -185,4 +187,4 @@ def tables(database: Database) -> dict[str, Any]:
 
 def effects(lines: Iterable[Mapping[str, Any]]) -> list[Effect]:
     """Return the effects of the lines of a ledger."""
-    return [Effect(line["job"], line["attempt"], line["phase"]) for line in lines]
+    return [Effect(line["job"], line["attempt"], line["phase"], line["at"]) for line in lines]

@@ -19,7 +19,12 @@ from faults.laws_of_jobs import (
     what_was_seen_stays,
 )
 from faults.laws_of_long_polls import a_long_poll_is_answered
-from faults.laws_of_options import a_key_stores_once, a_unique_key_is_held_by_one, times_are_kept
+from faults.laws_of_options import (
+    a_key_stores_once,
+    a_unique_key_is_held_by_one,
+    jobs_of_a_running_key_take_turns,
+    times_are_kept,
+)
 from faults.laws_of_service import (
     errors_are_those_of_an_absent_database,
     everything_is_drained,
@@ -47,6 +52,7 @@ LAWS: tuple[Law, ...] = (
     a_manual_retry_is_one_more_run,
     a_key_stores_once,
     a_unique_key_is_held_by_one,
+    jobs_of_a_running_key_take_turns,
     times_are_kept,
     a_bulk_action_is_complete,
 )

@@ -25,7 +25,7 @@ def a_unique_key_is_held_by_one(run: Evidence, verdict: Verdict) -> None:
     """Of two jobs with one unique key, each run of the later one was created after the earlier one had ended."""
     holders: dict[str, list[tuple[datetime, datetime, str]]] = defaultdict(list)
     for job_id, options in run.options.items():
-        for outcome in run.outcomes.get(job_id, ()) if options.unique_key is not None else ():
+        for outcome in run.outcomes.get(job_id, ()) if options.unique_while == "both" else ():
             created_at = options.created_at[outcome.run_number]
             holders[str(options.unique_key)].append(
                 (created_at, outcome.finished_at, f"{job_id} in run {outcome.run_number}")
@@ -36,6 +36,33 @@ def a_unique_key_is_held_by_one(run: Evidence, verdict: Verdict) -> None:
             verdict.expect(
                 until <= since, f"{key} was held by {holder} until {until} and taken by {next_holder} at {since}"
             )
+
+
+def jobs_of_a_running_key_take_turns(run: Evidence, verdict: Verdict) -> None:
+    """Of two jobs that hold one unique key while they run, the attempts that succeeded do not overlap.
+
+    Attempts without a result may: a frozen process that has lost its lease goes on running.
+    """
+    succeeded = {
+        (job_id, outcome.attempt)
+        for job_id, options in run.options.items()
+        for outcome in run.outcomes.get(job_id, ())
+        if options.unique_while == "running" and outcome.status == "SUCCESS"
+    }
+    begun: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for line in run.effects:
+        if line.phase == "begin":
+            begun[line.job, line.attempt].append(line.at_s)
+    spans: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
+    for line in run.effects:
+        starts = begun[line.job, line.attempt]
+        # The ledger knows no runs: two of them may have an attempt with the same number.
+        if line.phase == "end" and (line.job, line.attempt) in succeeded and len(starts) == 1:
+            key = str(run.options[line.job].unique_key)
+            spans[key].append((starts[0], line.at_s, f"{line.job} in attempt {line.attempt}"))
+    for key, known in spans.items():
+        for (_, until, holder), (since, _, next_holder) in pairwise(sorted(known)):
+            verdict.expect(until <= since, f"{key}: {next_holder} began at {since}, before {holder} ended at {until}")
 
 
 def times_are_kept(run: Evidence, verdict: Verdict) -> None:

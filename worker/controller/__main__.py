@@ -84,6 +84,7 @@ class Controller:
                 self._run_task("starvation", lambda: self._rescue.raise_starved(connection, starved_s))
             self._run_task("strays", lambda: self._rescue.requeue_strays(connection))
             self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
+            self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
             self._ring(queue_state.due_queues(connection))
             if self._deletion_costs.is_enabled:
                 self._every(

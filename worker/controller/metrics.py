@@ -86,6 +86,13 @@ class DatabaseMetrics(Collector):
             gauges(metrics.QUEUE_JOBS, jobs),
             gauges(metrics.QUEUE_DEPTH, [([queue], queued + running) for queue, (queued, running) in depths]),
             gauges(
+                metrics.PARKED_JOBS,
+                [
+                    ([queue], count)
+                    for queue, count in sorted(queue_state.parked(connection, self._settings.queue_count_limit).items())
+                ],
+            ),
+            gauges(
                 metrics.OLDEST_DUE,
                 [([queue], seconds) for queue, seconds in sorted(queue_state.oldest_due_s(connection).items())],
             ),

@@ -21,7 +21,7 @@ from common.domain.job import ClaimedJob
 from common.domain.operation_spec import OperationSpec
 from common.domain.retry import DEFAULT_RETRY
 from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
-from common.store.jobs import deadlines, failures
+from common.store.jobs import deadlines, failures, running_keys
 from common.store.queues import queue_state
 from common.store.workers import leases
 from common.telemetry import logs
@@ -34,6 +34,7 @@ MAX_STARVED = 100  # raised in one tick, a queue and priority
 MAX_STRAYS = 10_000  # requeued in one scan, a queue and priority
 RECENT_S = 60.0  # how far back the scan of every tick goes
 FULL_SCAN_INTERVAL_S = 60.0  # time between two scans of all jobs
+MAX_PARKED_GROUPS = 2_000  # looked at in one tick, about 50 ms
 
 
 class Rescue:
@@ -43,6 +44,7 @@ class Rescue:
         """`max_crashes`: lost attempts after which a job fails."""
         self._max_crashes = max_crashes
         self._full_scan_at = 0.0
+        self._parked_group = running_keys.NO_GROUP
 
     def lost_workers(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> int:
         """Retry, release or fail the jobs of workers whose lease has ended. Returns how many jobs."""
@@ -128,6 +130,14 @@ class Rescue:
                         [(job, Fail(Failure(AttemptOutcome.LOST, "rescue_failed", str(row_error).strip())))],
                     )
         return held
+
+    def wake_parked(self, connection: WorkerConnection) -> int:
+        """Wake parked jobs whose unique key is free: the process that freed it has died before it woke the next one.
+
+        Each tick looks at the next keys with parked jobs. Returns how many jobs.
+        """
+        woken, self._parked_group = running_keys.wake_in_turn(connection, self._parked_group, MAX_PARKED_GROUPS)
+        return woken
 
     def requeue_strays(self, connection: WorkerConnection) -> int:
         """Requeue strays: in each tick those of the last minute, once a minute all. Returns how many."""

@@ -14,11 +14,12 @@ if TYPE_CHECKING:  # imported only while tracing is on
 class PendingResults:
     """Attempts that have ended: results of successes, decisions on failures and releases, spans of traced ones."""
 
-    __slots__ = ("decisions", "results", "spans")
+    __slots__ = ("decisions", "results", "running_keys", "spans")
 
     def __init__(self) -> None:
         self.results = Results()
         self.decisions: list[tuple[ClaimedJob, Decision]] = []
+        self.running_keys: set[str] = set()  #: unique keys that the attempts held while they ran
         self.spans: list[tuple[str, SpanContext]] = []  #: of the traced attempts, each with its queue
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -52,24 +52,11 @@ class Settler:
 
     def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
         """Settle what has ended and claim up to `limit` jobs of a queue, in one transaction. Waits for the database."""
-        session = self._session
         while True:
-            pending = self.pending
-            marks = session.marks(queue)
-            began_ns = time.time_ns()
+            pending, began_ns = self.pending, time.time_ns()
             try:
                 failpoints.reach("settle.before_commit")
-                if pending.decisions:
-                    with session.connection.transaction():
-                        stored = len(failures.write_decisions(session.connection, session.worker, pending.decisions))
-                        settled, jobs = claims.settle_and_claim(
-                            session.connection, session.worker, pending.results, queue, marks, limit
-                        )
-                else:
-                    stored = 0
-                    settled, jobs = claims.settle_and_claim(
-                        session.connection, session.worker, pending.results, queue, marks, limit
-                    )
+                stored, jobs = self._settle_and_claim(queue, limit)
                 failpoints.reach("settle.after_commit")
                 failpoints.reach("claim.after_commit")
             except CONNECTION_ERRORS as error:
@@ -78,12 +65,34 @@ class Settler:
             except psycopg2.Error as error:
                 self._settle_row_by_row(error)
                 continue
-            self._count_fenced(len(pending) - stored - settled)
+            self._count_fenced(len(pending) - stored)
             self._mark_settled(began_ns)
+            if pending.running_keys or any(job.extras is not None for job in jobs):
+                try:
+                    jobs = self._share_keys(pending.running_keys, jobs)
+                except CONNECTION_ERRORS as error:
+                    self.connection_lost(error)
+                    continue
             self._metrics.count_claim(queue, jobs)
             if self.spans is not None:
                 self.spans.record_claim(queue, jobs, began_ns, self._metrics)
             return jobs
+
+    def _settle_and_claim(self, queue: str, limit: int) -> tuple[int, list[ClaimedJob]]:
+        """Do it once; returns how many attempts were stored, and the claimed jobs."""
+        session, pending = self._session, self.pending
+        marks = session.marks(queue)
+        connection, worker, results, stored = session.connection, session.worker, pending.results, 0
+        if not pending.decisions and not pending.running_keys:
+            return claims.settle_and_claim(connection, worker, results, queue, marks, limit)
+        with connection.transaction():
+            if pending.running_keys:  # the claim finds the jobs that wait for them
+                stored, results = len(self._store(pending)), Results()
+                running_keys.wake(connection, pending.running_keys)
+            else:
+                stored = len(failures.write_decisions(connection, worker, pending.decisions))
+            settled, jobs = claims.settle_and_claim(connection, worker, results, queue, marks, limit)
+        return stored + settled, jobs
 
     def settle(self) -> None:
         """Settle what has ended and claim nothing. Waits until the database is available."""
@@ -96,6 +105,8 @@ class Settler:
             failpoints.reach("settle.after_commit")
             self._count_fenced(len(pending) - len(stored))
             self._mark_settled(began_ns)
+            if pending.running_keys:
+                running_keys.wake(self._session.connection, pending.running_keys)
         except CONNECTION_ERRORS as error:
             self.connection_lost(error)
         except psycopg2.Error as error:
@@ -115,6 +126,8 @@ class Settler:
 
         Returns its outcome for the metrics.
         """
+        if job.running_key is not None:
+            self.pending.running_keys.add(job.running_key)
         if isinstance(result, str):
             self.pending.results.add(job, result, seconds)
             return OutcomeLabel.SUCCESS
@@ -140,7 +153,8 @@ class Settler:
     def may_run(self, job: ClaimedJob) -> bool:
         """Read an input that was too large for the claim, and take the unique key that is held while the job runs.
 
-        Returns False if another job holds the key or the connection was lost: then the job is no longer this worker's.
+        Returns False if another job holds the key, for which this one was parked, or if the connection was lost: then
+        the job is no longer this worker's.
         """
         extras = job.extras
         if extras is None or (extras.running_key is None and not extras.is_input_large):
@@ -151,14 +165,7 @@ class Settler:
                 job.input = claims.read_input(session.connection, job.id)
             if extras.running_key is None:
                 return True
-            return running_keys.take(
-                session.connection,
-                session.worker,
-                extras.running_key,
-                job.id,
-                job.attempt,
-                self._settings.unique_retry_seconds,
-            )
+            return running_keys.take(session.connection, session.worker, job, extras.running_key)
         except CONNECTION_ERRORS as error:
             self.connection_lost(error)
             return False
@@ -179,13 +186,35 @@ class Settler:
         """Drop the attempts that have ended and are not settled: their jobs run again."""
         self.pending = PendingResults()
 
+    def _share_keys(self, freed: Collection[str], jobs: list[ClaimedJob]) -> list[ClaimedJob]:
+        """Park all but the first claimed job of each unique key; returns the jobs that may run.
+
+        Wakes parked jobs of freed keys of which no job was claimed. Raises CONNECTION_ERRORS.
+        """
+        session, ready, rivals, keys = self._session, list[ClaimedJob](), list[ClaimedJob](), set[str]()
+        for job in jobs:
+            if job.running_key is None or job.running_key not in keys:
+                ready.append(job)
+            else:
+                rivals.append(job)
+            if job.running_key is not None:
+                keys.add(job.running_key)
+        if rivals:
+            running_keys.park(session.connection, session.worker, rivals)
+        if freed := set(freed) - keys:
+            running_keys.wake(session.connection, freed)
+        return ready
+
     def _write(self, pending: PendingResults) -> set[str]:
         """Store ended attempts in one transaction; returns the ids of the jobs whose attempts were not fenced."""
+        with self._session.connection.transaction():
+            return self._store(pending)
+
+    def _store(self, pending: PendingResults) -> set[str]:
+        """Do the same in the caller's transaction."""
         session = self._session
-        with session.connection.transaction():
-            stored = failures.write_decisions(session.connection, session.worker, pending.decisions)
-            stored |= claims.settle(session.connection, session.worker, pending.results)
-        return stored
+        stored = failures.write_decisions(session.connection, session.worker, pending.decisions)
+        return stored | claims.settle(session.connection, session.worker, pending.results)
 
     def _mark_settled(self, began_ns: int, *, in_handler: bool = False) -> None:
         """Publish the settled attempts and clear `pending`. `began_ns`: start of the settle, Unix time in ns."""

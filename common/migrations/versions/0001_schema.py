@@ -57,15 +57,23 @@ CREATE TABLE live (
     needs text,
     isolated boolean NOT NULL DEFAULT false,
     crashes smallint NOT NULL DEFAULT 0,
+    running_key text,
+    due_since timestamptz,
     CONSTRAINT live_pkey PRIMARY KEY (id),
     CONSTRAINT live_held_has_start CHECK ((worker IS NULL) = (started_at IS NULL)),
     CONSTRAINT live_attempt_range CHECK (attempt >= 0 AND released BETWEEN 0 AND attempt),
-    CONSTRAINT live_progress_range CHECK (progress BETWEEN 0 AND 1)
+    CONSTRAINT live_progress_range CHECK (progress BETWEEN 0 AND 1),
+    CONSTRAINT live_parked_waits_for_a_key CHECK (
+        claimable_at < 'infinity' OR (
+            worker IS NULL AND running_key IS NOT NULL AND needs IS NOT NULL AND due_since IS NOT NULL))
 ) WITH (
     fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX live_due ON live (queue, priority, claimable_at, id);
+CREATE INDEX live_running_key ON live (running_key, queue, needs, priority, claimable_at, id)
+    WHERE running_key IS NOT NULL AND claimable_at < 'infinity';
+CREATE INDEX live_parked ON live (running_key, queue, needs, priority, due_since, id) WHERE claimable_at = 'infinity';
 
 CREATE TABLE outcomes (
     id uuid NOT NULL,
@@ -255,7 +263,7 @@ VIEW = """
 CREATE VIEW job_states AS
 SELECT j.id, j.tenant, j.queue, j.operation, j.created_at, j.run_at, j.timeout_ms,
        CASE WHEN l.worker IS NOT NULL THEN 'IN_PROGRESS'
-            WHEN l.claimable_at > statement_timestamp()
+            WHEN l.claimable_at > statement_timestamp() AND l.claimable_at < 'infinity'
             THEN CASE WHEN l.attempt > l.released THEN 'RETRYING' ELSE 'SCHEDULED' END
             WHEN l.id IS NOT NULL THEN 'PENDING'
             ELSE o.status END AS status,
@@ -265,7 +273,7 @@ SELECT j.id, j.tenant, j.queue, j.operation, j.created_at, j.run_at, j.timeout_m
        coalesce(l.max_attempts, j.max_attempts) AS max_attempts,
        coalesce(l.priority, j.priority) AS priority,
        CASE WHEN l.id IS NULL THEN o.started_at ELSE l.started_at END AS started_at,
-       CASE WHEN l.worker IS NULL THEN l.claimable_at END AS due_at,
+       CASE WHEN l.claimable_at = 'infinity' THEN l.due_since WHEN l.worker IS NULL THEN l.claimable_at END AS due_at,
        CASE WHEN l.id IS NULL THEN o.finished_at END AS finished_at,
        CASE WHEN l.id IS NULL THEN o.worker ELSE l.worker END AS worker,
        l.progress, l.progress_text,

@@ -14,11 +14,21 @@ from common.domain.states import State
 from common.store.bulk_actions.records import ChangedJob
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Row, Statement, array_literal
-from common.store.jobs.fragments import HAS_INPUT, HOLDS_UNIQUE_KEY, NEEDS, NEXT_RUN_VERSION, ORIGINAL_RUN
+from common.store.jobs.fragments import (
+    HAS_INPUT,
+    HOLDS_UNIQUE_KEY,
+    NEEDS,
+    NEXT_RUN_VERSION,
+    ORIGINAL_RUN,
+    RUNNING_KEY,
+)
 
 # The rows that another transaction holds.
 _LOCKED = """SELECT l.id::text, 'locked' FROM unnest($2) AS d(id) JOIN live l ON l.id = d.id
         WHERE NOT EXISTS (SELECT FROM held WHERE held.id = l.id)"""
+
+# The due time of a parked job is not its `claimable_at`, which is infinity.
+DUE_AT = "CASE claimable_at WHEN 'infinity' THEN due_since ELSE claimable_at END"
 
 # A waiting job ends CANCELLED; a running one is asked to stop. With a run: only in that run, before its first attempt.
 CANCEL = Statement(
@@ -41,7 +51,7 @@ CANCEL = Statement(
         WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE worker IS NOT NULL))),
     written AS (
         INSERT INTO bulk_action_jobs (bulk_action, id, claimable_at, run, priority, crashes, isolated, needs)
-        SELECT $1, id, CASE WHEN worker IS NULL THEN claimable_at END, run, priority, crashes, isolated, needs
+        SELECT $1, id, CASE WHEN worker IS NULL THEN {DUE_AT} END, run, priority, crashes, isolated, needs
         FROM mine WHERE wanted IS NULL)
     SELECT id::text, CASE WHEN worker IS NULL THEN 'changed' ELSE 'asked' END FROM mine UNION ALL {_LOCKED}
     """,
@@ -125,9 +135,10 @@ RETRY = Statement(
         SELECT d.id, o.run, o.rev FROM unnest($2) AS d(id)
         CROSS JOIN LATERAL (SELECT run, rev FROM outcomes WHERE outcomes.id = d.id ORDER BY run DESC LIMIT 1) o),
     new AS (
-        INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, run, rev, needs)
+        INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, run, rev, needs,
+                          running_key)
         SELECT j.id, j.tenant, j.queue, j.priority, j.max_attempts, clock_timestamp(), last.run + 1, last.rev + 1,
-               {NEEDS.format(operation="j.operation", version="j.needed")}
+               {NEEDS.format(operation="j.operation", version="j.needed")}, {RUNNING_KEY}
         FROM last
         CROSS JOIN LATERAL (SELECT j.*, {NEXT_RUN_VERSION} AS needed FROM jobs j WHERE j.id = last.id OFFSET 0) j
         RETURNING id, run),
@@ -141,7 +152,7 @@ RETRY = Statement(
 UNDO_CANCEL = Statement(
     "bulk_action_restore",
     "uuid, uuid[]",
-    """
+    f"""
     WITH was AS MATERIALIZED (
         SELECT a.*, o.attempt, o.released, o.rev FROM unnest($2) AS d(id)
         CROSS JOIN LATERAL (
@@ -150,9 +161,10 @@ UNDO_CANCEL = Statement(
     new AS (
         INSERT INTO live (
             id, tenant, queue, priority, attempt, released, max_attempts, claimable_at, run, rev, needs, isolated,
-            crashes)
+            crashes, running_key)
         SELECT w.id, j.tenant, j.queue, w.priority, w.attempt, w.released, j.max_attempts,
-               greatest(w.claimable_at, clock_timestamp()), w.run + 1, w.rev + 1, w.needs, w.isolated, w.crashes
+               greatest(w.claimable_at, clock_timestamp()), w.run + 1, w.rev + 1, w.needs, w.isolated, w.crashes,
+               {RUNNING_KEY}
         FROM (SELECT * FROM was ORDER BY claimable_at, id) w
         CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = w.id OFFSET 0) j
         RETURNING id, run),

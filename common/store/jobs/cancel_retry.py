@@ -9,7 +9,7 @@ from common.domain.errors import InputRemoved, StoreUnavailable
 from common.domain.states import TERMINAL, State
 from common.store.connection.asyncpg_pool import CONNECTION_ERRORS
 from common.store.jobs import keyed_insert
-from common.store.jobs.fragments import HAS_INPUT, NEEDS, NEWEST_VERSION, NEXT_RUN_VERSION
+from common.store.jobs.fragments import HAS_INPUT, NEEDS, NEWEST_VERSION, NEXT_RUN_VERSION, RUNNING_KEY
 
 # Claim, settle, release and cancel lock the job's row in `live`, so they run one after the other. Each of these
 # statements sees the row as of its lock. If the job has changed between two of them, the next one finds it by its newer
@@ -32,12 +32,14 @@ _RETRY = f"""
 WITH last AS (
     SELECT run, rev, status FROM outcomes WHERE id = $1 ORDER BY run DESC LIMIT 1),
 job AS (
-    SELECT j.*, CASE WHEN $2::text IS NULL THEN {NEXT_RUN_VERSION} ELSE {NEWEST_VERSION} END AS needed
+    SELECT j.*, CASE WHEN $2::text IS NULL THEN {NEXT_RUN_VERSION} ELSE {NEWEST_VERSION} END AS needed,
+           {RUNNING_KEY} AS running_key
     FROM jobs j WHERE j.id = $1),
 new AS (
-    INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, run, rev, needs)
+    INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, run, rev, needs,
+                      running_key)
     SELECT job.id, job.tenant, job.queue, job.priority, job.max_attempts, clock_timestamp(), last.run + 1, last.rev + 1,
-           {NEEDS.format(operation="job.operation", version="job.needed")}
+           {NEEDS.format(operation="job.operation", version="job.needed")}, job.running_key
     FROM job CROSS JOIN last
     WHERE last.status IN ('FAILED', 'CANCELLED') AND last.run < 32767
       AND NOT EXISTS (SELECT FROM live WHERE live.id = $1)

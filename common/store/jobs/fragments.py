@@ -17,5 +17,8 @@ HAS_INPUT = """(EXISTS (SELECT FROM jobs WHERE jobs.id = {id} AND jobs.input IS 
 #: OFFSET 0 keeps the look-up by id.
 ORIGINAL_RUN = "({row}.run = 0 OR NOT EXISTS (SELECT FROM runs r WHERE r.id = {row}.id AND NOT r.undo OFFSET 0))"
 
+#: `live.running_key` of job j: the unique key that it holds while it runs.
+RUNNING_KEY = "CASE j.unique_while WHEN 'running' THEN j.unique_key END"
+
 #: True if the live row l of job j holds the job's unique key.
 HOLDS_UNIQUE_KEY = f"(j.unique_while = 'both' OR (l.attempt = 0 AND {ORIGINAL_RUN.format(row='l')}))"

@@ -6,9 +6,10 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from common.domain.job import NewJob, Options
+from common.domain.job import HeldWhile, NewJob, Options
 from common.store.connection.asyncpg_pool import CONNECTION_ERRORS
 from common.store.jobs.fragments import NEEDS
+from common.store.jobs.running_keys import MUST_WAIT
 from common.store.retention.per_job import FIRST_CHECK_AT
 
 _NAMES = ("id", "operation", "queue", "input", "max_attempts", "timeout_ms", "priority", "trace", "version")
@@ -31,27 +32,50 @@ tag_rows AS (INSERT INTO tags (id, tag) SELECT id, unnest(tags) FROM new WHERE t
 expiry_rows AS (INSERT INTO expiries (id, at) SELECT id, {FIRST_CHECK_AT} FROM new WHERE keep_s IS NOT NULL)"""
 
 
-def _insert_statement(rows: str, values: Mapping[str, str], side_tables: str = "") -> str:
+_NEEDS = NEEDS.format(operation="operation", version="version")
+_LIVE = f"""
+    INSERT INTO live (id, queue, priority, max_attempts, claimable_at, needs)
+    SELECT id, queue, priority, max_attempts, greatest(run_at, clock_timestamp()),
+           {_NEEDS}
+    FROM new
+"""
+# Jobs that have to wait for a key that is held while they run are parked at once, so they cost one write.
+_LIVE_WITH_RUNNING_KEYS = f""",
+    keyed AS MATERIALIZED (
+        SELECT id, queue, priority, max_attempts, {_NEEDS} AS needs,
+               greatest(run_at, clock_timestamp()) AS due_at, coalesce(run_at <= clock_timestamp(), true) AS is_due,
+               CASE unique_while WHEN 'running' THEN unique_key END AS running_key
+        FROM new),
+    placed AS MATERIALIZED (
+        SELECT d.*, {MUST_WAIT} AS must_wait
+        FROM (SELECT *, row_number() OVER (
+                  PARTITION BY running_key, queue, needs, is_due ORDER BY priority, due_at, id) AS place FROM keyed) d)
+    INSERT INTO live (id, queue, priority, max_attempts, claimable_at, needs, running_key, due_since)
+    SELECT id, queue, priority, max_attempts, CASE WHEN must_wait THEN 'infinity' ELSE due_at END, needs, running_key,
+           CASE WHEN must_wait THEN due_at END
+    FROM placed
+"""
+
+
+def _insert_statement(
+    rows: str, values: Mapping[str, str], side_tables: str = "", live: str = _LIVE, returned: str = ""
+) -> str:
     # The caller chooses the ids, so a repeat after a lost answer inserts nothing: `live` gets rows only for new rows of
     # `jobs`.
     return f"""
     WITH new AS (
         INSERT INTO jobs ({", ".join(values)}) SELECT {", ".join(values.values())} FROM {rows}
         ON CONFLICT (id) DO NOTHING
-        RETURNING id, queue, priority, max_attempts, run_at, operation, version, deadline, tags, keep_s){side_tables}
-    INSERT INTO live (id, queue, priority, max_attempts, claimable_at, needs)
-    SELECT id, queue, priority, max_attempts, greatest(run_at, clock_timestamp()),
-           {NEEDS.format(operation="operation", version="version")}
-    FROM new
-    """
+        RETURNING id, queue, priority, max_attempts, run_at, operation, version, deadline, tags, keep_s{returned})
+        {side_tables}{live}"""
 
 
 _INSERT = _insert_statement(_ARRAYS, _REQUIRED)
 _RUN_AT = "coalesce(d.run_at, clock_timestamp() + d.delay_s * interval '1 s')"
-_INSERT_WITH_OPTIONS = _insert_statement(
-    _RECORDS,
-    _REQUIRED | _OPTIONAL | {"input": "d.input::json", "created_at": "clock_timestamp()", "run_at": _RUN_AT},
-    _SIDE_TABLES,
+_ALL = _REQUIRED | _OPTIONAL | {"input": "d.input::json", "created_at": "clock_timestamp()", "run_at": _RUN_AT}
+_INSERT_WITH_OPTIONS = _insert_statement(_RECORDS, _ALL, _SIDE_TABLES)
+_INSERT_WITH_RUNNING_KEYS = _insert_statement(
+    _RECORDS, _ALL, _SIDE_TABLES, _LIVE_WITH_RUNNING_KEYS, ", unique_key, unique_while"
 )
 
 
@@ -61,12 +85,13 @@ async def insert_jobs(connection: asyncpg.Connection, jobs: Sequence[NewJob], ti
     `timeout_s`: the server's limit instead of the connection's. It is sent in one message with the statement, so that a
     pooler cannot run the two in different sessions. Raises asyncpg.CheckViolationError if a job's partition is missing.
     """
+    with_options = _INSERT_WITH_RUNNING_KEYS if running_keys_of(jobs) else _INSERT_WITH_OPTIONS
     if timeout_s is not None:
         limit = f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))};"
-        await connection.execute(limit + _INSERT_WITH_OPTIONS.format(jobs=f"'{_json_literal(jobs)}'"))
+        await connection.execute(limit + with_options.format(jobs=f"'{_json_literal(jobs)}'"))
         return
     if any(job.options is not None for job in jobs):
-        await connection.execute(_INSERT_WITH_OPTIONS.format(jobs="$1::json"), _json_literal(jobs))
+        await connection.execute(with_options.format(jobs="$1::json"), _json_literal(jobs))
         return
     await connection.execute(
         _INSERT,
@@ -80,6 +105,17 @@ async def insert_jobs(connection: asyncpg.Connection, jobs: Sequence[NewJob], ti
         [job.trace for job in jobs],
         [job.version for job in jobs],
     )
+
+
+def running_keys_of(jobs: Sequence[NewJob]) -> set[str]:
+    """Return the unique keys that jobs hold while they run."""
+    return {
+        unique.key
+        for job in jobs
+        if job.options is not None
+        and (unique := job.options.unique) is not None
+        and unique.held_while is HeldWhile.RUNNING
+    }
 
 
 async def insert_storable_jobs(

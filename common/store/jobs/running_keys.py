@@ -1,12 +1,30 @@
-"""Unique keys that are held while a job runs (mutual exclusion): jobs with the same key run one after the other."""
+"""Unique keys that are held while a job runs: jobs with the same key run one after the other.
 
+Jobs that have to wait for their key are parked: their position in the queue is infinity, so no claim reads them. The
+release of the key wakes the first one. Nothing is counted: whether a job may be woken is read from the rows. A process
+that frees a key or parks a job asks that after its commit, so the later one of two sees both. If it dies before it has
+asked, the controller wakes the job: it asks for all parked jobs in turn.
+
+Jobs of a key that the same workers can claim are a group: those of one queue and one `needs`. Of each group one job is
+in the queue, so that a job which no worker can run holds up no others.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from common.store.connection.statement import Statement
+from common.store.connection.statement import Statement, array_literal
 
-if TYPE_CHECKING:  # with it comes psycopg2, which the API does without
+if TYPE_CHECKING:  # with them come drivers: the API does without psycopg2, the worker without asyncpg
+    import asyncpg
+
+    from common.domain.job import ClaimedJob
     from common.store.connection.psycopg2_session import WorkerConnection
 
+
+RUNNING_PREFIX = "while running: "  # keeps these keys apart from keys that waiting jobs hold
+MAX_PARKED = 10_000  # jobs that have not been claimed, parked in one statement: about 0.2 s
+MAX_WOKEN_GROUPS = 1_000  # of one key
+NO_GROUP = ("", "", "")  # before the first one
 
 # LOCK locks the row, whichever job holds the key. TAKE is a separate statement, so its snapshot is of after the lock.
 LOCK = Statement(
@@ -27,35 +45,171 @@ TAKE = Statement(
     """,
 )
 
+#: True if a live row l is parked.
+PARKED, NOT_PARKED = "l.claimable_at = 'infinity'", "l.claimable_at < 'infinity'"
+
+#: True if a running job holds the key. Evaluates the condition of TAKE.
+HELD = f"""EXISTS (
+    SELECT FROM unique_keys u JOIN live h ON h.id = u.id
+    WHERE u.tenant = 1 AND u.key = '{RUNNING_PREFIX}' || {{key}} AND h.worker IS NOT NULL)"""
+
+_GROUP = "l.running_key = {group}.running_key AND l.queue = {group}.queue AND l.needs = {group}.needs"
+# True if a job of the group is claimed, or due in the queue, and would be claimed before those of the priority.
+_IN_QUEUE = f"""EXISTS (
+    SELECT FROM generate_series(0, {{group}}.priority) AS p(priority)
+    CROSS JOIN LATERAL (
+        SELECT FROM live l
+        WHERE {_GROUP} AND l.priority = p.priority AND l.claimable_at <= now() AND {NOT_PARKED} LIMIT 1) first)"""
+_PARKED_BEFORE = f"""EXISTS (
+    SELECT FROM generate_series(0, {{group}}.priority) AS p(priority)
+    CROSS JOIN LATERAL (
+        SELECT FROM live l
+        WHERE {_GROUP} AND l.priority = p.priority AND {PARKED} LIMIT 1) first)"""
+
+#: True if a new job has to wait for its key: of a row with running_key, queue, needs, priority, is_due, and its place
+#: among the due jobs of its group in the statement.
+MUST_WAIT = f"""(
+    d.running_key IS NOT NULL AND d.is_due
+    AND (d.place > 1 OR {HELD.format(key="d.running_key")}
+         OR {_IN_QUEUE.format(group="d")} OR {_PARKED_BEFORE.format(group="d")}))"""
+
 # Reverses the claim, because waiting for the key is no attempt. A job that was asked to stop meanwhile ends CANCELLED.
-POSTPONE = Statement(
-    "postpone",
-    "bigint, uuid, smallint, float8",
-    """
+# Due jobs of the same groups that no worker has claimed are parked with them: each would meet the held key in turn.
+PARK = Statement(
+    "park",
+    "bigint, uuid[], smallint[], bigint",
+    f"""
     WITH mine AS MATERIALIZED (
-        SELECT * FROM live WHERE id = $2 AND attempt = $3 AND worker = $1 FOR UPDATE),
+        SELECT l.*, j.unique_key, coalesce(l.needs, j.operation) AS needed
+        FROM unnest($2, $3) AS d(id, attempt) JOIN live l ON l.id = d.id
+        CROSS JOIN LATERAL (
+            SELECT unique_key, operation FROM jobs WHERE jobs.id = d.id AND unique_while = 'running' OFFSET 0) j
+        WHERE l.attempt = d.attempt AND l.worker = $1 ORDER BY l.id FOR UPDATE OF l),
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel_requested))),
     cancelled AS (
         INSERT INTO outcomes (id, run, attempt, released, rev, status)
-        SELECT id, run, attempt - 1, released, rev + 1, 'CANCELLED' FROM mine WHERE cancel_requested)
+        SELECT id, run, attempt - 1, released, rev + 1, 'CANCELLED' FROM mine WHERE cancel_requested),
+    due AS MATERIALIZED (
+        SELECT first.id
+        FROM (SELECT DISTINCT unique_key AS running_key, queue, needed AS needs FROM mine) g
+        CROSS JOIN generate_series(0, 9) AS p(priority)
+        CROSS JOIN LATERAL (
+            SELECT l.id FROM live l
+            WHERE {_GROUP.format(group="g")} AND l.priority = p.priority AND l.claimable_at <= now() AND {NOT_PARKED}
+              AND l.worker IS NULL
+            LIMIT $4 FOR UPDATE SKIP LOCKED) first
+        LIMIT $4),
+    with_mine AS (
+        UPDATE live SET due_since = coalesce(due_since, claimable_at), claimable_at = 'infinity'
+        WHERE id = ANY (ARRAY(SELECT id FROM due)))
     UPDATE live
     SET worker = NULL, started_at = NULL, attempt = mine.attempt - 1, rev = mine.rev + 1,
-        claimable_at = clock_timestamp() + $4 * interval '1 s'
-    FROM mine WHERE live.id = mine.id AND NOT mine.cancel_requested RETURNING true
+        due_since = coalesce(mine.due_since, mine.claimable_at), claimable_at = 'infinity',
+        running_key = mine.unique_key, needs = mine.needed
+    FROM mine WHERE live.id = mine.id AND NOT mine.cancel_requested RETURNING live.id::text
     """,
 )
-RUNNING_PREFIX = "while running: "  # keeps these keys apart from keys that waiting jobs hold
+
+# The next group in the order of the index; an index scan of one row.
+_NEXT_GROUP = f"""
+    SELECT l.running_key, l.queue, l.needs FROM live l
+    WHERE {PARKED} AND {{after}}
+    ORDER BY l.running_key, l.queue, l.needs LIMIT 1"""
+_AFTER = "(l.running_key, l.queue, l.needs) > ({group}.running_key, {group}.queue, {group}.needs)"
+_AFTER_IN_KEY = "l.running_key = groups.running_key AND (l.queue, l.needs) > (groups.queue, groups.needs)"
+_FIRST_PARKED = f"""
+    SELECT l.id, l.priority FROM live l
+    WHERE {_GROUP.format(group="g")} AND {PARKED}
+    ORDER BY l.priority, l.due_since, l.id LIMIT 1"""
+# Of each of the groups g whose key is free, and of which no job is ahead in the queue, the first job is woken. Two that
+# wake the same group at once may wake two jobs: the second one is parked again by its claim. `claimable_at` is now(),
+# so that a claim in the same transaction finds the job.
+_WAKE = f"""
+    free AS MATERIALIZED (
+        SELECT running_key, queue, needs
+        FROM (SELECT g.*, first.priority FROM g CROSS JOIN LATERAL ({_FIRST_PARKED}) first) t
+        WHERE NOT {HELD.format(key="t.running_key")} AND NOT {_IN_QUEUE.format(group="t")}),
+    next AS MATERIALIZED (
+        SELECT first.id FROM free g CROSS JOIN LATERAL ({_FIRST_PARKED} FOR UPDATE SKIP LOCKED) first),
+    woken AS (
+        UPDATE live SET claimable_at = now(), rev = rev + 1 WHERE id = ANY (ARRAY(SELECT id FROM next))
+        RETURNING queue)
+"""
+WAKE = Statement(
+    "wake",
+    "text[], bigint",
+    f"""
+    WITH RECURSIVE groups AS (
+        SELECT first.*
+        FROM (SELECT key FROM unnest($1::text[]) AS k(key) WHERE NOT {HELD.format(key="k.key")} OFFSET 0) k
+        CROSS JOIN LATERAL ({_NEXT_GROUP.format(after="l.running_key = k.key")}) first
+        UNION ALL
+        SELECT next.* FROM groups CROSS JOIN LATERAL (
+            {_NEXT_GROUP.format(after=_AFTER_IN_KEY)}) next),
+    g AS MATERIALIZED (SELECT * FROM groups LIMIT $2),
+    {_WAKE}
+    SELECT queue FROM woken
+    """,
+)
+WAKE_IN_TURN = Statement(
+    "wake_in_turn",
+    "text, text, text, bigint",
+    f"""
+    WITH RECURSIVE groups AS (
+        SELECT first.* FROM (SELECT $1 AS running_key, $2 AS queue, $3 AS needs) place
+        CROSS JOIN LATERAL ({_NEXT_GROUP.format(after=_AFTER.format(group="place"))}) first
+        UNION ALL
+        SELECT next.* FROM groups
+        CROSS JOIN LATERAL ({_NEXT_GROUP.format(after=_AFTER.format(group="groups"))}) next),
+    g AS MATERIALIZED (SELECT * FROM groups LIMIT $4),
+    {_WAKE}
+    SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM g), last.* FROM (VALUES (1)) AS single(n)
+    LEFT JOIN (SELECT * FROM g ORDER BY running_key DESC, queue DESC, needs DESC LIMIT 1) last ON true
+    """,
+)
 
 
-def take(connection: "WorkerConnection", worker: int, key: str, job_id: str, attempt: int, postpone_s: float) -> bool:
-    """Take the key for a job that is about to run. Return False if another running job holds it. Atomic.
-
-    In that case the claim is reversed, and the job is claimable again after `postpone_s` seconds.
-    """
+def take(connection: "WorkerConnection", worker: int, job: "ClaimedJob", key: str) -> bool:
+    """Take the key for a job that is about to run. Return False if another running job holds it: the job is parked."""
     with connection.transaction():
-        connection.run(LOCK, (RUNNING_PREFIX + key, job_id))
-        if connection.run(TAKE, (RUNNING_PREFIX + key, job_id)):
+        connection.run(LOCK, (RUNNING_PREFIX + key, job.id))
+        if connection.run(TAKE, (RUNNING_PREFIX + key, job.id)):
             return True
-        connection.run(POSTPONE, (worker, job_id, attempt, postpone_s))
-        return False
+    park(connection, worker, [job])
+    wake(connection, [key])
+    return False
+
+
+def park(connection: "WorkerConnection", worker: int, jobs: "Sequence[ClaimedJob]") -> None:
+    """Park claimed jobs whose keys are held, and the due jobs of their groups. The claims are reversed. Atomic.
+
+    The caller then asks for the keys (`wake`), unless it holds them itself.
+    """
+    ids, attempts = array_literal(job.id for job in jobs), array_literal(job.attempt for job in jobs)
+    connection.run(PARK, (worker, ids, attempts, MAX_PARKED))
+
+
+def wake(connection: "WorkerConnection", keys: Iterable[str]) -> list[str]:
+    """Wake the first parked job of each group of the keys that are free; return the queues of the woken ones.
+
+    In the transaction that frees the keys, a claim that follows may take the woken jobs. To be called again after the
+    commit for keys of which no job was claimed: another transaction may have parked a job meanwhile.
+    """
+    return [row[0] for row in connection.run(WAKE, (sorted(keys), MAX_WOKEN_GROUPS))]
+
+
+async def wake_after_insert(connection: "asyncpg.Connection", keys: Iterable[str]) -> None:
+    """Do the same for keys of new jobs. To be called after their commit."""
+    await connection.fetch(WAKE.sql, sorted(keys), MAX_WOKEN_GROUPS)
+
+
+def wake_in_turn(
+    connection: "WorkerConnection", after: tuple[str, str, str], limit: int
+) -> tuple[int, tuple[str, str, str]]:
+    """Wake parked jobs of up to `limit` groups after a group, as `wake` does.
+
+    Return how many, and the last group; NO_GROUP once all have had their turn.
+    """
+    woken, groups, *last = connection.run(WAKE_IN_TURN, (*after, limit))[0]
+    return int(woken), NO_GROUP if groups < limit else (last[0], last[1], last[2])

@@ -8,7 +8,7 @@ import asyncpg
 
 from common.domain.timeline import AttemptTimes
 from common.store.jobs.claims import DUE, LEASE_ALIVE, RUNNABLE, UNCLAIMED
-from common.store.jobs.running_keys import RUNNING_PREFIX
+from common.store.jobs.running_keys import PARKED, RUNNING_PREFIX
 from common.store.queues.queue_state import FRONTS
 
 # `ahead`: the jobs that a claim would take first. Counted from the low-water mark on, by the index and order of the
@@ -28,8 +28,10 @@ ahead AS MATERIALIZED (
           AND (p.priority < job.priority OR (l.claimable_at, l.id) < (job.claimable_at, job.id))
         LIMIT $2) earlier
     LIMIT $2)
-SELECT l.queue, l.priority, l.needs, l.claimable_at AS due_at, now() AS now, l.started_at,
+SELECT l.queue, l.priority, l.needs, now() AS now, l.started_at,
+       CASE WHEN {PARKED} THEN l.due_since ELSE l.claimable_at END AS due_at,
        l.attempt - l.released AS charged, l.cancel_requested, {UNCLAIMED} AS unclaimed, {DUE} AS due,
+       {PARKED} AS parked,
        (SELECT count(*) FROM workers w WHERE {LEASE_ALIVE} AND l.queue = ANY (w.queues)) AS serving_workers,
        (SELECT count(*) FROM workers w
         WHERE {LEASE_ALIVE} AND l.queue = ANY (w.queues) AND {RUNNABLE.format(operations="w.operations")})

@@ -132,6 +132,23 @@ DEPTH = Statement(
     """,
 )
 
+# Not `= infinity`: that is the predicate of the index live_parked, which begins with the key.
+PARKED = Statement(
+    "parked_jobs",
+    "bigint",
+    f"""
+    WITH {_QUEUES}
+    SELECT k.queue, d.parked FROM known k
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS parked
+        FROM (SELECT FROM generate_series(0, 9) AS p(priority)
+              CROSS JOIN LATERAL (
+                  SELECT FROM live l
+                  WHERE l.queue = k.queue AND l.priority = p.priority AND l.claimable_at >= 'infinity' LIMIT $1) job
+              LIMIT $1) jobs) d
+    """,
+)
+
 # Scanned from the marks on, as a claim does. Below them are dead entries, and strays, which are requeued within a tick.
 OLDEST_DUE = Statement(
     "oldest_due",
@@ -203,6 +220,11 @@ def unrunnable(connection: "WorkerConnection", count_limit: int) -> dict[str, in
 def depth(connection: "WorkerConnection", count_limit: int) -> dict[str, tuple[int, int]]:
     """Return, by queue, the numbers of waiting due jobs and of running jobs, counted up to `count_limit` together."""
     return {row[0]: (row[1], row[2]) for row in connection.run(DEPTH, (count_limit,))}
+
+
+def parked(connection: "WorkerConnection", count_limit: int) -> dict[str, int]:
+    """Return, by queue, the number of jobs that wait for their unique key, counted up to `count_limit`."""
+    return {row[0]: row[1] for row in connection.run(PARKED, (count_limit,))}
 
 
 def oldest_due_s(connection: "WorkerConnection") -> dict[str, float]:

@@ -29,7 +29,7 @@ FUNCTIONS = {"api": [CREATE_PARTITION], "controller": [CREATE_PARTITION, DROP_PA
 RIGHTS: Mapping[str, Mapping[str, str]] = {
     "api": {
         "jobs": "SELECT, INSERT, UPDATE (trace)",  # the UPDATE for the lock of a manual retry
-        "live": "SELECT, INSERT, UPDATE (cancel_requested, rev), DELETE",
+        "live": "SELECT, INSERT, UPDATE (cancel_requested, rev, claimable_at), DELETE",
         "outcomes": "SELECT, INSERT",
         "attempts": "SELECT",
         "tags": "SELECT, INSERT",
@@ -45,8 +45,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
     },
     "worker": {
         "jobs": "SELECT",
-        "live": "SELECT, DELETE, UPDATE (worker, attempt, rev, started_at, claimable_at, released, crashes, isolated, "
-        "progress, progress_text)",
+        "live": "SELECT, DELETE, UPDATE (worker, attempt, rev, started_at, claimable_at, due_since, running_key, "
+        "needs, released, crashes, isolated, progress, progress_text)",
         "outcomes": "SELECT (id, attempt, worker, status, error_type), INSERT",
         "attempts": "SELECT (id, attempt, worker, error_type), INSERT",
         "runs": "SELECT",

@@ -21,6 +21,7 @@ TASKS = {
     "orphaned_jobs",
     "deadlines",
     "strays",
+    "parked",
     "doorbells",
     "retention",
     "expiry",

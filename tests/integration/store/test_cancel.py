@@ -6,7 +6,7 @@ from integration.store.support.storage import Storage, ids, retry_after
 
 from common.domain.decisions import WORKER_LOST, Retry
 from common.domain.states import State
-from common.store.jobs import cancel_retry, claims, failures, running_keys
+from common.store.jobs import cancel_retry, claims, failures
 from common.store.workers import leases
 
 
@@ -187,23 +187,3 @@ def test_only_running_attempts_that_are_asked_to_stop_are_returned(storage: Stor
     assert leases.find_cancelled(claimer.connection, running) == set()
     assert leases.find_cancelled(claimer.connection, [*running, (asked.id, 1, claimer.id)]) == {(claimer.id, asked.id)}
     assert leases.find_cancelled(claimer.connection, [(asked.id, 2, claimer.id), (asked.id, 1, other.id)]) == set()
-
-
-@pytest.mark.parametrize("asked", [True, False])
-def test_a_job_postponed_for_a_running_key_is_cancelled_if_it_was_asked_to_stop(
-    storage: Storage, client: Client, asked: bool
-) -> None:
-    claimer = storage.claimer()
-    storage.submit(2)
-    running, postponed = claimer.claim()
-    assert running_keys.take(claimer.connection, claimer.id, "k", running.id, running.attempt, 60)
-    if asked:
-        client.cancel(postponed.id).result(10)
-    assert not running_keys.take(claimer.connection, claimer.id, "k", postponed.id, postponed.attempt, 60)
-    assert storage.rows("SELECT attempt, started_at, status FROM outcomes") == (
-        [(0, None, "CANCELLED")] if asked else []
-    )
-    assert storage.state(postponed.id) == ("CANCELLED" if asked else "SCHEDULED")
-    assert storage.rows("SELECT attempt, worker FROM live WHERE id = %s", (postponed.id,)) == (
-        [] if asked else [(0, None)]
-    )

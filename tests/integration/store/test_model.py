@@ -61,7 +61,11 @@ class StoreMachine(RaceMachine):
         depths = queue_state.depth(self.observer, 1_000)
         known = {"default"} if all(worker.ended for worker in self.model.workers.values()) else set(QUEUES)
         assert depths == {queue: self.model.depth(queue) for queue in known}
-        waiting = {job_id: job.queue for job_id, job in self.model.jobs.items() if job.state is State.PENDING}
+        waiting = {
+            job_id: job.queue
+            for job_id, job in self.model.jobs.items()
+            if job.state is State.PENDING and not job.parked
+        }
         due = set(queue_state.due_queues(self.observer))
         assert (
             {queue for job_id, queue in waiting.items() if job_id not in self.model.passed} & known
@@ -88,10 +92,13 @@ class StoreMachine(RaceMachine):
         if not any(self._works(name) for name in self.processes):
             self.register("one")
         self.end_delays(1)
-        for _ in range(3):  # claim, publish the marks, requeue; requeued jobs are claimed in the next round
+        # Claim, publish the marks, requeue; requeued jobs are claimed in the next round, and parked ones one after the
+        # other.
+        for _ in range(3 + sum(job.parked for job in self.model.jobs.values())):
             for name in ("one", "two"):
                 self._finish_all(name)
             self.requeue_strays(full=True)
+            self.wake("controller", in_turn=True)
         unfinished = {job_id for job_id, job in self.model.jobs.items() if job.state not in TERMINAL}
         assert unfinished == set(), "every job ends"
         self.store_equals_the_model()

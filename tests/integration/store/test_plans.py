@@ -26,7 +26,8 @@ RARE = [
     claims.READ_INPUT,
     running_keys.LOCK,
     running_keys.TAKE,
-    running_keys.POSTPONE,
+    running_keys.PARK,
+    running_keys.WAKE,
     leases.TAKE_OVER,
 ]  # only for jobs with rare options
 
@@ -51,10 +52,11 @@ FREQUENT = {
             queue_state.RAISE_STARVED,
             queue_state.UNRUNNABLE,
             deadlines.FAIL_EXPIRED,
+            running_keys.WAKE_IN_TURN,
         ),
         *(failures.LOCK, failures.FAIL, failures.RETRY_OR_RELEASE, leases.EXPIRED, *bulk_actions.STATEMENTS),
     ],
-    "gauges": [queue_state.DEPTH, queue_state.OLDEST_DUE],
+    "gauges": [queue_state.DEPTH, queue_state.PARKED, queue_state.OLDEST_DUE],
 }
 #: Statements that join `live` with `jobs`.
 JOINS = {

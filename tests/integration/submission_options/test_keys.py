@@ -146,7 +146,7 @@ def test_a_key_held_while_waiting_is_free_as_soon_as_the_job_runs(system: System
 
 
 def test_jobs_with_a_key_held_while_running_run_one_after_the_other(system: System) -> None:
-    system.api(JOBPROC_UNIQUE_RETRY_SECONDS="0.2").worker("one").worker("two").controller()
+    system.api().worker("one").worker("two").controller()
     ids = [
         post(system, with_key("running", operation="effect", data=[0.3, n], key=f"k{n % 2}")).json()["job_id"]
         for n in range(8)
@@ -162,6 +162,53 @@ def test_jobs_with_a_key_held_while_running_run_one_after_the_other(system: Syst
     assert all(job[-1] == "success" and set(job[:-1]) <= {"released"} for job in outcomes), (
         "waiting for the key is not charged"
     )
+
+
+def test_jobs_of_a_busy_key_delay_no_others_and_are_written_once(system: System) -> None:
+    system.all()
+    busy = post(system, with_key("running", operation="linger", data=[60.0])).json()["job_id"]
+    system.wait_status(busy, "IN_PROGRESS")
+    waiting = post(system, [with_key("running", data=[n]) for n in range(3_000)], path="/jobs/batch").json()["job_ids"]
+    other = post(system, DATA).json()["job_id"]
+    until("another job has run", lambda: system.status(other) == "SUCCESS", limit_s=2)
+    assert system.database.rows("SELECT DISTINCT rev FROM live WHERE id <> %s", (busy,)) == [(0,)]
+    assert system.status(waiting[0]) == "PENDING"
+    explained = system.client.get(f"/jobs/{waiting[-1]}/explain").json()
+    (reason,) = explained["reasons"]
+    assert reason["code"] == "key_in_use" and busy in reason["text"]
+    assert explained["position"] is None and explained["expected_start"] is None
+    (stats,) = [queue for queue in system.client.get("/stats").json()["queues"] if queue["queue"] == "default"]
+    assert (stats["queued"], stats["running"]) == (0, 1)
+    (first,) = system.client.get("/jobs", params={"status": "PENDING", "limit": 1}).json()["jobs"]
+    assert first["job_id"] in waiting and first["due_at"] < "2100", "not the end of time"
+    system.client.post(f"/jobs/{waiting[0]}/cancel")
+    # As a settle leaves it whose process dies before it wakes the next job: the controller does that.
+    system.database.rows("DELETE FROM live WHERE id = %s", (busy,))
+    system.wait(waiting[1])
+    system.wait(waiting[2])
+
+
+def test_jobs_of_a_key_all_run_although_their_processes_are_killed(system: System) -> None:
+    """Right after the settle that frees a key, and right after the claim of the next job."""
+    system.env.update(JOBPROC_LEASE_SECONDS="2", JOBPROC_HEARTBEAT_SECONDS="0.5")
+    for name, failpoint in (("one", "settle.after_commit=kill"), ("two", "claim.after_commit=kill")):
+        system.worker(name, JOBPROC_FAILPOINTS=f"{failpoint}@{system.folder / name}")
+    system.api().controller()
+    until("the operations are known", lambda: post(system, DATA | {"operation": "effect"}).status_code == 202)
+    ids = [
+        post(system, with_key("running", operation="effect", data=[0.02, n], key=f"k{n % 3}")).json()["job_id"]
+        for n in range(60)
+    ]
+    for name in ("one", "two", "one", "two"):
+        (system.folder / name).touch()
+        until("a process was killed", lambda path=system.folder / name: not path.exists())  # type: ignore[misc]  # default binds it
+    system.wait_all(limit_s=30)
+    assert {system.status(job_id) for job_id in ids} == {"SUCCESS"}
+    lines = [line for line in system.effects() if line["job"] in ids]
+    for key in range(3):
+        of_key = sorted((line["at"], line["phase"]) for line in lines if ids.index(line["job"]) % 3 == key)
+        phases = [phase for _, phase in of_key]
+        assert "end end" not in " ".join(phases), "no two of a key run at once"
 
 
 def test_concurrent_submissions_leave_one_unfinished_job_of_a_unique_key(system: System) -> None:

@@ -124,7 +124,12 @@ BROKEN_REQUESTS: list[tuple[str, str, Callable[[], Evidence]]] = [
     (
         "a_unique_key_is_held_by_one",
         "two jobs hold a unique key at once",
-        lambda: with_options(B, created_at={0: at(3.9)}),
+        lambda: with_options(D, created_at={0: at(3.9)}),
+    ),
+    (
+        "jobs_of_a_running_key_take_turns",
+        "a job begins before the running one with its key has ended",
+        lambda: replace(GOOD, effects=[replace(line, at_s=1.9) if line.at_s == 3.0 else line for line in GOOD.effects]),
     ),
     ("times_are_kept", "a job began before its time", lambda: with_options(A, run_at=at(1.5))),
     ("times_are_kept", "a job began after its deadline", lambda: with_options(A, deadline=at(2.5))),

@@ -29,6 +29,8 @@ class Job:
     suspected: frozenset[int] = frozenset()
     input: str | None = None  #: of a manual retry, None: no manual retry had one
     earlier_runs: tuple["Job", ...] = ()  #: as they ended
+    key: str | None = None  #: held while the job runs
+    parked: bool = False  #: waits for its key; its state is PENDING
 
     @property
     def runs(self) -> tuple["Job", ...]:
@@ -64,7 +66,15 @@ class Job:
             rev=self.rev + 1,
             input=new_input or self.input,
             earlier_runs=(*self.earlier_runs, replace(self, earlier_runs=())),
+            key=self.key,
         )
+
+    def park(self) -> "Job":
+        """Reverse its claim, because another running job holds its key."""
+        if self.cancel_requested:
+            return self._after(Transition.CANCEL, attempt=self.attempt - 1, worker=None)
+        job = self._after(Transition.RELEASE, attempt=self.attempt - 1, worker=None)
+        return replace(job, parked=True)
 
     def give_up(self, outcome: str, error: str, *, later: bool = False) -> "Job":
         """End the attempt without a result. The job fails if no attempt is left."""
@@ -120,6 +130,7 @@ class Job:
 
     def _after(self, by: Transition, **changes: object) -> "Job":
         state = next_state(self.state, by)
+        changes.setdefault("parked", False)
         return replace(self, state=state, rev=self.rev + 1, **changes)  # type: ignore[arg-type]  # fields of this class
 
 
@@ -144,6 +155,7 @@ class Transaction:
     moved: set[str] = field(default_factory=set)  #: got a new position in the queue, above every low-water mark
     passed: set[str] = field(default_factory=set)  #: below a low-water mark when it ends, by commit or rollback
     retried: set[str] = field(default_factory=set)  #: locked by a manual retry, which blocks other manual retries
+    holders: dict[str, str] = field(default_factory=dict)  #: by locked key: the job that took it last
 
 
 @dataclass
@@ -154,6 +166,7 @@ class Model:
     workers: dict[int, Worker] = field(default_factory=dict)
     open: dict[str, Transaction] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)  #: committed, and perhaps below a low-water mark
+    holders: dict[str, str] = field(default_factory=dict)  #: by key: the job that took it last
 
     def visible_jobs(self, session: str) -> dict[str, Job]:
         """Return the jobs as a session sees them."""
@@ -179,9 +192,15 @@ class Model:
         waiting = {
             job_id
             for job_id, job in self.visible_jobs(session).items()
-            if job.queue == queue and job.state is State.PENDING
+            if job.queue == queue and job.state is State.PENDING and not job.parked
         }
         return waiting - self.locked(session)
+
+    def holder(self, session: str, key: str) -> str | None:
+        """Return the running job that holds a key as a session sees it."""
+        own = self.open.get(session, Transaction())
+        holder = own.holders.get(key) or self.holders.get(key)
+        return holder if holder and self.visible_jobs(session)[holder].state is State.IN_PROGRESS else None
 
     def held(self, session: str, worker: int) -> set[str]:
         """Return the jobs that a worker holds as a session sees it, locked or not."""
@@ -245,6 +264,7 @@ class Model:
         if commits:
             self.jobs.update(ended.jobs)
             self.workers.update(ended.workers)
+            self.holders.update(ended.holders)
             self.passed -= ended.moved
             self.passed |= ended.passed
         else:
@@ -252,6 +272,6 @@ class Model:
             self.passed |= (ended.passed | set(ended.jobs)) & set(self.jobs)
 
     def depth(self, queue: str) -> tuple[int, int]:
-        """Return the number of waiting and of running jobs."""
-        states = [job.state for job in self.jobs.values() if job.queue == queue]
+        """Return the number of waiting jobs that can run, and of running ones."""
+        states = [job.state for job in self.jobs.values() if job.queue == queue and not job.parked]
         return states.count(State.PENDING), states.count(State.IN_PROGRESS)

@@ -73,8 +73,11 @@ class PlanDatabase:
             claims.READ_INPUT: (job_id,),
             running_keys.LOCK: ("key", job_id),
             running_keys.TAKE: ("key", job_id),
-            running_keys.POSTPONE: (self.claimer.id, job_id, 1, 1.0),
+            running_keys.PARK: (*held, running_keys.MAX_PARKED),
+            running_keys.WAKE: (["key"], 100),
+            running_keys.WAKE_IN_TURN: (*running_keys.NO_GROUP, 100),
             queue_state.DEPTH: (COUNT_LIMIT,),
+            queue_state.PARKED: (COUNT_LIMIT,),
             queue_state.OLDEST_DUE: (9,),
         }
 

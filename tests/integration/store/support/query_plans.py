@@ -9,7 +9,12 @@ from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 
 _BY_ID = ("live_pkey",)
-_FIRST_COLUMN = {"live_pkey": "id = ", "live_due": "queue = "}
+_FIRST_COLUMN = {
+    "live_pkey": ("id = ",),
+    "live_due": ("queue = ",),
+    "live_running_key": ("running_key = ",),
+    "live_parked": ("running_key = ", "ROW(running_key, "),
+}
 _ANALYZE = "EXPLAIN (ANALYZE, BUFFERS, WAL, FORMAT JSON)"
 
 
@@ -71,7 +76,9 @@ class Plan:
 
 def _is_bounded(node: dict[str, Any]) -> bool:
     """Return True if the scan has a condition on the first column of its index; by a later one it reads all of it."""
-    return str(node.get("Index Cond", "")).lstrip("(").startswith(_FIRST_COLUMN.get(str(node.get("Index Name")), "?"))
+    return (
+        str(node.get("Index Cond", "")).lstrip("(").startswith(_FIRST_COLUMN.get(str(node.get("Index Name")), ("?",)))
+    )
 
 
 def _descendants(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """Attempts, at the store and in the model: claims, settles, and attempts that end without a result."""
 
+from dataclasses import replace
+
 from integration.store.support.machine.calls import Commits
 from integration.store.support.machine.clients import ClientMachine
 from integration.store.support.machine.sessions import Claims
@@ -9,7 +11,7 @@ from common.domain.decisions import RELEASED, AttemptOutcome, Failure, decide
 from common.domain.job import ClaimedJob
 from common.domain.retry import RetryPolicy
 from common.domain.states import State
-from common.store.jobs import claims, failures
+from common.store.jobs import claims, failures, running_keys
 from common.store.jobs.claims import LowWaterMarks, Results
 from common.store.workers import leases
 
@@ -96,6 +98,70 @@ class AttemptMachine(ClientMachine):
         (process.claiming if session in self.model.open else process.claimed).extend(
             (process.id, job) for job in claimed
         )
+
+    # --- keys that are held while a job runs
+
+    def take(self, session: str, selector: int, stale: bool) -> None:
+        """Take the key of a claimed job, or park the job, unless another session has locked what that changes.
+
+        A locked row is the subject of `test_running_keys.py`.
+        """
+        model, process = self.model, self.processes[session]
+        jobs = model.visible_jobs(session)
+        selected = self._select(session, session, selector, stale)
+        batch = [(worker, job) for worker, job in selected if worker == process.id and jobs[job.id].key][:1]
+        if not batch:
+            return
+        ((worker, job),) = batch
+        key, holder = str(jobs[job.id].key), model.holder(session, str(jobs[job.id].key))
+        if {job.id, holder} & model.locked(session) or any(
+            key in other.holders for other in model.others(session).values()
+        ):
+            return
+        fits, before = self._unfenced(session, batch), self._parked(session)
+        taken, _ = self._run(
+            session,
+            lambda: running_keys.take(self.sessions[session].connection, worker, job, key),
+            (True, True),
+            set(),
+        )
+        assert taken == (holder in {None, job.id}), "two running jobs never hold one key"
+        held = model.open[session].holders if session in model.open else model.holders
+        held[key] = job.id if taken else str(holder)
+        if not taken:
+            jobs = model.visible_jobs(session)
+            with_it = self._parked(session) - before - {job.id}
+            assert with_it <= model.claimable(session, jobs[job.id].queue)
+            assert {jobs[job_id].key for job_id in with_it} <= {key}
+            model.write(session, {job_id: replace(jobs[job_id], parked=True) for job_id in with_it})
+            model.write(session, {job_id: jobs[job_id].park() for job_id in fits}, moved=True)
+            assert fits <= self._parked(session) | {job_id for job_id in fits if jobs[job_id].cancel_requested}
+
+    def wake(self, session: str, in_turn: bool) -> None:
+        """Wake parked jobs, as the process that frees a key does, or as the controller. Nothing blocks that."""
+        model, connection = self.model, self.sessions[session].connection
+        jobs, before = model.visible_jobs(session), self._parked(session)
+        assert before == {job_id for job_id, job in jobs.items() if job.parked}
+        work = (
+            (lambda: running_keys.wake_in_turn(connection, running_keys.NO_GROUP, 100)[0])
+            if in_turn
+            else (lambda: len(running_keys.wake(connection, ["a", "b"])))
+        )
+        count, _ = self._run(session, work, (True, True), set())
+        woken = before - self._parked(session)
+        groups = {(jobs[job_id].key, jobs[job_id].queue) for job_id in woken}
+        assert count == len(woken) == len(groups), "one of each group"
+        assert not woken & model.locked(session)
+        for key, queue in {(job.key, job.queue) for job in jobs.values() if job.parked}:
+            group = {job_id: job for job_id, job in jobs.items() if (job.key, job.queue) == (key, queue)}
+            is_held = model.holder(session, str(key)) is not None
+            assert not (is_held and (key, queue) in groups), "a job of a held key is not woken"
+            in_queue = [
+                job for job in group.values() if job.state in {State.PENDING, State.IN_PROGRESS} and not job.parked
+            ]
+            parked = {job_id for job_id, job in group.items() if job.parked} - model.locked(session)
+            assert (key, queue) in groups or is_held or in_queue or not parked, "one of a free key is woken"
+        model.write(session, {job_id: replace(jobs[job_id].touch(), parked=False) for job_id in woken}, moved=True)
 
     # --- ends of attempts
 

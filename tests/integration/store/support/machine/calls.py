@@ -31,6 +31,13 @@ SESSION_CALLS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "max_attempts": st.integers(1, 3),
         "late_s": st.sampled_from([0, 0, 0.3, 5, 70]),
     },
+    "submit_keyed": {
+        "session": apis,
+        "count": st.integers(1, 4),
+        "queue": st.sampled_from(QUEUES),
+        "priority": st.sampled_from([0, 5, 5, 9]),
+        "key": st.sampled_from(["a", "b"]),
+    },
     "submit_again": {"session": apis, "selector": selectors, "commits": commit_pairs},
     "cancel": {"session": apis, "selector": selectors, "commits": commit_pairs},
     "retry": {
@@ -40,6 +47,8 @@ SESSION_CALLS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "commits": commit_pairs,
     },
     "claim": CLAIM,
+    "take": BATCH | {"session": processes},
+    "wake": {"session": st.sampled_from(["one", "two", "controller"]), "in_turn": st.booleans()},
     "settle_and_claim": CLAIM | BATCH | {"commits": commit_pairs},
     "finish": BATCH
     | {
@@ -66,7 +75,19 @@ EVENTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "end_delays": {"selector": selectors},
     "check_settled_before": BATCH | {"process": processes},
 }
-FREQUENT = ["claim", "claim", "claim", "finish", "finish", "finish", "settle_and_claim", "rescue", "renew"]
+FREQUENT = [
+    "claim",
+    "claim",
+    "claim",
+    "submit_keyed",
+    "take",
+    "finish",
+    "finish",
+    "finish",
+    "settle_and_claim",
+    "rescue",
+    "renew",
+]
 
 
 def _call(*names: str) -> st.SearchStrategy[Call]:

@@ -1,12 +1,14 @@
 """Calls of API clients, at the store and in the model: submit, cancel, manual retry."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 from integration.store.support.machine.calls import Commits
 from integration.store.support.machine.sessions import Process, SessionMachine
 from integration.store.support.model import Job, Model
 
-from common.domain.job import NewJob
+from common.domain.job import HeldWhile, NewJob, OnConflict, Options, Unique
 from common.domain.states import TERMINAL, State
 
 
@@ -19,14 +21,25 @@ class ClientMachine(SessionMachine):
             session.reset()
         self.storage.rows("DELETE FROM live")
         self.storage.rows("DELETE FROM workers")
+        self.storage.rows("DELETE FROM unique_keys")
         self.model, self.batches = Model(), list[list[NewJob]]()
         self.processes = {name: Process(self._register()) for name in ("one", "two")}
         self.submit("api", count, "default", 5, max_attempts, 0)
 
     def submit(self, session: str, count: int, queue: str, priority: int, max_attempts: int, late_s: float) -> None:
-        batch = sorted(
-            self.storage.new(count, queue=queue, priority=priority, max_attempts=max_attempts), key=lambda job: job.id
+        """Submit jobs."""
+        self._submit(
+            session, self.storage.new(count, queue=queue, priority=priority, max_attempts=max_attempts), late_s
         )
+
+    def submit_keyed(self, session: str, count: int, queue: str, priority: int, key: str) -> None:
+        """Submit jobs with a key that each of them holds while it runs."""
+        options = Options(unique=Unique(key, HeldWhile.RUNNING, OnConflict.REJECT))
+        jobs = self.storage.new(count, queue=queue, priority=priority)
+        self._submit(session, [replace(job, options=options) for job in jobs], 0)
+
+    def _submit(self, session: str, jobs: list[NewJob], late_s: float) -> None:
+        batch = sorted(jobs, key=lambda job: job.id)
         self.apis[session].insert(batch, late_s).result(10)
         self.batches.append(batch)
         self._insert_into_model(session, batch)
@@ -36,10 +49,17 @@ class ClientMachine(SessionMachine):
             )
 
     def _insert_into_model(self, session: str, batch: list[NewJob]) -> None:
-        stored = self.model.visible_jobs(session)
+        stored, parked = self.model.visible_jobs(session), self._parked(session)
+        new = [(str(job.id), job) for job in batch if str(job.id) not in stored]
+        keys = {job.id: job.options.unique.key for job in batch if job.options and job.options.unique}
         self.model.write(
-            session, {str(job.id): Job(job.queue, job.max_attempts) for job in batch if str(job.id) not in stored}
+            session,
+            {
+                job_id: Job(job.queue, job.max_attempts, key=keys.get(job.id), parked=job_id in parked)
+                for job_id, job in new
+            },
         )
+        assert all(job.id in keys for job_id, job in new if job_id in parked)
 
     def submit_again(self, session: str, selector: int, commits: Commits) -> None:
         """Repeat a submission whose answer was lost. The first one blocks it until it has ended."""

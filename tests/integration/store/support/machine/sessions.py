@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import asyncpg
 from hypothesis.stateful import RuleBasedStateMachine
 from integration.store.support.machine.calls import QUEUES, Commits
 from integration.store.support.model import Model, Transaction, Worker
@@ -17,6 +18,7 @@ from common.store.jobs.claims import LowWaterMarks
 from common.store.workers import leases
 
 T = TypeVar("T")
+PARKED = "SELECT id::text FROM live WHERE claimable_at = 'infinity'"
 #: Claimed jobs, each with the id of the worker that claimed it.
 Claims = list[tuple[int, ClaimedJob]]
 
@@ -71,6 +73,18 @@ class SessionMachine(RuleBasedStateMachine):
             process = self.processes[session]
             process.claimed += process.claiming
             process.claiming = []
+
+    def _parked(self, session: str) -> set[str]:
+        """Return the parked jobs that a session sees."""
+        if session in self.sessions:
+            cursor = self.sessions[session].connection._cursor
+            cursor.execute(PARKED)
+            return {row[0] for row in cursor.fetchall()}
+
+        async def fetch(connection: asyncpg.Connection) -> set[str]:
+            return {row[0] for row in await connection.fetch(PARKED)}
+
+        return self.apis[session].run(fetch)
 
     def _run(self, session: str, work: Callable[[], T], commits: Commits, blockers: set[str]) -> tuple[T, bool]:
         """Run work in a session. Only sessions that have locked its rows, the blockers, may block it.
