@@ -22,6 +22,7 @@ from api.protocol.limits import ProtocolLimits
 from api.services import Services
 from api.telemetry.metrics import ApiMetrics
 from common.domain.errors import StartupError
+from common.hangup import end_on_hangup
 from common.settings import Settings
 from common.telemetry import logs, traces
 
@@ -110,6 +111,7 @@ def main() -> None:
             services: Services = app.state.services
             services.watchers.drain()
 
+        end_on_hangup()
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly shutdown
             timeouts = ClientTimeouts(settings.request_header_timeout_seconds, settings.response_write_timeout_seconds)
             server = DrainingServer(config, settings.keepalive_drain_seconds, timeouts, limits, drain_watchers)

@@ -105,7 +105,7 @@ ERROR_TYPES = {
     AttemptOutcome.PERMANENT: "not retried: an exception that the operation declares permanent, or `PermanentFailure`, "
     "`invalid_input`, `result_too_large`, `ResultNotJsonError`, `result_not_stored`",
     AttemptOutcome.TIMEOUT: "`timeout`: the attempt exceeded its time limit; `loop_blocked`: it blocked the event loop "
-    "of its process",
+    "of its process; `exit_ignored`: it did not stop after an exit of one of its tasks",
     AttemptOutcome.LOST: "`worker_lost`: its process crashed, or its lease ended",
     AttemptOutcome.RELEASED: "`released`: returned to its queue unfinished; not charged to the job",
 }

@@ -7,6 +7,7 @@ import sys
 
 from common.domain.errors import StartupError
 from common.domain.job import QUEUE_PATTERN
+from common.hangup import end_on_hangup
 from common.settings import Settings
 from common.telemetry import logs
 from worker.app import WorkerApp
@@ -45,6 +46,7 @@ def main() -> None:
             raise StartupError(f"--concurrency {arguments.concurrency}: a number from 1 to {MAX_PROCESSES} is expected")
         operations = _operations()
         log.info("starting", settings=settings.masked(), queues=queues, concurrency=arguments.concurrency)
+        end_on_hangup()
         sys.exit(WorkerApp(settings, queues, arguments.concurrency, operations).run())
     except StartupError as error:
         sys.exit(f"worker: {error}")

@@ -19,7 +19,7 @@ from common.broker.change_feed import ChangeFeed
 from common.broker.doorbells import Doorbell, celery_queue
 from common.domain.errors import StartupError
 from common.settings import Settings
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS
+from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker.celery_adapter import tasks
@@ -86,7 +86,7 @@ class WorkerApp:
 
     def run(self) -> int:
         """Run the worker until a signal ends it; returns the exit code."""
-        worker = self._celery.Worker(
+        worker: Any = self._celery.Worker(
             hostname=f"jobproc-{os.getpid()}@%h",
             pool="worker.celery_adapter.pool:ProcessPool",
             concurrency=self._concurrency,
@@ -97,6 +97,7 @@ class WorkerApp:
             loglevel="WARNING",
             quiet=True,
         )
+        worker._isatty = True  # noqa: SLF001 - else Celery handles SIGHUP, by a restart with another sys.path
         registry = CollectorRegistry()
         for collector in (self._slots.metrics, ProcessGauges(self._slots)):
             registry.register(collector)
@@ -137,7 +138,8 @@ class WorkerApp:
 
     def _forked(self, **_facts: Any) -> None:
         _die_with(self._parent)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # until Celery has set its handlers, and the pool replaces them
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # until Celery has set its handlers, and the pool replaces them
         random.seed()
         slot = self._slot = self._take_slot()
         detach()  # with its slot: the supervisor takes other children with their own group for orphans
@@ -155,7 +157,7 @@ class WorkerApp:
             self._executor.trace(spans.configure(export_user_spans=True))
         try:
             session.connection  # noqa: B018 - registers the process before its first job
-        except CONNECTION_ERRORS as error:
+        except DatabaseUnavailable as error:
             log.warning("database_unavailable", reason=str(error).strip())
 
     def _session(self, slot: Slot, operations: Mapping[str, Operation]) -> WorkerSession:

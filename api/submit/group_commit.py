@@ -18,7 +18,7 @@ from common import failpoints
 from common.domain.errors import Overloaded, StoreUnavailable
 from common.domain.job import NewJob
 from common.settings import Settings
-from common.store.connection.asyncpg_pool import CONNECTION_ERRORS, DatabasePool
+from common.store.connection.asyncpg_pool import DatabasePool, is_outage
 from common.store.connection.lanes import Lane
 from common.store.jobs import insert, keyed_insert, running_keys
 from common.store.jobs.keyed_insert import IdempotencyKey, InsertOutcome
@@ -165,7 +165,9 @@ class GroupCommit:
                 self._pool.acquire(Lane.INTAKE) as connection,
             ):
                 await running_keys.wake_after_insert(connection, keys)
-        except (*CONNECTION_ERRORS, StoreUnavailable) as error:  # a timeout is one of them
+        except Exception as error:
+            if not (isinstance(error, StoreUnavailable) or is_outage(error)):  # a timeout is an outage
+                raise
             log.warning("database_unavailable", reason=f"{type(error).__name__}: {error}")
 
     async def _insert_unless_refused(self, jobs: Sequence[NewJob]) -> Mapping[UUID, Exception]:
@@ -224,7 +226,9 @@ class GroupCommit:
                             ),
                             Lane.INTAKE,
                         )
-                    except CONNECTION_ERRORS as error:
+                    except Exception as error:
+                        if not is_outage(error):
+                            raise
                         log.warning("database_unavailable", reason=f"{type(error).__name__}: {error}")
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, MAX_RETRY_PAUSE_S)

@@ -74,6 +74,11 @@ RELEASED = Failure(AttemptOutcome.RELEASED, "released", "released before it had 
 CANCELLED = Failure(
     AttemptOutcome.CANCELLED, "cancelled", "the attempt did not stop when it was asked to; its process was killed"
 )
+EXIT_IGNORED = Failure(
+    AttemptOutcome.TIMEOUT,
+    "exit_ignored",
+    "the attempt did not stop after SystemExit or KeyboardInterrupt in one of its tasks; its process was killed",
+)
 STOPPED = Failure(AttemptOutcome.CANCELLED, "cancelled", "the attempt stopped when it was asked to")
 DEADLINE_EXCEEDED = Failure(AttemptOutcome.PERMANENT, "deadline_exceeded", "the job had not ended by its deadline")
 

@@ -70,7 +70,7 @@ class SharedSettings(SettingsGroup):
     )
     shutdown_grace_seconds: Seconds = Field(
         25,
-        description="Time in seconds for a graceful shutdown after SIGTERM. Worker: running jobs may finish; "
+        description="Time in seconds for a graceful shutdown after SIGTERM or SIGHUP. Worker: running jobs may finish; "
         "then they are released. API: open requests may finish; then they are aborted.",
     )
 

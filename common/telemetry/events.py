@@ -20,6 +20,10 @@ EVENTS = {
     "controller_stopped": "The controller has shut down gracefully.",
     "database_unavailable": "PostgreSQL could not be reached or refused service; the process waits and retries.",
     "deletion_cost_write_failed": "The pod deletion cost could not be written; a scale-in may choose a busy pod.",
+    "event_loop_failed": "The event loop of a process has ended unexpectedly, so the process ends; its jobs are "
+    "recovered.",
+    "exit_in_event_loop": "A task or callback of an async operation raised SystemExit or KeyboardInterrupt; its "
+    "attempt fails, if it is known.",
     "index_created": "An index was created on a partition that is older than the index.",
     "input_schema_invalid": "The input schema of an operation is invalid; only its workers check its inputs.",
     "inputs_deleted": "Inputs of finished jobs of a partition were deleted; their results stay.",

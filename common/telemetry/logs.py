@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from common.settings import LogFormat, Settings
 from common.telemetry import traces
+from common.telemetry.standard_streams import open_closed_streams
 
 # structlog imports `rich` if it is installed, for tracebacks that are not used here: 4 MB in every process.
 _hide_rich = "rich" not in sys.modules
@@ -27,6 +28,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 def configure(settings: Settings, process: str) -> None:
     """Set up the logs of this process. Records of libraries that use `logging` are written in the same form."""
+    open_closed_streams()
     level = LEVELS[settings.log_level]
     json = settings.log_format is LogFormat.JSON
     shared: list[Any] = [

@@ -51,7 +51,7 @@ NOW = Row(
             "Lost processes",
             "short",
             "Processes that crashed or were killed while they ran a job, in the last interval. Normal is 0.",
-            increase(metrics.PROCESS_DEATHS, reason="worker_lost|timeout|loop_blocked"),
+            increase(metrics.PROCESS_DEATHS, reason="worker_lost|timeout|loop_blocked|exit_ignored"),
             warn=1,
         ),
         figure(
@@ -123,8 +123,8 @@ FAILURES = Row(
             "short",
             "worker_lost: the process crashed, or was killed for lack of memory. timeout: a job exceeded its timeout. "
             "released: the worker shut down before its job ended. cancelled: its job did not stop after a cancel. "
-            "loop_blocked: an async def operation blocked the event loop. Normal is 0; timeouts depend on the "
-            "operation.",
+            "loop_blocked: an async def operation blocked the event loop. exit_ignored: it did not stop after an exit "
+            "of one of its tasks. Normal is 0; timeouts depend on the operation.",
             Query(increase(metrics.PROCESS_DEATHS, ["reason"]), "{{reason}}"),
         ),
         graph(

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import psycopg2
 from rig.proxy import Proxy
+from rig.servers import kill_backend
 from rig.system import until
 
 from common.broker.doorbells import DoorbellMessage, celery_queue
@@ -154,6 +155,18 @@ def postgres_killed(environment: LocalEnvironment, chance: random.Random) -> str
     """F17: PostgreSQL ends as in a crash, and recovers from its log."""
     _restart(environment, chance, signal.SIGQUIT)
     return "recovered"
+
+
+@fault(interrupts=True)
+def postgres_backends_killed(environment: LocalEnvironment, chance: random.Random) -> str | None:
+    """F17: kill a process of PostgreSQL that serves jobproc, ten times, at random moments of claims, settles, ticks."""
+    killed = list[str]()
+    with environment.database_unavailable():
+        for _ in range(10):
+            time.sleep(chance.uniform(0, 0.5))
+            if name := kill_backend(environment.database, chance):
+                killed.append(name.removeprefix("jobproc-"))
+    return ", ".join(killed) or None
 
 
 @fault(interrupts=True)

@@ -1,8 +1,10 @@
 """`async def` operations for tests, as a third party's package would define them."""
 
 import asyncio
+import sys
 import time
 from functools import partial
+from typing import Any
 
 from jobproc_test_operations import _die, _raise_at_first, _write
 
@@ -108,6 +110,33 @@ async def await_fall(numbers: Numbers, job: Context) -> None:
     _write(job, "begin")
     await asyncio.sleep(numbers.data[0])
     _die()
+
+
+async def _exit() -> None:
+    sys.exit("beside")
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@quick("await_beside", max_attempts=2)
+async def await_beside(numbers: Numbers, job: Context) -> float:
+    """Do something beside in the first attempt, which data[0] selects; wait data[1] seconds.
+
+    0: exit in a task. 1: interrupt in a callback. 2: stop the loop. 3: close the files of the loop.
+    """
+    _write(job, "begin")
+    loop: Any = asyncio.get_running_loop()
+    if job.attempt == 1:
+        beside = [_exit, _interrupt, loop.stop, loop._selector.close][int(numbers.data[0])]
+        _kept.append(loop.create_task(_exit()) if beside is _exit else loop.call_later(0.01, beside))
+    await asyncio.sleep(numbers.data[1])
+    _write(job, "end")
+    return numbers.data[1]
+
+
+_kept: list[object] = []  # a loop keeps no strong reference to its tasks
 
 
 @quick("block", max_attempts=2)

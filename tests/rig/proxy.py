@@ -14,6 +14,8 @@ from tools.servers import free_port
 
 HOST = "127.0.0.1"
 CALL_S = 10.0  # the longest time that the proxy's thread may take for a command
+#: The last message that PostgreSQL sends when one of its processes was killed: it ends all connections.
+CRASH_WARNING = b"N\x00\x00\x00\x49SWARNING\0VWARNING\0C57P02\0Mterminating connection because of a crash\0\0"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends RST and not FIN
 
 
@@ -24,7 +26,9 @@ class _Link:
         self.writers = [client]
         self.dropped = False  #: no data passes any more, and neither side gets an error
 
-    def reset(self) -> None:
+    def reset(self, last: bytes = b"") -> None:
+        with contextlib.suppress(RuntimeError):  # the server has closed its side already
+            self.writers[0].write(last)
         for writer in self.writers:
             with contextlib.suppress(OSError):
                 if (connection := writer.get_extra_info("socket")) is not None:
@@ -73,9 +77,9 @@ class Proxy:
         """Forget the open connections, as a NAT does: they stay open, but no data passes. New connections work."""
         self._do(self._drop())
 
-    def reset(self) -> None:
-        """Reset every connection; new connections work at once."""
-        self._do(self._reset())
+    def reset(self, last: bytes = b"") -> None:
+        """Reset every connection, after these last bytes to its client; new connections work at once."""
+        self._do(self._reset(last))
 
     def swallow(self) -> None:
         """Forward requests and discard the server's responses, until healed."""
@@ -119,9 +123,9 @@ class Proxy:
             self._server = None
         await self._reset()
 
-    async def _reset(self) -> None:
+    async def _reset(self, last: bytes = b"") -> None:
         for link in list(self._links):
-            link.reset()
+            link.reset(last)
 
     async def _drop(self) -> None:
         for link in self._links:

@@ -1,16 +1,24 @@
 """Servers for a single run, and the data folders of test servers."""
 
+import contextlib
 import os
+import random
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 from common.migrate import migrate
 from rig.settings import WITH_ROLES, settings_from
+from rig.system import Database
 from tools.servers import Postgres, Redis
+
+MAX_STANDSTILL_S = 0.2  # of processes of PostgreSQL, before one of them is killed
 
 
 def serve(stack: ExitStack, postgres: Postgres, redis: Redis) -> None:
@@ -19,6 +27,30 @@ def serve(stack: ExitStack, postgres: Postgres, redis: Redis) -> None:
         stack.callback(server.stop)
         server.start()
     migrate(settings_from(postgres.url(), redis.url, **WITH_ROLES))
+
+
+def kill_backend(database: Database, chance: random.Random) -> str | None:
+    """Kill a random process of PostgreSQL that serves jobproc, as the kernel does when memory is short.
+
+    All of them stand still for a moment before, so the statements that are being sent then stay incomplete. PostgreSQL
+    ends every connection and recovers from its log. Returns the name of the client; None: there is none.
+    """
+    found = database.rows("SELECT pid, application_name FROM pg_stat_activity WHERE application_name LIKE 'jobproc%'")
+    if not found:
+        return None
+    victim, name = chance.choice(found)
+    _signal([pid for pid, _ in found], signal.SIGSTOP)
+    time.sleep(chance.uniform(0, MAX_STANDSTILL_S))
+    _signal([victim], signal.SIGKILL)
+    time.sleep(chance.uniform(0, MAX_STANDSTILL_S / 4))
+    _signal([pid for pid, _ in found if pid != victim], signal.SIGCONT)
+    return str(name)
+
+
+def _signal(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(pid, number)
 
 
 def folder_for_data(name: str) -> Path:

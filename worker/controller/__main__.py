@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from common.broker.doorbells import Doorbell
 from common.domain.errors import StartupError
 from common.domain.operation_spec import OperationSpec
+from common.hangup import end_on_hangup
 from common.settings import Settings
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
+from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
 from common.store.queues import queue_state
@@ -59,7 +60,7 @@ class Controller:
         self.last_tick = time.monotonic()
 
     def tick(self) -> None:
-        """Run the due tasks if this controller leads. Raises CONNECTION_ERRORS if the database is unavailable."""
+        """Run the due tasks if this controller leads. Raises DatabaseUnavailable if the database is unavailable."""
         if self._connection is None:
             self._connection = WorkerConnection(self._settings, "controller", by_index=True)
         connection = self._connection
@@ -111,7 +112,7 @@ class Controller:
             if resign and self._leadership.term is not None:
                 try:
                     leader.resign(self._connection, self._leadership.holder)
-                except CONNECTION_ERRORS:
+                except DatabaseUnavailable:
                     log.warning("leader_resign_failed")
             self._connection.close()
         self._connection = None
@@ -165,7 +166,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         began_at = time.monotonic()
         try:
             controller.tick()
-        except (*CONNECTION_ERRORS, DBAPIError) as error:
+        except (DatabaseUnavailable, DBAPIError) as error:
             log.warning("database_unavailable", reason=str(error).strip())
             controller.close(resign=False)
             metrics.leading.set(0)  # another controller may lead by now
@@ -176,7 +177,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 
 def main() -> None:
-    """Run the controller until SIGTERM or SIGINT."""
+    """Run the controller until SIGTERM, SIGHUP or SIGINT."""
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "controller")
@@ -189,6 +190,7 @@ def main() -> None:
 
         signal.signal(signal.SIGTERM, request_stop)
         signal.signal(signal.SIGINT, request_stop)
+        end_on_hangup()
         run(settings, stop)
         traces.close()
     except StartupError as error:

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg2
-import psycopg2.errors
 from prometheus_client import Counter
+from psycopg2.errorcodes import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, QUERY_CANCELED, SERIALIZATION_FAILURE
 
 from common.broker.change_feed import ChangeFeed
 from common.domain.bulk_actions import Phase
 from common.settings import Settings
 from common.store.bulk_actions import steps
 from common.store.bulk_actions.steps import Step
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
+from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.listing.index_scan import ScanLimits
 from common.telemetry import logs
 
@@ -28,7 +28,7 @@ TICK_SHARE = 0.25  # of a tick, at most: rescue waits meanwhile
 EXPIRY_ROUNDS = 10  # calls of the store in one expiry
 
 # Another transaction holds a job's row, or was first: the step is tried again later.
-_RETRYABLE = (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled, psycopg2.errors.DeadlockDetected)
+_RETRYABLE = (LOCK_NOT_AVAILABLE, QUERY_CANCELED, DEADLOCK_DETECTED, SERIALIZATION_FAILURE)
 
 
 @dataclass(slots=True)
@@ -89,10 +89,10 @@ class BulkActions:
         )
         try:
             step = steps.run_step(connection, bulk_action_id, limits, settings.lock_timeout_seconds)
-        except _RETRYABLE:
-            steps.postpone(connection, bulk_action_id)
-            return None
-        except CONNECTION_ERRORS:
+        except DatabaseUnavailable as error:
+            if error.sqlstate in _RETRYABLE:
+                steps.postpone(connection, bulk_action_id)
+                return None
             raise
         except psycopg2.Error as error:
             log.exception("bulk_action_failed", bulk_action_id=bulk_action_id)

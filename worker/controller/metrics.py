@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from common.settings import Settings
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
+from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.queues import queue_state
 from common.store.schema import table_sizes
 from common.telemetry import metrics
@@ -64,7 +64,7 @@ class DatabaseMetrics(Collector):
                 if self._connection is None:
                     self._connection = WorkerConnection(self._settings, "metrics", by_index=True)
                 families = [*self._queue_gauges(self._connection), *self._table_gauges(self._connection)]
-            except CONNECTION_ERRORS:
+            except DatabaseUnavailable:
                 if self._connection is not None:
                     self._connection.close()
                 self._connection = None

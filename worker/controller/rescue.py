@@ -20,7 +20,7 @@ from common.domain.decisions import (
 from common.domain.job import ClaimedJob
 from common.domain.operation_spec import OperationSpec
 from common.domain.retry import DEFAULT_RETRY
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
+from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.jobs import deadlines, failures, running_keys
 from common.store.queues import queue_state
 from common.store.workers import leases
@@ -66,7 +66,7 @@ class Rescue:
                     failures.write_decisions(connection, worker, self._decide([job for job, _ in held], operations))
                     if len(held) < MAX_JOBS:  # else it stays among the expired, and the next tick rescues more
                         leases.end_lease(connection, worker)
-            except CONNECTION_ERRORS:
+            except DatabaseUnavailable:
                 raise
             except psycopg2.Error as error:
                 held = self._rescue_row_by_row(connection, worker, operations, error)
@@ -120,7 +120,7 @@ class Rescue:
             try:
                 with connection.transaction():
                     failures.write_decisions(connection, worker, [(job, decision)])
-            except CONNECTION_ERRORS:
+            except DatabaseUnavailable:
                 raise
             except psycopg2.Error as row_error:
                 with connection.transaction():

@@ -5,6 +5,8 @@ it has its own id, lease, low-water marks and connection. It claims only jobs of
 worker all other jobs. So neither waits for the other, and neither claims a job that it cannot run.
 """
 
+import os
+import signal
 import threading
 import time
 from collections import deque
@@ -16,7 +18,7 @@ from common.broker.doorbells import Doorbell
 from common.domain.decisions import Failure
 from common.domain.job import ClaimedJob
 from common.settings import Settings
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS
+from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.event_loop import AsyncAttempt, EventLoop
@@ -68,7 +70,7 @@ class AsyncExecutor:
         self._has_failed = False
         self._rang_at_s: dict[str, float] = {}  # by queue
         self._claimed_at_s = time.perf_counter()
-        self._loop = EventLoop(settings, operations, self._heartbeat)
+        self._loop = EventLoop(settings, operations, self._heartbeat, _end_process)
         self._attempts = RunningAttempts(settings, session, slot, self._loop)
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._run,), name="async-executor", daemon=True
@@ -187,7 +189,7 @@ class AsyncExecutor:
     def _check_cancellations(self) -> None:
         try:
             self._attempts.cancel_requested()
-        except CONNECTION_ERRORS as error:
+        except DatabaseUnavailable as error:
             self._settler.connection_lost(error)
 
     def _take_over_handed(self) -> None:
@@ -198,7 +200,7 @@ class AsyncExecutor:
                 owned = leases.take_over(
                     self._session.connection, self._session.worker, [worker], [(job.id, job.attempt) for job in jobs]
                 )
-            except CONNECTION_ERRORS as error:
+            except DatabaseUnavailable as error:
                 # Tried again. If it was committed, the reconnect releases all of them, and none is left to take over.
                 self._handed_over.appendleft((worker, queue, jobs))
                 self._settler.connection_lost(error)
@@ -277,3 +279,8 @@ class AsyncExecutor:
         self._attempts.publish()
         if attempts:
             self._loop.start_attempts(attempts)
+
+
+def _end_process() -> None:
+    """End this process at once, without its event loop: the parent finds that and recovers its jobs."""
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -5,8 +5,10 @@ Its thread never uses the database.
 
 import asyncio
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import copy_context
+from contextvars import Context as Variables
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,6 +17,7 @@ from common import failpoints
 from common.domain.decisions import STOPPED, Failure, timed_out
 from common.domain.job import ClaimedJob
 from common.settings import Settings
+from common.telemetry import logs
 from worker.execution.attempt import failure_of_exception, result_json, run_attempt
 from worker.execution.job_context import JobContext
 from worker.operations.registry import Context, Operation
@@ -23,6 +26,7 @@ from worker.shared_memory.slots import KillReason
 if TYPE_CHECKING:  # imported only while tracing is on
     from opentelemetry.trace import SpanContext
 
+log = logs.get("worker")
 HEARTBEATS_PER_TIMEOUT = 10  # in `event_loop_block_timeout_seconds`, after which a loop counts as blocked
 
 
@@ -45,6 +49,8 @@ class AsyncAttempt:
         self.report: tuple[float | None, str | None] | None = None  #: progress that is not stored yet
         self.is_owned = True  #: False once the job is another worker's
         self.cancel_requested_at_s: float | None = None  #: when its task was cancelled for a client
+        self.exit: BaseException | None = None  #: the SystemExit or KeyboardInterrupt of a task or callback of it
+        self._exited_at_s = 0.0
 
     @property
     def is_cancel_requested(self) -> bool:
@@ -54,6 +60,8 @@ class AsyncAttempt:
     def kill_reason(self, now_s: float, grace_s: float) -> KillReason | None:
         """Return the reason to kill the process: the attempt ran `grace_s` past a limit. None: there is no reason."""
         limit_ms = self.job.effective_timeout_ms
+        if self.exit is not None and now_s - self._exited_at_s > grace_s:
+            return KillReason.IGNORES_EXIT
         if self.cancel_requested_at_s is not None and now_s - self.cancel_requested_at_s > grace_s:
             return KillReason.IGNORES_CANCEL
         return KillReason.TIMEOUT if limit_ms and now_s - self.started_at_s > limit_ms / 1000 + grace_s else None
@@ -66,6 +74,12 @@ class AsyncAttempt:
         self.report = fraction, text
         self._on_event(self)
         return self.is_owned
+
+    def end_by(self, error: BaseException) -> None:
+        """Fail the attempt for the SystemExit or KeyboardInterrupt of one of its tasks, once its own task has ended."""
+        if self.exit is None and self.task is not None:
+            self.exit, self._exited_at_s = error, self._clock()
+            self.task.cancel()
 
     def finish(self, result: str | Failure) -> None:
         """Record the end of the attempt and notify the executor."""
@@ -101,14 +115,39 @@ async def run_async_attempt(
         )
 
 
+#: The attempt of the task or callback that the loop executes.
+_current: ContextVar[AsyncAttempt | None] = ContextVar("jobproc_attempt", default=None)
+
+
+def _attempt_of(error: BaseException) -> AsyncAttempt | None:
+    """Return the attempt whose task or callback has raised an error out of the loop. None: it is unknown."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        handle = frame.f_locals.get("self")
+        if isinstance(handle, asyncio.Handle):  # the loop's call of a callback, in the context that this was given
+            variables: Variables = handle._context  # type: ignore[attr-defined]  # noqa: SLF001 - public in Python 3.12
+            return variables.get(_current)
+    return None
+
+
 class EventLoop:
     """A thread with an event loop, which runs attempts until it is stopped."""
 
-    def __init__(self, settings: Settings, operations: Mapping[str, Operation], heartbeat: Callable[[], None]) -> None:
-        """`heartbeat` is called by the loop, ten times in the block timeout unless an operation blocks the loop."""
+    def __init__(
+        self,
+        settings: Settings,
+        operations: Mapping[str, Operation],
+        heartbeat: Callable[[], None],
+        on_death: Callable[[], None],
+    ) -> None:
+        """`heartbeat` is called by the loop, ten times in the block timeout unless an operation blocks the loop.
+
+        `on_death` is called in the loop's thread once the loop cannot go on, although nobody has stopped it.
+        """
         self._settings = settings
         self._operations = operations
         self._heartbeat = heartbeat
+        self._on_death = on_death
+        self._is_stopping = False
         self._loop = asyncio.new_event_loop()
         self._attempts: dict[asyncio.Task[None], AsyncAttempt] = {}
         self.traced = False
@@ -136,11 +175,33 @@ class EventLoop:
 
     def stop(self) -> None:
         """End the thread after its current step. Callable from any thread."""
+        self._is_stopping = True
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _run(self) -> None:
+        """Run the loop until it is stopped by `stop`, whatever operations do."""
         self._loop.call_soon(self._beat)
-        self._loop.run_forever()
+        try:
+            while not self._is_stopping:
+                try:
+                    self._loop.run_forever()  # an operation may have stopped the loop: then it goes on
+                except (SystemExit, KeyboardInterrupt) as error:  # asyncio lets them through, alone of all exceptions
+                    self._fail_attempt(error)
+        except BaseException:  # such as one of the loop's own code
+            log.exception("event_loop_failed")
+            self._on_death()
+
+    def _fail_attempt(self, error: BaseException) -> None:
+        """Fail the attempt whose task or callback has raised an error that ends a loop."""
+        attempt = _attempt_of(error)
+        log.warning(
+            "exit_in_event_loop",
+            error=type(error).__name__,
+            job_id=attempt.job.id if attempt else None,
+            attempt=attempt.job.attempt if attempt else None,
+        )
+        if attempt is not None and attempt.result is None:
+            attempt.end_by(error)
 
     def _beat(self) -> None:
         self._heartbeat()
@@ -158,19 +219,27 @@ class EventLoop:
 
     async def _run_attempt(self, attempt: AsyncAttempt) -> None:
         job = attempt.job
-        # Context variables, like the current span, belong to this task alone.
+        # Context variables, like the current span, belong to this task and to those that it starts.
+        _current.set(attempt)
         structlog.contextvars.bind_contextvars(job_id=job.id, attempt=job.attempt)
         context = JobContext(job, attempt, self._settings.progress_min_interval_seconds)
         if not self.traced or job.trace is None:
-            attempt.finish(await run_async_attempt(job, self._operations.get(job.operation), context, self._settings))
+            attempt.finish(await self._result(attempt, context))
             return
         from worker.tracing.spans import Spans
 
         spans = Spans()
         spans.start_attempt(job, attempt.queue)
-        result = await run_async_attempt(job, self._operations.get(job.operation), context, self._settings)
+        result = await self._result(attempt, context)
         attempt.span = spans.end_attempt(result)
         attempt.finish(result)
+
+    async def _result(self, attempt: AsyncAttempt, context: JobContext) -> str | Failure:
+        operation = self._operations.get(attempt.job.operation)
+        result = await run_async_attempt(attempt.job, operation, context, self._settings)
+        if attempt.exit is None or operation is None:
+            return result
+        return failure_of_exception(attempt.exit, operation, self._settings)
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         attempt = self._attempts.pop(task)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from common.broker.doorbells import Doorbell
 from common.domain.job import ClaimedJob
 from common.settings import Settings
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS
+from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.telemetry import logs
 from worker.execution.async_executor import AsyncExecutor
 from worker.execution.attempt import run_attempt
@@ -146,7 +146,7 @@ class Executor:
         if is_first:
             try:
                 self._session.stop_claiming(self._async_executor.runnable)
-            except CONNECTION_ERRORS as error:
+            except DatabaseUnavailable as error:
                 self._settler.connection_lost(error)
                 return []  # released, except those that the AsyncExecutor had taken over by then
         return [job for job in jobs if job.operation not in self._async_operations]

@@ -31,7 +31,7 @@ class RunningAttempts(dict[str, AsyncAttempt]):
             self._slot.set_running([attempt.job for attempt in self.values()])
 
     def cancel_requested(self) -> None:
-        """Cancel the tasks of attempts that a client has cancelled. Raises CONNECTION_ERRORS.
+        """Cancel the tasks of attempts that a client has cancelled. Raises DatabaseUnavailable.
 
         The database is asked once in `cancel_check_seconds`, and only about attempts that have run for that long.
         """

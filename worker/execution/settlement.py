@@ -14,7 +14,7 @@ from common.domain.decisions import RELEASED, AttemptOutcome, AttemptUsage, Fail
 from common.domain.job import ClaimedJob
 from common.domain.retry import DEFAULT_RETRY
 from common.settings import Settings
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS
+from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.jobs import claims, failures, running_keys
 from common.store.jobs.claims import Results
 from common.telemetry import logs
@@ -59,7 +59,7 @@ class Settler:
                 stored, jobs = self._settle_and_claim(queue, limit)
                 failpoints.reach("settle.after_commit")
                 failpoints.reach("claim.after_commit")
-            except CONNECTION_ERRORS as error:
+            except DatabaseUnavailable as error:
                 self.connection_lost(error)
                 continue
             except psycopg2.Error as error:
@@ -70,7 +70,7 @@ class Settler:
             if pending.running_keys or any(job.extras is not None for job in jobs):
                 try:
                     jobs = self._share_keys(pending.running_keys, jobs)
-                except CONNECTION_ERRORS as error:
+                except DatabaseUnavailable as error:
                     self.connection_lost(error)
                     continue
             self._metrics.count_claim(queue, jobs)
@@ -107,7 +107,7 @@ class Settler:
             self._mark_settled(began_ns)
             if pending.running_keys:
                 running_keys.wake(self._session.connection, pending.running_keys)
-        except CONNECTION_ERRORS as error:
+        except DatabaseUnavailable as error:
             self.connection_lost(error)
         except psycopg2.Error as error:
             self._settle_row_by_row(error)
@@ -166,7 +166,7 @@ class Settler:
             if extras.running_key is None:
                 return True
             return running_keys.take(session.connection, session.worker, job, extras.running_key)
-        except CONNECTION_ERRORS as error:
+        except DatabaseUnavailable as error:
             self.connection_lost(error)
             return False
 
@@ -189,7 +189,7 @@ class Settler:
     def _share_keys(self, freed: Collection[str], jobs: list[ClaimedJob]) -> list[ClaimedJob]:
         """Park all but the first claimed job of each unique key; returns the jobs that may run.
 
-        Wakes parked jobs of freed keys of which no job was claimed. Raises CONNECTION_ERRORS.
+        Wakes parked jobs of freed keys of which no job was claimed. Raises DatabaseUnavailable.
         """
         session, ready, rivals, keys = self._session, list[ClaimedJob](), list[ClaimedJob](), set[str]()
         for job in jobs:
@@ -229,7 +229,7 @@ class Settler:
         pending, began_ns = self.pending, time.time_ns()
         try:
             fenced = _write_each(self._session, pending, self._settings.max_error_characters)
-        except CONNECTION_ERRORS as lost:
+        except DatabaseUnavailable as lost:
             self.connection_lost(lost)
         else:
             self._count_fenced(fenced)
@@ -244,7 +244,7 @@ class Settler:
 def _write_each(session: WorkerSession, pending: PendingResults, max_error_characters: int) -> int:
     """Store each attempt in its own transaction; an attempt that PostgreSQL rejects fails with `result_not_stored`.
 
-    Returns the number of fenced attempts. Raises CONNECTION_ERRORS; attempts stored before that stay stored.
+    Returns the number of fenced attempts. Raises DatabaseUnavailable; attempts stored before that stay stored.
     """
     fenced = 0
     for job, result, execution_s in pending.results.rows():
@@ -263,7 +263,7 @@ def _write_or_fail(
 ) -> set[str]:
     try:
         return write()
-    except CONNECTION_ERRORS:
+    except DatabaseUnavailable:
         raise
     except psycopg2.Error as error:
         reason = printable(str(error).strip(), max_error_characters)

@@ -9,7 +9,7 @@ from common.broker.change_feed import ChangeFeed
 from common.domain.decisions import RELEASED, Release
 from common.domain.job import ClaimedJob
 from common.settings import Settings
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
+from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.jobs import claims, failures
 from common.store.jobs.claims import LowWaterMarks
 from common.store.workers import leases
@@ -45,7 +45,7 @@ class WorkerSession:
 
     @property
     def connection(self) -> WorkerConnection:
-        """The connection; opened and registered when there is none. Raises CONNECTION_ERRORS."""
+        """The connection; opened and registered when there is none. Raises DatabaseUnavailable."""
         if self._connection is None:
             self._open()
         assert self._connection is not None  # noqa: S101 - _open sets it or raises
@@ -86,7 +86,7 @@ class WorkerSession:
             return True
         try:
             is_owned = leases.report_progress(self._connection, self.worker, job_id, attempt, fraction, text)
-        except CONNECTION_ERRORS:
+        except DatabaseUnavailable:
             return True  # the settle finds out who owns the job
         if is_owned and self.change_feed is not None:
             self.change_feed.publish([job_id])
@@ -118,7 +118,7 @@ class WorkerSession:
         log.debug("worker_registered", worker=worker)
 
     def stop_claiming(self, operations: Collection[str]) -> None:
-        """Stop claiming some operations: the async executor of this process claims them. Raises CONNECTION_ERRORS."""
+        """Stop claiming some operations: the async executor of this process claims them. Raises DatabaseUnavailable."""
         self._operations = [name for name in self._operations if name not in operations]
         leases.set_operations(self.connection, self.worker, self._operations)
 
@@ -146,7 +146,7 @@ class WorkerSession:
             try:
                 self._open()
                 return self._take_over(old_ids, pending, running)
-            except CONNECTION_ERRORS as error:
+            except DatabaseUnavailable as error:
                 log.warning("database_unavailable", reason=str(error).strip(), pause_s=pause_s, worker=old_ids[0])
                 if self.worker:
                     old_ids.append(self.worker)  # its take-over may have been committed without an answer

@@ -23,13 +23,13 @@ def detach() -> None:
 
 
 def ignore_termination() -> None:
-    """Ignore SIGTERM and SIGINT in this process: they are meant for its parent, which drains.
+    """Ignore SIGTERM, SIGHUP and SIGINT in this process: they are meant for its parent, which drains.
 
     They are ignored by a handler, which no program inherits. Forks get back the default handlers of all signals for
     which this process has its own.
     """
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
-        if number in (signal.SIGTERM, signal.SIGINT):
+        if number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, _ignore)
         elif signal.getsignal(number) == signal.SIG_IGN:  # by Celery, which would be inherited
             signal.signal(number, signal.SIG_DFL)

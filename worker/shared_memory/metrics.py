@@ -24,7 +24,14 @@ from worker.shared_memory.exemplars import Exemplars, ExemplarSlot
 
 _WORD = 8
 _RUN = metrics.RUN_DURATION.buckets
-DEATH_REASONS = ("worker_lost", "timeout", "released", "cancelled", "loop_blocked")  # why a process with a job ended
+DEATH_REASONS = (
+    "worker_lost",
+    "timeout",
+    "released",
+    "cancelled",
+    "loop_blocked",
+    "exit_ignored",
+)  # why a process with a job ended
 
 
 class OutcomeLabel(IntEnum):

@@ -20,8 +20,8 @@ from worker.shared_memory.metrics import Layout, SlotMetrics, WorkerMetrics
 
 # Words of a slot's header. _POSITION: of the running job in the batch, or IDLE. _MARKS_LENGTH: of the marks' JSON.
 # _MARKS_VERSION: odd while they are being written (a seqlock). _CANCEL: the attempt to cancel, as `_attempt_word`.
-# _IS_ASYNC: 1 if the slot is an event loop's; then _HEARTBEATS grows while the loop is not blocked, and _SUSPECT is the
-# reason and the position of the job to kill the process for.
+# _IS_ASYNC: 1 if the slot is an event loop's; then _HEARTBEATS grows while the loop runs, and _SUSPECT is the reason and
+# the position of the job to kill the process for.
 (
     _PID,
     _WORKER,
@@ -46,11 +46,12 @@ MarksByQueue = Mapping[str, Mapping[str, str]]
 
 
 class KillReason(IntEnum):
-    """Why an async job is reported to the parent. For TIMEOUT and IGNORES_CANCEL it kills the process at once."""
+    """Why an async job is reported to the parent. For all but BLOCKS_LOOP it kills the process at once."""
 
     BLOCKS_LOOP = 0  #: the event loop is blocked in its code: a suspicion
     TIMEOUT = 1  #: it did not end at its timeout
     IGNORES_CANCEL = 2  #: it did not stop when it was asked to
+    IGNORES_EXIT = 3  #: it did not stop after a SystemExit or KeyboardInterrupt of one of its tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,7 @@ class Slots:
         return bool(self._flags[0])
 
     def drain(self) -> None:
-        """Start the drain: claim no more jobs. There is no way back."""
+        """Claim no more jobs. There is no way back."""
         self._flags[0] = 1
 
 
@@ -296,5 +297,4 @@ def _attempt_word(batch: int, position: int) -> int:
 
 def slot_size(room: int) -> int:
     """Return the bytes of a slot, a multiple of a word."""
-    size = _HEADER * _WORD + room * (_WORD + _WORD + _ID) + _MARKS_BYTES
-    return -(-size // _WORD) * _WORD
+    return -(-(_HEADER * _WORD + room * (_WORD + _WORD + _ID) + _MARKS_BYTES) // _WORD) * _WORD

@@ -25,7 +25,7 @@ class Publication:
     def tick(self, now_s: float, connect: Callable[[], WorkerConnection]) -> None:
         """Publish what is not published yet, unless it was refused a moment ago.
 
-        Raises CONNECTION_ERRORS if the connection is lost; the next tick tries again.
+        Raises DatabaseUnavailable if the connection is lost; the next tick tries again.
         """
         if not self._unpublished or now_s < self._next_s:
             return

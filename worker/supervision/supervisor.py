@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from common.broker.doorbells import Doorbell
-from common.domain.decisions import CANCELLED, RELEASED, loop_blocked, timed_out
+from common.domain.decisions import CANCELLED, EXIT_IGNORED, RELEASED, loop_blocked, timed_out
 from common.settings import Settings
-from common.store.connection.psycopg2_session import CONNECTION_ERRORS, WorkerConnection
+from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.queues import queue_state
 from common.store.workers import leases
 from common.telemetry import logs
@@ -84,7 +84,7 @@ class Supervisor:
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except CONNECTION_ERRORS as error:
+        except DatabaseUnavailable as error:
             log.warning("database_unavailable", reason=str(error).strip(), connection="supervisor")
             self._close()
             self._health.write(time.monotonic(), stalled=False, ready=any(slot.worker for slot in self._slots.all))
@@ -161,8 +161,8 @@ class Supervisor:
         if now - since > limit_s:
             self._kill(slot, ExitReason(loop_blocked(limit_s), suspect))
         elif suspect is not None and slot.kill_reason is not KillReason.BLOCKS_LOOP:
-            ignores_cancel = slot.kill_reason is KillReason.IGNORES_CANCEL
-            failure = CANCELLED if ignores_cancel else timed_out(suspect.timeout_ms)
+            failures = {KillReason.IGNORES_CANCEL: CANCELLED, KillReason.IGNORES_EXIT: EXIT_IGNORED}
+            failure = failures.get(slot.kill_reason, timed_out(suspect.timeout_ms))
             self._kill(slot, ExitReason(failure, suspect))
         elif running is not None and self._drain_until is not None and now > self._drain_until:
             self._kill(slot, ExitReason(RELEASED, running))

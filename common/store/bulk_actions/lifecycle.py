@@ -31,10 +31,12 @@ SELECT (SELECT count(*) FROM page), (SELECT coalesce(max(n), 0) FROM walked),
 _COLUMNS = """id, kind, phase, filter::text, priority, jobs_per_second, as_of, created_at, started_at, changed_at,
     count, count_is_exact, sample::text, matched, done, cancels_requested, skipped::text, undone,
     not_undone::text, error"""
+# A repeat after a lost answer returns what was stored.
 _INSERT = f"""
 INSERT INTO bulk_actions (
     id, kind, filter, priority, jobs_per_second, as_of, count, count_is_exact, sample, skipped, not_undone)
 VALUES ($1, $2, $3::text::json, $4, $5, $6, $7, $8, $9::text::json, '{{}}', '{{}}')
+ON CONFLICT (id) DO UPDATE SET id = excluded.id
 RETURNING {_COLUMNS}
 """
 _READ = f"SELECT {_COLUMNS} FROM bulk_actions WHERE id = $1"
@@ -85,7 +87,7 @@ class PreviewLimits:
 
 
 def preview(connection: Connection, new: NewBulkAction, limits: PreviewLimits) -> Record:
-    """Count the jobs that match an action now, store the action, and return it. Needs a transaction of the caller.
+    """Count the jobs that match an action now, store the action, and return it. Needs a transaction; safe to repeat.
 
     Beyond the limit of scanned rows the count is an estimate: the share of matches among the scanned rows, times the
     planner's estimate of all rows. Raises TooManyPreviews before it scans.

@@ -154,8 +154,8 @@ def run_step(
 ) -> Step | None:
     """Process the next jobs of an action. Atomic. None: it is not active, or another transaction changes it now.
 
-    Raises psycopg2.errors.LockNotAvailable if another transaction holds a row of `jobs` or a unique key for longer than
-    `lock_timeout_s` seconds.
+    Raises DatabaseUnavailable, with SQLSTATE 55P03, if another transaction holds a row of `jobs` or a unique key for
+    longer than `lock_timeout_s` seconds.
     """
     with connection.transaction():
         rows = connection.run(BEGIN, (bulk_action_id, f"{round(lock_timeout_s * 1000)}ms"))

@@ -8,12 +8,13 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -21,6 +22,7 @@ from common.domain.errors import JobprocError, ReadTimeout, StoreUnavailable
 from common.settings import Settings
 from common.store.connection.asyncpg_connector import AsyncpgConnector
 from common.store.connection.lanes import ClientLeft, ConnectionLanes, Lane
+from common.store.connection.outages import is_outage_code
 from common.store.connection.pooler import application_name, pooled
 from common.store.connection.statement import CUSTOM_PLAN_SETTINGS, INDEX_PLAN_SETTINGS, set_local
 from common.telemetry import logs
@@ -28,27 +30,21 @@ from common.telemetry import logs
 T = TypeVar("T")
 log = logs.get("api")
 
-#: The database is unavailable or refuses service: worth a retry, never the client's fault.
-CONNECTION_ERRORS = (
-    OSError,
-    TimeoutError,
-    PoolTimeout,
-    DBAPIError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InternalClientError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.UndefinedTableError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-
 _QUERY_CANCELED = asyncpg.QueryCanceledError.sqlstate
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return True if the database is unavailable or refuses service: worth a retry, never the client's fault."""
+    if isinstance(error, DBAPIError):  # of SQLAlchemy, around the driver's
+        cause = error.orig.__cause__ if error.orig else None
+        return error.connection_invalidated or cause is None or is_outage(cause)
+    if isinstance(error, asyncpg.InvalidCachedStatementError):  # a migration has changed the table
+        return True
+    if isinstance(error, asyncpg.PostgresError):
+        return error.sqlstate is None or is_outage_code(error.sqlstate)
+    # The driver's errors about values are also ValueErrors.
+    is_lost = isinstance(error, (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.InternalClientError))
+    return is_lost and not isinstance(error, ValueError)
 
 
 class PoolerConnection(asyncpg.Connection):
@@ -102,6 +98,7 @@ class DatabasePool:
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,  # of statements, in the texts of errors: they reach the log
         )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
 
     async def _connect(self) -> asyncpg.Connection:
         server_settings = {"application_name": application_name(self._settings, "api")}
@@ -113,6 +110,7 @@ class DatabasePool:
         else:
             server_settings |= {
                 "timezone": "UTC",
+                "default_transaction_isolation": "read committed",
                 "jit": "off",
                 "statement_timeout": f"{self.statement_timeout_s * 1000:.0f}",
                 # The driver's statements find their rows by id or key. With custom plans, which PostgreSQL prefers on
@@ -121,7 +119,7 @@ class DatabasePool:
             }
         try:
             return await self._connector.connect(server_settings, command_timeout=self._timeout_s, **options)
-        except asyncpg.PostgresError as error:  # SQLAlchemy would wrap it in a class outside of CONNECTION_ERRORS
+        except asyncpg.PostgresError as error:  # whatever it is: the database refuses service
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     @asynccontextmanager
@@ -136,18 +134,11 @@ class DatabasePool:
 
     @asynccontextmanager
     async def _lend(self) -> AsyncIterator[asyncpg.Connection]:
-        """Lend a connection to a request in its lane. A closed one is replaced; one that failed is not lent again."""
+        """Lend a connection to a request in its lane. One that failed is not lent again."""
         lent = await self.engine.raw_connection()
         try:
-            connection = lent.driver_connection
-            assert connection is not None  # noqa: S101 - set while it is lent
-            if connection.is_closed():
-                lent.invalidate()
-                lent.close()
-                lent = await self.engine.raw_connection()
-                connection = lent.driver_connection
-                assert connection is not None  # noqa: S101 - as above
-            yield connection
+            assert lent.driver_connection is not None  # noqa: S101 - set while it is lent
+            yield lent.driver_connection
         except JobprocError:  # the connection is intact
             raise
         except BaseException:
@@ -176,18 +167,27 @@ class DatabasePool:
                     return await self._run(query)
                 finally:
                     self.lanes.leave(lane)
-        except CONNECTION_ERRORS as error:
-            raise _unavailable(error) from error
+        except Exception as error:
+            if is_outage(error):
+                raise _unavailable(error) from error
+            raise
 
     async def _run(self, query: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        for tries_left in reversed(range(self._max_tries)):
+        async def run_once() -> T:
+            async with self._lend() as connection:
+                return await query(connection)
+
+        return await self._repeat(run_once)
+
+    async def _repeat(self, run_once: Callable[[], Awaitable[T]]) -> T:
+        """Return the first result that no outage prevents. The caller limits the time."""
+        for _ in range(self._max_tries - 1):
             try:
-                async with self._lend() as connection:
-                    return await query(connection)
-            except CONNECTION_ERRORS:
-                if not tries_left:
+                return await run_once()
+            except Exception as error:
+                if not is_outage(error):
                     raise
-        raise AssertionError("a read is tried at least once")
+        return await run_once()
 
     def _with_read_timeout(
         self, query: Callable[[asyncpg.Connection], Awaitable[T]]
@@ -209,25 +209,30 @@ class DatabasePool:
         return ReadTimeout(self._expensive_timeout_s)
 
     async def run_sync(self, query: Callable[[Connection], T], lane: Lane, client_left: ClientLeft | None = None) -> T:
-        """Run sync SQLAlchemy code in a transaction of its own. Raises what `run` raises."""
+        """Run sync SQLAlchemy code that may be repeated, in a transaction of its own. Retries and raises as `run`."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self.lanes.enter(lane, client_left)
                 try:
-                    return await self._run_sync(query, self._transaction_settings(lane))
+                    return await self._repeat(partial(self._run_sync, query, lane))
                 finally:
                     self.lanes.leave(lane)
-        except CONNECTION_ERRORS as error:
+        except Exception as error:
+            if is_outage(error):
+                raise _unavailable(error) from error
+            raise
+
+    async def _run_sync(self, query: Callable[[Connection], T], lane: Lane) -> T:
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execution_options(isolation_level="READ COMMITTED")
+                async with connection.begin():
+                    await connection.exec_driver_sql(set_local(self._transaction_settings(lane)))
+                    return await connection.run_sync(query)
+        except DBAPIError as error:
             if lane is Lane.EXPENSIVE and _is_cancelled_by_server(error):
                 raise self._read_timeout(error) from error
-            raise _unavailable(error) from error
-
-    async def _run_sync(self, query: Callable[[Connection], T], settings: Mapping[str, str]) -> T:
-        async with self.engine.connect() as connection:
-            await connection.execution_options(isolation_level="READ COMMITTED")
-            async with connection.begin():
-                await connection.exec_driver_sql(set_local(settings))
-                return await connection.run_sync(query)
+            raise
 
     def _transaction_settings(self, lane: Lane) -> Mapping[str, str]:
         """Return the settings of a transaction of `run_sync`: lists are planned for their filters."""
@@ -240,12 +245,18 @@ class DatabasePool:
         await self.engine.dispose()
 
 
+def _refuse_closed(connection: Any, _record: object, _lent: object) -> None:
+    """Make the pool replace a connection that the server has ended, before it is lent."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
 def _unavailable(error: BaseException) -> StoreUnavailable:
-    """Log the cause: DBAPIError, which is in CONNECTION_ERRORS, may also be an invalid statement."""
+    """Log the cause of an outage."""
     log.warning("database_unavailable", reason=f"{type(error).__name__}: {error}".strip())
     return StoreUnavailable()
 
 
-def _is_cancelled_by_server(error: Exception) -> bool:
+def _is_cancelled_by_server(error: DBAPIError) -> bool:
     """Return True if PostgreSQL has cancelled the statement."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _QUERY_CANCELED
+    return getattr(error.orig, "sqlstate", None) == _QUERY_CANCELED

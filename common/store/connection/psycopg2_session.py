@@ -1,36 +1,50 @@
 """Connections of workers and controllers to PostgreSQL, by psycopg2."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-import psycopg2.errors
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class with a small name
 
 from common.settings import Settings
 from common.store.connection.keepalives import KEEPALIVES
+from common.store.connection.outages import is_outage_code
 from common.store.connection.pooler import application_name, pooled
 from common.store.connection.statement import INDEX_PLAN_SETTINGS, Row, Statement
 
-#: The database is unavailable or refuses service: the caller retries on a new connection.
-CONNECTION_ERRORS = (
-    psycopg2.OperationalError,
-    psycopg2.InterfaceError,
-    psycopg2.errors.IdleInTransactionSessionTimeout,
-    psycopg2.errors.ReadOnlySqlTransaction,  # the server is a standby now, or was set read-only
-)
+# Statements expect to see what others have committed before they got a row's lock, whatever a database has as default.
+READ_COMMITTED = r"-c default_transaction_isolation=read\ committed"
+
+
+class DatabaseUnavailable(psycopg2.OperationalError):
+    """The connection is lost, or PostgreSQL refuses service: the caller retries on a new connection."""
+
+    def __init__(self, error: psycopg2.Error) -> None:
+        super().__init__(str(error))
+        self.sqlstate = error.pgcode  #: None: the driver's own error
+
+
+def is_outage(error: psycopg2.Error, connection: PgConnection) -> bool:
+    """Return True if a statement failed because the connection is lost or PostgreSQL refuses service."""
+    if error.pgcode is not None:
+        return bool(connection.closed) or is_outage_code(error.pgcode)
+    # The driver's own error. If a write fails while a message of the server is unread, it is a plain DatabaseError, and
+    # the connection seems open. Its other errors, such as an argument of an unknown type, are not of the connection.
+    is_plain = type(error) is psycopg2.DatabaseError
+    return is_plain or isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
 
 
 def connect(settings: Settings, name: str) -> PgConnection:
-    """Return a connection, in UTC and with a lock timeout unless through a pooler. Raises CONNECTION_ERRORS.
+    """Return a connection, in UTC, at READ COMMITTED and with a lock timeout unless through a pooler.
 
+    Raises DatabaseUnavailable.
     `name` shows in pg_stat_activity.
     """
     server = settings.database_server
-    limits = f"-c lock_timeout={lock_timeout_ms(settings)} -c timezone=UTC"
+    limits = f"-c lock_timeout={lock_timeout_ms(settings)} -c timezone=UTC {READ_COMMITTED}"
     if pooled(settings):
         limits = ""  # a pooler refuses them, also where the setting was forgotten
     parameters: dict[str, Any] = {
@@ -45,15 +59,18 @@ def connect(settings: Settings, name: str) -> PgConnection:
         "client_encoding": "UTF8",
         "gssencmode": "disable",
     }
-    connection: PgConnection = psycopg2.connect(
-        host=",".join(host for host, _ in server.hosts),
-        port=",".join(str(port) for _, port in server.hosts),
-        user=server.user,
-        password=server.password,
-        dbname=server.database,
-        target_session_attrs=server.target_session_attrs,
-        **parameters,
-    )
+    try:
+        connection: PgConnection = psycopg2.connect(
+            host=",".join(host for host, _ in server.hosts),
+            port=",".join(str(port) for _, port in server.hosts),
+            user=server.user,
+            password=server.password,
+            dbname=server.database,
+            target_session_attrs=server.target_session_attrs,
+            **parameters,
+        )
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise DatabaseUnavailable(error) from error
     return connection
 
 
@@ -71,11 +88,12 @@ class WorkerConnection:
     """A connection for prepared statements; each is a transaction of its own unless inside `transaction`.
 
     A pooler may run each transaction in another session. Through a pooler, each transaction therefore sends its
-    settings in the same message, and its statements are planned in it.
+    settings in the same message, and its statements are planned in it. Each method raises DatabaseUnavailable for an
+    outage, and psycopg2.Error for a statement that PostgreSQL refuses.
     """
 
     def __init__(self, settings: Settings, name: str, *, by_index: bool) -> None:
-        """Connect. `by_index`: never plan a read of a whole table, for claim and settle. Raises CONNECTION_ERRORS."""
+        """Connect. `by_index`: never plan a read of a whole table, for claim and settle. Raises DatabaseUnavailable."""
         self.driver_connection = connect(settings, name)
         self.driver_connection.autocommit = True
         self.pooled = pooled(settings)
@@ -95,22 +113,30 @@ class WorkerConnection:
         self._prepared: set[str] = set()
         self._planned_at = time.monotonic()
         if not self.pooled:
-            self._cursor.execute(self._session_settings)
+            self._execute(self._session_settings)
 
     def run(self, statement: "Statement", arguments: Sequence[object]) -> list[Row]:
         """Run a statement and return its rows."""
         if self.pooled:
             is_idle = self.driver_connection.info.transaction_status == TRANSACTION_STATUS_IDLE
             settings = self._session_settings if is_idle else ""
-            self._cursor.execute(settings + statement.inline, statement.named_arguments(arguments))
+            self._execute(settings + statement.inline, statement.named_arguments(arguments))
         else:
-            self._cursor.execute(self._prepare(statement) + statement.execute, arguments)
+            self._execute(self._prepare(statement) + statement.execute, arguments)
         return self._cursor.fetchall()
+
+    def _execute(self, sql: str, arguments: Sequence[object] | Mapping[str, object] | None = None) -> None:
+        try:
+            self._cursor.execute(sql, arguments)
+        except psycopg2.Error as error:
+            if is_outage(error, self.driver_connection):
+                raise DatabaseUnavailable(error) from error
+            raise
 
     def _prepare(self, statement: "Statement") -> str:
         """Prepare a statement if that has not been done. Return the SQL to send before it in the same message."""
         if statement.name not in self._prepared:
-            self._cursor.execute(statement.prepare)
+            self._execute(statement.prepare)
             self._prepared.add(statement.name)
         now = time.monotonic()
         if now - self._planned_at <= REPLAN_INTERVAL_S:
@@ -121,14 +147,14 @@ class WorkerConnection:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run the statements inside as one transaction: all or nothing."""
-        self._cursor.execute(f"BEGIN; {self._session_settings if self.pooled else ''}")
+        self._execute(f"BEGIN; {self._session_settings if self.pooled else ''}")
         try:
             yield
         except BaseException:
             if not self.driver_connection.closed:
-                self._cursor.execute("ROLLBACK")
+                self._execute("ROLLBACK")
             raise
-        self._cursor.execute("COMMIT")
+        self._execute("COMMIT")
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""

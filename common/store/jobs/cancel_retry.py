@@ -7,7 +7,7 @@ import asyncpg
 
 from common.domain.errors import InputRemoved, StoreUnavailable
 from common.domain.states import TERMINAL, State
-from common.store.connection.asyncpg_pool import CONNECTION_ERRORS
+from common.store.connection.asyncpg_pool import is_outage
 from common.store.jobs import keyed_insert
 from common.store.jobs.fragments import HAS_INPUT, NEEDS, NEWEST_VERSION, NEXT_RUN_VERSION, RUNNING_KEY
 
@@ -111,8 +111,8 @@ async def retry_job(connection: asyncpg.Connection, job_id: UUID, input_json: st
             ):
                 raise InputRemoved
             is_commit_due = True
-    except CONNECTION_ERRORS as error:
-        if is_commit_due:
+    except Exception as error:
+        if is_commit_due and is_outage(error):
             connection.terminate()  # its state is unknown
             raise StoreUnavailable from error
         raise

@@ -7,7 +7,7 @@ import asyncpg
 import orjson
 
 from common.domain.job import HeldWhile, NewJob, Options
-from common.store.connection.asyncpg_pool import CONNECTION_ERRORS
+from common.store.connection.asyncpg_pool import is_outage
 from common.store.jobs.fragments import NEEDS
 from common.store.jobs.running_keys import MUST_WAIT
 from common.store.retention.per_job import FIRST_CHECK_AT
@@ -125,7 +125,7 @@ async def insert_storable_jobs(
 
     A part that is refused is halved until its refused jobs are alone. So one refused job of a thousand takes twenty
     statements, the rows of which are twice the jobs. Safe to repeat with the same jobs. `timeout_s` limits each
-    statement. Raises asyncpg.CheckViolationError if a job's partition is missing, and CONNECTION_ERRORS.
+    statement. Raises asyncpg.CheckViolationError if a job's partition is missing, and what `is_outage` finds.
     """
     refused: dict[UUID, Exception] = {}
     async with connection.transaction():
@@ -137,10 +137,8 @@ async def insert_storable_jobs(
             try:
                 async with connection.transaction():  # a savepoint
                     await insert_jobs(connection, part)
-            except CONNECTION_ERRORS:
-                raise
             except Exception as error:
-                if is_partition_missing(error):
+                if is_outage(error) or is_partition_missing(error):
                     raise
                 if len(part) == 1:
                     refused[part[0].id] = error

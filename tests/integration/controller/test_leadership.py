@@ -5,6 +5,7 @@ import time
 from functools import partial
 from typing import Any
 
+import pytest
 from rig.system import System, until
 
 LONG = "30"  # seconds of the leader's lease: a change within a few seconds is not the end of the lease
@@ -22,13 +23,14 @@ def _leads(system: System, name: str) -> bool:
     return f"-{system.processes[name].pid}-" in _leader(system)[0]
 
 
-def test_a_leader_that_shuts_down_hands_over_at_once(system: System) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_a_leader_that_shuts_down_hands_over_at_once(system: System, sign: signal.Signals) -> None:
     system.env["JOBPROC_LEADER_LEASE_SECONDS"] = LONG
     system.controller("first")
     until("the first leads", lambda: _leads(system, "first"))
     system.controller("second")
     _, term = _leader(system)
-    assert system.end("first", signal.SIGTERM) == 0
+    assert system.end("first", sign) == 0
     until("the second leads", lambda: _leads(system, "second"), limit_s=2)
     assert _leader(system)[1] == term + 1
 

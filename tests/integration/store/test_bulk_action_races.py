@@ -1,13 +1,14 @@
 """Bulk actions beside claims, settles, manual retries and locked rows."""
 
-import psycopg2.errors
 import pytest
 from integration.store.support.bulk_actions import ActionDriver, cancelled_jobs, changed_jobs, start_action, states
 from integration.store.support.clients import Client
 from integration.store.support.storage import Storage, retry_after
+from psycopg2.errorcodes import LOCK_NOT_AVAILABLE
 
 from common.domain.bulk_actions import ActionKind, Phase
 from common.domain.states import State
+from common.store.connection.psycopg2_session import DatabaseUnavailable
 
 
 def test_a_job_whose_row_is_locked_is_passed_and_changed_in_a_later_step(
@@ -77,8 +78,9 @@ def test_a_step_that_times_out_on_a_locked_row_is_repeated(storage: Storage, act
     bulk_action_id = start_action(actions, ActionKind.RETRY)
     holder = storage.session()
     holder.cursor().execute("SELECT FROM jobs FOR UPDATE")
-    with pytest.raises(psycopg2.errors.LockNotAvailable):
+    with pytest.raises(DatabaseUnavailable) as caught:
         actions.run_step(bulk_action_id, lock_s=0.05)
+    assert caught.value.sqlstate == LOCK_NOT_AVAILABLE
     assert storage.value("SELECT count(*) FROM live") == 0
     holder.rollback()
     assert actions.finish(bulk_action_id)["done"] == 2

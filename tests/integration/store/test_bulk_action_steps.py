@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psycopg2
 import psycopg2.errors
 import pytest
 from integration.store.support.bulk_actions import ActionDriver, start_action
 from integration.store.support.storage import Storage
 from prometheus_client import CollectorRegistry
+from psycopg2.errorcodes import LOCK_NOT_AVAILABLE
 
 from common.domain.bulk_actions import ActionKind, ActionRequest
 from common.store.bulk_actions import steps
+from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.telemetry import metrics
 from worker.controller.bulk_actions import MAX_ACTIVE, BulkActions
 
@@ -179,7 +180,9 @@ def test_steps_that_are_repeated_do_not_delay_other_actions(
 
     def refuse_step(*arguments: object) -> object:
         if arguments[1] == locked:
-            raise psycopg2.errors.LockNotAvailable
+            error = DatabaseUnavailable(psycopg2.errors.LockNotAvailable())
+            error.sqlstate = LOCK_NOT_AVAILABLE
+            raise error
         return run_step(*arguments)  # type: ignore[arg-type]  # passed through
 
     with pytest.MonkeyPatch.context() as patch:
@@ -248,7 +251,7 @@ def test_a_lost_connection_is_raised_to_the_controller(
     storage.fill(3)
     bulk_action_id = start_action(actions, ActionKind.CANCEL)
     actions.connection.driver_connection.close()
-    with pytest.raises(psycopg2.InterfaceError):
+    with pytest.raises(DatabaseUnavailable):
         bulk_actions.run_steps(actions.connection)
     actions.connection = storage.connection()
     assert bulk_actions.run_steps(actions.connection) == 3

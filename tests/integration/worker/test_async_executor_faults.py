@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from itertools import groupby
 
+import pytest
 from rig.scrape import MetricsPage
 from rig.system import System, until
 
@@ -87,6 +88,41 @@ def test_a_job_that_blocks_the_event_loop_is_identified_and_alone_is_charged(sys
     assert not system.database.value("SELECT count(*) FROM live")
     kills = system.events("worker", "process_killed")
     assert [(event["reason"], event["job_id"]) for event in kills] == [("loop_blocked", job["job_id"])] * 2
+
+
+@pytest.mark.parametrize(
+    ("beside", "ends"),
+    [
+        (0, [("error", "SystemExit"), ("success", None)]),
+        (1, [("error", "KeyboardInterrupt"), ("success", None)]),
+        (2, [("success", None)]),
+    ],
+    ids=["an exit in a task", "an interrupt in a callback", "a stop of the loop"],
+)
+def test_what_would_end_an_event_loop_fails_its_own_attempt_alone(
+    system: System, beside: int, ends: list[tuple[str, str | None]]
+) -> None:
+    system.env.update(LONG_LEASES)
+    system.worker(concurrency=1).api()
+    pids, others = system.children(), system.submit_many("await_effect", [[1, n] for n in range(5)])
+    until("the jobs run", lambda: started(system, *others) == 5)
+    job = system.wait(system.submit("await_beside", beside, 0.5), limit_s=10)
+    attempts = [(attempt["outcome"], (attempt["error"] or {}).get("type")) for attempt in job["attempts"]]
+    assert (job["status"], attempts) == ("SUCCESS", ends)
+    assert {(system.wait(job_id)["status"], *outcomes(system, job_id)) for job_id in others} == {("SUCCESS", "success")}
+    assert system.children() == pids
+
+
+def test_the_death_of_an_event_loop_is_seen_at_once_and_its_jobs_run_again(system: System) -> None:
+    system.env.update(LONG_LEASES)
+    system.worker(concurrency=1).api()
+    others = system.submit_many("await_effect", [[0.5, n] for n in range(3)])
+    until("the jobs run", lambda: started(system, *others) == 3)
+    job_id = system.submit("await_beside", 3, 0.3)
+    until("the process has ended", lambda: system.events("worker", "process_recovered"), limit_s=5)
+    assert system.events("worker", "event_loop_failed")
+    for other in (job_id, *others):
+        assert (system.wait(other)["status"], outcomes(system, other)[0]) == ("SUCCESS", "released")
 
 
 def test_after_a_crash_of_a_process_with_many_jobs_none_is_charged_and_each_runs_isolated(system: System) -> None:

@@ -36,17 +36,21 @@ def _start_batch(
 
 
 @pytest.mark.parametrize(
-    "to_all", [False, True], ids=["to the parent", "to every process, as systemd and many shells do"]
+    ("sign", "to_all"),
+    [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGHUP, False), (signal.SIGHUP, True)],
+    ids=["to the parent", "to every process, as systemd and many shells do", "hangup", "hangup of a terminal"],
 )
-def test_the_running_job_is_finished_and_unstarted_jobs_are_released_uncharged(system: System, to_all: bool) -> None:
+def test_the_running_job_is_finished_and_unstarted_jobs_are_released_uncharged(
+    system: System, sign: signal.Signals, to_all: bool
+) -> None:
     first, rest = _start_batch(system, 0.6, others=10)
     claims = system.database.value("SELECT sum(attempt) FROM live")
     process = system.processes["worker"]
     if to_all:
         for pid in [process.pid, *system.children()]:
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, sign)
     else:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(sign)
     later = system.submit("effect", 0.001, 0)
     assert process.wait(8) == 0
     job = system.job(first)

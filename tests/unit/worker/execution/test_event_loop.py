@@ -3,98 +3,24 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import structlog
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import get_current_span
-from pydantic import BaseModel
 from rig.system import until
+from unit.worker.execution.support.loop_under_test import FOREVER_S, LoopUnderTest, sleep_forever
 
 from common.domain.decisions import DEADLINE_EXCEEDED, STOPPED, AttemptOutcome, Failure, timed_out
 from common.domain.errors import PermanentFailure
 from common.domain.job import ClaimedJob, ClaimExtras
-from common.settings import Settings
-from worker.execution.event_loop import AsyncAttempt, EventLoop
-from worker.operations import Context, Operation, operation
-from worker.operations.registry import operations_of
+from worker.execution.event_loop import AsyncAttempt
+from worker.operations import Context
 from worker.shared_memory.slots import KillReason
 
 TIMEOUT_MS = 50
-FOREVER_S = 60.0
-
-
-class Nothing(BaseModel):
-    """Input of the operations here."""
-
-
-@dataclass
-class LoopUnderTest:
-    """An event loop, the events that it reports, and a clock that the test sets."""
-
-    operations: dict[str, Operation] = field(default_factory=dict)
-    events: list[AsyncAttempt] = field(default_factory=list)
-    heartbeats: int = 0
-    now_s: float = 100.0
-
-    def __post_init__(self) -> None:
-        self.loop = EventLoop(
-            Settings(progress_min_interval_seconds=0.001, event_loop_block_timeout_seconds=0.05),
-            self.operations,
-            self.heartbeat,
-        )
-
-    def heartbeat(self) -> None:
-        self.heartbeats += 1
-
-    def run(self, body: Callable[[Context], Any], number: int = 0, **job_fields: Any) -> AsyncAttempt:
-        """Start an attempt that runs a coroutine function."""
-
-        async def function(_: Nothing, job: Context) -> Any:
-            return await body(job)
-
-        function.__annotations__["_"] = Nothing
-        name = f"body_{body.__name__.strip('<>')}"
-        operation(name)(function)
-        self.operations[name] = operations_of([function])[-1]
-        attempt = AsyncAttempt(
-            ClaimedJob(f"job-{number}", 1, 0, 3, name, "{}", **{"timeout_ms": None} | job_fields),
-            "q",
-            self.events.append,
-            lambda: self.now_s,
-        )
-        self.loop.start_attempts([attempt])
-        return attempt
-
-    def result(self, attempt: AsyncAttempt) -> str | Failure:
-        """Wait for the end of an attempt."""
-        until("the attempt has ended", lambda: attempt.result is not None, pause_s=0.001)
-        assert attempt.result is not None
-        assert self.events.count(attempt) >= 1
-        return attempt.result
-
-
-@pytest.fixture
-def idle(bare: pytest.MonkeyPatch) -> Iterator[LoopUnderTest]:
-    under_test = LoopUnderTest()
-    yield under_test
-    under_test.loop.stop()
-    until("the thread has ended", lambda: not under_test.loop._thread.is_alive())
-    under_test.loop._loop.close()
-
-
-@pytest.fixture
-def started(idle: LoopUnderTest) -> LoopUnderTest:
-    idle.loop.start()
-    return idle
-
-
-async def sleep_forever(_job: Context) -> str:
-    await asyncio.sleep(FOREVER_S)
-    return "slept"
 
 
 async def suppress_cancel(_job: Context) -> str:
