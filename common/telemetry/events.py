@@ -14,6 +14,7 @@ EVENTS = {
     "bulk_action_undone": "A bulk action was undone, as far as possible.",
     "change_feed_unavailable": "The API cannot receive change notifications from Redis; waiting clients are answered "
     "by polling, up to a second late.",
+    "claim_failed": "PostgreSQL refused a claim; the process waits for the next doorbell.",
     "clients_refused": "A limit refused clients; `reason` is that of jobproc_refusals_total, `count` their number "
     "since the last such line, `address` that of the last one.",
     "controller_ready": "The controller has begun to tick.",

@@ -108,16 +108,23 @@ def test_the_shutdown_grace_ends_before_the_container_is_killed(name: str) -> No
 # --- the profile `observability`
 
 
+def config_file(name: str) -> Path:
+    """Return the file of a config."""
+    file: str = FILE["configs"][name]["file"]
+    return ROOT / file
+
+
+def test_every_config_is_a_file() -> None:
+    """Compose refuses to start a read-only service with a config of another kind."""
+    assert {name: list(config) for name, config in FILE["configs"].items() if list(config) != ["file"]} == {}
+    for name in FILE["configs"]:
+        assert config_file(name).is_file()
+
+
 def test_every_dashboard_and_alert_of_the_chart_is_in_the_profile() -> None:
-    mounted = {
-        FILE["configs"][config["source"]].get("file")
-        for name in OBSERVERS
-        for config in SERVICES[name].get("configs", [])
-    } - {None}
-    assert mounted == {
-        str(path.relative_to(ROOT))
-        for kind in ("dashboards", "alerts")
-        for path in (ROOT / "charts" / "jobproc" / kind).iterdir()
+    mounted = {config_file(config["source"]) for name in OBSERVERS for config in SERVICES[name].get("configs", [])}
+    assert {path for path in mounted if path.is_relative_to(ROOT / "charts")} == {
+        path for kind in ("dashboards", "alerts") for path in (ROOT / "charts" / "jobproc" / kind).iterdir()
     }
 
 
@@ -128,7 +135,7 @@ def test_promtool_accepts_the_configuration_of_prometheus(tmp_path: Path) -> Non
     for name in ("service", "workers", "database", "autoscaling"):
         shutil.copy(ROOT / "charts" / "jobproc" / "alerts" / f"{name}.yaml", tmp_path)
     (tmp_path / "prometheus.yml").write_text(
-        FILE["configs"]["prometheus"]["content"].replace("/etc/prometheus/alerts", str(tmp_path))
+        config_file("prometheus").read_text().replace("/etc/prometheus/alerts", str(tmp_path))
     )
     done = subprocess.run(
         ["promtool", "check", "config", str(tmp_path / "prometheus.yml")], capture_output=True, text=True, check=False
@@ -138,7 +145,7 @@ def test_promtool_accepts_the_configuration_of_prometheus(tmp_path: Path) -> Non
 
 
 def test_prometheus_scrapes_every_part_that_has_metrics() -> None:
-    (job,) = yaml.safe_load(FILE["configs"]["prometheus"]["content"])["scrape_configs"]
+    (job,) = yaml.safe_load(config_file("prometheus").read_text())["scrape_configs"]
     (dns,) = job["dns_sd_configs"]
     assert set(dns["names"]) == {name for name in PARTS if name != "migrate"}
     assert all(SERVICES[name]["environment"]["JOBPROC_METRICS_PORT"] == str(dns["port"]) for name in dns["names"])
@@ -157,7 +164,7 @@ def test_the_documented_endpoint_of_traces_is_jaeger() -> None:
 
 
 def test_an_exemplar_of_a_histogram_links_to_its_trace() -> None:
-    prometheus, jaeger = yaml.safe_load(FILE["configs"]["grafana-sources"]["content"])["datasources"]
+    prometheus, jaeger = yaml.safe_load(config_file("grafana-sources").read_text())["datasources"]
     assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
     assert prometheus["jsonData"] == {
         "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": jaeger["uid"]}]

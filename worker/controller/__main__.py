@@ -67,44 +67,50 @@ class Controller:
         leads = self._leadership.holds(connection)
         self._metrics.leading.set(leads)
         if leads:
-            self._every("operations", OPERATIONS_INTERVAL_S, self._read_operations)
-            self._every(
-                "partitions", PARTITIONS_INTERVAL_S, lambda: maintenance.create_partitions(self._engine, self._settings)
-            )
-            self._every(
-                "planner_statistics",
-                STATISTICS_INTERVAL_S,
-                lambda: planner_statistics.clear_live_statistics(connection),
-            )
-            self._run_task("rescue", lambda: self._rescue.lost_workers(connection, self._operations))
-            if self._rescue.is_full_scan_due:
-                self._run_task("orphaned_jobs", lambda: self._rescue.orphaned_jobs(connection, self._operations))
-                self._metrics.set_unrunnable(queue_state.unrunnable(connection, self._settings.queue_count_limit))
-            self._run_task("deadlines", lambda: self._rescue.fail_past_deadline(connection))
-            if starved_s := self._settings.starvation_seconds:
-                self._run_task("starvation", lambda: self._rescue.raise_starved(connection, starved_s))
-            self._run_task("strays", lambda: self._rescue.requeue_strays(connection))
-            self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
-            self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
-            self._ring(queue_state.due_queues(connection))
-            if self._deletion_costs.is_enabled:
-                self._every(
-                    "pod_deletion_cost",
-                    DELETION_COST_INTERVAL_S,
-                    lambda: self._deletion_costs.update(leases.busy_hosts(connection, MAX_BUSY_HOSTS)),
-                )
-            self._every(
-                "retention",
-                self._settings.retention_check_seconds,
-                lambda: maintenance.delete_finished(self._engine, self._settings, self._row_deletion),
-            )
-            self._delete_rows(connection)
-            self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine))
-            self._every("bulk_action_expiry", EXPIRY_INTERVAL_S, lambda: self._bulk_actions.expire(connection))
-            self._every(
-                "workers", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_workers(connection, self._settings)
-            )
+            self._run_tasks(connection)
+        else:
+            self._metrics.set_unrunnable({})  # the leader exports them
         self.last_tick = time.monotonic()
+
+    def _run_tasks(self, connection: WorkerConnection) -> None:
+        """Run the due tasks of the leader, in this order."""
+        self._every("operations", OPERATIONS_INTERVAL_S, self._read_operations)
+        self._every(
+            "partitions", PARTITIONS_INTERVAL_S, lambda: maintenance.create_partitions(self._engine, self._settings)
+        )
+        self._every(
+            "planner_statistics",
+            STATISTICS_INTERVAL_S,
+            lambda: planner_statistics.clear_live_statistics(connection),
+        )
+        self._run_task("rescue", lambda: self._rescue.lost_workers(connection, self._operations))
+        if self._rescue.is_full_scan_due:
+            self._run_task("orphaned_jobs", lambda: self._rescue.orphaned_jobs(connection, self._operations))
+            self._metrics.set_unrunnable(queue_state.unrunnable(connection, self._settings.queue_count_limit))
+        self._run_task("deadlines", lambda: self._rescue.fail_past_deadline(connection))
+        if starved_s := self._settings.starvation_seconds:
+            self._run_task("starvation", lambda: self._rescue.raise_starved(connection, starved_s))
+        self._run_task("strays", lambda: self._rescue.requeue_strays(connection))
+        self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
+        self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
+        self._ring(queue_state.due_queues(connection))
+        if self._deletion_costs.is_enabled:
+            self._every(
+                "pod_deletion_cost",
+                DELETION_COST_INTERVAL_S,
+                lambda: self._deletion_costs.update(leases.busy_hosts(connection, MAX_BUSY_HOSTS)),
+            )
+        self._every(
+            "retention",
+            self._settings.retention_check_seconds,
+            lambda: maintenance.delete_finished(self._engine, self._settings, self._row_deletion),
+        )
+        self._delete_rows(connection)
+        self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine))
+        self._every("bulk_action_expiry", EXPIRY_INTERVAL_S, lambda: self._bulk_actions.expire(connection))
+        self._every(
+            "workers", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_workers(connection, self._settings)
+        )
 
     def close(self, *, resign: bool) -> None:
         """Close the connections; `resign`: end the leader lease, so that another controller may lead at once."""

@@ -63,6 +63,8 @@ class Settler:
                 self.connection_lost(error)
                 continue
             except psycopg2.Error as error:
+                if not pending:
+                    return self._claim_refused(queue, error)
                 self._settle_row_by_row(error)
                 continue
             self._count_fenced(len(pending) - stored)
@@ -93,6 +95,11 @@ class Settler:
                 stored = len(failures.write_decisions(connection, worker, pending.decisions))
             settled, jobs = claims.settle_and_claim(connection, worker, results, queue, marks, limit)
         return stored + settled, jobs
+
+    def _claim_refused(self, queue: str, error: psycopg2.Error) -> list[ClaimedJob]:
+        """Log that PostgreSQL refuses a claim, and claim nothing: it would refuse it again at once."""
+        log.error("claim_failed", queue=queue, reason=str(error).strip(), worker=self._session.worker)
+        return []
 
     def settle(self) -> None:
         """Settle what has ended and claim nothing. Waits until the database is available."""

@@ -20,8 +20,8 @@ from worker.shared_memory.metrics import Layout, SlotMetrics, WorkerMetrics
 
 # Words of a slot's header. _POSITION: of the running job in the batch, or IDLE. _MARKS_LENGTH: of the marks' JSON.
 # _MARKS_VERSION: odd while they are being written (a seqlock). _CANCEL: the attempt to cancel, as `_attempt_word`.
-# _IS_ASYNC: 1 if the slot is an event loop's; then _HEARTBEATS grows while the loop runs, and _SUSPECT is the reason and
-# the position of the job to kill the process for.
+# _IS_ASYNC: 1 if the slot is an event loop's; then _HEARTBEATS grows while the loop runs, and _SUSPECT is the reason
+# and the position of the job to kill the process for.
 (
     _PID,
     _WORKER,

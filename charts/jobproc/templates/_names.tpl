@@ -10,11 +10,20 @@
 {{/* Selector labels, which never change. Arguments: root, component, pool (workers only). */}}
 {{- define "jobproc.selector" -}}
 app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- with .pool }}
 jobproc/pool: {{ . }}
 {{- end }}
+{{- end }}
+
+{{/* Labels of the chart itself, which no value replaces: selectors need them. Arguments: root, component, pool. */}}
+{{- define "jobproc.ownLabels" -}}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: jobproc
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+{{ include "jobproc.selector" . }}
 {{- end }}
 
 {{/* Metadata: name, namespace, labels, annotations. Arguments: root, component, pool, name, annotations. */}}
@@ -22,13 +31,8 @@ jobproc/pool: {{ . }}
 name: {{ .name | default (printf "%s-%s" (include "jobproc.fullname" .root) .component) }}
 namespace: {{ .root.Release.Namespace }}
 labels:
-  helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
-  app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-  app.kubernetes.io/part-of: jobproc
-  app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-  {{- include "jobproc.selector" . | nindent 2 }}
-  {{- with merge (dict) (.labels | default dict) .root.Values.commonLabels }}{{ toYaml . | nindent 2 }}{{ end }}
-{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+  {{- merge (include "jobproc.ownLabels" . | fromYaml) (.labels | default dict) (.root.Values.commonLabels | default dict) | toYaml | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
@@ -41,9 +45,9 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- range .Values.ingress.hosts }}{{ $hosts = append $hosts .host }}{{ end -}}
 {{- end -}}
 {{- if .Values.httpRoute.enabled -}}
-{{- $hosts = concat $hosts .Values.httpRoute.hostnames -}}
+{{- $hosts = concat $hosts (.Values.httpRoute.hostnames | default list) -}}
 {{- end -}}
-{{- concat $hosts .Values.api.allowedHosts | compact | join "," -}}
+{{- concat $hosts (.Values.api.allowedHosts | default list) | compact | join "," -}}
 {{- end }}
 
 {{/* Reference of an image. Arguments: root, image. */}}

@@ -9,7 +9,7 @@
 {{- define "jobproc.clients" -}}
 matchLabels:
   app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
-  app.kubernetes.io/instance: {{ .root.Release.Name }}
+  app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 matchExpressions:
   - {key: app.kubernetes.io/component, operator: In, values: {{ toJson .components }}}
 {{- end }}

@@ -4,13 +4,12 @@ image, token (true if the pod uses the Kubernetes API).
 */}}
 
 {{- define "jobproc.podMetadata" -}}
+{{- $own := merge (include "jobproc.selector" . | fromYaml) (dict "app.kubernetes.io/part-of" "jobproc") }}
 labels:
-  {{- include "jobproc.selector" . | nindent 2 }}
-  app.kubernetes.io/part-of: jobproc
-  {{- with merge (dict) .config.podLabels .root.Values.commonLabels }}{{ toYaml . | nindent 2 }}{{ end }}
+  {{- merge $own (.config.podLabels | default dict) (.root.Values.commonLabels | default dict) | toYaml | nindent 2 }}
 annotations:
-  checksum/credentials: {{ include "jobproc.credentials" .root | sha256sum }}
-  {{- with .config.podAnnotations }}{{ toYaml . | nindent 2 }}{{ end }}
+  {{- $checksum := dict "checksum/credentials" (include "jobproc.credentials" .root | sha256sum) }}
+  {{- mergeOverwrite $checksum (.config.podAnnotations | default dict) | toYaml | nindent 2 }}
 {{- end }}
 
 {{/* Values that determine the credentials, so that a change restarts the pods. A chart rendered without access to the
@@ -85,7 +84,7 @@ env: {{- include "jobproc.env" (merge (dict "withoutRedis" true) .) | trim | nin
 
 {{/* Settings, then the connections to PostgreSQL and (unless withoutRedis) Redis, then extraEnv. */}}
 {{- define "jobproc.env" -}}
-{{- range $name, $value := merge (dict) .root.Values.settings (dict "JOBPROC_ENVIRONMENT" "production") }}
+{{- range $name, $value := merge (dict) (.root.Values.settings | default dict) (dict "JOBPROC_ENVIRONMENT" "production") }}
 - {name: {{ $name }}, value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}}
 {{- end }}
 {{- include "jobproc.databaseEnv" . }}

@@ -28,7 +28,7 @@
 {{- define "jobproc.connections" -}}
 {{- $root := . -}}
 {{- $pods := ternary (int .Values.api.autoscaling.maxReplicas) (int .Values.api.replicas) .Values.api.autoscaling.enabled -}}
-{{- $each := dig "JOBPROC_API_POOL_CONNECTIONS" 5 .Values.settings | int -}}
+{{- $each := dig "JOBPROC_API_POOL_CONNECTIONS" 5 (.Values.settings | default dict) | int -}}
 {{- $total := add (mul $pods $each) (mul 3 (int .Values.controller.replicas)) -}}
 {{- $sum := list (printf "api %d pods x %d" $pods $each) -}}
 {{- range (include "jobproc.pools" . | fromYaml).names }}

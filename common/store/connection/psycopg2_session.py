@@ -44,7 +44,7 @@ def connect(settings: Settings, name: str) -> PgConnection:
     `name` shows in pg_stat_activity.
     """
     server = settings.database_server
-    limits = f"-c lock_timeout={lock_timeout_ms(settings)} -c timezone=UTC {READ_COMMITTED}"
+    limits = f"-c lock_timeout={lock_timeout_ms(settings)} -c timezone=UTC -c datestyle=ISO {READ_COMMITTED}"
     if pooled(settings):
         limits = ""  # a pooler refuses them, also where the setting was forgotten
     parameters: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 
+HAS_CLEAR = 180_000  # the version of PostgreSQL from which on there is the function that clears them
 # After a vacuum or analyze with hardly a row in its pages, `live` counts as empty, however many jobs are inserted
 # later. A scan of a whole index then seems as cheap as a look-up by id, and claims choose it: 6,400 instead of 110,000
 # jobs/s on a backlog of 300,000, until the next vacuum or analyze. Skipped where the role lacks the privilege (another
@@ -18,5 +19,9 @@ CLEAR = Statement(
 
 
 def clear_live_statistics(connection: WorkerConnection) -> None:
-    """Clear the row count of `live`, if a vacuum or analyze has stored one, and so the plans made with it."""
-    connection.run(CLEAR, ("live",))
+    """Clear the row count of `live`, if a vacuum or analyze has stored one, and so the plans made with it.
+
+    Does nothing before PostgreSQL 18, where only a superuser could.
+    """
+    if connection.driver_connection.info.server_version >= HAS_CLEAR:
+        connection.run(CLEAR, ("live",))

@@ -46,6 +46,19 @@ def test_the_api_is_ready_on_a_newer_schema_but_not_on_an_older_one(system: Syst
     assert checks(system)["migrations"] is False
 
 
+def test_an_api_whose_role_lacks_a_right_is_not_ready_and_says_so(
+    system: System, assert_problem: Callable[..., Any]
+) -> None:
+    system.api()
+    system.database.rows("REVOKE SELECT ON alembic_version FROM jobproc_test_api")
+    assert checks(system) == {"database": False}
+    body = assert_problem(system.client.get("/readyz"), 503, "not-ready")
+    assert "refuses the check (InsufficientPrivilegeError); run migrations" in body["detail"]
+    assert system.client.get("/livez").status_code == 200
+    system.database.rows("GRANT SELECT ON alembic_version TO jobproc_test_api")
+    assert all(checks(system).values())
+
+
 def test_a_schema_from_before_the_first_release_is_not_ready(
     make_system: Callable[..., System], empty_database_url: str, redis_url: str, assert_problem: Callable[..., Any]
 ) -> None:

@@ -179,6 +179,19 @@ def test_an_option_that_breaks_a_rule_is_refused_by_name_and_not_stored(
     assert shared.database.value("SELECT count(*) FROM jobs") == jobs_before
 
 
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ({"delay_seconds": 31_536_001}, "is more than 31536000 seconds"),
+        ({"keep_seconds": 7_776_001}, "is more than 7776000 seconds"),
+        ({"timeout_seconds": 86_400.5}, "is more than 86400 seconds"),
+    ],
+)
+def test_a_sentence_has_all_digits_of_its_limit(shared: System, option: dict[str, Any], sentence: str) -> None:
+    response = shared.client.post("/jobs/", json=DATA | option)
+    assert response.json()["errors"][0]["reason"] == sentence
+
+
 def test_a_number_that_is_not_finite_is_refused_in_any_input(shared: System) -> None:
     for raw in (
         '{"operation":"greet","input":{"name":"Ada","times":NaN}}',

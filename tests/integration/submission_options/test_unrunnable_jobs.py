@@ -1,6 +1,7 @@
 """Jobs of operations that no worker knows, and jobs that crash their worker."""
 
 import httpx
+from rig.scrape import MetricsPage
 from rig.system import System, until
 
 from tools.servers import free_port
@@ -29,6 +30,22 @@ def test_a_job_of_a_version_that_no_worker_knows_waits_is_counted_and_starts_no_
     system.worker("new")
     assert system.wait(waiting)["result"] == 5
     assert system.job(waiting)["attempt"] == 1
+
+
+def test_a_controller_that_leads_no_more_exports_no_count_of_such_jobs(system: System) -> None:
+    """It would be the last count for ever, and an alert takes the maximum of all controllers."""
+    page = MetricsPage()
+    system.api().worker()
+    system.database.rows(FORGET)
+    waiting = system.submit("marked", 0, 5)
+    system.wait(system.submit("square_sum", 1, 2))
+    until("a low-water mark has passed the job", lambda: system.database.value(PASSED))
+    system.controller(JOBPROC_METRICS_PORT=page.port)
+    until("the job is counted", lambda: page.value("jobproc_queue_unrunnable_jobs", queue="default") == 1)
+    system.database.rows("UPDATE leaders SET holder = 'another', until = now() + interval '1 h'")
+    until("the leader has changed", lambda: page.value("jobproc_controller_leading") == 0)
+    until("the count is gone", lambda: page.value("jobproc_queue_unrunnable_jobs", queue="default") is None, limit_s=5)
+    assert system.status(waiting) == "PENDING"
 
 
 def test_a_job_that_crashes_its_worker_is_isolated_and_fails_and_its_neighbours_are_not_charged(

@@ -4,6 +4,7 @@ import random
 import time
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +135,21 @@ def test_a_job_that_always_fails_ends_after_its_last_attempt(shared: System) -> 
     assert (job["status"], job["attempt"], job["max_attempts"]) == ("FAILED", 5, 5)
     assert job["error"] == {"type": "RuntimeError", "text": "attempt 5 fails"}
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["error"] * 4 + ["failed"]
+
+
+def test_failures_take_no_memory_that_stays(shared: System) -> None:
+    """An exception has a traceback, its frames, and so what the operation held."""
+
+    def fail(jobs: int) -> int:
+        body = {"data": [999, 1], "operation": "stumble", "max_attempts": 1}
+        response = shared.client.post("/jobs/batch", json=[body] * jobs)
+        assert response.status_code == 202
+        shared.wait_all()
+        pids = [shared.processes["worker"].pid, *shared.children()]
+        return sum(int(Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()[0]) for pid in pids)
+
+    before_kib = fail(1_000)
+    assert fail(3_000) - before_kib < 12 * 1024, "4 KiB a failure"
 
 
 def test_a_job_between_two_attempts_is_retrying(shared: System) -> None:

@@ -1,5 +1,6 @@
+{{/* At most 52 characters: a label of the pods is this name and a hash of eleven, and has at most 63. */}}
 {{- define "jobproc.postgresql.fullname" -}}
-{{- default (printf "%s-postgresql" (.Release.Name | trunc 50 | trimSuffix "-")) .Values.fullnameOverride -}}
+{{- default (printf "%s-postgresql" (.Release.Name | trunc 41 | trimSuffix "-")) .Values.fullnameOverride -}}
 {{- end }}
 
 {{- define "jobproc.postgresql.secret" -}}
@@ -17,7 +18,7 @@
 
 {{- define "jobproc.postgresql.selector" -}}
 app.kubernetes.io/name: postgresql
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "jobproc.postgresql.labels" -}}

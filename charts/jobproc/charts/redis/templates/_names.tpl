@@ -1,5 +1,6 @@
+{{/* At most 52 characters: a label of the pods is this name and a hash of eleven, and has at most 63. */}}
 {{- define "jobproc.redis.fullname" -}}
-{{- default (printf "%s-redis" (.Release.Name | trunc 50 | trimSuffix "-")) .Values.fullnameOverride -}}
+{{- default (printf "%s-redis" (.Release.Name | trunc 46 | trimSuffix "-")) .Values.fullnameOverride -}}
 {{- end }}
 
 {{- define "jobproc.redis.secret" -}}
@@ -17,7 +18,7 @@
 
 {{- define "jobproc.redis.selector" -}}
 app.kubernetes.io/name: redis
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "jobproc.redis.labels" -}}
