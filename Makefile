@@ -12,13 +12,15 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
 
 ##@ Develop
-.PHONY: check test test-again chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock
+.PHONY: check test test-again clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers (BOUNCER=1: through PgBouncer)
 	@$(PY) -m pytest -q -n 4 --no-loadscope-reorder $(if $(BOUNCER),--pgbouncer -rs) -m "not needs" --ignore tests/e2e tests
 test-again: install ## the tests that failed last, one at a time
 	@$(PY) -m pytest -v -p no:randomly --tb=short --last-failed --last-failed-no-failures none tests
+clients: install ## clients that generators make of the OpenAPI document, those of TypeScript with npm
+	@$(PY) -m pytest -q tests/clients
 chart: install ## the chart, images and alerts: every test that needs helm, Docker or promtool
 	@$(PY) -m pytest -q -n 2 --no-servers tests/chart
 e2e: install ## in the cluster of KUBECONFIG, which has the images of e2e-images (E2E=tests/e2e/test_install.py)

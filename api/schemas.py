@@ -18,6 +18,18 @@ class JobAccepted(BaseModel):
     status: State = Field(description="The state of the job.", examples=[State.PENDING])
 
 
+class SubmittedJob(BaseModel):
+    """A job that has ended while the client waited, or that existed before."""
+
+    job_id: UUID = JOB_ID
+    status: State = Field(description="The state of the job.", examples=[State.SUCCESS])
+    result: Any = Field(
+        None,
+        description="With `wait`, if the job has ended: its result, or null unless it has succeeded. Otherwise absent.",
+        examples=[14.0],
+    )
+
+
 class BatchAccepted(BaseModel):
     """A batch of jobs, all of which are stored and will run."""
 

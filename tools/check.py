@@ -20,6 +20,7 @@ TESTS = [
         "migrations",
         "operations",
         "chart",
+        "clients",
         "e2e",
         "faults",
         "hostile",

@@ -1,5 +1,6 @@
-"""The OpenAPI document: FastAPI's own, completed in five steps that the framework cannot derive from the routes."""
+"""The OpenAPI document: FastAPI's own, completed in six steps that the framework cannot derive from the routes."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -26,6 +27,12 @@ def install(app: FastAPI) -> None:
         _add_refusals(document)
         _keep_only_problems(document)
         _add_request_models(document)
+        _remove_defaults(
+            parameter["schema"]
+            for path in document["paths"].values()
+            for operation in path.values()
+            for parameter in operation.get("parameters", ())
+        )
         add_examples(document)
         add_links(document)
         return document
@@ -65,4 +72,14 @@ def _add_request_models(document: dict[str, Any]) -> None:
     """Add the models of request bodies. FastAPI does not know them, because the routes read their bodies themselves."""
     bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody, BulkActionStartBody)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
+    _remove_defaults(member for model in models["$defs"].values() for member in model.get("properties", {}).values())
     document["components"]["schemas"] = dict(sorted((document["components"]["schemas"] | models["$defs"]).items()))
+
+
+def _remove_defaults(schemas: Iterable[dict[str, Any]]) -> None:
+    """Remove the keyword `default` from schemas of what clients send. The descriptions have the defaults.
+
+    Generators take it for a value that is always there: types require it, and clients send it in every request.
+    """
+    for schema in schemas:
+        schema.pop("default", None)

@@ -10,10 +10,10 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from api.limits.path_prefix import root_path
-from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView
+from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView, SubmittedJob
 from api.services import Services, get_services
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER, REPLAYED_HEADER, idempotency_key
-from api.submit.parsing import initial_state
+from api.submit.parsing import check_unique_keys, initial_state
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.views import job_detail
 from api.views.job_schema import JobView
@@ -75,8 +75,6 @@ _SUBMISSION_PROBLEMS = (
 _BATCH_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS)
 # Not found: the job of the request's Idempotency-Key, if it was removed.
 _JOB_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, JOB_NOT_FOUND, INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS)
-
-
 _REPLAYED = {
     "Idempotency-Replayed": {
         "description": "`true` if the response is that of an earlier request with the same Idempotency-Key.",
@@ -85,7 +83,7 @@ _REPLAYED = {
 }
 _EXISTING_JOB: dict[int | str, dict[str, Any]] = {
     200: {
-        "model": JobAccepted | ResultView,
+        "model": SubmittedJob,
         "description": "With `wait`: the job, which has ended. Otherwise: the existing job of the same Idempotency-Key "
         "or unique key; nothing was stored.",
         "headers": _REPLAYED,
@@ -184,7 +182,8 @@ def _accepted(job_id: UUID, state: str, status: int, headers: Headers = ()) -> R
 async def submit_batch(request: Request) -> Response:
     """Submit up to 10,000 jobs in one transaction, all or none.
 
-    The response has their ids, in the order of the submissions.
+    The response has their ids, in the order of the submissions. Two of the jobs may not want the same unique key,
+    unless the later one has `on_conflict` `return`, or holds the key only while it runs.
     """
     services = get_services(request)
     async with services.bodies.json(request) as submissions:
@@ -215,6 +214,7 @@ async def _parse_batch(services: Services, submissions: Any) -> Sequence[NewJob]
             await asyncio.sleep(0)  # other requests run
             slice_end = time.perf_counter() + PARSE_SLICE_S
         jobs.append(await services.parser.parse(submission, f"{index}."))
+    check_unique_keys(jobs)
     return jobs
 
 

@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -175,6 +176,24 @@ def _checked_input(value: dict[str, Any], operation: CachedOperation, prefix: st
             INVALID_BODY, [(f"{field}.{path}".strip("."), reason) for path, reason in errors], len(errors)
         )
     return text
+
+
+def check_unique_keys(jobs: Iterable[NewJob]) -> None:
+    """Refuse a batch in which a job wants the unique key of an earlier one. Raises ProblemError, which names both.
+
+    With `on_conflict: return` the earlier job is returned. Jobs that hold their key only while they run take turns.
+    """
+    first: dict[str, int] = {}
+    errors = []
+    for index, job in enumerate(jobs):
+        unique = None if job.options is None else job.options.unique
+        if unique is None or unique.held_while is HeldWhile.RUNNING:
+            continue
+        earlier = first.setdefault(unique.key, index)
+        if earlier != index and unique.on_conflict is not OnConflict.RETURN:
+            errors.append((f"{index}.unique.key", f"is also the key of {earlier}"))
+    if errors:
+        raise field_problem(INVALID_BODY, errors, len(errors))
 
 
 def initial_state(job: NewJob) -> State:

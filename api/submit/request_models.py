@@ -42,12 +42,12 @@ class UniqueKey(_Model):
         "both",
         alias="while",
         description="How long the job holds the key. `waiting`: until its first attempt begins. `running`: while an "
-        "attempt runs, so jobs with the key run one after the other. `both`: until it has ended.",
+        "attempt runs, so jobs with the key run one after the other. `both`, the default: until it has ended.",
     )
     on_conflict: Literal["reject", "return", "replace"] = Field(
         "reject",
-        description="The response if another job holds the key. `reject`: 409. `return`: 200 with that job. "
-        "`replace`: cancel that job and store this one, or 409 if that job is running.",
+        description="The response if another job holds the key. `reject`, the default: 409. `return`: 200 with that "
+        "job. `replace`: cancel that job and store this one, or 409 if that job is running.",
     )
 
 
@@ -56,7 +56,7 @@ class _Options(_Model):
         description="The name of an operation; see GET /operations.", examples=["square_sum"]
     )
     priority: Annotated[int, Field(ge=0, le=9)] = Field(
-        5, description="0 (first) to 9. The order is exact across the whole queue."
+        5, description="0 (first) to 9. The order is exact across the whole queue. Default: 5."
     )
     run_at: Timestamp | None = Field(
         None,

@@ -31,12 +31,14 @@ class JobListQuery(JobFilters):
 
     sort: Literal["created", "-created", "finished", "-finished"] = Field(
         "-created",
-        description="The sort order; `-` means newest first. `finished` needs a `status` of `FAILED`, `CANCELLED` or "
-        "both, because no index has the ends of all jobs.",
+        description="The sort order; `-` means newest first. Default: `-created`. `finished` needs a `status` of "
+        "`FAILED`, `CANCELLED` or both, because no index has the ends of all jobs.",
         examples=["created"],
     )
     limit: Annotated[int, Field(ge=1, le=1_000)] = Field(
-        DEFAULT_LIMIT, description="The number of jobs on a page, at most JOBPROC_LIST_PAGE_JOBS.", examples=[200]
+        DEFAULT_LIMIT,
+        description="The number of jobs on a page, at most JOBPROC_LIST_PAGE_JOBS. Default: 50, or that if it is less.",
+        examples=[200],
     )
     cursor: Annotated[str, Field(min_length=1, max_length=MAX_CURSOR_CHARACTERS)] | None = Field(
         None, description="The position of the page, from `next` of the previous page. Keep the filters and the order."
@@ -74,7 +76,7 @@ class JobList(BaseModel):
     scanned: int = Field(description="The number of rows scanned for this page.", examples=[50])
     estimated_total: int | None = Field(
         description="The estimated length of the whole list, on its first page, from the statistics of the database. "
-        "Null if they do not cover the list.",
+        "Null if they do not cover the list, or are older than most of its jobs may be.",
         examples=[1_204_000],
     )
 

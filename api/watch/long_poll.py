@@ -24,9 +24,9 @@ WAIT_PARAMETER: dict[str, Any] = {
     "name": PARAMETER_NAME,
     "in": "query",
     "required": False,
-    "schema": {"type": "number", "minimum": 0, "default": 0},
+    "schema": {"type": "number", "minimum": 0},
     "description": "Seconds to wait for the end of the job, at most JOBPROC_LONG_POLL_MAX_SECONDS (60). The response "
-    "is sent when the job has ended, or when the time is up.",
+    "is sent when the job has ended, or when the time is up. Default: 0.",
     "examples": {"half a minute": {"value": 30}},
 }
 

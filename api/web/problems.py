@@ -5,6 +5,7 @@ Problems never repeat the client's values: NaN or a lone surrogate could not eve
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import orjson
 from fastapi import Response
@@ -45,6 +46,7 @@ class ProblemBody(BaseModel):
     errors: list[FieldError] | None = Field(
         None, description="The invalid fields, the first 20 of them. Absent if the error is not about fields."
     )
+    job_id: UUID | None = Field(None, description="With `unique-conflict`: the id of the job that holds the key.")
     state: State | None = Field(None, description="With `not-retryable`: the state of the job.")
     phase: Phase | None = Field(None, description="With `wrong-phase`: the phase of the bulk action.")
     count: int | None = Field(None, description="With `count-not-confirmed`: the count of the preview.")

@@ -104,6 +104,14 @@ async def await_much(numbers: Numbers) -> str:
     return "x" * int(numbers.data[0])
 
 
+@quick("await_and_fail", max_attempts=1)
+async def await_and_fail(numbers: Numbers) -> None:
+    """Fill data[0] MiB of memory, let others run, then raise."""
+    memory = b"x" * (int(numbers.data[0]) << 20)
+    await asyncio.sleep(0)
+    raise ValueError(len(memory))
+
+
 @quick("await_fall", max_attempts=20)
 async def await_fall(numbers: Numbers, job: Context) -> None:
     """Write to the ledger, wait data[0] seconds, kill this process."""

@@ -185,6 +185,16 @@ def allocate(numbers: Numbers) -> int:
     return len(bytearray(int(numbers.data[0]) << 20))
 
 
+@operation("allocate_and_fail", max_attempts=1)
+def allocate_and_fail(numbers: Numbers) -> None:
+    """Fill data[0] MiB of memory, then raise an error that has a cause."""
+    memory = b"x" * (int(numbers.data[0]) << 20)
+    try:
+        raise KeyError(len(memory))
+    except KeyError as error:
+        raise ValueError("it failed, with memory") from error
+
+
 @operation("tell_progress", max_attempts=1)
 def tell_progress(numbers: Numbers, job: Context) -> list[bool]:
     """Report progress data[0], then wait until the file `go` exists."""

@@ -85,6 +85,50 @@ def test_an_invalid_submission_refuses_the_whole_batch_and_is_named_by_its_index
     assert body["detail"].startswith(f"{field.format(at)}: ")
 
 
+def keyed(key: str, on_conflict: str = "reject", held_while: str = "both") -> dict[str, Any]:
+    return GOOD | {"unique": {"key": key, "on_conflict": on_conflict, "while": held_while}}
+
+
+@pytest.mark.parametrize("on_conflict", ["reject", "replace"])
+def test_a_batch_with_a_unique_key_twice_is_refused_and_each_repetition_is_named(
+    read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any], on_conflict: str
+) -> None:
+    repeated = [
+        GOOD,
+        keyed("a", on_conflict),
+        keyed("b", on_conflict),
+        keyed("a", on_conflict),
+        keyed("a", on_conflict, "waiting"),
+    ]
+    body = assert_problem(post(read_only_system, orjson.dumps(repeated), "/jobs/batch"), 422, "invalid-body")
+    reason = "is also the key of 1"
+    assert body["errors"] == [{"field": f"{index}.unique.key", "reason": reason} for index in (3, 4)]
+    assert body["detail"] == f"3.unique.key: {reason} (and 1 more)"
+
+
+def test_a_thousand_jobs_with_one_unique_key_are_refused_with_a_short_answer(
+    read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any]
+) -> None:
+    response = post(read_only_system, orjson.dumps([keyed("a")] * 1_000), "/jobs/batch")
+    body = assert_problem(response, 422, "invalid-body")
+    assert [error["field"] for error in body["errors"]] == [f"{index}.unique.key" for index in range(1, 21)]
+    assert body["detail"].endswith("(and 998 more)")
+
+
+def test_a_repeated_unique_key_is_accepted_where_the_existing_job_is_to_be_returned_or_jobs_take_turns(
+    system: System,
+) -> None:
+    system.api()
+    batch = [keyed("a", "replace"), keyed("a", "return"), *[keyed("b", held_while="running")] * 2]
+    for _ in range(2):  # the second time, the job of the first batch is replaced
+        response = system.client.post("/jobs/batch", json=batch)
+        assert response.status_code == 202, response.text
+        first, returned, *in_turn = response.json()["job_ids"]
+        assert returned == first
+        assert len({first, *in_turn}) == 3
+        assert all(system.status(job_id) == "PENDING" for job_id in (first, *in_turn))
+
+
 def test_the_limits_of_a_batch_are_settings(system: System, assert_problem: Callable[..., Any]) -> None:
     system.api(JOBPROC_MAX_BATCH_JOBS="3", JOBPROC_MAX_NUMBERS="2")
     assert system.client.post("/jobs/batch", json=[{"data": [1, 2], "operation": "cube_sum"}] * 3).status_code == 202

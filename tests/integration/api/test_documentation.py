@@ -107,3 +107,41 @@ def test_the_page_links_the_glossary(read_only_system: System) -> None:
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "<td><strong>low-water mark</strong></td>" in page.text
+
+
+SCRIPT = "/docs/static/swagger-ui-bundle.js"
+
+
+def test_a_static_file_is_sent_in_ranges_and_compressed(read_only_system: System) -> None:
+    client = read_only_system.client
+    whole = client.get(SCRIPT, headers={"Accept-Encoding": "identity"})
+    assert whole.headers["accept-ranges"] == "bytes"
+    assert "content-encoding" not in whole.headers
+    zipped = client.get(SCRIPT, headers={"Accept-Encoding": "gzip"})
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert zipped.content == whole.content
+    assert zipped.num_bytes_downloaded < len(whole.content) / 2
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_the_ranges_of_a_static_file_make_up_the_file(read_only_system: System, encoding: str) -> None:
+    client, size = read_only_system.client, len(read_only_system.client.get(SCRIPT).content)
+    parts = []
+    for first in range(0, size, 1 << 19):
+        headers = {"Accept-Encoding": encoding, "Range": f"bytes={first}-{first + (1 << 19) - 1}"}
+        part = client.get(SCRIPT, headers=headers)
+        assert part.status_code == 206
+        assert part.headers["content-range"] == f"bytes {first}-{min(first + (1 << 19), size) - 1}/{size}"
+        assert "content-encoding" not in part.headers, "the range is of the file, not of its compressed form"
+        parts.append(part.content)
+    assert b"".join(parts) == client.get(SCRIPT).content
+
+
+def test_a_range_outside_of_a_static_file_or_of_another_version_is_not_sent(read_only_system: System) -> None:
+    client, size = read_only_system.client, len(read_only_system.client.get(SCRIPT).content)
+    beyond = client.get(SCRIPT, headers={"Range": f"bytes={size}-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{size}")
+    other = client.get(SCRIPT, headers={"Range": "bytes=0-9", "If-Range": '"another"', "Accept-Encoding": "identity"})
+    assert (other.status_code, len(other.content)) == (200, size)
+    same = client.get(SCRIPT, headers={"Range": "bytes=0-9", "If-Range": client.head(SCRIPT).headers["etag"]})
+    assert (same.status_code, len(same.content)) == (206, 10)

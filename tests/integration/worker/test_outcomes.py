@@ -191,3 +191,24 @@ def test_a_job_of_an_unserved_queue_waits(shared: System) -> None:
     shared.wait(shared.submit("noop", 1))
     assert shared.job(job_id)["status"] == "PENDING"
     assert shared.job(job_id)["queue"] == "slow"
+
+
+def memory_mib(pid: int) -> float:
+    """Return the memory of a process."""
+    status = (Path("/proc") / str(pid) / "status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) / 1024
+
+
+@pytest.mark.parametrize("operation", ["allocate_and_fail", "await_and_fail"])
+def test_a_failed_attempt_holds_no_memory(shared: System, operation: str) -> None:
+    """A traceback that is kept would hold the frames of the attempt, and all of their objects."""
+    failed = "SELECT count(*) FROM outcomes JOIN jobs USING (id) WHERE operation = %s AND error_type = 'ValueError'"
+
+    def fail(jobs: int) -> float:
+        before = shared.database.value(failed, (operation,))
+        shared.submit_many(operation, [[1.0]] * jobs)
+        until("each job has failed", lambda: shared.database.value(failed, (operation,)) == before + jobs)
+        return sum(memory_mib(pid) for pid in shared.children())
+
+    before = fail(100)
+    assert fail(500) - before < 250, "half of what the frames of 500 attempts would hold"

@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, cast
+from decimal import Decimal
+from typing import Annotated, Any, cast
 
 import pytest
+from pydantic import BaseModel, Field, ValidationError
 from rig.settings import settings_from
 
 from api.submit import operations
-from api.submit.operations import OperationCache
+from api.submit.operations import CachedOperation, OperationCache
 from common.domain.errors import StoreUnavailable, UnknownOperation
 from common.domain.operation_spec import OperationSpec
 from common.store.connection.asyncpg_pool import DatabasePool
@@ -114,3 +116,23 @@ def test_the_compiled_schema_of_an_unchanged_operation_is_reused() -> None:
         assert pool.reads > 1
 
     run(work, ttl_s=0.0)
+
+
+class Price(BaseModel):
+    """Input with decimals that no double-precision number has exactly."""
+
+    price: Annotated[Decimal, Field(multiple_of=Decimal("0.01"))]
+    share: Annotated[float, Field(multiple_of=0.1)] = 0.0
+
+
+def test_multiples_of_decimals_are_judged_as_the_model_judges_them() -> None:
+    """0.07 is a multiple of 0.01, though the remainder of the two doubles is not 0."""
+    operation = CachedOperation(OperationSpec("bill", input_schema=Price.model_json_schema()))
+    for cents in range(10_000):
+        value = {"price": float(f"{cents / 100:.2f}"), "share": float(f"{cents / 10:.1f}")}
+        assert operation.input_errors(value, 30) == []
+        assert Price.model_validate(value)
+    for value in ({"price": 0.075}, {"price": 19.999}, {"price": 1.0, "share": 0.15}):
+        assert operation.input_errors(value, 30)
+        with pytest.raises(ValidationError):
+            Price.model_validate(value)
