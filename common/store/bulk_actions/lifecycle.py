@@ -36,7 +36,7 @@ _INSERT = f"""
 INSERT INTO bulk_actions (
     id, kind, filter, priority, jobs_per_second, as_of, count, count_is_exact, sample, skipped, not_undone)
 VALUES ($1, $2, $3::text::json, $4, $5, $6, $7, $8, $9::text::json, '{{}}', '{{}}')
-ON CONFLICT (id) DO UPDATE SET id = excluded.id
+ON CONFLICT (id) DO UPDATE SET error = bulk_actions.error
 RETURNING {_COLUMNS}
 """
 _READ = f"SELECT {_COLUMNS} FROM bulk_actions WHERE id = $1"
