@@ -26,7 +26,9 @@ def test_every_path_responds_the_same_with_and_without_a_trailing_slash(read_onl
     for path in (path.replace("{job_id}", UNKNOWN).rstrip("/") for path in paths):
         for method in ("GET", "POST"):
             bare, slashed = (read_only_system.client.request(method, url, json=[]) for url in (path, path + "/"))
-            assert (bare.status_code, bare.headers.get("allow"), bare.text) == (
+            # The URLs of the page /docs are relative, so from /docs/ they begin one level higher.
+            text = bare.text.replace('"./', '"../').replace("'./", "'../") if path == "/docs" else bare.text
+            assert (bare.status_code, bare.headers.get("allow"), text) == (
                 slashed.status_code,
                 slashed.headers.get("allow"),
                 slashed.text,
