@@ -20,6 +20,8 @@ TEN = (
     "leader_frozen",
     "connections_terminated",
 )
+#: Laws on actions of which two clients may have done none in this time.
+RARE = {"a_unique_key_is_held_by_one", "jobs_of_a_running_key_take_turns", "a_bulk_action_is_complete"}
 TRIES = 4  # injections of a fault that missed its window
 SLACK_S = 8.0  # added to limits of the laws, because other tests run concurrently
 
@@ -33,5 +35,6 @@ def test_no_law_is_broken_by_any_of_ten_faults(tmp_path_factory: pytest.TempPath
         report = run.each_once([FAULTS[name] for name in TEN], TRIES, SLACK_S)
     finally:
         run.close()
-    assert not report.broken, report.text()
+    assert set(report.broken) <= RARE, report.text()
+    assert not any(report.verdicts[law].violations for law in RARE), report.text()
     assert set(TEN) == set(report.happened), f"a fault never happened, so the run proves nothing: {report.text()}"

@@ -42,9 +42,10 @@ def is_outage(error: BaseException) -> bool:
         return True
     if isinstance(error, asyncpg.PostgresError):
         return error.sqlstate is None or is_outage_code(error.sqlstate)
-    # The driver's errors about values are also ValueErrors.
-    is_lost = isinstance(error, (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.InternalClientError))
-    return is_lost and not isinstance(error, ValueError)
+    if isinstance(error, (OSError, PoolTimeout)):
+        return True
+    is_of_driver = isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError))
+    return is_of_driver and not isinstance(error, ValueError)  # those about values are ValueErrors too
 
 
 class PoolerConnection(asyncpg.Connection):

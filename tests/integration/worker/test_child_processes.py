@@ -43,6 +43,7 @@ def test_what_an_attempt_has_started_ends_before_its_next_attempt_begins(patient
     until("the program runs", lambda: _left(job_id))
     first = set(_left(job_id))
     note = system.folder / f"note-{job_id}"
+    until("the first attempt has started its program", note.exists)
     until("the second attempt has started its program", lambda: note.read_text().count("started") == 2)
     assert not first & set(_left(job_id))
     assert system.wait(job_id)["error"]["type"] == "timeout"
