@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import psycopg2
 import pytest
-from rig.system import System
+from rig.system import System, until
 
 UNKNOWN = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
 PAGE = "https://app.example"
@@ -193,7 +193,11 @@ def test_the_log_lines_of_a_request_carry_its_request_id_and_no_other(system: Sy
         )
         assert late.status_code == 503
     locks.close()
-    requests = [line for line in system.events("api", "request") if line["method"] != "GET" or line["route"] == "/jobs"]
+
+    def of_jobs() -> list[dict[str, Any]]:
+        return [line for line in system.events("api", "request") if line["method"] != "GET" or line["route"] == "/jobs"]
+
+    requests = until("the last request is logged", lambda: lines if len(lines := of_jobs()) == 4 else None)
     assert [line["request_id"] for line in requests] == ["first", "second", "third", "fourth"]
     assert [line["request_id"] for line in system.events("api", "read_timeout")] == ["third"]
     unavailable = [line.get("request_id") for line in system.events("api", "database_unavailable")]
