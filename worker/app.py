@@ -1,11 +1,9 @@
 """The composition root of a worker: the Celery app, the parent's supervisor, each process's setup after its fork."""
 
-import ctypes
 import gc
 import os
 import random
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +27,7 @@ from worker.execution.executor import Executor
 from worker.execution.worker_session import WorkerSession
 from worker.operations.registry import Operation
 from worker.process_tree.leftovers import Leftovers
+from worker.process_tree.processes import die_with
 from worker.process_tree.start import detach
 from worker.shared_memory.metrics import Layout
 from worker.shared_memory.process_gauges import ProcessGauges
@@ -36,7 +35,6 @@ from worker.shared_memory.slots import Slot, Slots
 from worker.supervision.supervisor import Supervisor
 
 log = logs.get("worker")
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class WorkerApp:
@@ -137,7 +135,7 @@ class WorkerApp:
         self._slots.drain()
 
     def _forked(self, **_facts: Any) -> None:
-        _die_with(self._parent)
+        die_with(self._parent)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # until Celery has set its handlers, and the pool replaces them
         random.seed()
@@ -220,11 +218,3 @@ class WorkerApp:
 
 def _keep_logging(**_facts: Any) -> None:
     pass
-
-
-def _die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent ends, for whatever reason."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)

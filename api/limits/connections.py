@@ -7,15 +7,14 @@ import asyncio
 import os
 from typing import Any
 
-import orjson
-
 from api.limits.addresses import ClientAddresses, address_key
 from api.limits.places import Limit, Places
 from api.limits.refusals import Refusals
 from api.limits.unread import UnreadResponses
 from api.protocol.connection import HttpConnection
+from api.protocol.refusals import last_response
 from api.web.problem_kinds import TOO_MANY_CONNECTIONS
-from api.web.problems import MEDIA_TYPE, RETRY_AFTER_S
+from api.web.problems import ProblemError
 from common.domain.errors import StartupError
 from common.settings import Settings
 from common.telemetry import refusal_reasons
@@ -26,6 +25,7 @@ FILE_CHECK_INTERVAL_S = 1.0
 #: Bytes of a response beyond which the client must read before more is written: enough for most whole responses, and
 #: little for each of thousands of clients that do not read.
 WRITE_BUFFER_BYTES = 16_384
+_REFUSAL = last_response(ProblemError(TOO_MANY_CONNECTIONS))
 _REASONS = {Limit.PROCESS: refusal_reasons.CONNECTIONS, Limit.ADDRESS: refusal_reasons.CONNECTIONS_OF_ADDRESS}
 
 
@@ -116,16 +116,3 @@ class LimitedConnection(HttpConnection):
         """Forget the bytes that the client has read."""
         self._limits.unread.remove(self)
         super().resume_writing()
-
-
-def _refusal() -> bytes:
-    kind = TOO_MANY_CONNECTIONS
-    body = orjson.dumps({"type": kind.type, "title": kind.title, "status": kind.status, "detail": kind.detail})
-    head = (
-        f"HTTP/1.1 {kind.status} Service Unavailable\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
-        f"Retry-After: {RETRY_AFTER_S}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-_REFUSAL = _refusal()

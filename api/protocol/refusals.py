@@ -23,11 +23,16 @@ class Refusal:
     def response(self, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """Return the bytes of the response, which closes the connection."""
         headers = {"Allow": ""} if self.kind is METHOD_NOT_ALLOWED else {}
-        response = ProblemError(self.kind, self.detail, headers=headers).response()
-        fields = [field for field in default_headers if field[0] != b"connection"]
-        fields += [*response.raw_headers, (b"connection", b"close")]
-        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
-        return STATUS_LINE[self.kind.status] + lines + b"\r\n" + bytes(response.body)
+        return last_response(ProblemError(self.kind, self.detail, headers=headers), default_headers)
+
+
+def last_response(problem: ProblemError, default_headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+    """Return the bytes of a response with a problem, which closes the connection."""
+    response = problem.response()
+    fields = [field for field in default_headers if field[0] != b"connection"]
+    fields += [*response.raw_headers, (b"connection", b"close")]
+    lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+    return STATUS_LINE[problem.kind.status] + lines + b"\r\n" + bytes(response.body)
 
 
 class RequestRefused(Exception):

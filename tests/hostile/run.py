@@ -12,11 +12,12 @@ import threading
 import time
 from pathlib import Path
 
-import psutil
 import redis
+from faults.laws import report
 from faults.lifecycle import Environment
 from faults.verdict import Verdict
 from rig.hostile_messages import fuzzed
+from rig.process_usage import memory_mib
 from rig.system import Database, System
 
 from common.broker.doorbells import celery_queue
@@ -77,7 +78,7 @@ class Run:
                 stored={row[0]: StoredJob(*row[1:]) for row in self._system.database.rows(_STORED)},
                 slow_again_s=again_s,
                 ended=[name for name, pid in self._pids.items() if now.get(name) != pid],
-                memory_mib={name: (early, _rss_mib(now[name])) for name, early in self._early_mib.items()},
+                memory_mib={name: (early, memory_mib(now[name])) for name, early in self._early_mib.items()},
                 work_goes_on=goes_on,
             )
         )
@@ -102,7 +103,7 @@ class Run:
                 if chance.random() < MESSAGES_A_REQUEST:
                     client.lpush(celery_queue("default"), next(messages))
                 if number == 0 and sent == count // 10:
-                    self._early_mib = {name: _rss_mib(pid) for name, pid in self._processes().items()}
+                    self._early_mib = {name: memory_mib(pid) for name, pid in self._processes().items()}
 
     def _processes(self) -> dict[str, int]:
         """Return the pids of the parts and of the worker's processes that run now."""
@@ -113,19 +114,6 @@ class Run:
         with contextlib.suppress(AssertionError, KeyError):
             return bool(self._system.wait(self._system.submit("square_sum", 1, 2, 3), 20)["result"] == 14)
         return False
-
-
-def _rss_mib(pid: int) -> float:
-    return float(psutil.Process(pid).memory_info().rss) / 2**20
-
-
-def report(verdicts: dict[str, Verdict]) -> str:
-    """Return the verdicts as text, with at most ten violations of each law."""
-    lines = []
-    for name, verdict in verdicts.items():
-        lines.append(f"  {'BROKEN' if verdict.violations else 'ok    '} {name}: {verdict.judged} facts")
-        lines += [f"           {violation}" for violation in verdict.violations[:10]]
-    return "\n".join(lines)
 
 
 def is_broken(verdicts: dict[str, Verdict]) -> bool:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from tools.servers import free_port
 
@@ -60,6 +61,15 @@ class Proxy:
         self._do(self._listen())
 
     # --- faults
+
+    @classmethod
+    def before(cls, url: str) -> Self:
+        """Start a proxy in front of the server of a URL."""
+        return cls(urlsplit(url).port or 0)
+
+    def url_of(self, url: str) -> str:
+        """Return the URL of the server with the port of this proxy."""
+        return url.replace(f":{self.target}/", f":{self.port}/")
 
     def refuse(self) -> None:
         """Refuse new connections and reset the open ones."""

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from rig.project_files import ROOT
+
 USERS = ROOT / "charts" / "jobproc" / "charts" / "redis" / "files" / "users.conf"
 PASSWORD = "secret"  # noqa: S105 - of every user of a test
 

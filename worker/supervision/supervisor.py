@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from common.broker.doorbells import Doorbell
 from common.domain.decisions import CANCELLED, EXIT_IGNORED, RELEASED, loop_blocked, timed_out
@@ -20,6 +19,7 @@ from common.telemetry import logs
 from worker.health import Health
 from worker.operations.registry import Operation
 from worker.process_tree.orphans import Orphans
+from worker.process_tree.processes import PROC, read
 from worker.shared_memory.slots import KillReason, RunningAttempt, Slot, Slots
 from worker.supervision.cancellation import CancellationCheck
 from worker.supervision.crash_recovery import CrashRecovery, ExitReason
@@ -274,12 +274,9 @@ def _alive(pid: int) -> bool:
 
 def _state(pid: int) -> str:
     """Return the state letter of a process as in proc(5), X if there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    if Path("/proc/self").exists():
-        return "X"
+    if PROC.exists():
+        entry = read(pid)
+        return entry.state if entry else "X"
     try:  # a system without /proc
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -161,24 +161,24 @@ class DatabasePool:
         """
         if lane is Lane.EXPENSIVE:
             query = self._with_read_timeout(query)
+        return await self._run_in_lane(partial(self._run, query), lane, client_left)
+
+    async def _run(self, query: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        async with self._lend() as connection:
+            return await query(connection)
+
+    async def _run_in_lane(self, run_once: Callable[[], Awaitable[T]], lane: Lane, client_left: ClientLeft | None) -> T:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self.lanes.enter(lane, client_left)
                 try:
-                    return await self._run(query)
+                    return await self._repeat(run_once)
                 finally:
                     self.lanes.leave(lane)
         except Exception as error:
             if is_outage(error):
                 raise _unavailable(error) from error
             raise
-
-    async def _run(self, query: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        async def run_once() -> T:
-            async with self._lend() as connection:
-                return await query(connection)
-
-        return await self._repeat(run_once)
 
     async def _repeat(self, run_once: Callable[[], Awaitable[T]]) -> T:
         """Return the first result that no outage prevents. The caller limits the time."""
@@ -211,17 +211,7 @@ class DatabasePool:
 
     async def run_sync(self, query: Callable[[Connection], T], lane: Lane, client_left: ClientLeft | None = None) -> T:
         """Run sync SQLAlchemy code that may be repeated, in a transaction of its own. Retries and raises as `run`."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self.lanes.enter(lane, client_left)
-                try:
-                    return await self._repeat(partial(self._run_sync, query, lane))
-                finally:
-                    self.lanes.leave(lane)
-        except Exception as error:
-            if is_outage(error):
-                raise _unavailable(error) from error
-            raise
+        return await self._run_in_lane(partial(self._run_sync, query, lane), lane, client_left)
 
     async def _run_sync(self, query: Callable[[Connection], T], lane: Lane) -> T:
         try:

@@ -1,7 +1,6 @@
 """Places of an API process: one address cannot take all connections, long polls or event streams."""
 
 import http.client
-import os
 import resource
 import socket
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rig.process_usage import cpu_s
 from rig.proxy import Proxy
 from rig.scrape import MetricsPage
 from rig.system import System, until
@@ -107,10 +107,9 @@ def test_a_full_process_answers_503_at_once_and_its_probes(system: System, conne
 def test_probes_on_the_port_of_the_metrics_tell_what_fails_within_their_limit(
     make_system: Callable[..., System], database_url: str, redis_url: str
 ) -> None:
-    page, url = MetricsPage(), httpx.URL(database_url)
-    assert url.port is not None
-    with Proxy(url.port) as proxy:
-        system = make_system(str(url.copy_with(port=proxy.port)), redis_url)
+    page = MetricsPage()
+    with Proxy.before(database_url) as proxy:
+        system = make_system(proxy.url_of(database_url), redis_url)
         system.api(
             JOBPROC_METRICS_PORT=page.port, JOBPROC_DATABASE_TIMEOUT_SECONDS="60", JOBPROC_PROBE_TIMEOUT_SECONDS="0.5"
         )
@@ -188,18 +187,12 @@ def test_a_process_without_open_files_says_so_and_recovers(system: System, conne
     for _ in range(20):
         connect(system, ATTACKER)
     until("it is logged", lambda: refused(system, "open_files"))
-    cpu_before_s = time_of(pid)
+    cpu_before_s = cpu_s(pid)
     until("it is logged again", lambda: len(refused(system, "open_files")) > 1)
-    assert time_of(pid) - cpu_before_s < 0.5
+    assert cpu_s(pid) - cpu_before_s < 0.5
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     assert until("it accepts connections again", lambda: _answers(system))
     assert (page.value("jobproc_refusals_total", reason="open_files") or 0) >= 2
-
-
-def time_of(pid: int) -> float:
-    """Return the CPU time of a process in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _answers(system: System) -> bool:

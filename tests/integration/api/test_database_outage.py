@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx
 import psycopg2
@@ -70,13 +69,8 @@ def test_requests_get_503_in_time_while_the_database_is_down_and_nothing_is_stor
 @pytest.fixture
 def proxy(database_url: str) -> Iterator[Proxy]:
     """Start a proxy in front of PostgreSQL."""
-    with Proxy(urlsplit(database_url).port or 0) as proxy:
+    with Proxy.before(database_url) as proxy:
         yield proxy
-
-
-def proxied_url(proxy: Proxy, url: str) -> str:
-    """Return the URL of a database through a proxy."""
-    return url.replace(f":{urlsplit(url).port}/", f":{proxy.port}/")
 
 
 def test_requests_get_503_in_time_while_the_database_hangs(
@@ -87,9 +81,7 @@ def test_requests_get_503_in_time_while_the_database_hangs(
     assert_problem: Callable[..., Any],
 ) -> None:
     """Connections stay open and new ones are accepted, but there are no replies."""
-    system = make_system(
-        proxied_url(proxy, database_url), redis_url, JOBPROC_DATABASE_TIMEOUT_SECONDS=str(LIMIT_S)
-    ).api()
+    system = make_system(proxy.url_of(database_url), redis_url, JOBPROC_DATABASE_TIMEOUT_SECONDS=str(LIMIT_S)).api()
     system.submit("square_sum", 1)
     proxy.hang()
     assert_unavailable(system, assert_problem)
@@ -200,7 +192,7 @@ def test_lost_connections_are_replaced_without_an_error(
     make_system: Callable[..., System], proxy: Proxy, database_url: str, redis_url: str, cut: str
 ) -> None:
     """All connections are lost repeatedly under load. No client gets an error, and the API is not restarted."""
-    system = make_system(proxied_url(proxy, database_url), redis_url).api()
+    system = make_system(proxy.url_of(database_url), redis_url).api()
     database = Database(database_url)
     with Load(system) as load:
         for _ in range(12):

@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import psycopg2
@@ -132,9 +131,9 @@ def test_a_commit_whose_reply_was_lost_stores_no_job_twice(
     make_system: Callable[..., System], database_url: str, redis_url: str
 ) -> None:
     """The connection ends after the commit and before its reply, so the API repeats the insert with the same ids."""
-    database, port = Database(database_url), urlsplit(database_url).port or 0
-    with Proxy(port) as proxy:
-        system = api_with_long_timeout(make_system(database_url.replace(f":{port}/", f":{proxy.port}/"), redis_url))
+    database = Database(database_url)
+    with Proxy.before(database_url) as proxy:
+        system = api_with_long_timeout(make_system(proxy.url_of(database_url), redis_url))
         with clients(system, 2) as submit:
             with blocked_commits(
                 database
@@ -161,9 +160,9 @@ def test_a_finished_job_whose_commit_is_repeated_does_not_run_again(
     make_system: Callable[..., System], database_url: str, redis_url: str
 ) -> None:
     """The reply of the commit is lost. The job runs and ends before the API repeats the insert."""
-    database, port = Database(database_url), urlsplit(database_url).port or 0
-    with Proxy(port) as proxy:
-        system = api_with_long_timeout(make_system(database_url.replace(f":{port}/", f":{proxy.port}/"), redis_url))
+    database = Database(database_url)
+    with Proxy.before(database_url) as proxy:
+        system = api_with_long_timeout(make_system(proxy.url_of(database_url), redis_url))
         system.database = database
         system.submit("square_sum", 1)
         proxy.swallow()

@@ -4,11 +4,11 @@ import asyncio
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 import httpx
+from rig.process_usage import memory_mib
 from rig.proxy import Proxy
 from rig.scrape import MetricsPage
 from rig.system import System, until
@@ -26,18 +26,12 @@ MAX_UNREAD_MIB = 110  # 60 with the limit, 170 without it
 OTHER_MIB = 24
 
 
-def memory_mib(pid: int, what: str = "VmRSS") -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1_024
-
-
 def test_submissions_are_held_within_a_limit_of_bytes_while_postgresql_hangs(
     make_system: Callable[..., System], database_url: str, redis_url: str
 ) -> None:
-    page, url = MetricsPage(), httpx.URL(database_url)
-    assert url.port is not None
-    with Proxy(url.port) as proxy:
-        system = make_system(str(url.copy_with(port=proxy.port)), redis_url)
+    page = MetricsPage()
+    with Proxy.before(database_url) as proxy:
+        system = make_system(proxy.url_of(database_url), redis_url)
         system.api(
             JOBPROC_MAX_BUFFERED_BYTES=str(LIMIT),
             JOBPROC_METRICS_PORT=page.port,

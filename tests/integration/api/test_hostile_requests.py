@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from rig.project_files import ROOT
 from rig.scrape import MetricsPage
 from rig.system import System, until
 
@@ -140,7 +141,7 @@ def test_random_requests_add_no_series(system: System) -> None:
 #: Of SQL, code, addresses, passwords, and software and its version.
 INTERNALS = re.compile(
     r"SELECT|INSERT|UPDATE|DELETE FROM|relation \"|column \"|job_states"
-    r"|Traceback|File \"|\.py\b|site-packages|/work/|/tmp/"
+    rf"|Traceback|File \"|\.py\b|site-packages|{re.escape(str(ROOT))}|/tmp/"
     r"|asyncpg|sqlalchemy|psycopg|celery|uvicorn|starlette|fastapi|pydantic|orjson|jiter|python"
     r"|postgres(ql)?:|redis:|127\.0\.0\.1|hidden|\b\d+\.\d+\.\d+\b",
     re.IGNORECASE,

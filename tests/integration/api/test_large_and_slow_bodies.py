@@ -1,12 +1,12 @@
 """Bodies over the byte limit, bodies that never arrive, and the cost of the worst bodies."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rig.process_usage import cpu_s
 from rig.system import System, until
 
 LIMIT = 1_048_576  # the default of JOBPROC_MAX_BODY_BYTES
@@ -172,18 +172,14 @@ def test_the_worst_body_costs_little_time_and_memory(
     raw: bytes,
 ) -> None:
     assert len(raw) <= LIMIT
-    cpu_before_s = _cpu_s(read_only_system)
+    cpu_before_s = cpu_s(read_only_system.processes["api"].pid)
     response = post(read_only_system, raw)
     assert response.status_code in (400, 422)
     assert_problem(response, response.status_code, "malformed-json" if response.status_code == 400 else "invalid-body")
     assert peak() < MAX_GROWTH
-    assert _cpu_s(read_only_system) - cpu_before_s < 0.5, "the event loop serves nothing else during this time"
-
-
-def _cpu_s(system: System) -> float:
-    """Return the CPU time of the API. Unlike elapsed time it does not depend on the load of the machine."""
-    fields = Path(f"/proc/{system.processes['api'].pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    assert cpu_s(read_only_system.processes["api"].pid) - cpu_before_s < 0.5, (
+        "the event loop serves nothing else during this time"
+    )
 
 
 def test_concurrent_worst_bodies_cost_little_memory_and_are_all_answered(

@@ -5,9 +5,9 @@ import contextlib
 import os
 import resource
 import time
-from pathlib import Path
 
 import pytest
+from rig.process_usage import cpu_s, memory_mib
 from rig.scrape import MetricsPage
 from rig.system import System, until
 
@@ -34,14 +34,6 @@ def file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, CLIENTS + OTHER_FILES), hard))
 
 
-def _memory_kib(pid: int) -> int:
-    return next(
-        int(line.split()[1])
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        if line.startswith("VmRSS")
-    )
-
-
 async def _client(port: int, job_id: str, gate: asyncio.Semaphore) -> tuple[float, bytes]:
     async with gate:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -63,19 +55,19 @@ def test_thousands_of_waiting_clients_each_get_their_result(system: System) -> N
     pid = system.processes["api"].pid
     job_ids = system.submit_many("square_sum", [[float(number)] for number in range(JOBS)])
     measured: dict[str, float] = {}
-    before_kib = _memory_kib(pid)
+    before_mib = memory_mib(pid)
 
     def measure_while_they_wait() -> None:
         until("all clients wait", lambda: page.value("jobproc_waiting_clients", kind="result") == CLIENTS, 60, 0.2)
-        measured["KiB a client"] = (_memory_kib(pid) - before_kib) / CLIENTS
+        measured["KiB a client"] = (memory_mib(pid) - before_mib) * 1_024 / CLIENTS
         measured["connections to PostgreSQL"] = system.database.value(
             """SELECT count(*) FROM pg_stat_activity
                WHERE application_name = 'jobproc-api' AND datname = current_database()"""
         )
-        before_s = _cpu_s(pid)
+        before_s = cpu_s(pid)
         measured["seconds of a read"] = system.client.get(f"/jobs/{job_ids[0]}").elapsed.total_seconds()
         time.sleep(2)  # the measured period
-        measured["CPU of waiting"] = (_cpu_s(pid) - before_s) / 2
+        measured["CPU of waiting"] = (cpu_s(pid) - before_s) / 2
         system.worker()
         system.wait_all()
         measured["ended"] = time.monotonic()
@@ -94,8 +86,3 @@ def test_thousands_of_waiting_clients_each_get_their_result(system: System) -> N
         float(number * number) for number in range(JOBS)
     }
     assert {name: value for name, value in measured.items() if value >= MAXIMA[name]} == {}
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import redis
 from rig import redis_users
+from rig.project_files import ROOT
 from rig.system import System, until
 
 from common.broker.change_feed import CHANNEL
@@ -62,7 +63,7 @@ def test_a_user_is_refused_what_its_part_does_not_do(redis_url: str, user: str) 
 
 
 def test_the_documented_access_lists_are_those_of_the_chart() -> None:
-    text = (redis_users.ROOT / "docs" / "howto" / "external-services.md").read_text()
+    text = (ROOT / "docs" / "howto" / "external-services.md").read_text()
     documented = dict(re.findall(r"^user (\S+) on >PASSWORD (.*)$", text, re.MULTILINE))
     assert documented == {
         name: rules.removeprefix("on ") for name, rules in redis_users.rules().items() if name != "health"

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psycopg2
 import pytest
 from rig.proxy import Proxy
 from rig.system import System, until
@@ -62,11 +61,8 @@ def test_a_busy_worker_is_not_stalled_while_more_work_is_due(system: System, hea
 
 def test_a_worker_is_healthy_while_its_database_is_unavailable(system: System, health: Path, database_url: str) -> None:
     """The worker cannot know whether work is due, and a restart would repair nothing."""
-    parts = psycopg2.extensions.parse_dsn(database_url)
-    with Proxy(parts["port"]) as proxy:
-        system.worker(
-            concurrency=1, DATABASE_URL=f"postgresql://{parts['user']}@127.0.0.1:{proxy.port}/{parts['dbname']}"
-        )
+    with Proxy.before(database_url) as proxy:
+        system.worker(concurrency=1, DATABASE_URL=proxy.url_of(database_url))
         until("the worker reports that it is healthy", lambda: health.exists() and _probe(system) == (0, ""))
         proxy.refuse()
         until("the worker has logged the outage", lambda: system.events("worker", "database_unavailable"))

@@ -81,9 +81,8 @@ def test_a_job_whose_api_was_killed_after_the_commit_runs(system: System, failpo
 
 def test_a_job_of_an_api_killed_before_the_commit_does_not_exist(system: System, database_url: str) -> None:
     """The client gets no response, and no row is stored."""
-    parts = psycopg2.extensions.parse_dsn(database_url)
-    with Proxy(parts["port"]) as proxy:
-        system.api(DATABASE_URL=f"postgresql://{parts['user']}@127.0.0.1:{proxy.port}/{parts['dbname']}")
+    with Proxy.before(database_url) as proxy:
+        system.api(DATABASE_URL=proxy.url_of(database_url))
         assert system.client.get("/readyz").status_code == 200
         proxy.hang()
         with pytest.raises(httpx.TransportError):

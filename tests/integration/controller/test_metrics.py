@@ -6,7 +6,6 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import httpx
-import psycopg2
 import redis
 from rig.proxy import Proxy
 from rig.scrape import MetricsPage
@@ -152,11 +151,10 @@ def test_depth_is_absent_and_not_0_without_a_database_and_the_controller_stays_a
 
 def test_a_hung_database_delays_a_scrape_for_a_bounded_time(system: System, database_url: str) -> None:
     """The database accepts connections and never answers. The page is served without depths."""
-    parts = psycopg2.extensions.parse_dsn(database_url)
-    with Proxy(parts["port"]) as proxy:
+    with Proxy.before(database_url) as proxy:
         page = Page(
             system,
-            DATABASE_URL=f"postgresql://{parts['user']}@127.0.0.1:{proxy.port}/{parts['dbname']}",
+            DATABASE_URL=proxy.url_of(database_url),
             JOBPROC_DATABASE_TIMEOUT_SECONDS="2",
         )
         assert page.value(DEPTH, queue="default", state="queued") == 0

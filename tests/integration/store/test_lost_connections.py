@@ -27,9 +27,8 @@ def connection(settings: Settings) -> Iterator[WorkerConnection]:
 @pytest.mark.parametrize("last", [b"", CRASH_WARNING], ids=["silently", "with a warning"])
 def test_a_reset_connection_is_an_outage(settings: Settings, last: bytes) -> None:
     """With an unread warning the driver reports a plain DatabaseError, and calls the connection open."""
-    parts = psycopg2.extensions.parse_dsn(settings.database_url)
-    with Proxy(parts["port"]) as proxy:
-        url = f"postgresql://{parts['user']}@127.0.0.1:{proxy.port}/{parts['dbname']}"
+    with Proxy.before(settings.database_url) as proxy:
+        url = proxy.url_of(settings.database_url)
         connection = WorkerConnection(settings_from(url, REDIS), "worker", by_index=True)
         connection.run(PID, ("",))
         proxy.reset(last)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-import psycopg2
 import pytest
 from rig.proxy import Proxy
 from rig.system import System, until
@@ -112,9 +111,8 @@ def test_a_crash_of_the_database_around_a_commit_ends_each_job_once(
 
 def test_a_settle_whose_response_was_lost_is_not_taken_for_fenced(system: System, database_url: str) -> None:
     """The settle is committed, its response lost: the worker finds its own result and releases jobs claimed with it."""
-    with Proxy(psycopg2.extensions.parse_dsn(database_url)["port"]) as proxy:
-        parts = psycopg2.extensions.parse_dsn(database_url)
-        proxied_url = f"postgresql://{parts['user']}@127.0.0.1:{proxy.port}/{parts['dbname']}"
+    with Proxy.before(database_url) as proxy:
+        proxied_url = proxy.url_of(database_url)
         system.env.update(LONG_LEASES)
         system.worker(concurrency=1, DATABASE_URL=proxied_url).api()
         system.wait(system.submit("effect", 0.001, 0))
@@ -137,11 +135,8 @@ def test_a_settle_whose_response_was_lost_is_not_taken_for_fenced(system: System
 
 def test_a_job_of_a_worker_cut_off_for_longer_than_its_lease_runs_elsewhere(system: System, database_url: str) -> None:
     """Only the worker is cut off from the database: its lease ends, and its late result is fenced."""
-    parts = psycopg2.extensions.parse_dsn(database_url)
-    with Proxy(parts["port"]) as proxy:
-        system.worker(
-            concurrency=1, DATABASE_URL=f"postgresql://{parts['user']}@127.0.0.1:{proxy.port}/{parts['dbname']}"
-        ).api().controller()
+    with Proxy.before(database_url) as proxy:
+        system.worker(concurrency=1, DATABASE_URL=proxy.url_of(database_url)).api().controller()
         job_id = system.submit("effect", 0.5, 1)
         until("the job runs", system.effects)
         proxy.refuse()

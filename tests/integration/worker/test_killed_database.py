@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import psycopg2
 from faults.environment import PatientDatabase
 from rig.proxy import CRASH_WARNING, Proxy
 from rig.servers import kill_backend
@@ -48,9 +47,8 @@ def _run_under_load(system: System, faults: int, inject: Callable[[random.Random
 
 def test_connections_that_end_with_a_warning_of_a_crash_end_no_process(system: System, database_url: str) -> None:
     """Twelve times all connections end, with a message that is unread when the next statement is sent."""
-    parts = psycopg2.extensions.parse_dsn(database_url)
-    with Proxy(parts["port"]) as proxy:
-        url = f"postgresql://{parts['user']}@127.0.0.1:{proxy.port}/{parts['dbname']}"
+    with Proxy.before(database_url) as proxy:
+        url = proxy.url_of(database_url)
         system.all(DATABASE_URL=url, JOBPROC_LEASE_SECONDS="60", JOBPROC_RECONNECT_MAX_DELAY_SECONDS="0.1")
 
         def end_connections(_chance: random.Random) -> str:
