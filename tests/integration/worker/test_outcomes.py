@@ -84,8 +84,8 @@ def test_an_overflow_is_a_failed_job_and_not_infinity(shared: System) -> None:
 
 def test_input_that_the_operation_refuses_fails_the_job_at_once(shared: System) -> None:
     """This happens when an operation's model changes after the job was accepted."""
-    job = shared.wait(_store(shared, "noop", '{"data": []}'))
-    assert (job["status"], job["error"]["type"], job["attempt"]) == ("FAILED", "invalid_input", 1), str(job["attempts"])
+    job = shared.wait(_store(shared, "noop", '{"data": []}', needs="noop"))
+    assert (job["status"], job["error"]["type"], job["attempt"]) == ("FAILED", "invalid_input", 1)
 
 
 def test_a_job_of_an_unknown_operation_fails_after_its_attempts(shared: System) -> None:
@@ -94,18 +94,22 @@ def test_a_job_of_an_unknown_operation_fails_after_its_attempts(shared: System) 
     assert "'gone'" in job["error"]["text"]
 
 
-def _store(system: System, operation: str, text: str, max_attempts: int = 3) -> str:
-    """Store a job that the API would refuse, as an older API may have stored it; the controller rings for it."""
+def _store(system: System, operation: str, text: str, max_attempts: int = 3, needs: str | None = None) -> str:
+    """Store a job that the API would refuse, as an older API may have stored it; the controller rings for it.
+
+    `needs`: the operation that a process must know to claim it; None: all processes claim it, and those that cannot
+    run it release it, which is an attempt more.
+    """
     job_id = str(new_job_id(time.time_ns() // 1_000_000, random.getrandbits(74)))
     system.database.rows(
         """
         WITH job AS (
             INSERT INTO jobs (id, operation, queue, input, max_attempts) VALUES (%s, %s, 'default', %s, %s)
             RETURNING id, queue, max_attempts)
-        INSERT INTO live (id, queue, max_attempts, claimable_at)
-        SELECT id, queue, max_attempts, clock_timestamp() FROM job
+        INSERT INTO live (id, queue, max_attempts, claimable_at, needs)
+        SELECT id, queue, max_attempts, clock_timestamp(), %s FROM job
         """,
-        (job_id, operation, text, max_attempts),
+        (job_id, operation, text, max_attempts, needs),
     )
     return job_id
 
