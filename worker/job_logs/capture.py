@@ -65,6 +65,8 @@ def _capture_records(level: int) -> None:
             return
         if record.levelno >= level:
             log.write(partial(_line_of_record, record))
+        if not logger.hasHandlers():  # the handler of last resort would print it once more
+            return
         token = passed_on.set(True)
         try:
             call_handlers(logger, record)

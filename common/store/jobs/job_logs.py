@@ -3,10 +3,13 @@
 A line belongs to a job, run and attempt, so what a lost attempt still says stands beside the newer attempt's lines.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+import orjson
 
 from common.store.connection.statement import Statement, array_literal
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:  # each process has the driver of its part alone
 
 MAX_CHUNKS = 32  # in a page: about a quarter of a megabyte
 MAX_ATTEMPT = 32_767
+POSITION_PATTERN = r"\d{1,5}\.\d{1,5}\.\d{1,10}"  # run, attempt, line
+_POSITION = re.compile(POSITION_PATTERN, re.ASCII)
 
 # Lines of a job that retention has deleted are left out: nothing would delete them before their partition. A repeat
 # after a lost answer changes nothing.
@@ -96,6 +101,19 @@ class LogPosition:
     attempt: int = 0
     line: int = 0
 
+    @staticmethod
+    def parse(text: str) -> "LogPosition | None":
+        """Return the position that a text names, None if it is malformed."""
+        if not _POSITION.fullmatch(text):
+            return None
+        run, attempt, line = map(int, text.split("."))
+        return LogPosition(run, attempt, line) if max(run, attempt) <= MAX_ATTEMPT and line < 2**31 else None
+
+    @property
+    def text(self) -> str:
+        """The position as a text, of a run that is known."""
+        return f"{self.run}.{self.attempt}.{self.line}"
+
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
@@ -107,6 +125,21 @@ class LogPage:
     is_complete: bool  #: no line will follow, because the job ended long enough ago
     chunks: Sequence[tuple[int, str]]  #: attempts, each with a JSON array of lines; some may be before the position
     has_more: bool  #: there may be more chunks
+
+    def lines_after(self, position: LogPosition) -> list[dict[str, Any]]:
+        """Return the lines behind a position, each with its attempt and its number (`line`)."""
+        return [
+            {"attempt": attempt, "exception": None, **line}
+            for attempt, chunk in self.chunks
+            for line in orjson.loads(chunk)
+            if (attempt, line["line"]) > (position.attempt, position.line)
+        ]
+
+    def position_behind(self, lines: Sequence[Mapping[str, Any]], start: LogPosition) -> LogPosition:
+        """Return the position behind these lines; without lines, the one where they would start."""
+        if not lines:
+            return LogPosition(self.run, start.attempt, start.line)
+        return LogPosition(self.run, lines[-1]["attempt"], lines[-1]["line"])
 
 
 async def page(
