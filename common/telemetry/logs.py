@@ -30,7 +30,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 @dataclass(frozen=True, slots=True)
 class _Configuration:
-    """What `configure` has set up. Packages with operations may configure structlog for their own loggers."""
+    """The result of `configure`. Packages with operations may configure structlog for their own loggers."""
 
     process: str
     logger: structlog.typing.FilteringBoundLogger
@@ -117,7 +117,7 @@ class _PartLogger:
         self._part = part
 
     def __getattr__(self, method: str) -> Any:
-        if _configuration is None or not structlog.is_configured():
+        if _configuration is None:
             return getattr(structlog.get_logger(part=self._part), method)
         bound = getattr(_configuration.logger.bind(part=self._part), method)
         setattr(self, method, bound)

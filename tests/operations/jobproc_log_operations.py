@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
-from jobproc_test_operations import _die
+from jobproc_test_operations import _die, _folder
 
 from worker.operations import Context, Numbers, operation
 
@@ -123,6 +123,6 @@ def say_then_wait(numbers: Numbers) -> None:
     """Log a line, wait until the file `go` exists, log another one."""
     log.info("before")
     until = time.monotonic() + 30
-    while not os.path.exists(f"{os.environ['JOBPROC_TEST_FOLDER']}/go") and time.monotonic() < until:  # noqa: PTH110
+    while not (_folder() / "go").exists() and time.monotonic() < until:
         time.sleep(0.01)
     log.info("after")

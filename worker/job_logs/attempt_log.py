@@ -136,7 +136,7 @@ def run_as(log: AttemptLog | None, function: Callable[P, T], *arguments: P.args,
 
 
 class _Lines:
-    """What an attempt needs from its first line on."""
+    """The lines of an attempt: made with the first one."""
 
     def __init__(self, operation_logs: OperationLogs, job: ClaimedJob, queue: str) -> None:
         self._logs = operation_logs

@@ -17,9 +17,9 @@ class OperationStream(io.TextIOWrapper):
         super().__init__(
             stream.buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering, write_through=True
         )
-        self.mode = stream.mode  # type: ignore[misc]  # of files, where it cannot be set
+        self.mode = "w"  # type: ignore[misc]  # of files, where it cannot be set
         self._name = name
-        self._replaced = stream  # its end would close the buffer
+        self._replaced = stream  # whose end would close the buffer
 
     def write(self, text: str, /) -> int:
         """Write a text; return its number of characters."""
@@ -28,6 +28,11 @@ class OperationStream(io.TextIOWrapper):
             return super().write(text)
         log.print(self._name, text)
         return len(text)
+
+
+    def close(self) -> None:
+        """Close nothing: the stream in whose place this one is, and the worker, write to the same file."""
+        self.flush()
 
 
 def capture_prints() -> None:

@@ -40,6 +40,7 @@ ROUTES = {
     ("get", "/jobs/{job_id}/input"): READ,
     ("get", "/jobs/{job_id}/result"): READ | {"too-many-waiting"},
     ("get", "/jobs/{job_id}/events"): READ | {"too-many-waiting"},
+    ("get", "/jobs/{job_id}/logs"): READ | {"too-many-waiting"},
     ("post", "/jobs/{job_id}/cancel"): READ | {"unsupported-media-type"},
     ("post", "/jobs/{job_id}/retry"): READ
     | {"not-retryable", "input-removed"}
