@@ -10,9 +10,9 @@ from api.services import get_services
 from api.views import job_logs as view
 from api.views.job_logs import JobLogQuery, JobLogView
 from api.watch.event_stream import LAST_EVENT_ID
-from api.watch.log_stream import CONTENT, LAST_EVENT_ID_PARAMETER, JobLog, LogStream, storage_delay_s
+from api.watch.log_stream import CONTENT, LAST_EVENT_ID_PARAMETER, JobLog, LogStream, check_run, storage_delay_s
 from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
-from api.web.problems import field_problem, problem_responses
+from api.web.problems import problem_responses
 from api.web.responses import JsonResponse
 from common.domain.errors import JobNotFound
 from common.store.connection.lanes import Lane
@@ -24,7 +24,7 @@ _RESPONSES = {
     200: {
         "description": "A page of lines. With `follow`: a stream of `line` events, and `end` when the job has ended. "
         "Lines that begin with a colon are heartbeats.",
-        "content": CONTENT,
+        "content": {"application/json": {}, **CONTENT},
     },
     204: {"description": "With `follow`: the job has ended, and Last-Event-ID names its last line."},
 }
@@ -54,7 +54,5 @@ async def get_job_logs(job_id: UUID, request: Request, query: Annotated[JobLogQu
     )
     if page is None:
         raise JobNotFound
-    if page.run > page.newest_run:
-        text = f"the number of a run, 0 to {page.newest_run}, is expected"
-        raise field_problem(INVALID_PARAMETER, [("run", text)], 1)
+    check_run(page)
     return JsonResponse(view.response_body(job_id, root_path(request.scope), query, after, page))

@@ -35,6 +35,7 @@ class JobLogQuery(BaseModel):
     follow: bool = Field(
         False,
         description="True: the response is a stream of the lines as server-sent events, until the job has ended.",
+        examples=[False, True],
     )
 
     def start(self, last_event_id: str | None) -> LogPosition:

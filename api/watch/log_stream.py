@@ -16,6 +16,8 @@ from starlette.types import Receive, Scope, Send
 from api.watch.event_stream import HEADERS, LAST_EVENT_ID, MEDIA_TYPE, RETRY_MS, send_text
 from api.watch.watcher import Watcher
 from api.watch.watchers import Watchers
+from api.web.problem_kinds import INVALID_PARAMETER
+from api.web.problems import field_problem
 from common.domain.errors import JobNotFound, StoreUnavailable
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
@@ -52,6 +54,13 @@ def storage_delay_s(settings: Settings) -> float:
     return settings.job_log_interval_milliseconds / 1000 + STORE_MARGIN_S
 
 
+def check_run(page: LogPage) -> None:
+    """Raise ProblemError if the job has no such run."""
+    if page.run > page.newest_run:
+        text = f"the number of a run, 0 to {page.newest_run}, is expected"
+        raise field_problem(INVALID_PARAMETER, [("run", text)], 1)
+
+
 @dataclass(frozen=True, slots=True)
 class JobLog:
     """The log that a client follows."""
@@ -80,13 +89,17 @@ class LogStream(Response):
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream. Raises TooManyWaitingClients, JobNotFound or StoreUnavailable before anything is sent."""
+        """Send the stream.
+
+        Raises TooManyWaitingClients, JobNotFound, ProblemError or StoreUnavailable before anything is sent.
+        """
         with (
             self._watchers.slot(self._request, LOGS),
             self._watchers.count_waiting(scope, LOGS),
             self._watchers.watch(self._request, self._job_id, on_every_change=True) as watcher,
         ):
             page = await self._read()
+            check_run(page)
             is_resumed = bool(self._request.headers.get(LAST_EVENT_ID))
             if is_resumed and page.is_complete and not page.lines_after(self._position):
                 await Response(status_code=204)(scope, receive, send)
