@@ -29,7 +29,6 @@ class OperationStream(io.TextIOWrapper):
         log.print(self._name, text)
         return len(text)
 
-
     def close(self) -> None:
         """Close nothing: the stream in whose place this one is, and the worker, write to the same file."""
         self.flush()
