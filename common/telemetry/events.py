@@ -44,6 +44,8 @@ EVENTS = {
     "migrated": "The schema is at the head of this version.",
     "migration_retrying": "The migration could not begin, because the database is starting or a lock is held; it is "
     "retried.",
+    "operations_forgotten": "No worker has known these operations for `hours`, though workers serve their queues: "
+    "submissions of them are refused from now on. A worker that knows one brings it back.",
     "operations_publish_failed": "PostgreSQL refused the operations in `operations`, so the API does not know them; "
     "the others are published, and these are retried.",
     "operations_refresh_failed": "The list of operations could not be refreshed; the cached one stays in use.",

@@ -82,7 +82,7 @@ class Controller:
 
     def _run_tasks(self, connection: WorkerConnection) -> None:
         """Run the due tasks of the leader, in this order."""
-        self._every("operations", OPERATIONS_INTERVAL_S, self._read_operations)
+        self._every("operations", OPERATIONS_INTERVAL_S, lambda: self._refresh_operations(connection))
         self._every(
             "partitions", PARTITIONS_INTERVAL_S, lambda: maintenance.create_partitions(self._engine, self._settings)
         )
@@ -138,9 +138,10 @@ class Controller:
         self._run_task("row_deletion", lambda: self._row_deletion.delete_past_retention(connection))
         self._run_task("input_deletion", lambda: self._row_deletion.delete_inputs(connection))
 
-    def _read_operations(self) -> None:
-        with self._engine.connect() as connection:
-            self._operations = catalogue.read(connection)
+    def _refresh_operations(self, connection: WorkerConnection) -> None:
+        maintenance.forget_operations(connection, self._settings)
+        with self._engine.connect() as reader:
+            self._operations = catalogue.read(reader)
 
     def _run_task(self, task: str, work: Callable[[], int]) -> None:
         count = work()
