@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from jsonschema_rs import ValidationError, validator_for
 
 from api.submit import unknown_operation
-from api.submit.formats import FORMATS
+from api.submit.formats import FORMATS, with_numbers
+from api.submit.patterns import PatternKeyword
 from api.web.problems import MAX_ERRORS
 from api.web.ttl_cache import TtlCache
 from common.domain.errors import UnknownOperation
@@ -51,7 +52,12 @@ class CachedOperation:
         self.takes_numbers = _data_schema(spec.input_schema) == NUMBERS_SCHEMA
         try:
             self._schema = validator_for(
-                spec.input_schema, mask="the value", validate_formats=True, formats=FORMATS, retriever=_refuse_document
+                with_numbers(spec.input_schema),
+                mask="the value",
+                validate_formats=True,
+                formats=FORMATS,
+                keywords={"pattern": PatternKeyword},
+                retriever=_refuse_document,
             )
         except ValueError:  # then only the worker's own model checks the input
             log.warning("input_schema_invalid", operation=spec.name)
