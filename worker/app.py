@@ -201,6 +201,7 @@ class WorkerApp:
         if self._executor is None or slot is None:
             return
         self._executor.end_leftovers()
+        self._executor.say_unlogged()
         if slot.poll_requests != self._poll_requests_seen:
             self._poll_requests_seen = slot.poll_requests
             for queue in self._queues:
