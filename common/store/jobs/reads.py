@@ -16,11 +16,11 @@ MAX_ATTEMPTS = 100  # attempts shown with a job
 MAX_RUNS = 10  # runs shown with a job
 MAX_INLINE_BYTES = 16_384  # larger inputs and results are not read with a job, unless the caller sets another limit
 # Error texts of attempts that are read with a job, in multiples of the limit of one input; then their first characters.
-# As many of their tracebacks, and no beginnings of others.
+# As many of their tracebacks, at least the newest one.
 ERROR_TEXTS_SHARE = 4
 CUT_ERROR_CHARACTERS = 200
-# Larger results, in bytes of JSON, and error texts are not read with the snapshots of many jobs, but each alone. What PostgreSQL stores
-# of a result may be a hundredth of its JSON.
+# Larger results, in bytes of JSON, and larger error texts are not read with the snapshots of many jobs, but each alone.
+# What PostgreSQL stores of a result may be a hundredth of its JSON.
 LARGE_RESULT_BYTES = 4_096
 
 _STATUS = "SELECT status, run, rev, progress, progress_text FROM job_states WHERE id = $1"
@@ -46,7 +46,8 @@ _RESULT_INLINE, _INPUT_INLINE, _RUN_INLINE = (
 # Error texts of the newest attempts, up to $5 bytes, and the beginnings of older ones.
 _ERROR_TEXTS = f"""CASE WHEN sum(octet_length(error_text)) OVER (ORDER BY run DESC, attempt DESC) <= $5
                    THEN error_text ELSE left(error_text, {CUT_ERROR_CHARACTERS}) END AS error_text,
-                CASE WHEN sum(octet_length(traceback)) OVER (ORDER BY run DESC, attempt DESC) <= $5
+                CASE WHEN row_number() OVER (ORDER BY run DESC, attempt DESC) = 1
+                       OR sum(octet_length(traceback)) OVER (ORDER BY run DESC, attempt DESC) <= $5
                    THEN traceback END AS traceback"""
 # Attempts, outcomes and runs are JSON arrays, so that one statement reads all of it.
 _JOB = f"""
@@ -94,6 +95,16 @@ class JobRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class JobResult:
+    """The result of a job, or the error that it failed with; neither while it has not finished."""
+
+    revision: JobRevision
+    text: str | None  #: the result as JSON text
+    error_type: str | None = None
+    error_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobSnapshot:
     """A job as its waiting clients see it."""
 
@@ -104,7 +115,9 @@ class JobSnapshot:
     progress: float | None
     progress_text: str | None
     result: str | None  #: JSON text; None if there is none or it is large
-    is_result_large: bool = False  #: the result must be read with `result()`
+    is_result_large: bool = False  #: the result, or the text of the error, must be read with `result()`
+    error_type: str | None = None
+    error_text: str | None = None  #: None if there is none or it is large
 
     @property
     def is_finished(self) -> bool:
@@ -115,6 +128,11 @@ class JobSnapshot:
     def revision(self) -> JobRevision:
         """The revision of the job in this snapshot."""
         return JobRevision(self.status, self.run, self.rev)
+
+    @property
+    def job_result(self) -> JobResult:
+        """The result or the error of the job in this snapshot."""
+        return JobResult(self.revision, self.result, self.error_type, self.error_text)
 
 
 async def snapshots(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[str, JobSnapshot]:
@@ -129,10 +147,10 @@ async def status(connection: asyncpg.Connection, job_id: UUID) -> tuple[JobRevis
     return None if row is None else (JobRevision(row[0], row[1], row[2]), row[3], row[4])
 
 
-async def result(connection: asyncpg.Connection, job_id: UUID) -> tuple[JobRevision, str | None] | None:
-    """Return a job's revision and result (JSON text); None for an unknown id."""
+async def result(connection: asyncpg.Connection, job_id: UUID) -> JobResult | None:
+    """Return a job's result or error; None for an unknown id."""
     row = await connection.fetchrow(_RESULT, job_id)
-    return None if row is None else (JobRevision(row[0], row[1], row[2]), row[3])
+    return None if row is None else JobResult(JobRevision(row[0], row[1], row[2]), row[3], row[4], row[5])
 
 
 @dataclass(frozen=True, slots=True)
