@@ -26,6 +26,7 @@ from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
 from worker.execution.worker_session import WorkerSession
 from worker.operations.registry import Operation
+from worker.process_tree.exits import ProcessExits
 from worker.process_tree.leftovers import Leftovers
 from worker.process_tree.processes import die_with
 from worker.process_tree.start import detach
@@ -58,7 +59,8 @@ class WorkerApp:
             with_async=bool(self._async_operations),
             empty_claims_per_second=settings.empty_claims_per_second,
         )
-        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues)
+        exits = ProcessExits()
+        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues, exits)
         self._executor: Executor | None = None
         self._slot: Slot | None = None  # of this process
         self._poll_requests_seen = 0  # requests of the parent to poll that this process has served
@@ -72,6 +74,7 @@ class WorkerApp:
         self._celery.conf.worker_consumer = "worker.celery_adapter.consumer:Consumer"
         self._celery.steps["worker"].add(supervisor_step(self._start_supervisor))
         ProcessPool.set_idle_callback(self._idle)
+        ProcessPool.set_exits(exits)
         tasks.register(self._celery, self._serve)
         for signal_, receiver in (
             (signals.setup_logging, _keep_logging),

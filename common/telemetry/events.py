@@ -4,8 +4,8 @@ docs/reference/events.md is generated from this table and from the log calls in 
 """
 
 EVENTS = {
-    "attempt_failed": "An attempt failed, and its job runs again in `retry_in_s` seconds; `attempts_left` more attempts "
-    "will be charged at most. The traceback is in `GET /jobs/{id}`.",
+    "attempt_failed": "An attempt failed, and its job runs again in `retry_in_s` seconds; at most `attempts_left` more "
+    "attempts will be charged. The traceback is in `GET /jobs/{id}`.",
     "attempt_left_processes": "Processes that an attempt had started outlived it, and were ended.",
     "bulk_action_done": "A bulk action has processed all matching jobs.",
     "bulk_action_failed": "PostgreSQL refused a step of a bulk action; the step is rolled back and the action stopped.",

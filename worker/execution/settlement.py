@@ -131,7 +131,7 @@ class Settler:
         except psycopg2.Error:
             pass
 
-    def add(  # noqa: PLR0913 - an ended attempt, in whole; an object for each job would take time
+    def add(
         self,
         job: ClaimedJob,
         queue: str,

@@ -25,7 +25,7 @@ CONTEXT = "\nDuring handling of the above exception, another exception occurred:
 #: Packages whose frames are left out above the first frame of others.
 _CALLERS = ("worker", "common", "jobproc", "pydantic", "asyncio")
 _CALLER_FOLDERS = tuple(
-    os.path.join(folder, "")
+    folder + os.sep
     for package in _CALLERS
     if (spec := find_spec(package)) is not None
     for folder in spec.submodule_search_locations or ()
