@@ -14,7 +14,7 @@ from common.settings.renamed import RENAMED
 UNITS = {
     *("seconds", "milliseconds", "days", "bytes", "characters", "numbers", "jobs", "attempts", "crashes", "port"),
     *("connections", "partitions", "clients", "submissions", "concurrency", "limit", "percent", "fields", "requests"),
-    *("bodies", "containers", "claims", "previews"),
+    *("bodies", "containers", "claims", "previews", "lines"),
 }
 
 
