@@ -74,7 +74,9 @@ class WorkerSettings(SettingsGroup):
         "`attempt_failed` and `job_failed`; further failures are counted in `failures_not_logged`. 0: none is logged.",
     )
     job_log_summary: bool = Field(
-        False, description="Worker: whether each job that finishes in it is logged, one line a job (`job_finished`)."
+        False,
+        description="Worker: whether each job that one of its attempts ends is logged, one line a job "
+        "(`job_finished`).",
     )
     cancel_check_seconds: Seconds = Field(
         1,

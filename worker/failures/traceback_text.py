@@ -22,8 +22,8 @@ MAX_CACHED_FRAMES = 4_096
 HEADER = "Traceback (most recent call last):\n"
 CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
-#: Packages whose frames are left out above the first frame of others.
-_CALLERS = ("worker", "common", "jobproc", "pydantic", "asyncio")
+#: Packages whose frames are left out above the first frame of others: jobproc's, and what it calls for an operation.
+_CALLERS = ("worker", "common", "jobproc", "pydantic", "asyncio", "json")
 _CALLER_FOLDERS = tuple(
     folder + os.sep
     for package in _CALLERS

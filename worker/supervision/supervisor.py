@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 
 from common.broker.doorbells import Doorbell
 from common.domain.decisions import CANCELLED, EXIT_IGNORED, RELEASED, loop_blocked, timed_out
@@ -69,7 +70,7 @@ class Supervisor:
         self._exit_reasons: dict[int, ExitReason] = {}  # why this parent killed the process
         self._drain_until: float | None = None
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="supervisor", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
