@@ -6,10 +6,10 @@ changed, and parses lines for markers; this takes 5. It also bounds the text, wh
 
 import linecache
 import os
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from itertools import groupby
+from operator import eq
 from textwrap import indent
 from types import TracebackType
 
@@ -64,18 +64,6 @@ def _left_out(characters: int) -> str:
     return f"\n  … {characters} characters are left out …\n"
 
 
-@dataclass(slots=True)
-class _Frames:
-    """Frames of one place, one below the other."""
-
-    text: str  #: of each
-    count: int
-
-    def __str__(self) -> str:
-        more = self.count - 1
-        return f"{self.text}  … {more} times more …\n" if more else self.text
-
-
 class _Formatter:
     """Formats one exception with those that it is chained to or consists of."""
 
@@ -104,33 +92,24 @@ class _Formatter:
         return "".join(reversed(parts))
 
     def _one(self, error: BaseException, depth: int) -> str:
-        frames = "".join(self._frames(error.__traceback__))
+        frames = self._frames(error.__traceback__)
         text = (HEADER + cut_in_the_middle(frames, self._max_characters) if frames else "") + self._last_lines(error)
         return text + "".join(self._members(error, depth)) if isinstance(error, BaseExceptionGroup) else text
 
-    def _frames(self, entry: TracebackType | None) -> Iterator[str]:
-        """Yield the text of frames: at most `_max_frames` from each end, repeated ones once."""
+    def _frames(self, entry: TracebackType | None) -> str:
+        """Return the text of the frames: at most `_max_frames` from each end, repeated ones once."""
         while entry is not None and self._is_of_callers(entry.tb_frame.f_code.co_filename):
             entry = entry.tb_next
-        self.has_frames = self.has_frames or entry is not None
-        first, last, left_out = list[_Frames](), deque[_Frames](maxlen=self._max_frames), 0
-        current = _Frames("", 0)
+        texts = list[str]()
         while entry is not None:
-            text = _frame_text(entry)
-            if text is current.text:
-                current.count += 1
-            else:
-                current = _Frames(text, 1)
-                if len(first) < self._max_frames:
-                    first.append(current)
-                else:
-                    left_out += last[0].count if len(last) == self._max_frames else 0
-                    last.append(current)
+            texts.append(_frame_text(entry))
             entry = entry.tb_next
-        yield from map(str, first)
-        if left_out:
-            yield f"  … {left_out} frames are left out …\n"
-        yield from map(str, last)
+        if any(map(eq, texts, texts[1:])):
+            texts = [text for frame, repeats in groupby(texts) for text in _repeated(frame, len(list(repeats)))]
+        if (left_out := len(texts) - 2 * self._max_frames) > 0:
+            texts[self._max_frames : -self._max_frames] = [f"  … {left_out} frames are left out …\n"]
+        self.has_frames = self.has_frames or bool(texts)
+        return "".join(texts)
 
     def _is_of_callers(self, file: str) -> bool:
         return file.startswith(_CALLER_FOLDERS) and file != self._operation_file
@@ -155,6 +134,10 @@ class _Formatter:
                 return
             yield f"  {number} of {len(group.exceptions)}:\n"
             yield indent(cut_in_the_middle(self.text(member, depth + 1), self._max_characters), "  | ")
+
+
+def _repeated(frame: str, times: int) -> Sequence[str]:
+    return (frame,) if times == 1 else (frame, f"  … {times - 1} times more …\n")
 
 
 def _frame_text(entry: TracebackType) -> str:
