@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from billiard import current_process
+from billiard.util import get_logger
 from celery import Celery, signals
 from kombu import Queue
 from prometheus_client import CollectorRegistry
@@ -26,6 +27,7 @@ from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
 from worker.execution.worker_session import WorkerSession
 from worker.operations.registry import Operation
+from worker.process_tree.exits import ProcessExits
 from worker.process_tree.leftovers import Leftovers
 from worker.process_tree.processes import die_with
 from worker.process_tree.start import detach
@@ -58,7 +60,8 @@ class WorkerApp:
             with_async=bool(self._async_operations),
             empty_claims_per_second=settings.empty_claims_per_second,
         )
-        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues)
+        exits = ProcessExits()
+        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues, exits)
         self._executor: Executor | None = None
         self._slot: Slot | None = None  # of this process
         self._poll_requests_seen = 0  # requests of the parent to poll that this process has served
@@ -72,6 +75,7 @@ class WorkerApp:
         self._celery.conf.worker_consumer = "worker.celery_adapter.consumer:Consumer"
         self._celery.steps["worker"].add(supervisor_step(self._start_supervisor))
         ProcessPool.set_idle_callback(self._idle)
+        ProcessPool.set_exits(exits)
         tasks.register(self._celery, self._serve)
         for signal_, receiver in (
             (signals.setup_logging, _keep_logging),
@@ -201,6 +205,7 @@ class WorkerApp:
         if self._executor is None or slot is None:
             return
         self._executor.end_leftovers()
+        self._executor.say_unlogged()
         if slot.poll_requests != self._poll_requests_seen:
             self._poll_requests_seen = slot.poll_requests
             for queue in self._queues:
@@ -217,4 +222,5 @@ class WorkerApp:
 
 
 def _keep_logging(**_facts: Any) -> None:
-    pass
+    # Celery's pool writes past the logs, as bare text, unless its logger is told to pass its records on.
+    get_logger().propagate = True

@@ -7,6 +7,7 @@ from api.schemas import EXAMPLE_ID as ID
 _OTHER_ID = "019aa5d4-7b1c-7d02-a8f5-52b0c9f1d4e7"
 _SUBMITTED, _STARTED, _ENDED = "2025-11-21T09:52:37.151Z", "2025-11-21T09:52:37.159Z", "2025-11-21T09:52:37.160Z"
 _ERROR = {"type": "timeout", "text": "it ran for more than 30 s"}
+_FAILED = {"job_id": ID, "status": "FAILED", "result": None, "error": _ERROR}
 _STATE = {"run": 0, "attempt": None, "worker": None, "error": None}
 _RATES = {"last_minute": 41.7, "last_5_minutes": 40.2, "last_15_minutes": 12.9}
 _PERCENTILES = {"p50": 0.000_02, "p95": 0.000_05, "p99": 0.000_11}
@@ -100,6 +101,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "202": {"stored": {"job_id": ID, "status": "PENDING"}, "scheduled": {"job_id": ID, "status": "SCHEDULED"}},
         "200": {
             "finished": {"job_id": ID, "status": "SUCCESS", "result": 14.0},
+            "failed": _FAILED,
             "repeated request": {"job_id": ID, "status": "SCHEDULED"},
         },
     },
@@ -130,6 +132,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("get", "/jobs/{job_id}/result"): {
         "200": {
             "finished": {"job_id": ID, "status": "SUCCESS", "result": 14.0},
+            "failed": _FAILED,
             "waiting": {"job_id": ID, "status": "SCHEDULED", "result": None},
         }
     },

@@ -63,6 +63,21 @@ class WorkerSettings(SettingsGroup):
     max_error_characters: Count = Field(
         4_000, description="Worker: longest stored error text in characters; a longer one is truncated."
     )
+    max_traceback_characters: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        8_000,
+        description="Worker: longest stored traceback of a failed attempt in characters; a longer one is cut in the "
+        "middle. 0: none is stored.",
+    )
+    failure_log_lines_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        10,
+        description="Worker and controller: number of lines a second that a process logs of each of the events "
+        "`attempt_failed` and `job_failed`; further failures are counted in `failures_not_logged`. 0: none is logged.",
+    )
+    job_log_summary: bool = Field(
+        False,
+        description="Worker: whether each job that one of its attempts ends is logged, one line a job "
+        "(`job_finished`).",
+    )
     cancel_check_seconds: Seconds = Field(
         1,
         description="Worker: interval in seconds at which a running job is checked for a cancel request; "

@@ -6,6 +6,8 @@ docs/reference/events.md is generated from this table and from the log calls in 
 EVENTS = {
     "api_serving": "The API takes requests at `urls`; `docs` is the page of its documentation.",
     "attempt_failed": "An attempt ended without a result; `decision` tells what happens to its job.",
+    "attempt_failed": "An attempt failed, and its job runs again in `retry_in_s` seconds; at most `attempts_left` more "
+    "attempts will be charged. The traceback is in `GET /jobs/{id}`.",
     "attempt_left_processes": "Processes that an attempt had started outlived it, and were ended.",
     "bulk_action_done": "A bulk action has processed all matching jobs.",
     "bulk_action_failed": "PostgreSQL refused a step of a bulk action; the step is rolled back and the action stopped.",
@@ -28,12 +30,17 @@ EVENTS = {
     "recovered.",
     "exit_in_event_loop": "A task or callback of an async operation raised SystemExit or KeyboardInterrupt; its "
     "attempt fails, if it is known.",
+    "failures_not_logged": "Attempts failed that got no line of their own, because the limit of lines a second was "
+    "reached; `count` is their number since the last such line.",
     "index_created": "An index was created on a partition that is older than the index.",
     "input_schema_invalid": "The input schema of an operation is invalid; only its workers check its inputs.",
     "inputs_deleted": "Inputs of finished jobs of a partition were deleted; their results stay.",
     "invalid_message_dropped": "Messages in the Redis list of a queue were not doorbells and were dropped. Logged once "
     "a second at most: `count` is the number since the last line, `list` and `reason` the last one's.",
     "job_cancel_requested": "A process was told to cancel the job that it runs; after the grace it is killed.",
+    "job_failed": "A job ended FAILED. `exception` is the traceback of its last attempt, null if no code of the "
+    "operation raised.",
+    "job_finished": "A job ended; logged if JOBPROC_JOB_LOG_SUMMARY is set.",
     "jobs_deleted": "Jobs past retention were deleted one by one, because too many jobs of their partition must stay.",
     "jobs_rescued": "Jobs of a worker process whose lease had ended were rescued: charged, and retried or failed.",
     "leader_resign_failed": "The leader could not resign as it shut down; another one leads once its lease has ended.",

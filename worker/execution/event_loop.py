@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context as Variables
 from contextvars import ContextVar, copy_context
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,7 +19,7 @@ from common.domain.decisions import STOPPED, Failure, timed_out
 from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.telemetry import logs
-from worker.execution.attempt import failure_of_exception, result_json, run_attempt
+from worker.execution.attempt import failure_of_exception, printable_traceback, result_json, run_attempt
 from worker.execution.job_context import JobContext
 from worker.operations.registry import Context, Operation
 from worker.shared_memory.slots import KillReason
@@ -106,8 +107,8 @@ async def run_async_attempt(
         failpoints.reach("attempt.after_operation")
         return timed_out(limit_ms) if limit_ms and limit.expired() else result_json(value, settings)
     except BaseException as error:  # noqa: BLE001 - as in `run_attempt`
-        if limit_ms and isinstance(error, TimeoutError) and limit.expired():
-            return timed_out(limit_ms)
+        if limit_ms and isinstance(error, TimeoutError) and limit.expired():  # its traceback shows where it waited
+            return replace(timed_out(limit_ms), traceback=printable_traceback(error, operation, settings))
         return (
             STOPPED
             if isinstance(error, asyncio.CancelledError) and context.cancelled

@@ -22,7 +22,6 @@ from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
 from worker.operations.registry import Operation
 from worker.process_tree.leftovers import Leftovers
-from worker.shared_memory.metrics import OutcomeLabel
 from worker.shared_memory.slots import Slot, Slots
 
 log = logs.get("worker")
@@ -108,6 +107,10 @@ class Executor:
             self._session.reregister()
         if self._async_executor is not None:
             self._async_executor.request_claim(queue)
+
+    def say_unlogged(self) -> None:
+        """Log how many failures got no line of their own."""
+        self._settler.log.say_unlogged()
 
     def drain(self) -> None:
         """Let async jobs end before the process ends."""
@@ -221,10 +224,9 @@ class Executor:
         result = run_attempt(job, operation, self._context, self._settings)
         self._in_operation = False
         seconds = time.perf_counter() - started_at
-        outcome = settler.add(job, operation, result, seconds)
         # The parent requests a cancel only of attempts that run longer than this.
-        if seconds > self._settings.cancel_check_seconds and self._slot.is_cancel_requested:
-            outcome = OutcomeLabel.CANCELLED
+        is_cancelled = seconds > self._settings.cancel_check_seconds and self._slot.is_cancel_requested
+        outcome = settler.add(job, self._queue, operation, result, seconds, is_cancelled=is_cancelled)
         self._slot.metrics.count_attempt(job.operation, self._queue, outcome, seconds)
         self._batch_size.learn_operation(job.operation, seconds)
         if settler.spans is not None and (span := settler.spans.end_attempt(result)) is not None:

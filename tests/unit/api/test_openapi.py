@@ -162,7 +162,7 @@ def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str
 
 
 #: By schema, the members that are absent at times.
-OPTIONAL = {"StatusView": {"progress"}, "SubmittedJob": {"result"}}
+OPTIONAL = {"StatusView": {"progress"}, "SubmittedJob": {"result", "error"}, "ResultView": {"error"}}
 EVENTS = "/jobs/{job_id}/events"
 SUCCESSES = {("post", "/jobs/{job_id}/retry"): {"202"}, ("post", "/bulk-actions"): {"201"}}
 
