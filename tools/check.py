@@ -9,6 +9,7 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 PYTHON = sys.executable
 LIMIT_S = 300
+SDK = "clients/python/src"
 TESTS = [
     f"tests/{name}"
     for name in (
@@ -42,7 +43,7 @@ STEPS = {
     "lint": [str(BIN / "ruff"), "check", "--quiet", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "--quiet", "."],
     "import laws": [str(BIN / "lint-imports"), "--no-cache"],
-    "docstrings": [str(BIN / "interrogate"), "--quiet", "api", "worker", "common"],
+    "docstrings": [str(BIN / "interrogate"), "--quiet", "api", "worker", "common", SDK],
     "spelling": [str(BIN / "codespell")],
     "generated files": [PYTHON, "-m", "tools.generate", "--check"],
     "images": [PYTHON, "-m", "tools.images"],
@@ -57,6 +58,7 @@ STEPS = {
         "worker",
         "common",
         "tools",
+        SDK,
     ],
     "advisories": [PYTHON, "-m", "tools.advisories"],
 }

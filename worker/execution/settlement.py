@@ -21,7 +21,7 @@ from common.telemetry import logs
 from worker.execution.attempt import printable
 from worker.execution.pending_results import PendingResults
 from worker.execution.worker_session import WorkerSession
-from worker.operations.registry import Operation
+from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import OutcomeLabel, SlotMetrics, outcome_label
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -37,7 +37,11 @@ class Settler:
     """Settles and claims for one thread. `pending` has the attempts that have ended and are not settled yet."""
 
     def __init__(
-        self, settings: Settings, session: WorkerSession, metrics: SlotMetrics, operations: Mapping[str, Operation]
+        self,
+        settings: Settings,
+        session: WorkerSession,
+        metrics: SlotMetrics,
+        operations: Mapping[str, InstalledOperation],
     ) -> None:
         self._settings = settings
         self._session = session
@@ -128,7 +132,9 @@ class Settler:
         except psycopg2.Error:
             pass
 
-    def add(self, job: ClaimedJob, operation: Operation | None, result: str | Failure, seconds: float) -> OutcomeLabel:
+    def add(
+        self, job: ClaimedJob, operation: InstalledOperation | None, result: str | Failure, seconds: float
+    ) -> OutcomeLabel:
         """Add an ended attempt to `pending`: its result as JSON text, or its failure.
 
         Returns its outcome for the metrics.

@@ -17,7 +17,7 @@ from common.store.queues import queue_state
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.health import Health
-from worker.operations.registry import Operation
+from worker.operations.installed import InstalledOperation
 from worker.process_tree.orphans import Orphans
 from worker.process_tree.processes import PROC, read
 from worker.shared_memory.slots import KillReason, RunningAttempt, Slot, Slots
@@ -39,7 +39,7 @@ class Supervisor:
         self,
         settings: Settings,
         slots: Slots,
-        operations: Mapping[str, Operation],
+        operations: Mapping[str, InstalledOperation],
         doorbell: Doorbell,
         queues: Sequence[str],
     ) -> None:
