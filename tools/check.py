@@ -11,6 +11,7 @@ from common.command_line import command_line
 BIN = Path(sys.executable).parent
 PYTHON = sys.executable
 LIMIT_S = 300
+SDK = "clients/python/src"
 TESTS = [
     f"tests/{name}"
     for name in (
@@ -44,7 +45,7 @@ STEPS = {
     "lint": [str(BIN / "ruff"), "check", "--quiet", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "--quiet", "."],
     "import laws": [str(BIN / "lint-imports"), "--no-cache"],
-    "docstrings": [str(BIN / "interrogate"), "--quiet", "api", "worker", "common"],
+    "docstrings": [str(BIN / "interrogate"), "--quiet", "api", "worker", "common", SDK],
     "spelling": [str(BIN / "codespell")],
     "generated files": [PYTHON, "-m", "tools.generate", "--check"],
     "images": [PYTHON, "-m", "tools.images"],
@@ -59,6 +60,7 @@ STEPS = {
         "worker",
         "common",
         "tools",
+        SDK,
     ],
     "advisories": [PYTHON, "-m", "tools.advisories"],
 }

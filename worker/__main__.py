@@ -12,7 +12,7 @@ from common.settings import Settings, variables_of
 from common.telemetry import logs
 from worker.app import WorkerApp
 from worker.operations.entry_points import installed_operations
-from worker.operations.registry import Operation
+from worker.operations.installed import InstalledOperation
 
 log = logs.get("worker")
 MAX_PROCESSES = 256
@@ -49,7 +49,7 @@ def main() -> None:
         sys.exit(f"worker: {error}")
 
 
-def _operations() -> dict[str, Operation]:
+def _operations() -> dict[str, InstalledOperation]:
     try:
         return installed_operations()
     except StartupError as error:

@@ -26,7 +26,7 @@ from worker.celery_adapter.pool import ProcessPool, supervisor_step
 from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
 from worker.execution.worker_session import WorkerSession
-from worker.operations.registry import Operation
+from worker.operations.installed import InstalledOperation
 from worker.process_tree.exits import ProcessExits
 from worker.process_tree.leftovers import Leftovers
 from worker.process_tree.processes import die_with
@@ -43,7 +43,7 @@ class WorkerApp:
     """A worker: a parent that consumes doorbells and supervises, and its processes that run jobs."""
 
     def __init__(
-        self, settings: Settings, queues: Sequence[str], concurrency: int, operations: Mapping[str, Operation]
+        self, settings: Settings, queues: Sequence[str], concurrency: int, operations: Mapping[str, InstalledOperation]
     ) -> None:
         self._settings = settings
         self._queues = queues
@@ -162,7 +162,7 @@ class WorkerApp:
         except DatabaseUnavailable as error:
             log.warning("database_unavailable", reason=str(error).strip())
 
-    def _session(self, slot: Slot, operations: Mapping[str, Operation]) -> WorkerSession:
+    def _session(self, slot: Slot, operations: Mapping[str, InstalledOperation]) -> WorkerSession:
         session = WorkerSession(
             self._settings,
             slot,

@@ -61,10 +61,12 @@ class OperationView(BaseModel):
     oldest_version: int = Field(description="The oldest version whose jobs the workers still run.")
     queue: str = Field(description="The queue of the operation's jobs.")
     description: str = Field(description="What the operation does: the first paragraph of its docstring.")
+    queues: list[str] = Field(description="The queues that a submission may name with `queue`. `queue` is the default.")
     input_schema: dict[str, Any] = Field(
         description="The JSON Schema of the input. A submission that breaks it is refused; formats and patterns are "
         "read as Pydantic reads them."
     )
+    output_schema: dict[str, Any] = Field(description="The JSON Schema of the result. Empty: any JSON.")
     defaults: OperationDefaults
     seen_at: datetime = Field(
         description="When a worker last knew the operation, to within ten minutes. One that the workers of its queue "
@@ -112,8 +114,10 @@ def _operation_view(
         version=spec.version,
         oldest_version=spec.oldest_version,
         queue=spec.queue,
+        queues=list(spec.queues),
         description=spec.description,
         input_schema=spec.input_schema,
+        output_schema=spec.output_schema,
         defaults=OperationDefaults(
             max_attempts=spec.retry.max_attempts,
             backoff=BackoffView(base_seconds=spec.retry.base_s, cap_seconds=spec.retry.cap_s),

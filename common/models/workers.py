@@ -63,3 +63,5 @@ class OperationRow(Base):
     version: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))  #: the version of new submissions
     #: the oldest version whose jobs it still runs
     oldest_version: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    queues: Mapped[list[str]] = mapped_column(ARRAY(Text))  #: those that a submission may name
+    output_schema: Mapped[Json] = mapped_column(JSONB)

@@ -99,6 +99,14 @@ class WorkerSettings(SettingsGroup):
     statement_timeout_seconds: Seconds = Field(
         30, description="Worker and controller: longest duration of a statement in seconds; then PostgreSQL aborts it."
     )
+    api_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = Field(
+        "",
+        description="Worker: URL of the API, such as `http://127.0.0.1:8000`, to which operations submit further jobs. "
+        "Empty: they cannot.",
+    )
+    api_timeout_seconds: Seconds = Field(
+        10, description="Worker: longest wait in seconds for the API when an operation submits a further job."
+    )
     health_file: str = Field(
         "", description="Worker: file to which its health is written for `python -m worker.health`. Empty: none."
     )

@@ -5,7 +5,6 @@ docs/reference/events.md is generated from this table and from the log calls in 
 
 EVENTS = {
     "api_serving": "The API takes requests at `urls`; `docs` is the page of its documentation.",
-    "attempt_failed": "An attempt ended without a result; `decision` tells what happens to its job.",
     "attempt_failed": "An attempt failed, and its job runs again in `retry_in_s` seconds; at most `attempts_left` more "
     "attempts will be charged. The traceback is in `GET /jobs/{id}`.",
     "attempt_left_processes": "Processes that an attempt had started outlived it, and were ended.",

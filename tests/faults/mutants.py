@@ -16,7 +16,7 @@ from pathlib import Path
 from common.command_line import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED_FOLDERS = ("api", "worker", "common", "tests", "tools")
+COPIED_FOLDERS = ("api", "worker", "common", "clients", "tests", "tools")
 RUN_S = 15
 TIMEOUT_S = 240.0  # of one run, its start and end included
 
@@ -187,7 +187,10 @@ def survived(mutant: Mutant, seed: int) -> str | None:
             "--beside",
             "0",
         ]
-        env = {**os.environ, "PYTHONPATH": f"{folder}/tests:{folder}/tests/operations:{folder}"}
+        env = {
+            **os.environ,
+            "PYTHONPATH": f"{folder}/tests:{folder}/tests/operations:{folder}/clients/python/src:{folder}",
+        }
         try:
             process = subprocess.run(
                 [sys.executable, *argv],

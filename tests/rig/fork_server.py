@@ -48,6 +48,7 @@ AHEAD = (
 #: Prefixes of variables that the interpreter or its loader reads before any code of jobproc runs.
 EARLY = ("PYTHON", "LD_", "FAKETIME")
 PAUSE_S = 0.01
+SDK = "clients/python/src"
 
 
 class Child:
@@ -131,7 +132,8 @@ class ForkServer:
 
 def python_path() -> dict[str, str]:
     """Return PYTHONPATH with the code of jobproc and the operations of its tests."""
-    return {"PYTHONPATH": os.pathsep.join(str(folder) for folder in (ROOT, ROOT / "tests" / "operations"))}
+    folders = (ROOT, ROOT / SDK, ROOT / "tests" / "operations")
+    return {"PYTHONPATH": os.pathsep.join(map(str, folders))}
 
 
 def can_fork(env: Mapping[str, str]) -> bool:

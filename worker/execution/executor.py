@@ -20,7 +20,7 @@ from worker.execution.pending_results import PendingResults
 from worker.execution.resource_usage import ResourceUsage
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
-from worker.operations.registry import Operation
+from worker.operations.installed import InstalledOperation
 from worker.process_tree.leftovers import Leftovers
 from worker.shared_memory.slots import Slot, Slots
 
@@ -42,7 +42,7 @@ class Executor:
         session: WorkerSession,
         slots: Slots,
         slot: Slot,
-        operations: Mapping[str, Operation],
+        operations: Mapping[str, InstalledOperation],
         doorbell: Doorbell,
     ) -> None:
         self._settings = settings
@@ -214,7 +214,7 @@ class Executor:
 
     def _run(self, job: ClaimedJob) -> None:
         started_at = self._job_started_at = time.perf_counter()
-        self._context = JobContext(job, self._session, self._settings.progress_min_interval_seconds)
+        self._context = JobContext(job, self._session, self._settings)
         self._slot.start_job(self._position)
         operation = self._operations.get(job.operation)
         settler = self._settler

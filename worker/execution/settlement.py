@@ -23,7 +23,7 @@ from worker.execution.attempt import printable
 from worker.execution.pending_results import PendingResults
 from worker.execution.worker_session import WorkerSession
 from worker.failures.attempt_log import AttemptLog
-from worker.operations.registry import Operation
+from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import OutcomeLabel, SlotMetrics, outcome_label
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -39,7 +39,11 @@ class Settler:
     """Settles and claims for one thread. `pending` has the attempts that have ended and are not settled yet."""
 
     def __init__(
-        self, settings: Settings, session: WorkerSession, metrics: SlotMetrics, operations: Mapping[str, Operation]
+        self,
+        settings: Settings,
+        session: WorkerSession,
+        metrics: SlotMetrics,
+        operations: Mapping[str, InstalledOperation],
     ) -> None:
         self._settings = settings
         self._session = session
@@ -135,7 +139,7 @@ class Settler:
         self,
         job: ClaimedJob,
         queue: str,
-        operation: Operation | None,
+        operation: InstalledOperation | None,
         result: str | Failure,
         seconds: float,
         *,

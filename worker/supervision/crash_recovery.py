@@ -15,7 +15,7 @@ from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.worker_session import RELEASE_BATCH_JOBS
 from worker.failures.attempt_log import AttemptLog
-from worker.operations.registry import Operation
+from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import SlotMetrics, outcome_label
 from worker.shared_memory.slots import RunningAttempt, Slot
 from worker.tracing import lost_attempts
@@ -36,7 +36,7 @@ class CrashRecovery:
     """Settles the jobs of ended processes in their place."""
 
     def __init__(
-        self, settings: Settings, operations: Mapping[str, Operation], metrics: SlotMetrics, doorbell: Doorbell
+        self, settings: Settings, operations: Mapping[str, InstalledOperation], metrics: SlotMetrics, doorbell: Doorbell
     ) -> None:
         self._max_crashes = settings.max_crashes
         self._operations = operations

@@ -18,7 +18,7 @@ from common.store.queues import queue_state
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.health import Health
-from worker.operations.registry import Operation
+from worker.operations.installed import InstalledOperation
 from worker.process_tree.exits import ProcessExits
 from worker.process_tree.memory_limit import MemoryLimit, memory_files
 from worker.process_tree.orphans import Orphans
@@ -43,7 +43,7 @@ class Supervisor:
         self,
         settings: Settings,
         slots: Slots,
-        operations: Mapping[str, Operation],
+        operations: Mapping[str, InstalledOperation],
         doorbell: Doorbell,
         queues: Sequence[str],
         exits: ProcessExits,

@@ -256,6 +256,8 @@ CREATE TABLE operations (
     input_schema jsonb NOT NULL,
     version smallint NOT NULL DEFAULT 1,
     oldest_version smallint NOT NULL DEFAULT 1,
+    queues text[] NOT NULL,
+    output_schema jsonb NOT NULL,
     CONSTRAINT operations_pkey PRIMARY KEY (name),
     CONSTRAINT operations_name_form CHECK (name ~ '^[a-z0-9_.]{1,64}$')
 );

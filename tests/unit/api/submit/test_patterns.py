@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from worker.operations.input_schema import input_schema
 
 from api.submit.operations import CachedOperation
 from common.domain.operation_spec import OperationSpec
-from worker.operations.input_schema import input_schema
 
 PATTERNS = (
     *(r"^\w+$", r"^\d+$", r"^\s$", r"^\S+$", r"^\W$", r"^[\w.-]+$", r"a\b", r"^[[:alpha:]]$", r"(?i)^ä$", r"^\p{Lu}$"),

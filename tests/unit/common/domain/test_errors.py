@@ -11,13 +11,12 @@ from common.domain.errors import (
     JobNotFound,
     JobprocError,
     Overloaded,
-    PermanentFailure,
     StartupError,
     StoreUnavailable,
     UnknownOperation,
 )
 
-PLAIN = [JobprocError, JobNotFound, StoreUnavailable, Overloaded, PermanentFailure, StartupError]
+PLAIN = [JobprocError, JobNotFound, StoreUnavailable, Overloaded, StartupError]
 
 
 def documented_tree() -> dict[str, str | None]:
