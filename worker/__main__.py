@@ -11,6 +11,7 @@ from common.hangup import end_on_hangup
 from common.settings import Settings, variables_of
 from common.telemetry import logs
 from worker.app import WorkerApp
+from worker.job_logs import capture
 from worker.operations.entry_points import installed_operations
 from worker.operations.installed import InstalledOperation
 
@@ -34,6 +35,7 @@ def main() -> None:
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "worker")
+        capture.admit_records(settings)
         queues = [queue.strip() for queue in arguments.queues.split(",") if queue.strip()]
         if not queues or not all(re.fullmatch(QUEUE_PATTERN, queue) for queue in queues):
             raise StartupError(

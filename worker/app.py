@@ -4,6 +4,7 @@ import gc
 import os
 import random
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,10 @@ from worker.celery_adapter.pool import ProcessPool, supervisor_step
 from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
 from worker.execution.worker_session import WorkerSession
+from worker.job_logs import capture
+from worker.job_logs.attempt_log import OperationLogs
+from worker.job_logs.line_ring import LineRing
+from worker.job_logs.storage import JobLogStorage
 from worker.operations.installed import InstalledOperation
 from worker.process_tree.exits import ProcessExits
 from worker.process_tree.leftovers import Leftovers
@@ -60,8 +65,13 @@ class WorkerApp:
             with_async=bool(self._async_operations),
             empty_claims_per_second=settings.empty_claims_per_second,
         )
+        self._rings = [
+            LineRing(settings.job_log_buffer_bytes) for _ in range(concurrency if settings.job_log_bytes else 0)
+        ]
+        self._job_logs = JobLogStorage(settings, self._rings, self._slots.metrics.parent)
         exits = ProcessExits()
         self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues, exits)
+        self._supervisor.job_logs = self._job_logs
         self._executor: Executor | None = None
         self._slot: Slot | None = None  # of this process
         self._poll_requests_seen = 0  # requests of the parent to poll that this process has served
@@ -116,6 +126,7 @@ class WorkerApp:
             worker.start()
         finally:
             self._supervisor.stop()
+            self._job_logs.stop()
             traces.close()
         return int(worker.exitcode or 0)
 
@@ -151,6 +162,7 @@ class WorkerApp:
             self._settings, session, self._slots, slot, self._operations, Doorbell(self._settings)
         )
         self._executor.leftovers = Leftovers(self._settings.child_process_grace_seconds)
+        self._executor.operation_logs = self._capture_logs(slot)
         if self._async_operations:
             self._executor.make_async_executor = self._make_async_executor
         if traces.enabled():  # after the fork: no thread of an exporter survives it
@@ -161,6 +173,13 @@ class WorkerApp:
             session.connection  # noqa: B018 - registers the process before its first job
         except DatabaseUnavailable as error:
             log.warning("database_unavailable", reason=str(error).strip())
+
+    def _capture_logs(self, slot: Slot) -> OperationLogs:
+        index = current_process().index  # type: ignore[attr-defined]  # billiard sets it
+        ring = self._rings[index] if self._rings else None  # no two living processes share an index
+        operation_logs = OperationLogs(self._settings, ring, slot.metrics, sys.stderr.fileno())
+        capture.install(self._settings)
+        return operation_logs
 
     def _session(self, slot: Slot, operations: Mapping[str, InstalledOperation]) -> WorkerSession:
         session = WorkerSession(
@@ -178,6 +197,7 @@ class WorkerApp:
         executor = AsyncExecutor(
             self._settings, session, self._slots, slot, self._async_operations, Doorbell(self._settings)
         )
+        executor.capture(self._executor.operation_logs if self._executor is not None else None)
         if traces.tracer is not None:
             from worker.tracing import spans
 

@@ -36,6 +36,8 @@ EVENTS = {
     "inputs_deleted": "Inputs of finished jobs of a partition were deleted; their results stay.",
     "invalid_message_dropped": "Messages in the Redis list of a queue were not doorbells and were dropped. Logged once "
     "a second at most: `count` is the number since the last line, `list` and `reason` the last one's.",
+    "job_logs_failed": "Lines of job logs could not be stored for an unexpected reason; the next try follows.",
+    "job_logs_refused": "PostgreSQL refused `lines` lines of job logs; they are dropped.",
     "job_cancel_requested": "A process was told to cancel the job that it runs; after the grace it is killed.",
     "job_failed": "A job ended FAILED. `exception` is the traceback of its last attempt, null if no code of the "
     "operation raised.",
@@ -52,6 +54,7 @@ EVENTS = {
     "retried.",
     "operations_forgotten": "No worker has known these operations for `hours`, though workers serve their queues: "
     "submissions of them are refused from now on. A worker that knows one brings it back.",
+    "operation_log": "A line that an operation has logged or printed; `logger` is its logger, or the stream.",
     "operations_publish_failed": "PostgreSQL refused the operations in `operations`, so the API does not know them; "
     "the others are published, and these are retried.",
     "operations_refresh_failed": "The list of operations could not be refreshed; the cached one stays in use.",

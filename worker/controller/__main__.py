@@ -31,7 +31,7 @@ from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
 from worker.controller.pod_deletion_cost import DeletionCosts
 from worker.controller.rescue import Rescue
 from worker.controller.row_deletion import RowDeletion
-from worker.failures.attempt_log import AttemptLog
+from worker.failures.outcome_log import OutcomeLog
 
 log = logs.get("controller")
 PARTITIONS_INTERVAL_S = 600.0
@@ -52,7 +52,7 @@ class Controller:
         self._engine = sync_engine(settings, "controller")
         self._doorbell = Doorbell(settings)
         self._leadership = Leadership(settings)
-        self._rescue = Rescue(settings.max_crashes, AttemptLog(settings))
+        self._rescue = Rescue(settings.max_crashes, OutcomeLog(settings))
         self._row_deletion = RowDeletion(settings)
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._deletion_costs = DeletionCosts(settings)

@@ -22,6 +22,7 @@ from common.telemetry import logs
 from jobproc import Context
 from worker.execution.attempt import failure_of_exception, printable_traceback, result_json, run_attempt
 from worker.execution.job_context import JobContext
+from worker.job_logs.attempt_log import OperationLogs
 from worker.operations.installed import InstalledOperation
 from worker.shared_memory.slots import KillReason
 
@@ -153,6 +154,7 @@ class EventLoop:
         self._loop = asyncio.new_event_loop()
         self._attempts: dict[asyncio.Task[None], AsyncAttempt] = {}
         self.traced = False
+        self.operation_logs: OperationLogs | None = None  #: None: what operations log is not captured
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="event-loop", daemon=True)
 
     def start(self) -> None:
@@ -238,7 +240,11 @@ class EventLoop:
 
     async def _result(self, attempt: AsyncAttempt, context: JobContext) -> str | Failure:
         operation = self._operations.get(attempt.job.operation)
+        logs_ = self.operation_logs
+        log_of_attempt = logs_.begin(attempt.job, attempt.queue) if logs_ is not None else None
         result = await run_async_attempt(attempt.job, operation, context, self._settings)
+        if log_of_attempt is not None:
+            log_of_attempt.end()
         if attempt.exit is None or operation is None:
             return result
         return failure_of_exception(attempt.exit, operation, self._settings)

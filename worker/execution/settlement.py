@@ -22,7 +22,7 @@ from common.telemetry import logs
 from worker.execution.attempt import printable
 from worker.execution.pending_results import PendingResults
 from worker.execution.worker_session import WorkerSession
-from worker.failures.attempt_log import AttemptLog
+from worker.failures.outcome_log import OutcomeLog
 from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import OutcomeLabel, SlotMetrics, outcome_label
 
@@ -49,7 +49,7 @@ class Settler:
         self._session = session
         self._metrics = metrics
         self._operations = operations
-        self.log = AttemptLog(settings)
+        self.log = OutcomeLog(settings)
         self.pending = PendingResults()
         self.spans: Spans | None = None  #: None: tracing is off
         #: Returns the jobs that run on over a reconnect.

@@ -14,7 +14,7 @@ from common.store.jobs import failures
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.worker_session import RELEASE_BATCH_JOBS
-from worker.failures.attempt_log import AttemptLog
+from worker.failures.outcome_log import OutcomeLog
 from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import SlotMetrics, outcome_label
 from worker.shared_memory.slots import RunningAttempt, Slot
@@ -42,7 +42,7 @@ class CrashRecovery:
         self._operations = operations
         self._metrics = metrics
         self._doorbell = doorbell
-        self.log = AttemptLog(settings)
+        self.log = OutcomeLog(settings)
 
     def recover(
         self, connect: Callable[[], WorkerConnection], slots: Sequence[Slot], exit_reason: ExitReason, ran_s: float

@@ -32,6 +32,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "live": "SELECT, INSERT, UPDATE (cancel_requested, rev, claimable_at), DELETE",
         "outcomes": "SELECT, INSERT",
         "attempts": "SELECT",
+        "job_logs": "SELECT",
         "tags": "SELECT, INSERT",
         "deadlines": "SELECT, INSERT",
         "expiries": "SELECT, INSERT",
@@ -49,6 +50,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "needs, released, crashes, isolated, progress, progress_text)",
         "outcomes": "SELECT (id, attempt, worker, status, error_type), INSERT",
         "attempts": "SELECT (id, attempt, worker, error_type), INSERT",
+        "job_logs": "SELECT (id, run, attempt, total_bytes), INSERT, DELETE",
         "runs": "SELECT",
         "unique_keys": "SELECT, INSERT, UPDATE",
         "workers": "SELECT, INSERT, UPDATE (alive_until, ended_at, busy_since, held_jobs, low_water_marks, "
@@ -61,6 +63,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "outcomes": "SELECT, INSERT, DELETE, TRUNCATE",
         "attempts": "SELECT, INSERT, DELETE, TRUNCATE",
         "tags": "SELECT, INSERT, DELETE, TRUNCATE",
+        "job_logs": "SELECT, INSERT, DELETE, TRUNCATE",
         "live": "SELECT, INSERT, UPDATE, DELETE",
         "deadlines": "SELECT, INSERT, DELETE, UPDATE (at)",
         "expiries": "SELECT, DELETE, UPDATE (at)",
