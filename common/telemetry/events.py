@@ -37,8 +37,6 @@ EVENTS = {
     "lease_lost": "A lease had ended before its renewal; the process registers under a new id.",
     "library_log": "A log line of a library; its text is in `message`.",
     "migrated": "The schema is at the head of this version.",
-    "migration_retrying": "The migration could not begin, because the database is starting or a lock is held; it is "
-    "retried.",
     "operations_publish_failed": "PostgreSQL refused the operations in `operations`, so the API does not know them; "
     "the others are published, and these are retried.",
     "operations_refresh_failed": "The list of operations could not be refreshed; the cached one stays in use.",
@@ -63,10 +61,12 @@ EVENTS = {
     "retention_deferred": "A partition could not be cleared now, mostly because of a reader; the next check retries.",
     "ring_failed": "A doorbell could not be rung; the controller rings at its next tick.",
     "roles_missing": "Roles of PostgreSQL do not exist and could not be created; their parts need another.",
-    "schema_ready": "The schema for which this process waited is there.",
+    "schema_ready": "The database has the schema that this process needs.",
     "serving_failed": "A process met an unexpected error between two jobs; the jobs that it held were released.",
     "settle_failed": "PostgreSQL refused a batch of results; they are stored one by one.",
     "starting": "A process starts; shows every setting that differs from its default, with passwords masked.",
+    "startup_waiting": "A process waits at its start for PostgreSQL, its schema or its rights; `reason` says for what, "
+    "`ends_after_s` for how long at most (none: without limit). Logged once for each reason.",
     "stray_jobs_requeued": "Strays, due jobs that every worker had passed by, got a new position in their queue.",
     "submissions_failed": "PostgreSQL refused a row of a group commit; the others are stored together.",
     "supervisor_failed": "A check of the supervisor failed with an unexpected error; the next check retries.",
