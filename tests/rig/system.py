@@ -60,7 +60,9 @@ class Database:
 
     def rows(self, sql: str, arguments: Any = None) -> list[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg2.connect(self.url)
+            # The superuser of the servers finds jobproc's tables without it (tools/servers.py), also through a pooler.
+            options = None if self.url.startswith(SUPERUSER) else "-c search_path=jobproc"
+            self._connection = psycopg2.connect(self.url, options=options)
             self._connection.autocommit = True
         try:
             with self._connection.cursor() as cursor:

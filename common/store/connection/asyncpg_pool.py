@@ -9,7 +9,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
@@ -144,8 +144,8 @@ class DatabasePool:
                 **INDEX_PLAN_SETTINGS,
             }
         connection = await self._connector.connect(server_settings, command_timeout=self._timeout_s, **options)
-        if isinstance(connection, PoolerConnection):
-            connection.search_path = search_path(self._settings)
+        if self.pooled:  # isinstance would be true of any class of connections
+            cast("PoolerConnection", connection).search_path = search_path(self._settings)
         return connection
 
     async def _connect(self) -> asyncpg.Connection:

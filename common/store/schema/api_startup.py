@@ -20,7 +20,7 @@ from common.store.schema.obstacles import (
 async def wait_for_schema(pool: DatabasePool, settings: Settings, needed: str) -> None:
     """Wait until the schema is at the revision `needed` or past it. Raises StartupError if that takes too long."""
     wait = StartupWait(settings)
-    while not wait.is_over(await _find_obstacle(pool, settings, needed)):
+    while not wait.is_over(await _find_obstacle(pool, settings, needed)):  # noqa: ASYNC110 - the database has no event
         await asyncio.sleep(PAUSE_S)
 
 

@@ -6,7 +6,6 @@ Knows no driver: each has its loop that asks, `startup.py` and `api_startup.py`.
 import re
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from common.domain.errors import StartupError
 from common.settings import PREFIX, Settings
