@@ -50,7 +50,7 @@ def migrate(settings: Settings) -> None:
         creation.create(engine, settings)
         role_by_part = roles.create(engine, settings)
         with engine.connect() as connection:
-            wait_for_exclusive(connection, "migrate")
+            wait_for_exclusive(connection, "migrate", in_database=True)  # it changes rights on the database
             creation.check_own(connection, settings)
             revision = version.revision(connection)
             # After a roll-back the revision is past the head: the older code works on the newer schema.

@@ -21,7 +21,7 @@ def create(engine: Engine, settings: Settings) -> None:
     schema = settings.database_schema
     with engine.begin() as connection:
         role, database = connection.execute(_WHO).one()
-        wait_for_exclusive(connection, "schema")
+        wait_for_exclusive(connection, "schema", in_database=True)
         if connection.execute(_EXISTS, {"schema": schema}).scalar_one():
             return
         try:

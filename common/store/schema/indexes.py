@@ -38,7 +38,7 @@ _MISSING = text("""
     ORDER BY c.relname, i.relname
 """)
 # Tried, not waited for: a waiting statement has a snapshot, and CREATE INDEX CONCURRENTLY would wait for that snapshot.
-_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext(concat_ws('.', 'jobproc', current_schema(), 'indexes')))")
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('jobproc.' || current_schema() || '.indexes'))")
 _VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
 
 
