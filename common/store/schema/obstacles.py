@@ -64,10 +64,8 @@ class SchemaState:
     def obstacle(self, schema: str) -> Obstacle | None:
         """Return what keeps the role from reading the version of the schema."""
         migrate = "run python -m common.migrate"
-        if not self.exists:
-            return Obstacle(f"the database {self.database} has no schema {schema}: {migrate}")
-        if not self.has_tables:
-            return Obstacle(f"the schema {schema} of the database {self.database} is empty: {migrate}")
+        if not self.exists or not self.has_tables:
+            return Obstacle(f"the database {self.database} has no schema {schema}, or an empty one: {migrate}")
         if not self.is_of_jobproc:
             return Obstacle(foreign(schema, self.database))
         if not self.is_readable:
