@@ -51,7 +51,8 @@ EVENTS = {
     "that job is known.",
     "read_timeout": "A statement of an expensive read took too long and was ended; the client got 503.",
     "reconnected": "A process reconnected to the database under a new id and settled the attempts that had ended.",
-    "redis_unavailable": "Redis could not be reached; the worker reconnects, and polls for due jobs meanwhile.",
+    "redis_unavailable": "Redis could not be reached or refused the worker, which reconnects, and polls for due jobs "
+    "meanwhile. Logged once for each reason of an outage.",
     "request": "A request was answered; logged if JOBPROC_ACCESS_LOG is set.",
     "request_failed": "A request ended in an unexpected error; the client got 500.",
     "rescue_failed": "A batch of lost jobs could not be rescued; each is rescued alone, and failed if that is refused.",

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.needs("helm")
 
 ALL = [*TOPOLOGIES, *EXAMPLES]
 DEPTH_QUERY = (
-    "SELECT count(*) FROM (SELECT FROM live WHERE queue = 'default' AND claimable_at <= now() LIMIT 100000) due"
+    "SELECT count(*) FROM (SELECT FROM \"jobproc\".live WHERE queue = 'default' AND claimable_at <= now() LIMIT 100000) due"
 )
 
 

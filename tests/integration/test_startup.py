@@ -13,7 +13,7 @@ from rig.servers import folder_for_data, migrated_data
 from rig.settings import WITH_ROLES
 from rig.system import Database, System, until
 
-from tools.servers import Postgres, free_port
+from tools.servers import Postgres, Redis, free_port
 
 LIMIT_S = 1.5
 #: By name: a process, and its arguments.
@@ -235,3 +235,19 @@ def test_a_migration_says_which_sql_its_role_lacks_the_right_for(
     finally:
         admin.rows(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
         admin.close()
+
+
+@pytest.mark.parametrize("case", ["refused", "unknown host", "a wrong password"])
+def test_no_process_waits_for_redis_and_a_worker_says_once_what_is_wrong_with_it(
+    make_system: MakeSystem, database_url: str, own_redis: Redis, case: str
+) -> None:
+    url = {"refused": f"redis://127.0.0.1:{free_port()}/0", "unknown host": "redis://host.invalid:6379/0"}.get(case)
+    system = make_system(database_url, url or own_redis.url.replace("redis://", "redis://worker:wrong@"))
+    system.has_redis_users = False
+    start(system, *SERVICES)
+    until("the API is ready", lambda: system.events("api", "schema_ready"))
+    until("the operations are known", lambda: system.database.rows("SELECT name FROM operations WHERE name = 'noop'"))
+    for number in range(3):
+        assert system.wait(system.submit("square_sum", number))["result"] == number * number
+    assert len(system.events("worker", "redis_unavailable")) == 1
+    assert "wrong" not in system.log("worker")
