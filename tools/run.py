@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO
 
 from common.command_line import command_line
-from common.store.schema.version import BEFORE_RELEASE
 from tools.servers import Postgres, Redis, free_port, port_is_free, spawn, stop, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,10 +86,7 @@ class Run:
             self.env["REDIS_URL"] = self.redis.url
         say("migrating")
         if self._child("migrate", "common.migrate").wait(120):
-            message = self._exit_message("migrate")
-            if self.postgres is not None and BEFORE_RELEASE in message:
-                raise RunError(f"{BEFORE_RELEASE}; it is in {self.folder / 'postgres'}: delete that folder")
-            raise RunError(message)
+            raise RunError(self._exit_message("migrate"))
         del self.children["migrate"]
         say(f"starting the API, a worker and the controller (logs in {self.logs})")
         self._child("api", "api", "--host", self.host, "--port", str(self.port))

@@ -3,6 +3,7 @@
 No root is needed. Under root PostgreSQL runs as `nobody`, because it refuses to run as root.
 """
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -199,7 +200,8 @@ class Postgres:
         if self._user:
             _open_parents(programs())
         self.folder.chmod(0o700)
-        if not (self.folder / "PG_VERSION").exists():
+        is_new = not (self.folder / "PG_VERSION").exists()
+        if is_new:
             initdb = spawn(
                 [
                     str(programs() / "initdb"),
@@ -218,6 +220,13 @@ class Postgres:
             if initdb.wait(START_S):
                 raise RuntimeError(f"initdb failed; see {self.log}")
         start_on_a_free_port(self, self._serve)
+        if is_new:
+            self._show_schema()
+
+    def _show_schema(self) -> None:
+        """Let people and tests that connect by hand name jobproc's tables without their schema."""
+        with contextlib.closing(psycopg2.connect(self.url())) as connection, connection, connection.cursor() as cursor:
+            cursor.execute("ALTER ROLE postgres SET search_path = jobproc, public")
 
     def _serve(self) -> None:
         settings = {

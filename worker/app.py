@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,8 +19,10 @@ from common.broker.celery_settings import celery_settings
 from common.broker.change_feed import ChangeFeed
 from common.broker.doorbells import Doorbell, celery_queue
 from common.domain.errors import StartupError
+from common.migrations import head
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
+from common.store.schema.startup import wait_for_schema
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker.celery_adapter import tasks
@@ -27,6 +30,7 @@ from worker.celery_adapter.pool import ProcessPool, supervisor_step
 from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
 from worker.execution.worker_session import WorkerSession
+from worker.health import Health
 from worker.job_logs import capture
 from worker.job_logs.attempt_log import OperationLogs
 from worker.job_logs.line_ring import LineRing
@@ -97,7 +101,8 @@ class WorkerApp:
             signal_.connect(receiver, weak=False)
 
     def run(self) -> int:
-        """Run the worker until a signal ends it; returns the exit code."""
+        """Run the worker until a signal ends it; returns the exit code. Raises StartupError if it cannot start."""
+        self._wait_for_schema()
         worker: Any = self._celery.Worker(
             hostname=f"jobproc-{os.getpid()}@%h",
             pool="worker.celery_adapter.pool:ProcessPool",
@@ -129,6 +134,20 @@ class WorkerApp:
             self._job_logs.stop()
             traces.close()
         return int(worker.exitcode or 0)
+
+    def _wait_for_schema(self) -> None:
+        """Wait until the database has what the processes need, which then start without an error."""
+        health = Health(self._settings.health_file, self._settings.stalled_consumer_seconds, self._queues)
+
+        def pause(seconds: float) -> None:
+            health.write(time.monotonic(), stalled=False, ready=False)
+            time.sleep(seconds)
+
+        # As the first process of a container it would otherwise ignore the signals that Celery handles later.
+        before = {number: signal.signal(number, _exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        wait_for_schema(self._settings, head(), pause=pause)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def _start_supervisor(self) -> None:
         if traces.enabled():  # in the thread that forks, before the supervisor has anything to record
@@ -239,6 +258,10 @@ class WorkerApp:
         except Exception:
             log.exception("serving_failed", queue=queue)
             self._executor.recover()
+
+
+def _exit(_signal: int, _frame: object) -> None:
+    sys.exit(0)
 
 
 def _keep_logging(**_facts: Any) -> None:

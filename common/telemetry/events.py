@@ -69,7 +69,8 @@ EVENTS = {
     "that job is known.",
     "read_timeout": "A statement of an expensive read took too long and was ended; the client got 503.",
     "reconnected": "A process reconnected to the database under a new id and settled the attempts that had ended.",
-    "redis_unavailable": "Redis could not be reached; the worker reconnects, and polls for due jobs meanwhile.",
+    "redis_unavailable": "Redis could not be reached or refused the worker, which reconnects, and polls for due jobs "
+    "meanwhile. Logged once for each reason of an outage.",
     "request": "A request was answered; logged if JOBPROC_ACCESS_LOG is set.",
     "request_failed": "A request ended in an unexpected error; the client got 500.",
     "rescue_failed": "A batch of lost jobs could not be rescued; each is rescued alone, and failed if that is refused.",
@@ -79,10 +80,12 @@ EVENTS = {
     "retention_deferred": "A partition could not be cleared now, mostly because of a reader; the next check retries.",
     "ring_failed": "A doorbell could not be rung; the controller rings at its next tick.",
     "roles_missing": "Roles of PostgreSQL do not exist and could not be created; their parts need another.",
-    "schema_ready": "The schema for which this process waited is there.",
+    "schema_ready": "The database has the schema that this process needs.",
     "serving_failed": "A process met an unexpected error between two jobs; the jobs that it held were released.",
     "settle_failed": "PostgreSQL refused a batch of results; they are stored one by one.",
     "starting": "A process starts; shows every setting that differs from its default, with passwords masked.",
+    "startup_waiting": "A process waits at its start for PostgreSQL, its schema or its rights; `reason` says for what, "
+    "`ends_after_s` for how long at most (none: without limit). Logged once for each reason.",
     "stray_jobs_requeued": "Strays, due jobs that every worker had passed by, got a new position in their queue.",
     "submissions_failed": "PostgreSQL refused a row of a group commit; the others are stored together.",
     "supervisor_failed": "A check of the supervisor failed with an unexpected error; the next check retries.",

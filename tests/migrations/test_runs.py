@@ -16,8 +16,6 @@ from sqlalchemy.exc import OperationalError
 
 from common.migrate import migrate
 from common.settings import Settings
-from common.store.schema.version import BEFORE_RELEASE
-from tools.servers import free_port
 
 Start = Callable[..., "Run"]
 
@@ -115,7 +113,7 @@ def test_a_run_that_hangs_blocks_the_others_until_it_is_killed(
         lambda: "T" in Path(f"/proc/{hanging.process.pid}/stat").read_text().rpartition(")")[2].split()[0],
     )
     waiting = start(empty_database_url)
-    until("the second run waits", lambda: "migration_retrying" in waiting.log)
+    until("the second run waits", lambda: "startup_waiting" in waiting.log)
     assert waiting.process.poll() is None
     hanging.process.kill()
     assert waiting.wait() == 0
@@ -156,19 +154,10 @@ def test_a_run_tries_again_until_it_gets_the_lock(start: Start, database_url: st
     holder = psycopg2.connect(database_url)
     holder.cursor().execute("LOCK TABLE operations IN ACCESS EXCLUSIVE MODE")
     run = start(database_url)
-    until("the run waits", lambda: "migration_retrying" in run.log)
+    until("the run waits", lambda: "startup_waiting" in run.log)
     holder.close()
     assert run.wait() == 0
     assert "lock timeout" in run.log
-
-
-def test_a_run_without_a_database_ends_with_one_sentence(start: Start) -> None:
-    """With two tries instead of thirty, because a pause of a second follows each."""
-    two_tries = "import sys; from common import migrate; sys.argv = ['migrate']; migrate.MAX_TRIES = 2; migrate.main()"
-    port = free_port()
-    run = start(f"postgresql://postgres@127.0.0.1:{port}/nowhere", "-c", two_tries)
-    run.expect_refusal(str(port))
-    assert run.log.count("migration_retrying") == 1
 
 
 def test_invalid_settings_end_a_run_at_once_with_one_sentence(start: Start) -> None:
@@ -185,20 +174,6 @@ def test_a_schema_of_a_later_version_ends_a_run_without_a_traceback(start: Start
         run.expect_refusal("9999")
 
 
-@pytest.mark.parametrize("arguments", [(), ("-m", "common.migrate", "--wait", "30")], ids=["migrate", "wait"])
-def test_a_schema_from_before_the_first_release_is_refused_with_one_sentence_and_left_as_it_is(
-    start: Start, empty_database_url: str, arguments: tuple[str, ...]
-) -> None:
-    database = Database(empty_database_url)
-    database.rows("CREATE TABLE live (id uuid PRIMARY KEY, pos timestamptz NOT NULL)")
-    database.rows("CREATE TABLE alembic_version AS SELECT '0006' AS version_num")
-    before = schema(empty_database_url)
-    start(empty_database_url, *arguments).expect_refusal(BEFORE_RELEASE)
-    assert schema(empty_database_url) == before
-    assert database.rows("SELECT version_num FROM alembic_version") == [("0006",)]
-    database.close()
-
-
 def test_a_waiting_run_applies_nothing_and_ends_after_another_run_has_migrated(
     start: Start, empty_database_url: str
 ) -> None:
@@ -207,11 +182,3 @@ def test_a_waiting_run_applies_nothing_and_ends_after_another_run_has_migrated(
     assert schema(empty_database_url)["tables"] == []
     assert start(empty_database_url).wait() == 0
     assert waiting.wait() == 0
-
-
-def test_a_run_that_waits_in_vain_for_a_schema_ends_with_one_sentence(start: Start, empty_database_url: str) -> None:
-    without_database = start(
-        f"postgresql://postgres@127.0.0.1:{free_port()}/nowhere", "-m", "common.migrate", "--wait", "0.1"
-    )
-    start(empty_database_url, "-m", "common.migrate", "--wait", "0.1").expect_refusal("there is none")
-    without_database.expect_refusal("0.1 s")
