@@ -24,6 +24,7 @@ import redis
 START_S = 60.0  # longest start: the crash recovery of a large database
 STOP_S = 30.0
 PORTS_TRIED = 3
+INITDB_OPTIONS = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C")
 
 
 class Process(Protocol):
@@ -202,22 +203,8 @@ class Postgres:
         self.folder.chmod(0o700)
         is_new = not (self.folder / "PG_VERSION").exists()
         if is_new:
-            initdb = spawn(
-                [
-                    str(programs() / "initdb"),
-                    "-D",
-                    str(self.folder),
-                    "-U",
-                    "postgres",
-                    "--auth=trust",
-                    "--encoding=UTF8",
-                    "--locale=C",
-                ],
-                self.log,
-                user=self._user,
-                cwd=Path("/"),
-            )
-            if initdb.wait(START_S):
+            create = [str(programs() / "initdb"), "-D", str(self.folder), *INITDB_OPTIONS]
+            if spawn(create, self.log, user=self._user, cwd=Path("/")).wait(START_S):
                 raise RuntimeError(f"initdb failed; see {self.log}")
         start_on_a_free_port(self, self._serve)
         if is_new:

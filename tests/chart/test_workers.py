@@ -9,7 +9,10 @@ from chart.manifests import EXAMPLES, TOPOLOGIES, Release, environment, from_sec
 pytestmark = pytest.mark.needs("helm")
 
 ALL = [*TOPOLOGIES, *EXAMPLES]
-DEPTH_QUERY = "SELECT count(*) FROM (SELECT FROM \"jobproc\".live WHERE queue = 'default' AND claimable_at <= now() LIMIT 100000) due"
+DEPTH_QUERY = (
+    'SELECT count(*) FROM (SELECT FROM "{schema}".live '
+    "WHERE queue = 'default' AND claimable_at <= now() LIMIT 100000) due"
+)
 
 
 def scaled(name: str, topology: str, *sets: str) -> dict[str, Any]:
@@ -150,7 +153,7 @@ def test_the_postgresql_trigger_connects_as_the_pods_do(
 ) -> None:
     (trigger,) = scaled("default", topology)["triggers"]
     assert trigger["metadata"] == {
-        "query": DEPTH_QUERY,
+        "query": DEPTH_QUERY.format(schema="jobproc"),
         "targetQueryValue": "20",
         "activationTargetQueryValue": "0",
         **plain,
@@ -159,6 +162,11 @@ def test_the_postgresql_trigger_connects_as_the_pods_do(
     assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
     references = authentication["spec"]["secretTargetRef"]
     assert {reference["parameter"]: (reference["name"], reference["key"]) for reference in references} == secret
+
+
+def test_the_postgresql_trigger_reads_the_schema_of_the_settings() -> None:
+    (trigger,) = scaled("default", "keda-postgresql", "settings.JOBPROC_DATABASE_SCHEMA=billing_jobs")["triggers"]
+    assert trigger["metadata"]["query"] == DEPTH_QUERY.format(schema="billing_jobs")
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,8 @@ def test_all_parts_work_beside_an_application_with_tables_of_the_same_names(
     make_system: Callable[..., System], empty_database_url: str, url: str, redis_url: str
 ) -> None:
     mode = {} if url == empty_database_url else {"JOBPROC_DATABASE_POOLER": "transaction"}
-    database = Database(empty_database_url)
+    database = Database(empty_database_url, "jobproc")
     add_application(database)
-    database.close()
     system = make_system(url, redis_url, **mode)
     system.database = database
     assert system.spawn("migrate", "common.migrate", **WITH_ROLES).wait(30) == 0, system.log("migrate")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
-from migrations.test_runs import Run
+from migrations.run import Run
 from rig.settings import settings_from
 from rig.system import Database, until
 

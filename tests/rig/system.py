@@ -54,15 +54,16 @@ def until(description: str, condition: Callable[[], Any], limit_s: float = 20.0,
 class Database:
     """The test's own connection to the database. Reconnects after a lost connection."""
 
-    def __init__(self, url: str, schema: str = "jobproc") -> None:
+    def __init__(self, url: str, schema: str = "") -> None:
+        """`schema`: in which tables are found; empty: jobproc's, for the superuser by tools/servers.py."""
         self.url = url
         self._schema = schema
         self._connection: Any = None
 
     def rows(self, sql: str, arguments: Any = None) -> list[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
-            # A pooler refuses it; there the superuser of the servers finds the tables without (tools/servers.py).
-            options = None if "JOBPROC_DATABASE_POOLER" in QUICK else f'-c search_path="{self._schema}"'
+            schema = self._schema or ("" if self.url.startswith(SUPERUSER) else "jobproc")
+            options = f'-c search_path="{schema}"' if schema else None  # a pooler would refuse it
             self._connection = psycopg2.connect(self.url, options=options)
             self._connection.autocommit = True
         try:

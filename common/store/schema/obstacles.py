@@ -1,4 +1,4 @@
-"""What keeps a process from its schema, in one sentence: no server, a refused connection, no schema, an older one.
+"""Obstacles between a process and its schema, a sentence each: no server, a refused login, no schema, an older one.
 
 Knows no driver: each has its loop that asks, `startup.py` and `api_startup.py`.
 """
@@ -47,7 +47,7 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """What the catalogue of a database says about the schema."""
+    """The schema, as the catalogue of a database has it."""
 
     role: str
     database: str

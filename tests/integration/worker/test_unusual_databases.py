@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rig.databases import database
 from rig.settings import WITH_ROLES, settings_from
-from rig.system import Database, System, until
+from rig.system import System, until
 
 from common.migrate import migrate
 from common.store.schema.partitions import TABLES
@@ -34,11 +34,12 @@ def unusual(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
         redis_url = f"{os.environ['JOBPROC_TESTS_REDIS']}/{number}"
         schema = {"JOBPROC_DATABASE_SCHEMA": SCHEMA}
         system = System(tmp_path_factory.mktemp("unusual"), url, redis_url, TZ="America/New_York", **schema)
-        system.database = Database(url, SCHEMA)
         try:
             name = system.database.value("SELECT current_database()")
             for setting, value in DEFAULTS.items():
                 system.database.rows(f"ALTER DATABASE {name} SET {setting} = {value}")
+            # The superuser is the test, and jobproc only through a pooler.
+            system.database.rows(f'ALTER ROLE postgres IN DATABASE {name} SET search_path = "{SCHEMA}"')
             system.database.close()  # the next connection has the new defaults
             migrate(settings_from(url, redis_url, **WITH_ROLES, **schema))
             system.database.rows(f"ALTER TABLE workers ALTER COLUMN id RESTART WITH {PAST_32_BITS}")
