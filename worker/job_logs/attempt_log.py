@@ -80,11 +80,10 @@ class AttemptLog:
         return self._job is None
 
     def end(self) -> None:
-        """End the log, in the thread or task that began it."""
+        """End the log. The variable keeps it, as one that has ended, until the next attempt begins."""
         if self._lines is not None:
             self._lines.close()
         self._job = None
-        _current.set(None)
 
     @property
     def max_characters(self) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 _WRITTEN, _READ = 0, 1  # words of the head: bytes that were ever written, and ever read
 _HEAD_BYTES = 16
 _ENTRY = struct.Struct("=I16sHHIQ")  # bytes of the text; job id, run, attempt; the line's number, bytes with all before
+NUMBER_BYTES = 18  # that its number adds to a stored line: `"line":1234567,` and the comma between two lines
 MAX_LOCK_WAIT_S = 0.05  # another thread writes for microseconds; a signal handler would wait for its own thread
 
 
@@ -65,7 +66,7 @@ class LineRing:
             if start + _ENTRY.size + length > head[_READ] + self._size:
                 return False
             lines.count += 1
-            lines.bytes += length
+            lines.bytes += length + NUMBER_BYTES
             entry = _ENTRY.pack(length, lines.job_id, lines.run, lines.attempt, lines.count, lines.bytes)
             self._copy(start, entry + text)
             head[_WRITTEN] = start + _ENTRY.size + length  # last: the parent never sees half a line

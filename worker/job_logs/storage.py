@@ -16,7 +16,7 @@ from common.store.jobs import job_logs
 from common.store.jobs.job_logs import LogChunk
 from common.telemetry import logs
 from common.telemetry.job_log_metrics import REFUSED
-from worker.job_logs.line_ring import LineRing, RingEntry
+from worker.job_logs.line_ring import NUMBER_BYTES, LineRing, RingEntry
 from worker.shared_memory.metrics import SlotMetrics
 
 log = logs.get("worker")
@@ -99,7 +99,7 @@ def chunks(entries: Iterable[RingEntry], limit_bytes: int) -> Iterable[LogChunk]
         for line in lines:
             if line.total_bytes <= oldest:
                 continue
-            if chunk and line.total_bytes - chunk[0].total_bytes + len(chunk[0].text) > most:
+            if chunk and line.total_bytes - chunk[0].total_bytes + len(chunk[0].text) + NUMBER_BYTES > most:
                 yield _chunk(chunk)
                 chunk = []
             chunk.append(line)

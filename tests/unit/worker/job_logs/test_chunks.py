@@ -2,7 +2,7 @@
 
 import json
 
-from worker.job_logs.line_ring import AttemptLines, LineRing
+from worker.job_logs.line_ring import NUMBER_BYTES, AttemptLines, LineRing
 from worker.job_logs.storage import MAX_CHUNK_BYTES, chunks
 
 IDS = [f"01900000-0000-7000-8000-00000000000{number}" for number in range(3)]
@@ -26,7 +26,7 @@ def test_lines_are_stored_by_attempt_with_their_numbers() -> None:
 
 
 def test_only_the_last_bytes_of_an_attempt_are_stored_in_chunks_of_an_eighth_at_most() -> None:
-    ring = ring_of(*((IDS[0], "x" * 85) for _ in range(1_000)), (IDS[1], "other"))
+    ring = ring_of(*((IDS[0], "x" * (85 - NUMBER_BYTES)) for _ in range(1_000)), (IDS[1], "other"))
     found = list(chunks(ring.read()[1], 8_000))
     assert found[-1].job_id == IDS[1]
     of_first = [json.loads(chunk.lines) for chunk in found[:-1]]

@@ -3,7 +3,7 @@
 import os
 import threading
 
-from worker.job_logs.line_ring import AttemptLines, LineRing
+from worker.job_logs.line_ring import NUMBER_BYTES, AttemptLines, LineRing
 
 ID = "01900000-0000-7000-8000-000000000001"
 ENTRY_BYTES = 36  # of each line besides its text
@@ -15,7 +15,10 @@ def test_the_parent_reads_lines_in_their_order_with_their_numbers_and_bytes() ->
     assert ring.write(lines, b"one")
     assert ring.write(lines, b"three")
     position, entries = ring.read()
-    assert [(entry.number, entry.total_bytes, entry.text) for entry in entries] == [(1, 3, b"one"), (2, 8, b"three")]
+    assert [(entry.number, entry.total_bytes, entry.text) for entry in entries] == [
+        (1, 3 + NUMBER_BYTES, b"one"),
+        (2, 8 + 2 * NUMBER_BYTES, b"three"),
+    ]
     assert {(entry.job_id, entry.run, entry.attempt) for entry in entries} == {(ID, 2, 3)}
     assert ring.read()[1] == entries, "they stay until they are freed"
     ring.write(lines, b"later")
