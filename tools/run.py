@@ -61,6 +61,7 @@ class Run:
         self.env = read_env(ROOT / ".env") | dict(os.environ)
         self.env.setdefault("JOBPROC_LOG_FORMAT", "console")
         self.env.setdefault("JOBPROC_JOB_LOG_SUMMARY", "true")
+        self.env.setdefault("JOBPROC_API_URL", self.base)  # for operations that submit further jobs
         self.postgres: Postgres | None = None
         self.redis: Redis | None = None
         self.children: dict[str, subprocess.Popen[bytes]] = {}
