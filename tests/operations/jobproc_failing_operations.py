@@ -16,7 +16,7 @@ def raise_with_a_cause() -> None:
     """Raise an error with a cause, in a frame below its caller's."""
     secret = "s3cret-local"  # noqa: S105 - a local variable, which no traceback shows
     try:
-        {}[len(secret)]
+        {0: secret}[len(secret)]
     except KeyError as error:
         raise LookupError("no address") from error
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from functools import partial
 from typing import Any
 
 import jobproc_failing_operations
@@ -139,7 +140,7 @@ def lines_of(system: System, job_id: str) -> list[dict[str, Any]]:
 def test_failures_are_logged_with_what_happens_to_their_job(
     system: System, operation: str, data: tuple[float, ...], error: str, retries: int
 ) -> None:
-    """Whether the process of the attempt, its event loop or the parent decides."""
+    """The process of the attempt, its event loop or the parent decides."""
     system.all(JOBPROC_LOG_LEVEL="info")
     job_id = system.submit(operation, *data)
     job = system.wait(job_id)
@@ -201,7 +202,7 @@ def test_a_storm_of_failures_is_counted_and_not_logged_line_by_line(system: Syst
 
     def counted() -> bool:
         unlogged = sum(event["count"] for event in system.events("worker", "failures_not_logged"))
-        return len(system.events("worker", "job_failed")) + unlogged == 2_000
+        return bool(len(system.events("worker", "job_failed")) + unlogged == 2_000)
 
     until("each failure is logged or counted", counted)
     assert len(system.events("worker", "job_failed")) < 200
@@ -224,11 +225,12 @@ def test_finished_jobs_are_logged_on_request(system: System) -> None:
     system.client.post(f"/jobs/{cancelled}/cancel").raise_for_status()
     for job_id, status in [*jobs, (cancelled, "CANCELLED")]:
         assert system.wait(job_id)["status"] == status
-        finished = until(
-            f"the end of {job_id} is logged",
-            lambda job_id=job_id: [line for line in lines_of(system, job_id) if line["event"] == "job_finished"],
-        )
+        finished = until(f"the end of {job_id} is logged", partial(_finished, system, job_id))
         assert [(line["status"], line["level"]) for line in finished] == [(status, "info")]
+
+
+def _finished(system: System, job_id: str) -> list[dict[str, Any]]:
+    return [line for line in lines_of(system, job_id) if line["event"] == "job_finished"]
 
 
 def test_no_traceback_is_kept_if_none_is_wanted(system: System) -> None:

@@ -128,7 +128,7 @@ def test_chained_exceptions_are_included_oldest_first(body: Callable[[], None], 
 
 def test_groups_have_the_traceback_of_each_exception() -> None:
     def body() -> None:
-        raise ExceptionGroup("all", [raised(fail), ExceptionGroup("inner", [KeyError("k")])])  # type: ignore[list-item]  # an Exception
+        raise BaseExceptionGroup("all", [raised(fail), ExceptionGroup("inner", [KeyError("k")])])
 
     text = text_of(body)
     assert "ExceptionGroup: all (2 sub-exceptions)\n  1 of 2:\n  | Traceback" in text
@@ -245,7 +245,7 @@ class Evasive(Exception):
     """An exception that cannot be asked for its causes."""
 
     @property
-    def __cause__(self) -> BaseException:  # type: ignore[override]  # on purpose
+    def __cause__(self) -> BaseException:
         raise MemoryError
 
     @__cause__.setter
