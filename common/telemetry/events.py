@@ -50,8 +50,6 @@ EVENTS = {
     "metrics_serving": "A process serves /metrics, and the paths of its probes, on `port`; another than `first_port`, "
     "that of JOBPROC_METRICS_PORT, if that was taken.",
     "migrated": "The schema is at the head of this version.",
-    "migration_retrying": "The migration could not begin, because the database is starting or a lock is held; it is "
-    "retried.",
     "operations_forgotten": "No worker has known these operations for `hours`, though workers serve their queues: "
     "submissions of them are refused from now on. A worker that knows one brings it back.",
     "operation_log": "A line that an operation has logged or printed; `logger` is its logger, or the stream.",

@@ -28,7 +28,7 @@ async def _find_obstacle(pool: DatabasePool, settings: Settings, needed: str) ->
     try:
         connection = await pool.connect()
         try:
-            state = SchemaState(*await connection.fetchrow(SchemaState.query(settings)))
+            state = SchemaState(*(await connection.fetch(SchemaState.query(settings)))[0])
             if obstacle := state.obstacle(settings.database_schema):
                 return obstacle
             return of_version(await connection.fetchval(version_query(settings)), needed, settings)
