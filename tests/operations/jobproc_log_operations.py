@@ -66,6 +66,9 @@ def say_in_threads(numbers: Numbers) -> None:
         log.info("in a fork")
         os._exit(0)
     os.wait()
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
 
 
 @operation(name="leave_talker")

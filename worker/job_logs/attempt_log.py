@@ -134,6 +134,12 @@ def run_as(log: AttemptLog | None, function: Callable[P, T], *arguments: P.args,
         _current.reset(token)
 
 
+def run_thread_as(log: AttemptLog, run: Callable[[], None]) -> None:
+    """Run a thread as code of an attempt to its end, where an uncaught exception is printed."""
+    _current.set(log)
+    run()
+
+
 class _Lines:
     """The lines of an attempt: made with the first one."""
 

@@ -125,7 +125,7 @@ def _carry_to_threads() -> None:
     def start_as_attempt(thread: threading.Thread) -> None:
         if (log := attempt_log.current()) is not None:
             with suppress(AttributeError):  # a class of its own, without a place for it
-                thread.run = partial(attempt_log.run_as, log, thread.run)  # type: ignore[method-assign]  # of this one
+                thread.run = partial(attempt_log.run_thread_as, log, thread.run)  # type: ignore[method-assign]  # of this one
         start(thread)
 
     def submit_as_attempt(pool: ThreadPoolExecutor, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:

@@ -85,8 +85,10 @@ def test_threads_pools_and_forks_log_as_the_attempt_that_started_them(system: Sy
     for number, job_id in enumerate(jobs, 1):
         system.wait(job_id)
         expected = ["thread", "in a thread of its own", f"in a pool, for {number}"]
-        assert [line["message"] for line in logged(system, job_id)] == [*expected, "in a fork"]
-        assert messages_with(system, job_id, expected[-1]) == expected, "a fork's lines are only logged"
+        lines = [line["message"] for line in logged(system, job_id)]
+        assert lines[:4] == [*expected, "in a fork"]
+        assert lines[-1] == "ZeroDivisionError: division by zero", "what ends a thread is printed"
+        assert messages_with(system, job_id, lines[-1]) == [*expected, *lines[4:]], "a fork's lines are only logged"
 
 
 def test_a_thread_that_outlives_its_attempt_logs_for_no_job(system: System) -> None:
