@@ -92,6 +92,9 @@ class SharedSettings(SettingsGroup):
         description="Time in seconds for a graceful shutdown after SIGTERM or SIGHUP. Worker: running jobs may finish; "
         "then they are released. API: open requests may finish; then they are aborted.",
     )
+    job_log_interval_milliseconds: Annotated[float, Field(ge=10, le=900)] = Field(
+        250, description="Interval in milliseconds at which new lines of job logs are stored."
+    )
 
     @field_validator("database_url")
     @classmethod

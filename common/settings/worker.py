@@ -84,9 +84,6 @@ class WorkerSettings(SettingsGroup):
         description="Worker: memory in bytes of a process for lines that are not stored yet, as while the database is "
         "away; what finds no room is not stored.",
     )
-    job_log_interval_milliseconds: Annotated[float, Field(ge=10, le=900)] = Field(
-        250, description="Worker: interval in milliseconds at which new lines of job logs are stored."
-    )
     max_error_characters: Count = Field(
         4_000, description="Worker: longest stored error text in characters; a longer one is truncated."
     )

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,7 +52,7 @@ class Worker:
 
     def dropped(self, reason: str) -> float:
         (family,) = [family for family in self.metrics.collect() if family.name == "jobproc_job_log_lines_dropped"]
-        return next(sample.value for sample in family.samples if sample.labels["reason"] == reason)
+        return float(next(sample.value for sample in family.samples if sample.labels["reason"] == reason))
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_too_many_lines_are_dropped_and_counted_and_the_next_second_says_so(
     make_worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker, now = make_worker(JOBPROC_OPERATION_LOG_LINES_PER_SECOND="3"), [100.0]
-    monkeypatch.setattr(attempt_log.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     attempt = worker.begin()
     for number in range(10):
         log.info("line %d", number)
@@ -257,7 +258,12 @@ def test_an_operation_may_configure_structlog_and_the_lines_of_jobproc_stay_as_t
     make_worker: Callable[..., Worker], capsys: pytest.CaptureFixture[str]
 ) -> None:
     worker, taken = make_worker(), list[Any]()
-    structlog.configure(processors=[lambda _logger, _method, event: taken.append(event) or event["event"]])
+
+    def take(_logger: Any, _method: str, event: Any) -> str:
+        taken.append(event)
+        return str(event["event"])
+
+    structlog.configure(processors=[take])
     logs.get("worker").info("worker_ready")
     assert json.loads(capsys.readouterr().err)["part"] == "jobproc.worker"
     assert (taken, worker.lines) == ([], [])
