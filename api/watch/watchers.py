@@ -24,7 +24,7 @@ from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.store.jobs import reads
-from common.store.jobs.reads import JobSnapshot
+from common.store.jobs.reads import JobResult, JobSnapshot
 from common.telemetry import logs
 from common.telemetry.metrics import EVENTS, LOGS, RESULT
 from common.telemetry.refusal_reasons import (
@@ -145,16 +145,13 @@ class Watchers:
             raise JobNotFound
         return snapshot
 
-    async def result(self, job_id: UUID, snapshot: JobSnapshot) -> str | None:
-        """Return the result of a job as JSON text, None if it has none; a large one is read from the database.
-
-        Raises StoreUnavailable.
-        """
+    async def result(self, job_id: UUID, snapshot: JobSnapshot) -> JobResult:
+        """Return the result or the error of a job; a large one is read from the database. Raises StoreUnavailable."""
         if not snapshot.is_result_large:
-            return snapshot.result
+            return snapshot.job_result
         async with self._large_reads:
-            row = await self._pool.run(lambda connection: reads.result(connection, job_id), Lane.BY_ID)
-        return None if row is None else row[1]
+            result = await self._pool.run(lambda connection: reads.result(connection, job_id), Lane.BY_ID)
+        return result or snapshot.job_result
 
     @contextmanager
     def watch(

@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 QUEUE_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"  # the name is part of a Redis key, a metric label and a URL
@@ -105,6 +106,9 @@ class ClaimExtras:
     deadline_in_s: float | None = None  #: seconds from the claim to its deadline
     running_key: str | None = None  #: unique key that the job holds while it runs
     is_input_large: bool = False  #: the claim left the input out; the worker process reads it before the attempt
+    deadline: str | None = None  #: ISO 8601
+    tags: tuple[str, ...] | list[str] | None = None  #: of the submission
+    metadata: dict[str, Any] | None = None  #: of the submission
 
 
 @dataclass(slots=True)

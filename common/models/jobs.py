@@ -145,6 +145,7 @@ class Outcome(Base):
     result: Mapped[Json | None]
     error_type: Mapped[str | None]
     error_text: Mapped[str | None]
+    traceback: Mapped[str | None]  #: None: no code of the operation raised
     #: in the operation; the rest of the time is overhead. None: not measured
     execution_s: Mapped[float | None] = mapped_column(REAL)
     cpu_s: Mapped[float | None] = mapped_column(REAL)  #: of its process meanwhile
@@ -173,6 +174,7 @@ class Attempt(Base):
     outcome: Mapped[str]  #: error, permanent, timeout, lost or released
     error_type: Mapped[str]
     error_text: Mapped[str]
+    traceback: Mapped[str | None]
     #: in the operation; the rest of the time is overhead. None: not measured
     execution_s: Mapped[float | None] = mapped_column(REAL)
     cpu_s: Mapped[float | None] = mapped_column(REAL)  #: of its process meanwhile

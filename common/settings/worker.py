@@ -84,11 +84,23 @@ class WorkerSettings(SettingsGroup):
         description="Worker: memory in bytes of a process for lines that are not stored yet, as while the database is "
         "away; what finds no room is not stored.",
     )
-    job_log_interval_milliseconds: Annotated[float, Field(ge=10, le=900)] = Field(
-        250, description="Worker: interval in milliseconds at which new lines of job logs are stored."
-    )
     max_error_characters: Count = Field(
         4_000, description="Worker: longest stored error text in characters; a longer one is truncated."
+    )
+    max_traceback_characters: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        8_000,
+        description="Worker: longest stored traceback of a failed attempt in characters; a longer one is cut in the "
+        "middle. 0: none is stored.",
+    )
+    failure_log_lines_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        10,
+        description="Worker and controller: number of lines a second that a process logs of each of the events "
+        "`attempt_failed` and `job_failed`; further failures are counted in `failures_not_logged`. 0: none is logged.",
+    )
+    job_log_summary: bool = Field(
+        False,
+        description="Worker: whether each job that one of its attempts ends is logged, one line a job "
+        "(`job_finished`).",
     )
     cancel_check_seconds: Seconds = Field(
         1,
@@ -110,6 +122,14 @@ class WorkerSettings(SettingsGroup):
     )
     statement_timeout_seconds: Seconds = Field(
         30, description="Worker and controller: longest duration of a statement in seconds; then PostgreSQL aborts it."
+    )
+    api_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = Field(
+        "",
+        description="Worker: URL of the API, such as `http://127.0.0.1:8000`, to which operations submit further jobs. "
+        "Empty: they cannot.",
+    )
+    api_timeout_seconds: Seconds = Field(
+        10, description="Worker: longest wait in seconds for the API when an operation submits a further job."
     )
     health_file: str = Field(
         "", description="Worker: file to which its health is written for `python -m worker.health`. Empty: none."

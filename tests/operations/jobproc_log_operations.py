@@ -11,9 +11,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
-from jobproc_test_operations import _die, _folder
+from jobproc_test_operations import Numbers, _die, _folder
 
-from worker.operations import Context, Numbers, operation
+from jobproc import Context, operation
 
 logging.basicConfig(format="own %(message)s", force=True)
 logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "root": {"handlers": []}})
@@ -30,7 +30,7 @@ class Rude:
         raise RuntimeError("no text")
 
 
-@operation("say")
+@operation(name="say")
 def say(numbers: Numbers) -> int:
     """Log and print in every way, once each."""
     log.debug("too low")
@@ -54,7 +54,7 @@ def say(numbers: Numbers) -> int:
     return int(numbers.data[0])
 
 
-@operation("say_in_threads")
+@operation(name="say_in_threads")
 def say_in_threads(numbers: Numbers) -> None:
     """Log in a thread, in a pool that outlives the attempt, and in a fork."""
     for target in (lambda: print("thread"), lambda: log.info("in a thread of its own")):
@@ -71,7 +71,7 @@ def say_in_threads(numbers: Numbers) -> None:
     thread.join()
 
 
-@operation("leave_talker")
+@operation(name="leave_talker")
 def leave_talker(numbers: Numbers) -> None:
     """Leave a thread that logs after the end of the attempt, for data[0] seconds."""
 
@@ -84,7 +84,7 @@ def leave_talker(numbers: Numbers) -> None:
     threading.Thread(target=talk, daemon=True).start()
 
 
-@operation("await_say")
+@operation(name="await_say")
 async def await_say(numbers: Numbers) -> None:
     """Log as one of many, in a task and in a thread."""
     log.info("begin %d", numbers.data[0])
@@ -99,7 +99,7 @@ async def _say_soon(number: float) -> None:
     print("task", int(number))
 
 
-@operation("say_and_die", max_attempts=2, base_seconds=0.01)
+@operation(name="say_and_die", max_attempts=2, base_seconds=0.01)
 def say_and_die(numbers: Numbers, job: Context) -> int:
     """Log, then kill this process at the first attempt; in C code that holds the GIL if data[0] is not 0."""
     log.info("attempt %d", job.attempt)
@@ -110,7 +110,7 @@ def say_and_die(numbers: Numbers, job: Context) -> int:
     return job.attempt
 
 
-@operation("say_often", max_attempts=1)
+@operation(name="say_often", max_attempts=1)
 def say_often(numbers: Numbers) -> int:
     """Log data[0] lines, as many in a second as data[1] says, 0: without a pause."""
     began = time.monotonic()
@@ -121,7 +121,7 @@ def say_often(numbers: Numbers) -> int:
     return int(numbers.data[0])
 
 
-@operation("say_then_wait", max_attempts=1)
+@operation(name="say_then_wait", max_attempts=1)
 def say_then_wait(numbers: Numbers) -> None:
     """Log a line, wait until the file `go` exists, log another one."""
     log.info("before")

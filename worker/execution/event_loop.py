@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context as Variables
 from contextvars import ContextVar, copy_context
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,10 +19,11 @@ from common.domain.decisions import STOPPED, Failure, timed_out
 from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.telemetry import logs
-from worker.execution.attempt import failure_of_exception, result_json, run_attempt
+from jobproc import Context
+from worker.execution.attempt import failure_of_exception, printable_traceback, result_json, run_attempt
 from worker.execution.job_context import JobContext
 from worker.job_logs.attempt_log import OperationLogs
-from worker.operations.registry import Context, Operation
+from worker.operations.installed import InstalledOperation
 from worker.shared_memory.slots import KillReason
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -90,7 +92,7 @@ class AsyncAttempt:
 
 
 async def run_async_attempt(
-    job: ClaimedJob, operation: Operation | None, context: Context, settings: Settings
+    job: ClaimedJob, operation: InstalledOperation | None, context: Context, settings: Settings
 ) -> str | Failure:
     """Run an attempt as `run_attempt` does, with its timeout. Never raises an exception of the operation.
 
@@ -103,12 +105,12 @@ async def run_async_attempt(
     try:
         failpoints.reach("attempt.before_operation")
         async with asyncio.timeout(limit_ms and limit_ms / 1000) as limit:
-            value = await operation.run(job.input or "{}", context)
+            value = await operation.declared.run(job.input or "{}", context)
         failpoints.reach("attempt.after_operation")
-        return timed_out(limit_ms) if limit_ms and limit.expired() else result_json(value, settings)
+        return timed_out(limit_ms) if limit_ms and limit.expired() else result_json(value, operation, settings)
     except BaseException as error:  # noqa: BLE001 - as in `run_attempt`
-        if limit_ms and isinstance(error, TimeoutError) and limit.expired():
-            return timed_out(limit_ms)
+        if limit_ms and isinstance(error, TimeoutError) and limit.expired():  # its traceback shows where it waited
+            return replace(timed_out(limit_ms), traceback=printable_traceback(error, operation, settings))
         return (
             STOPPED
             if isinstance(error, asyncio.CancelledError) and context.cancelled
@@ -136,7 +138,7 @@ class EventLoop:
     def __init__(
         self,
         settings: Settings,
-        operations: Mapping[str, Operation],
+        operations: Mapping[str, InstalledOperation],
         heartbeat: Callable[[], None],
         on_death: Callable[[], None],
     ) -> None:
@@ -224,7 +226,7 @@ class EventLoop:
         # Context variables, like the current span, belong to this task and to those that it starts.
         _current.set(attempt)
         structlog.contextvars.bind_contextvars(job_id=job.id, attempt=job.attempt)
-        context = JobContext(job, attempt, self._settings.progress_min_interval_seconds)
+        context = JobContext(job, attempt, self._settings)
         if not self.traced or job.trace is None:
             attempt.finish(await self._result(attempt, context))
             return

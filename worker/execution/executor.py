@@ -21,9 +21,8 @@ from worker.execution.resource_usage import ResourceUsage
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
 from worker.job_logs.attempt_log import OperationLogs
-from worker.operations.registry import Operation
+from worker.operations.installed import InstalledOperation
 from worker.process_tree.leftovers import Leftovers
-from worker.shared_memory.metrics import OutcomeLabel
 from worker.shared_memory.slots import Slot, Slots
 
 log = logs.get("worker")
@@ -44,7 +43,7 @@ class Executor:
         session: WorkerSession,
         slots: Slots,
         slot: Slot,
-        operations: Mapping[str, Operation],
+        operations: Mapping[str, InstalledOperation],
         doorbell: Doorbell,
     ) -> None:
         self._settings = settings
@@ -110,6 +109,10 @@ class Executor:
             self._session.reregister()
         if self._async_executor is not None:
             self._async_executor.request_claim(queue)
+
+    def say_unlogged(self) -> None:
+        """Log how many failures got no line of their own."""
+        self._settler.log.say_unlogged()
 
     def drain(self) -> None:
         """Let async jobs end before the process ends."""
@@ -213,7 +216,7 @@ class Executor:
 
     def _run(self, job: ClaimedJob) -> None:
         started_at = self._job_started_at = time.perf_counter()
-        self._context = JobContext(job, self._session, self._settings.progress_min_interval_seconds)
+        self._context = JobContext(job, self._session, self._settings)
         self._slot.start_job(self._position)
         operation = self._operations.get(job.operation)
         settler = self._settler
@@ -226,10 +229,9 @@ class Executor:
         if log_of_attempt is not None:
             log_of_attempt.end()
         seconds = time.perf_counter() - started_at
-        outcome = settler.add(job, operation, result, seconds)
         # The parent requests a cancel only of attempts that run longer than this.
-        if seconds > self._settings.cancel_check_seconds and self._slot.is_cancel_requested:
-            outcome = OutcomeLabel.CANCELLED
+        is_cancelled = seconds > self._settings.cancel_check_seconds and self._slot.is_cancel_requested
+        outcome = settler.add(job, self._queue, operation, result, seconds, is_cancelled=is_cancelled)
         self._slot.metrics.count_attempt(job.operation, self._queue, outcome, seconds)
         self._batch_size.learn_operation(job.operation, seconds)
         if settler.spans is not None and (span := settler.spans.end_attempt(result)) is not None:

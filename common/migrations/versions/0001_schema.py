@@ -89,6 +89,7 @@ CREATE TABLE outcomes (
     result json,
     error_type text,
     error_text text,
+    traceback text,
     execution_s real,
     cpu_s real,
     peak_mib real,
@@ -111,6 +112,7 @@ CREATE TABLE attempts (
     outcome text NOT NULL,
     error_type text NOT NULL,
     error_text text NOT NULL,
+    traceback text,
     execution_s real,
     cpu_s real,
     peak_mib real,
@@ -245,6 +247,7 @@ CREATE TABLE leaders (
 CREATE TABLE operations (
     name text NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     retry_base_s double precision NOT NULL,
     retry_cap_s double precision NOT NULL,
     timeout_ms integer,
@@ -254,6 +257,8 @@ CREATE TABLE operations (
     input_schema jsonb NOT NULL,
     version smallint NOT NULL DEFAULT 1,
     oldest_version smallint NOT NULL DEFAULT 1,
+    queues text[] NOT NULL,
+    output_schema jsonb NOT NULL,
     CONSTRAINT operations_pkey PRIMARY KEY (name),
     CONSTRAINT operations_name_form CHECK (name ~ '^[a-z0-9_.]{1,64}$')
 );

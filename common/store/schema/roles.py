@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from common.models import Base
 from common.settings import Settings
 from common.store.schema import partitions
+from common.store.schema.version import wait_for_exclusive
 from common.telemetry import logs
 
 log = logs.get("migrate")
@@ -73,7 +74,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "bulk_actions": "SELECT, UPDATE, DELETE",
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
-        "operations": "SELECT",
+        "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",
         VIEW: "SELECT",
     },
@@ -116,6 +117,7 @@ def create(engine: Engine, settings: Settings) -> dict[str, str]:
         role, password = role_of(settings.database_roles, part), getattr(settings, f"{part}_database_password")
         try:
             with engine.begin() as connection:
+                wait_for_exclusive(connection, "roles", in_database=True)
                 exists = bool(connection.execute(_ROLE_EXISTS, {"name": role}).scalar_one())
                 if password:
                     verifier = encrypt_password(password, role, connection.connection.driver_connection)

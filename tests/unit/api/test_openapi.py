@@ -143,6 +143,17 @@ def test_every_operation_has_a_unique_id_and_a_description(document: dict[str, A
     assert all(operation["summary"] and operation["description"] for _, _, operation in operations(document))
 
 
+def test_every_field_of_the_list_of_operations_is_described(document: dict[str, Any]) -> None:
+    schemas, found = document["components"]["schemas"], ["OperationList"]
+    for name in found:
+        for item in objects_in(schemas[name]):
+            reference = item.get("$ref", "").rpartition("/")[2]
+            found += [reference] if reference and reference not in found else []
+        fields = {field: resolve(document, schema) for field, schema in schemas[name]["properties"].items()}
+        assert [field for field, schema in fields.items() if "description" not in schema] == []
+    assert len(found) == 6
+
+
 def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str, Any]) -> None:
     """Refuse the keywords of OpenAPI 3.0: `nullable`, a boolean `exclusiveMinimum`, a bare `example`."""
     for schema in objects_in(document["components"]["schemas"]):
@@ -152,7 +163,7 @@ def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str
 
 
 #: By schema, the members that are absent at times.
-OPTIONAL = {"StatusView": {"progress"}, "SubmittedJob": {"result"}}
+OPTIONAL = {"StatusView": {"progress"}, "SubmittedJob": {"result", "error"}, "ResultView": {"error"}}
 EVENTS, LOGS = "/jobs/{job_id}/events", "/jobs/{job_id}/logs"
 SUCCESSES = {
     ("post", "/jobs/{job_id}/retry"): {"202"},
@@ -236,10 +247,10 @@ def test_request_bodies_are_described_and_their_examples_are_valid_submissions(
             Submission.model_validate(submission)
     kinds = [resolve(document, kind) for kind in (schema["items"] if path == "/jobs/batch" else schema)["anyOf"]]
     models: list[type[BaseModel]] = [Submission, InputSubmission]
-    for kind, model, content in zip(kinds, models, ("data", "input"), strict=True):
+    for kind, model, required in zip(kinds, models, ({"data", "operation"}, {"operation"}), strict=True):
         assert [model.model_validate(example) for example in kind["examples"]]
         assert kind["additionalProperties"] is False
-        assert set(kind["required"]) == {content, "operation"}
+        assert set(kind["required"]) == required
     assert kinds[0]["properties"]["data"]["minItems"] == 1
 
 

@@ -151,6 +151,10 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         ),
     ),
     ("/jobs/", "finished"): lambda client, operation: client.submit(operation, JOB, params={"wait": 15}),
+    "failed": lambda client, operation: client.send(operation, client.job("FAILED", operation="fail_for_good")),
+    ("/jobs/", "failed"): lambda client, operation: client.submit(
+        operation, JOB | {"operation": "fail_for_good"}, params={"wait": 15}
+    ),
     "repeated request": lambda client, operation: client.submit_twice(
         operation, LATER, LATER, **{"Idempotency-Key": "a"}
     ),
