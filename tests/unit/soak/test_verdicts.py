@@ -262,7 +262,6 @@ def test_missing_partitions_count_as_zero() -> None:
         "attempts rows": 0,
         "job_logs rows": 0,
         "tags rows": 0,
-        "job_logs rows": 0,
     }
 
 
