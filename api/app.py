@@ -39,9 +39,9 @@ _CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")  # that pages 
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application. Raises StartupError if the metrics port is in use."""
+    """Return the application. Raises StartupError if every port for metrics is taken."""
     metrics = ApiMetrics()
-    exposition = Exposition(settings.metrics_port, metrics.registry)
+    exposition = Exposition(settings, metrics.registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -3,13 +3,14 @@
 `--check` needs no network: each lock file begins with the digest of the dependencies from which it was compiled.
 """
 
-import argparse
 import hashlib
 import json
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+from common.command_line import command_line
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = {
@@ -56,7 +57,7 @@ def compile_lock(name: str, extras: list[str], upgrade: bool) -> None:
 
 def main() -> int:
     """Compile or compare the lock files. Return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tools.lock", __doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of compile")
     parser.add_argument("--upgrade", action="store_true", help="use the newest versions")
     arguments = parser.parse_args()

@@ -99,7 +99,7 @@ class WorkerApp:
         registry = CollectorRegistry()
         for collector in (self._slots.metrics, ProcessGauges(self._slots)):
             registry.register(collector)
-        self._exposition = Exposition(self._settings.metrics_port, registry)
+        self._exposition = Exposition(self._settings, registry)
         if traces.enabled():
             # Imported before any fork: a process that is forked while another thread imports would wait forever for the
             # import lock which that thread held.

@@ -4,6 +4,7 @@ docs/reference/events.md is generated from this table and from the log calls in 
 """
 
 EVENTS = {
+    "api_serving": "The API takes requests at `urls`; `docs` is the page of its documentation.",
     "attempt_failed": "An attempt ended without a result; `decision` tells what happens to its job.",
     "attempt_left_processes": "Processes that an attempt had started outlived it, and were ended.",
     "bulk_action_done": "A bulk action has processed all matching jobs.",
@@ -17,7 +18,9 @@ EVENTS = {
     "claim_failed": "PostgreSQL refused a claim; the process waits for the next doorbell.",
     "clients_refused": "A limit refused clients; `reason` is that of jobproc_refusals_total, `count` their number "
     "since the last such line, `address` that of the last one.",
+    "controller_leading": "This controller leads: it runs the controller tasks.",
     "controller_ready": "The controller has begun to tick.",
+    "controller_standing_by": "Another controller leads; this one takes over when that one's lease ends.",
     "controller_stopped": "The controller has shut down gracefully.",
     "database_unavailable": "PostgreSQL could not be reached or refused service; the process waits and retries.",
     "deletion_cost_write_failed": "The pod deletion cost could not be written; a scale-in may choose a busy pod.",
@@ -36,9 +39,13 @@ EVENTS = {
     "leader_resign_failed": "The leader could not resign as it shut down; another one leads once its lease has ended.",
     "lease_lost": "A lease had ended before its renewal; the process registers under a new id.",
     "library_log": "A log line of a library; its text is in `message`.",
+    "metrics_serving": "A process serves /metrics, and the paths of its probes, on `port`; another than `first_port`, "
+    "that of JOBPROC_METRICS_PORT, if that was taken.",
     "migrated": "The schema is at the head of this version.",
     "migration_retrying": "The migration could not begin, because the database is starting or a lock is held; it is "
     "retried.",
+    "operations_forgotten": "No worker has known these operations for `hours`, though workers serve their queues: "
+    "submissions of them are refused from now on. A worker that knows one brings it back.",
     "operations_publish_failed": "PostgreSQL refused the operations in `operations`, so the API does not know them; "
     "the others are published, and these are retried.",
     "operations_refresh_failed": "The list of operations could not be refreshed; the cached one stays in use.",
@@ -72,6 +79,6 @@ EVENTS = {
     "supervisor_failed": "A check of the supervisor failed with an unexpected error; the next check retries.",
     "tracing_disabled": "A worker process could not set up the export of traces; it works without.",
     "wait_poll_failed": "A poll of jobs with waiting clients failed with an unexpected error; the next one retries.",
-    "worker_ready": "A worker has begun to claim jobs.",
+    "worker_ready": "A worker has begun to claim jobs: of its queues, and of its operations.",
     "worker_registered": "A worker process has registered; it has an id and a lease.",
 }

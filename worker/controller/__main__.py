@@ -11,10 +11,11 @@ from types import FrameType
 from sqlalchemy.exc import DBAPIError
 
 from common.broker.doorbells import Doorbell
+from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.domain.operation_spec import OperationSpec
 from common.hangup import end_on_hangup
-from common.settings import Settings
+from common.settings import Settings, variables_of
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
@@ -57,6 +58,7 @@ class Controller:
         self._operations: dict[str, OperationSpec] = {}
         self._connection: WorkerConnection | None = None
         self._last_run: dict[str, float] = {}
+        self._leads: bool | None = None  # None: not known yet
         self.last_tick = time.monotonic()
 
     def tick(self) -> None:
@@ -66,6 +68,12 @@ class Controller:
         connection = self._connection
         leads = self._leadership.holds(connection)
         self._metrics.leading.set(leads)
+        if leads is not self._leads:
+            self._leads = leads
+            if leads:
+                log.info("controller_leading", holder=self._leadership.holder, term=self._leadership.term)
+            else:
+                log.info("controller_standing_by", holder=self._leadership.holder)
         if leads:
             self._run_tasks(connection)
         else:
@@ -74,7 +82,7 @@ class Controller:
 
     def _run_tasks(self, connection: WorkerConnection) -> None:
         """Run the due tasks of the leader, in this order."""
-        self._every("operations", OPERATIONS_INTERVAL_S, self._read_operations)
+        self._every("operations", OPERATIONS_INTERVAL_S, lambda: self._refresh_operations(connection))
         self._every(
             "partitions", PARTITIONS_INTERVAL_S, lambda: maintenance.create_partitions(self._engine, self._settings)
         )
@@ -121,7 +129,7 @@ class Controller:
                 except DatabaseUnavailable:
                     log.warning("leader_resign_failed")
             self._connection.close()
-        self._connection = None
+        self._connection, self._leads = None, None
         self._engine.dispose()
 
     def _delete_rows(self, connection: WorkerConnection) -> None:
@@ -130,9 +138,10 @@ class Controller:
         self._run_task("row_deletion", lambda: self._row_deletion.delete_past_retention(connection))
         self._run_task("input_deletion", lambda: self._row_deletion.delete_inputs(connection))
 
-    def _read_operations(self) -> None:
-        with self._engine.connect() as connection:
-            self._operations = catalogue.read(connection)
+    def _refresh_operations(self, connection: WorkerConnection) -> None:
+        maintenance.forget_operations(connection, self._settings)
+        with self._engine.connect() as reader:
+            self._operations = catalogue.read(reader)
 
     def _run_task(self, task: str, work: Callable[[], int]) -> None:
         count = work()
@@ -166,7 +175,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     def probe() -> str | None:
         return None if time.monotonic() - controller.last_tick < limit_s else "no tick for too long"
 
-    Exposition(settings.metrics_port, metrics.registry).start({"/livez": probe, "/readyz": probe})
+    Exposition(settings, metrics.registry).start({"/livez": probe, "/readyz": probe})
     log.info("controller_ready", tick_seconds=settings.tick_seconds)
     while not stop.is_set():
         began_at = time.monotonic()
@@ -184,6 +193,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 def main() -> None:
     """Run the controller until SIGTERM, SIGHUP or SIGINT."""
+    command_line(
+        "worker.controller", "Does what no client asks for, such as rescue and retention.", variables_of("controller")
+    ).parse_args()
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "controller")

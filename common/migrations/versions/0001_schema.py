@@ -244,6 +244,7 @@ CREATE TABLE leaders (
 CREATE TABLE operations (
     name text NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     retry_base_s double precision NOT NULL,
     retry_cap_s double precision NOT NULL,
     timeout_ms integer,

@@ -70,7 +70,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "bulk_actions": "SELECT, UPDATE, DELETE",
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
-        "operations": "SELECT",
+        "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",
         VIEW: "SELECT",
     },

@@ -150,8 +150,17 @@ def test_an_unknown_operation_gets_the_known_operations(
     read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any]
 ) -> None:
     body = assert_problem(post(read_only_system, b'{"data":[1],"operation":"nope"}'), 422, "unknown-operation")
-    assert "cube_sum, square_sum" in body["detail"]
+    assert "known ones: " in body["detail"] and "cube_sum, square_sum" in body["detail"]
     assert "nope" not in body["detail"]
+    assert "similar" not in body["detail"]
+    assert "docs/howto/operations.md" in body["detail"]
+
+
+def test_a_misspelt_operation_gets_the_name_that_was_meant(
+    read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any]
+) -> None:
+    body = assert_problem(post(read_only_system, b'{"data":[1],"operation":"Square-Sum"}'), 422, "unknown-operation")
+    assert body["detail"].startswith("operation: unknown operation; similar: square_sum; known ones: ")
 
 
 @pytest.mark.parametrize(
