@@ -52,7 +52,7 @@ _EXPLANATION = {
     "waited": {"scheduled_seconds": 12.5, "queued_seconds": 0.0, "paused_seconds": 0.0, "running_seconds": 0.0},
 }
 _OPERATION = {
-    "name": "square_sum", "version": 1, "oldest_version": 1, "queue": "default",
+    "name": "square_sum", "version": 1, "oldest_version": 1, "queue": "default", "queues": ["default"],
     "description": "Sum of the squares of the numbers, correctly rounded.",
     "input_schema": {
         "type": "object", "title": "Numbers", "description": "Input of the operations on a list of numbers.",
@@ -60,6 +60,7 @@ _OPERATION = {
         "properties": {"data": {"type": "array", "title": "Data", "items": {"type": "number"}, "minItems": 1}},
         "additionalProperties": False,
     },
+    "output_schema": {"type": "number"},
     "defaults": {
         "max_attempts": 3, "backoff": {"base_seconds": 1.0, "cap_seconds": 300.0}, "timeout_seconds": 300.0
     },

@@ -59,10 +59,12 @@ class OperationView(BaseModel):
     )
     oldest_version: int = Field(description="The oldest version whose jobs the workers still run.")
     queue: str = Field(description="The queue of the operation's jobs.")
+    queues: list[str] = Field(description="The queues that a submission may name with `queue`. `queue` is the default.")
     description: str
     input_schema: dict[str, Any] = Field(
         description="The JSON Schema of the input. A submission that breaks it is refused."
     )
+    output_schema: dict[str, Any] = Field(description="The JSON Schema of the result. Empty: any JSON.")
     defaults: OperationDefaults
     workers_alive: int = Field(
         description="Worker processes with a valid lease that serve the queue and know this version."
@@ -104,8 +106,10 @@ def _operation_view(
         version=spec.version,
         oldest_version=spec.oldest_version,
         queue=spec.queue,
+        queues=list(spec.queues),
         description=spec.description,
         input_schema=spec.input_schema,
+        output_schema=spec.output_schema,
         defaults=OperationDefaults(
             max_attempts=spec.retry.max_attempts,
             backoff=BackoffView(base_seconds=spec.retry.base_s, cap_seconds=spec.retry.cap_s),
