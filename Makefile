@@ -49,7 +49,5 @@ generate: install ## make the generated files anew
 lock: install ## compile the lock files from pyproject.toml
 	@$(PY) -m tools.lock
 
-# pip would show a bar for each of a hundred packages; one line says what takes the time.
 .venv/installed: requirements.lock
-	@echo "  making .venv (a minute the first time)"
-	@python3 -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock && touch $@
+	@python3 -m tools.environment && touch $@

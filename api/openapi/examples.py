@@ -64,7 +64,7 @@ _OPERATION = {
     "defaults": {
         "max_attempts": 3, "backoff": {"base_seconds": 1.0, "cap_seconds": 300.0}, "timeout_seconds": 300.0
     },
-    "workers_alive": 4,
+    "seen_at": "2026-01-13T10:00:00.123456Z", "workers_alive": 4,
     "recent": {
         "jobs": 1_204, "execution_seconds": _PERCENTILES, "cpu_seconds": _PERCENTILES,
         "peak_memory_mebibytes": {"p50": 61.5, "p95": 63.0, "p99": 64.25},

@@ -142,6 +142,17 @@ def test_every_operation_has_a_unique_id_and_a_description(document: dict[str, A
     assert all(operation["summary"] and operation["description"] for _, _, operation in operations(document))
 
 
+def test_every_field_of_the_list_of_operations_is_described(document: dict[str, Any]) -> None:
+    schemas, found = document["components"]["schemas"], ["OperationList"]
+    for name in found:
+        for item in objects_in(schemas[name]):
+            reference = item.get("$ref", "").rpartition("/")[2]
+            found += [reference] if reference and reference not in found else []
+        fields = {field: resolve(document, schema) for field, schema in schemas[name]["properties"].items()}
+        assert [field for field, schema in fields.items() if "description" not in schema] == []
+    assert len(found) == 6
+
+
 def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str, Any]) -> None:
     """Refuse the keywords of OpenAPI 3.0: `nullable`, a boolean `exclusiveMinimum`, a bare `example`."""
     for schema in objects_in(document["components"]["schemas"]):
