@@ -10,7 +10,7 @@ from common.domain.job import QUEUE_PATTERN
 from common.hangup import end_on_hangup
 from common.settings import Settings, variables_of
 from common.telemetry import logs
-from worker.app import WorkerApp
+from worker.operations import check
 from worker.operations.entry_points import installed_operations
 from worker.operations.installed import InstalledOperation
 
@@ -30,7 +30,17 @@ def main() -> None:
         default=os.cpu_count() or 1,
         help="worker processes, 1 to 256 (default: the number of cores)",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="import the operations, print them and their queues as JSON, and end; with exit code 1 and the reason if "
+        "a worker could not start with them. Reads no settings",
+    )
     arguments = parser.parse_args()
+    if arguments.check:
+        sys.exit(_check())
+    from worker.app import WorkerApp  # after --check, which takes a third of the time without it
+
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "worker")
@@ -47,6 +57,16 @@ def main() -> None:
         sys.exit(WorkerApp(settings, queues, arguments.concurrency, operations).run())
     except StartupError as error:
         sys.exit(f"worker: {error}")
+
+
+def _check() -> int:
+    """Print the operations as JSON, or the traceback of the import and the reason. Return the exit code."""
+    try:
+        print(check.check())
+    except StartupError as error:
+        print(f"{check.import_traceback(error)}worker: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _operations() -> dict[str, InstalledOperation]:
