@@ -15,21 +15,18 @@ from tools.run.first_job import run_first_job
 from tools.run.folder import delete_data, locked
 from tools.run.packages import Environment, Package, package_in
 from tools.run.processes import ROOT, Run
+from tools.run.source_changes import SourceChanges
 
 CHECK_INTERVAL_S = 0.5
 
 
-def serve(run: Run, environment: Environment, packages: Sequence[Package]) -> None:
+def serve(run: Run, environment: Environment, changes: SourceChanges | None) -> None:
     """Watch over the processes until a signal ends this one; restart the worker when sources change."""
-    if not packages:
-        while True:
-            run.check()
-            time.sleep(CHECK_INTERVAL_S)
-    from tools.run.source_changes import SourceChanges
-
-    changes = SourceChanges(packages)
     while True:
         run.check()
+        if changes is None:
+            time.sleep(CHECK_INTERVAL_S)
+            continue
         files, projects = changes.wait(), changes.changed_projects()
         if files or projects:
             restart(run, environment, projects, [*sorted(files), *(package.project_file for package in projects)])
@@ -54,13 +51,14 @@ def run_until_a_signal(run: Run, environment: Environment, packages: Sequence[Pa
     """Start everything, show the first job and serve; stop everything at the end."""
     try:
         environment.provide(packages)
+        changes = SourceChanges(packages) if packages else None  # before the worker imports them: no change is missed
         run.start()
         run_first_job(run)
         if not once:
             folder = "" if run.folder.resolve() == ROOT / ".local" else f" FOLDER={run.folder}"
             print_addresses(run, packages, f"make clean-data{folder}")
             print(f"\n  serving on {run.base} (docs at {run.base}/docs); Ctrl-C ends it", flush=True)
-            serve(run, environment, packages)
+            serve(run, environment, changes)
     finally:
         say("stopping")
         run.stop()
