@@ -7,19 +7,23 @@ import sys
 from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.domain.job import QUEUE_PATTERN
-from common.hangup import end_on_hangup
-from common.settings import Settings, variables_of
-from common.telemetry import logs
 from worker.operations import check
 from worker.operations.entry_points import installed_operations
 from worker.operations.installed import InstalledOperation
 
-log = logs.get("worker")
+CHECK = "--check"
 MAX_PROCESSES = 256
 
 
 def main() -> None:
     """Parse the command line and run a worker; exit with its exit code, or with one sentence if it cannot start."""
+    if sys.argv[1:] == [CHECK]:  # before the imports of a worker, which take a second and more
+        sys.exit(_check())
+    from common.hangup import end_on_hangup
+    from common.settings import Settings, variables_of
+    from common.telemetry import logs
+    from worker.app import WorkerApp
+
     parser = command_line("worker", "Runs jobs.", variables_of("worker"))
     parser.add_argument(
         "--queues", default="default", help="comma-separated names of the queues to serve (default: %(default)s)"
@@ -31,7 +35,7 @@ def main() -> None:
         help="worker processes, 1 to 256 (default: the number of cores)",
     )
     parser.add_argument(
-        "--check",
+        CHECK,
         action="store_true",
         help="import the operations, print them and their queues as JSON, and end; with exit code 1 and the reason if "
         "a worker could not start with them. Reads no settings",
@@ -39,11 +43,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.check:
         sys.exit(_check())
-    from worker.app import WorkerApp  # after --check, which takes a third of the time without it
-
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "worker")
+        log = logs.get("worker")
         queues = [queue.strip() for queue in arguments.queues.split(",") if queue.strip()]
         if not queues or not all(re.fullmatch(QUEUE_PATTERN, queue) for queue in queues):
             raise StartupError(
@@ -70,10 +73,12 @@ def _check() -> int:
 
 
 def _operations() -> dict[str, InstalledOperation]:
+    from common.telemetry import logs
+
     try:
         return installed_operations()
     except StartupError as error:
-        log.debug("operations_refused", reason=str(error), exc_info=error.__cause__ or error)
+        logs.get("worker").debug("operations_refused", reason=str(error), exc_info=error.__cause__ or error)
         raise
 
 

@@ -5,11 +5,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rig.project_files import ROOT, all_files
+from rig.system import until
 from tools.servers import stop
 
 #: The installer may use nothing but what the environment and the folders have: a test needs no network.
@@ -41,7 +43,9 @@ class Checkout:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copy)
         shutil.copytree(Path(sys.prefix).resolve(), folder / ".venv", symlinks=True, copy_function=_link_or_copy)
-        self.run(str(self.python), *"-m uv pip install --quiet --no-deps --editable clients/python".split())
+        self.run(
+            str(self.python), *["-m", "uv", "pip", "install", "--quiet", "--no-deps", "--editable", "clients/python"]
+        )
         (folder / ".venv" / "installed").unlink(missing_ok=True)
         (folder / ".venv" / "installed").touch()  # as `make install` does
 
@@ -58,15 +62,15 @@ class Checkout:
         )
 
     @contextmanager
-    def running(self, *command: str) -> "Iterator[Path]":
-        """Run a command such as `make run` until the end of the block; yields the file of its output."""
+    def running(self, *command: str) -> "Iterator[Running]":
+        """Run a command such as `make run` until the end of the block."""
         output = self.folder / "output.txt"
         with output.open("wb") as file:
             process = subprocess.Popen(
                 command, cwd=self.folder, env=self.env, stdout=file, stderr=file, start_new_session=True
             )
         try:
-            yield output
+            yield Running(process, output)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to make and to what it runs
@@ -74,7 +78,31 @@ class Checkout:
                 process.wait(30)
             finally:
                 stop(process)
-                print(output.read_text(errors="replace"))
+                for log in (output, *(self.folder / ".local" / "log").glob("*.log")):
+                    print(f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-40:], sep="\n")
+
+
+class Running:
+    """A command that goes on, and what it has printed."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", output: Path) -> None:
+        self._process = process
+        self._output = output
+
+    @property
+    def printed(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    def says(self, text: str, since: int = 0, limit_s: float = 30) -> str:
+        """Wait until the command has printed a text; return all that it has printed since a position."""
+
+        def _said() -> str | None:
+            has_ended = self._process.poll() is not None  # before the reading: its last words count
+            printed = self.printed[since:]
+            assert text in printed or not has_ended, f"ended, and has not said {text!r}: {printed}"
+            return printed if text in printed else None
+
+        return str(until(f"the command says {text!r}", _said, limit_s))
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -85,9 +113,14 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 @contextmanager
-def checkout(folder: Path) -> Iterator[Checkout]:
-    """Make a copy of the repository in a folder, and delete it at the end."""
+def checkout() -> Iterator[Checkout]:
+    """Make a copy of the repository in a folder of its own, and delete that folder at the end.
+
+    It is no folder of pytest: other sessions close those to other users, and PostgreSQL may run as one.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="jobproc-checkout-"))
+    folder.chmod(0o755)
     try:
-        yield Checkout(folder)
+        yield Checkout(folder / "jobproc")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
