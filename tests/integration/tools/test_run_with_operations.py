@@ -152,11 +152,13 @@ def test_packages_of_an_environment_in_use_cannot_be_replaced(run: RunningPackag
 
 
 @pytest.fixture
-def environment(copy: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+def environment(copy: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
     """The environment of the copy, with a record of its own: that of the run is taken."""
     for name in ("UV_OFFLINE", "UV_CACHE_DIR"):
         monkeypatch.setenv(name, copy.env[name])
-    return Environment(tmp_path, str(copy.python))
+    own = Environment(tmp_path, str(copy.python))
+    yield own
+    own.release()
 
 
 def test_a_package_that_a_later_run_does_not_name_is_uninstalled(
