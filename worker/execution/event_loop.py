@@ -18,7 +18,7 @@ from common.domain.decisions import STOPPED, Failure, timed_out
 from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.telemetry import logs
-from jobproc import Context
+from jobproc import Context, hooks
 from worker.execution.attempt import failure_of_exception, result_json, run_attempt
 from worker.execution.job_context import JobContext
 from worker.operations.installed import InstalledOperation
@@ -103,9 +103,13 @@ async def run_async_attempt(
     try:
         failpoints.reach("attempt.before_operation")
         async with asyncio.timeout(limit_ms and limit_ms / 1000) as limit:
-            value = await operation.declared.run(job.input or "{}", context)
+            if hooks.around_attempts:
+                async with hooks.surround_async(operation.declared, context):
+                    result = result_json(await operation.declared.run(job.input or "{}", context), operation, settings)
+            else:
+                result = result_json(await operation.declared.run(job.input or "{}", context), operation, settings)
         failpoints.reach("attempt.after_operation")
-        return timed_out(limit_ms) if limit_ms and limit.expired() else result_json(value, operation, settings)
+        return timed_out(limit_ms) if limit_ms and limit.expired() else result
     except BaseException as error:  # noqa: BLE001 - as in `run_attempt`
         if limit_ms and isinstance(error, TimeoutError) and limit.expired():
             return timed_out(limit_ms)

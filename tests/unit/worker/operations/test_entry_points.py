@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from common.domain.errors import StartupError
-from jobproc import Context, DeclarationError
+from jobproc import Context, DeclarationError, hooks
 from jobproc.operations import registered
 from worker.operations.entry_points import BUILT_IN, installed_operations, operations_of_modules
 from worker.operations.power_sums import Numbers
@@ -40,7 +40,8 @@ def _forget_packages(tmp_path: Path) -> Iterator[None]:
     """Forget the operations of the packages that the test has written."""
     yield
     for name, operation in list(registered.items()):
-        if str(unwrap(operation.function).__globals__.get("__file__")).startswith(str(tmp_path)):
+        variables = getattr(unwrap(operation.function), "__globals__", {})  # an object that is called has none
+        if str(variables.get("__file__")).startswith(str(tmp_path)):
             del registered[name]
 
 
@@ -53,6 +54,14 @@ def package(folder: Path, name: str, code: str) -> None:
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[jobproc.operations]\n{name} = {name}\n")
+
+
+def test_a_package_may_have_hooks_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "process_start", [])
+    package(tmp_path, "only_hooks", "import jobproc\n@jobproc.on_process_start\ndef start():\n    ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "square_sum" in installed_operations()
+    assert [hook.name for hook in hooks.process_start] == ["only_hooks.start()"]
 
 
 ONE = "@operation(name='one')\ndef one(numbers: Numbers) -> int:\n    return 1\n"
