@@ -4,10 +4,12 @@ import gc
 import os
 import random
 import signal
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from billiard import current_process
+from billiard.pool import EX_RECYCLE
 from celery import Celery, signals
 from kombu import Queue
 from prometheus_client import CollectorRegistry
@@ -20,10 +22,12 @@ from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
+from jobproc import hooks
 from worker.celery_adapter import tasks
 from worker.celery_adapter.pool import ProcessPool, supervisor_step
 from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
+from worker.execution.process_hooks import ProcessHooks, skipped_hooks
 from worker.execution.worker_session import WorkerSession
 from worker.operations.installed import InstalledOperation
 from worker.process_tree.leftovers import Leftovers
@@ -35,6 +39,7 @@ from worker.shared_memory.slots import Slot, Slots
 from worker.supervision.supervisor import Supervisor
 
 log = logs.get("worker")
+END_POLL_S = 0.1  # in which a process that is about to end checks for the end of the worker
 
 
 class WorkerApp:
@@ -59,8 +64,11 @@ class WorkerApp:
             empty_claims_per_second=settings.empty_claims_per_second,
         )
         self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues)
+        # Of this process, once it is forked.
         self._executor: Executor | None = None
-        self._slot: Slot | None = None  # of this process
+        self._slot: Slot | None = None
+        self._session: WorkerSession | None = None
+        self._hooks: ProcessHooks | None = None
         self._poll_requests_seen = 0  # requests of the parent to poll that this process has served
         self._parent = os.getpid()
         self._celery = Celery("jobproc")
@@ -71,6 +79,11 @@ class WorkerApp:
         self._celery.conf.broker_transport = "worker.celery_adapter.transport:Transport"
         self._celery.conf.worker_consumer = "worker.celery_adapter.consumer:Consumer"
         self._celery.steps["worker"].add(supervisor_step(self._start_supervisor))
+        if hooks.process_start:  # else Celery kills a process that is not up after 4 s
+            self._celery.conf.worker_proc_alive_timeout += (
+                settings.process_start_timeout_seconds + settings.process_restart_pause_seconds
+            )
+        ProcessPool.set_start_callback(self._start_process)
         ProcessPool.set_idle_callback(self._idle)
         tasks.register(self._celery, self._serve)
         for signal_, receiver in (
@@ -124,6 +137,8 @@ class WorkerApp:
         self._exposition.start()
 
     def _ready(self, **_facts: Any) -> None:
+        if not self._async_operations and (skipped := skipped_hooks()):
+            log.warning("process_hooks_skipped", hooks=skipped)
         log.info(
             "worker_ready",
             queues=list(self._queues),
@@ -142,23 +157,47 @@ class WorkerApp:
         slot = self._slot = self._take_slot()
         detach()  # with its slot: the supervisor takes other children with their own group for orphans
         self._poll_requests_seen = slot.poll_requests
-        session = self._session(slot, self._operations)
+        session = self._session = self._new_session(slot, self._operations)
         self._executor = Executor(
             self._settings, session, self._slots, slot, self._operations, Doorbell(self._settings)
         )
-        self._executor.leftovers = Leftovers(self._settings.child_process_grace_seconds)
         if self._async_operations:
             self._executor.make_async_executor = self._make_async_executor
         if traces.enabled():  # after the fork: no thread of an exporter survives it
             from worker.tracing import spans
 
             self._executor.trace(spans.configure(export_user_spans=True))
+
+    def _start_process(self) -> None:
+        """Call the start hooks of packages, with the signals that operations find, then register this process.
+
+        Before its registration it holds no job. If a hook has failed, it ends after a pause.
+        """
+        slot, session, executor = self._slot, self._session, self._executor
+        if slot is None or session is None or executor is None:
+            return
+        has_loop = bool(self._async_operations)
+        self._hooks = ProcessHooks(
+            self._settings, (lambda function: executor.async_executor().call(function)) if has_loop else None
+        )
+        if not self._hooks.start():
+            slot.metrics.count_process_death("start_failed")
+            self._end_after_pause()
+        executor.leftovers = Leftovers(self._settings.child_process_grace_seconds)  # spares what the hooks have started
+        slot.mark_claim()
         try:
             session.connection  # noqa: B018 - registers the process before its first job
         except DatabaseUnavailable as error:
             log.warning("database_unavailable", reason=str(error).strip())
 
-    def _session(self, slot: Slot, operations: Mapping[str, InstalledOperation]) -> WorkerSession:
+    def _end_after_pause(self) -> NoReturn:
+        """End this process, so that the pool starts another one, and without a line of the pool."""
+        until = time.monotonic() + self._settings.process_restart_pause_seconds
+        while time.monotonic() < until and not self._slots.draining:
+            time.sleep(END_POLL_S)
+        raise SystemExit(EX_RECYCLE)
+
+    def _new_session(self, slot: Slot, operations: Mapping[str, InstalledOperation]) -> WorkerSession:
         session = WorkerSession(
             self._settings,
             slot,
@@ -170,7 +209,7 @@ class WorkerApp:
 
     def _make_async_executor(self) -> AsyncExecutor:
         slot = self._take_slot(is_async=True)
-        session = self._session(slot, self._async_operations)
+        session = self._new_session(slot, self._async_operations)
         executor = AsyncExecutor(
             self._settings, session, self._slots, slot, self._async_operations, Doorbell(self._settings)
         )
@@ -183,6 +222,8 @@ class WorkerApp:
     def _process_shutdown(self, **_facts: Any) -> None:
         if self._executor is not None:
             self._executor.drain()
+        if self._hooks is not None:
+            self._hooks.stop()
         traces.close()
 
     def _take_slot(self, *, is_async: bool = False) -> Slot:

@@ -21,7 +21,7 @@ from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.workers import leases
 from common.telemetry import logs
-from worker.execution.event_loop import AsyncAttempt, EventLoop
+from worker.execution.event_loop import AsyncAttempt, AsyncFunction, EventLoop
 from worker.execution.running_attempts import RunningAttempts
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
@@ -83,11 +83,20 @@ class AsyncExecutor:
 
     # --- called by the process's thread
 
+    def call(self, function: AsyncFunction) -> None:
+        """Call an `async def` function in the event loop and wait for its end. Raises what it raises."""
+        self._loop.call(function)
+
+    @property
+    def is_started(self) -> bool:
+        """True from the first job on."""
+        return self._thread.ident is not None
+
     def take(self, worker: int, queue: str, jobs: list[ClaimedJob]) -> None:
         """Run jobs of a queue that `worker` has claimed, up to the limit. The first call starts the threads."""
         self._handed_over.append((worker, queue, jobs))
         self._wake.set()
-        if self._thread.ident is None:
+        if not self.is_started:
             self._loop.start()
             self._thread.start()
 
@@ -105,7 +114,8 @@ class AsyncExecutor:
         """Claim no more and wait until all attempts have ended. After the grace the parent kills this process."""
         self._draining = True
         self._wake.set()
-        self._thread.join(self._settings.shutdown_grace_seconds * 2)
+        if self.is_started:
+            self._thread.join(self._settings.shutdown_grace_seconds * 2)
 
     # --- called by the event loop's thread
 
@@ -132,7 +142,6 @@ class AsyncExecutor:
             except Exception:
                 log.exception("serving_failed", worker=self._session.worker)
                 self._has_failed = True
-        self._loop.stop()
 
     def _cycle(self) -> None:
         """Process the events since the last cycle, claim, start jobs, settle."""

@@ -6,10 +6,10 @@ Its thread never uses the database.
 import asyncio
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context as Variables
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # imported only while tracing is on
     from opentelemetry.trace import SpanContext
 
 log = logs.get("worker")
+AsyncFunction = Callable[[], Coroutine[Any, Any, object]]
 HEARTBEATS_PER_TIMEOUT = 10  # in `event_loop_block_timeout_seconds`, after which a loop counts as blocked
 
 
@@ -159,8 +160,18 @@ class EventLoop:
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="event-loop", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread, unless it runs."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def call(self, function: AsyncFunction) -> None:
+        """Call an `async def` function in the loop and wait for its end. Raises what it raises."""
+        self.start()
+        call = asyncio.run_coroutine_threadsafe(function(), self._loop)
+        try:
+            call.result()
+        finally:
+            call.cancel()  # if the wait was interrupted
 
     def start_attempts(self, attempts: Iterable[AsyncAttempt]) -> None:
         """Run attempts, beside those that run already. Callable from any thread."""
