@@ -1,6 +1,7 @@
 """Hooks: their declaration, their order around an attempt, and what becomes of exceptions."""
 
 import asyncio
+import contextlib
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -92,10 +93,8 @@ def test_hooks_see_the_exception_of_the_operation(run: Run) -> None:
 )
 def test_a_hook_cannot_end_an_exception(run: Run, error: BaseException) -> None:
     def swallow(attempt: Attempt) -> Iterator[None]:
-        try:
+        with contextlib.suppress(BaseException):
             yield
-        except BaseException:  # noqa: S110 - what the test is about
-            pass
 
     around_attempt(swallow)
     with pytest.raises(type(error)) as caught:
@@ -176,8 +175,8 @@ def test_an_async_hook_surrounds_async_operations_alone_and_may_await() -> None:
     around_attempt(hook)
     run_plain(noop)
     assert not calls
-    with pytest.raises(ValueError):
-        run_async(fail(ValueError()))
+    with pytest.raises(ValueError, match="broken"):
+        run_async(fail(ValueError("broken")))
     assert calls == ["begins", "sees"]
 
 
@@ -222,12 +221,16 @@ def takes_two(one: object, two: object) -> Iterator[None]:
     yield
 
 
+def needs_one(needed: object) -> None:
+    """Do nothing."""
+
+
 @pytest.mark.parametrize(
     ("decorate", "function", "said"),
     [
         (on_process_start, generates, r"@on_process_start needs a function .* generates\(\) is not"),
         (on_process_stop, takes_two.__get__(1), "@on_process_stop needs a function"),
-        (on_process_stop, lambda needed: None, r"@on_process_stop calls .* with no argument: missing"),
+        (on_process_stop, needs_one, r"@on_process_stop calls .* with no argument: missing"),
         (on_process_start, 3, "@on_process_start needs a function"),
         (around_attempt, noop, r"@around_attempt needs a generator function that yields once, which noop\(\) is not"),
         (around_attempt, generates, r"@around_attempt calls generates\(\) with the Attempt: too many"),
