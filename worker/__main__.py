@@ -49,11 +49,7 @@ def main() -> None:
         logs.configure(settings, "worker")
         capture.admit_records(settings)
         log = logs.get("worker")
-        queues = [queue.strip() for queue in arguments.queues.split(",") if queue.strip()]
-        if not queues or not all(re.fullmatch(QUEUE_PATTERN, queue) for queue in queues):
-            raise StartupError(
-                f"--queues {arguments.queues!r}: names of 1 to 63 of a-z 0-9 _ . - are expected, separated by commas"
-            )
+        queues = _queues(arguments.queues)
         if not 1 <= arguments.concurrency <= MAX_PROCESSES:
             raise StartupError(f"--concurrency {arguments.concurrency}: a number from 1 to {MAX_PROCESSES} is expected")
         operations = _operations()
@@ -62,6 +58,13 @@ def main() -> None:
         sys.exit(WorkerApp(settings, queues, arguments.concurrency, operations).run())
     except StartupError as error:
         sys.exit(f"worker: {error}")
+
+
+def _queues(text: str) -> list[str]:
+    queues = [queue.strip() for queue in text.split(",") if queue.strip()]
+    if not queues or not all(re.fullmatch(QUEUE_PATTERN, queue) for queue in queues):
+        raise StartupError(f"--queues {text!r}: names of 1 to 63 of a-z 0-9 _ . - are expected, separated by commas")
+    return queues
 
 
 def _check() -> int:
@@ -80,7 +83,8 @@ def _operations() -> dict[str, InstalledOperation]:
     try:
         return installed_operations()
     except StartupError as error:
-        logs.get("worker").debug("operations_refused", reason=str(error), exc_info=error.__cause__ or error)
+        log = logs.get("worker")
+        log.debug("operations_refused", reason=str(error), exc_info=error.__cause__ or error)
         raise
 
 
