@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -117,7 +118,7 @@ def test_two_installations_share_a_database(
         assert found == set(jobs[schema])
         until(
             "a controller leads",
-            lambda system=system: system.database.rows("SELECT holder FROM leaders WHERE until > now()"),
+            partial(system.database.rows, "SELECT holder FROM leaders WHERE until > now()"),
         )
         assert system.database.value("SELECT count(*) FROM pg_inherits WHERE inhparent = 'jobs'::regclass") == 5
         assert system.client.get(f"/jobs/{jobs[schema][0]}").status_code == 200

@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -70,7 +71,7 @@ def expect_refusal(system: System, *names: str, reason: str) -> None:
 def expect_wait(system: System, *names: str, reason: str) -> None:
     """Expect that processes wait beyond the limit, and have said once for what."""
     for name in names:
-        until(f"{name} waits", lambda name=name: system.events(name, "startup_waiting"))
+        until(f"{name} waits", partial(system.events, name, "startup_waiting"))
     until("the limit is over", lambda: all(system.processes[name].poll() is not None for name in ("migrate", "wait")))
     for name in names:
         assert system.processes[name].poll() is None, system.log(name)
@@ -156,7 +157,7 @@ def test_an_older_schema_is_waited_for_until_the_limit_and_a_newer_one_is_none(
     for name in ("migrate", "wait"):
         assert system.processes[name].wait(20) == 0, system.log(name)
     for name in SERVICES:
-        until(f"{name} is ready", lambda name=name: system.events(name, "schema_ready"))
+        until(f"{name} is ready", partial(system.events, name, "schema_ready"))
         assert system.end(name) in ENDED
 
 
@@ -187,7 +188,7 @@ def test_processes_that_wait_for_the_schema_begin_as_soon_as_it_is_there(
         long = {"JOBPROC_STARTUP_MAX_WAIT_SECONDS": "60"}
         start(system, *SERVICES, **long, JOBPROC_HEALTH_FILE=str(system.folder / "health"))
         for name in SERVICES:
-            until(f"{name} waits", lambda name=name: system.events(name, "startup_waiting"))
+            until(f"{name} waits", partial(system.events, name, "startup_waiting"))
         until("the worker is alive", (system.folder / "health").exists)
         assert system.client.get("/livez").status_code == 200
         assert system.client.get("/readyz").status_code == 503
