@@ -1,6 +1,5 @@
 """`python -m api --host 0.0.0.0 --port 8000`: run an API process."""
 
-import argparse
 import asyncio
 import contextlib
 import os
@@ -21,10 +20,11 @@ from api.protocol.irregularities import Irregularities
 from api.protocol.limits import ProtocolLimits
 from api.services import Services
 from api.telemetry.metrics import ApiMetrics
+from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.hangup import end_on_hangup
 from common.migrations import head
-from common.settings import Settings
+from common.settings import Settings, variables_of
 from common.store.schema.api_startup import wait_for_schema
 from common.telemetry import logs, traces
 
@@ -54,6 +54,13 @@ class DrainingServer(uvicorn.Server):
         self._drain_s = drain_s
         self._client_timeouts = client_timeouts
         self._limits = limits
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to serve, and log where."""
+        await super().startup(sockets)
+        if self.started:
+            urls = [url for listener in sockets or () for url in _urls(listener)]
+            log.info("api_serving", urls=urls, docs=f"{urls[0]}/docs" if urls else None)
 
     async def main_loop(self) -> None:
         """Serve requests, close connections of clients that are too slow, and notice a lack of open files."""
@@ -96,10 +103,7 @@ class DrainingServer(uvicorn.Server):
 
 def main() -> None:
     """Run the API until it is stopped by a signal."""
-    parser = argparse.ArgumentParser(
-        prog="python -m api",
-        description="Takes submissions over HTTP. Settings come from the environment (docs/reference/settings.md).",
-    )
+    parser = command_line("api", "Takes submissions over HTTP.", variables_of("api"))
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
     arguments = parser.parse_args()
@@ -168,6 +172,13 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         raise StartupError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from error
     return listener
+
+
+def _urls(listener: socket.socket) -> list[str]:
+    """Return the URLs of a listening socket; of one on all interfaces that of this machine, and that by its name."""
+    host, port = listener.getsockname()[:2]
+    hosts = {"0.0.0.0": ["127.0.0.1", socket.gethostname()], "::": ["[::1]", socket.gethostname()]}  # noqa: S104 - compared
+    return [f"http://{name}:{port}" for name in hosts.get(host, [f"[{host}]" if ":" in host else host])]
 
 
 if __name__ == "__main__":

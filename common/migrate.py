@@ -4,7 +4,6 @@ Two runs at once are safe: an advisory lock, which lasts for a transaction and s
 and the other then finds nothing to do.
 """
 
-import argparse
 import os
 import sys
 import time
@@ -17,9 +16,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from common import failpoints
+from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.migrations import head
-from common.settings import Settings
+from common.settings import Settings, variables_of
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
 from common.store.schema import creation, indexes, partitions, roles, version
@@ -90,10 +90,7 @@ def migrate_when_possible(settings: Settings) -> None:
 
 def main() -> None:
     """Migrate, or wait with --wait. Retries while the database is unavailable; exits with one sentence on failure."""
-    parser = argparse.ArgumentParser(
-        prog="python -m common.migrate",
-        description="Brings the schema to this version's head. Settings come from the environment.",
-    )
+    parser = command_line("common.migrate", "Brings the schema to this version's head.", variables_of("migrate"))
     parser.add_argument(
         "--wait", type=float, metavar="SECONDS", help="apply nothing: wait up to SECONDS for another run to migrate"
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from billiard import current_process
+from billiard.util import get_logger
 from celery import Celery, signals
 from kombu import Queue
 from prometheus_client import CollectorRegistry
@@ -30,7 +31,12 @@ from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
 from worker.execution.worker_session import WorkerSession
 from worker.health import Health
-from worker.operations.registry import Operation
+from worker.job_logs import capture
+from worker.job_logs.attempt_log import OperationLogs
+from worker.job_logs.line_ring import LineRing
+from worker.job_logs.storage import JobLogStorage
+from worker.operations.installed import InstalledOperation
+from worker.process_tree.exits import ProcessExits
 from worker.process_tree.leftovers import Leftovers
 from worker.process_tree.processes import die_with
 from worker.process_tree.start import detach
@@ -46,7 +52,7 @@ class WorkerApp:
     """A worker: a parent that consumes doorbells and supervises, and its processes that run jobs."""
 
     def __init__(
-        self, settings: Settings, queues: Sequence[str], concurrency: int, operations: Mapping[str, Operation]
+        self, settings: Settings, queues: Sequence[str], concurrency: int, operations: Mapping[str, InstalledOperation]
     ) -> None:
         self._settings = settings
         self._queues = queues
@@ -63,7 +69,13 @@ class WorkerApp:
             with_async=bool(self._async_operations),
             empty_claims_per_second=settings.empty_claims_per_second,
         )
-        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues)
+        self._rings = [
+            LineRing(settings.job_log_buffer_bytes) for _ in range(concurrency if settings.job_log_bytes else 0)
+        ]
+        self._job_logs = JobLogStorage(settings, self._rings, self._slots.metrics.parent)
+        exits = ProcessExits()
+        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues, exits)
+        self._supervisor.job_logs = self._job_logs
         self._executor: Executor | None = None
         self._slot: Slot | None = None  # of this process
         self._poll_requests_seen = 0  # requests of the parent to poll that this process has served
@@ -77,6 +89,7 @@ class WorkerApp:
         self._celery.conf.worker_consumer = "worker.celery_adapter.consumer:Consumer"
         self._celery.steps["worker"].add(supervisor_step(self._start_supervisor))
         ProcessPool.set_idle_callback(self._idle)
+        ProcessPool.set_exits(exits)
         tasks.register(self._celery, self._serve)
         for signal_, receiver in (
             (signals.setup_logging, _keep_logging),
@@ -105,7 +118,7 @@ class WorkerApp:
         registry = CollectorRegistry()
         for collector in (self._slots.metrics, ProcessGauges(self._slots)):
             registry.register(collector)
-        self._exposition = Exposition(self._settings.metrics_port, registry)
+        self._exposition = Exposition(self._settings, registry)
         if traces.enabled():
             # Imported before any fork: a process that is forked while another thread imports would wait forever for the
             # import lock which that thread held.
@@ -118,6 +131,7 @@ class WorkerApp:
             worker.start()
         finally:
             self._supervisor.stop()
+            self._job_logs.stop()
             traces.close()
         return int(worker.exitcode or 0)
 
@@ -167,6 +181,7 @@ class WorkerApp:
             self._settings, session, self._slots, slot, self._operations, Doorbell(self._settings)
         )
         self._executor.leftovers = Leftovers(self._settings.child_process_grace_seconds)
+        self._executor.operation_logs = self._capture_logs(slot)
         if self._async_operations:
             self._executor.make_async_executor = self._make_async_executor
         if traces.enabled():  # after the fork: no thread of an exporter survives it
@@ -178,7 +193,14 @@ class WorkerApp:
         except DatabaseUnavailable as error:
             log.warning("database_unavailable", reason=str(error).strip())
 
-    def _session(self, slot: Slot, operations: Mapping[str, Operation]) -> WorkerSession:
+    def _capture_logs(self, slot: Slot) -> OperationLogs:
+        index = current_process().index  # type: ignore[attr-defined]  # billiard sets it
+        ring = self._rings[index] if self._rings else None  # no two living processes share an index
+        operation_logs = OperationLogs(self._settings, ring, slot.metrics, sys.stderr.fileno())
+        capture.install(self._settings)
+        return operation_logs
+
+    def _session(self, slot: Slot, operations: Mapping[str, InstalledOperation]) -> WorkerSession:
         session = WorkerSession(
             self._settings,
             slot,
@@ -194,6 +216,7 @@ class WorkerApp:
         executor = AsyncExecutor(
             self._settings, session, self._slots, slot, self._async_operations, Doorbell(self._settings)
         )
+        executor.capture(self._executor.operation_logs if self._executor is not None else None)
         if traces.tracer is not None:
             from worker.tracing import spans
 
@@ -221,6 +244,7 @@ class WorkerApp:
         if self._executor is None or slot is None:
             return
         self._executor.end_leftovers()
+        self._executor.say_unlogged()
         if slot.poll_requests != self._poll_requests_seen:
             self._poll_requests_seen = slot.poll_requests
             for queue in self._queues:
@@ -241,4 +265,5 @@ def _exit(_signal: int, _frame: object) -> None:
 
 
 def _keep_logging(**_facts: Any) -> None:
-    pass
+    # Celery's pool writes past the logs, as bare text, unless its logger is told to pass its records on.
+    get_logger().propagate = True

@@ -63,6 +63,12 @@ class SharedSettings(SettingsGroup):
         description="TCP port of /metrics; API and controller serve /livez and /readyz there too. "
         "0: no port is opened.",
     )
+    metrics_port_tries: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        10,
+        description="Number of ports that a process tries from JOBPROC_METRICS_PORT upwards while they are taken, such "
+        "as by other processes on the same machine; the event `metrics_serving` names its port. 1: a taken port stops "
+        "the start.",
+    )
     redis_timeout_seconds: Seconds = Field(
         2, description="Longest wait in seconds for a connection to Redis or a reply; then Redis counts as unavailable."
     )
@@ -85,6 +91,9 @@ class SharedSettings(SettingsGroup):
         25,
         description="Time in seconds for a graceful shutdown after SIGTERM or SIGHUP. Worker: running jobs may finish; "
         "then they are released. API: open requests may finish; then they are aborted.",
+    )
+    job_log_interval_milliseconds: Annotated[float, Field(ge=10, le=900)] = Field(
+        250, description="Interval in milliseconds at which new lines of job logs are stored."
     )
 
     @field_validator("database_url")

@@ -4,7 +4,9 @@ docs/reference/events.md is generated from this table and from the log calls in 
 """
 
 EVENTS = {
-    "attempt_failed": "An attempt ended without a result; `decision` tells what happens to its job.",
+    "api_serving": "The API takes requests at `urls`; `docs` is the page of its documentation.",
+    "attempt_failed": "An attempt failed, and its job runs again in `retry_in_s` seconds; at most `attempts_left` more "
+    "attempts will be charged. The traceback is in `GET /jobs/{id}`.",
     "attempt_left_processes": "Processes that an attempt had started outlived it, and were ended.",
     "bulk_action_done": "A bulk action has processed all matching jobs.",
     "bulk_action_failed": "PostgreSQL refused a step of a bulk action; the step is rolled back and the action stopped.",
@@ -17,7 +19,9 @@ EVENTS = {
     "claim_failed": "PostgreSQL refused a claim; the process waits for the next doorbell.",
     "clients_refused": "A limit refused clients; `reason` is that of jobproc_refusals_total, `count` their number "
     "since the last such line, `address` that of the last one.",
+    "controller_leading": "This controller leads: it runs the controller tasks.",
     "controller_ready": "The controller has begun to tick.",
+    "controller_standing_by": "Another controller leads; this one takes over when that one's lease ends.",
     "controller_stopped": "The controller has shut down gracefully.",
     "database_unavailable": "PostgreSQL could not be reached or refused service; the process waits and retries.",
     "deletion_cost_write_failed": "The pod deletion cost could not be written; a scale-in may choose a busy pod.",
@@ -25,18 +29,30 @@ EVENTS = {
     "recovered.",
     "exit_in_event_loop": "A task or callback of an async operation raised SystemExit or KeyboardInterrupt; its "
     "attempt fails, if it is known.",
+    "failures_not_logged": "Attempts failed that got no line of their own, because the limit of lines a second was "
+    "reached; `count` is their number since the last such line.",
     "index_created": "An index was created on a partition that is older than the index.",
     "input_schema_invalid": "The input schema of an operation is invalid; only its workers check its inputs.",
     "inputs_deleted": "Inputs of finished jobs of a partition were deleted; their results stay.",
     "invalid_message_dropped": "Messages in the Redis list of a queue were not doorbells and were dropped. Logged once "
     "a second at most: `count` is the number since the last line, `list` and `reason` the last one's.",
+    "job_logs_failed": "Lines of job logs could not be stored for an unexpected reason; the next try follows.",
+    "job_logs_refused": "PostgreSQL refused `lines` lines of job logs; they are dropped.",
     "job_cancel_requested": "A process was told to cancel the job that it runs; after the grace it is killed.",
+    "job_failed": "A job ended FAILED. `exception` is the traceback of its last attempt, null if no code of the "
+    "operation raised.",
+    "job_finished": "A job ended; logged if JOBPROC_JOB_LOG_SUMMARY is set.",
     "jobs_deleted": "Jobs past retention were deleted one by one, because too many jobs of their partition must stay.",
     "jobs_rescued": "Jobs of a worker process whose lease had ended were rescued: charged, and retried or failed.",
     "leader_resign_failed": "The leader could not resign as it shut down; another one leads once its lease has ended.",
     "lease_lost": "A lease had ended before its renewal; the process registers under a new id.",
     "library_log": "A log line of a library; its text is in `message`.",
+    "metrics_serving": "A process serves /metrics, and the paths of its probes, on `port`; another than `first_port`, "
+    "that of JOBPROC_METRICS_PORT, if that was taken.",
     "migrated": "The schema is at the head of this version.",
+    "operations_forgotten": "No worker has known these operations for `hours`, though workers serve their queues: "
+    "submissions of them are refused from now on. A worker that knows one brings it back.",
+    "operation_log": "A line that an operation has logged or printed; `logger` is its logger, or the stream.",
     "operations_publish_failed": "PostgreSQL refused the operations in `operations`, so the API does not know them; "
     "the others are published, and these are retried.",
     "operations_refresh_failed": "The list of operations could not be refreshed; the cached one stays in use.",
@@ -73,6 +89,6 @@ EVENTS = {
     "supervisor_failed": "A check of the supervisor failed with an unexpected error; the next check retries.",
     "tracing_disabled": "A worker process could not set up the export of traces; it works without.",
     "wait_poll_failed": "A poll of jobs with waiting clients failed with an unexpected error; the next one retries.",
-    "worker_ready": "A worker has begun to claim jobs.",
+    "worker_ready": "A worker has begun to claim jobs: of its queues, and of its operations.",
     "worker_registered": "A worker process has registered; it has an id and a lease.",
 }

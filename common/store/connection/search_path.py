@@ -13,6 +13,7 @@ TABLES = (
     "deadlines",
     "expiries",
     "idempotency_keys",
+    "job_logs",
     "job_states",
     "jobs",
     "leaders",
