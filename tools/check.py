@@ -6,9 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from common.command_line import command_line
+
 BIN = Path(sys.executable).parent
 PYTHON = sys.executable
 LIMIT_S = 300
+SDK = "clients/python/src"
 TESTS = [
     f"tests/{name}"
     for name in (
@@ -42,7 +45,7 @@ STEPS = {
     "lint": [str(BIN / "ruff"), "check", "--quiet", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "--quiet", "."],
     "import laws": [str(BIN / "lint-imports"), "--no-cache"],
-    "docstrings": [str(BIN / "interrogate"), "--quiet", "api", "worker", "common"],
+    "docstrings": [str(BIN / "interrogate"), "--quiet", "api", "worker", "common", SDK],
     "spelling": [str(BIN / "codespell")],
     "generated files": [PYTHON, "-m", "tools.generate", "--check"],
     "images": [PYTHON, "-m", "tools.images"],
@@ -57,6 +60,7 @@ STEPS = {
         "worker",
         "common",
         "tools",
+        SDK,
     ],
     "advisories": [PYTHON, "-m", "tools.advisories"],
 }
@@ -72,6 +76,7 @@ def run(step: str) -> tuple[str, bool, float, str]:
 
 def main() -> int:
     """Run all steps. Return the exit code."""
+    command_line("tools.check", __doc__).parse_args()
     failed = []
     with ThreadPoolExecutor(2) as pool:
         for step, passed, seconds, output in pool.map(run, STEPS):

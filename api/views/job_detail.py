@@ -13,7 +13,7 @@ from common.store.jobs import reads
 from common.store.jobs.reads import Record
 
 Json = dict[str, Any]
-_LINKED = ("status", "result", "input", "cancel", "retry", "events", "explain")
+_LINKED = ("status", "result", "input", "cancel", "retry", "events", "logs", "explain")
 _ATTEMPT_MEMBERS = ("run", "attempt", "worker", "started_at", "finished_at", "retry_at", "outcome")
 
 

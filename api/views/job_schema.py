@@ -128,6 +128,7 @@ class JobLinks(SelfLink):
     cancel: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/cancel"])
     retry: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/retry"])
     events: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/events"])
+    logs: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/logs"])
     explain: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/explain"])
 
 

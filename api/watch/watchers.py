@@ -26,10 +26,12 @@ from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 from common.store.jobs.reads import JobResult, JobSnapshot
 from common.telemetry import logs
-from common.telemetry.metrics import EVENTS, RESULT
+from common.telemetry.metrics import EVENTS, LOGS, RESULT
 from common.telemetry.refusal_reasons import (
     EVENT_STREAMS_FULL,
     EVENT_STREAMS_OF_ADDRESS,
+    LOG_STREAMS_FULL,
+    LOG_STREAMS_OF_ADDRESS,
     LONG_POLLS_FULL,
     LONG_POLLS_OF_ADDRESS,
 )
@@ -45,6 +47,8 @@ _REASONS = {
     (RESULT, Limit.ADDRESS): LONG_POLLS_OF_ADDRESS,
     (EVENTS, Limit.PROCESS): EVENT_STREAMS_FULL,
     (EVENTS, Limit.ADDRESS): EVENT_STREAMS_OF_ADDRESS,
+    (LOGS, Limit.PROCESS): LOG_STREAMS_FULL,
+    (LOGS, Limit.ADDRESS): LOG_STREAMS_OF_ADDRESS,
 }
 MAX_MISSED_POLLS = 3  # consecutive failed polls after which a snapshot is too old to answer with
 
@@ -63,6 +67,7 @@ class Watchers:
         self._places = {
             RESULT: Places(settings.long_poll_max_clients, percent),
             EVENTS: Places(settings.event_stream_max_clients, percent),
+            LOGS: Places(settings.log_stream_max_clients, percent),
         }
         self._jobs: dict[str, WatchedJob] = {}
         # Ids of jobs to poll now, in this order; True if the change feed named the job.

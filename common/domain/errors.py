@@ -18,9 +18,6 @@ JobprocError
 ├── TooManyReads           the limit of expensive reads that wait for a connection is reached
 ├── ReadTimeout            an expensive read took longer than its limit
 ├── TooManyWaitingClients  the limit of waiting clients is reached
-├── PermanentFailure       raised by an operation: do not retry
-├── RetryAfter             raised by an operation: retry after a delay in seconds
-├── Cancelled              raised for an operation that was asked to stop
 └── StartupError           the process cannot start; the message is the one sentence to print
 """
 
@@ -46,9 +43,8 @@ class InvalidSubmission(JobprocError):
 class UnknownOperation(InvalidSubmission):
     """No operation of that name exists."""
 
-    def __init__(self, field: str, known: list[str]) -> None:
-        super().__init__(field, f"unknown operation; known ones: {', '.join(known)}")
-        self.known = known
+    def __init__(self, field: str, reason: str = "unknown operation") -> None:
+        super().__init__(field, reason)
 
 
 class JobNotFound(JobprocError):
@@ -135,23 +131,6 @@ class ReadTimeout(JobprocError):
 
 class TooManyWaitingClients(JobprocError):
     """Too many clients are waiting for jobs."""
-
-
-class PermanentFailure(JobprocError):
-    """The operation failed and a retry cannot help."""
-
-
-class RetryAfter(JobprocError):
-    """The operation failed and asks for a retry after a delay; the attempt is charged."""
-
-    def __init__(self, seconds: float, message: str | None = None) -> None:
-        """Set the delay: 0 to 86,400 seconds; a longer one is shortened to that."""
-        super().__init__(message)
-        self.seconds = max(0.0, float(seconds))
-
-
-class Cancelled(JobprocError):
-    """The job was asked to stop."""
 
 
 class StartupError(JobprocError):

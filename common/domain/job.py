@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 QUEUE_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"  # the name is part of a Redis key, a metric label and a URL
@@ -97,6 +98,7 @@ class NewJob:
 class ClaimExtras:
     """Properties that few claimed jobs have."""
 
+    run: int = 0  #: of the job: 0, unless it was retried manually
     isolated: bool = False  #: it may have crashed a process, so its process holds no other job while it runs
     crashes: int = 0  #: earlier attempts that certainly crashed their process
     retry_base_s: float | None = None  #: seconds; None: the operation's default
@@ -104,6 +106,9 @@ class ClaimExtras:
     deadline_in_s: float | None = None  #: seconds from the claim to its deadline
     running_key: str | None = None  #: unique key that the job holds while it runs
     is_input_large: bool = False  #: the claim left the input out; the worker process reads it before the attempt
+    deadline: str | None = None  #: ISO 8601
+    tags: tuple[str, ...] | list[str] | None = None  #: of the submission
+    metadata: dict[str, Any] | None = None  #: of the submission
 
 
 @dataclass(slots=True)
@@ -125,6 +130,11 @@ class ClaimedJob:
     def charged(self) -> int:
         """The number of attempts that count against `max_attempts`, this one included."""
         return self.attempt - self.released
+
+    @property
+    def run(self) -> int:
+        """The number of the run that this attempt belongs to."""
+        return 0 if self.extras is None else self.extras.run
 
     @property
     def crashes(self) -> int:

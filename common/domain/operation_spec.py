@@ -19,6 +19,12 @@ class OperationSpec:
     input_schema: dict[str, Any] = field(default_factory=dict)  #: JSON Schema of its input
     version: int = 1  #: version of new submissions, 1 to 1000
     oldest_version: int = 1  #: oldest version whose jobs this code still runs
+    queues: tuple[str, ...] = ()  #: those that a submission may name; none given: `queue` alone
+    output_schema: dict[str, Any] = field(default_factory=dict)  #: JSON Schema of its result; empty: any JSON
+
+    def __post_init__(self) -> None:
+        """Allow the queue of the operation, if no queues are given."""
+        object.__setattr__(self, "queues", self.queues or (self.queue,))
 
     @property
     def timeout_ms(self) -> int | None:

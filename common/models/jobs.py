@@ -181,6 +181,20 @@ class Attempt(Base):
     peak_mib: Mapped[float | None] = mapped_column(REAL)  #: highest memory of its process while its batch ran
 
 
+class JobLog(Base):
+    """Some lines of an attempt's log, in their order. Append-only, but for lines that are no longer among the last."""
+
+    __tablename__ = "job_logs"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (id)"},)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    run: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    last_line: Mapped[int] = mapped_column(Integer, primary_key=True)  #: the number of the last of these lines
+    total_bytes: Mapped[int]  #: of all lines of the attempt up to the last of these
+    lines: Mapped[Json]  #: an array of objects
+
+
 class RunRow(Base):
     """A further run of a job, by a manual retry or by the undo of a bulk action's cancel, with its input.
 

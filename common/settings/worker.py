@@ -60,6 +60,30 @@ class WorkerSettings(SettingsGroup):
         description="Worker and controller: number of crashes of its process at which a job ends FAILED "
         "with `worker_lost`.",
     )
+    operation_log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
+        "info",
+        description="Worker: lowest level of the lines that operations log: `debug`, `info`, `warning` or `error`. "
+        "Printed lines are `info`.",
+    )
+    operation_log_lines_per_second: Count = Field(
+        1_000,
+        description="Worker: largest number of lines that an attempt logs in a second; further ones are dropped, and "
+        "their number is logged.",
+    )
+    max_log_line_characters: Annotated[int, Field(ge=10, le=100_000)] = Field(
+        4_000,
+        description="Worker: longest line, and longest traceback of a line, that an operation logs, in characters; the "
+        "middle of a longer one is cut out.",
+    )
+    job_log_bytes: Annotated[int, Field(ge=0, le=16_777_216)] = Field(
+        65_536,
+        description="Worker: bytes of JSON of the last lines of each attempt that are stored with its job. 0: none.",
+    )
+    job_log_buffer_bytes: Annotated[int, Field(ge=65_536, le=268_435_456)] = Field(
+        1_048_576,
+        description="Worker: memory in bytes of a process for lines that are not stored yet, as while the database is "
+        "away; what finds no room is not stored.",
+    )
     max_error_characters: Count = Field(
         4_000, description="Worker: longest stored error text in characters; a longer one is truncated."
     )
@@ -98,6 +122,14 @@ class WorkerSettings(SettingsGroup):
     )
     statement_timeout_seconds: Seconds = Field(
         30, description="Worker and controller: longest duration of a statement in seconds; then PostgreSQL aborts it."
+    )
+    api_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = Field(
+        "",
+        description="Worker: URL of the API, such as `http://127.0.0.1:8000`, to which operations submit further jobs. "
+        "Empty: they cannot.",
+    )
+    api_timeout_seconds: Seconds = Field(
+        10, description="Worker: longest wait in seconds for the API when an operation submits a further job."
     )
     health_file: str = Field(
         "", description="Worker: file to which its health is written for `python -m worker.health`. Empty: none."

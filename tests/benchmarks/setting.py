@@ -19,7 +19,7 @@ from tests.benchmarks.measure import wait_until
 from tests.benchmarks.pressure import scene
 from tests.benchmarks.throughput import Servers
 
-OPERATIONS = os.pathsep.join([str(systems.ROOT), str(systems.ROOT / "tests" / "operations")])
+OPERATIONS = os.pathsep.join(str(systems.ROOT / folder) for folder in (".", "clients/python/src", "tests/operations"))
 NOOP = b'{"data":[1],"operation":"noop"}'
 
 

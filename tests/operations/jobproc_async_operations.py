@@ -3,18 +3,14 @@
 import asyncio
 import sys
 import time
-from functools import partial
 from typing import Any
 
-from jobproc_test_operations import _die, _raise_at_first, _write
+from jobproc_test_operations import Numbers, _die, _raise_at_first, _write, quick
 
-from common.domain.errors import RetryAfter
-from worker.operations import Context, Numbers, operation
-
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
+from jobproc import Context, RetryAfter, operation
 
 
-@quick("await_effect", max_attempts=20)
+@quick(name="await_effect", max_attempts=20)
 async def await_effect(numbers: Numbers, job: Context) -> float:
     """Write to the ledger, wait data[0] seconds, write again, return data[-1]."""
     _write(job, "begin")
@@ -23,7 +19,7 @@ async def await_effect(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
-@quick("await_falter", max_attempts=20)
+@quick(name="await_falter", max_attempts=20)
 async def await_falter(numbers: Numbers, job: Context) -> float:
     """Write to the ledger, wait data[1] seconds, raise in the first data[0] attempts.
 
@@ -36,14 +32,14 @@ async def await_falter(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
-@operation("await_only")
+@operation(name="await_only")
 async def await_only(numbers: Numbers) -> float:
     """Wait data[0] seconds."""
     await asyncio.sleep(numbers.data[0])
     return numbers.data[0]
 
 
-@quick("await_limited", max_attempts=2, timeout_seconds=0.3)
+@quick(name="await_limited", max_attempts=2, timeout_seconds=0.3)
 async def await_limited(numbers: Numbers, job: Context) -> float:
     """Wait data[0] seconds, with a timeout of 0.3 s; suppress every cancellation if data[1] is not 0."""
     _write(job, "begin")
@@ -58,7 +54,7 @@ async def await_limited(numbers: Numbers, job: Context) -> float:
     return numbers.data[0]
 
 
-@quick("await_stubborn", max_attempts=2)
+@quick(name="await_stubborn", max_attempts=2)
 async def await_stubborn(numbers: Numbers, job: Context) -> float:
     """Wait data[0] seconds and suppress every cancellation."""
     _write(job, "begin")
@@ -71,7 +67,7 @@ async def await_stubborn(numbers: Numbers, job: Context) -> float:
     return numbers.data[0]
 
 
-@quick("await_told", max_attempts=1)
+@quick(name="await_told", max_attempts=1)
 async def await_told(numbers: Numbers, job: Context) -> list[bool]:
     """Report progress data[0] repeatedly, until data[1] seconds have passed or a report returns False."""
     until, owned = time.monotonic() + numbers.data[1], [job.progress(numbers.data[0], "half way\x00 there")]
@@ -81,7 +77,7 @@ async def await_told(numbers: Numbers, job: Context) -> list[bool]:
     return owned[-1:]
 
 
-@quick("await_stumble", max_attempts=3, permanent=(ZeroDivisionError,))
+@quick(name="await_stumble", max_attempts=3, permanent=(ZeroDivisionError,))
 async def await_stumble(numbers: Numbers, job: Context) -> int:
     """Raise in the first data[0] attempts.
 
@@ -98,13 +94,13 @@ async def await_stumble(numbers: Numbers, job: Context) -> int:
     return job.attempt
 
 
-@operation("await_much", max_attempts=1)
+@operation(name="await_much", max_attempts=1)
 async def await_much(numbers: Numbers) -> str:
     """Return a text of data[0] characters."""
     return "x" * int(numbers.data[0])
 
 
-@quick("await_and_fail", max_attempts=1)
+@quick(name="await_and_fail", max_attempts=1)
 async def await_and_fail(numbers: Numbers) -> None:
     """Fill data[0] MiB of memory, let others run, then raise."""
     memory = b"x" * (int(numbers.data[0]) << 20)
@@ -112,7 +108,7 @@ async def await_and_fail(numbers: Numbers) -> None:
     raise ValueError(len(memory))
 
 
-@quick("await_fall", max_attempts=20)
+@quick(name="await_fall", max_attempts=20)
 async def await_fall(numbers: Numbers, job: Context) -> None:
     """Write to the ledger, wait data[0] seconds, kill this process."""
     _write(job, "begin")
@@ -128,7 +124,7 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-@quick("await_beside", max_attempts=2)
+@quick(name="await_beside", max_attempts=2)
 async def await_beside(numbers: Numbers, job: Context) -> float:
     """Do something beside in the first attempt, which data[0] selects; wait data[1] seconds.
 
@@ -147,7 +143,7 @@ async def await_beside(numbers: Numbers, job: Context) -> float:
 _kept: list[object] = []  # a loop keeps no strong reference to its tasks
 
 
-@quick("block", max_attempts=2)
+@quick(name="block", max_attempts=2)
 async def block(numbers: Numbers, job: Context) -> float:
     """Block the event loop for data[0] seconds."""
     _write(job, "begin")

@@ -4,17 +4,13 @@ import os
 import signal
 import time
 from datetime import date, datetime
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from jobproc_test_operations import _write
+from jobproc_test_operations import Numbers, _write, quick
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.domain.errors import RetryAfter
-from worker.operations import Context, Numbers, operation
-
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
+from jobproc import Context, RetryAfter
 
 
 class Greeting(BaseModel):
@@ -26,7 +22,7 @@ class Greeting(BaseModel):
     times: int = 1
 
 
-@quick("greet", max_attempts=1)
+@quick(name="greet", max_attempts=1)
 def greet(greeting: Greeting) -> str:
     """Say hello."""
     return " ".join([f"hello {greeting.name}"] * greeting.times)
@@ -40,13 +36,13 @@ class Meeting(BaseModel):
     room: UUID | None = None
 
 
-@quick("meet", max_attempts=1)
+@quick(name="meet", max_attempts=1)
 def meet(meeting: Annotated[Meeting, Field(description="a meeting")]) -> str:
     """Return the day of a meeting."""
     return meeting.day.isoformat()
 
 
-@quick("nest", max_attempts=1)
+@quick(name="nest", max_attempts=1)
 def nest(depth: Annotated[int, Field(ge=1, le=1_000_000)]) -> list[Any]:
     """Return lists in lists."""
     nested: list[Any] = []
@@ -55,13 +51,13 @@ def nest(depth: Annotated[int, Field(ge=1, le=1_000_000)]) -> list[Any]:
     return nested
 
 
-@quick("name_twice", max_attempts=3)
+@quick(name="name_twice", max_attempts=3)
 def name_twice(numbers: Numbers) -> dict[Any, float]:
     """Return a dictionary with two keys that are one name in JSON."""
     return {1: numbers.data[0], "1": numbers.data[-1]}
 
 
-@quick("later", max_attempts=5)
+@quick(name="later", max_attempts=5)
 def later(numbers: Numbers, job: Context) -> int:
     """Ask for a retry data[0] seconds later in the first attempt; then return the number of the attempt."""
     if job.attempt == 1:
@@ -69,7 +65,7 @@ def later(numbers: Numbers, job: Context) -> int:
     return job.attempt
 
 
-@quick("marked", max_attempts=3, version=2)
+@quick(name="marked", max_attempts=3, version=2)
 def marked(numbers: Numbers, job: Context) -> float:
     """Write to the ledger, sleep data[0] seconds, write again."""
     _write(job, "begin")
@@ -78,7 +74,7 @@ def marked(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
-@quick("burn", max_attempts=1)
+@quick(name="burn", max_attempts=1)
 def burn(numbers: Numbers) -> int:
     """Use the CPU for data[0] seconds while holding data[1] MiB of memory."""
     held = bytearray(int(numbers.data[1]) << 20)
@@ -88,7 +84,7 @@ def burn(numbers: Numbers) -> int:
     return len(held)
 
 
-@quick("take_parent_along", max_attempts=9)
+@quick(name="take_parent_along", max_attempts=9)
 def take_parent_along(numbers: Numbers, job: Context) -> int:
     """Kill the whole worker in the first data[0] attempts."""
     _write(job, "begin")

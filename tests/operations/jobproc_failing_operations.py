@@ -4,11 +4,11 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 
-from worker.operations import Context, Numbers, operation
+from jobproc_test_operations import Numbers, quick
 
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
+from jobproc import Context
+
 DEPTH = 100_000
 
 
@@ -60,7 +60,7 @@ FAILURES: list[Callable[[], None]] = [
 ]
 
 
-@quick("fail_in_a_way", max_attempts=2)
+@quick(name="fail_in_a_way", max_attempts=2)
 def fail_in_a_way(numbers: Numbers, job: Context) -> int:
     """Fail in the first data[1] attempts, in the way that data[0] selects; then return the attempt."""
     if job.attempt <= numbers.data[1]:
@@ -68,14 +68,14 @@ def fail_in_a_way(numbers: Numbers, job: Context) -> int:
     return job.attempt
 
 
-@quick("await_in_vain", max_attempts=1, timeout_seconds=0.2)
+@quick(name="await_in_vain", max_attempts=1, timeout_seconds=0.2)
 async def await_in_vain(numbers: Numbers) -> None:
     """Fail in the way that data[0] selects; -1: wait past the timeout."""
     await asyncio.sleep(30 if numbers.data[0] < 0 else 0)
     FAILURES[int(numbers.data[0])]()
 
 
-@quick("leave", max_attempts=1)
+@quick(name="leave", max_attempts=1)
 def leave(numbers: Numbers) -> None:
     """End this process with the exit code data[0]."""
     os._exit(int(numbers.data[0]))

@@ -10,14 +10,11 @@ import socket
 import sys
 import threading
 import time
-from functools import partial
 
-from worker.operations import Numbers, operation
-
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
+from jobproc_test_operations import Numbers, quick
 
 
-@quick("change_globals", max_attempts=1)
+@quick(name="change_globals", max_attempts=1)
 def change_globals(numbers: Numbers) -> int:
     """Change what a process has once; return its pid."""
     os.chdir("/")
@@ -40,7 +37,7 @@ def change_globals(numbers: Numbers) -> int:
     return os.getpid()
 
 
-@quick("leave_thread", max_attempts=1)
+@quick(name="leave_thread", max_attempts=1)
 def leave_thread(numbers: Numbers) -> int:
     """Leave a thread that never ends and is no daemon; return the pid."""
     threading.Thread(target=threading.Event().wait, name="left", daemon=False).start()

@@ -8,15 +8,14 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
+from jobproc_test_operations import Numbers, quick
 from pydantic import BaseModel
 
-from worker.operations import Context, Numbers, operation
+from jobproc import Context
 
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
 SLEEP = [sys.executable, "-c", "import time; time.sleep(120)"]
 STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(120)"]
 
@@ -58,7 +57,7 @@ def _note(job: Context, text: str) -> None:
         file.write(f"{text}\n")
 
 
-@quick("leave_process", max_attempts=2, timeout_seconds=1.0)
+@quick(name="leave_process", max_attempts=2, timeout_seconds=1.0)
 def leave_process(start: Start, job: Context) -> float:
     """Start a process, go on for some seconds, and leave the process behind."""
     marker = f"jobproc-test-{job.job_id}"
@@ -69,7 +68,7 @@ def leave_process(start: Start, job: Context) -> float:
     return start.seconds
 
 
-@quick("leave_process_and_die", max_attempts=2)
+@quick(name="leave_process_and_die", max_attempts=2)
 def leave_process_and_die(start: Start, job: Context) -> None:
     """Start a process and kill the worker process."""
     os.environ["JOBPROC_TEST_MARKER"] = f"jobproc-test-{job.job_id}"
@@ -77,7 +76,7 @@ def leave_process_and_die(start: Start, job: Context) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@quick("end_process", max_attempts=1, timeout_seconds=30.0)
+@quick(name="end_process", max_attempts=1, timeout_seconds=30.0)
 def end_process(start: Start) -> str:
     """Start a process and end it by SIGTERM. Return its exit code, and its ignored and blocked signals."""
     if start.way.startswith("multiprocessing"):
@@ -128,7 +127,7 @@ def _blocked_and_ignored(pid: int | None) -> str:
 _SETS = ("SigBlk", "SigIgn")
 
 
-@quick("compute_in_processes", max_attempts=1, timeout_seconds=30.0)
+@quick(name="compute_in_processes", max_attempts=1, timeout_seconds=30.0)
 def compute_in_processes(numbers: Numbers) -> list[list[float]]:
     """Square the numbers in a Pool, a ProcessPoolExecutor, and each again with processes that are spawned."""
     found = []

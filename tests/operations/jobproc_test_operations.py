@@ -9,13 +9,29 @@ import random
 import re
 import signal
 import time
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from common.domain.errors import PermanentFailure, RetryAfter
-from worker.operations import Context, Numbers, operation
+from pydantic import BaseModel, ConfigDict, Field
 
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)  # retried almost at once
+from jobproc import Context, PermanentFailure, RetryAfter, operation
+
+
+class Numbers(BaseModel):
+    """Input of the operations here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def quick(**options: Any) -> Callable[[F], F]:
+    """Declare an operation that is retried almost at once."""
+    return operation(**{"base_seconds": 0.05, "cap_seconds": 0.2} | options)
 
 
 def _folder() -> Path:
@@ -40,13 +56,13 @@ def _die(signal_number: int = signal.SIGKILL) -> None:
     time.sleep(60)
 
 
-@operation("noop")
+@operation(name="noop")
 def noop(numbers: Numbers) -> int:
     """Return the number of numbers in `data`."""
     return len(numbers.data)
 
 
-@quick("effect", max_attempts=20)
+@quick(name="effect", max_attempts=20)
 def effect(numbers: Numbers, job: Context) -> float:
     """Write to the ledger, sleep data[0] seconds, write again, return data[-1]."""
     _write(job, "begin")
@@ -55,7 +71,7 @@ def effect(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
-@quick("stumble", max_attempts=20)
+@quick(name="stumble", max_attempts=20)
 def stumble(numbers: Numbers, job: Context) -> float:
     """Write to the ledger and raise in the first data[0] attempts; later write again and return data[-1]."""
     _write(job, "begin")
@@ -64,7 +80,7 @@ def stumble(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
-@quick("fall", max_attempts=20)
+@quick(name="fall", max_attempts=20)
 def fall(numbers: Numbers, job: Context) -> float:
     """Write to the ledger and kill this process in the first data[0] attempts; later write again, return data[-1]."""
     _write(job, "begin")
@@ -74,7 +90,7 @@ def fall(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
-@quick("swell", max_attempts=20)
+@quick(name="swell", max_attempts=20)
 def swell(numbers: Numbers, job: Context) -> float:
     """Write to the ledger, fill data[0] MiB of memory, write again, return data[-1]."""
     _write(job, "begin")
@@ -83,7 +99,7 @@ def swell(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
-@quick("linger", max_attempts=20)
+@quick(name="linger", max_attempts=20)
 def linger(numbers: Numbers, job: Context) -> float:
     """Write to the ledger, wait data[0] seconds, write again, return data[-1]; raise Cancelled if cancelled before."""
     _write(job, "begin")
@@ -95,7 +111,7 @@ def linger(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
-@quick("heed", max_attempts=3)
+@quick(name="heed", max_attempts=3)
 def heed(numbers: Numbers, job: Context) -> bool:
     """Wait data[0] seconds or until cancelled, then act by data[1].
 
@@ -114,35 +130,35 @@ def heed(numbers: Numbers, job: Context) -> bool:
     return job.progress(0.5)
 
 
-@quick("sleep")
+@quick(name="sleep")
 def sleep(numbers: Numbers, job: Context) -> float:
     """Sleep data[0] seconds."""
     time.sleep(numbers.data[0])
     return numbers.data[0]
 
 
-@quick("fail_times", max_attempts=5)
+@quick(name="fail_times", max_attempts=5)
 def fail_times(numbers: Numbers, job: Context) -> int:
     """Raise in the first data[0] attempts; then return the number of the attempt."""
     _raise_at_first(numbers, job)
     return job.attempt
 
 
-@operation("back_off", base_seconds=3_600.0, cap_seconds=3_600.0)
+@operation(name="back_off", base_seconds=3_600.0, cap_seconds=3_600.0)
 def back_off(numbers: Numbers, job: Context) -> int:
     """Raise in the first data[0] attempts, with a retry after an hour; then return the number of the attempt."""
     _raise_at_first(numbers, job)
     return job.attempt
 
 
-@quick("fail_for_good", max_attempts=5, permanent=(ZeroDivisionError,))
+@quick(name="fail_for_good", max_attempts=5, permanent=(ZeroDivisionError,))
 def fail_for_good(numbers: Numbers) -> float:
     """Divide by data[0], then raise PermanentFailure."""
     1 / numbers.data[0]
     raise PermanentFailure("there is no use in trying")
 
 
-@quick("die_times", max_attempts=3)
+@quick(name="die_times", max_attempts=3)
 def die_times(numbers: Numbers, job: Context) -> int:
     """Kill this process with signal data[1] (or SIGKILL) in the first data[0] attempts; then return the attempt."""
     if job.attempt <= numbers.data[0]:
@@ -151,19 +167,19 @@ def die_times(numbers: Numbers, job: Context) -> int:
     return job.attempt
 
 
-@operation("exit_process", max_attempts=1)
+@operation(name="exit_process", max_attempts=1)
 def exit_process(numbers: Numbers) -> None:
     """Raise SystemExit."""
     raise SystemExit(int(numbers.data[0]))
 
 
-@quick("hang_in_c", max_attempts=2, timeout_seconds=1.0)
+@quick(name="hang_in_c", max_attempts=2, timeout_seconds=1.0)
 def hang_in_c(numbers: Numbers) -> bool:
     """Hold the GIL in C code for a very long time: no Python signal handler runs meanwhile."""
     return re.match(r"(a+)+$", "a" * int(numbers.data[0]) + "b") is not None
 
 
-@quick("sleep_limited", max_attempts=2, timeout_seconds=0.5)
+@quick(name="sleep_limited", max_attempts=2, timeout_seconds=0.5)
 def sleep_limited(numbers: Numbers, job: Context) -> float:
     """Sleep data[0] seconds, with a timeout of half a second."""
     _write(job, "begin")
@@ -171,7 +187,7 @@ def sleep_limited(numbers: Numbers, job: Context) -> float:
     return numbers.data[0]
 
 
-@operation("ignore_signals", max_attempts=1, timeout_seconds=1.0)
+@operation(name="ignore_signals", max_attempts=1, timeout_seconds=1.0)
 def ignore_signals(numbers: Numbers) -> None:
     """Ignore every signal that can be ignored, sleep data[0] seconds."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
@@ -179,13 +195,13 @@ def ignore_signals(numbers: Numbers) -> None:
     time.sleep(numbers.data[0])
 
 
-@operation("allocate", max_attempts=1)
+@operation(name="allocate", max_attempts=1)
 def allocate(numbers: Numbers) -> int:
     """Fill data[0] MiB of memory."""
     return len(bytearray(int(numbers.data[0]) << 20))
 
 
-@operation("allocate_and_fail", max_attempts=1)
+@operation(name="allocate_and_fail", max_attempts=1)
 def allocate_and_fail(numbers: Numbers) -> None:
     """Fill data[0] MiB of memory, then raise an error that has a cause."""
     memory = b"x" * (int(numbers.data[0]) << 20)
@@ -195,7 +211,7 @@ def allocate_and_fail(numbers: Numbers) -> None:
         raise ValueError("it failed, with memory") from error
 
 
-@operation("tell_progress", max_attempts=1)
+@operation(name="tell_progress", max_attempts=1)
 def tell_progress(numbers: Numbers, job: Context) -> list[bool]:
     """Report progress data[0], then wait until the file `go` exists."""
     answers = [job.progress(numbers.data[0], "half way\x00 there")]
@@ -205,16 +221,18 @@ def tell_progress(numbers: Numbers, job: Context) -> list[bool]:
     return answers
 
 
-@quick("big_result", max_attempts=3)
+@quick(name="big_result", max_attempts=3)
 def big_result(numbers: Numbers) -> str:
     """Return a text of data[0] characters."""
     return "x" * int(numbers.data[0])
 
 
-@quick("odd_result", max_attempts=3)
+@quick(name="odd_result", max_attempts=3)
 def odd_result(numbers: Numbers) -> object:
     """Return a value that JSON cannot represent, or only just; data[0] selects it."""
-    return [float("nan"), {1, 2}, "\ud800", None, {"nul": "\x00"}, {"deep": [1, "two"]}, 10**400][int(numbers.data[0])]
+    return [float("nan"), object(), "\ud800", None, {"nul": "\x00"}, {"deep": [1, "two"]}, 10**400][
+        int(numbers.data[0])
+    ]
 
 
 class Rude(Exception):
@@ -224,13 +242,13 @@ class Rude(Exception):
         raise RuntimeError("no text")
 
 
-@operation("rude_error", max_attempts=1)
+@operation(name="rude_error", max_attempts=1)
 def rude_error(numbers: Numbers) -> None:
     """Raise an exception whose text raises; if data[0] is 0, one with a long text that cannot be stored as it is."""
     raise Rude if numbers.data[0] else ValueError("\x00\ud800" + "é" * 100_000)
 
 
-@operation("current_span")
+@operation(name="current_span")
 def current_span(numbers: Numbers) -> str:
     """Return the current trace and span ids, after a nested span. Seeds `random`, as simulations do."""
     from opentelemetry import trace
@@ -242,7 +260,7 @@ def current_span(numbers: Numbers) -> str:
     return f"{context.trace_id:032x}-{context.span_id:016x}"
 
 
-@operation("other_queue", queue="slow")
+@operation(name="other_queue", queue="slow")
 def other_queue(numbers: Numbers) -> float:
     """Return data[0]; its queue is `slow`."""
     return numbers.data[0]

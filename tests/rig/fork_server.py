@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from common.command_line import command_line
 from tools.servers import dies_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,7 @@ AHEAD = (
 #: Prefixes of variables that the interpreter or its loader reads before any code of jobproc runs.
 EARLY = ("PYTHON", "LD_", "FAKETIME")
 PAUSE_S = 0.01
+SDK = "clients/python/src"
 
 
 class Child:
@@ -130,7 +132,8 @@ class ForkServer:
 
 def python_path() -> dict[str, str]:
     """Return PYTHONPATH with the code of jobproc and the operations of its tests."""
-    return {"PYTHONPATH": os.pathsep.join(str(folder) for folder in (ROOT, ROOT / "tests" / "operations"))}
+    folders = (ROOT, ROOT / SDK, ROOT / "tests" / "operations")
+    return {"PYTHONPATH": os.pathsep.join(map(str, folders))}
 
 
 def can_fork(env: Mapping[str, str]) -> bool:
@@ -179,6 +182,7 @@ def run_module(request: dict[str, Any]) -> None:
 
 def main() -> None:
     """Import the modules, then handle requests."""
+    command_line("rig.fork_server", __doc__).parse_args()
     for module in AHEAD:
         import_module(module)
     if request := serve():

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("api", "worker", "common")
+PRODUCT = ("api", "worker", "common", "clients/python/src/jobproc")
 _DOT_FILES = {".ci", ".github", ".env.example", ".gitignore"}
 
 

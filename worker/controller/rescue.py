@@ -25,7 +25,7 @@ from common.store.jobs import deadlines, failures, running_keys
 from common.store.queues import queue_state
 from common.store.workers import leases
 from common.telemetry import logs
-from worker.failures.attempt_log import AttemptLog
+from worker.failures.outcome_log import OutcomeLog
 from worker.tracing import lost_attempts
 
 log = logs.get("controller")
@@ -41,10 +41,10 @@ MAX_PARKED_GROUPS = 2_000  # looked at in one tick, about 50 ms
 class Rescue:
     """Rescues jobs of lost workers, fails jobs past their deadline, raises starved jobs, requeues strays."""
 
-    def __init__(self, max_crashes: int, attempt_log: AttemptLog | None = None) -> None:
-        """`max_crashes`: lost attempts after which a job fails. `attempt_log` None: failures are not logged."""
+    def __init__(self, max_crashes: int, outcome_log: OutcomeLog | None = None) -> None:
+        """`max_crashes`: lost attempts after which a job fails. `outcome_log` None: failures are not logged."""
         self._max_crashes = max_crashes
-        self._attempt_log = attempt_log
+        self._outcome_log = outcome_log
         self._full_scan_at = 0.0
         self._parked_group = running_keys.NO_GROUP
 
@@ -81,8 +81,8 @@ class Rescue:
 
     def _record(self, held: list[tuple[ClaimedJob, str]], decisions: list[tuple[ClaimedJob, Decision]]) -> None:
         for (job, queue), (_, decision) in zip(held, decisions, strict=True):
-            if self._attempt_log is not None:
-                self._attempt_log.attempt_failed(job, queue, decision)
+            if self._outcome_log is not None:
+                self._outcome_log.attempt_failed(job, queue, decision)
             lost_attempts.record(job, queue, WORKER_LOST, 0.0)
 
     def _decide(

@@ -25,7 +25,8 @@ from worker.execution.event_loop import AsyncAttempt, EventLoop
 from worker.execution.running_attempts import RunningAttempts
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
-from worker.operations.registry import Operation
+from worker.job_logs.attempt_log import OperationLogs
+from worker.operations.installed import InstalledOperation
 from worker.shared_memory.slots import Slot, Slots
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -44,7 +45,7 @@ class AsyncExecutor:
         session: WorkerSession,
         slots: Slots,
         slot: Slot,
-        operations: Mapping[str, Operation],
+        operations: Mapping[str, InstalledOperation],
         doorbell: Doorbell,
     ) -> None:
         """`slot` and `session` belong to it, not to its process's executor; `operations` are the `async def` ones."""
@@ -79,6 +80,10 @@ class AsyncExecutor:
         """Record spans of traced jobs. To be called before the first job."""
         self._settler.spans = spans
         self._loop.traced = True
+
+    def capture(self, operation_logs: OperationLogs | None) -> None:
+        """Capture what operations log. None: capture nothing. To be called before the first job."""
+        self._loop.operation_logs = operation_logs
 
     # --- called by the process's thread
 

@@ -9,17 +9,20 @@ import orjson
 
 from common import failpoints
 from common.domain.decisions import DEADLINE_EXCEEDED, STOPPED, AttemptOutcome, Failure
-from common.domain.errors import Cancelled, PermanentFailure, RetryAfter
 from common.domain.job import ClaimedJob
 from common.settings import Settings
+from jobproc import Cancelled, Context, InvalidInputError, PermanentFailure, ResultNotJsonError, RetryAfter
+from jobproc.results import encode, not_json
 from worker.failures.traceback_text import traceback_text
-from worker.operations.registry import Context, InvalidInputError, Operation
+from worker.operations.installed import InstalledOperation
 
 # Of a result. PostgreSQL parses 10,000 levels with its default stack, and takes the statement for too complex beyond.
 MAX_DEPTH = 5_000
 
 
-def run_attempt(job: ClaimedJob, operation: Operation | None, context: Context, settings: Settings) -> str | Failure:
+def run_attempt(
+    job: ClaimedJob, operation: InstalledOperation | None, context: Context, settings: Settings
+) -> str | Failure:
     """Run an attempt; returns the result as JSON text, or the failure. Never raises an exception of the operation."""
     if job.extras is not None and job.is_past_deadline:
         return DEADLINE_EXCEEDED
@@ -27,9 +30,9 @@ def run_attempt(job: ClaimedJob, operation: Operation | None, context: Context, 
         return Failure(AttemptOutcome.ERROR, "unknown_operation", f"this worker has no operation {job.operation!r}")
     try:
         failpoints.reach("attempt.before_operation")
-        value = operation.run(job.input or "{}", context)
+        value = operation.declared.run(job.input or "{}", context)
         failpoints.reach("attempt.after_operation")
-        return result_json(value, settings)
+        return result_json(value, operation, settings)
     except BaseException as error:  # noqa: BLE001 - any exception of user code, even SystemExit, is a failure
         return (
             STOPPED
@@ -38,8 +41,10 @@ def run_attempt(job: ClaimedJob, operation: Operation | None, context: Context, 
         )
 
 
-def result_json(value: object, settings: Settings) -> str | Failure:
+def result_json(value: object, operation: InstalledOperation, settings: Settings) -> str | Failure:
     """Return an operation's return value as JSON text, or a failure if too large. Raises ResultNotJsonError."""
+    if operation.declared.dump is not None:
+        value = operation.declared.jsonable(value)
     text = repr(value) if type(value) is float and math.isfinite(value) else _json(value)
     size = len(text) if text.isascii() else len(text.encode())
     if size > settings.max_result_bytes:
@@ -51,12 +56,12 @@ def result_json(value: object, settings: Settings) -> str | Failure:
     return text
 
 
-def failure_of_exception(error: BaseException, operation: Operation, settings: Settings) -> Failure:
+def failure_of_exception(error: BaseException, operation: InstalledOperation, settings: Settings) -> Failure:
     """Return the failure for an exception of an operation or of the validation of its input."""
     max_characters = settings.max_error_characters
     if isinstance(error, InvalidInputError):
         return Failure(AttemptOutcome.PERMANENT, "invalid_input", printable(str(error), max_characters))
-    permanent = isinstance(error, (PermanentFailure, ResultNotJsonError, *operation.permanent))
+    permanent = isinstance(error, (PermanentFailure, ResultNotJsonError, *operation.declared.options.permanent))
     retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
     return Failure(
         AttemptOutcome.PERMANENT if permanent else AttemptOutcome.ERROR,
@@ -67,28 +72,20 @@ def failure_of_exception(error: BaseException, operation: Operation, settings: S
     )
 
 
-def printable_traceback(error: BaseException, operation: Operation, settings: Settings) -> str | None:
+def printable_traceback(error: BaseException, operation: InstalledOperation, settings: Settings) -> str | None:
     """Return the traceback of an exception of an operation as text that can be stored, None without one."""
-    code = getattr(operation.function, "__code__", None)
+    code = getattr(operation.declared.function, "__code__", None)
     text = traceback_text(error, settings.max_traceback_characters, code and code.co_filename)
     return text and printable(text, settings.max_traceback_characters)
 
 
-class ResultNotJsonError(TypeError):
-    """The operation returned a value that JSON cannot represent."""
-
-
-_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
-
-
 def _json(value: object) -> str:
-    try:
-        text = _encode(value)
-        text.encode()
-        if ("{" in text or text.count("[") > MAX_DEPTH) and not _is_plain(value):
+    text = encode(value)
+    if ("{" in text or text.count("[") > MAX_DEPTH) and not _is_plain(value):
+        try:
             _check_names_and_depth(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ResultNotJsonError(f"the operation returned what JSON cannot hold: {error}") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise not_json(error) from error
     return text
 
 

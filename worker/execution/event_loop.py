@@ -19,9 +19,11 @@ from common.domain.decisions import STOPPED, Failure, timed_out
 from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.telemetry import logs
+from jobproc import Context
 from worker.execution.attempt import failure_of_exception, printable_traceback, result_json, run_attempt
 from worker.execution.job_context import JobContext
-from worker.operations.registry import Context, Operation
+from worker.job_logs.attempt_log import OperationLogs
+from worker.operations.installed import InstalledOperation
 from worker.shared_memory.slots import KillReason
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -90,7 +92,7 @@ class AsyncAttempt:
 
 
 async def run_async_attempt(
-    job: ClaimedJob, operation: Operation | None, context: Context, settings: Settings
+    job: ClaimedJob, operation: InstalledOperation | None, context: Context, settings: Settings
 ) -> str | Failure:
     """Run an attempt as `run_attempt` does, with its timeout. Never raises an exception of the operation.
 
@@ -103,9 +105,9 @@ async def run_async_attempt(
     try:
         failpoints.reach("attempt.before_operation")
         async with asyncio.timeout(limit_ms and limit_ms / 1000) as limit:
-            value = await operation.run(job.input or "{}", context)
+            value = await operation.declared.run(job.input or "{}", context)
         failpoints.reach("attempt.after_operation")
-        return timed_out(limit_ms) if limit_ms and limit.expired() else result_json(value, settings)
+        return timed_out(limit_ms) if limit_ms and limit.expired() else result_json(value, operation, settings)
     except BaseException as error:  # noqa: BLE001 - as in `run_attempt`
         if limit_ms and isinstance(error, TimeoutError) and limit.expired():  # its traceback shows where it waited
             return replace(timed_out(limit_ms), traceback=printable_traceback(error, operation, settings))
@@ -136,7 +138,7 @@ class EventLoop:
     def __init__(
         self,
         settings: Settings,
-        operations: Mapping[str, Operation],
+        operations: Mapping[str, InstalledOperation],
         heartbeat: Callable[[], None],
         on_death: Callable[[], None],
     ) -> None:
@@ -152,6 +154,7 @@ class EventLoop:
         self._loop = asyncio.new_event_loop()
         self._attempts: dict[asyncio.Task[None], AsyncAttempt] = {}
         self.traced = False
+        self.operation_logs: OperationLogs | None = None  #: None: what operations log is not captured
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="event-loop", daemon=True)
 
     def start(self) -> None:
@@ -223,7 +226,7 @@ class EventLoop:
         # Context variables, like the current span, belong to this task and to those that it starts.
         _current.set(attempt)
         structlog.contextvars.bind_contextvars(job_id=job.id, attempt=job.attempt)
-        context = JobContext(job, attempt, self._settings.progress_min_interval_seconds)
+        context = JobContext(job, attempt, self._settings)
         if not self.traced or job.trace is None:
             attempt.finish(await self._result(attempt, context))
             return
@@ -237,7 +240,11 @@ class EventLoop:
 
     async def _result(self, attempt: AsyncAttempt, context: JobContext) -> str | Failure:
         operation = self._operations.get(attempt.job.operation)
+        logs_ = self.operation_logs
+        log_of_attempt = logs_.begin(attempt.job, attempt.queue) if logs_ is not None else None
         result = await run_async_attempt(attempt.job, operation, context, self._settings)
+        if log_of_attempt is not None:
+            log_of_attempt.end()
         if attempt.exit is None or operation is None:
             return result
         return failure_of_exception(attempt.exit, operation, self._settings)

@@ -20,7 +20,8 @@ from worker.execution.pending_results import PendingResults
 from worker.execution.resource_usage import ResourceUsage
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
-from worker.operations.registry import Operation
+from worker.job_logs.attempt_log import OperationLogs
+from worker.operations.installed import InstalledOperation
 from worker.process_tree.leftovers import Leftovers
 from worker.shared_memory.slots import Slot, Slots
 
@@ -42,7 +43,7 @@ class Executor:
         session: WorkerSession,
         slots: Slots,
         slot: Slot,
-        operations: Mapping[str, Operation],
+        operations: Mapping[str, InstalledOperation],
         doorbell: Doorbell,
     ) -> None:
         self._settings = settings
@@ -65,6 +66,7 @@ class Executor:
         self._async_operations = frozenset(name for name, operation in operations.items() if operation.is_async)
         self.make_async_executor: Callable[[], AsyncExecutor] | None = None  #: None where no operation is `async def`
         self.leftovers: Leftovers | None = None  #: None: what attempts leave behind is not ended
+        self.operation_logs: OperationLogs | None = None  #: None: what operations log is not captured
         self._async_executor: AsyncExecutor | None = None  # made for the first job of such an operation
 
     def trace(self, spans: "Spans | None") -> None:
@@ -214,15 +216,18 @@ class Executor:
 
     def _run(self, job: ClaimedJob) -> None:
         started_at = self._job_started_at = time.perf_counter()
-        self._context = JobContext(job, self._session, self._settings.progress_min_interval_seconds)
+        self._context = JobContext(job, self._session, self._settings)
         self._slot.start_job(self._position)
         operation = self._operations.get(job.operation)
         settler = self._settler
         if settler.spans is not None and job.trace is not None:
             settler.spans.start_attempt(job, self._queue)
+        log_of_attempt = self.operation_logs.begin(job, self._queue) if self.operation_logs is not None else None
         self._in_operation = True
         result = run_attempt(job, operation, self._context, self._settings)
         self._in_operation = False
+        if log_of_attempt is not None:
+            log_of_attempt.end()
         seconds = time.perf_counter() - started_at
         # The parent requests a cancel only of attempts that run longer than this.
         is_cancelled = seconds > self._settings.cancel_check_seconds and self._slot.is_cancel_requested

@@ -1,13 +1,21 @@
-"""The Context of a running operation: progress reports and the request to stop."""
+"""The Context of a running operation: facts of its job, progress reports, the request to stop, further jobs."""
 
+import asyncio
+import logging
 import time
-from typing import Protocol
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol, Unpack
 
-from common.domain.errors import Cancelled
-from common.domain.job import ClaimedJob
+from common.domain.job import ClaimedJob, ClaimExtras
+from common.settings import Settings
+from jobproc import Cancelled, SubmissionError, SubmitOptions
+from jobproc.submission import Submitter
 from worker.execution.attempt import printable
 
 MAX_TEXT_CHARACTERS = 200  # of the text that goes with a progress report
+NO_EXTRAS = ClaimExtras()
 
 
 class Reporter(Protocol):
@@ -22,23 +30,54 @@ class Reporter(Protocol):
 
 
 class JobContext:
-    """The Context of one attempt. Reports are stored at most once in `min_interval_s` seconds."""
+    """The Context of one attempt; see jobproc.Context. Reports are stored at a limited rate."""
 
     # Slots, because an object is made for each job.
-    __slots__ = ("_is_owned", "_min_interval_s", "_next_report_s", "_reporter", "attempt", "job_id", "storing")
+    __slots__ = ("_is_owned", "_job", "_next_report_s", "_reporter", "_settings", "_submitter", "storing")
 
-    def __init__(self, job: ClaimedJob, reporter: Reporter, min_interval_s: float) -> None:
-        self.job_id = job.id
-        self.attempt = job.attempt
+    def __init__(self, job: ClaimedJob, reporter: Reporter, settings: Settings) -> None:
+        self._job = job
         self._reporter = reporter
-        self._min_interval_s = min_interval_s
+        self._settings = settings
         self._next_report_s = 0.0
         self._is_owned = True
+        self._submitter: Submitter | None = None
         self.storing = False  #: True while the connection is in use: the alarm of a long batch must wait
 
     @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self._job.id
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt, 1 for the first."""
+        return self._job.attempt
+
+    @property
+    def deadline(self) -> datetime | None:
+        """The time by which the job must have ended. None: it has no deadline."""
+        text = self._extras.deadline
+        return None if text is None else datetime.fromisoformat(text)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of the submission."""
+        return tuple(self._extras.tags or ())
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The metadata of the submission. Empty if it has none."""
+        return self._extras.metadata or {}
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger of the operation."""
+        return logging.getLogger(f"jobproc.operation.{self._job.operation}")
+
+    @property
     def cancelled(self) -> bool:
-        """True if the job was cancelled; see worker.operations.Context."""
+        """True if the job was cancelled."""
         return self._reporter.is_cancel_requested
 
     def check(self) -> None:
@@ -47,13 +86,13 @@ class JobContext:
             raise Cancelled
 
     def progress(self, fraction: float | None, text: str | None = None) -> bool:
-        """Report progress; see worker.operations.Context."""
+        """Report progress. Returns False once the job was cancelled or is another worker's."""
         if not self._is_owned or self.cancelled:
             return False
         now = time.monotonic()
         if now < self._next_report_s:
             return True
-        self._next_report_s = now + self._min_interval_s
+        self._next_report_s = now + self._settings.progress_min_interval_seconds
         bounded = None if fraction is None else min(1.0, max(0.0, float(fraction)))
         shown = None if text is None else printable(str(text), MAX_TEXT_CHARACTERS)
         self.storing = True
@@ -62,3 +101,29 @@ class JobContext:
         finally:
             self.storing = False
         return self._is_owned
+
+    def submit(self, operation: str, job_input: object = None, /, **options: Unpack[SubmitOptions]) -> str:
+        """Submit a further job by the API, and return its id. Raises SubmissionError."""
+        submitter = self._open_submitter()
+        return submitter.submit(operation, job_input, submitter.next_key(), options)
+
+    async def submit_async(self, operation: str, job_input: object = None, /, **options: Unpack[SubmitOptions]) -> str:
+        """Submit a further job without blocking the event loop. Raises SubmissionError."""
+        submitter = self._open_submitter()
+        key = submitter.next_key()  # in the order of the calls, not in that of the threads
+        return await asyncio.to_thread(partial(submitter.submit, operation, job_input, key, options))
+
+    def _open_submitter(self) -> Submitter:
+        if self._submitter is None:
+            url = self._settings.api_url
+            if not url:
+                raise SubmissionError(
+                    "a job was not submitted: the worker does not know the API; set JOBPROC_API_URL, such as "
+                    "http://127.0.0.1:8000"
+                )
+            self._submitter = Submitter(url, self._settings.api_timeout_seconds, self._job.id)
+        return self._submitter
+
+    @property
+    def _extras(self) -> ClaimExtras:
+        return self._job.extras or NO_EXTRAS

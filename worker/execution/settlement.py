@@ -22,8 +22,8 @@ from common.telemetry import logs
 from worker.execution.attempt import printable
 from worker.execution.pending_results import PendingResults
 from worker.execution.worker_session import WorkerSession
-from worker.failures.attempt_log import AttemptLog
-from worker.operations.registry import Operation
+from worker.failures.outcome_log import OutcomeLog
+from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import OutcomeLabel, SlotMetrics, outcome_label
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -39,13 +39,17 @@ class Settler:
     """Settles and claims for one thread. `pending` has the attempts that have ended and are not settled yet."""
 
     def __init__(
-        self, settings: Settings, session: WorkerSession, metrics: SlotMetrics, operations: Mapping[str, Operation]
+        self,
+        settings: Settings,
+        session: WorkerSession,
+        metrics: SlotMetrics,
+        operations: Mapping[str, InstalledOperation],
     ) -> None:
         self._settings = settings
         self._session = session
         self._metrics = metrics
         self._operations = operations
-        self.log = AttemptLog(settings)
+        self.log = OutcomeLog(settings)
         self.pending = PendingResults()
         self.spans: Spans | None = None  #: None: tracing is off
         #: Returns the jobs that run on over a reconnect.
@@ -135,7 +139,7 @@ class Settler:
         self,
         job: ClaimedJob,
         queue: str,
-        operation: Operation | None,
+        operation: InstalledOperation | None,
         result: str | Failure,
         seconds: float,
         *,

@@ -7,14 +7,16 @@ from inspect import unwrap
 from types import ModuleType
 
 from common.domain.errors import StartupError
-from worker.operations.registry import Operation, operations_of, registered
-from worker.operations.signature import described
+from jobproc import DeclarationError
+from jobproc.operations import operations_of, registered
+from jobproc.signature import described
+from worker.operations.installed import InstalledOperation, installed
 
 GROUP = "jobproc.operations"
 BUILT_IN = ("worker.operations.power_sums",)
 
 
-def installed_operations() -> dict[str, Operation]:
+def installed_operations() -> dict[str, InstalledOperation]:
     """Return all operations of this image, by name: the built-in ones and those of installed packages.
 
     Raises StartupError, with the name of the entry point, if its module cannot be imported or has no operation. Only a
@@ -27,7 +29,7 @@ def installed_operations() -> dict[str, Operation]:
             found = _operations_of(_imported(point))
             if not found:
                 raise StartupError("it has no operation; import the functions there that have @operation")
-            _add(operations, found)
+            operations |= found
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever the code of a package raises: SystemExit too, which `exit()` raises
@@ -35,14 +37,14 @@ def installed_operations() -> dict[str, Operation]:
     return operations
 
 
-def operations_of_modules(names: Iterable[str]) -> dict[str, Operation]:
+def operations_of_modules(names: Iterable[str]) -> dict[str, InstalledOperation]:
     """Return the operations that modules define, by name.
 
-    Raises StartupError if two have the same name, or if a module has lost one, and what its code raises.
+    Raises StartupError if a module has lost one, and what its code raises.
     """
-    operations: dict[str, Operation] = {}
+    operations: dict[str, InstalledOperation] = {}
     for module in map(import_module, names):
-        _add(operations, _operations_of(module))
+        operations |= _operations_of(module)
     return operations
 
 
@@ -52,31 +54,18 @@ def _imported(point: EntryPoint) -> ModuleType:
     return import_module(point.module)
 
 
-def _operations_of(module: ModuleType) -> list[Operation]:
+def _operations_of(module: ModuleType) -> dict[str, InstalledOperation]:
     """Return the operations whose functions are names of a module. Raises StartupError if one of its own is not."""
     names = list(vars(module).values())
     found = operations_of(names)
-    for operation in registered:
+    for operation in registered.values():
         function = operation.function
         if getattr(unwrap(function), "__globals__", None) is vars(module) and operation not in found:
             raise StartupError(
-                f"operation {operation.spec.name!r}: the module has no name for what @operation has declared, "
+                f"operation {operation.name!r}: the module has no name for what @operation has declared, "
                 f"{described(function)}; @operation must be the first of its decorators, on a function of the module"
             )
-    return found
-
-
-def _add(operations: dict[str, Operation], found: list[Operation]) -> None:
-    for operation in found:
-        name = operation.spec.name
-        if operations.setdefault(name, operation) is not operation:
-            raise StartupError(
-                f"two operations are called {name!r}: {_place(operations[name])} and {_place(operation)}"
-            )
-
-
-def _place(operation: Operation) -> str:
-    return f"{getattr(operation.function, '__module__', '?')}.{described(operation.function)}"
+    return {operation.name: installed(operation) for operation in found}
 
 
 def _named(point: EntryPoint) -> str:
@@ -86,5 +75,9 @@ def _named(point: EntryPoint) -> str:
 
 def _reason(error: BaseException) -> str:
     """Return an error in one line."""
-    text = str(error) if isinstance(error, StartupError) else f"the import fails: {type(error).__name__}: {error}"
+    text = (
+        str(error)
+        if isinstance(error, StartupError | DeclarationError)
+        else f"the import fails: {type(error).__name__}: {error}"
+    )
     return " ".join(text.split()).removesuffix(":")

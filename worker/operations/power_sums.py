@@ -1,6 +1,18 @@
 """Sums of powers, correctly rounded: exact in integers, rounded once at the end."""
 
-from worker.operations.registry import Numbers, operation
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobproc import operation
+
+
+class Numbers(BaseModel):
+    """Input of the operations on a list of numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
 
 
 def power_sum(data: list[float], power: int) -> float:
@@ -19,13 +31,13 @@ def power_sum(data: list[float], power: int) -> float:
     return float(total / scale**power)
 
 
-@operation("square_sum", permanent=(OverflowError,))
+@operation(name="square_sum", permanent=(OverflowError,))
 def square_sum(numbers: Numbers) -> float:
     """Sum of the squares of the numbers, correctly rounded."""
     return power_sum(numbers.data, 2)
 
 
-@operation("cube_sum", permanent=(OverflowError,))
+@operation(name="cube_sum", permanent=(OverflowError,))
 def cube_sum(numbers: Numbers) -> float:
     """Sum of the cubes of the numbers, correctly rounded."""
     return power_sum(numbers.data, 3)

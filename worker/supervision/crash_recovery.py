@@ -14,8 +14,8 @@ from common.store.jobs import failures
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.worker_session import RELEASE_BATCH_JOBS
-from worker.failures.attempt_log import AttemptLog
-from worker.operations.registry import Operation
+from worker.failures.outcome_log import OutcomeLog
+from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import SlotMetrics, outcome_label
 from worker.shared_memory.slots import RunningAttempt, Slot
 from worker.tracing import lost_attempts
@@ -36,13 +36,13 @@ class CrashRecovery:
     """Settles the jobs of ended processes in their place."""
 
     def __init__(
-        self, settings: Settings, operations: Mapping[str, Operation], metrics: SlotMetrics, doorbell: Doorbell
+        self, settings: Settings, operations: Mapping[str, InstalledOperation], metrics: SlotMetrics, doorbell: Doorbell
     ) -> None:
         self._max_crashes = settings.max_crashes
         self._operations = operations
         self._metrics = metrics
         self._doorbell = doorbell
-        self.log = AttemptLog(settings)
+        self.log = OutcomeLog(settings)
 
     def recover(
         self, connect: Callable[[], WorkerConnection], slots: Sequence[Slot], exit_reason: ExitReason, ran_s: float

@@ -18,7 +18,8 @@ from common.store.queues import queue_state
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.health import Health
-from worker.operations.registry import Operation
+from worker.job_logs.storage import JobLogStorage
+from worker.operations.installed import InstalledOperation
 from worker.process_tree.exits import ProcessExits
 from worker.process_tree.memory_limit import MemoryLimit, memory_files
 from worker.process_tree.orphans import Orphans
@@ -43,7 +44,7 @@ class Supervisor:
         self,
         settings: Settings,
         slots: Slots,
-        operations: Mapping[str, Operation],
+        operations: Mapping[str, InstalledOperation],
         doorbell: Doorbell,
         queues: Sequence[str],
         exits: ProcessExits,
@@ -61,6 +62,7 @@ class Supervisor:
         self._crash_recovery = CrashRecovery(settings, operations, self._metrics, doorbell)
         specs = [operation.spec for operation in operations.values()]
         self._publication = Publication(specs, settings.reconnect_max_delay_seconds)
+        self.job_logs: JobLogStorage | None = None  #: None: nothing is stored of what operations log
         self._open_connection: WorkerConnection | None = None
         self._renewed_at = 0.0
         # Each by process id.
@@ -107,6 +109,8 @@ class Supervisor:
         for slot in self._slots.all:
             if slot.pid:
                 (self._check_event_loop if slot.is_async else self._check_process)(slot, now)
+        if self.job_logs is not None:
+            self.job_logs.tick()
         if now - self._renewed_at >= self._settings.heartbeat_seconds:
             self._renew()
             self._renewed_at = now

@@ -76,10 +76,8 @@ SELECT t.status, t.newest_run, t.rev, t.run, ({RUN_INPUT})::text
 FROM (SELECT id, status, run AS newest_run, rev, coalesce($2::int, run) AS run FROM job_states WHERE id = $1) t
 JOIN jobs j ON j.id = t.id
 """
-# A schema without the table unique_keys is from before 0.1.0, and counts as none.
 _READINESS = """
-SELECT (SELECT version_num FROM alembic_version WHERE to_regclass('unique_keys') IS NOT NULL),
-       extract(epoch FROM clock_timestamp())::float8
+SELECT (SELECT max(version_num) FROM alembic_version), extract(epoch FROM clock_timestamp())::float8
 """
 
 Record = dict[str, Any]
@@ -209,7 +207,7 @@ def _rows(text: str | None, times: Sequence[str]) -> list[Record]:
 
 
 async def readiness(connection: asyncpg.Connection) -> tuple[str | None, float]:
-    """Return the revision of the schema (None: none of 0.1.0 or later) and the database's clock in Unix seconds."""
+    """Return the revision of the schema, None for none, and the database's clock in Unix seconds."""
     row = await connection.fetchrow(_READINESS)
     assert row is not None  # noqa: S101 - a SELECT without FROM has a row
     return row[0], row[1]

@@ -21,7 +21,8 @@ BUILT_IN = Path(__file__).parent / "operations.json"  # generated from worker/op
 def built_in() -> list[OperationSpec]:
     """Return the operations that every worker image has; they can be submitted before a worker has started."""
     return [
-        OperationSpec(**entry | {"retry": RetryPolicy(**entry["retry"])}) for entry in json.loads(BUILT_IN.read_text())
+        OperationSpec(**entry | {"retry": RetryPolicy(**entry["retry"]), "queues": tuple(entry["queues"])})
+        for entry in json.loads(BUILT_IN.read_text())
     ]
 
 
@@ -31,7 +32,8 @@ def as_json(specs: Sequence[OperationSpec]) -> str:
 
 
 _COLUMNS = (
-    "queue, max_attempts, retry_base_s, retry_cap_s, timeout_ms, description, input_schema, version, oldest_version"
+    "queue, max_attempts, retry_base_s, retry_cap_s, timeout_ms, description, input_schema, version, oldest_version, "
+    "queues, output_schema"
 )
 _EXCLUDED = ", ".join(f"excluded.{name}" for name in _COLUMNS.split(", "))
 _PUBLISH = Statement(
@@ -72,6 +74,8 @@ def _rows(specs: Sequence[OperationSpec]) -> str:
                 "input_schema": spec.input_schema,
                 "version": spec.version,
                 "oldest_version": spec.oldest_version,
+                "queues": spec.queues,
+                "output_schema": spec.output_schema,
             }
             for spec in specs
         ]
@@ -93,4 +97,6 @@ def _spec(row: Any) -> OperationSpec:
         input_schema=row.input_schema,
         version=row.version,
         oldest_version=row.oldest_version,
+        queues=tuple(row.queues),
+        output_schema=row.output_schema,
     )

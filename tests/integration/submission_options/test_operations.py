@@ -1,5 +1,6 @@
 """GET /operations: input schema, defaults, workers and recent resource usage of each operation."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +30,8 @@ def test_each_operation_has_its_input_schema_defaults_and_workers(shared: System
     )
     assert (marked["version"], marked["oldest_version"], marked["workers_alive"]) == (2, 1, 2)
     assert listed(shared)["other_queue"]["workers_alive"] == 0
+    age = datetime.now(UTC) - datetime.fromisoformat(greet["seen_at"])
+    assert timedelta() <= age < timedelta(minutes=11)
 
 
 def test_recent_resource_usage_is_shown_as_percentiles(shared: System) -> None:
@@ -71,15 +74,16 @@ def test_a_text_is_taken_as_the_model_takes_it(shared: System) -> None:
 
 
 def test_the_constraints_of_a_parameter_are_published_and_checked(shared: System) -> None:
-    assert listed(shared)["nest"]["input_schema"] == {"type": "integer", "minimum": 1, "maximum": 1_000_000}
-    response = shared.client.post("/jobs/", json={"operation": "nest", "input": 0})
-    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "input")
+    depth = listed(shared)["nest"]["input_schema"]["properties"]["depth"]
+    assert depth == {"type": "integer", "minimum": 1, "maximum": 1_000_000, "title": "Depth"}
+    response = shared.client.post("/jobs/", json={"operation": "nest", "input": {"depth": 0}})
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "input.depth")
 
 
 def test_a_deep_result_is_stored_and_shown_or_refused(shared: System) -> None:
-    job = run(shared, "nest", 900)
+    job = run(shared, "nest", {"depth": 900})
     assert (job["status"], str(job["result"]).count("[")) == ("SUCCESS", 900)
-    job = run(shared, "nest", 100_000)
+    job = run(shared, "nest", {"depth": 100_000})
     assert (job["status"], job["error"]["type"], job["attempt"]) == ("FAILED", "ResultNotJsonError", 1)
 
 

@@ -71,7 +71,7 @@ def _package(folder: Path, module: str, code: str | None) -> Path:
     return folder
 
 
-HEADER = "from worker.operations import Numbers, operation\n"
+HEADER = "from jobproc import operation\nfrom worker.operations.power_sums import Numbers\n"
 BROKEN = {
     "a missing module": None,
     "a missing dependency": "import a_package_that_nobody_has\n",
@@ -79,7 +79,7 @@ BROKEN = {
     "an exception": "raise RuntimeError('no license')\n",
     "a call of exit()": "exit()\n",
     "no operation": HEADER + "def f(n: Numbers) -> int:\n    return 1\n",
-    "an invalid operation name": HEADER + "@operation('Bad Name')\ndef f(n: Numbers) -> int:\n    return 1\n",
+    "an invalid operation name": HEADER + "@operation(name='Bad Name')\ndef f(n: Numbers) -> int:\n    return 1\n",
 }
 
 
@@ -100,7 +100,7 @@ def test_the_traceback_of_a_broken_package_is_logged_at_debug(system: System, tm
 
 @pytest.mark.parametrize("name", ["square_sum", "noop"], ids=["built-in", "of another package"])
 def test_two_operations_with_the_same_name_are_refused(system: System, name: str, tmp_path: Path) -> None:
-    code = HEADER + f"@operation('{name}')\ndef mine(numbers: Numbers) -> int:\n    return 1\n"
+    code = HEADER + f"@operation(name='{name}')\ndef mine(numbers: Numbers) -> int:\n    return 1\n"
     assert f"'{name}'" in _refusal(system, path=_package(tmp_path / "site", "more_operations", code))
 
 
@@ -108,7 +108,7 @@ def test_operations_of_a_package_with_an_entry_point_are_registered(system: Syst
     """The module may import the decorator and other operations without registering them twice."""
     code = (
         HEADER
-        + "from worker.operations.power_sums import square_sum\n@operation('mine')\n"
+        + "from worker.operations.power_sums import square_sum\n@operation(name='mine')\n"
         + "def mine(n: Numbers) -> float:\n    return square_sum(n) + 1\n"
     )
     site = _package(tmp_path / "site", "more_operations", code)

@@ -4,14 +4,14 @@ import os
 import signal
 import time
 
-from jobproc_test_operations import quick
+from jobproc_test_operations import Numbers, quick
 
-from worker.operations import Context, Numbers
+from jobproc import Context
 
 QUEUE = "crashing"
 
 
-@quick("fall_once", queue=QUEUE, max_attempts=20)
+@quick(name="fall_once", queue=QUEUE, max_attempts=20)
 def fall_once(numbers: Numbers, job: Context) -> float:
     """Kill the process in the first attempt, return data[-1] in later ones."""
     if job.attempt == 1:
@@ -19,7 +19,7 @@ def fall_once(numbers: Numbers, job: Context) -> float:
     return numbers.data[-1]
 
 
-@quick("overstay_once", queue=QUEUE, max_attempts=20, timeout_seconds=0.3)
+@quick(name="overstay_once", queue=QUEUE, max_attempts=20, timeout_seconds=0.3)
 def overstay_once(numbers: Numbers, job: Context) -> float:
     """Exceed the timeout in the first attempt, return data[-1] in later ones."""
     if job.attempt == 1:

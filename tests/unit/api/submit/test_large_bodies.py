@@ -19,8 +19,7 @@ from api.submit.parsing import SubmissionParser
 from api.web.problems import ProblemError
 from api.web.request_body import RequestBodies
 from common.domain.errors import JobprocError
-from worker.operations.power_sums import square_sum
-from worker.operations.registry import operations_of
+from common.store.operations import catalogue
 
 BODIES = 8
 #: The longest CPU time between two turns of the event loop; 0.01 to 0.15 at the time of writing, on a busy machine.
@@ -37,7 +36,7 @@ class _Operations:
     """The operation `square_sum`, as if it had been read from a database."""
 
     def __init__(self) -> None:
-        self._operation = CachedOperation(operations_of([square_sum])[0].spec)
+        self._operation = CachedOperation(next(spec for spec in catalogue.built_in() if spec.name == "square_sum"))
 
     async def get(self, _name: str, _field: str = "operation") -> CachedOperation:
         return self._operation

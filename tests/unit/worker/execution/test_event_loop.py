@@ -14,10 +14,9 @@ from rig.system import until
 from unit.worker.execution.support.loop_under_test import FOREVER_S, LoopUnderTest, sleep_forever
 
 from common.domain.decisions import DEADLINE_EXCEEDED, STOPPED, AttemptOutcome, Failure, timed_out
-from common.domain.errors import PermanentFailure
 from common.domain.job import ClaimedJob, ClaimExtras
+from jobproc import Context, PermanentFailure
 from worker.execution.event_loop import AsyncAttempt
-from worker.operations import Context
 from worker.shared_memory.slots import KillReason
 
 TIMEOUT_MS = 50

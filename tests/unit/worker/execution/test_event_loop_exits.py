@@ -11,7 +11,7 @@ from rig.system import until
 from unit.worker.execution.support.loop_under_test import FOREVER_S, LoopUnderTest, sleep_forever
 
 from common.domain.decisions import AttemptOutcome, Failure
-from worker.operations import Context
+from jobproc import Context
 from worker.shared_memory.slots import KillReason
 
 

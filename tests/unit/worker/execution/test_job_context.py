@@ -6,16 +6,17 @@ from typing import Any, cast
 
 import pytest
 
-from common.domain.errors import Cancelled
 from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
+from jobproc import Cancelled
 from worker.execution.job_context import MAX_TEXT_CHARACTERS, JobContext
 from worker.execution.worker_session import WorkerSession
 from worker.shared_memory.slots import Slots
 
 HOUR = 3600.0
+INSTANT = 1e-9
 
 
 class FakeConnection:
@@ -38,7 +39,9 @@ def context_with_interval(seconds: float) -> tuple[JobContext, FakeConnection]:
     session = WorkerSession(Settings(), Slots(1, 1).all[0], ["default"], [])
     connection = FakeConnection()
     session._connection, session.worker = cast("WorkerConnection", connection), 7
-    connection.context = JobContext(ClaimedJob("some-id", 2, 0, 3, "noop", "{}", None), session, seconds)
+    connection.context = JobContext(
+        ClaimedJob("some-id", 2, 0, 3, "noop", "{}", None), session, Settings(progress_min_interval_seconds=seconds)
+    )
     return connection.context, connection
 
 
@@ -82,13 +85,13 @@ def test_a_fraction_is_limited_to_0_to_1(
     bare: pytest.MonkeyPatch, fraction: float | None, stored: float | None
 ) -> None:
     """The table accepts no other fraction: a careless number must not fail the job."""
-    context, connection = context_with_interval(0)
+    context, connection = context_with_interval(INSTANT)
     context.progress(fraction)
     assert connection.sent[0][3] == stored
 
 
 def test_a_text_is_cleaned_and_cut(bare: pytest.MonkeyPatch) -> None:
-    context, connection = context_with_interval(0)
+    context, connection = context_with_interval(INSTANT)
     context.progress(0.5, "half\x00way\ud800")
     context.progress(0.5, "x" * 1000)
     assert connection.sent[0][4] == "half\ufffdway?"
@@ -96,7 +99,7 @@ def test_a_text_is_cleaned_and_cut(bare: pytest.MonkeyPatch) -> None:
 
 
 def test_once_the_job_is_another_workers_every_report_returns_false_and_none_is_sent(bare: pytest.MonkeyPatch) -> None:
-    context, connection = context_with_interval(0)
+    context, connection = context_with_interval(INSTANT)
     assert context.progress(0.1)
     connection.is_owned = False
     assert not context.progress(0.2)
@@ -106,7 +109,7 @@ def test_once_the_job_is_another_workers_every_report_returns_false_and_none_is_
 
 
 def test_an_error_while_a_report_is_stored_frees_the_connection_for_alarms(bare: pytest.MonkeyPatch) -> None:
-    context, connection = context_with_interval(0)
+    context, connection = context_with_interval(INSTANT)
     connection.context = None
     with pytest.raises(AssertionError):
         context.progress(0.1)
@@ -116,11 +119,11 @@ def test_an_error_while_a_report_is_stored_frees_the_connection_for_alarms(bare:
 def test_without_a_connection_the_job_counts_as_owned(bare: pytest.MonkeyPatch) -> None:
     """The settle finds out who owns the job; operations must not give up while the database is unavailable."""
     session = WorkerSession(Settings(), Slots(1, 1).all[0], ["default"], [])
-    assert JobContext(ClaimedJob("some-id", 1, 0, 3, "noop", "{}", None), session, 0).progress(0.5)
+    assert JobContext(ClaimedJob("some-id", 1, 0, 3, "noop", "{}", None), session, Settings()).progress(0.5)
 
 
 def test_a_cancelled_job_is_notified_through_its_slot_alone(bare: pytest.MonkeyPatch) -> None:
-    context, connection = context_with_interval(0.0)
+    context, connection = context_with_interval(INSTANT)
     slot = cast("WorkerSession", context._reporter)._slot
     slot.take()
     slot.set_batch([ClaimedJob("01900000-0000-7000-8000-000000000000", 2, 0, 3, "noop", "{}", None)])

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from common.settings import Settings
-from worker.execution.attempt import MAX_DEPTH, ResultNotJsonError, result_json
+from jobproc import ResultNotJsonError, operation
+from jobproc.operations import operations_of
+from worker.execution.attempt import MAX_DEPTH, result_json
+from worker.operations.installed import installed
+
+
+@operation
+def return_anything():  # type: ignore[no-untyped-def]  # results without a type are what is tested
+    """Return a value without a type."""
+
+
+ANYTHING = installed(operations_of([return_anything])[0])
 
 
 @pytest.fixture
@@ -35,7 +46,7 @@ def raised_recursion_limit() -> Iterator[None]:
     ],
 )
 def test_keys_that_are_no_texts_become_names(settings: Settings, value: object, text: str) -> None:
-    assert result_json(value, settings) == text
+    assert result_json(value, ANYTHING, settings) == text
 
 
 @pytest.mark.parametrize(
@@ -50,7 +61,7 @@ def test_keys_that_are_no_texts_become_names(settings: Settings, value: object, 
 )
 def test_two_keys_with_one_name_are_refused(settings: Settings, value: object) -> None:
     with pytest.raises(ResultNotJsonError, match="two keys of a dictionary are the same name"):
-        result_json(value, settings)
+        result_json(value, ANYTHING, settings)
 
 
 def nested(levels: int) -> object:
@@ -62,11 +73,11 @@ def nested(levels: int) -> object:
 
 @pytest.mark.parametrize("levels", [300, MAX_DEPTH])
 def test_a_deep_result_is_stored(settings: Settings, raised_recursion_limit: None, levels: int) -> None:
-    text = result_json(nested(levels), settings)
+    text = result_json(nested(levels), ANYTHING, settings)
     assert isinstance(text, str)
     assert text.count("[") == levels
 
 
 def test_a_result_that_postgresql_could_not_parse_is_refused(settings: Settings, raised_recursion_limit: None) -> None:
     with pytest.raises(ResultNotJsonError, match="nested deeper than 5000"):
-        result_json(nested(MAX_DEPTH + 1), settings)
+        result_json(nested(MAX_DEPTH + 1), ANYTHING, settings)

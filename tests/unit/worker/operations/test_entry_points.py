@@ -3,14 +3,17 @@
 import importlib
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from common.domain.errors import StartupError
-from worker.operations import Context, Numbers
+from jobproc import Context, DeclarationError
+from jobproc.operations import registered
 from worker.operations.entry_points import BUILT_IN, installed_operations, operations_of_modules
+from worker.operations.power_sums import Numbers
 
 NO_CONTEXT = cast("Context", None)  # for operations that do not use it
 
@@ -18,8 +21,8 @@ NO_CONTEXT = cast("Context", None)  # for operations that do not use it
 def test_the_built_in_operations_are_found() -> None:
     operations = operations_of_modules(BUILT_IN)
     assert list(operations) == ["square_sum", "cube_sum"]
-    assert operations["square_sum"].run('{"data":[1,2,3]}', NO_CONTEXT) == 14.0
-    assert operations["cube_sum"].permanent == (OverflowError,)
+    assert operations["square_sum"].declared.run('{"data":[1,2,3]}', NO_CONTEXT) == 14.0
+    assert operations["cube_sum"].declared.options.permanent == (OverflowError,)
     assert operations["square_sum"].spec.input_schema == Numbers.model_json_schema()
 
 
@@ -31,16 +34,28 @@ def test_a_third_partys_package_is_found_by_its_entry_point() -> None:
     assert all(name == operations[name].spec.name for name in operations)
 
 
+@pytest.fixture(autouse=True)
+def _forget_packages() -> Iterator[None]:
+    """Forget the operations of the packages that the test has written."""
+    installed_operations()  # modules that are imported once stay
+    before = dict(registered)
+    yield
+    registered.clear()
+    registered.update(before)
+
+
 def package(folder: Path, name: str, code: str) -> None:
     """Write a module of operations, installed with an entry point."""
-    (folder / f"{name}.py").write_text(f"from worker.operations import Numbers, operation\n{code}")
+    (folder / f"{name}.py").write_text(
+        f"from jobproc import operation\nfrom worker.operations.power_sums import Numbers\n{code}"
+    )
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[jobproc.operations]\n{name} = {name}\n")
 
 
-ONE = "@operation('one')\ndef one(numbers: Numbers) -> int:\n    return 1\n"
+ONE = "@operation(name='one')\ndef one(numbers: Numbers) -> int:\n    return 1\n"
 
 
 def test_two_packages_that_use_the_same_name_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +69,9 @@ def test_two_packages_that_use_the_same_name_are_rejected(tmp_path: Path, monkey
 def test_a_name_used_twice_in_one_module_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package(tmp_path, "twice_in_one", ONE + ONE.replace("def one", "def other"))
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(StartupError, match="two operations are called 'one'"):
+    with pytest.raises(
+        DeclarationError, match=r"two operations are called 'one': twice_in_one.one\(\) and .*other\(\)"
+    ):
         operations_of_modules(["twice_in_one"])
 
 
@@ -78,13 +95,13 @@ def test_an_operation_imported_by_a_second_module_is_found_once(
         ("import sys; sys.exit(0)", "SystemExit: 0"),
         ("class End(BaseException): ...\nraise End", "fails: End$"),
         ("import asyncio; raise asyncio.CancelledError", "fails: CancelledError$"),
-        ("@operation('BAD')\ndef f(n: Numbers): ...", "operation 'BAD': the name must be"),
+        ("@operation(name='BAD')\ndef f(n: Numbers): ...", "operation 'BAD': f\\(\\) cannot have this name"),
         ("", "it has no operation"),
         ("import worker.operations.power_sums", "it has no operation"),
         (ONE.replace("@op", "@(lambda f: lambda n: f(n))\n@op"), "operation 'one': .*first of its decorators"),
         (ONE.replace("@op", "import functools\n@functools.cache\n@op"), "operation 'one': .*first of its decorators"),
         (ONE.replace("'one'", "'first'") + ONE, "operation 'first': .*no name"),
-        ("class Of:\n    @operation('x')\n    def f(n: Numbers): ...\n", "operation 'x': .*no name"),
+        ("class Of:\n    @operation(name='x')\n    def f(n: Numbers): ...\n", "operation 'x': .*no name"),
     ],
 )
 def test_a_package_that_cannot_be_used_stops_the_start_with_one_sentence(
@@ -128,6 +145,6 @@ def test_names_of_a_module_are_not_asked_for_attributes(tmp_path: Path, monkeypa
 
 
 def test_a_function_may_be_declared_under_two_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package(tmp_path, "doubled_operations", "@operation('uno')\n" + ONE)
+    package(tmp_path, "doubled_operations", "@operation(name='uno')\n" + ONE)
     monkeypatch.syspath_prepend(tmp_path)
     assert set(operations_of_modules(["doubled_operations"])) == {"one", "uno"}

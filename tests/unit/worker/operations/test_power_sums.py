@@ -9,8 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from worker.operations.power_sums import cube_sum, power_sum, square_sum
-from worker.operations.registry import Numbers
+from worker.operations.power_sums import Numbers, cube_sum, power_sum, square_sum
 
 #: Numbers from here on round to 2**1024, which is not a double: half a unit above the largest double.
 TOO_LARGE = Fraction(2**1024 - 2**970)

@@ -11,9 +11,10 @@ from rig.system import until
 from common.domain.decisions import Failure
 from common.domain.job import ClaimedJob
 from common.settings import Settings
+from jobproc import Context, operation
+from jobproc.operations import operations_of
 from worker.execution.event_loop import AsyncAttempt, EventLoop
-from worker.operations import Context, Operation, operation
-from worker.operations.registry import operations_of
+from worker.operations.installed import InstalledOperation, installed
 
 FOREVER_S = 60.0
 
@@ -26,7 +27,7 @@ class Nothing(BaseModel):
 class LoopUnderTest:
     """An event loop, the events that it reports, and a clock that the test sets."""
 
-    operations: dict[str, Operation] = field(default_factory=dict)
+    operations: dict[str, InstalledOperation] = field(default_factory=dict)
     events: list[AsyncAttempt] = field(default_factory=list)
     heartbeats: int = 0
     deaths: int = 0
@@ -54,8 +55,8 @@ class LoopUnderTest:
 
         function.__annotations__["_"] = Nothing
         name = f"body_{body.__name__.strip('<>')}"
-        operation(name)(function)
-        self.operations[name] = operations_of([function])[-1]
+        operation(name=name)(function)
+        self.operations[name] = installed(operations_of([function])[-1])
         attempt = AsyncAttempt(
             ClaimedJob(f"job-{number}", 1, 0, 3, name, "{}", **{"timeout_ms": None} | job_fields),
             "q",

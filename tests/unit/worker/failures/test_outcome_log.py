@@ -20,7 +20,7 @@ from common.domain.decisions import (
 )
 from common.domain.job import ClaimedJob
 from common.settings import Settings
-from worker.failures.attempt_log import AttemptLog
+from worker.failures.outcome_log import OutcomeLog
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 JOB = ClaimedJob("some-id", 2, 1, 3, "acme.send", None, None, TRACE, 0.25)
@@ -35,12 +35,12 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         entries.append({"level": level, **event})
         raise structlog.DropEvent
 
-    monkeypatch.setattr("worker.failures.attempt_log.log", structlog.wrap_logger(None, processors=[take]))
+    monkeypatch.setattr("worker.failures.outcome_log.log", structlog.wrap_logger(None, processors=[take]))
     return entries
 
 
-def log(**settings: Any) -> AttemptLog:
-    return AttemptLog(Settings(**settings))
+def log(**settings: Any) -> OutcomeLog:
+    return OutcomeLog(Settings(**settings))
 
 
 def test_a_retried_attempt_is_a_warning_that_says_when_it_is_tried_again(lines: list[dict[str, Any]]) -> None:

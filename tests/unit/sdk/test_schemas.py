@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 from jsonschema_rs import validator_for
 from pydantic import BaseModel, BeforeValidator, Field, RootModel, field_validator, model_validator
-from unit.worker.operations.support.declarations import (
+from unit.sdk.support.declarations import (
     NO_CONTEXT,
     Circle,
     Square,
@@ -20,7 +20,7 @@ from unit.worker.operations.support.declarations import (
     small,
 )
 
-from worker.operations.registry import InvalidInputError
+from jobproc import InvalidInputError
 
 
 class Sizes(RootModel[Annotated[list[int], Field(max_length=2)]]):
@@ -38,18 +38,18 @@ def root(sizes: Sizes) -> int:
 @pytest.mark.parametrize(
     ("function", "valid", "invalid"),
     [
-        (small, "10", ["11", "-1"]),
+        (small, '{"number":10}', ['{"number":11}', '{"number":-1}', "10"]),
         (limited_model, '{"radius":10}', ['{"radius":11}', '{"radius":0}']),
         (union, '{"kind":"square","side":1}', ['{"kind":"square","side":0}', '{"kind":"disc"}']),
         (root, "[1,2]", ["[1,2,3]", '["a"]']),
     ],
-    ids=["number", "model", "union", "list"],
+    ids=["members", "model", "union", "list"],
 )
 def test_constraints_hold_when_a_job_runs_and_in_the_published_schema(
     function: Callable[..., Any], valid: str, invalid: list[str]
 ) -> None:
     deed = declared(function)
-    schema = validator_for(deed.spec.input_schema)
+    schema = validator_for(deed.input_schema)
     deed.run(valid, NO_CONTEXT)
     assert schema.is_valid(json.loads(valid))
     for text in invalid:
@@ -59,7 +59,7 @@ def test_constraints_hold_when_a_job_runs_and_in_the_published_schema(
 
 
 def test_a_union_is_published_with_its_discriminator() -> None:
-    assert declared(union).spec.input_schema["discriminator"]["propertyName"] == "kind"
+    assert declared(union).input_schema["discriminator"]["propertyName"] == "kind"
 
 
 class Endless(BaseModel):
@@ -77,7 +77,7 @@ def endless(limits: Endless) -> bool:
 
 def test_a_default_that_json_cannot_hold_is_not_published_and_still_applies(recwarn: pytest.WarningsRecorder) -> None:
     deed = declared(endless)
-    defaults = {name: field.get("default") for name, field in deed.spec.input_schema["properties"].items()}
+    defaults = {name: field.get("default") for name, field in deed.input_schema["properties"].items()}
     assert defaults == {"limit": None, "limits": None, "name": None, "size": 3}
     assert deed.run("{}", NO_CONTEXT) is True
     assert not recwarn.list
@@ -162,7 +162,7 @@ def of_german(dates: German) -> None: ...
 def test_a_field_with_a_validator_that_runs_before_is_published_without_its_format() -> None:
     """The model takes more than the format says, and the API would refuse it."""
     deed = declared(of_dates)
-    with_format = {name for name, field in deed.spec.input_schema["properties"].items() if "format" in str(field)}
+    with_format = {name for name, field in deed.input_schema["properties"].items() if "format" in str(field)}
     assert with_format == {"plain", "declared"}
     deed.run('{"plain":"2026-01-13","annotated":"13.01.2026","decorated":"13.01.2026"}', NO_CONTEXT)
-    assert declared(of_german).spec.input_schema["properties"]["day"] == {"type": "string", "title": "Day"}
+    assert declared(of_german).input_schema["properties"]["day"] == {"type": "string", "title": "Day"}

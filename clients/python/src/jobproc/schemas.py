@@ -1,7 +1,7 @@
-"""The JSON Schema of an operation's input, as it is published: JSON that PostgreSQL can store and the API can check."""
+"""JSON Schemas of inputs and results, as they are published: JSON that PostgreSQL can store and the API can check."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -12,9 +12,26 @@ _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")  # with a list of schemas
 _JSON = (str, int, float, bool, type(None))
 
 
-def input_schema(adapter: TypeAdapter[Any]) -> JsonSchemaValue:
-    """Return the schema of an input: without defaults that JSON cannot hold, and without formats that may not hold."""
-    return adapter.json_schema(schema_generator=_InputSchema)
+def published_schema(adapter: TypeAdapter[Any], mode: Literal["validation", "serialization"]) -> JsonSchemaValue:
+    """Return the schema of an input (validation) or a result (serialization).
+
+    It has no defaults that JSON cannot hold, and no formats that may not hold.
+    """
+    return adapter.json_schema(schema_generator=_PublishedSchema, mode=mode)
+
+
+def describes_objects(schema: JsonSchemaValue) -> bool:
+    """Return True if every value that fits a schema is an object of JSON."""
+    return _describes_objects(schema, schema.get("$defs", {}))
+
+
+def _describes_objects(schema: JsonSchemaValue, definitions: dict[str, Any]) -> bool:
+    if "$ref" in schema:
+        return _describes_objects(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions)
+    for alternatives in (schema.get("anyOf"), schema.get("oneOf")):
+        if alternatives:
+            return all(_describes_objects(alternative, definitions) for alternative in alternatives)
+    return schema.get("type") == "object"
 
 
 def find_unstorable(value: object, place: str) -> str | None:
@@ -42,7 +59,7 @@ def _first_unstorable(parts: list[tuple[str, object]]) -> str | None:
     return next((found for place, part in parts if (found := find_unstorable(part, place))), None)
 
 
-class _InputSchema(GenerateJsonSchema):
+class _PublishedSchema(GenerateJsonSchema):
     """Generates schemas for the catalogue."""
 
     ignored_warning_kinds = GenerateJsonSchema.ignored_warning_kinds | {"non-serializable-default"}
@@ -53,23 +70,36 @@ class _InputSchema(GenerateJsonSchema):
             raise PydanticSerializationError(reason)
         return super().encode_default(dft)
 
+    def str_schema(self, schema: Any) -> JsonSchemaValue:
+        """Return the schema of a text. The limits of one that the model strips first are left to the model."""
+        published = super().str_schema(schema)
+        if schema.get("strip_whitespace", self._config.str_strip_whitespace):
+            published = {name: value for name, value in published.items() if name not in ("maxLength", "pattern")}
+        return published
+
+    def bytes_schema(self, schema: Any) -> JsonSchemaValue:
+        """Return the schema of bytes. The limits of encoded ones are left to the model: a text is longer than they."""
+        published = super().bytes_schema(schema)
+        if self._config.val_json_bytes != "utf8":
+            published = {name: value for name, value in published.items() if name not in ("maxLength", "minLength")}
+        return published
+
     def function_before_schema(self, schema: Any) -> JsonSchemaValue:
         """Return the schema of a value that a function sees before its type is validated."""
-        return _without_unsure_formats(schema, super().function_before_schema(schema))
+        return self._without_unsure_formats(schema, super().function_before_schema(schema))
 
     def function_wrap_schema(self, schema: Any) -> JsonSchemaValue:
         """Return the schema of a value that a function sees before its type is validated."""
-        return _without_unsure_formats(schema, super().function_wrap_schema(schema))
+        return self._without_unsure_formats(schema, super().function_wrap_schema(schema))
 
+    def _without_unsure_formats(self, core_schema: Any, schema: JsonSchemaValue) -> JsonSchemaValue:
+        """Leave formats out if a function of the package may take other texts, unless it says what it takes.
 
-def _without_unsure_formats(core_schema: Any, schema: JsonSchemaValue) -> JsonSchemaValue:
-    """Leave formats out if a function of the package may take other texts, unless it says what it takes.
-
-    The API checks formats, and would refuse a text that the function turns into a valid one.
-    """
-    is_declared = "json_schema_input_schema" in core_schema
-    is_of_pydantic = str(getattr(core_schema["function"]["function"], "__module__", "")).startswith("pydantic")
-    return schema if is_declared or is_of_pydantic else _without_formats(schema)
+        The API checks formats, and would refuse a text that the function turns into a valid one.
+        """
+        is_declared = "json_schema_input_schema" in core_schema
+        is_of_pydantic = str(getattr(core_schema["function"]["function"], "__module__", "")).startswith("pydantic")
+        return schema if self.mode == "serialization" or is_declared or is_of_pydantic else _without_formats(schema)
 
 
 def _without_formats(schema: Any) -> Any:

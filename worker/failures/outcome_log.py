@@ -11,7 +11,7 @@ log = logs.get("worker")
 TRACE_ID = slice(3, 35)  # in a W3C traceparent
 
 
-class AttemptLog:
+class OutcomeLog:
     """Logs the ends of attempts for one thread. Beyond a limit a second it counts failures, and logs their number."""
 
     def __init__(self, settings: Settings) -> None:

@@ -1,15 +1,16 @@
 """Declarations of operations for the tests of the registry, and functions and models to declare."""
 
 from collections.abc import Callable
+from itertools import count
 from typing import Annotated, Any, Literal, cast
 
 import pytest
 from pydantic import BaseModel, Field
 
-from common.domain.errors import StartupError
-from worker.operations import Context, Operation, operation
-from worker.operations.registry import operations_of
+from jobproc import Context, DeclarationError, Operation, operation
+from jobproc.operations import operations_of
 
+_numbers = count()  # functions here are declared by many tests
 NO_CONTEXT = cast("Context", None)  # for operations that do not use it
 
 
@@ -29,20 +30,20 @@ class Square(BaseModel):
 
 def declared(function: Callable[..., Any], **options: Any) -> Operation:
     """Declare an operation and return it."""
-    return operations_of([operation("deed", **options)(function)])[-1]
+    return operations_of([operation(name=f"deed_{next(_numbers)}", **options)(function)])[-1]
 
 
 def refusal(function: Callable[..., Any], **options: Any) -> str:
     """Declare an operation that is refused; return the reason."""
-    with pytest.raises(StartupError) as caught:
-        operation("deed", **options)(function)
+    with pytest.raises(DeclarationError) as caught:
+        operation(name="deed", **options)(function)
     text = str(caught.value)
     assert text.startswith("operation 'deed': ")
     assert "\n" not in text
     return text
 
 
-def small(number: Annotated[int, Field(ge=0, le=10)]) -> int:
+def small(number: Annotated[int, Field(ge=0, le=10)] = 3) -> int:
     return number
 
 

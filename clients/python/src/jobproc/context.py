@@ -1,0 +1,65 @@
+"""The Context: what an operation may ask of the attempt that runs it, and tell it."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from typing_extensions import Unpack
+
+from jobproc.submission import SubmitOptions
+
+
+class Context(Protocol):
+    """The running attempt, for an operation with a parameter of this type."""
+
+    @property
+    def job_id(self) -> str:
+        """The job's id, a UUID. The same in all attempts: use it to make effects idempotent."""
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt, 1 for the first."""
+
+    @property
+    def deadline(self) -> datetime | None:
+        """The time by which the job must have ended, however many attempts that takes. None: it has no deadline."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of the submission."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The metadata of the submission. Empty if it has none."""
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger of the operation, `jobproc.operation.<name>`."""
+
+    def progress(self, fraction: float | None, text: str | None = None) -> bool:
+        """Report progress: a fraction from 0 to 1 and a text, None for neither. Stored at most once a second.
+
+        Returns False once the job was cancelled or is another worker's.
+        """
+
+    @property
+    def cancelled(self) -> bool:
+        """True within two seconds after a client has cancelled the job.
+
+        Cheap: no other process is asked.
+        """
+
+    def check(self) -> None:
+        """Raise jobproc.Cancelled once the job was cancelled. The operation need not catch it."""
+
+    def submit(self, operation: str, job_input: object = None, /, **options: Unpack[SubmitOptions]) -> str:
+        """Submit a further job by the API, and return its id. `job_input`: a dictionary, model or dataclass.
+
+        The n-th call of an attempt has the idempotency key `<job id>.<n>`: an attempt that is repeated and submits the
+        same jobs in the same order gets those of the first one. Set `idempotency_key` where the order may differ.
+        Raises SubmissionError. Waits for the API: in an `async def` operation use `submit_async`.
+        """
+
+    async def submit_async(self, operation: str, job_input: object = None, /, **options: Unpack[SubmitOptions]) -> str:
+        """Submit a further job as `submit` does, without blocking the event loop."""

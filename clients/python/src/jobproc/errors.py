@@ -1,0 +1,51 @@
+"""Every error of the package. The class docstring is the default message.
+
+JobprocError
+├── DeclarationError    a function cannot be an operation; the message names it
+├── InvalidInputError   the input of a job does not fit its operation
+├── ResultNotJsonError  the operation returned a value that JSON cannot hold
+├── SubmissionError     a further job was not submitted; the message has the reason
+├── PermanentFailure    raised by an operation: do not retry
+├── RetryAfter          raised by an operation: retry after a delay in seconds
+└── Cancelled           raised for an operation that was asked to stop
+"""
+
+
+class JobprocError(Exception):
+    """Something went wrong in jobproc."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+
+
+class DeclarationError(JobprocError):
+    """A function cannot be an operation."""
+
+
+class InvalidInputError(JobprocError):
+    """The input of a job does not fit its operation."""
+
+
+class ResultNotJsonError(JobprocError, TypeError):
+    """The operation returned a value that JSON cannot hold."""
+
+
+class SubmissionError(JobprocError):
+    """A further job was not submitted."""
+
+
+class PermanentFailure(JobprocError):
+    """The operation failed and a retry cannot help."""
+
+
+class RetryAfter(JobprocError):
+    """The operation failed and asks for a retry after a delay; the attempt is charged."""
+
+    def __init__(self, seconds: float, message: str | None = None) -> None:
+        """Set the delay: 0 to 86,400 seconds; a longer one is shortened to that."""
+        super().__init__(message)
+        self.seconds = max(0.0, float(seconds))
+
+
+class Cancelled(JobprocError):
+    """The job was asked to stop."""

@@ -1,0 +1,85 @@
+"""The results of operations: their schema by the annotation, and their JSON."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import Parameter
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from jobproc.errors import ResultNotJsonError
+from jobproc.schemas import published_schema
+
+BASE64 = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+_PLAIN = (float, int, str, bool, NoneType, Any, object, Parameter.empty)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultType:
+    """The type of an operation's results."""
+
+    schema: dict[str, Any]  #: JSON Schema; empty: any JSON
+    #: Turns a return value into what JSON can hold, by the annotation. None: `encode` takes it as it is.
+    dump: Callable[[Any], Any] | None
+
+
+def adapter_of(type_: Any) -> TypeAdapter[Any]:
+    """Return Pydantic's adapter of a type. Bytes are base64, unless the type has a configuration of its own."""
+    try:
+        return TypeAdapter(type_, config=BASE64)
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+    return TypeAdapter(type_)
+
+
+def result_type(annotation: Any) -> ResultType:
+    """Return the type for an annotation. Raises errors of Pydantic, and those of the package's types."""
+    if annotation in (Any, object, Parameter.empty):
+        return ResultType({}, None)
+    adapter = adapter_of(annotation)
+    schema = published_schema(adapter, "serialization")
+    if _is_plain(annotation):
+        return ResultType(schema, None)
+
+    def dump(value: Any) -> Any:
+        """Return a value as what JSON can hold."""
+        return adapter.dump_python(value, mode="json", warnings=False)
+
+    return ResultType(schema, dump)
+
+
+def encode(value: object) -> str:
+    """Return a value as JSON text: anything JSON, and what Pydantic can make JSON of, such as dates and models.
+
+    Raises ResultNotJsonError.
+    """
+    try:
+        text = _encode(value)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise not_json(error) from error
+    return text
+
+
+def not_json(error: object) -> ResultNotJsonError:
+    """Return the error for a value that JSON cannot hold, and the reason."""
+    return ResultNotJsonError(f"the operation returned what JSON cannot hold: {error}")
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Return True if values of a type are encoded as they are: most results, for which a dump would only cost time."""
+    if get_origin(annotation) in (list, dict, Union, UnionType):
+        return all(map(_is_plain, get_args(annotation)))
+    return any(annotation is type_ for type_ in _PLAIN)
+
+
+def _jsonable(value: object) -> object:
+    """Return what JSON can hold for a value that it cannot hold. The encoder calls it for nothing else."""
+    return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="constants")
+
+
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_jsonable).encode

@@ -1,0 +1,83 @@
+"""Submission of jobs to the API over HTTP, by the standard library alone."""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+from typing_extensions import TypedDict
+
+from jobproc.errors import SubmissionError
+
+MAX_RESPONSE_BYTES = 1_000_000
+MAX_REASON_CHARACTERS = 500
+
+
+class SubmitOptions(TypedDict, total=False):
+    """Options of a further job. All but the first are those of the HTTP API, under the same names."""
+
+    idempotency_key: str  #: of the request; a repeat with the same key submits nothing and returns the first job
+    queue: str  #: one of those that the operation allows
+    priority: int  #: 0, first, to 9
+    run_at: datetime
+    delay_seconds: float
+    deadline: datetime
+    timeout_seconds: float
+    max_attempts: int
+    backoff: Mapping[str, float]  #: base_seconds, cap_seconds
+    tags: Sequence[str]
+    metadata: Mapping[str, Any]
+    unique: Mapping[str, str]  #: key, while, on_conflict
+    keep_seconds: int
+
+
+class Submitter:
+    """Submits the further jobs of one attempt."""
+
+    def __init__(self, api_url: str, timeout_s: float, job_id: str) -> None:
+        """`job_id`: of the running job; the idempotency keys are made of it."""
+        self._api_url = api_url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._job_id = job_id
+        self._calls = 0
+
+    def next_key(self) -> str:
+        """Return the idempotency key of the next call, the same in each attempt."""
+        self._calls += 1
+        return f"{self._job_id}.{self._calls}"
+
+    def submit(self, operation: str, job_input: object, key: str, options: SubmitOptions) -> str:
+        """Submit a job, and return its id. `key`: the idempotency key, unless the options have one.
+
+        Raises SubmissionError.
+        """
+        body: dict[str, object] = {"operation": operation, **options}
+        key = str(body.pop("idempotency_key", key))
+        if job_input is not None:
+            body["input"] = job_input
+        try:
+            text = json.dumps(to_jsonable_python(body, bytes_mode="base64", inf_nan_mode="constants"), allow_nan=False)
+        except (PydanticSerializationError, ValueError, TypeError) as error:
+            raise SubmissionError(f"the job for {operation!r} cannot be submitted as JSON: {error}") from error
+        return self._post(operation, text.encode(), key)
+
+    def _post(self, operation: str, body: bytes, key: str) -> str:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        failed = f"the job for {operation!r} was not submitted"
+        try:
+            request = urllib.request.Request(f"{self._api_url}/jobs/", body, headers, method="POST")  # noqa: S310 - the setting is a URL of HTTP
+            with urllib.request.urlopen(request, timeout=self._timeout_s) as response:  # noqa: S310 - likewise
+                return str(json.loads(response.read(MAX_RESPONSE_BYTES))["job_id"])
+        except urllib.error.HTTPError as error:
+            with error:
+                reason = error.read(MAX_RESPONSE_BYTES).decode(errors="replace")[:MAX_REASON_CHARACTERS]
+            raise SubmissionError(f"{failed}: {self._api_url} responded {error.code}: {reason}") from error
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+            raise SubmissionError(
+                f"{failed}, or it is unknown if it was: {self._api_url} gave no valid response within "
+                f"{self._timeout_s:g} s: {error}"
+            ) from error
