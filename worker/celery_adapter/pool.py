@@ -53,13 +53,17 @@ class _Pool(AsynPool):
     exits: ClassVar[ProcessExits]
 
     def _join_exited_workers(self, shutdown: bool = False) -> Any:
+        # The exit codes are asked for afterwards: a process may end while Celery collects another one that has.
         pool: Any = self
-        for process in pool._pool:  # noqa: SLF001 - no public name
+        processes = list(pool._pool)  # noqa: SLF001 - no public name
+        for process in processes:
+            # Celery logs no error for such a process: the supervisor logs why it kills it.
+            process._controlled_termination |= self.exits.is_expected(process.pid)  # noqa: SLF001 - as above
+        joined = super()._join_exited_workers(shutdown)  # type: ignore[misc]  # the stubs do not know it
+        for process in processes:
             if process.exitcode is not None:
-                # Celery logs no error for such a process: the supervisor has logged why it killed it.
-                process._controlled_termination |= self.exits.is_expected(process.pid)  # noqa: SLF001 - no public name
                 self.exits.add(process.pid, process.exitcode)
-        return super()._join_exited_workers(shutdown)  # type: ignore[misc]  # the stubs do not know it
+        return joined
 
     def mark_as_worker_lost(self, job: Any, exitcode: int) -> None:
         del exitcode
