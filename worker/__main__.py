@@ -47,12 +47,13 @@ def main() -> None:
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "worker")
-        capture.admit_records(settings)
+        handler = capture.admit_records(settings)
         log = logs.get("worker")
         queues = _queues(arguments.queues)
         if not 1 <= arguments.concurrency <= MAX_PROCESSES:
             raise StartupError(f"--concurrency {arguments.concurrency}: a number from 1 to {MAX_PROCESSES} is expected")
         operations = _operations()
+        capture.keep_libraries(settings, handler)
         log.info("starting", settings=settings.masked(), queues=queues, concurrency=arguments.concurrency)
         end_on_hangup()
         sys.exit(WorkerApp(settings, queues, arguments.concurrency, operations).run())
