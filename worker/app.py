@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from billiard import current_process
-from billiard.util import get_logger
 from celery import Celery, signals
 from kombu import Queue
 from prometheus_client import CollectorRegistry
@@ -265,5 +264,4 @@ def _exit(_signal: int, _frame: object) -> None:
 
 
 def _keep_logging(**_facts: Any) -> None:
-    # Celery's pool writes past the logs, as bare text, unless its logger is told to pass its records on.
-    get_logger().propagate = True
+    pass

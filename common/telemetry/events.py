@@ -61,6 +61,8 @@ EVENTS = {
     "partition_cleared": "The jobs past retention were removed from a partition.",
     "partition_created": "A partition of the next days was created.",
     "partition_missing": "A submission found no partition for its day; it is created at once.",
+    "process_ended": "A process of a worker has ended, and its parent had not killed it; `cause` is the signal or the "
+    "exit code. Another process replaces it.",
     "process_killed": "The parent killed a process: a job exceeded its time limit, ignored a cancel request or blocked "
     "the event loop, or the shutdown grace was over.",
     "process_recovered": "The jobs of a crashed or killed process were released; the job that it ran was charged, if "
