@@ -141,7 +141,7 @@ def test_the_links_of_a_job_work(system: System) -> None:
         "self": f"/jobs/{job_id}",
         **{
             name: f"/jobs/{job_id}/{name}"
-            for name in ("status", "result", "input", "cancel", "retry", "events", "explain")
+            for name in ("status", "result", "input", "cancel", "retry", "events", "explain", "logs")
         },
     }
     assert [system.client.get(links[name]).status_code for name in ("self", "status", "result", "input")] == [200] * 4
