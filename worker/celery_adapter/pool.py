@@ -20,6 +20,7 @@ IDLE_POLL_S = 0.1  # the interval in which an idle process checks for the parent
 
 
 class _Process(Worker):
+    start_callback: ClassVar[Callable[[], None]]
     idle_callback: ClassVar[Callable[[], None]]
 
     def _make_child_methods(self, *arguments: Any) -> None:
@@ -38,6 +39,7 @@ class _Process(Worker):
     def on_loop_start(self, pid: int) -> None:
         # After Celery has set its handlers, before the parent learns that this process is ready.
         ignore_termination()
+        type(self).start_callback()
         super().on_loop_start(pid)
 
     def _ensure_messages_consumed(self, completed: int) -> bool:
@@ -105,6 +107,15 @@ class ProcessPool(TaskPool):
     """Celery's prefork pool with the process and the pool above."""
 
     Pool = _Pool
+
+    def did_start_ok(self) -> bool:
+        """Return True: a process that has ended already, such as for its start hooks, is replaced like any other."""
+        return True
+
+    @staticmethod
+    def set_start_callback(callback: Callable[[], None]) -> None:
+        """Set the function that each process calls before it takes doorbells. To be called before the fork."""
+        _Process.start_callback = staticmethod(callback)
 
     @staticmethod
     def set_idle_callback(callback: Callable[[], None]) -> None:
