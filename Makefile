@@ -17,7 +17,7 @@ clean-data: install ## delete the data and logs of `make run`
 	@$(PY) -m tools.run --folder $(FOLDER) --clean-data
 
 ##@ Develop
-.PHONY: check test test-again clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock
+.PHONY: check test test-again clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock wheel
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers (BOUNCER=1: through PgBouncer)
@@ -53,6 +53,9 @@ generate: install ## make the generated files anew
 	@$(PY) -m tools.generate
 lock: install ## compile the lock files from pyproject.toml
 	@$(PY) -m tools.lock
+wheel: install ## build the wheel of the package jobproc, in .local/wheels/
+	@$(PY) -m uv build --quiet --wheel --out-dir .local/wheels clients/python && ls .local/wheels/jobproc-*.whl
 
-.venv/installed: requirements.lock
-	@python3 -m tools.environment && touch $@
+.venv/installed: requirements.lock clients/python/pyproject.toml
+	@python3 -m tools.environment
+	@$(PY) -m uv pip install --quiet --offline --no-deps --editable clients/python && touch $@

@@ -23,7 +23,9 @@ from api.telemetry.metrics import ApiMetrics
 from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.hangup import end_on_hangup
+from common.migrations import head
 from common.settings import Settings, variables_of
+from common.store.schema.api_startup import wait_for_schema
 from common.telemetry import logs, traces
 
 log = logs.get("api")
@@ -43,11 +45,12 @@ class DrainingServer(uvicorn.Server):
         drain_s: float,
         client_timeouts: ClientTimeouts,
         limits: ConnectionLimits,
-        on_shutdown: Callable[[], None],
+        services: Callable[[], Services],
     ) -> None:
-        """`drain_s`: how long kept connections may stay open at shutdown. `on_shutdown` must answer waiting clients."""
+        """`drain_s`: how long kept connections may stay open at shutdown. `services`: those of the running app."""
         super().__init__(config)
-        self._on_shutdown = on_shutdown
+        self._services = services
+        self._startup_error: StartupError | None = None
         self._drain_s = drain_s
         self._client_timeouts = client_timeouts
         self._limits = limits
@@ -62,6 +65,7 @@ class DrainingServer(uvicorn.Server):
     async def main_loop(self) -> None:
         """Serve requests, close connections of clients that are too slow, and notice a lack of open files."""
         checks = (
+            asyncio.create_task(self._wait_for_schema()),
             asyncio.create_task(self._client_timeouts.run(self.server_state.connections)),
             asyncio.create_task(self._limits.watch_open_files()),
         )
@@ -69,12 +73,27 @@ class DrainingServer(uvicorn.Server):
         for check in checks:
             check.cancel()
 
+    async def _wait_for_schema(self) -> None:
+        """End the server if the database lacks what it needs for too long. Meanwhile it answers, and is not ready."""
+        services = self._services()
+        try:
+            await wait_for_schema(services.pool, services.settings, head())
+        except StartupError as error:
+            self._startup_error = error
+            self.should_exit = True
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal ends it. Raises StartupError if the database lacks what it needs."""
+        super().run(sockets)
+        if self._startup_error is not None:
+            raise self._startup_error
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no new connections, close kept ones with their next response, then shut down as uvicorn does."""
         for server in self.servers:
             server.close()
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        self._on_shutdown()
+        self._services().watchers.drain()
         end = time.monotonic() + self._drain_s
         connections = self.server_state.connections
         while connections and time.monotonic() < end and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event
@@ -111,14 +130,13 @@ def main() -> None:
             timeout_graceful_shutdown=round(settings.shutdown_grace_seconds - settings.keepalive_drain_seconds),
         )
 
-        def drain_watchers() -> None:
-            services: Services = app.state.services
-            services.watchers.drain()
+        def services() -> Services:
+            return cast("Services", app.state.services)
 
         end_on_hangup()
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly shutdown
             timeouts = ClientTimeouts(settings.request_header_timeout_seconds, settings.response_write_timeout_seconds)
-            server = DrainingServer(config, settings.keepalive_drain_seconds, timeouts, limits, drain_watchers)
+            server = DrainingServer(config, settings.keepalive_drain_seconds, timeouts, limits, services)
             server.run(sockets=[listener])
     except StartupError as error:
         sys.exit(f"api: {error}")

@@ -17,6 +17,7 @@ from common.settings import Settings, all_variables
 from common.store.operations import catalogue
 from common.telemetry.metrics import ALL
 from k8s import dashboards, reference
+from tools import api_reference
 from tools import events as log_events
 from worker.operations.entry_points import BUILT_IN, operations_of_modules
 
@@ -43,6 +44,11 @@ def operations() -> str:
 def openapi() -> str:
     """Return the OpenAPI document."""
     return json.dumps(create_app(Settings()).openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+def api() -> str:
+    """Return the reference of the HTTP API."""
+    return f"{NOTE}{api_reference.reference(create_app(Settings()).openapi())}"
 
 
 def settings() -> str:
@@ -181,6 +187,7 @@ FILES: dict[str, Callable[[], str]] = {
     "api/openapi/glossary.html": glossary,
     "common/store/operations/operations.json": operations,
     "docs/reference/openapi.json": openapi,
+    "docs/reference/api.md": api,
     "docs/reference/settings.md": settings,
     "docs/reference/server-urls.md": server_urls,
     "docs/reference/errors.md": errors,

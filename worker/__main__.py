@@ -23,6 +23,7 @@ def main() -> None:
     from common.settings import Settings, variables_of
     from common.telemetry import logs
     from worker.app import WorkerApp
+    from worker.job_logs import capture
 
     parser = command_line("worker", "Runs jobs.", variables_of("worker"))
     parser.add_argument(
@@ -46,6 +47,7 @@ def main() -> None:
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "worker")
+        capture.admit_records(settings)
         log = logs.get("worker")
         queues = [queue.strip() for queue in arguments.queues.split(",") if queue.strip()]
         if not queues or not all(re.fullmatch(QUEUE_PATTERN, queue) for queue in queues):

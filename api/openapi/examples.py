@@ -7,10 +7,11 @@ from api.schemas import EXAMPLE_ID as ID
 _OTHER_ID = "019aa5d4-7b1c-7d02-a8f5-52b0c9f1d4e7"
 _SUBMITTED, _STARTED, _ENDED = "2025-11-21T09:52:37.151Z", "2025-11-21T09:52:37.159Z", "2025-11-21T09:52:37.160Z"
 _ERROR = {"type": "timeout", "text": "it ran for more than 30 s"}
+_FAILED = {"job_id": ID, "status": "FAILED", "result": None, "error": _ERROR}
 _STATE = {"run": 0, "attempt": None, "worker": None, "error": None}
 _RATES = {"last_minute": 41.7, "last_5_minutes": 40.2, "last_15_minutes": 12.9}
 _PERCENTILES = {"p50": 0.000_02, "p95": 0.000_05, "p99": 0.000_11}
-_JOB_PATHS = ("status", "result", "input", "cancel", "retry", "events", "explain")
+_JOB_PATHS = ("status", "result", "input", "cancel", "retry", "events", "logs", "explain")
 _SUMMARY = {
     "job_id": ID, "status": "FAILED", "operation": "square_sum", "queue": "default", "priority": 5, "tags": ["nightly"],
     "created_at": _SUBMITTED, "due_at": None, "started_at": _STARTED, "finished_at": "2025-11-21T09:53:07.160Z",
@@ -42,6 +43,10 @@ _JOB = {
         {**_STATE, "at": _ENDED, "status": "SUCCESS", "attempt": 1, "worker": 7},
     ],
     "links": {"self": f"/jobs/{ID}", **{name: f"/jobs/{ID}/{name}" for name in _JOB_PATHS}},
+}  # fmt: skip
+_LINE = {
+    "attempt": 1, "line": 1, "at": _STARTED, "level": "info", "logger": "acme.reports", "message": "4,000 rows",
+    "exception": None,
 }  # fmt: skip
 _EXPLANATION = {
     "job_id": ID,
@@ -101,6 +106,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "202": {"stored": {"job_id": ID, "status": "PENDING"}, "scheduled": {"job_id": ID, "status": "SCHEDULED"}},
         "200": {
             "finished": {"job_id": ID, "status": "SUCCESS", "result": 14.0},
+            "failed": _FAILED,
             "repeated request": {"job_id": ID, "status": "SCHEDULED"},
         },
     },
@@ -131,9 +137,11 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("get", "/jobs/{job_id}/result"): {
         "200": {
             "finished": {"job_id": ID, "status": "SUCCESS", "result": 14.0},
+            "failed": _FAILED,
             "waiting": {"job_id": ID, "status": "SCHEDULED", "result": None},
         }
     },
+    ("get", "/jobs/{job_id}/logs"): {"200": {"lines": {"job_id": ID, "run": 0, "lines": [_LINE], "next": None}}},
     ("post", "/jobs/{job_id}/cancel"): {
         "200": {"cancelled": {"job_id": ID, "status": "CANCELLED", "cancel_requested": False}},
         "202": {"running": {"job_id": ID, "status": "IN_PROGRESS", "cancel_requested": True}},

@@ -36,7 +36,9 @@ def _adapter_for(
     """Return the adapter that validates a submission."""
     if not isinstance(value, dict):
         return _numbers_adapter
-    return _plain_adapter if value.keys() == _PLAIN_MEMBERS else _numbers_adapter if "data" in value else _input_adapter
+    if value.keys() == _PLAIN_MEMBERS:
+        return _plain_adapter
+    return _numbers_adapter if "data" in value and "input" not in value else _input_adapter
 
 
 class SubmissionParser:

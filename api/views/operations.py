@@ -60,8 +60,8 @@ class OperationView(BaseModel):
     )
     oldest_version: int = Field(description="The oldest version whose jobs the workers still run.")
     queue: str = Field(description="The queue of the operation's jobs.")
-    queues: list[str] = Field(description="The queues that a submission may name with `queue`. `queue` is the default.")
     description: str = Field(description="What the operation does: the first paragraph of its docstring.")
+    queues: list[str] = Field(description="The queues that a submission may name with `queue`. `queue` is the default.")
     input_schema: dict[str, Any] = Field(
         description="The JSON Schema of the input. A submission that breaks it is refused; formats and patterns are "
         "read as Pydantic reads them."

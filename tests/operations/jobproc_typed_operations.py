@@ -4,15 +4,13 @@ import time
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
+from jobproc_test_operations import quick
 from pydantic import BaseModel, Field
 
 from jobproc import Context, RetryAfter, operation
-
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
 
 
 class Invoice(BaseModel):
@@ -32,7 +30,7 @@ def bill(number: UUID, price: Decimal, pieces: Annotated[int, Field(ge=1)] = 1, 
 
 @dataclass
 class Facts:
-    """What a Context says about its job."""
+    """Facts that a Context has of its job."""
 
     job_id: str
     attempt: int

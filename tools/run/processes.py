@@ -9,7 +9,6 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from common.store.schema.version import BEFORE_RELEASE
 from tools.run.console import RunError, say
 from tools.run.folder import remembered_ports
 from tools.run.known_operations import KnownOperations, known_operations
@@ -45,7 +44,8 @@ class Run:
         self.base = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
         self.env = read_env(ROOT / ".env") | dict(os.environ)
         self.env.setdefault("JOBPROC_LOG_FORMAT", "console")
-        self.env.setdefault("JOBPROC_API_URL", self.base)
+        self.env.setdefault("JOBPROC_JOB_LOG_SUMMARY", "true")
+        self.env.setdefault("JOBPROC_API_URL", self.base)  # for operations that submit further jobs
         self.metrics_ports: dict[str, int] = {}  #: by process; empty: JOBPROC_METRICS_PORT is set
         self.operations = KnownOperations([], [])
         self.postgres: Postgres | None = None
@@ -68,10 +68,7 @@ class Run:
         self._start_servers()
         say("migrating")
         if self._child("migrate", "common.migrate").wait(MIGRATION_LIMIT_S):
-            message = self._exit_message("migrate")
-            if self.postgres is not None and BEFORE_RELEASE in message:
-                raise RunError(f"{BEFORE_RELEASE}; it is in {self.folder / 'postgres'}: `make clean-data` deletes it")
-            raise RunError(message)
+            raise RunError(self._exit_message("migrate"))
         del self.children["migrate"]
         say(f"starting the API, a worker and the controller (logs in {self.logs})")
         self._child("api", "api", "--host", self.host, "--port", str(self.port), **self._metrics("api"))

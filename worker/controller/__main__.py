@@ -15,12 +15,14 @@ from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.domain.operation_spec import OperationSpec
 from common.hangup import end_on_hangup
+from common.migrations import head
 from common.settings import Settings, variables_of
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
 from common.store.queues import queue_state
 from common.store.schema import planner_statistics
+from common.store.schema.startup import wait_for_schema
 from common.store.workers import leader, leases
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
@@ -31,6 +33,7 @@ from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
 from worker.controller.pod_deletion_cost import DeletionCosts
 from worker.controller.rescue import Rescue
 from worker.controller.row_deletion import RowDeletion
+from worker.failures.outcome_log import OutcomeLog
 
 log = logs.get("controller")
 PARTITIONS_INTERVAL_S = 600.0
@@ -51,7 +54,7 @@ class Controller:
         self._engine = sync_engine(settings, "controller")
         self._doorbell = Doorbell(settings)
         self._leadership = Leadership(settings)
-        self._rescue = Rescue(settings.max_crashes)
+        self._rescue = Rescue(settings.max_crashes, OutcomeLog(settings))
         self._row_deletion = RowDeletion(settings)
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._deletion_costs = DeletionCosts(settings)
@@ -166,7 +169,10 @@ class Controller:
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Run ticks until `stop` is set. While the database is unavailable, retry each tick."""
+    """Run ticks until `stop` is set. While the database is unavailable, retry each tick.
+
+    Raises StartupError if the database lacks for too long what the controller needs.
+    """
     metrics = ControllerMetrics()
     controller = Controller(settings, metrics)
     DatabaseMetrics(settings, metrics)
@@ -176,6 +182,12 @@ def run(settings: Settings, stop: threading.Event) -> None:
         return None if time.monotonic() - controller.last_tick < limit_s else "no tick for too long"
 
     Exposition(settings, metrics.registry).start({"/livez": probe, "/readyz": probe})
+
+    def pause(seconds: float) -> bool:
+        controller.last_tick = time.monotonic()  # it is healthy: a restart would not bring the schema
+        return stop.wait(seconds)
+
+    wait_for_schema(settings, head(), pause=pause)
     log.info("controller_ready", tick_seconds=settings.tick_seconds)
     while not stop.is_set():
         began_at = time.monotonic()

@@ -25,8 +25,8 @@ from worker.execution.event_loop import AsyncAttempt, EventLoop
 from worker.execution.running_attempts import RunningAttempts
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
+from worker.job_logs.attempt_log import OperationLogs
 from worker.operations.installed import InstalledOperation
-from worker.shared_memory.metrics import OutcomeLabel
 from worker.shared_memory.slots import Slot, Slots
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -80,6 +80,10 @@ class AsyncExecutor:
         """Record spans of traced jobs. To be called before the first job."""
         self._settler.spans = spans
         self._loop.traced = True
+
+    def capture(self, operation_logs: OperationLogs | None) -> None:
+        """Capture what operations log. None: capture nothing. To be called before the first job."""
+        self._loop.operation_logs = operation_logs
 
     # --- called by the process's thread
 
@@ -145,6 +149,7 @@ class AsyncExecutor:
         self._claim()
         self._run_isolated()
         self._settler.settle()
+        self._settler.log.say_unlogged()
         self._attempts.publish()
 
     def _recover(self) -> None:
@@ -178,9 +183,14 @@ class AsyncExecutor:
         if self._attempts.get(job.id) is not attempt:  # a second event of the same attempt
             return
         del self._attempts[job.id]
-        outcome = self._settler.add(job, self._operations.get(job.operation), result, seconds)
-        if attempt.is_cancel_requested:
-            outcome = OutcomeLabel.CANCELLED
+        outcome = self._settler.add(
+            job,
+            attempt.queue,
+            self._operations.get(job.operation),
+            result,
+            seconds,
+            is_cancelled=attempt.is_cancel_requested,
+        )
         self._slot.metrics.count_attempt(job.operation, attempt.queue, outcome, seconds)
         if attempt.span is not None:
             self._settler.pending.spans.append((attempt.queue, attempt.span))

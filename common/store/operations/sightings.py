@@ -1,7 +1,7 @@
 """When workers last knew each operation: they mark it now and then, and the controller forgets what nobody knows.
 
-An operation is forgotten only while workers serve its queue and none of them knows it. A queue whose workers are scaled
-to zero keeps its operations, however long that lasts: a job is what brings its workers back.
+An operation is forgotten only while workers serve all of its queues and none of them knows it. A queue whose workers
+are scaled to zero keeps its operations, however long that lasts: a job is what brings its workers back.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ _FORGET = Statement(
     f"""
     DELETE FROM operations o
     WHERE o.seen_at < clock_timestamp() - $1 * interval '1 h'
-      AND EXISTS (SELECT FROM workers w WHERE {_LIVE} AND o.queue = ANY (w.queues))
+      AND o.queues <@ ARRAY(SELECT DISTINCT unnest(w.queues) FROM workers w WHERE {_LIVE})
       AND NOT EXISTS (
           SELECT FROM workers w, unnest(w.operations) AS known
           WHERE {_LIVE} AND split_part(known, '@', 1) = o.name)

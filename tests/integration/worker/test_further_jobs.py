@@ -12,9 +12,9 @@ def run(system: System, operation: str, **job_input: Any) -> dict[str, Any]:
     return system.wait(response.json()["job_id"])
 
 
-def started(system: System, **settings: str) -> System:
+def started(system: System) -> System:
     """Start the API and a worker that knows it."""
-    return system.api().worker(JOBPROC_API_URL=f"http://127.0.0.1:{system.port}/", **settings)
+    return system.api().worker(JOBPROC_API_URL=f"http://127.0.0.1:{system.port}/")
 
 
 def test_an_operation_submits_further_jobs_with_options(system: System) -> None:

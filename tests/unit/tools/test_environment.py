@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from tools import environment
 from tools.environment import Progress, run
 
 OUTPUT = """\
@@ -39,7 +38,7 @@ def test_a_terminal_has_one_line_that_is_replaced() -> None:
 
 def test_without_a_terminal_a_line_follows_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 1.0, 2.0])
-    monkeypatch.setattr(environment.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr("tools.environment.time.monotonic", lambda: next(now))
     text = io.StringIO()
     progress = Progress(9, text)
     for line in OUTPUT.splitlines():

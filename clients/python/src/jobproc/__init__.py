@@ -1,7 +1,7 @@
 """Operations for jobproc: functions that its workers run for submitted jobs.
 
 Start at `declaration.py`, which has the decorator `@operation`; `operations.py` has what it makes of a function.
-Imports Pydantic and the standard library alone, nothing of the server.
+Imports only Pydantic and the standard library, nothing of the server.
 """
 
 from jobproc.context import Context

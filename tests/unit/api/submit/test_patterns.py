@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from api.submit.operations import CachedOperation
 from common.domain.operation_spec import OperationSpec
-from worker.operations.input_schema import input_schema
+from jobproc.schemas import published_schema
 
 PATTERNS = (
     *(r"^\w+$", r"^\d+$", r"^\s$", r"^\S+$", r"^\W$", r"^[\w.-]+$", r"a\b", r"^[[:alpha:]]$", r"(?i)^ä$", r"^\p{Lu}$"),
@@ -37,7 +37,7 @@ TEXTS = (
 
 def verdicts(adapter: TypeAdapter[Any], value: Any) -> tuple[bool, bool]:
     """Return whether the model takes a value, and whether the API does."""
-    operation = CachedOperation(OperationSpec("of_text", input_schema=input_schema(adapter)))
+    operation = CachedOperation(OperationSpec("of_text", input_schema=published_schema(adapter, "validation")))
     try:
         adapter.validate_json(json.dumps(value))
     except ValidationError:
