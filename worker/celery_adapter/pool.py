@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from billiard import current_process
 from billiard.pool import EX_OK, EX_RECYCLE
 from celery import bootsteps
 from celery.concurrency.asynpool import AsynPool, Worker
@@ -126,6 +127,16 @@ class ProcessPool(TaskPool):
     def set_exits(exits: ProcessExits) -> None:
         """Set where the exit codes of processes go."""
         _Pool.exits = exits
+
+
+def process_index() -> int:
+    """Return the index of this process in the pool. No two living processes share one."""
+    return int(current_process().index)  # type: ignore[attr-defined]  # billiard sets it
+
+
+def end_for_replacement() -> NoReturn:
+    """End this process, so that the pool starts another one, and without a line of the pool."""
+    raise SystemExit(EX_RECYCLE)
 
 
 def supervisor_step(start_supervisor: Callable[[], None]) -> type[bootsteps.StartStopStep]:
