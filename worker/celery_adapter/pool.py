@@ -1,7 +1,7 @@
 """Celery's process pool: replaces dead processes sooner, ends processes without delay, polls when no doorbell rings."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from billiard import current_process
 from billiard.pool import EX_OK, EX_RECYCLE
