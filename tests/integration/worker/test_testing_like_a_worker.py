@@ -11,6 +11,7 @@ from jobproc.testing import Cancelled, Failed, Outcome, Retries, Succeeded, run
 from worker.execution.attempt import printable
 from worker.operations.entry_points import installed_operations
 
+OPERATIONS = installed_operations()
 MAX_RESULT_BYTES, MAX_ERROR_CHARACTERS = 2_000, 300  # of the system that the tests of a file share
 
 #: Operations that end, kill or stop their process, or change it for good, which a test cannot survive.
@@ -75,7 +76,7 @@ def folder(shared: System, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def test_every_operation_of_the_tests_is_compared_or_has_a_reason_not_to_be() -> None:
-    assert {*NUMBERS, *INPUTS} | NOT_IN_A_TEST == set(installed_operations())
+    assert {*NUMBERS, *INPUTS} | NOT_IN_A_TEST == set(OPERATIONS)
 
 
 def described(error_type: str, text: str) -> tuple[str, str]:
@@ -90,7 +91,7 @@ def ended_in_this_process(name: str, job_input: object) -> tuple[str, object, li
     errors, attempt = [], 0
     while True:
         attempt += 1
-        outcome: Outcome = run(name, job_input, attempt=attempt, max_result_bytes=MAX_RESULT_BYTES)
+        outcome: Outcome = run(OPERATIONS[name].declared, job_input, attempt=attempt, max_result_bytes=MAX_RESULT_BYTES)
         match outcome:
             case Succeeded():
                 return "SUCCESS", json.loads(outcome.json), errors, False
@@ -127,6 +128,6 @@ def test_a_job_that_is_cancelled_ends_as_in_a_worker(shared: System, folder: Non
     shared.wait_status(job_id, "IN_PROGRESS")
     shared.client.post(f"/jobs/{job_id}/cancel")
     job = shared.wait(job_id)
-    outcome = run("linger", {"data": [30, 7]}, cancel_after_checks=5)
+    outcome = run(OPERATIONS["linger"].declared, {"data": [30, 7]}, cancel_after_checks=5)
     assert isinstance(outcome, Cancelled)
     assert (job["status"], job["result"]) == ("CANCELLED", None)
