@@ -12,7 +12,7 @@ run: install ## run everything on this machine until Ctrl-C (PORT=8000)
 	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
 
 ##@ Develop
-.PHONY: check test test-again clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock
+.PHONY: check test test-again clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock wheel
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 test: install ## every test that needs no cluster, on real servers (BOUNCER=1: through PgBouncer)
@@ -48,8 +48,9 @@ generate: install ## make the generated files anew
 	@$(PY) -m tools.generate
 lock: install ## compile the lock files from pyproject.toml
 	@$(PY) -m tools.lock
+wheel: install ## build the wheel of the package jobproc, in .local/wheels/
+	@$(PY) -m uv build --quiet --wheel --out-dir .local/wheels clients/python && ls .local/wheels/jobproc-*.whl
 
-# pip would show a bar for each of a hundred packages; one line says what takes the time.
-.venv/installed: requirements.lock
-	@echo "  making .venv (a minute the first time)"
-	@python3 -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock && touch $@
+.venv/installed: requirements.lock clients/python/pyproject.toml
+	@python3 -m tools.environment
+	@$(PY) -m uv pip install --quiet --offline --no-deps --editable clients/python && touch $@

@@ -1,6 +1,5 @@
 """`python -m api --host 0.0.0.0 --port 8000`: run an API process."""
 
-import argparse
 import asyncio
 import contextlib
 import os
@@ -21,9 +20,12 @@ from api.protocol.irregularities import Irregularities
 from api.protocol.limits import ProtocolLimits
 from api.services import Services
 from api.telemetry.metrics import ApiMetrics
+from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.hangup import end_on_hangup
-from common.settings import Settings
+from common.migrations import head
+from common.settings import Settings, variables_of
+from common.store.schema.api_startup import wait_for_schema
 from common.telemetry import logs, traces
 
 log = logs.get("api")
@@ -43,18 +45,27 @@ class DrainingServer(uvicorn.Server):
         drain_s: float,
         client_timeouts: ClientTimeouts,
         limits: ConnectionLimits,
-        on_shutdown: Callable[[], None],
+        services: Callable[[], Services],
     ) -> None:
-        """`drain_s`: how long kept connections may stay open at shutdown. `on_shutdown` must answer waiting clients."""
+        """`drain_s`: how long kept connections may stay open at shutdown. `services`: those of the running app."""
         super().__init__(config)
-        self._on_shutdown = on_shutdown
+        self._services = services
+        self._startup_error: StartupError | None = None
         self._drain_s = drain_s
         self._client_timeouts = client_timeouts
         self._limits = limits
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to serve, and log where."""
+        await super().startup(sockets)
+        if self.started:
+            urls = [url for listener in sockets or () for url in _urls(listener)]
+            log.info("api_serving", urls=urls, docs=f"{urls[0]}/docs" if urls else None)
+
     async def main_loop(self) -> None:
         """Serve requests, close connections of clients that are too slow, and notice a lack of open files."""
         checks = (
+            asyncio.create_task(self._wait_for_schema()),
             asyncio.create_task(self._client_timeouts.run(self.server_state.connections)),
             asyncio.create_task(self._limits.watch_open_files()),
         )
@@ -62,12 +73,27 @@ class DrainingServer(uvicorn.Server):
         for check in checks:
             check.cancel()
 
+    async def _wait_for_schema(self) -> None:
+        """End the server if the database lacks what it needs for too long. Meanwhile it answers, and is not ready."""
+        services = self._services()
+        try:
+            await wait_for_schema(services.pool, services.settings, head())
+        except StartupError as error:
+            self._startup_error = error
+            self.should_exit = True
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal ends it. Raises StartupError if the database lacks what it needs."""
+        super().run(sockets)
+        if self._startup_error is not None:
+            raise self._startup_error
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no new connections, close kept ones with their next response, then shut down as uvicorn does."""
         for server in self.servers:
             server.close()
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        self._on_shutdown()
+        self._services().watchers.drain()
         end = time.monotonic() + self._drain_s
         connections = self.server_state.connections
         while connections and time.monotonic() < end and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event
@@ -77,10 +103,7 @@ class DrainingServer(uvicorn.Server):
 
 def main() -> None:
     """Run the API until it is stopped by a signal."""
-    parser = argparse.ArgumentParser(
-        prog="python -m api",
-        description="Takes submissions over HTTP. Settings come from the environment (docs/reference/settings.md).",
-    )
+    parser = command_line("api", "Takes submissions over HTTP.", variables_of("api"))
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
     arguments = parser.parse_args()
@@ -107,14 +130,13 @@ def main() -> None:
             timeout_graceful_shutdown=round(settings.shutdown_grace_seconds - settings.keepalive_drain_seconds),
         )
 
-        def drain_watchers() -> None:
-            services: Services = app.state.services
-            services.watchers.drain()
+        def services() -> Services:
+            return cast("Services", app.state.services)
 
         end_on_hangup()
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly shutdown
             timeouts = ClientTimeouts(settings.request_header_timeout_seconds, settings.response_write_timeout_seconds)
-            server = DrainingServer(config, settings.keepalive_drain_seconds, timeouts, limits, drain_watchers)
+            server = DrainingServer(config, settings.keepalive_drain_seconds, timeouts, limits, services)
             server.run(sockets=[listener])
     except StartupError as error:
         sys.exit(f"api: {error}")
@@ -150,6 +172,13 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         raise StartupError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from error
     return listener
+
+
+def _urls(listener: socket.socket) -> list[str]:
+    """Return the URLs of a listening socket; of one on all interfaces that of this machine, and that by its name."""
+    host, port = listener.getsockname()[:2]
+    hosts = {"0.0.0.0": ["127.0.0.1", socket.gethostname()], "::": ["[::1]", socket.gethostname()]}  # noqa: S104 - compared
+    return [f"http://{name}:{port}" for name in hosts.get(host, [f"[{host}]" if ":" in host else host])]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from api.routes import (
     health,
     job_input,
     job_list,
+    job_logs,
     jobs,
     operations,
     queue_stats,
@@ -39,9 +40,9 @@ _CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")  # that pages 
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application. Raises StartupError if the metrics port is in use."""
+    """Return the application. Raises StartupError if every port for metrics is taken."""
     metrics = ApiMetrics()
-    exposition = Exposition(settings.metrics_port, metrics.registry)
+    exposition = Exposition(settings, metrics.registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -100,6 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
         jobs,
         job_input,
         events,
+        job_logs,
         job_list,
         cancel_retry,
         bulk_actions,

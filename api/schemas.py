@@ -18,6 +18,15 @@ class JobAccepted(BaseModel):
     status: State = Field(description="The state of the job.", examples=[State.PENDING])
 
 
+class ErrorView(BaseModel):
+    """The error of a job or of an attempt."""
+
+    type: str = Field(
+        description="A code such as `timeout` or `worker_lost`, or the class of the exception.", examples=["timeout"]
+    )
+    text: str = Field(description="The message of the error.")
+
+
 class SubmittedJob(BaseModel):
     """A job that has ended while the client waited, or that existed before."""
 
@@ -28,6 +37,7 @@ class SubmittedJob(BaseModel):
         description="With `wait`, if the job has ended: its result, or null unless it has succeeded. Otherwise absent.",
         examples=[14.0],
     )
+    error: ErrorView | None = Field(None, description="With `wait`, if the job has ended `FAILED`. Otherwise absent.")
 
 
 class BatchAccepted(BaseModel):
@@ -81,15 +91,7 @@ class ResultView(BaseModel):
     job_id: UUID = JOB_ID
     status: State
     result: Any = Field(description="The result of the operation. Null until the job has succeeded.", examples=[14.0])
-
-
-class ErrorView(BaseModel):
-    """The error of a job or of an attempt."""
-
-    type: str = Field(
-        description="A code such as `timeout` or `worker_lost`, or the class of the exception.", examples=["timeout"]
-    )
-    text: str = Field(description="The message of the error.")
+    error: ErrorView | None = Field(None, description="Why the job failed. Absent unless it has ended `FAILED`.")
 
 
 class BackoffView(BaseModel):

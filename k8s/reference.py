@@ -23,6 +23,7 @@ OWN = {
         "shutdown_grace_seconds",
         "keepalive_drain_seconds",
         "metrics_port",
+        "metrics_port_tries",
         "trusted_proxies",
         "root_path",
     )

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from common.command_line import command_line
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("api/requirements.lock", "worker/requirements.lock")
 LIMIT_S = 40  # pip-audit sends one request a package, and keeps the answers in its cache
@@ -51,6 +53,7 @@ def audit() -> tuple[str, bool]:
 
 def main() -> int:
     """Print the result. Return the exit code."""
+    command_line("tools.advisories", __doc__).parse_args()
     text, passed = audit()
     print(text)
     return 0 if passed else 1

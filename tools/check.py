@@ -6,6 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from common.command_line import command_line
+
 BIN = Path(sys.executable).parent
 PYTHON = sys.executable
 LIMIT_S = 300
@@ -74,6 +76,7 @@ def run(step: str) -> tuple[str, bool, float, str]:
 
 def main() -> int:
     """Run all steps. Return the exit code."""
+    command_line("tools.check", __doc__).parse_args()
     failed = []
     with ThreadPoolExecutor(2) as pool:
         for step, passed, seconds, output in pool.map(run, STEPS):

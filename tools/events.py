@@ -59,7 +59,12 @@ def logged_events() -> dict[str, LoggedEvent]:
     events: dict[str, LoggedEvent] = {
         "library_log": LoggedEvent(
             {"warning", "error"}, {"api", "worker", "controller", "migrate"}, {"library", "message"}
-        )
+        ),
+        "operation_log": LoggedEvent(
+            {"debug", "info", "warning", "error", "critical"},
+            {"worker"},
+            {"attempt", "exception", "job_id", "logger", "message", "operation", "queue", "trace_id"},
+        ),
     }
     for path in sorted(file for folder in ("api", "worker", "common") for file in (ROOT / folder).rglob("*.py")):
         for name, level, facts in log_calls(ast.parse(path.read_text())):

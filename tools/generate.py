@@ -1,6 +1,5 @@
 """`make generate`: writes the files that are generated from the code. `--check` compares them instead."""
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -10,13 +9,15 @@ from markdown_it import MarkdownIt
 
 from api.app import create_app
 from api.web.problem_kinds import PROBLEM_KINDS
+from common.command_line import command_line
 from common.domain.decisions import AttemptOutcome
 from common.domain.states import TERMINAL, TRANSITIONS, State
 from common.server_urls.parameters import DATABASE_PARAMETERS, REDIS_PARAMETERS, Parameter
-from common.settings import Settings, name_of
+from common.settings import Settings, all_variables
 from common.store.operations import catalogue
 from common.telemetry.metrics import ALL
 from k8s import dashboards, reference
+from tools import api_reference
 from tools import events as log_events
 from worker.operations.entry_points import BUILT_IN, operations_of_modules
 
@@ -45,16 +46,21 @@ def openapi() -> str:
     return json.dumps(create_app(Settings()).openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
+def api() -> str:
+    """Return the reference of the HTTP API."""
+    return f"{NOTE}{api_reference.reference(create_app(Settings()).openapi())}"
+
+
 def settings() -> str:
     """Return the reference of the settings."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        value = getattr(field.default, "value", field.default)
-        default = "" if value == "" else f"`{value}`"
-        rows.append(f"| `{name_of(name)}` | {default} | {(field.description or '').replace('|', '/')} |")
+    for name, value, meaning in all_variables():
+        default = f"`{value}`" if value else ""
+        rows.append(f"| `{name}` | {default} | {meaning.replace('|', '/')} |")
     text = (
         "Settings are read from the environment, or from a file `.env` in the working folder. Invalid values stop the\n"
-        "start with a message that lists all of them.\n\n"
+        "start with a message that lists all of them. `python -m worker --help` lists\n"
+        "those that a worker reads, and so do the other processes.\n\n"
     )
     return f"{NOTE}# Settings\n\n{text}" + "\n".join(rows) + "\n"
 
@@ -94,9 +100,8 @@ def env_example() -> str:
         "# Copy to .env and change. Without DATABASE_URL or REDIS_URL `make run` starts servers of its own.",
         "",
     ]
-    for name, field in Settings.model_fields.items():
-        default = getattr(field.default, "value", field.default)
-        lines += [f"# {field.description}", f"#{name_of(name)}={default}", ""]
+    for name, default, meaning in all_variables():
+        lines += [f"# {meaning}", f"#{name}={default}", ""]
     return "\n".join(lines)
 
 
@@ -182,6 +187,7 @@ FILES: dict[str, Callable[[], str]] = {
     "api/openapi/glossary.html": glossary,
     "common/store/operations/operations.json": operations,
     "docs/reference/openapi.json": openapi,
+    "docs/reference/api.md": api,
     "docs/reference/settings.md": settings,
     "docs/reference/server-urls.md": server_urls,
     "docs/reference/errors.md": errors,
@@ -196,7 +202,7 @@ FILES: dict[str, Callable[[], str]] = {
 
 def main() -> int:
     """Write or compare the files. Return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tools.generate", __doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of write")
     arguments = parser.parse_args()
     stale = []

@@ -4,13 +4,14 @@ Without a tag, or with `latest`, an image gets another content at any time: that
 of every image without a digest.
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]  # PyYAML carries no types
+
+from common.command_line import command_line
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILES = ("Dockerfile.api", "Dockerfile.worker")
@@ -48,7 +49,7 @@ def problem(image: str) -> tuple[bool, str] | None:
 
 def main(root: Path = ROOT) -> int:
     """Print a sentence for each image without a digest; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.images", description="Lists images without a digest.")
+    parser = command_line("tools.images", "Lists images without a digest.")
     parser.add_argument("--release", action="store_true", help="fail if there is one")
     is_release = parser.parse_args().release
     found = [(name, found) for name, image in images(root) if (found := problem(image))]

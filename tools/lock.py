@@ -3,7 +3,6 @@
 `--check` needs no network: each lock file begins with the digest of the dependencies from which it was compiled.
 """
 
-import argparse
 import hashlib
 import json
 import subprocess
@@ -11,28 +10,33 @@ import sys
 import tomllib
 from pathlib import Path
 
+from common.command_line import command_line
+
 ROOT = Path(__file__).resolve().parent.parent
+SDK = "clients/python/pyproject.toml"
 LOCKS = {
-    "api/requirements.lock": ["--extra", "api"],
-    "worker/requirements.lock": ["--extra", "worker"],
-    "requirements.lock": ["--all-extras", "--group", "dev"],
+    "api/requirements.lock": ["pyproject.toml", "--extra", "api"],
+    "worker/requirements.lock": ["pyproject.toml", "--extra", "worker"],
+    "requirements.lock": ["pyproject.toml", "--all-extras", "--group", "dev"],
+    "clients/python/build.lock": ["--group", f"{SDK}:build"],  # builds the SDK for the worker image
 }
 MARK = "# dependencies sha256:"
 
 
 def digest() -> str:
-    """Return the digest of everything in pyproject.toml that a lock file depends on."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    """Return the digest of everything in the two pyproject.toml that a lock file depends on."""
+    project, sdk = (tomllib.loads((ROOT / name).read_text()) for name in ("pyproject.toml", SDK))
     parts = [
         project["project"]["dependencies"],
         project["project"]["optional-dependencies"],
         project["dependency-groups"],
         project["project"]["requires-python"],
+        sdk["dependency-groups"],
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def compile_lock(name: str, extras: list[str], upgrade: bool) -> None:
+def compile_lock(name: str, options: list[str], upgrade: bool) -> None:
     """Compile one lock file. Pins that still satisfy pyproject.toml stay, unless `upgrade`."""
     argv = [
         sys.executable,
@@ -47,7 +51,7 @@ def compile_lock(name: str, extras: list[str], upgrade: bool) -> None:
         "--no-header",
         "--no-emit-index-url",
     ]
-    argv += ["--python-version", "3.11", *extras, "pyproject.toml", "-o", name, *(["--upgrade"] if upgrade else [])]
+    argv += ["--python-version", "3.11", *options, "-o", name, *(["--upgrade"] if upgrade else [])]
     subprocess.run(argv, cwd=ROOT, check=True)
     path = ROOT / name
     lines = [line for line in path.read_text().splitlines() if not line.startswith(MARK)]
@@ -56,13 +60,13 @@ def compile_lock(name: str, extras: list[str], upgrade: bool) -> None:
 
 def main() -> int:
     """Compile or compare the lock files. Return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tools.lock", __doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of compile")
     parser.add_argument("--upgrade", action="store_true", help="use the newest versions")
     arguments = parser.parse_args()
     if not arguments.check:
-        for name, extras in LOCKS.items():
-            compile_lock(name, extras, arguments.upgrade)
+        for name, options in LOCKS.items():
+            compile_lock(name, options, arguments.upgrade)
         return 0
     stale = [name for name in LOCKS if not (ROOT / name).read_text().startswith(f"{MARK}{digest()}\n")]
     if stale:

@@ -1,6 +1,5 @@
 """`make run`: runs all of jobproc on this machine until Ctrl-C, with PostgreSQL and Redis from wheels."""
 
-import argparse
 import fcntl
 import json
 import os
@@ -13,7 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
-from common.store.schema.version import BEFORE_RELEASE
+from common.command_line import command_line
 from tools.servers import Postgres, Redis, free_port, port_is_free, spawn, stop, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +60,8 @@ class Run:
         self.base = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
         self.env = read_env(ROOT / ".env") | dict(os.environ)
         self.env.setdefault("JOBPROC_LOG_FORMAT", "console")
+        self.env.setdefault("JOBPROC_JOB_LOG_SUMMARY", "true")
+        self.env.setdefault("JOBPROC_API_URL", self.base)  # for operations that submit further jobs
         self.postgres: Postgres | None = None
         self.redis: Redis | None = None
         self.children: dict[str, subprocess.Popen[bytes]] = {}
@@ -86,10 +87,7 @@ class Run:
             self.env["REDIS_URL"] = self.redis.url
         say("migrating")
         if self._child("migrate", "common.migrate").wait(120):
-            message = self._exit_message("migrate")
-            if self.postgres is not None and BEFORE_RELEASE in message:
-                raise RunError(f"{BEFORE_RELEASE}; it is in {self.folder / 'postgres'}: delete that folder")
-            raise RunError(message)
+            raise RunError(self._exit_message("migrate"))
         del self.children["migrate"]
         say(f"starting the API, a worker and the controller (logs in {self.logs})")
         self._child("api", "api", "--host", self.host, "--port", str(self.port))
@@ -173,9 +171,9 @@ def locked(folder: Path) -> IO[str]:
 
 def main() -> int:
     """Run until Ctrl-C, or with --once until the first job has ended. Return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
+    parser = command_line("tools.run", __doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address of the API (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port of the API (default: %(default)s)")
     parser.add_argument("--folder", type=Path, default=ROOT / ".local", help="folder of the data and logs")
     parser.add_argument("--once", action="store_true", help="stop after the first job")
     arguments = parser.parse_args()

@@ -3,6 +3,7 @@
 No root is needed. Under root PostgreSQL runs as `nobody`, because it refuses to run as root.
 """
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -23,6 +24,7 @@ import redis
 START_S = 60.0  # longest start: the crash recovery of a large database
 STOP_S = 30.0
 PORTS_TRIED = 3
+INITDB_OPTIONS = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C")
 
 
 class Process(Protocol):
@@ -199,25 +201,19 @@ class Postgres:
         if self._user:
             _open_parents(programs())
         self.folder.chmod(0o700)
-        if not (self.folder / "PG_VERSION").exists():
-            initdb = spawn(
-                [
-                    str(programs() / "initdb"),
-                    "-D",
-                    str(self.folder),
-                    "-U",
-                    "postgres",
-                    "--auth=trust",
-                    "--encoding=UTF8",
-                    "--locale=C",
-                ],
-                self.log,
-                user=self._user,
-                cwd=Path("/"),
-            )
-            if initdb.wait(START_S):
+        is_new = not (self.folder / "PG_VERSION").exists()
+        if is_new:
+            create = [str(programs() / "initdb"), "-D", str(self.folder), *INITDB_OPTIONS]
+            if spawn(create, self.log, user=self._user, cwd=Path("/")).wait(START_S):
                 raise RuntimeError(f"initdb failed; see {self.log}")
         start_on_a_free_port(self, self._serve)
+        if is_new:
+            self._show_schema()
+
+    def _show_schema(self) -> None:
+        """Let people and tests that connect by hand name jobproc's tables without their schema."""
+        with contextlib.closing(psycopg2.connect(self.url())) as connection, connection, connection.cursor() as cursor:
+            cursor.execute("ALTER ROLE postgres SET search_path = jobproc, public")
 
     def _serve(self) -> None:
         settings = {

@@ -1,16 +1,17 @@
 """`python -m worker --queues default --concurrency 2`: run jobs."""
 
-import argparse
 import os
 import re
 import sys
 
+from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.domain.job import QUEUE_PATTERN
 from common.hangup import end_on_hangup
-from common.settings import Settings
+from common.settings import Settings, variables_of
 from common.telemetry import logs
 from worker.app import WorkerApp
+from worker.job_logs import capture
 from worker.operations.entry_points import installed_operations
 from worker.operations.installed import InstalledOperation
 
@@ -20,10 +21,7 @@ MAX_PROCESSES = 256
 
 def main() -> None:
     """Parse the command line and run a worker; exit with its exit code, or with one sentence if it cannot start."""
-    parser = argparse.ArgumentParser(
-        prog="python -m worker",
-        description="Runs jobs. Settings come from the environment (docs/reference/settings.md).",
-    )
+    parser = command_line("worker", "Runs jobs.", variables_of("worker"))
     parser.add_argument(
         "--queues", default="default", help="comma-separated names of the queues to serve (default: %(default)s)"
     )
@@ -37,6 +35,7 @@ def main() -> None:
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "worker")
+        capture.admit_records(settings)
         queues = [queue.strip() for queue in arguments.queues.split(",") if queue.strip()]
         if not queues or not all(re.fullmatch(QUEUE_PATTERN, queue) for queue in queues):
             raise StartupError(

@@ -4,12 +4,13 @@ import gc
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from billiard import current_process
-from billiard.pool import EX_RECYCLE
+from billiard.util import get_logger
 from celery import Celery, signals
 from kombu import Queue
 from prometheus_client import CollectorRegistry
@@ -18,18 +19,26 @@ from common.broker.celery_settings import celery_settings
 from common.broker.change_feed import ChangeFeed
 from common.broker.doorbells import Doorbell, celery_queue
 from common.domain.errors import StartupError
+from common.migrations import head
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
+from common.store.schema.startup import wait_for_schema
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from jobproc import hooks
 from worker.celery_adapter import tasks
-from worker.celery_adapter.pool import ProcessPool, supervisor_step
+from worker.celery_adapter.pool import ProcessPool, end_after_pause, supervisor_step
 from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
 from worker.execution.process_hooks import ProcessHooks, skipped_hooks
 from worker.execution.worker_session import WorkerSession
+from worker.health import Health
+from worker.job_logs import capture
+from worker.job_logs.attempt_log import OperationLogs
+from worker.job_logs.line_ring import LineRing
+from worker.job_logs.storage import JobLogStorage
 from worker.operations.installed import InstalledOperation
+from worker.process_tree.exits import ProcessExits
 from worker.process_tree.leftovers import Leftovers
 from worker.process_tree.processes import die_with
 from worker.process_tree.start import detach
@@ -39,7 +48,7 @@ from worker.shared_memory.slots import Slot, Slots
 from worker.supervision.supervisor import Supervisor
 
 log = logs.get("worker")
-END_POLL_S = 0.1  # in which a process that is about to end checks for the end of the worker
+UP_S = 4.0  # time that Celery gives a process from its fork until it takes doorbells; then it kills the process
 
 
 class WorkerApp:
@@ -63,7 +72,13 @@ class WorkerApp:
             with_async=bool(self._async_operations),
             empty_claims_per_second=settings.empty_claims_per_second,
         )
-        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues)
+        self._rings = [
+            LineRing(settings.job_log_buffer_bytes) for _ in range(concurrency if settings.job_log_bytes else 0)
+        ]
+        self._job_logs = JobLogStorage(settings, self._rings, self._slots.metrics.parent)
+        exits = ProcessExits()
+        self._supervisor = Supervisor(settings, self._slots, operations, Doorbell(settings), queues, exits)
+        self._supervisor.job_logs = self._job_logs
         # Of this process, once it is forked.
         self._executor: Executor | None = None
         self._slot: Slot | None = None
@@ -73,18 +88,17 @@ class WorkerApp:
         self._parent = os.getpid()
         self._celery = Celery("jobproc")
         names = [celery_queue(queue) for queue in queues]
+        hooks_s = settings.process_start_timeout_seconds + settings.process_restart_pause_seconds
         self._celery.conf.update(
-            celery_settings(settings), task_queues=[Queue(name, routing_key=name) for name in names]
+            celery_settings(settings),
+            task_queues=[Queue(name, routing_key=name) for name in names],
+            worker_proc_alive_timeout=UP_S + hooks_s if hooks.process_start else UP_S,
         )
         self._celery.conf.broker_transport = "worker.celery_adapter.transport:Transport"
         self._celery.conf.worker_consumer = "worker.celery_adapter.consumer:Consumer"
         self._celery.steps["worker"].add(supervisor_step(self._start_supervisor))
-        if hooks.process_start:  # else Celery kills a process that is not up after 4 s
-            self._celery.conf.worker_proc_alive_timeout += (
-                settings.process_start_timeout_seconds + settings.process_restart_pause_seconds
-            )
-        ProcessPool.set_start_callback(self._start_process)
-        ProcessPool.set_idle_callback(self._idle)
+        ProcessPool.set_callbacks(self._start_process, self._idle)
+        ProcessPool.set_exits(exits)
         tasks.register(self._celery, self._serve)
         for signal_, receiver in (
             (signals.setup_logging, _keep_logging),
@@ -96,7 +110,8 @@ class WorkerApp:
             signal_.connect(receiver, weak=False)
 
     def run(self) -> int:
-        """Run the worker until a signal ends it; returns the exit code."""
+        """Run the worker until a signal ends it; returns the exit code. Raises StartupError if it cannot start."""
+        self._wait_for_schema()
         worker: Any = self._celery.Worker(
             hostname=f"jobproc-{os.getpid()}@%h",
             pool="worker.celery_adapter.pool:ProcessPool",
@@ -112,7 +127,7 @@ class WorkerApp:
         registry = CollectorRegistry()
         for collector in (self._slots.metrics, ProcessGauges(self._slots)):
             registry.register(collector)
-        self._exposition = Exposition(self._settings.metrics_port, registry)
+        self._exposition = Exposition(self._settings, registry)
         if traces.enabled():
             # Imported before any fork: a process that is forked while another thread imports would wait forever for the
             # import lock which that thread held.
@@ -125,8 +140,23 @@ class WorkerApp:
             worker.start()
         finally:
             self._supervisor.stop()
+            self._job_logs.stop()
             traces.close()
         return int(worker.exitcode or 0)
+
+    def _wait_for_schema(self) -> None:
+        """Wait until the database has what the processes need, which then start without an error."""
+        health = Health(self._settings.health_file, self._settings.stalled_consumer_seconds, self._queues)
+
+        def pause(seconds: float) -> None:
+            health.write(time.monotonic(), stalled=False, ready=False)
+            time.sleep(seconds)
+
+        # As the first process of a container it would otherwise ignore the signals that Celery handles later.
+        before = {number: signal.signal(number, _exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        wait_for_schema(self._settings, head(), pause=pause)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def _start_supervisor(self) -> None:
         if traces.enabled():  # in the thread that forks, before the supervisor has anything to record
@@ -161,6 +191,7 @@ class WorkerApp:
         self._executor = Executor(
             self._settings, session, self._slots, slot, self._operations, Doorbell(self._settings)
         )
+        self._executor.operation_logs = self._capture_logs(slot)
         if self._async_operations:
             self._executor.make_async_executor = self._make_async_executor
         if traces.enabled():  # after the fork: no thread of an exporter survives it
@@ -176,13 +207,10 @@ class WorkerApp:
         slot, session, executor = self._slot, self._session, self._executor
         if slot is None or session is None or executor is None:
             return
-        has_loop = bool(self._async_operations)
-        self._hooks = ProcessHooks(
-            self._settings, (lambda function: executor.async_executor().call(function)) if has_loop else None
-        )
+        self._hooks = ProcessHooks(self._settings, executor.call_async if self._async_operations else None)
         if not self._hooks.start():
             slot.metrics.count_process_death("start_failed")
-            self._end_after_pause()
+            end_after_pause(self._settings.process_restart_pause_seconds, lambda: self._slots.draining)
         executor.leftovers = Leftovers(self._settings.child_process_grace_seconds)  # spares what the hooks have started
         slot.mark_claim()
         try:
@@ -190,12 +218,12 @@ class WorkerApp:
         except DatabaseUnavailable as error:
             log.warning("database_unavailable", reason=str(error).strip())
 
-    def _end_after_pause(self) -> NoReturn:
-        """End this process, so that the pool starts another one, and without a line of the pool."""
-        until = time.monotonic() + self._settings.process_restart_pause_seconds
-        while time.monotonic() < until and not self._slots.draining:
-            time.sleep(END_POLL_S)
-        raise SystemExit(EX_RECYCLE)
+    def _capture_logs(self, slot: Slot) -> OperationLogs:
+        index = current_process().index  # type: ignore[attr-defined]  # billiard sets it
+        ring = self._rings[index] if self._rings else None  # no two living processes share an index
+        operation_logs = OperationLogs(self._settings, ring, slot.metrics, sys.stderr.fileno())
+        capture.install(self._settings)
+        return operation_logs
 
     def _new_session(self, slot: Slot, operations: Mapping[str, InstalledOperation]) -> WorkerSession:
         session = WorkerSession(
@@ -213,6 +241,7 @@ class WorkerApp:
         executor = AsyncExecutor(
             self._settings, session, self._slots, slot, self._async_operations, Doorbell(self._settings)
         )
+        executor.capture(self._executor.operation_logs if self._executor is not None else None)
         if traces.tracer is not None:
             from worker.tracing import spans
 
@@ -242,6 +271,7 @@ class WorkerApp:
         if self._executor is None or slot is None:
             return
         self._executor.end_leftovers()
+        self._executor.say_unlogged()
         if slot.poll_requests != self._poll_requests_seen:
             self._poll_requests_seen = slot.poll_requests
             for queue in self._queues:
@@ -257,5 +287,10 @@ class WorkerApp:
             self._executor.recover()
 
 
+def _exit(_signal: int, _frame: object) -> None:
+    sys.exit(0)
+
+
 def _keep_logging(**_facts: Any) -> None:
-    pass
+    # Celery's pool writes past the logs, as bare text, unless its logger is told to pass its records on.
+    get_logger().propagate = True

@@ -1,4 +1,6 @@
-"""The health check of a worker: its parent writes a file, `python -m worker.health` reads it (standard library only).
+"""The health check of a worker: its parent writes a file, `python -m worker.health` reads it.
+
+Both import nothing of third parties, so that a probe starts at once.
 
 A worker is stalled when due work waits in its queues, one of its processes is idle, and none has claimed for a while,
 although the parent asks idle processes to poll when no doorbell rings (`worker/supervision/idle_poll.py`). PostgreSQL
@@ -10,6 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from common.command_line import Variable, command_line
 
 FILE_VARIABLE = "JOBPROC_HEALTH_FILE"
 STALE_S = 60.0  # a parent that has not written for this long hangs
@@ -81,10 +85,17 @@ def probe(file: Path, now: float, *, ready: bool) -> str | None:
 
 def main() -> None:
     """Exit with 0 if the worker is healthy, else with 1 and the reason."""
+    parser = command_line(
+        "worker.health",
+        "Exits with 0 if the worker of this machine is healthy, else with 1 and the reason.",
+        [Variable(FILE_VARIABLE, "", "File to which the worker writes its health.")],
+    )
+    parser.add_argument("--ready", action="store_true", help="ask if the worker is ready: a process has registered")
+    arguments = parser.parse_args()
     file = os.environ.get(FILE_VARIABLE)
     if not file:
         sys.exit(f"health: {FILE_VARIABLE} is not set")
-    if reason := probe(Path(file), time.time(), ready="--ready" in sys.argv[1:]):
+    if reason := probe(Path(file), time.time(), ready=arguments.ready):
         sys.exit(f"health: {reason}")
 
 

@@ -7,10 +7,11 @@ from api.schemas import EXAMPLE_ID as ID
 _OTHER_ID = "019aa5d4-7b1c-7d02-a8f5-52b0c9f1d4e7"
 _SUBMITTED, _STARTED, _ENDED = "2025-11-21T09:52:37.151Z", "2025-11-21T09:52:37.159Z", "2025-11-21T09:52:37.160Z"
 _ERROR = {"type": "timeout", "text": "it ran for more than 30 s"}
+_FAILED = {"job_id": ID, "status": "FAILED", "result": None, "error": _ERROR}
 _STATE = {"run": 0, "attempt": None, "worker": None, "error": None}
 _RATES = {"last_minute": 41.7, "last_5_minutes": 40.2, "last_15_minutes": 12.9}
 _PERCENTILES = {"p50": 0.000_02, "p95": 0.000_05, "p99": 0.000_11}
-_JOB_PATHS = ("status", "result", "input", "cancel", "retry", "events", "explain")
+_JOB_PATHS = ("status", "result", "input", "cancel", "retry", "events", "logs", "explain")
 _SUMMARY = {
     "job_id": ID, "status": "FAILED", "operation": "square_sum", "queue": "default", "priority": 5, "tags": ["nightly"],
     "created_at": _SUBMITTED, "due_at": None, "started_at": _STARTED, "finished_at": "2025-11-21T09:53:07.160Z",
@@ -43,6 +44,10 @@ _JOB = {
     ],
     "links": {"self": f"/jobs/{ID}", **{name: f"/jobs/{ID}/{name}" for name in _JOB_PATHS}},
 }  # fmt: skip
+_LINE = {
+    "attempt": 1, "line": 1, "at": _STARTED, "level": "info", "logger": "acme.reports", "message": "4,000 rows",
+    "exception": None,
+}  # fmt: skip
 _EXPLANATION = {
     "job_id": ID,
     "status": "SCHEDULED",
@@ -52,7 +57,7 @@ _EXPLANATION = {
     "waited": {"scheduled_seconds": 12.5, "queued_seconds": 0.0, "paused_seconds": 0.0, "running_seconds": 0.0},
 }
 _OPERATION = {
-    "name": "square_sum", "version": 1, "oldest_version": 1, "queue": "default",
+    "name": "square_sum", "version": 1, "oldest_version": 1, "queue": "default", "queues": ["default"],
     "description": "Sum of the squares of the numbers, correctly rounded.",
     "input_schema": {
         "type": "object", "title": "Numbers", "description": "Input of the operations on a list of numbers.",
@@ -60,10 +65,11 @@ _OPERATION = {
         "properties": {"data": {"type": "array", "title": "Data", "items": {"type": "number"}, "minItems": 1}},
         "additionalProperties": False,
     },
+    "output_schema": {"type": "number"},
     "defaults": {
         "max_attempts": 3, "backoff": {"base_seconds": 1.0, "cap_seconds": 300.0}, "timeout_seconds": 300.0
     },
-    "workers_alive": 4,
+    "seen_at": "2026-01-13T10:00:00.123456Z", "workers_alive": 4,
     "recent": {
         "jobs": 1_204, "execution_seconds": _PERCENTILES, "cpu_seconds": _PERCENTILES,
         "peak_memory_mebibytes": {"p50": 61.5, "p95": 63.0, "p99": 64.25},
@@ -100,6 +106,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "202": {"stored": {"job_id": ID, "status": "PENDING"}, "scheduled": {"job_id": ID, "status": "SCHEDULED"}},
         "200": {
             "finished": {"job_id": ID, "status": "SUCCESS", "result": 14.0},
+            "failed": _FAILED,
             "repeated request": {"job_id": ID, "status": "SCHEDULED"},
         },
     },
@@ -130,9 +137,11 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("get", "/jobs/{job_id}/result"): {
         "200": {
             "finished": {"job_id": ID, "status": "SUCCESS", "result": 14.0},
+            "failed": _FAILED,
             "waiting": {"job_id": ID, "status": "SCHEDULED", "result": None},
         }
     },
+    ("get", "/jobs/{job_id}/logs"): {"200": {"lines": {"job_id": ID, "run": 0, "lines": [_LINE], "next": None}}},
     ("post", "/jobs/{job_id}/cancel"): {
         "200": {"cancelled": {"job_id": ID, "status": "CANCELLED", "cancel_requested": False}},
         "202": {"running": {"job_id": ID, "status": "IN_PROGRESS", "cancel_requested": True}},

@@ -65,7 +65,11 @@ async def _checks(services: Services) -> list[CheckView]:
                 CheckView(name="database", ok=True, detail="answers"),
                 CheckView(name="migrations", ok=False, detail=detail),
             ]
-        return [CheckView(name="database", ok=False, detail=f"does not answer ({cause})")]
+        if isinstance(reason := getattr(error.__cause__, "__cause__", None), asyncpg.PostgresError):
+            detail = f"refuses the connection ({type(reason).__name__}); the log has its reason"
+        else:
+            detail = f"does not answer ({cause})"
+        return [CheckView(name="database", ok=False, detail=detail)]
     except asyncpg.PostgresError as error:  # such as a role without its rights: no fault of this process
         detail = f"refuses the check ({type(error).__name__}); run migrations, which grant the rights of the roles"
         return [CheckView(name="database", ok=False, detail=detail)]

@@ -262,7 +262,7 @@ async def get_job_status(job_id: UUID, request: Request) -> Response:
     openapi_extra={"parameters": [WAIT_PARAMETER]},
 )
 async def get_job_result(job_id: UUID, request: Request) -> Response:
-    """Retrieve the result of a job. It is null until the job has succeeded; `status` has the reason.
+    """Retrieve the result of a job. It is null until the job has succeeded; `status` and `error` have the reason.
 
     With `wait` the request is a long poll: the response is sent when the job has ended, or when the time is up.
     """
@@ -270,11 +270,10 @@ async def get_job_result(job_id: UUID, request: Request) -> Response:
     if wait_s := requested_wait_s(request, services.settings):
         with services.watchers.slot(request):
             return await respond_when_finished(request, services.watchers, job_id, wait_s)
-    row = await services.pool.run(lambda connection: reads.result(connection, job_id), Lane.BY_ID)
-    if row is None:
+    result = await services.pool.run(lambda connection: reads.result(connection, job_id), Lane.BY_ID)
+    if result is None:
         raise JobNotFound
-    revision, text = row
-    return responses.conditional(request, revision, result_body(job_id, revision.status, text))
+    return responses.conditional(request, result.revision, result_body(job_id, result))
 
 
 @router.get("/jobs/{job_id}/", include_in_schema=False)

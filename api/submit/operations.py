@@ -2,11 +2,13 @@
 
 import asyncio
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonschema_rs import ValidationError, validator_for
 
-from api.submit.formats import FORMATS
+from api.submit import unknown_operation
+from api.submit.formats import FORMATS, with_numbers
+from api.submit.patterns import PatternKeyword
 from api.web.problems import MAX_ERRORS
 from api.web.ttl_cache import TtlCache
 from common.domain.errors import UnknownOperation
@@ -14,8 +16,12 @@ from common.domain.operation_spec import OperationSpec
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
-from common.store.operations import catalogue
+from common.store.operations import catalogue, sightings
+from common.store.operations.sightings import SeenWorkers
 from common.telemetry import logs
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 log = logs.get("api")
 # From this length on an input gets its first error alone: jsonschema makes all errors at once, a second for 350,000.
@@ -46,7 +52,12 @@ class CachedOperation:
         self.takes_numbers = _data_schema(spec.input_schema) == NUMBERS_SCHEMA
         try:
             self._schema = validator_for(
-                spec.input_schema, mask="the value", validate_formats=True, formats=FORMATS, retriever=_refuse_document
+                with_numbers(spec.input_schema),
+                mask="the value",
+                validate_formats=True,
+                formats=FORMATS,
+                keywords={"pattern": PatternKeyword},
+                retriever=_refuse_document,
             )
         except ValueError:  # then only the worker's own model checks the input
             log.warning("input_schema_invalid", operation=spec.name)
@@ -78,7 +89,8 @@ class OperationCache:
     def __init__(self, settings: Settings, pool: DatabasePool) -> None:
         self._ttl_s = settings.operations_cache_seconds
         self._pool = pool
-        self._operations: dict[str, CachedOperation] = {}
+        self._operations: dict[str, CachedOperation] = {}  # in the order of their names
+        self._workers = SeenWorkers()
         self._cache = TtlCache(self._load, self._ttl_s)
 
     async def get(self, name: str, field: str = "operation") -> CachedOperation:
@@ -94,17 +106,21 @@ class OperationCache:
         elif operation is not None and age_s > self._ttl_s:
             self._cache.refresh().add_done_callback(_log_failed_refresh)
         if operation is None:
-            raise UnknownOperation(field, sorted(self._operations))
+            raise UnknownOperation(field, unknown_operation.reason(name, list(self._operations), self._workers))
         return operation
 
     async def _load(self) -> dict[str, CachedOperation]:
-        specs = await self._pool.run_sync(catalogue.read, Lane.INTAKE)
+        specs, self._workers = await self._pool.run_sync(_read, Lane.INTAKE)
         known = self._operations
         self._operations = {  # an unchanged operation stays as it is: its schema is not compiled again
             name: cached if (cached := known.get(name)) and cached.spec == spec else CachedOperation(spec)
             for name, spec in specs.items()
         }
         return self._operations
+
+
+def _read(connection: "Connection") -> tuple[dict[str, OperationSpec], SeenWorkers]:
+    return catalogue.read(connection), sightings.seen_workers(connection)
 
 
 def _log_failed_refresh(refresh: "asyncio.Task[dict[str, CachedOperation]]") -> None:

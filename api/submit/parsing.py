@@ -18,6 +18,7 @@ from api.web.problems import MAX_ERRORS, field_problem, validation_problem
 from api.web.stored_text import has_nul
 from common.domain.errors import InvalidSubmission
 from common.domain.job import HeldWhile, NewJob, OnConflict, Options, Unique, new_job_id
+from common.domain.operation_spec import OperationSpec
 from common.domain.states import State
 from common.settings import Settings
 
@@ -35,9 +36,9 @@ def _adapter_for(
     """Return the adapter that validates a submission."""
     if not isinstance(value, dict):
         return _numbers_adapter
-    return (
-        _plain_adapter if value.keys() == _PLAIN_MEMBERS else _input_adapter if "input" in value else _numbers_adapter
-    )
+    if value.keys() == _PLAIN_MEMBERS:
+        return _plain_adapter
+    return _numbers_adapter if "data" in value and "input" not in value else _input_adapter
 
 
 class SubmissionParser:
@@ -70,7 +71,11 @@ class SubmissionParser:
             timeout_ms=spec.timeout_ms,
             version=spec.version,
         )
-        return job if isinstance(submission, PlainSubmission) else self._with_options(job, submission, prefix)
+        if isinstance(submission, PlainSubmission):
+            return job
+        if submission.queue is not None:
+            job = replace(job, queue=_allowed_queue(submission.queue, spec, prefix))
+        return self._with_options(job, submission, prefix)
 
     async def parse_retry_input(self, value: Any, operation: str) -> str | None:
         """Return the new input of a manual retry as JSON text; None: the job keeps its input. Raises like `parse`."""
@@ -164,18 +169,31 @@ def _check_shape(value: dict[str, Any], max_numbers: int, prefix: str) -> None:
 
 def _checked_input(value: dict[str, Any], operation: CachedOperation, prefix: str) -> str:
     """Return the input of a submission as JSON text. Raises ProblemError if it breaks the operation's schema."""
-    if "input" not in value:
+    if "data" in value:
         text, field, input_ = _numbers_json(value["data"]), prefix.rstrip("."), {"data": value["data"]}
         if operation.takes_numbers:
             return text
-    else:
+    elif "input" in value:
         field, input_ = f"{prefix}input", value["input"]
         text = _json_text(input_, field)
+    else:
+        if operation.takes_numbers:
+            raise field_problem(INVALID_BODY, [(f"{prefix}data", "Field required")], 1)
+        text, field, input_ = "{}", f"{prefix}input", {}
     if errors := operation.input_errors(input_, len(text)):
         raise field_problem(
             INVALID_BODY, [(f"{field}.{path}".strip("."), reason) for path, reason in errors], len(errors)
         )
     return text
+
+
+def _allowed_queue(queue: str, spec: OperationSpec, prefix: str) -> str:
+    """Return the queue that a submission names. Raises InvalidSubmission if the operation does not allow it."""
+    if queue not in spec.queues:
+        raise InvalidSubmission(
+            f"{prefix}queue", f"{spec.name} does not allow this queue; it allows {', '.join(spec.queues)}"
+        )
+    return queue
 
 
 def check_unique_keys(jobs: Iterable[NewJob]) -> None:

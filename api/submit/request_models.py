@@ -55,6 +55,10 @@ class _Options(_Model):
     operation: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         description="The name of an operation; see GET /operations.", examples=["square_sum"]
     )
+    queue: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        None,
+        description="The queue of the job, one of `queues` of the operation in GET /operations. Default: its `queue`.",
+    )
     priority: Annotated[int, Field(ge=0, le=9)] = Field(
         5, description="0 (first) to 9. The order is exact across the whole queue. Default: 5."
     )
@@ -111,7 +115,11 @@ class InputSubmission(_Options):
         }
     )
 
-    input: Any = Field(description="The input of the operation. It must match `input_schema` in GET /operations.")
+    input: Any = Field(
+        default_factory=dict,
+        description="The input of the operation. It must match `input_schema` in GET /operations. Default: `{}`, for "
+        "operations that need no input.",
+    )
 
 
 class RetryBody(_Model):

@@ -37,7 +37,9 @@ class ApiMetrics:
         self.doorbells = metrics.DOORBELLS.counter(self.registry, *metrics.DOORBELL_OUTCOMES)
         self.refusals = Refusals(self.registry)
         self.long_polls = metrics.LONG_POLLS.counter(self.registry, *metrics.LONG_POLL_OUTCOMES)
-        self._waiting_clients = metrics.WAITING_CLIENTS.gauge(self.registry, metrics.RESULT, metrics.EVENTS)
+        self._waiting_clients = metrics.WAITING_CLIENTS.gauge(
+            self.registry, metrics.RESULT, metrics.EVENTS, metrics.LOGS
+        )
         self._accepted = metrics.JOBS_ACCEPTED.counter(self.registry)
 
     @contextmanager

@@ -13,7 +13,7 @@ from common.store.jobs import reads
 from common.store.jobs.reads import Record
 
 Json = dict[str, Any]
-_LINKED = ("status", "result", "input", "cancel", "retry", "events", "explain")
+_LINKED = ("status", "result", "input", "cancel", "retry", "events", "logs", "explain")
 _ATTEMPT_MEMBERS = ("run", "attempt", "worker", "started_at", "finished_at", "retry_at", "outcome")
 
 
@@ -55,7 +55,7 @@ def response_body(row: Record, root: str = "") -> bytes:
         "progress": {"fraction": row["progress"], "text": row["progress_text"]} if has_progress else None,
         "result": _stored_json(row["result"]),
         "result_omitted": row["has_result"] and row["result"] is None,
-        "error": _error(row["error_type"], row["error_text"]),
+        "error": _failure(row, _traceback(row)),
         "attempts": [_attempt(attempt) for attempt in reads.ended_attempts(row)],
         "runs": [_run(run, path) for run in row["runs"]],
         "timeline": [_state(change) for change in timeline(list(_runs(row)), row["now"])],
@@ -82,6 +82,16 @@ def _error(error_type: str | None, text: str | None) -> Json | None:
     return None if error_type is None else {"type": error_type, "text": text or ""}
 
 
+def _failure(row: Record, traceback: str | None) -> Json | None:
+    error = _error(row["error_type"], row["error_text"])
+    return None if error is None else error | {"traceback": traceback}
+
+
+def _traceback(row: Record) -> str | None:
+    """Return the traceback of the attempt that ended the newest run."""
+    return next((outcome["traceback"] for outcome in row["outcomes"] if outcome["run"] == row["run"]), None)
+
+
 def _run(run: Record, path: str) -> Json:
     return {
         "run": run["run"],
@@ -98,7 +108,7 @@ def _attempt(attempt: Record) -> Json:
     total_s = (attempt["finished_at"] - attempt["started_at"]).total_seconds()
     overhead_s = None if execution_s is None else round(max(0.0, total_s - execution_s), 6)
     view: Json = {name: attempt[name] for name in _ATTEMPT_MEMBERS}
-    view["error"] = _error(attempt["error_type"], attempt["error_text"])
+    view["error"] = _failure(attempt, attempt["traceback"])
     view["took"] = {
         "execution_seconds": execution_s,
         "overhead_seconds": overhead_s,

@@ -44,6 +44,17 @@ class UsageView(BaseModel):
     )
 
 
+class FailureView(ErrorView):
+    """The error of a job or of an attempt, with its traceback."""
+
+    traceback: str | None = Field(
+        description="The traceback of the exception, the frames of the operation first, cut in the middle to "
+        "JOBPROC_MAX_TRACEBACK_CHARACTERS. Null if no code of the operation raised, and in older attempts of a job "
+        "with many.",
+        examples=['Traceback (most recent call last):\n  File "/app/acme.py", line 7, in send\nValueError: no address'],
+    )
+
+
 class AttemptView(BaseModel):
     """An attempt that has ended."""
 
@@ -57,7 +68,7 @@ class AttemptView(BaseModel):
         description="`success`, `failed`, `cancelled`, `error`, `timeout`, `lost` or `released`. "
         "A released attempt is not charged."
     )
-    error: ErrorView | None
+    error: FailureView | None
     took: UsageView
 
 
@@ -117,6 +128,7 @@ class JobLinks(SelfLink):
     cancel: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/cancel"])
     retry: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/retry"])
     events: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/events"])
+    logs: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/logs"])
     explain: str = Field(examples=[f"/jobs/{EXAMPLE_ID}/explain"])
 
 
@@ -167,10 +179,11 @@ class JobView(BaseModel):
     result_omitted: bool = Field(
         description="True if the result is larger than JOBPROC_JOB_INLINE_BYTES. `links.result` returns it."
     )
-    error: ErrorView | None
+    error: FailureView | None
     attempts: list[AttemptView] = Field(
         description="The last 100 attempts that have ended, oldest first. Texts of errors are whole in the newest "
-        "attempts, up to four times JOBPROC_JOB_INLINE_BYTES; older ones are cut to 200 characters."
+        "attempts, up to four times JOBPROC_JOB_INLINE_BYTES; older ones are cut to 200 characters. As many bytes of "
+        "tracebacks are there; those of older attempts are null."
     )
     runs: list[RunView] = Field(
         description="The last 10 runs that manual retries or undone bulk actions began, oldest first."

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -14,7 +15,7 @@ from common.domain.operation_spec import OperationSpec
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.store.operations import catalogue as store
-from common.store.operations import usage
+from common.store.operations import sightings, usage
 from common.store.operations.usage import OperationUsage
 from common.store.queues import queue_state
 
@@ -24,9 +25,9 @@ CACHE_S = 5.0
 class Percentiles(BaseModel):
     """Percentiles over recent jobs: the newest ones of the last day that have ended."""
 
-    p50: float
-    p95: float
-    p99: float
+    p50: float = Field(description="Half of the jobs used no more.")
+    p95: float = Field(description="95 of 100 jobs used no more.")
+    p99: float = Field(description="99 of 100 jobs used no more.")
 
 
 class RecentUsage(BaseModel):
@@ -59,11 +60,18 @@ class OperationView(BaseModel):
     )
     oldest_version: int = Field(description="The oldest version whose jobs the workers still run.")
     queue: str = Field(description="The queue of the operation's jobs.")
-    description: str
+    description: str = Field(description="What the operation does: the first paragraph of its docstring.")
+    queues: list[str] = Field(description="The queues that a submission may name with `queue`. `queue` is the default.")
     input_schema: dict[str, Any] = Field(
-        description="The JSON Schema of the input. A submission that breaks it is refused."
+        description="The JSON Schema of the input. A submission that breaks it is refused; formats and patterns are "
+        "read as Pydantic reads them."
     )
+    output_schema: dict[str, Any] = Field(description="The JSON Schema of the result. Empty: any JSON.")
     defaults: OperationDefaults
+    seen_at: datetime = Field(
+        description="When a worker last knew the operation, to within ten minutes. One that the workers of its queue "
+        "have not known for a day, unless set otherwise, is removed from this list."
+    )
     workers_alive: int = Field(
         description="Worker processes with a valid lease that serve the queue and know this version."
     )
@@ -73,7 +81,7 @@ class OperationView(BaseModel):
 class OperationList(BaseModel):
     """The operations that workers have registered."""
 
-    operations: list[OperationView]
+    operations: list[OperationView] = Field(description="The operations, by name.")
 
 
 def operation_list_cache(pool: DatabasePool) -> TtlCache[OperationList]:
@@ -82,10 +90,12 @@ def operation_list_cache(pool: DatabasePool) -> TtlCache[OperationList]:
     def read(connection: Connection) -> OperationList:
         recent = usage.read(connection, int(time.time() * 1000))
         workers = queue_state.workers_by_operation(connection)
+        seen_at = sightings.seen_at(connection)
         return OperationList(
             operations=[
-                _operation_view(spec, recent.get(name), workers)
+                _operation_view(spec, recent.get(name), workers, seen_at[name])
                 for name, spec in sorted(store.read(connection).items())
+                if name in seen_at  # else it was published or forgotten between the two reads
             ]
         )
 
@@ -97,20 +107,23 @@ def operation_list_cache(pool: DatabasePool) -> TtlCache[OperationList]:
 
 
 def _operation_view(
-    spec: OperationSpec, recent: OperationUsage | None, workers: dict[tuple[str, str], int]
+    spec: OperationSpec, recent: OperationUsage | None, workers: dict[tuple[str, str], int], seen_at: datetime
 ) -> OperationView:
     return OperationView(
         name=spec.name,
         version=spec.version,
         oldest_version=spec.oldest_version,
         queue=spec.queue,
+        queues=list(spec.queues),
         description=spec.description,
         input_schema=spec.input_schema,
+        output_schema=spec.output_schema,
         defaults=OperationDefaults(
             max_attempts=spec.retry.max_attempts,
             backoff=BackoffView(base_seconds=spec.retry.base_s, cap_seconds=spec.retry.cap_s),
             timeout_seconds=spec.timeout_s,
         ),
+        seen_at=seen_at,
         workers_alive=workers.get((spec.queue, required_operation(spec.name, spec.version)), 0),
         recent=None if recent is None else _recent_usage(recent),
     )

@@ -24,7 +24,7 @@ RETRY_MS = 1_000  # delay before a disconnected client reconnects
 LAST_EVENT_ID = "Last-Event-ID"
 MEDIA_TYPE = "text/event-stream"
 _ID = re.compile(r"\d{1,5}\.\d{1,10}")
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",  # proxies must not buffer events
 }
@@ -75,7 +75,7 @@ class EventStream(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, request: Request, job_id: UUID, watchers: Watchers, settings: Settings) -> None:
-        super().__init__(None, 200, _HEADERS)
+        super().__init__(None, 200, HEADERS)
         del self.headers["content-length"]
         self._request = request
         self._job_id = job_id
@@ -96,7 +96,7 @@ class EventStream(Response):
                 await Response(status_code=204)(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await _send_text(send, f"retry: {RETRY_MS}\n\n")
+            await send_text(send, f"retry: {RETRY_MS}\n\n")
             if _event_id(snapshot) == self._last_id:
                 self._last_shown = snapshot.status, snapshot.attempt
             if await self._send_events(watcher, snapshot, send):
@@ -108,13 +108,13 @@ class EventStream(Response):
         end_s = loop.time() + self._settings.event_stream_max_seconds
         while True:
             if text := self._event(snapshot):
-                await _send_text(send, text)
+                await send_text(send, text)
             if snapshot.is_finished or self._watchers.is_draining or watcher.job.is_missing or loop.time() >= end_s:
                 return True
             if not await watcher.pause(min(heartbeat_s, max(0.0, end_s - loop.time()))):
                 return False
             if not watcher.woken:
-                await _send_text(send, ":\n\n")
+                await send_text(send, ":\n\n")
             watcher.woken = False
             snapshot = watcher.job.snapshot or snapshot
 
@@ -135,5 +135,6 @@ def _event_id(snapshot: JobSnapshot) -> str:
     return f"{snapshot.run}.{snapshot.rev}"
 
 
-async def _send_text(send: Send, text: str) -> None:
+async def send_text(send: Send, text: str) -> None:
+    """Send a part of a stream."""
     await send({"type": "http.response.body", "body": text.encode(), "more_body": True})

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 
+import orjson
 from fastapi import Request, Response
 
 from api.watch.watcher import Watcher
@@ -14,7 +15,9 @@ from api.web.problem_kinds import INVALID_PARAMETER
 from api.web.problems import field_problem
 from api.web.responses import Headers, JsonResponse
 from common.domain.errors import JobNotFound, StoreUnavailable
+from common.domain.states import State
 from common.settings import Settings
+from common.store.jobs.reads import JobResult
 
 PARAMETER_NAME = "wait"
 CLOSE_HEADER = (b"connection", b"close")
@@ -48,9 +51,8 @@ def requested_wait_s(request: Request, settings: Settings) -> float:
 async def respond_when_finished(request: Request, watchers: Watchers, job_id: UUID, wait_s: float) -> Response:
     """Return a job's status and result once it has ended or the time is up. Raises JobNotFound or StoreUnavailable."""
     snapshot = await watchers.wait_until_finished(request, job_id, wait_s)
-    response = responses.conditional(
-        request, snapshot.revision, result_body(job_id, snapshot.status, await watchers.result(job_id, snapshot))
-    )
+    result = await watchers.result(job_id, snapshot)
+    response = responses.conditional(request, result.revision, result_body(job_id, result))
     if watchers.is_draining:
         response.raw_headers.append(CLOSE_HEADER)  # tells the client why it was answered early
     return response
@@ -71,7 +73,7 @@ async def respond_if_finished(
     try:
         snapshot = await watchers.wait_until_finished(request, job_id, wait_s, submitted)
         return (
-            JsonResponse(result_body(job_id, snapshot.status, await watchers.result(job_id, snapshot)), 200, headers)
+            JsonResponse(result_body(job_id, await watchers.result(job_id, snapshot)), 200, headers)
             if snapshot.is_finished
             else None
         )
@@ -79,10 +81,13 @@ async def respond_if_finished(
         return None
 
 
-def result_body(job_id: UUID, state: str, result: str | None) -> bytes:
-    """Return the response body with a job's state and its result, which is JSON text."""
-    return b'{"job_id":"%b","status":"%b","result":%b}' % (
+def result_body(job_id: UUID, result: JobResult) -> bytes:
+    """Return the response body with a job's state and its result; that of a failed job has its error too."""
+    state = result.revision.status
+    error = {"type": result.error_type, "text": result.error_text or ""}
+    return b'{"job_id":"%b","status":"%b","result":%b%b}' % (
         str(job_id).encode(),
         state.encode(),
-        (result or "null").encode(),
+        (result.text or "null").encode(),
+        b',"error":' + orjson.dumps(error) if state == State.FAILED else b"",
     )

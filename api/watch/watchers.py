@@ -24,12 +24,14 @@ from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.store.jobs import reads
-from common.store.jobs.reads import JobSnapshot
+from common.store.jobs.reads import JobResult, JobSnapshot
 from common.telemetry import logs
-from common.telemetry.metrics import EVENTS, RESULT
+from common.telemetry.metrics import EVENTS, LOGS, RESULT
 from common.telemetry.refusal_reasons import (
     EVENT_STREAMS_FULL,
     EVENT_STREAMS_OF_ADDRESS,
+    LOG_STREAMS_FULL,
+    LOG_STREAMS_OF_ADDRESS,
     LONG_POLLS_FULL,
     LONG_POLLS_OF_ADDRESS,
 )
@@ -45,6 +47,8 @@ _REASONS = {
     (RESULT, Limit.ADDRESS): LONG_POLLS_OF_ADDRESS,
     (EVENTS, Limit.PROCESS): EVENT_STREAMS_FULL,
     (EVENTS, Limit.ADDRESS): EVENT_STREAMS_OF_ADDRESS,
+    (LOGS, Limit.PROCESS): LOG_STREAMS_FULL,
+    (LOGS, Limit.ADDRESS): LOG_STREAMS_OF_ADDRESS,
 }
 MAX_MISSED_POLLS = 3  # consecutive failed polls after which a snapshot is too old to answer with
 
@@ -63,6 +67,7 @@ class Watchers:
         self._places = {
             RESULT: Places(settings.long_poll_max_clients, percent),
             EVENTS: Places(settings.event_stream_max_clients, percent),
+            LOGS: Places(settings.log_stream_max_clients, percent),
         }
         self._jobs: dict[str, WatchedJob] = {}
         # Ids of jobs to poll now, in this order; True if the change feed named the job.
@@ -140,16 +145,13 @@ class Watchers:
             raise JobNotFound
         return snapshot
 
-    async def result(self, job_id: UUID, snapshot: JobSnapshot) -> str | None:
-        """Return the result of a job as JSON text, None if it has none; a large one is read from the database.
-
-        Raises StoreUnavailable.
-        """
+    async def result(self, job_id: UUID, snapshot: JobSnapshot) -> JobResult:
+        """Return the result or the error of a job; a large one is read from the database. Raises StoreUnavailable."""
         if not snapshot.is_result_large:
-            return snapshot.result
+            return snapshot.job_result
         async with self._large_reads:
-            row = await self._pool.run(lambda connection: reads.result(connection, job_id), Lane.BY_ID)
-        return None if row is None else row[1]
+            result = await self._pool.run(lambda connection: reads.result(connection, job_id), Lane.BY_ID)
+        return result or snapshot.job_result
 
     @contextmanager
     def watch(

@@ -86,7 +86,12 @@ HOST_NOT_ALLOWED = ProblemKind(
 )
 INVALID_BODY = ProblemKind("invalid-body", 422, "The body is invalid", "data.3: Input should be a finite number")
 UNKNOWN_OPERATION = ProblemKind(
-    "unknown-operation", 422, "No such operation", "operation: unknown operation; known ones: cube_sum, square_sum"
+    "unknown-operation",
+    422,
+    "No such operation",
+    "operation: unknown operation; similar: square_sum; known ones: cube_sum, square_sum. "
+    "4 worker processes are alive and know all of these. An operation becomes known when a worker starts that has its "
+    "package installed (docs/howto/operations.md).",
 )
 INVALID_PARAMETER = ProblemKind(
     "invalid-parameter", 422, "A parameter is invalid", "job_id: Input should be a valid UUID"

@@ -1,6 +1,6 @@
 """The decision after an attempt without a result: fail, retry or release. Pure: jitter is an argument."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
@@ -40,6 +40,8 @@ class Failure:
     error_text: str  #: for people; truncated to JOBPROC_MAX_ERROR_CHARACTERS
     retry_after_s: float | None = None  #: delay that the operation asked for; None: the backoff decides
     usage: AttemptUsage = UNMEASURED
+    #: truncated to JOBPROC_MAX_TRACEBACK_CHARACTERS; None: no code of the operation raised. Failures may differ in it
+    traceback: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ STOPPED = Failure(AttemptOutcome.CANCELLED, "cancelled", "the attempt stopped wh
 DEADLINE_EXCEEDED = Failure(AttemptOutcome.PERMANENT, "deadline_exceeded", "the job had not ended by its deadline")
 
 
+def worker_lost(how: str) -> Failure:
+    """Return the failure of an attempt whose process ended by itself, as its parent saw it."""
+    return replace(WORKER_LOST, error_text=f"the worker process {how}")
+
+
 def timed_out(timeout_ms: int) -> Failure:
     """Return the failure of an attempt that ran past its time limit."""
     return Failure(
@@ -107,7 +114,7 @@ def decide(
     `jitter` is uniform in [0, 1). A job fails at its `max_crashes`-th crash, or once `max_attempts` are charged.
     """
     if job.is_past_deadline:
-        return Fail(replace(DEADLINE_EXCEEDED, usage=failure.usage))
+        return Fail(replace(DEADLINE_EXCEEDED, usage=failure.usage, traceback=failure.traceback))
     match failure.outcome:
         case AttemptOutcome.RELEASED:
             return Release(failure)

@@ -43,9 +43,8 @@ class InvalidSubmission(JobprocError):
 class UnknownOperation(InvalidSubmission):
     """No operation of that name exists."""
 
-    def __init__(self, field: str, known: list[str]) -> None:
-        super().__init__(field, f"unknown operation; known ones: {', '.join(known)}")
-        self.known = known
+    def __init__(self, field: str, reason: str = "unknown operation") -> None:
+        super().__init__(field, reason)
 
 
 class JobNotFound(JobprocError):

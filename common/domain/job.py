@@ -98,6 +98,7 @@ class NewJob:
 class ClaimExtras:
     """Properties that few claimed jobs have."""
 
+    run: int = 0  #: of the job: 0, unless it was retried manually
     isolated: bool = False  #: it may have crashed a process, so its process holds no other job while it runs
     crashes: int = 0  #: earlier attempts that certainly crashed their process
     retry_base_s: float | None = None  #: seconds; None: the operation's default
@@ -129,6 +130,11 @@ class ClaimedJob:
     def charged(self) -> int:
         """The number of attempts that count against `max_attempts`, this one included."""
         return self.attempt - self.released
+
+    @property
+    def run(self) -> int:
+        """The number of the run that this attempt belongs to."""
+        return 0 if self.extras is None else self.extras.run
 
     @property
     def crashes(self) -> int:

@@ -9,7 +9,7 @@ DECLARE
     child text := parent || '_' || suffix;
     granted record;
 BEGIN
-    IF parent NOT IN ('jobs', 'outcomes', 'attempts', 'tags') OR suffix !~ '^[0-9]{8}$' THEN
+    IF parent NOT IN ('jobs', 'outcomes', 'attempts', 'tags', 'job_logs') OR suffix !~ '^[0-9]{8}$' THEN
         RAISE EXCEPTION 'no table of jobproc has a partition %', child;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', child, parent);
@@ -32,9 +32,9 @@ BEGIN
     IF suffix !~ '^[0-9]{8}$' THEN
         RAISE EXCEPTION 'no table of jobproc has a partition of %', suffix;
     END IF;
-    names := format('%I, %I, %I, %I', 'jobs_' || suffix, 'outcomes_' || suffix, 'attempts_' || suffix,
-                    'tags_' || suffix);
-    EXECUTE 'LOCK TABLE jobs, outcomes, attempts, tags, ' || names || ' IN ACCESS EXCLUSIVE MODE';
+    names := format('%I, %I, %I, %I, %I', 'jobs_' || suffix, 'outcomes_' || suffix, 'attempts_' || suffix,
+                    'tags_' || suffix, 'job_logs_' || suffix);
+    EXECUTE 'LOCK TABLE jobs, outcomes, attempts, tags, job_logs, ' || names || ' IN ACCESS EXCLUSIVE MODE';
     EXECUTE format('SELECT EXISTS (SELECT FROM %I)', 'jobs_' || suffix) INTO has_jobs;
     IF NOT has_jobs THEN
         EXECUTE 'DROP TABLE ' || names;

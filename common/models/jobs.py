@@ -145,6 +145,7 @@ class Outcome(Base):
     result: Mapped[Json | None]
     error_type: Mapped[str | None]
     error_text: Mapped[str | None]
+    traceback: Mapped[str | None]  #: None: no code of the operation raised
     #: in the operation; the rest of the time is overhead. None: not measured
     execution_s: Mapped[float | None] = mapped_column(REAL)
     cpu_s: Mapped[float | None] = mapped_column(REAL)  #: of its process meanwhile
@@ -173,10 +174,25 @@ class Attempt(Base):
     outcome: Mapped[str]  #: error, permanent, timeout, lost or released
     error_type: Mapped[str]
     error_text: Mapped[str]
+    traceback: Mapped[str | None]
     #: in the operation; the rest of the time is overhead. None: not measured
     execution_s: Mapped[float | None] = mapped_column(REAL)
     cpu_s: Mapped[float | None] = mapped_column(REAL)  #: of its process meanwhile
     peak_mib: Mapped[float | None] = mapped_column(REAL)  #: highest memory of its process while its batch ran
+
+
+class JobLog(Base):
+    """Some lines of an attempt's log, in their order. Append-only, but for lines that are no longer among the last."""
+
+    __tablename__ = "job_logs"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (id)"},)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    run: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    last_line: Mapped[int] = mapped_column(Integer, primary_key=True)  #: the number of the last of these lines
+    total_bytes: Mapped[int]  #: of all lines of the attempt up to the last of these
+    lines: Mapped[Json]  #: an array of objects
 
 
 class RunRow(Base):

@@ -44,13 +44,15 @@ class Leader(Base):
 
 
 class OperationRow(Base):
-    """An operation's defaults and input schema. Workers write them at their start; API and controller read them."""
+    """An operation's defaults and input schema. Workers write them; API and controller read them."""
 
     __tablename__ = "operations"
     __table_args__ = (CheckConstraint("name ~ '^[a-z0-9_.]{1,64}$'", name="name_form"),)
 
     name: Mapped[str] = mapped_column(primary_key=True)
     updated_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    #: when a worker last knew it, to within minutes
+    seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     retry_base_s: Mapped[float]
     retry_cap_s: Mapped[float]
     timeout_ms: Mapped[int | None] = mapped_column(Integer)

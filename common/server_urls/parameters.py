@@ -71,7 +71,7 @@ DATABASE_PARAMETERS = {
         ),
         Parameter(
             "options",
-            "options of the session, such as `-c%20search_path=jobs`. Those that jobproc sets itself stand",
+            "options of the session, such as `-c%20work_mem=64MB`. Those that jobproc sets itself stand",
             "PGOPTIONS",
         ),
         Parameter("client_encoding", "the encoding, which is always UTF8", "PGCLIENTENCODING", pattern="(?i)utf-?8"),
@@ -164,7 +164,7 @@ DATABASE_PARAMETERS = {
         # Of other drivers; libpq does not know them.
         *_refused({"database": ""}, "use dbname, or the path"),
         *_refused({"ssl": ""}, "use sslmode"),
-        *_refused({"search_path": ""}, "use options=-c%20search_path=…"),
+        *_refused({"search_path": ""}, "set JOBPROC_DATABASE_SCHEMA"),
         *_refused({"pgbouncer": ""}, "set JOBPROC_DATABASE_POOLER=transaction"),
     ]
 }

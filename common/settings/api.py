@@ -104,6 +104,11 @@ class ApiSettings(SettingsGroup):
     event_stream_max_clients: Count = Field(
         1_000, description="API: largest number of open event streams in one process; more are refused with 503."
     )
+    log_stream_max_clients: Count = Field(
+        100,
+        description="API: largest number of clients that follow logs in one process, each of which reads the database "
+        "once in JOBPROC_WAIT_POLL_SECONDS; more are refused with 503.",
+    )
     wait_poll_seconds: Seconds = Field(
         1,
         description="API: polling interval in seconds for jobs with waiting clients; "

@@ -39,6 +39,11 @@ class ControllerSettings(SettingsGroup):
         description="Controller: days from the end of a job after which its input is deleted; its result stays. "
         "0: inputs are kept as long as their jobs.",
     )
+    operation_keep_hours: Annotated[int, Field(ge=0, le=87_600)] = Field(
+        24,
+        description="Controller: time in hours after which it forgets an operation that no worker has known, while "
+        "workers serve its queue; submissions of it are then refused. 0: never.",
+    )
     deletion_jobs_per_second: Count = Field(
         2_000,
         description="Controller: highest rate, in jobs a second, at which retention deletes single jobs or inputs; "

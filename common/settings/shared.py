@@ -1,6 +1,7 @@
 """Settings that several processes read."""
 
 import os
+import re
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -9,6 +10,8 @@ from common import failpoints
 from common.server_urls.database import DatabaseServer, normalized_database_url
 from common.server_urls.redis_server import RedisServer, normalized_redis_url
 from common.settings.field_types import Environment, LogFormat, Pooler, Seconds, SettingsGroup
+
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
 class SharedSettings(SettingsGroup):
@@ -33,6 +36,16 @@ class SharedSettings(SettingsGroup):
         description="Connection pooler behind DATABASE_URL. `transaction`: a pooler in transaction mode, "
         "such as PgBouncer. `none`: PostgreSQL itself.",
     )
+    database_schema: str = Field(
+        "jobproc",
+        description="Schema of PostgreSQL in which everything of this installation is, such as tables and functions. "
+        "Several installations share a database if each has a schema of its own, and a Redis database of its own.",
+    )
+    startup_max_wait_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        60,
+        description="Longest wait in seconds at the start of a process for what PostgreSQL lacks or refuses, such as "
+        "the schema, a role or a right; then it exits with code 1. A migration waits as long for PostgreSQL itself.",
+    )
     environment: Environment = Field(
         Environment.DEVELOPMENT, description="`development` or `production`; `production` refuses failpoints."
     )
@@ -49,6 +62,12 @@ class SharedSettings(SettingsGroup):
         0,
         description="TCP port of /metrics; API and controller serve /livez and /readyz there too. "
         "0: no port is opened.",
+    )
+    metrics_port_tries: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        10,
+        description="Number of ports that a process tries from JOBPROC_METRICS_PORT upwards while they are taken, such "
+        "as by other processes on the same machine; the event `metrics_serving` names its port. 1: a taken port stops "
+        "the start.",
     )
     redis_timeout_seconds: Seconds = Field(
         2, description="Longest wait in seconds for a connection to Redis or a reply; then Redis counts as unavailable."
@@ -73,6 +92,9 @@ class SharedSettings(SettingsGroup):
         description="Time in seconds for a graceful shutdown after SIGTERM or SIGHUP. Worker: running jobs may finish; "
         "then they are released. API: open requests may finish; then they are aborted.",
     )
+    job_log_interval_milliseconds: Annotated[float, Field(ge=10, le=900)] = Field(
+        250, description="Interval in milliseconds at which new lines of job logs are stored."
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -80,6 +102,15 @@ class SharedSettings(SettingsGroup):
         url = normalized_database_url(value)
         DatabaseServer.parse(url, os.environ)
         return url
+
+    @field_validator("database_schema")
+    @classmethod
+    def _check_schema_name(cls, value: str) -> str:
+        if not _SCHEMA_NAME.fullmatch(value):
+            raise ValueError("must be 1 to 40 of a-z 0-9 _, and begin with a letter or _")
+        if value.startswith("pg_") or value == "information_schema":
+            raise ValueError("is the name of a schema of PostgreSQL itself")
+        return value
 
     @field_validator("redis_url")
     @classmethod

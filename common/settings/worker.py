@@ -60,8 +60,47 @@ class WorkerSettings(SettingsGroup):
         description="Worker and controller: number of crashes of its process at which a job ends FAILED "
         "with `worker_lost`.",
     )
+    operation_log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
+        "info",
+        description="Worker: lowest level of the lines that operations log: `debug`, `info`, `warning` or `error`. "
+        "Printed lines are `info`.",
+    )
+    operation_log_lines_per_second: Count = Field(
+        1_000,
+        description="Worker: largest number of lines that an attempt logs in a second; further ones are dropped, and "
+        "their number is logged.",
+    )
+    max_log_line_characters: Annotated[int, Field(ge=10, le=100_000)] = Field(
+        4_000,
+        description="Worker: longest line, and longest traceback of a line, that an operation logs, in characters; the "
+        "middle of a longer one is cut out.",
+    )
+    job_log_bytes: Annotated[int, Field(ge=0, le=16_777_216)] = Field(
+        65_536,
+        description="Worker: bytes of JSON of the last lines of each attempt that are stored with its job. 0: none.",
+    )
+    job_log_buffer_bytes: Annotated[int, Field(ge=65_536, le=268_435_456)] = Field(
+        1_048_576,
+        description="Worker: memory in bytes of a process for lines that are not stored yet, as while the database is "
+        "away; what finds no room is not stored.",
+    )
     max_error_characters: Count = Field(
         4_000, description="Worker: longest stored error text in characters; a longer one is truncated."
+    )
+    max_traceback_characters: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        8_000,
+        description="Worker: longest stored traceback of a failed attempt in characters; a longer one is cut in the "
+        "middle. 0: none is stored.",
+    )
+    failure_log_lines_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        10,
+        description="Worker and controller: number of lines a second that a process logs of each of the events "
+        "`attempt_failed` and `job_failed`; further failures are counted in `failures_not_logged`. 0: none is logged.",
+    )
+    job_log_summary: bool = Field(
+        False,
+        description="Worker: whether each job that one of its attempts ends is logged, one line a job "
+        "(`job_finished`).",
     )
     cancel_check_seconds: Seconds = Field(
         1,

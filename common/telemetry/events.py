@@ -4,7 +4,9 @@ docs/reference/events.md is generated from this table and from the log calls in 
 """
 
 EVENTS = {
-    "attempt_failed": "An attempt ended without a result; `decision` tells what happens to its job.",
+    "api_serving": "The API takes requests at `urls`; `docs` is the page of its documentation.",
+    "attempt_failed": "An attempt failed, and its job runs again in `retry_in_s` seconds; at most `attempts_left` more "
+    "attempts will be charged. The traceback is in `GET /jobs/{id}`.",
     "attempt_left_processes": "Processes that an attempt had started outlived it, and were ended.",
     "bulk_action_done": "A bulk action has processed all matching jobs.",
     "bulk_action_failed": "PostgreSQL refused a step of a bulk action; the step is rolled back and the action stopped.",
@@ -17,7 +19,9 @@ EVENTS = {
     "claim_failed": "PostgreSQL refused a claim; the process waits for the next doorbell.",
     "clients_refused": "A limit refused clients; `reason` is that of jobproc_refusals_total, `count` their number "
     "since the last such line, `address` that of the last one.",
+    "controller_leading": "This controller leads: it runs the controller tasks.",
     "controller_ready": "The controller has begun to tick.",
+    "controller_standing_by": "Another controller leads; this one takes over when that one's lease ends.",
     "controller_stopped": "The controller has shut down gracefully.",
     "database_unavailable": "PostgreSQL could not be reached or refused service; the process waits and retries.",
     "deletion_cost_write_failed": "The pod deletion cost could not be written; a scale-in may choose a busy pod.",
@@ -25,20 +29,30 @@ EVENTS = {
     "recovered.",
     "exit_in_event_loop": "A task or callback of an async operation raised SystemExit or KeyboardInterrupt; its "
     "attempt fails, if it is known.",
+    "failures_not_logged": "Attempts failed that got no line of their own, because the limit of lines a second was "
+    "reached; `count` is their number since the last such line.",
     "index_created": "An index was created on a partition that is older than the index.",
     "input_schema_invalid": "The input schema of an operation is invalid; only its workers check its inputs.",
     "inputs_deleted": "Inputs of finished jobs of a partition were deleted; their results stay.",
     "invalid_message_dropped": "Messages in the Redis list of a queue were not doorbells and were dropped. Logged once "
     "a second at most: `count` is the number since the last line, `list` and `reason` the last one's.",
+    "job_logs_failed": "Lines of job logs could not be stored for an unexpected reason; the next try follows.",
+    "job_logs_refused": "PostgreSQL refused `lines` lines of job logs; they are dropped.",
     "job_cancel_requested": "A process was told to cancel the job that it runs; after the grace it is killed.",
+    "job_failed": "A job ended FAILED. `exception` is the traceback of its last attempt, null if no code of the "
+    "operation raised.",
+    "job_finished": "A job ended; logged if JOBPROC_JOB_LOG_SUMMARY is set.",
     "jobs_deleted": "Jobs past retention were deleted one by one, because too many jobs of their partition must stay.",
     "jobs_rescued": "Jobs of a worker process whose lease had ended were rescued: charged, and retried or failed.",
     "leader_resign_failed": "The leader could not resign as it shut down; another one leads once its lease has ended.",
     "lease_lost": "A lease had ended before its renewal; the process registers under a new id.",
     "library_log": "A log line of a library; its text is in `message`.",
+    "metrics_serving": "A process serves /metrics, and the paths of its probes, on `port`; another than `first_port`, "
+    "that of JOBPROC_METRICS_PORT, if that was taken.",
     "migrated": "The schema is at the head of this version.",
-    "migration_retrying": "The migration could not begin, because the database is starting or a lock is held; it is "
-    "retried.",
+    "operations_forgotten": "No worker has known these operations for `hours`, though workers serve their queues: "
+    "submissions of them are refused from now on. A worker that knows one brings it back.",
+    "operation_log": "A line that an operation has logged or printed; `logger` is its logger, or the stream.",
     "operations_publish_failed": "PostgreSQL refused the operations in `operations`, so the API does not know them; "
     "the others are published, and these are retried.",
     "operations_refresh_failed": "The list of operations could not be refreshed; the cached one stays in use.",
@@ -58,7 +72,8 @@ EVENTS = {
     "process_stop_failed": "A stop hook of a process has failed, or took too long; the process ends all the same.",
     "read_timeout": "A statement of an expensive read took too long and was ended; the client got 503.",
     "reconnected": "A process reconnected to the database under a new id and settled the attempts that had ended.",
-    "redis_unavailable": "Redis could not be reached; the worker reconnects, and polls for due jobs meanwhile.",
+    "redis_unavailable": "Redis could not be reached or refused the worker, which reconnects, and polls for due jobs "
+    "meanwhile. Logged once for each reason of an outage.",
     "request": "A request was answered; logged if JOBPROC_ACCESS_LOG is set.",
     "request_failed": "A request ended in an unexpected error; the client got 500.",
     "rescue_failed": "A batch of lost jobs could not be rescued; each is rescued alone, and failed if that is refused.",
@@ -68,15 +83,17 @@ EVENTS = {
     "retention_deferred": "A partition could not be cleared now, mostly because of a reader; the next check retries.",
     "ring_failed": "A doorbell could not be rung; the controller rings at its next tick.",
     "roles_missing": "Roles of PostgreSQL do not exist and could not be created; their parts need another.",
-    "schema_ready": "The schema for which this process waited is there.",
+    "schema_ready": "The database has the schema that this process needs.",
     "serving_failed": "A process met an unexpected error between two jobs; the jobs that it held were released.",
     "settle_failed": "PostgreSQL refused a batch of results; they are stored one by one.",
     "starting": "A process starts; shows every setting that differs from its default, with passwords masked.",
+    "startup_waiting": "A process waits at its start for PostgreSQL, its schema or its rights; `reason` says for what, "
+    "`ends_after_s` for how long at most (none: without limit). Logged once for each reason.",
     "stray_jobs_requeued": "Strays, due jobs that every worker had passed by, got a new position in their queue.",
     "submissions_failed": "PostgreSQL refused a row of a group commit; the others are stored together.",
     "supervisor_failed": "A check of the supervisor failed with an unexpected error; the next check retries.",
     "tracing_disabled": "A worker process could not set up the export of traces; it works without.",
     "wait_poll_failed": "A poll of jobs with waiting clients failed with an unexpected error; the next one retries.",
-    "worker_ready": "A worker has begun to claim jobs.",
+    "worker_ready": "A worker has begun to claim jobs: of its queues, and of its operations.",
     "worker_registered": "A worker process has registered; it has an id and a lease.",
 }

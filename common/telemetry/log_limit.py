@@ -7,21 +7,38 @@ INTERVAL_S = 1.0
 
 
 class LogLimit:
-    """Allows one line in `interval_s` seconds, and counts the occurrences that it stands for."""
+    """Allows a number of lines in `interval_s` seconds, and counts the occurrences that each stands for."""
 
-    def __init__(self, interval_s: float = INTERVAL_S, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` is monotonic, in seconds."""
+    def __init__(
+        self, interval_s: float = INTERVAL_S, clock: Callable[[], float] = time.monotonic, *, lines: int = 1
+    ) -> None:
+        """`clock` is monotonic, in seconds. `lines` 0: no line is ever due."""
         self._interval_s = interval_s
         self._clock = clock
-        self._next_s = clock()
+        self._lines = lines
+        self._lines_left = lines
+        self._next_s = clock()  # from when on there are all lines again
         self._unlogged = 0
 
     def due(self) -> int:
         """Count an occurrence. Return the number since the last line if a line is due, else 0."""
         self._unlogged += 1
-        now = self._clock()
-        if now < self._next_s:
+        if not self._may_log():
+            return 0
+        self._lines_left -= 1
+        count, self._unlogged = self._unlogged, 0
+        return count
+
+    def overdue(self) -> int:
+        """Return the number of occurrences that no line stands for, once a line may say it; else 0. Forgets them."""
+        if not self._unlogged or not self._may_log():
             return 0
         count, self._unlogged = self._unlogged, 0
-        self._next_s = now + self._interval_s
         return count
+
+    def _may_log(self) -> bool:
+        now = self._clock()
+        if now >= self._next_s:
+            self._next_s = now + self._interval_s
+            self._lines_left = self._lines
+        return self._lines_left > 0

@@ -4,7 +4,9 @@ import io
 import logging
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, cast
 
 from common.settings import LogFormat, Settings
@@ -26,8 +28,21 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # traceback
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
+@dataclass(frozen=True, slots=True)
+class _Configuration:
+    """The result of `configure`. Packages with operations may configure structlog for their own loggers."""
+
+    process: str
+    logger: structlog.typing.FilteringBoundLogger
+    processors: Sequence[structlog.typing.Processor]
+
+
+_configuration: _Configuration | None = None
+
+
 def configure(settings: Settings, process: str) -> None:
     """Set up the logs of this process. Records of libraries that use `logging` are written in the same form."""
+    global _configuration  # noqa: PLW0603 - once a process
     open_closed_streams()
     level = LEVELS[settings.log_level]
     json = settings.log_format is LogFormat.JSON
@@ -42,12 +57,15 @@ def configure(settings: Settings, process: str) -> None:
     if json:
         shared.append(structlog.processors.format_exc_info)
     renderer: Any = structlog.processors.JSONRenderer() if json else _console_renderer()
+    processors, bound_logger = [*shared, renderer], structlog.make_filtering_bound_logger(level)
     structlog.configure(
-        processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=processors,
+        wrapper_class=bound_logger,
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    logger = bound_logger(structlog.WriteLogger(sys.stderr), processors=processors, context={})  # type: ignore[call-arg]  # a protocol without __init__
+    _configuration = _Configuration(process, logger, processors)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*shared, _library_event], processor=renderer)
@@ -92,6 +110,29 @@ def _library_event(logger: logging.Logger, _method: str, event: structlog.types.
     return event
 
 
+class _PartLogger:
+    """A logger of jobproc. Its first use binds it to what `configure` has set up, whatever packages set up."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def __getattr__(self, method: str) -> Any:
+        if _configuration is None:
+            return getattr(structlog.get_logger(part=self._part), method)
+        bound = getattr(_configuration.logger.bind(part=self._part), method)
+        setattr(self, method, bound)
+        return bound
+
+
 def get(part: str) -> structlog.typing.FilteringBoundLogger:
     """Return the logger of a part of jobproc, such as `api`. Its lines carry `part=jobproc.<part>`."""
-    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(part=f"jobproc.{part}"))
+    return cast("structlog.typing.FilteringBoundLogger", _PartLogger(f"jobproc.{part}"))
+
+
+def rendered(event: str, level: str, facts: Mapping[str, Any]) -> str:
+    """Return the line of an event, whatever the level of the log. To be called after `configure`."""
+    assert _configuration is not None  # noqa: S101 - as the docstring says
+    line: Any = {"event": event, "process": _configuration.process, **facts}
+    for processor in _configuration.processors:
+        line = processor(None, level, line)
+    return str(line)

@@ -3,10 +3,11 @@
 Values of labels come from the registry of operations, the routes, the queues and this code, never from a client.
 """
 
+from common.telemetry import job_log_metrics
 from common.telemetry.metric_families import Component, Metric, MetricKind
 
 DOORBELL_OUTCOMES = ("sent", "coalesced", "failed")
-RESULT, EVENTS = "result", "events"  # kinds of waiting clients: long polls and event streams
+RESULT, EVENTS, LOGS = "result", "events", "logs"  # kinds of waiting clients: long polls and event streams
 LONG_POLL_OUTCOMES = ("notified", "polled", "timeout", "disconnected", "rejected")
 OTHER = "other"  # the value of a label if it is none of the known ones
 
@@ -114,8 +115,8 @@ WAITING_CLIENTS = Metric(
     "jobproc_waiting_clients",
     MetricKind.GAUGE,
     _API,
-    "Waiting clients: open long polls (`result`) and event streams (`events`). They are not among the requests in "
-    "progress.",
+    "Waiting clients: open long polls (`result`), event streams (`events`) and streams of logs (`logs`). They are not "
+    "among the requests in progress.",
     ("kind",),
 )
 LONG_POLLS = Metric(
@@ -130,9 +131,9 @@ REFUSALS = Metric(
     "jobproc_refusals_total",
     MetricKind.COUNTER,
     _API,
-    "Clients that a limit refused, by the full resource: `connections`, `long_polls`, `event_streams` (with "
-    "`_of_address`: the share of one address), `buffered_submissions`, `buffered_bytes`, `unread_bytes` (a connection "
-    "was closed), and `open_files` (seconds in which no file could be opened).",
+    "Clients that a limit refused, by the full resource: `connections`, `long_polls`, `event_streams`, `log_streams` "
+    "(with `_of_address`: the share of one address), `buffered_submissions`, `buffered_bytes`, `unread_bytes` (a "
+    "connection was closed), and `open_files` (seconds in which no file could be opened).",
     ("reason",),
 )
 
@@ -296,4 +297,4 @@ BULK_ACTION_JOBS = Metric(
     ("action", "result"),
 )
 
-ALL = [value for value in list(globals().values()) if isinstance(value, Metric)]
+ALL = [*(value for value in list(globals().values()) if isinstance(value, Metric)), *job_log_metrics.ALL]

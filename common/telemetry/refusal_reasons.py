@@ -4,10 +4,12 @@
 CONNECTIONS, CONNECTIONS_OF_ADDRESS, OPEN_FILES = "connections", "connections_of_address", "open_files"
 LONG_POLLS_FULL, LONG_POLLS_OF_ADDRESS = "long_polls", "long_polls_of_address"
 EVENT_STREAMS_FULL, EVENT_STREAMS_OF_ADDRESS = "event_streams", "event_streams_of_address"
+LOG_STREAMS_FULL, LOG_STREAMS_OF_ADDRESS = "log_streams", "log_streams_of_address"
 BUFFERED_SUBMISSIONS, BUFFERED_BYTES, UNREAD_BYTES = "buffered_submissions", "buffered_bytes", "unread_bytes"
 REFUSAL_REASONS = (
     *(CONNECTIONS, CONNECTIONS_OF_ADDRESS, OPEN_FILES),
     *(LONG_POLLS_FULL, LONG_POLLS_OF_ADDRESS, EVENT_STREAMS_FULL, EVENT_STREAMS_OF_ADDRESS),
+    *(LOG_STREAMS_FULL, LOG_STREAMS_OF_ADDRESS),
     *(BUFFERED_SUBMISSIONS, BUFFERED_BYTES, UNREAD_BYTES),
 )
 # Reasons of irregular requests.

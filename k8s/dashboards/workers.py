@@ -1,6 +1,7 @@
 """Workers: load of the worker processes, batches, crashes, lost leases."""
 
 from common.telemetry import metrics
+from common.telemetry.job_log_metrics import JOB_LOG_LINES_DROPPED
 from k8s.dashboards.panels import Query, Row, dashboard, figure, graph
 from k8s.dashboards.queries import (
     deduplicated_sum,
@@ -134,6 +135,14 @@ FAILURES = Row(
             "late results were fenced. Normal is 0; more means frozen pods or an unavailable database.",
             Query(increase(metrics.LEASES_LOST), "lost leases"),
             Query(increase(metrics.RESULTS_FENCED), "fenced results"),
+        ),
+        graph(
+            "Dropped log lines by reason",
+            "short",
+            "Lines of operations that were dropped. rate: an attempt logged more than "
+            "JOBPROC_OPERATION_LOG_LINES_PER_SECOND. buffer: the database did not take them as fast as they came, or "
+            "was away. refused: PostgreSQL refused them. capture: they could not be read. Normal is 0.",
+            Query(increase(JOB_LOG_LINES_DROPPED, ["reason"]), "{{reason}}"),
         ),
         graph(
             "Jobs changed by controller tasks",

@@ -2,7 +2,8 @@
 
 import http.client
 import json
-import sys
+
+from common.command_line import command_line
 
 STEP = 10_000
 SAMPLE = {"data": [1, 2, 3], "operation": "square_sum"}
@@ -20,5 +21,14 @@ def load(port: int, jobs: int) -> None:
             raise RuntimeError(text.decode())
 
 
+def main() -> None:
+    """Submit the backlog that the arguments describe."""
+    parser = command_line("tests.benchmarks.backlog", __doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("jobs", type=int)
+    arguments = parser.parse_args()
+    load(arguments.port, arguments.jobs)
+
+
 if __name__ == "__main__":
-    load(int(sys.argv[1]), int(sys.argv[2]))
+    main()

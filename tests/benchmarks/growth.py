@@ -4,7 +4,6 @@ Measures claim, insert and the controller's reads on the store alone, at each ba
 finished jobs: medians of many, in milliseconds. Compare figures of one run only.
 """
 
-import argparse
 import asyncio
 import os
 import statistics
@@ -20,6 +19,7 @@ import asyncpg
 import psutil
 import psycopg2
 
+from common.command_line import command_line
 from common.domain.job import NewJob, new_job_id
 from common.migrate import migrate
 from common.settings import Settings
@@ -207,7 +207,7 @@ def table(found: dict[str, Costs]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and return the exit code. `arguments`: None reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tests.benchmarks.run --only growth", __doc__)
     parser.add_argument("--backlogs", default="1000,10000,100000,1000000")
     parser.add_argument("--finished", type=int, default=10_000_000, help="finished jobs beside the last one; 0: none")
     parser.add_argument("--times", type=int, default=200)

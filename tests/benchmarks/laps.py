@@ -5,7 +5,6 @@ twice as slow for seconds at a time, which such turns share evenly and whole rou
 clients whose submission waits for the result; the other clients poll each millisecond.
 """
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -14,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.command_line import command_line
 from tests.benchmarks import measure, systems, throughput
 from tools.servers import Postgres, Redis, free_port
 
@@ -64,7 +64,7 @@ def running(name: str, folder: Path, beside: Path | None) -> Iterator[Runner]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and return the exit code. `arguments`: None reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tests.benchmarks.run --only laps", __doc__)
     parser.add_argument("--systems", default="seed,jobproc,waiting")
     parser.add_argument("--beside", type=Path, help="as `make bench` takes it")
     parser.add_argument("--turns", type=int, default=60)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from common.command_line import command_line
 from tests.benchmarks import systems
 from tests.benchmarks.async_jobs import async_jobs
 from tests.benchmarks.expired import expired
@@ -34,8 +35,9 @@ FIGURES: dict[str, Callable[[Stage], list[Figure]]] = {
 }
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:  # noqa: PLR0915 - an option each
+    parser = command_line("tests.benchmarks.run --only limits", __doc__)
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     parser.add_argument("--figures", default=",".join(FIGURES))
     parser.add_argument(
         "--seconds", type=float, default=10, help="of each load of `processes`, `payloads` and `expired`"

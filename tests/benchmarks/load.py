@@ -9,13 +9,14 @@ generator's own CPU time is part of the figures: on two cores it competes with t
 
 import asyncio
 import json
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
+
+from common.command_line import command_line
 
 BODY = b'{"data":[1,2,3],"operation":"square_sum"}'
 HEAD = b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -192,10 +193,16 @@ def _percentiles(latencies: list[float]) -> dict[str, float]:
 
 def main() -> None:
     """Run the load that the arguments describe."""
-    port, connections, seconds, *others = sys.argv[1:]
-    rate, path, file = others + ["0", "", ""][len(others) :]
-    sent = request(path, Path(file).read_bytes()) if file else PLAIN
-    print(json.dumps(uvloop.run(run(int(port), int(connections), float(seconds), float(rate), sent))))
+    parser = command_line("tests.benchmarks.load", __doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("connections", type=int)
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("rate", type=float, nargs="?", default=0.0, help="requests a second; 0: a closed loop")
+    parser.add_argument("path", nargs="?", help="URL path")
+    parser.add_argument("file", nargs="?", type=Path, help="file with the body")
+    asked = parser.parse_args()
+    sent = request(asked.path, asked.file.read_bytes()) if asked.file else PLAIN
+    print(json.dumps(uvloop.run(run(asked.port, asked.connections, asked.seconds, asked.rate, sent))))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import Any
 
 import psycopg2
 
+from common.command_line import command_line
 from tests.benchmarks import measure, systems
 from tests.benchmarks.disturbances import CONNECTIONS, DISTURBANCES, Disturbance, Scene
 from tests.benchmarks.throughput import DRAIN_LIMIT_S, POSTGRES, Servers, answers, fresh, load
@@ -167,7 +168,7 @@ def measured(options: argparse.Namespace, folder: Path, servers: Servers) -> dic
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and return the exit code. `arguments`: None reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tests.benchmarks.run --only pressure", __doc__)
     parser.add_argument("--systems", default="jobproc,seed")
     parser.add_argument(
         "--beside",

@@ -1,9 +1,9 @@
 """The entry to all benchmarks, `make bench`. `--only laps --turns 20` runs one kind, with its options."""
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from common.command_line import command_line
 from tests.benchmarks import growth, laps, limits, pressure, throughput
 
 #: Modules by the value of --only. `--only growth --help` describes one and lists its options.
@@ -18,11 +18,13 @@ KINDS: Mapping[str, Callable[[Sequence[str]], int]] = {
 
 def main() -> int:
     """Run one kind of benchmark and return its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, add_help=False)
+    parser = command_line("tests.benchmarks.run", __doc__, add_help=False)
     parser.add_argument(
         "--only", choices=KINDS, default="throughput", help="the kind of figures (default: %(default)s)"
     )
     options, rest = parser.parse_known_args()
+    if {"-h", "--help"} & set(rest):
+        print(f"{parser.format_help()}\nThe options of --only {options.only}:\n")
     return KINDS[options.only](rest)
 
 

@@ -1,7 +1,6 @@
 """The baseline, Celery by hand: sync SQLAlchemy in async endpoints, a `.delay()` and a task a job, acked early."""
 
 import os
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from sqlalchemy import create_engine, insert
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
+from common.command_line import command_line
 from tests.benchmarks.bodies import JobIn, JobOut
 
 DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql://").replace("postgresql://", "postgresql+psycopg2://")
@@ -100,7 +100,15 @@ def load(jobs: int) -> None:
             process.apply_async((str(row["id"]),), producer=producer)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Create the tables, and load a backlog if the arguments name one."""
+    parser = command_line("tests.benchmarks.seed", __doc__)
+    parser.add_argument("jobs", type=int, nargs="?", default=0, help="jobs to load")
+    jobs = parser.parse_args().jobs
     Base.metadata.create_all(engine)
-    if len(sys.argv) > 1:
-        load(int(sys.argv[1]))
+    if jobs:
+        load(jobs)
+
+
+if __name__ == "__main__":
+    main()

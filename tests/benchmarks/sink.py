@@ -1,7 +1,8 @@
 """A collector that receives traces and drops them: `python -m tests.benchmarks.sink PORT`."""
 
-import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from common.command_line import command_line
 
 
 class Sink(BaseHTTPRequestHandler):
@@ -20,5 +21,12 @@ class Sink(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+def main() -> None:
+    """Serve until a signal ends the process."""
+    parser = command_line("tests.benchmarks.sink", __doc__)
+    parser.add_argument("port", type=int)
+    ThreadingHTTPServer(("127.0.0.1", parser.parse_args().port), Sink).serve_forever()
+
+
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Sink).serve_forever()
+    main()

@@ -12,7 +12,6 @@ import json
 import random
 import socket
 import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import uvloop
 
+from common.command_line import command_line
 from tests.benchmarks.load import HEAD, Connection, Load, drive
 
 AFTER_503_S = (
@@ -191,12 +191,22 @@ async def slowly(port: int, clients: int, seconds: float, kind: str, pace_s: flo
 
 def main() -> None:
     """Run the slow clients that the arguments describe."""
-    kind, port, clients, seconds, *others = sys.argv[1:]
-    if kind == "back":
-        Path(others[0]).write_text(json.dumps(uvloop.run(back(int(port), int(clients), float(seconds)))))
+    parser = command_line("tests.benchmarks.slow_clients", __doc__)
+    ways = parser.add_subparsers(dest="way", required=True)
+    back_again, slow = ways.add_parser("back"), ways.add_parser("slow")
+    for way in (back_again, slow):
+        way.add_argument("port", type=int)
+        way.add_argument("clients", type=int)
+        way.add_argument("seconds", type=float)
+    back_again.add_argument("file", type=Path)
+    slow.add_argument("kind", choices=KINDS)
+    slow.add_argument("pace_s", type=float)
+    slow.add_argument("path", nargs="?", default="/")
+    asked = parser.parse_args()
+    if asked.way == "back":
+        asked.file.write_text(json.dumps(uvloop.run(back(asked.port, asked.clients, asked.seconds))))
     else:
-        path = others[2] if others[2:] else "/"
-        uvloop.run(slowly(int(port), int(clients), float(seconds), others[0], float(others[1]), path))
+        uvloop.run(slowly(asked.port, asked.clients, asked.seconds, asked.kind, asked.pace_s, asked.path))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any
 
 import psycopg2
 
+from common.command_line import command_line
 from tests.benchmarks import measure, systems
 from tests.benchmarks.measure import Database
 from tools.servers import Postgres, Redis, free_port
@@ -246,7 +247,7 @@ def table(runs: dict[str, list[Figures]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and return the exit code. `arguments`: None reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tests.benchmarks.run --only throughput", __doc__)
     parser.add_argument("--systems", default="bare,pgbench,seed,jobproc,sampled-none,sampled-all")
     parser.add_argument(
         "--beside",

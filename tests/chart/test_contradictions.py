@@ -95,17 +95,17 @@ def test_each_pool_may_have_a_different_autoscaler() -> None:
     assert release.names("HorizontalPodAutoscaler") == {"jobproc-worker-other"}
 
 
-# 2 API pods x 5, the pool's 1 pod x (2 + 1), 2 controllers x 3: 19, and 20 in reserve.
+# 2 API pods x 5, the pool's 1 pod x (2 + 2), 2 controllers x 3: 20, and 20 in reserve.
 @pytest.mark.parametrize(
     ("connections", "sets"),
     [
-        (19, ()),
-        (34, ("api.autoscaling.enabled=true",)),
-        (29, ("settings.JOBPROC_API_POOL_CONNECTIONS=10",)),
-        (46, ("keda.enabled=true",)),
-        (66, ("keda.enabled=true", "worker.concurrency=4")),
+        (20, ()),
+        (35, ("api.autoscaling.enabled=true",)),
+        (30, ("settings.JOBPROC_API_POOL_CONNECTIONS=10",)),
+        (56, ("keda.enabled=true",)),
+        (76, ("keda.enabled=true", "worker.concurrency=4")),
         (
-            56,
+            71,
             (
                 "keda.enabled=true",
                 "worker.pools.long.queues={long}",
@@ -113,7 +113,7 @@ def test_each_pool_may_have_a_different_autoscaler() -> None:
                 "worker.pools.long.maxReplicas=5",
             ),
         ),
-        (22, ("controller.replicas=3",)),
+        (23, ("controller.replicas=3",)),
     ],
 )
 def test_values_are_rejected_if_the_pods_may_open_more_connections_than_the_database_accepts(
@@ -130,7 +130,7 @@ def test_values_are_rejected_if_the_pods_may_open_more_connections_than_the_data
 
 def test_the_connections_to_an_external_database_are_checked_if_its_limit_is_set() -> None:
     external = (*EXTERNAL, "worker.replicas=100")
-    assert render("external", "worker.maxReplicas=50").all("Deployment")
+    assert render("external", "worker.maxReplicas=45").all("Deployment")
     assert "is more than externalDatabase.maxConnections=100" in refusal(
         *external, "externalDatabase.maxConnections=100"
     )

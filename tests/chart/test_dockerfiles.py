@@ -66,14 +66,15 @@ def test_an_image_copies_only_the_folders_of_its_part(part: str) -> None:
         if not arguments.startswith("--from=")
         for source in arguments.split()[:-1]
     }
-    assert copied == {f"{part}/requirements.lock", f"{part}/", "common/"}
+    sdk = {"clients/python/"} if part == "worker" else set()
+    assert copied == {f"{part}/requirements.lock", f"{part}/", "common/"} | sdk
     assert not arguments_of(part, "ADD")
 
 
 def test_the_build_context_contains_only_the_folders_of_the_images() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
-    assert {line for line in lines if line.startswith("!")} == {"!api", "!common", "!worker"}
+    assert {line for line in lines if line.startswith("!")} == {"!api", "!common", "!worker", "!clients/python"}
     last = max(number for number, line in enumerate(lines) if line.startswith("!"))
     assert {"**/__pycache__", "**/*.py[co]"} <= set(lines[last:]), "bytecode of another Python stays out"
 
@@ -102,6 +103,14 @@ def test_an_image_runs_as_a_numeric_user_other_than_root(part: str) -> None:
         assert setting in environment.split()
 
 
+def test_the_sdk_is_built_by_packages_with_hashes_and_installed_beside_the_code_of_the_worker() -> None:
+    (run,) = arguments_of("worker", "RUN", "sdk")
+    build, install = run.split(" && ")
+    assert "--require-hashes -r /sdk/build.lock" in build
+    assert all(option in install for option in ("--no-build-isolation", "--no-deps", "--target /app", " /sdk"))
+    assert "--from=sdk /app/ /app/" in arguments_of("worker", "COPY", "code")
+
+
 def test_the_command_of_an_image_is_a_module_and_the_default_module_exists(part: str) -> None:
     assert json.loads(arguments_of(part, "ENTRYPOINT", "last")[0]) == ["python", "-m"]
     command = json.loads(arguments_of(part, "CMD", "last")[0])
@@ -124,12 +133,12 @@ def test_a_dockerfile_needs_no_buildkit(part: str) -> None:
     assert not re.search(r"^# *syntax|--mount|--link|<<", (ROOT / f"Dockerfile.{part}").read_text(), re.MULTILINE)
 
 
-def test_both_dockerfiles_have_the_same_instructions() -> None:
+def test_both_dockerfiles_have_the_same_instructions_but_for_the_sdk() -> None:
     api, worker = (
         [
             (stage, keyword, re.sub(rf"\b({'|'.join(PARTS)})\b", "PART", arguments))
             for stage, keyword, arguments in instructions(part)
-            if keyword not in {"CMD", "LABEL", "EXPOSE"}
+            if keyword not in {"CMD", "LABEL", "EXPOSE"} and not (part == "worker" and "sdk" in f"{stage} {arguments}")
         ]
         for part in PARTS
     )

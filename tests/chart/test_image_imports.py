@@ -13,6 +13,7 @@ import pytest
 from chart.manifests import ROOT
 from rig.system import System
 
+SDK = "clients/python/src/jobproc"
 ABSENT = """import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -33,6 +34,8 @@ def copy_image(tmp_path: Path) -> Callable[[str], str]:
         folder = tmp_path / f"image-{part}"
         for source in ("common", part):
             shutil.copytree(ROOT / source, folder / source, ignore=shutil.ignore_patterns("__pycache__"))
+        if part == "worker":
+            shutil.copytree(ROOT / SDK, folder / "jobproc", ignore=shutil.ignore_patterns("__pycache__"))
         locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / part / "requirements.lock").read_text(), re.MULTILINE))
         absent = {
             package
@@ -40,6 +43,7 @@ def copy_image(tmp_path: Path) -> Callable[[str], str]:
             if locked.isdisjoint(re.sub(r"[-_.]+", "-", distribution).lower() for distribution in distributions)
         }
         assert "pytest" in absent
+        absent = absent - {"jobproc"} if part == "worker" else absent | {"jobproc"}
         (folder / "sitecustomize.py").write_text(ABSENT.format(absent=absent))
         return str(folder)
 
@@ -48,7 +52,7 @@ def copy_image(tmp_path: Path) -> Callable[[str], str]:
 
 @pytest.mark.parametrize(
     ("part", "absent"),
-    [("api", ("worker", "kubernetes")), ("worker", ("api", "fastapi", "uvicorn", "asyncpg", "kubernetes"))],
+    [("api", ("worker", "jobproc", "kubernetes")), ("worker", ("api", "fastapi", "uvicorn", "asyncpg", "kubernetes"))],
 )
 def test_an_image_cannot_import_packages_of_the_other_image(
     part: str, absent: tuple[str, ...], copy_image: Callable[[str], str], tmp_path: Path

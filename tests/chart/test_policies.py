@@ -1,5 +1,6 @@
 """The NetworkPolicies: the connections that are allowed if networkPolicy.enabled is set."""
 
+import re
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def test_each_component_may_connect_to_the_ports_that_it_needs_and_to_no_other(
     assert ports(policy(release, "controller")["egress"]) == {53, database, redis} | extra | kubernetes
     assert ports(policy(release, "migrate")["egress"]) == {53, database} | extra
     workers = {443} if topology == "locked" else set()
-    assert ports(policy(release, "worker")["egress"]) == {53, database, redis} | workers | extra
+    assert ports(policy(release, "worker")["egress"]) == {53, database, redis, 8000} | workers | extra
     assert policy(release, "migrate")["ingress"] == [], "the migration accepts no connections"
     assert ports(policy(release, "worker")["ingress"]) == {"metrics"}, "a worker accepts scrapes only"
 
@@ -116,6 +117,17 @@ def test_the_api_and_the_metrics_accept_only_configured_clients() -> None:
     monitoring = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
     assert scraped == {"ports": [{"port": "metrics", "protocol": "TCP"}], "from": monitoring}
     assert policy(release, "controller")["ingress"] == policy(release, "worker")["ingress"] == [scraped]
+
+
+def test_operations_may_submit_further_jobs_to_the_api_of_their_release() -> None:
+    release = render("locked")
+    pods = dict(release.pods())
+    worker = next(pod for name, pod in pods.items() if "-worker-" in name)
+    url = next(env["value"] for env in worker["spec"]["containers"][0]["env"] if env["name"] == "JOBPROC_API_URL")
+    assert re.fullmatch(r"http://jobproc-api\.[a-z-]+:8000", url)
+    (rule,) = (rule for rule in policy(release, "worker")["egress"] if ports([rule]) == {8000})
+    assert [name for name, pod in pods.items() if matches(rule["to"][0]["podSelector"], pod)] == ["jobproc-api"]
+    assert matches(policy(release, "api")["ingress"][0]["from"][1]["podSelector"], worker)
 
 
 def test_operations_reach_the_configured_targets() -> None:

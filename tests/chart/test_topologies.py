@@ -191,6 +191,7 @@ def test_each_topology_begins_with_a_comment() -> None:
 def test_the_probes_of_the_api_use_the_port_that_its_clients_cannot_fill() -> None:
     (container,) = dict(render().pods())["jobproc-api"]["spec"]["containers"]
     assert environment(container)["JOBPROC_METRICS_PORT"] == "9000"
+    assert environment(container)["JOBPROC_METRICS_PORT_TRIES"] == "1"
     assert {"name": "metrics", "containerPort": 9000, "protocol": "TCP"} in container["ports"]
     assert {name: container[name]["httpGet"] for name in ("startupProbe", "readinessProbe", "livenessProbe")} == {
         "startupProbe": {"path": "/livez", "port": "metrics"},

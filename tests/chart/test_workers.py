@@ -10,7 +10,8 @@ pytestmark = pytest.mark.needs("helm")
 
 ALL = [*TOPOLOGIES, *EXAMPLES]
 DEPTH_QUERY = (
-    "SELECT count(*) FROM (SELECT FROM live WHERE queue = 'default' AND claimable_at <= now() LIMIT 100000) due"
+    'SELECT count(*) FROM (SELECT FROM "{schema}".live '
+    "WHERE queue = 'default' AND claimable_at <= now() LIMIT 100000) due"
 )
 
 
@@ -152,7 +153,7 @@ def test_the_postgresql_trigger_connects_as_the_pods_do(
 ) -> None:
     (trigger,) = scaled("default", topology)["triggers"]
     assert trigger["metadata"] == {
-        "query": DEPTH_QUERY,
+        "query": DEPTH_QUERY.format(schema="jobproc"),
         "targetQueryValue": "20",
         "activationTargetQueryValue": "0",
         **plain,
@@ -161,6 +162,11 @@ def test_the_postgresql_trigger_connects_as_the_pods_do(
     assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
     references = authentication["spec"]["secretTargetRef"]
     assert {reference["parameter"]: (reference["name"], reference["key"]) for reference in references} == secret
+
+
+def test_the_postgresql_trigger_reads_the_schema_of_the_settings() -> None:
+    (trigger,) = scaled("default", "keda-postgresql", "settings.JOBPROC_DATABASE_SCHEMA=billing_jobs")["triggers"]
+    assert trigger["metadata"]["query"] == DEPTH_QUERY.format(schema="billing_jobs")
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_every_relative_link_leads_to_something_in_the_repository(document: Path
         target = (document.parent / path).resolve() if path else document
         assert target.is_relative_to(ROOT), f"{link} leads out of the repository"
         assert target.exists(), f"{link} leads nowhere"
+        assert target.suffix != ".json", f"{link} leads to JSON, which nobody reads: docs/reference/api.md"
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), f"{link}: no such heading"
 

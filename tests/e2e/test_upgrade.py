@@ -11,7 +11,7 @@ COLUMN = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'li
 
 OWNERS = (
     "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class"
-    " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')"
+    " WHERE relnamespace = 'jobproc'::regnamespace AND relkind IN ('r', 'p', 'v')"
 )
 
 

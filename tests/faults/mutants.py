@@ -4,7 +4,6 @@ Each mutant is a copy of the product with one guard broken, run under the right 
 the faults are too weak. Exit code 0: a law noticed every mutant.
 """
 
-import argparse
 import os
 import re
 import shutil
@@ -13,6 +12,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from common.command_line import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED_FOLDERS = ("api", "worker", "common", "clients", "tests", "tools")
@@ -220,7 +221,7 @@ def broken(mutant: Mutant, root: Path = ROOT) -> str:
 
 def main() -> None:
     """Run the mutants, print the results and exit."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("faults.mutants", __doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="run only mutants with this text in their name")
     options = parser.parse_args()

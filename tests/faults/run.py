@@ -22,6 +22,7 @@ from typing import Any
 
 from rig.system import until
 
+from common.command_line import command_line
 from faults import (
     evidence,
     faults_of_pods,  # noqa: F401 - its faults register themselves
@@ -212,7 +213,7 @@ class Run:
 
 def main() -> None:
     """Run, print the report and exit."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("faults.run", __doc__)
     parser.add_argument(
         "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: a random one, printed"
     )

@@ -3,7 +3,6 @@
 The same seed makes the same requests in the same order for each client. Exit code 0: every law held; 1: one is broken.
 """
 
-import argparse
 import contextlib
 import random
 import sys
@@ -21,6 +20,7 @@ from rig.process_usage import memory_mib
 from rig.system import Database, System
 
 from common.broker.doorbells import celery_queue
+from common.command_line import command_line
 from hostile import laws
 from hostile.connection import Exchange, exchange
 from hostile.laws import SLOW_S, Observations, StoredJob
@@ -123,7 +123,7 @@ def is_broken(verdicts: dict[str, Verdict]) -> bool:
 
 def main() -> int:
     """Run, print the report, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("hostile.run", __doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--seconds", type=float, default=SECONDS, help="at most (default: %(default)g)")
     parser.add_argument("--requests", type=int, default=REQUESTS, help="at most (default: %(default)s)")

@@ -30,6 +30,8 @@ def test_job_details_show_input_result_and_every_attempt(system: System) -> None
     assert job["status"] == "SUCCESS"
     assert job["attempt"] == 2
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["error", "success"]
-    assert job["attempts"][0]["error"] == {"type": "RuntimeError", "text": "attempt 1 fails"}
+    error = job["attempts"][0]["error"]
+    assert (error["type"], error["text"]) == ("RuntimeError", "attempt 1 fails")
+    assert error["traceback"].endswith("\nRuntimeError: attempt 1 fails")
     assert job["input"] == {"data": [1]}
     assert job["error"] is None

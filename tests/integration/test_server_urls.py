@@ -27,13 +27,13 @@ from tools.servers import Postgres, programs, spawn
 REDIS = "redis://127.0.0.1:1/0"  # not reached
 PASSWORD = "".join(chr(code) for code in range(1, 127)) + "ü€"
 SESSION = """SELECT current_user::text, current_setting('search_path') AS search_path,
-current_setting('application_name') AS application_name"""
+current_setting('work_mem') AS work_mem, current_setting('application_name') AS application_name"""
 KEEPALIVE_OPTIONS = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
 HONOURED = (
     "?sslmode=allow&gssencmode=prefer&channel_binding=prefer&connect_timeout=7&client_encoding=utf8"
     "&target_session_attrs=primary"
 )
-Session = tuple[str, str, str]
+Session = tuple[str, str, str, str]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def sessions(url: str, **settings: str) -> tuple[Session, Session]:
         pool = DatabasePool(values)
         try:
             (row,) = await pool.run(lambda connection: connection.fetch(SESSION), Lane.BY_ID)
-            return row["current_user"], row["search_path"], row["application_name"]
+            return row["current_user"], row["search_path"], row["work_mem"], row["application_name"]
         finally:
             await pool.close()
 
@@ -92,8 +92,12 @@ def test_both_drivers_connect_by_every_form_of_the_url(server: Postgres, url: st
 
 
 def test_both_drivers_honour_options_and_names(server: Postgres) -> None:
-    url = f"{server.url()}?options=-c%20search_path%3Djobs&application_name=billing"
-    assert sessions(url) == (("postgres", "jobs", "billing-worker"), ("postgres", "jobs", "billing-api"))
+    """Except that of jobproc's schema, which is a setting."""
+    url = f"{server.url()}?options=-c%20search_path%3Djobs%20-c%20work_mem%3D5MB&application_name=billing"
+    assert sessions(url) == (
+        ("postgres", '"jobproc"', "5MB", "billing-worker"),
+        ("postgres", '"jobproc"', "5MB", "billing-api"),
+    )
 
 
 @pytest.mark.parametrize(

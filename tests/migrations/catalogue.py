@@ -3,7 +3,8 @@
 from rig.system import Database
 
 #: Without partitions, which are created and dropped by date.
-_SCHEMA_TABLES = r"c.relnamespace = 'public'::regnamespace AND NOT c.relispartition AND c.relname <> 'alembic_version'"
+_IN_SCHEMA = "relnamespace = to_regnamespace('jobproc')"
+_SCHEMA_TABLES = f"c.{_IN_SCHEMA} AND NOT c.relispartition AND c.relname <> 'alembic_version'"
 _QUERIES = {
     "tables": f"""SELECT c.relname, c.relkind::text, c.relpersistence::text, pg_get_partkeydef(c.oid),
             (SELECT array_agg(o ORDER BY o) FROM unnest(c.reloptions) o)
@@ -38,9 +39,7 @@ def all_rows_and_files(url: str) -> Schema:
     database = Database(url)
     try:
         return {
-            "files": database.rows(
-                "SELECT oid, relname, relfilenode FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
-            ),
+            "files": database.rows(f"SELECT oid, relname, relfilenode FROM pg_class WHERE {_IN_SCHEMA} ORDER BY 1"),
             "operations": database.rows("SELECT xmin::text, ctid::text, * FROM operations ORDER BY name"),
             "version": database.rows("SELECT xmin::text, ctid::text, * FROM alembic_version"),
         }

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from common.models import Base
 from common.settings import Settings
 from common.store.connection.sqlalchemy_engine import sync_engine
+from common.store.schema import creation
 
 
 def _is_no_partition(_item: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
@@ -35,6 +36,7 @@ def test_postgresql_finds_no_difference_between_migrations_and_models(
 ) -> None:
     """Covers what Alembic does not compare: checks, storage parameters, order of columns, partition keys."""
     engine = sync_engine(settings.model_copy(update={"database_url": empty_database_url}), "test")
+    creation.create(engine, settings)
     Base.metadata.create_all(engine)
     engine.dispose()
     migrated = schema(settings.database_url)[part]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
-from migrations.test_runs import Run
+from migrations.run import Run
 from rig.settings import settings_from
 from rig.system import Database, until
 
@@ -54,8 +54,8 @@ class Cluster:
         rows = self.database.rows(
             """SELECT DISTINCT pg_get_userbyid(owner) FROM (
                    SELECT relowner AS owner FROM pg_class
-                   WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')
-                   UNION SELECT proowner FROM pg_proc WHERE pronamespace = 'public'::regnamespace) o"""
+                   WHERE relnamespace = 'jobproc'::regnamespace AND relkind IN ('r', 'p', 'v')
+                   UNION SELECT proowner FROM pg_proc WHERE pronamespace = 'jobproc'::regnamespace) o"""
         )
         return {name for (name,) in rows}
 
@@ -134,7 +134,7 @@ def test_a_table_that_is_in_use_is_transferred_by_a_later_try(cluster: Cluster) 
     holder = psycopg2.connect(cluster.url)
     holder.cursor().execute("SELECT FROM runs")
     run = Run(cluster._folder, cluster.url, JOBPROC_DATABASE_ROLES=cluster.prefix, **PASSWORDS)
-    until("the run tries again", lambda: "migration_retrying" in run.log)
+    until("the run tries again", lambda: "startup_waiting" in run.log)
     assert can_work(cluster), "the rights are granted before"
     holder.close()
     assert run.wait() == 0

@@ -1,84 +1,17 @@
-"""Runs of `python -m common.migrate`: alone, two at once, killed, blocked, without a database."""
+"""Runs of `python -m common.migrate`: alone, two at once, killed, blocked."""
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
 from migrations.catalogue import all_rows_and_files, schema
-from rig.fork_server import ROOT
+from migrations.run import Start
 from rig.system import Database, until
 from sqlalchemy.exc import OperationalError
 
 from common.migrate import migrate
 from common.settings import Settings
-from common.store.schema.version import BEFORE_RELEASE
-from tools.servers import free_port
-
-Start = Callable[..., "Run"]
-
-
-class Run:
-    """A process of the migrations. Its output goes to a file."""
-
-    def __init__(self, folder: Path, url: str, *arguments: str, **settings: str) -> None:
-        env = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("JOBPROC_") or name == "JOBPROC_DATABASE_POOLER"
-        }
-        env |= {
-            "DATABASE_URL": url,
-            "REDIS_URL": "redis://127.0.0.1:1/0",
-            "PYTHONPATH": str(ROOT),
-            "JOBPROC_LOCK_TIMEOUT_SECONDS": "0.2",
-            **settings,
-        }
-        self._log = folder / f"run{len(list(folder.iterdir()))}.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *(arguments or ("-m", "common.migrate"))], stdout=log, stderr=log, cwd=folder, env=env
-            )
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def wait(self, limit_s: float = 30) -> int:
-        """Wait for its end and return the exit code."""
-        return self.process.wait(limit_s)
-
-    @property
-    def messages(self) -> list[str]:
-        """The lines of its output that are no log events."""
-        return [line for line in self.log.splitlines() if not line.startswith("{")]
-
-    def expect_refusal(self, *words: str) -> None:
-        """Expect exit code 1, and one sentence with these words."""
-        assert self.wait() == 1
-        assert len(self.messages) == 1, self.log
-        assert self.messages[0].startswith("migrate: ")
-        for word in words:
-            assert word in self.messages[0]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start runs. They are killed at the end of the test."""
-    runs: list[Run] = []
-
-    def start_run(url: str, *arguments: str, **settings: str) -> Run:
-        runs.append(Run(tmp_path, url, *arguments, **settings))
-        return runs[-1]
-
-    yield start_run
-    for run in runs:
-        run.process.kill()
-        run.process.wait()
 
 
 def test_two_runs_at_once_on_an_empty_database_both_succeed(
@@ -115,7 +48,7 @@ def test_a_run_that_hangs_blocks_the_others_until_it_is_killed(
         lambda: "T" in Path(f"/proc/{hanging.process.pid}/stat").read_text().rpartition(")")[2].split()[0],
     )
     waiting = start(empty_database_url)
-    until("the second run waits", lambda: "migration_retrying" in waiting.log)
+    until("the second run waits", lambda: "startup_waiting" in waiting.log)
     assert waiting.process.poll() is None
     hanging.process.kill()
     assert waiting.wait() == 0
@@ -156,19 +89,10 @@ def test_a_run_tries_again_until_it_gets_the_lock(start: Start, database_url: st
     holder = psycopg2.connect(database_url)
     holder.cursor().execute("LOCK TABLE operations IN ACCESS EXCLUSIVE MODE")
     run = start(database_url)
-    until("the run waits", lambda: "migration_retrying" in run.log)
+    until("the run waits", lambda: "startup_waiting" in run.log)
     holder.close()
     assert run.wait() == 0
     assert "lock timeout" in run.log
-
-
-def test_a_run_without_a_database_ends_with_one_sentence(start: Start) -> None:
-    """With two tries instead of thirty, because a pause of a second follows each."""
-    two_tries = "import sys; from common import migrate; sys.argv = ['migrate']; migrate.MAX_TRIES = 2; migrate.main()"
-    port = free_port()
-    run = start(f"postgresql://postgres@127.0.0.1:{port}/nowhere", "-c", two_tries)
-    run.expect_refusal(str(port))
-    assert run.log.count("migration_retrying") == 1
 
 
 def test_invalid_settings_end_a_run_at_once_with_one_sentence(start: Start) -> None:
@@ -185,20 +109,6 @@ def test_a_schema_of_a_later_version_ends_a_run_without_a_traceback(start: Start
         run.expect_refusal("9999")
 
 
-@pytest.mark.parametrize("arguments", [(), ("-m", "common.migrate", "--wait", "30")], ids=["migrate", "wait"])
-def test_a_schema_from_before_the_first_release_is_refused_with_one_sentence_and_left_as_it_is(
-    start: Start, empty_database_url: str, arguments: tuple[str, ...]
-) -> None:
-    database = Database(empty_database_url)
-    database.rows("CREATE TABLE live (id uuid PRIMARY KEY, pos timestamptz NOT NULL)")
-    database.rows("CREATE TABLE alembic_version AS SELECT '0006' AS version_num")
-    before = schema(empty_database_url)
-    start(empty_database_url, *arguments).expect_refusal(BEFORE_RELEASE)
-    assert schema(empty_database_url) == before
-    assert database.rows("SELECT version_num FROM alembic_version") == [("0006",)]
-    database.close()
-
-
 def test_a_waiting_run_applies_nothing_and_ends_after_another_run_has_migrated(
     start: Start, empty_database_url: str
 ) -> None:
@@ -207,11 +117,3 @@ def test_a_waiting_run_applies_nothing_and_ends_after_another_run_has_migrated(
     assert schema(empty_database_url)["tables"] == []
     assert start(empty_database_url).wait() == 0
     assert waiting.wait() == 0
-
-
-def test_a_run_that_waits_in_vain_for_a_schema_ends_with_one_sentence(start: Start, empty_database_url: str) -> None:
-    without_database = start(
-        f"postgresql://postgres@127.0.0.1:{free_port()}/nowhere", "-m", "common.migrate", "--wait", "0.1"
-    )
-    start(empty_database_url, "-m", "common.migrate", "--wait", "0.1").expect_refusal("there is none")
-    without_database.expect_refusal("0.1 s")

@@ -3,14 +3,11 @@
 import asyncio
 import sys
 import time
-from functools import partial
 from typing import Any
 
-from jobproc_test_operations import Numbers, _die, _raise_at_first, _write
+from jobproc_test_operations import Numbers, _die, _raise_at_first, _write, quick
 
 from jobproc import Context, RetryAfter, operation
-
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
 
 
 @quick(name="await_effect", max_attempts=20)

@@ -4,16 +4,13 @@ import os
 import signal
 import time
 from datetime import date, datetime
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from jobproc_test_operations import Numbers, _write
+from jobproc_test_operations import Numbers, _write, quick
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobproc import Context, RetryAfter, operation
-
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
+from jobproc import Context, RetryAfter
 
 
 class Greeting(BaseModel):

@@ -10,13 +10,8 @@ import socket
 import sys
 import threading
 import time
-from functools import partial
 
-from jobproc_test_operations import Numbers
-
-from jobproc import operation
-
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
+from jobproc_test_operations import Numbers, quick
 
 
 @quick(name="change_globals", max_attempts=1)

@@ -8,16 +8,14 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
-from jobproc_test_operations import Numbers
+from jobproc_test_operations import Numbers, quick
 from pydantic import BaseModel
 
-from jobproc import Context, operation
+from jobproc import Context
 
-quick = partial(operation, base_seconds=0.05, cap_seconds=0.2)
 SLEEP = [sys.executable, "-c", "import time; time.sleep(120)"]
 STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(120)"]
 

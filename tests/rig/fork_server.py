@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from common.command_line import command_line
 from tools.servers import dies_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,6 +182,7 @@ def run_module(request: dict[str, Any]) -> None:
 
 def main() -> None:
     """Import the modules, then handle requests."""
+    command_line("rig.fork_server", __doc__).parse_args()
     for module in AHEAD:
         import_module(module)
     if request := serve():

@@ -23,6 +23,7 @@ _PREPARED = "checks statements that are prepared once a connection, as without a
 _COUNTED = (
     "counts the transactions of its own connections; a pooler adds transactions that set the names of connections"
 )
+_SCHEMAS = "looks into several schemas by a parameter of the connection; one of its tests has a pooler of its own"
 #: By a part of a test's id: the reason why the test needs a direct connection to PostgreSQL.
 NOT_THROUGH = {
     "test_a_claim_that_is_killed_before_its_commit_leaves_strays_that_are_requeued[terminate]": _PROCESS,
@@ -43,6 +44,7 @@ NOT_THROUGH = {
     "test_a_read_is_planned_once_and_not_as_a_sequential_scan": _PREPARED,
     "test_sqlalchemy_statements_are_planned_for_their_arguments": _PREPARED,
     "[none-": _PREPARED,  # of test_plans.py
+    "integration/test_schema.py": _SCHEMAS,
     "test_a_successful_job_is_four_row_writes_and_a_hundredth_of_a_transaction": _COUNTED,
 }
 

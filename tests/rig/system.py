@@ -54,13 +54,17 @@ def until(description: str, condition: Callable[[], Any], limit_s: float = 20.0,
 class Database:
     """The test's own connection to the database. Reconnects after a lost connection."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, schema: str = "") -> None:
+        """`schema`: in which tables are found; empty: jobproc's, for the superuser by tools/servers.py."""
         self.url = url
+        self._schema = schema
         self._connection: Any = None
 
     def rows(self, sql: str, arguments: Any = None) -> list[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg2.connect(self.url)
+            schema = self._schema or ("" if self.url.startswith(SUPERUSER) else "jobproc")
+            options = f'-c search_path="{schema}"' if schema else None  # a pooler would refuse it
+            self._connection = psycopg2.connect(self.url, options=options)
             self._connection.autocommit = True
         try:
             with self._connection.cursor() as cursor:

@@ -18,6 +18,7 @@ _COLUMNS = {
     ),
     "attempts": "run, attempt, worker, started_at, finished_at, retry_at, outcome, error_type, error_text",
     "tags": "tag",
+    "job_logs": "run, attempt, last_line, total_bytes, lines",
 }
 _NOW_MS = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 

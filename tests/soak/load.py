@@ -9,7 +9,6 @@ import asyncio
 import json
 import math
 import random
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
@@ -19,6 +18,7 @@ from typing import Any
 import uvloop
 from faults.jobs import SentJob, request_body
 
+from common.command_line import command_line
 from soak.connections import ERRORS, Connections
 
 CLIENT_TIMEOUT_S = 20.0  # longer than the API's own limits
@@ -184,5 +184,17 @@ STREAMS: dict[str, tuple[float, Call]] = {
 }
 
 
+def main() -> None:
+    """Run the load that the arguments describe."""
+    parser = command_line("soak.load", __doc__)
+    parser.add_argument("url")
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("window_s", type=float)
+    parser.add_argument("rate", type=float)
+    parser.add_argument("folder", type=Path)
+    asked = parser.parse_args()
+    uvloop.run(Load(asked.url, asked.seconds, asked.window_s, asked.rate, asked.folder).run())
+
+
 if __name__ == "__main__":
-    uvloop.run(Load(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]), Path(sys.argv[5])).run())
+    main()

@@ -3,7 +3,6 @@
 Exit code 0: every finding holds; 1: some do not, and each of these is printed as a sentence.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -20,6 +19,7 @@ from typing import Any
 from faults.jobs import SentJob, expected_result
 from rig.fork_server import ROOT
 
+from common.command_line import command_line
 from common.domain.job import first_job_id
 from soak.days import pass_a_day
 from soak.environment import PROCESSES, STEADY, SoakEnvironment
@@ -153,7 +153,7 @@ def report(findings: Sequence[Finding]) -> int:
 
 def main() -> None:
     """Run, print the report, write the results and exit."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("soak.run", __doc__)
     parser.add_argument("--seconds", type=float, default=1200)
     parser.add_argument("--every", type=float, default=5, help="seconds between two samples")
     parser.add_argument("--rate", type=float, default=1, help="a factor of the usual load")

@@ -1,5 +1,6 @@
 """Celery's consumer of doorbells, which keeps its pool of processes complete while Redis is unavailable."""
 
+from functools import partial
 from typing import Any
 
 from celery.worker import consumer
@@ -16,16 +17,20 @@ class Consumer(consumer.Consumer):
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once Redis answers. Raises Celery's shutdown exceptions when the worker is to end."""
+        self._logged_reason = ""
         return conn.ensure_connection(
-            self._log_error,
+            partial(self._log_error, conn.as_uri()),
             interval_start=INITIAL_RETRY_PAUSE_S,
             interval_step=1.0,
             interval_max=MAX_RETRY_PAUSE_S,
             callback=self._while_disconnected,
         )
 
-    def _log_error(self, error: Exception, pause_s: float) -> None:
-        log.warning("redis_unavailable", reason=str(error).strip(), pause_s=pause_s)
+    def _log_error(self, url: str, error: Exception, _pause_s: float) -> None:
+        """Log why Redis is unavailable, once for each reason of an outage. The URL has no password."""
+        if (reason := str(error).strip()) != self._logged_reason:
+            self._logged_reason = reason
+            log.warning("redis_unavailable", url=url, reason=reason)
 
     def _while_disconnected(self) -> None:
         """Do the work of Celery's event loop, which is blocked meanwhile. Called once a second."""

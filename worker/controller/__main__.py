@@ -11,15 +11,18 @@ from types import FrameType
 from sqlalchemy.exc import DBAPIError
 
 from common.broker.doorbells import Doorbell
+from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.domain.operation_spec import OperationSpec
 from common.hangup import end_on_hangup
-from common.settings import Settings
+from common.migrations import head
+from common.settings import Settings, variables_of
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
 from common.store.queues import queue_state
 from common.store.schema import planner_statistics
+from common.store.schema.startup import wait_for_schema
 from common.store.workers import leader, leases
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
@@ -30,6 +33,7 @@ from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
 from worker.controller.pod_deletion_cost import DeletionCosts
 from worker.controller.rescue import Rescue
 from worker.controller.row_deletion import RowDeletion
+from worker.failures.outcome_log import OutcomeLog
 
 log = logs.get("controller")
 PARTITIONS_INTERVAL_S = 600.0
@@ -50,13 +54,14 @@ class Controller:
         self._engine = sync_engine(settings, "controller")
         self._doorbell = Doorbell(settings)
         self._leadership = Leadership(settings)
-        self._rescue = Rescue(settings.max_crashes)
+        self._rescue = Rescue(settings.max_crashes, OutcomeLog(settings))
         self._row_deletion = RowDeletion(settings)
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._deletion_costs = DeletionCosts(settings)
         self._operations: dict[str, OperationSpec] = {}
         self._connection: WorkerConnection | None = None
         self._last_run: dict[str, float] = {}
+        self._leads: bool | None = None  # None: not known yet
         self.last_tick = time.monotonic()
 
     def tick(self) -> None:
@@ -66,6 +71,12 @@ class Controller:
         connection = self._connection
         leads = self._leadership.holds(connection)
         self._metrics.leading.set(leads)
+        if leads is not self._leads:
+            self._leads = leads
+            if leads:
+                log.info("controller_leading", holder=self._leadership.holder, term=self._leadership.term)
+            else:
+                log.info("controller_standing_by", holder=self._leadership.holder)
         if leads:
             self._run_tasks(connection)
         else:
@@ -74,7 +85,7 @@ class Controller:
 
     def _run_tasks(self, connection: WorkerConnection) -> None:
         """Run the due tasks of the leader, in this order."""
-        self._every("operations", OPERATIONS_INTERVAL_S, self._read_operations)
+        self._every("operations", OPERATIONS_INTERVAL_S, lambda: self._refresh_operations(connection))
         self._every(
             "partitions", PARTITIONS_INTERVAL_S, lambda: maintenance.create_partitions(self._engine, self._settings)
         )
@@ -121,7 +132,7 @@ class Controller:
                 except DatabaseUnavailable:
                     log.warning("leader_resign_failed")
             self._connection.close()
-        self._connection = None
+        self._connection, self._leads = None, None
         self._engine.dispose()
 
     def _delete_rows(self, connection: WorkerConnection) -> None:
@@ -130,9 +141,10 @@ class Controller:
         self._run_task("row_deletion", lambda: self._row_deletion.delete_past_retention(connection))
         self._run_task("input_deletion", lambda: self._row_deletion.delete_inputs(connection))
 
-    def _read_operations(self) -> None:
-        with self._engine.connect() as connection:
-            self._operations = catalogue.read(connection)
+    def _refresh_operations(self, connection: WorkerConnection) -> None:
+        maintenance.forget_operations(connection, self._settings)
+        with self._engine.connect() as reader:
+            self._operations = catalogue.read(reader)
 
     def _run_task(self, task: str, work: Callable[[], int]) -> None:
         count = work()
@@ -157,7 +169,10 @@ class Controller:
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Run ticks until `stop` is set. While the database is unavailable, retry each tick."""
+    """Run ticks until `stop` is set. While the database is unavailable, retry each tick.
+
+    Raises StartupError if the database lacks for too long what the controller needs.
+    """
     metrics = ControllerMetrics()
     controller = Controller(settings, metrics)
     DatabaseMetrics(settings, metrics)
@@ -166,7 +181,13 @@ def run(settings: Settings, stop: threading.Event) -> None:
     def probe() -> str | None:
         return None if time.monotonic() - controller.last_tick < limit_s else "no tick for too long"
 
-    Exposition(settings.metrics_port, metrics.registry).start({"/livez": probe, "/readyz": probe})
+    Exposition(settings, metrics.registry).start({"/livez": probe, "/readyz": probe})
+
+    def pause(seconds: float) -> bool:
+        controller.last_tick = time.monotonic()  # it is healthy: a restart would not bring the schema
+        return stop.wait(seconds)
+
+    wait_for_schema(settings, head(), pause=pause)
     log.info("controller_ready", tick_seconds=settings.tick_seconds)
     while not stop.is_set():
         began_at = time.monotonic()
@@ -184,6 +205,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 def main() -> None:
     """Run the controller until SIGTERM, SIGHUP or SIGINT."""
+    command_line(
+        "worker.controller", "Does what no client asks for, such as rescue and retention.", variables_of("controller")
+    ).parse_args()
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "controller")

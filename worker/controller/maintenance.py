@@ -5,6 +5,7 @@ from sqlalchemy.exc import DBAPIError
 
 from common.settings import Settings
 from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.operations import sightings
 from common.store.retention import by_partition, keys
 from common.store.retention.by_partition import RetentionCutoffs
 from common.store.schema import partitions
@@ -60,6 +61,13 @@ def _clear_partition(engine: Engine, period: Period, cutoffs: RetentionCutoffs) 
 def delete_ended_workers(connection: WorkerConnection, settings: Settings) -> int:
     """Delete the rows of worker processes that ended before the retention. Returns how many."""
     return leases.delete_ended(connection, settings.retention_days)
+
+
+def forget_operations(connection: WorkerConnection, settings: Settings) -> None:
+    """Delete operations that no worker has known for too long from the list that the API accepts."""
+    hours = settings.operation_keep_hours
+    if hours and (names := sightings.forget(connection, hours)):
+        log.warning("operations_forgotten", operations=names, hours=hours)
 
 
 def delete_expired_keys(engine: Engine) -> None:

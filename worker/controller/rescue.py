@@ -25,6 +25,7 @@ from common.store.jobs import deadlines, failures, running_keys
 from common.store.queues import queue_state
 from common.store.workers import leases
 from common.telemetry import logs
+from worker.failures.outcome_log import OutcomeLog
 from worker.tracing import lost_attempts
 
 log = logs.get("controller")
@@ -40,9 +41,10 @@ MAX_PARKED_GROUPS = 2_000  # looked at in one tick, about 50 ms
 class Rescue:
     """Rescues jobs of lost workers, fails jobs past their deadline, raises starved jobs, requeues strays."""
 
-    def __init__(self, max_crashes: int) -> None:
-        """`max_crashes`: lost attempts after which a job fails."""
+    def __init__(self, max_crashes: int, outcome_log: OutcomeLog | None = None) -> None:
+        """`max_crashes`: lost attempts after which a job fails. `outcome_log` None: failures are not logged."""
         self._max_crashes = max_crashes
+        self._outcome_log = outcome_log
         self._full_scan_at = 0.0
         self._parked_group = running_keys.NO_GROUP
 
@@ -63,19 +65,25 @@ class Rescue:
                         continue
                     held = failures.lock_held(connection, worker, MAX_JOBS)
                     failpoints.reach("rescue.between_lock_and_write")
-                    failures.write_decisions(connection, worker, self._decide([job for job, _ in held], operations))
+                    decisions = self._decide([job for job, _ in held], operations)
+                    failures.write_decisions(connection, worker, decisions)
                     if len(held) < MAX_JOBS:  # else it stays among the expired, and the next tick rescues more
                         leases.end_lease(connection, worker)
             except DatabaseUnavailable:
                 raise
             except psycopg2.Error as error:
-                held = self._rescue_row_by_row(connection, worker, operations, error)
+                held, decisions = self._rescue_row_by_row(connection, worker, operations, error)
             if held:
                 log.warning("jobs_rescued", worker=worker, count=len(held))
-            for job, queue in held:
-                lost_attempts.record(job, queue, WORKER_LOST, 0.0)
+            self._record(held, decisions)
             count += len(held)
         return count
+
+    def _record(self, held: list[tuple[ClaimedJob, str]], decisions: list[tuple[ClaimedJob, Decision]]) -> None:
+        for (job, queue), (_, decision) in zip(held, decisions, strict=True):
+            if self._outcome_log is not None:
+                self._outcome_log.attempt_failed(job, queue, decision)
+            lost_attempts.record(job, queue, WORKER_LOST, 0.0)
 
     def _decide(
         self, held: list[ClaimedJob], operations: Mapping[str, OperationSpec]
@@ -108,28 +116,29 @@ class Rescue:
         worker: int,
         operations: Mapping[str, OperationSpec],
         error: psycopg2.Error,
-    ) -> list[tuple[ClaimedJob, str]]:
+    ) -> tuple[list[tuple[ClaimedJob, str]], list[tuple[ClaimedJob, Decision]]]:
         """Rescue each job in its own transaction, so that one bad row does not block the others.
 
-        The bad one fails with a code. The next tick ends the worker's lease.
+        The bad one fails with a code. The next tick ends the worker's lease. Returns the jobs with their queues, and
+        the decisions about them.
         """
         log.error("rescue_failed", worker=worker, reason=str(error).strip())
         with connection.transaction():
             held = failures.lock_held(connection, worker, MAX_JOBS)
+        decisions = list[tuple[ClaimedJob, Decision]]()
         for job, decision in self._decide([job for job, _ in held], operations):
             try:
                 with connection.transaction():
                     failures.write_decisions(connection, worker, [(job, decision)])
+                decisions.append((job, decision))
             except DatabaseUnavailable:
                 raise
             except psycopg2.Error as row_error:
+                fail = Fail(Failure(AttemptOutcome.LOST, "rescue_failed", str(row_error).strip()))
                 with connection.transaction():
-                    failures.write_decisions(
-                        connection,
-                        worker,
-                        [(job, Fail(Failure(AttemptOutcome.LOST, "rescue_failed", str(row_error).strip())))],
-                    )
-        return held
+                    failures.write_decisions(connection, worker, [(job, fail)])
+                decisions.append((job, fail))
+        return held, decisions
 
     def wake_parked(self, connection: WorkerConnection) -> int:
         """Wake parked jobs whose unique key is free: the process that freed it has died before it woke the next one.

@@ -21,12 +21,12 @@ from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.workers import leases
 from common.telemetry import logs
-from worker.execution.event_loop import AsyncAttempt, AsyncFunction, EventLoop
+from worker.execution.event_loop import AsyncAttempt, EventLoop
 from worker.execution.running_attempts import RunningAttempts
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
+from worker.job_logs.attempt_log import OperationLogs
 from worker.operations.installed import InstalledOperation
-from worker.shared_memory.metrics import OutcomeLabel
 from worker.shared_memory.slots import Slot, Slots
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -70,8 +70,9 @@ class AsyncExecutor:
         self._has_failed = False
         self._rang_at_s: dict[str, float] = {}  # by queue
         self._claimed_at_s = time.perf_counter()
-        self._loop = EventLoop(settings, operations, self._heartbeat, _end_process)
-        self._attempts = RunningAttempts(settings, session, slot, self._loop)
+        self.is_started = False  #: True from the first job on
+        self.loop = EventLoop(settings, operations, self._heartbeat, _end_process)
+        self._attempts = RunningAttempts(settings, session, slot, self.loop)
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._run,), name="async-executor", daemon=True
         )
@@ -79,25 +80,21 @@ class AsyncExecutor:
     def trace(self, spans: "Spans") -> None:
         """Record spans of traced jobs. To be called before the first job."""
         self._settler.spans = spans
-        self._loop.traced = True
+        self.loop.traced = True
+
+    def capture(self, operation_logs: OperationLogs | None) -> None:
+        """Capture what operations log. None: capture nothing. To be called before the first job."""
+        self.loop.operation_logs = operation_logs
 
     # --- called by the process's thread
-
-    def call(self, function: AsyncFunction) -> None:
-        """Call an `async def` function in the event loop and wait for its end. Raises what it raises."""
-        self._loop.call(function)
-
-    @property
-    def is_started(self) -> bool:
-        """True from the first job on."""
-        return self._thread.ident is not None
 
     def take(self, worker: int, queue: str, jobs: list[ClaimedJob]) -> None:
         """Run jobs of a queue that `worker` has claimed, up to the limit. The first call starts the threads."""
         self._handed_over.append((worker, queue, jobs))
         self._wake.set()
         if not self.is_started:
-            self._loop.start()
+            self.is_started = True
+            self.loop.start()
             self._thread.start()
 
     def request_claim(self, queue: str) -> None:
@@ -154,6 +151,7 @@ class AsyncExecutor:
         self._claim()
         self._run_isolated()
         self._settler.settle()
+        self._settler.log.say_unlogged()
         self._attempts.publish()
 
     def _recover(self) -> None:
@@ -187,9 +185,14 @@ class AsyncExecutor:
         if self._attempts.get(job.id) is not attempt:  # a second event of the same attempt
             return
         del self._attempts[job.id]
-        outcome = self._settler.add(job, self._operations.get(job.operation), result, seconds)
-        if attempt.is_cancel_requested:
-            outcome = OutcomeLabel.CANCELLED
+        outcome = self._settler.add(
+            job,
+            attempt.queue,
+            self._operations.get(job.operation),
+            result,
+            seconds,
+            is_cancelled=attempt.is_cancel_requested,
+        )
         self._slot.metrics.count_attempt(job.operation, attempt.queue, outcome, seconds)
         if attempt.span is not None:
             self._settler.pending.spans.append((attempt.queue, attempt.span))
@@ -287,7 +290,7 @@ class AsyncExecutor:
         self._attempts.update((attempt.job.id, attempt) for attempt in attempts)
         self._attempts.publish()
         if attempts:
-            self._loop.start_attempts(attempts)
+            self.loop.start_attempts(attempts)
 
 
 def _end_process() -> None:

@@ -10,6 +10,7 @@ from common.domain.job import ClaimedJob
 from common.settings import Settings
 from jobproc import Cancelled, Context, InvalidInputError, RetryAfter, hooks
 from jobproc.results import MAX_DEPTH, check_names_and_depth, encode
+from worker.failures.traceback_text import traceback_text
 from worker.operations.installed import InstalledOperation
 
 
@@ -65,7 +66,15 @@ def failure_of_exception(error: BaseException, operation: InstalledOperation, se
         type(error).__name__,
         _error_text(error, max_characters),
         retry_after_s,
+        traceback=printable_traceback(error, operation, settings),
     )
+
+
+def printable_traceback(error: BaseException, operation: InstalledOperation, settings: Settings) -> str | None:
+    """Return the traceback of an exception of an operation as text that can be stored, None without one."""
+    code = getattr(operation.declared.function, "__code__", None)
+    text = traceback_text(error, settings.max_traceback_characters, code and code.co_filename)
+    return text and printable(text, settings.max_traceback_characters)
 
 
 def _json(value: object) -> str:
@@ -96,5 +105,6 @@ def _error_text(error: BaseException, max_characters: int) -> str:
 
 def printable(text: str, max_characters: int) -> str:
     """Return a text without the characters that PostgreSQL and JSON cannot hold, cut to `max_characters`."""
-    clean = text.encode("utf-8", "replace").decode().replace("\x00", "�")
+    # Cut first: an exception may have a text of a hundred megabytes.
+    clean = text[: max_characters + 1].encode("utf-8", "replace").decode().replace("\x00", "�")
     return clean if len(clean) <= max_characters else clean[: max_characters - 1] + "…"

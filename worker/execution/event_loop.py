@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context as Variables
 from contextvars import ContextVar, copy_context
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -19,8 +20,9 @@ from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.telemetry import logs
 from jobproc import Context, hooks
-from worker.execution.attempt import failure_of_exception, result_json, run_attempt
+from worker.execution.attempt import failure_of_exception, printable_traceback, result_json, run_attempt
 from worker.execution.job_context import JobContext
+from worker.job_logs.attempt_log import OperationLogs
 from worker.operations.installed import InstalledOperation
 from worker.shared_memory.slots import KillReason
 
@@ -112,8 +114,8 @@ async def run_async_attempt(
         failpoints.reach("attempt.after_operation")
         return timed_out(limit_ms) if limit_ms and limit.expired() else result
     except BaseException as error:  # noqa: BLE001 - as in `run_attempt`
-        if limit_ms and isinstance(error, TimeoutError) and limit.expired():
-            return timed_out(limit_ms)
+        if limit_ms and isinstance(error, TimeoutError) and limit.expired():  # its traceback shows where it waited
+            return replace(timed_out(limit_ms), traceback=printable_traceback(error, operation, settings))
         return (
             STOPPED
             if isinstance(error, asyncio.CancelledError) and context.cancelled
@@ -157,6 +159,7 @@ class EventLoop:
         self._loop = asyncio.new_event_loop()
         self._attempts: dict[asyncio.Task[None], AsyncAttempt] = {}
         self.traced = False
+        self.operation_logs: OperationLogs | None = None  #: None: what operations log is not captured
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="event-loop", daemon=True)
 
     def start(self) -> None:
@@ -252,7 +255,11 @@ class EventLoop:
 
     async def _result(self, attempt: AsyncAttempt, context: JobContext) -> str | Failure:
         operation = self._operations.get(attempt.job.operation)
+        logs_ = self.operation_logs
+        log_of_attempt = logs_.begin(attempt.job, attempt.queue) if logs_ is not None else None
         result = await run_async_attempt(attempt.job, operation, context, self._settings)
+        if log_of_attempt is not None:
+            log_of_attempt.end()
         if attempt.exit is None or operation is None:
             return result
         return failure_of_exception(attempt.exit, operation, self._settings)

@@ -15,14 +15,15 @@ from common.telemetry import logs
 from worker.execution.async_executor import AsyncExecutor
 from worker.execution.attempt import run_attempt
 from worker.execution.batch_size import BatchSize
+from worker.execution.event_loop import AsyncFunction
 from worker.execution.job_context import JobContext
 from worker.execution.pending_results import PendingResults
 from worker.execution.resource_usage import ResourceUsage
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
+from worker.job_logs.attempt_log import OperationLogs
 from worker.operations.installed import InstalledOperation
 from worker.process_tree.leftovers import Leftovers
-from worker.shared_memory.metrics import OutcomeLabel
 from worker.shared_memory.slots import Slot, Slots
 
 log = logs.get("worker")
@@ -66,16 +67,24 @@ class Executor:
         self._async_operations = frozenset(name for name, operation in operations.items() if operation.is_async)
         self.make_async_executor: Callable[[], AsyncExecutor] | None = None  #: None where no operation is `async def`
         self.leftovers: Leftovers | None = None  #: None: what attempts leave behind is not ended
+        self.operation_logs: OperationLogs | None = None  #: None: what operations log is not captured
         self._async_executor: AsyncExecutor | None = None  # made for the first job of such an operation
 
     def trace(self, spans: "Spans | None") -> None:
         """Record spans of traced jobs. None: record none."""
         self._settler.spans = spans
 
-    def async_executor(self) -> AsyncExecutor:
-        """Return the AsyncExecutor of this process. It runs nothing until its first job, not even its event loop."""
+    def call_async(self, function: AsyncFunction) -> None:
+        """Call an `async def` function in the event loop of this process, and wait for its end. Raises what it raises.
+
+        The loop starts if it does not run.
+        """
+        self._get_async_executor().loop.call(function)
+
+    def _get_async_executor(self) -> AsyncExecutor:
+        """Return the AsyncExecutor of this process. It runs nothing until its first job."""
         if self._async_executor is None:
-            assert self.make_async_executor is not None  # noqa: S101 - its caller has asked
+            assert self.make_async_executor is not None  # noqa: S101 - some operation is `async def`
             self._async_executor = self.make_async_executor()
         return self._async_executor
 
@@ -116,6 +125,10 @@ class Executor:
         if self._async_executor is not None:
             self._async_executor.request_claim(queue)
 
+    def say_unlogged(self) -> None:
+        """Log how many failures got no line of their own."""
+        self._settler.log.say_unlogged()
+
     def drain(self) -> None:
         """Let async jobs end before the process ends."""
         if self._async_executor is not None:
@@ -146,7 +159,7 @@ class Executor:
         async_jobs = [job for job in jobs if job.operation in self._async_operations]
         if not async_jobs:
             return jobs
-        async_executor = self.async_executor()
+        async_executor = self._get_async_executor()
         is_first = not async_executor.is_started
         async_executor.take(self._session.worker, queue, async_jobs)
         if is_first:
@@ -223,14 +236,16 @@ class Executor:
         settler = self._settler
         if settler.spans is not None and job.trace is not None:
             settler.spans.start_attempt(job, self._queue)
+        log_of_attempt = self.operation_logs.begin(job, self._queue) if self.operation_logs is not None else None
         self._in_operation = True
         result = run_attempt(job, operation, self._context, self._settings)
         self._in_operation = False
+        if log_of_attempt is not None:
+            log_of_attempt.end()
         seconds = time.perf_counter() - started_at
-        outcome = settler.add(job, operation, result, seconds)
         # The parent requests a cancel only of attempts that run longer than this.
-        if seconds > self._settings.cancel_check_seconds and self._slot.is_cancel_requested:
-            outcome = OutcomeLabel.CANCELLED
+        is_cancelled = seconds > self._settings.cancel_check_seconds and self._slot.is_cancel_requested
+        outcome = settler.add(job, self._queue, operation, result, seconds, is_cancelled=is_cancelled)
         self._slot.metrics.count_attempt(job.operation, self._queue, outcome, seconds)
         self._batch_size.learn_operation(job.operation, seconds)
         if settler.spans is not None and (span := settler.spans.end_attempt(result)) is not None:

@@ -13,6 +13,7 @@ from common import failpoints
 from common.domain.decisions import RELEASED, AttemptOutcome, AttemptUsage, Fail, Failure, Release, decide
 from common.domain.job import ClaimedJob
 from common.domain.retry import DEFAULT_RETRY
+from common.domain.states import State
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.jobs import claims, failures, running_keys
@@ -21,6 +22,7 @@ from common.telemetry import logs
 from worker.execution.attempt import printable
 from worker.execution.pending_results import PendingResults
 from worker.execution.worker_session import WorkerSession
+from worker.failures.outcome_log import OutcomeLog
 from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import OutcomeLabel, SlotMetrics, outcome_label
 
@@ -47,6 +49,7 @@ class Settler:
         self._session = session
         self._metrics = metrics
         self._operations = operations
+        self.log = OutcomeLog(settings)
         self.pending = PendingResults()
         self.spans: Spans | None = None  #: None: tracing is off
         #: Returns the jobs that run on over a reconnect.
@@ -133,29 +136,32 @@ class Settler:
             pass
 
     def add(
-        self, job: ClaimedJob, operation: InstalledOperation | None, result: str | Failure, seconds: float
+        self,
+        job: ClaimedJob,
+        queue: str,
+        operation: InstalledOperation | None,
+        result: str | Failure,
+        seconds: float,
+        *,
+        is_cancelled: bool = False,
     ) -> OutcomeLabel:
         """Add an ended attempt to `pending`: its result as JSON text, or its failure.
 
-        Returns its outcome for the metrics.
+        `is_cancelled`: its client has cancelled the job. Returns the outcome for the metrics.
         """
         if job.running_key is not None:
             self.pending.running_keys.add(job.running_key)
         if isinstance(result, str):
             self.pending.results.add(job, result, seconds)
-            return OutcomeLabel.SUCCESS
+            if self.log.has_summaries:
+                self.log.job_finished(job, queue, State.CANCELLED if is_cancelled else State.SUCCESS, seconds)
+            return OutcomeLabel.CANCELLED if is_cancelled else OutcomeLabel.SUCCESS
         policy = operation.spec.retry if operation else DEFAULT_RETRY
         failure = replace(result, usage=AttemptUsage(seconds))
         decision = decide(job, failure, policy, random.random(), self._settings.max_crashes)  # noqa: S311 - jitter
         self.pending.decisions.append((job, decision))
-        log.debug(
-            "attempt_failed",
-            job_id=job.id,
-            attempt=job.attempt,
-            error=failure.error_type,
-            decision=type(decision).__name__,
-        )
-        return outcome_label(decision)
+        self.log.attempt_failed(job, queue, decision, is_cancelled=is_cancelled)
+        return OutcomeLabel.CANCELLED if is_cancelled else outcome_label(decision)
 
     def release(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
         """Release jobs of a queue that have not started, uncharged, with the next settle."""

@@ -79,6 +79,23 @@ def read(pid: int) -> ProcessEntry | None:
     return ProcessEntry(pid, name, state, int(parent), int(group))
 
 
+def is_alive(pid: int) -> bool:
+    """Return True if a process has not ended."""
+    return state_of(pid) not in "ZX"
+
+
+def state_of(pid: int) -> str:
+    """Return the state letter of a process as in proc(5), X if there is no such process."""
+    if PROC.exists():
+        entry = read(pid)
+        return entry.state if entry else "X"
+    try:  # a system without /proc
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return "X"
+    return "T"
+
+
 def descendants(root: int, processes: Mapping[int, ProcessEntry]) -> list[ProcessEntry]:
     """Return the descendants of a process, parents before their children. Raises ValueError for 0, the kernel."""
     if root <= 0:

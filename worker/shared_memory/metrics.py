@@ -18,6 +18,7 @@ from common.domain.decisions import AttemptOutcome, Decision, Fail, Release, Ret
 from common.domain.job import ClaimedJob
 from common.domain.operation_spec import OperationSpec
 from common.telemetry import metrics
+from common.telemetry.job_log_metrics import DROP_REASONS, JOB_LOG_LINES_DROPPED
 from common.telemetry.metric_families import Metric, counters, histograms
 from common.telemetry.metrics import OTHER
 from worker.shared_memory.exemplars import Exemplars, ExemplarSlot
@@ -97,6 +98,7 @@ class Layout:
             self.empty[queue] = self._add(metrics.EMPTY_CLAIMS, (queue,))
         self.fenced = self._add(metrics.RESULTS_FENCED, ())
         self.leases_lost = self._add(metrics.LEASES_LOST, ())
+        self.dropped_lines = {reason: self._add(JOB_LOG_LINES_DROPPED, (reason,)) for reason in DROP_REASONS}
         self.deaths = {reason: self._add(metrics.PROCESS_DEATHS, (reason,)) for reason in DEATH_REASONS}
 
     def outcome_offsets(self) -> Iterator[tuple[str, int]]:
@@ -172,6 +174,10 @@ class SlotMetrics:
     def count_process_death(self, reason: str) -> None:
         """Count a process that ended while it ran a job, or could not start; `reason`: one of DEATH_REASONS."""
         self._words[self._layout.deaths[reason]] += 1
+
+    def count_log_line_dropped(self, reason: str, lines: int = 1) -> None:
+        """Count dropped lines of operations; `reason`: one of DROP_REASONS. Several threads may count at a time."""
+        self._words[self._layout.dropped_lines[reason]] += lines
 
     def _observe(self, offset: int, buckets: tuple[float, ...], value: float) -> None:
         words = self._words

@@ -14,6 +14,7 @@ from common.store.jobs import failures
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.worker_session import RELEASE_BATCH_JOBS
+from worker.failures.outcome_log import OutcomeLog
 from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import SlotMetrics, outcome_label
 from worker.shared_memory.slots import RunningAttempt, Slot
@@ -41,6 +42,7 @@ class CrashRecovery:
         self._operations = operations
         self._metrics = metrics
         self._doorbell = doorbell
+        self.log = OutcomeLog(settings)
 
     def recover(
         self, connect: Callable[[], WorkerConnection], slots: Sequence[Slot], exit_reason: ExitReason, ran_s: float
@@ -86,6 +88,7 @@ class CrashRecovery:
             for (job, queue), (_, decision) in zip(held, decisions, strict=True):
                 queues.add(queue)
                 self._metrics.count_attempt(job.operation, queue, outcome_label(decision), None)
+                self.log.attempt_failed(job, queue, decision)
                 if (job.id, job.attempt) in running:
                     lost_attempts.record(job, queue, decision.failure, ran_s)
         attempt = slot.running
@@ -96,6 +99,7 @@ class CrashRecovery:
             pid=slot.pid,
             job_id=attempt.job_id if attempt else None,
             reason=exit_reason.failure.error_type,
+            cause=exit_reason.failure.error_text,
         )
         for queue in queues:
             self._doorbell.ring(queue)

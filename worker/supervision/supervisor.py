@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 
 from common.broker.doorbells import Doorbell
 from common.domain.decisions import CANCELLED, EXIT_IGNORED, RELEASED, loop_blocked, timed_out
@@ -17,12 +18,16 @@ from common.store.queues import queue_state
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.health import Health
+from worker.job_logs.storage import JobLogStorage
 from worker.operations.installed import InstalledOperation
+from worker.process_tree.exits import ProcessExits
+from worker.process_tree.memory_limit import MemoryLimit, memory_files
 from worker.process_tree.orphans import Orphans
-from worker.process_tree.processes import PROC, read
+from worker.process_tree.processes import is_alive, state_of
 from worker.shared_memory.slots import KillReason, RunningAttempt, Slot, Slots
 from worker.supervision.cancellation import CancellationCheck
 from worker.supervision.crash_recovery import CrashRecovery, ExitReason
+from worker.supervision.death_causes import DeathCauses
 from worker.supervision.idle_poll import IdlePoller
 from worker.supervision.publication import Publication
 from worker.supervision.throughput import Throughput
@@ -42,6 +47,7 @@ class Supervisor:
         operations: Mapping[str, InstalledOperation],
         doorbell: Doorbell,
         queues: Sequence[str],
+        exits: ProcessExits,
     ) -> None:
         self._health = Health(settings.health_file, settings.stalled_consumer_seconds, queues)
         self._idle_poller = IdlePoller(settings.tick_seconds)
@@ -51,9 +57,12 @@ class Supervisor:
         self._metrics = slots.metrics.parent
         self._throughput = Throughput(slots.metrics, time.time)
         self._orphans = Orphans(settings.child_process_grace_seconds)
+        self._exits = exits
+        self._death_causes = DeathCauses(exits, MemoryLimit(memory_files()))
         self._crash_recovery = CrashRecovery(settings, operations, self._metrics, doorbell)
         specs = [operation.spec for operation in operations.values()]
         self._publication = Publication(specs, settings.reconnect_max_delay_seconds)
+        self.job_logs: JobLogStorage | None = None  #: None: nothing is stored of what operations log
         self._open_connection: WorkerConnection | None = None
         self._renewed_at = 0.0
         # Each by process id.
@@ -63,7 +72,7 @@ class Supervisor:
         self._exit_reasons: dict[int, ExitReason] = {}  # why this parent killed the process
         self._drain_until: float | None = None
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="supervisor", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -100,11 +109,14 @@ class Supervisor:
         for slot in self._slots.all:
             if slot.pid:
                 (self._check_event_loop if slot.is_async else self._check_process)(slot, now)
+        if self.job_logs is not None:
+            self.job_logs.tick()
         if now - self._renewed_at >= self._settings.heartbeat_seconds:
             self._renew()
             self._renewed_at = now
         self._cancellation.tick(now, self._slots.process_slots, self._running, self._cancel_requested)
         self._publication.tick(now, self._connection)
+        self._crash_recovery.log.say_unlogged()
         self._report(now)
 
     def _cancel_requested(self, running: Sequence[tuple[str, int, int]]) -> set[int]:
@@ -124,7 +136,7 @@ class Supervisor:
         self._health.write(now, stalled=stalled, ready=any(slot.worker for slot in taken))
 
     def _check_process(self, slot: Slot, now: float) -> None:
-        if not _alive(slot.pid):
+        if not is_alive(slot.pid):
             self._recover_after_orphans(slot.pid, now)
             return
         draining_too_long = self._drain_until is not None and now > self._drain_until
@@ -132,8 +144,7 @@ class Supervisor:
         if running is None:
             self._running.pop(slot.pid, None)
             if draining_too_long:  # it is idle, or waits for the database
-                os.kill(slot.pid, signal.SIGKILL)
-                self._exit_reasons[slot.pid] = ExitReason(RELEASED)
+                self._send_kill(slot.pid, ExitReason(RELEASED))
                 self._recover(slot.pid)
             return
         known, since = self._running.get(slot.pid, (None, now))
@@ -172,13 +183,13 @@ class Supervisor:
         pid, before = slot.pid, _activity(slot)
         os.kill(pid, signal.SIGSTOP)
         until = time.monotonic() + STOP_TIMEOUT_S
-        while _state(pid) not in "TtZX" and time.monotonic() < until:
+        while state_of(pid) not in "TtZX" and time.monotonic() < until:
             time.sleep(0.001)
         if _activity(slot) != before:
             os.kill(pid, signal.SIGCONT)
             return
         has_started_processes = self._orphans.ask_to_end(pid, time.monotonic())
-        os.kill(pid, signal.SIGKILL)
+        self._send_kill(pid, exit_reason)
         log.warning(
             "process_killed",
             pid=pid,
@@ -186,13 +197,24 @@ class Supervisor:
             job_id=exit_reason.attempt.job_id if exit_reason.attempt else None,
             reason=exit_reason.failure.error_type,
         )
-        self._exit_reasons[pid] = exit_reason
         if not has_started_processes:
             self._recover(pid)
 
+    def _send_kill(self, pid: int, exit_reason: ExitReason) -> None:
+        self._exit_reasons[pid] = exit_reason  # before the pool can see that the process has ended
+        self._exits.expect(pid)
+        os.kill(pid, signal.SIGKILL)
+
+    def _is_death_explained(self, pid: int, now: float) -> bool:
+        """Return True if it is known why a process has ended, now or from before."""
+        if pid not in self._exit_reasons and (failure := self._death_causes.find(pid, now)):
+            self._exit_reasons[pid] = ExitReason(failure)
+        return pid in self._exit_reasons
+
     def _recover_after_orphans(self, pid: int, now: float) -> None:
         """Recover the jobs of a process if everything that they have started has ended: none runs twice at once."""
-        if self._orphans.have_ended(self._pids, now):
+        have_ended = self._orphans.have_ended(self._pids, now)
+        if self._is_death_explained(pid, now) and have_ended:
             self._recover(pid)
 
     def _pids(self) -> set[int]:
@@ -210,8 +232,10 @@ class Supervisor:
         )
         for by_pid in (self._running, self._heartbeats, self._busy_since, self._exit_reasons):
             by_pid.pop(pid, None)
+        self._death_causes.forget(pid)
 
     def _renew(self) -> None:
+        self._death_causes.tick()
         slots = {slot.worker: slot for slot in self._slots.all if slot.worker}
         first = min(slots, default=0)
         finished = self._throughput.row_for_worker(first)
@@ -242,9 +266,8 @@ class Supervisor:
     def _shut_down(self) -> None:
         pids = self._pids()
         for pid in pids:
-            if _alive(pid):
-                os.kill(pid, signal.SIGKILL)
-                self._exit_reasons[pid] = ExitReason(RELEASED)
+            if is_alive(pid):
+                self._send_kill(pid, ExitReason(RELEASED))
         until = time.monotonic() + self._settings.child_process_grace_seconds + STOP_TIMEOUT_S
         while not self._orphans.have_ended(self._pids, now := time.monotonic()) and now < until:
             time.sleep(SHUT_DOWN_POLL_S)
@@ -266,19 +289,3 @@ class Supervisor:
 def _activity(slot: Slot) -> tuple[RunningAttempt | None, RunningAttempt | None, int]:
     """Return a snapshot that differs from any earlier one as soon as the process makes progress."""
     return slot.running, slot.suspect, slot.heartbeats
-
-
-def _alive(pid: int) -> bool:
-    return _state(pid) not in "ZX"
-
-
-def _state(pid: int) -> str:
-    """Return the state letter of a process as in proc(5), X if there is no such process."""
-    if PROC.exists():
-        entry = read(pid)
-        return entry.state if entry else "X"
-    try:  # a system without /proc
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return "X"
-    return "T"

@@ -52,6 +52,10 @@ matchExpressions:
   {{- end }}
 {{- end }}
 {{- if eq .component "worker" }}
+- ports: [{port: 8000, protocol: TCP}]
+  to:
+    - podSelector:
+        matchLabels: {{- include "jobproc.selector" (dict "root" .root "component" "api") | nindent 10 }}
 {{- with $policy.workerEgress }}
 {{ toYaml . }}
 {{- end }}

@@ -33,8 +33,8 @@
 {{- $sum := list (printf "api %d pods x %d" $pods $each) -}}
 {{- range (include "jobproc.pools" . | fromYaml).names }}
 {{- $pool := include "jobproc.pool" (dict "root" $root "pool" .) | fromYaml -}}
-{{- $total = add $total (mul (int $pool.most) (add1 (int $pool.concurrency))) -}}
-{{- $sum = append $sum (printf "pool %s %d pods x (%d + 1)" . (int $pool.most) (int $pool.concurrency)) -}}
+{{- $total = add $total (mul (int $pool.most) (add 2 (int $pool.concurrency))) -}}
+{{- $sum = append $sum (printf "pool %s %d pods x (%d + 2)" . (int $pool.most) (int $pool.concurrency)) -}}
 {{- end -}}
 {{- $sum = append $sum (printf "controller %d pods x 3" (int .Values.controller.replicas)) -}}
 {{- dict "total" $total "sum" (join ", " $sum) | toYaml -}}

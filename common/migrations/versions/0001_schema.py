@@ -5,6 +5,7 @@ phase: expand
 
 from alembic import op
 
+from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
 
 revision = "0001"
@@ -88,6 +89,7 @@ CREATE TABLE outcomes (
     result json,
     error_type text,
     error_text text,
+    traceback text,
     execution_s real,
     cpu_s real,
     peak_mib real,
@@ -110,6 +112,7 @@ CREATE TABLE attempts (
     outcome text NOT NULL,
     error_type text NOT NULL,
     error_text text NOT NULL,
+    traceback text,
     execution_s real,
     cpu_s real,
     peak_mib real,
@@ -244,6 +247,7 @@ CREATE TABLE leaders (
 CREATE TABLE operations (
     name text NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     retry_base_s double precision NOT NULL,
     retry_cap_s double precision NOT NULL,
     timeout_ms integer,
@@ -290,5 +294,5 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
-    for statements in (JOBS, SIDE_TABLES, BULK_ACTIONS, WORKERS, VIEW, PARTITION_FUNCTIONS):
+    for statements in (JOBS, JOB_LOGS, SIDE_TABLES, BULK_ACTIONS, WORKERS, VIEW, PARTITION_FUNCTIONS):
         op.execute(statements)

@@ -9,7 +9,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
@@ -24,6 +24,7 @@ from common.store.connection.asyncpg_connector import AsyncpgConnector
 from common.store.connection.lanes import ClientLeft, ConnectionLanes, Lane
 from common.store.connection.outages import is_outage_code
 from common.store.connection.pooler import application_name, pooled
+from common.store.connection.search_path import NO_TABLES, qualified, search_path
 from common.store.connection.statement import CUSTOM_PLAN_SETTINGS, INDEX_PLAN_SETTINGS, set_local
 from common.telemetry import logs
 
@@ -51,17 +52,30 @@ def is_outage(error: BaseException) -> bool:
 class PoolerConnection(asyncpg.Connection):
     """A connection through a pooler. It describes a statement once; each run parses and executes it in one message.
 
-    This needs a connection without a statement cache: asyncpg then parses an unnamed statement with each run.
+    This needs a connection without a statement cache: asyncpg then parses an unnamed statement with each run. The
+    search path goes with the message that begins a transaction. A statement with arguments that is a transaction of its
+    own has no room for it: its tables are named with their schema.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._statements: dict[str, PreparedStatement[asyncpg.Record]] = {}
+        self.search_path = NO_TABLES  # until the pool sets it
+        self._alone: dict[str, PreparedStatement[asyncpg.Record]] = {}
+        self._in_transaction: dict[str, PreparedStatement[asyncpg.Record]] = {}
 
     async def _described(self, query: str) -> "PreparedStatement[asyncpg.Record]":
-        if query not in self._statements:
-            self._statements[query] = await self.prepare(query)
-        return self._statements[query]
+        if self.is_in_transaction():
+            if query not in self._in_transaction:
+                self._in_transaction[query] = await self.prepare(query)
+            return self._in_transaction[query]
+        if query not in self._alone:
+            # PostgreSQL then refuses a name that `qualified` has missed: it could be another program's table.
+            await super().execute(f"BEGIN; SET LOCAL search_path = {NO_TABLES}")
+            try:
+                self._alone[query] = await self.prepare(qualified(query, self.search_path))
+            finally:
+                await super().execute("ROLLBACK")
+        return self._alone[query]
 
     async def fetch(self, query: str, *arguments: object, **options: Any) -> Any:
         """Return the rows of a statement."""
@@ -70,6 +84,15 @@ class PoolerConnection(asyncpg.Connection):
     async def fetchrow(self, query: str, *arguments: object, **options: Any) -> Any:
         """Return the first row of a statement."""
         return await (await self._described(query)).fetchrow(*arguments, **options)
+
+    async def execute(self, query: str, *arguments: object, **options: Any) -> Any:
+        """Run statements without arguments, or one with arguments; return the status of the last one."""
+        if query.startswith("BEGIN"):
+            query = f"{query.rstrip(';')}; SET LOCAL search_path = {self.search_path}"
+        elif not self.is_in_transaction():
+            alone = f"SET LOCAL search_path = {self.search_path}; {query}"
+            query = qualified(query, self.search_path) if arguments else alone
+        return await super().execute(query, *arguments, **options)
 
 
 class DatabasePool:
@@ -101,7 +124,8 @@ class DatabasePool:
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
 
-    async def _connect(self) -> asyncpg.Connection:
+    async def connect(self) -> asyncpg.Connection:
+        """Return a connection outside of the pool. Raises OSError, TimeoutError or asyncpg's errors."""
         server_settings = {"application_name": application_name(self._settings, "api")}
         options: dict[str, Any] = {}
         if self.pooled:
@@ -110,6 +134,7 @@ class DatabasePool:
             options = {"connection_class": PoolerConnection, "statement_cache_size": 0}
         else:
             server_settings |= {
+                "search_path": search_path(self._settings),
                 "timezone": "UTC",
                 "default_transaction_isolation": "read committed",
                 "jit": "off",
@@ -118,8 +143,14 @@ class DatabasePool:
                 # partitioned tables, a read by id took 0.42 instead of 0.12 ms of the server's time.
                 **INDEX_PLAN_SETTINGS,
             }
+        connection = await self._connector.connect(server_settings, command_timeout=self._timeout_s, **options)
+        if self.pooled:  # isinstance would be true of any class of connections
+            cast("PoolerConnection", connection).search_path = search_path(self._settings)
+        return connection
+
+    async def _connect(self) -> asyncpg.Connection:
         try:
-            return await self._connector.connect(server_settings, command_timeout=self._timeout_s, **options)
+            return await self.connect()
         except asyncpg.PostgresError as error:  # whatever it is: the database refuses service
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 

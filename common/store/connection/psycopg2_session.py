@@ -13,6 +13,7 @@ from common.settings import Settings
 from common.store.connection.keepalives import KEEPALIVES
 from common.store.connection.outages import is_outage_code
 from common.store.connection.pooler import application_name, pooled
+from common.store.connection.search_path import search_path
 from common.store.connection.statement import INDEX_PLAN_SETTINGS, Row, Statement
 
 # Statements expect to see what others have committed before they got a row's lock, whatever a database has as default.
@@ -38,13 +39,14 @@ def is_outage(error: psycopg2.Error, connection: PgConnection) -> bool:
 
 
 def connect(settings: Settings, name: str) -> PgConnection:
-    """Return a connection, in UTC, at READ COMMITTED and with a lock timeout unless through a pooler.
+    """Return a connection; unless through a pooler, it finds jobproc's schema, in UTC, with a lock timeout.
 
     Raises DatabaseUnavailable.
     `name` shows in pg_stat_activity.
     """
     server = settings.database_server
-    limits = f"-c lock_timeout={lock_timeout_ms(settings)} -c timezone=UTC -c datestyle=ISO {READ_COMMITTED}"
+    path = f"-c search_path={search_path(settings)}"
+    limits = f"{path} -c lock_timeout={lock_timeout_ms(settings)} -c timezone=UTC -c datestyle=ISO {READ_COMMITTED}"
     if pooled(settings):
         limits = ""  # a pooler refuses them, also where the setting was forgotten
     parameters: dict[str, Any] = {
@@ -100,6 +102,7 @@ class WorkerConnection:
         self._cursor = self.driver_connection.cursor()
         session_settings = {
             **(INDEX_PLAN_SETTINGS if by_index else {}),
+            "search_path": search_path(settings),
             "jit": "off",
             "timezone": "'UTC'",
             "lock_timeout": 0,

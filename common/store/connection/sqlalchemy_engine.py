@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from common.settings import Settings
 from common.store.connection.pooler import pooled
 from common.store.connection.psycopg2_session import connect, lock_timeout_ms
+from common.store.connection.search_path import search_path
 
 
 def sync_engine(settings: Settings, name: str) -> Engine:
@@ -20,13 +21,13 @@ def sync_engine(settings: Settings, name: str) -> Engine:
         hide_parameters=True,  # of statements, in the texts of errors: they reach the log
     )
     if pooled(settings):
-        event.listen(
-            engine,
-            "begin",
-            partial(_set_limits, f"SET LOCAL lock_timeout = {lock_timeout_ms(settings)}; SET LOCAL timezone = 'UTC'"),
+        of_session = (
+            f"SET LOCAL search_path = {search_path(settings)}; "
+            f"SET LOCAL lock_timeout = {lock_timeout_ms(settings)}; SET LOCAL timezone = 'UTC'"
         )
+        event.listen(engine, "begin", partial(_set, of_session))
     return engine
 
 
-def _set_limits(limits: str, connection: Connection) -> None:
-    connection.exec_driver_sql(limits)
+def _set(of_session: str, connection: Connection) -> None:
+    connection.exec_driver_sql(of_session)

@@ -53,11 +53,12 @@ _LARGE = f"pg_column_size(j.input) > {LARGE_INPUT_BYTES}"
 _ORIGINAL_RUN = ORIGINAL_RUN.format(row="t")
 # Properties that few jobs have, as JSON; NULL for all other jobs. Of a live row t and its job j.
 CLAIM_EXTRAS = f"""
-    CASE WHEN t.isolated OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL
+    CASE WHEN t.run > 0 OR t.isolated OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL
            OR (j.deadline IS NOT NULL AND {_ORIGINAL_RUN}) OR j.unique_while = 'running' OR {_LARGE}
            OR j.tags IS NOT NULL OR j.metadata IS NOT NULL
     THEN json_build_object(
-        'isolated', t.isolated, 'crashes', t.crashes, 'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
+        'run', t.run, 'isolated', t.isolated, 'crashes', t.crashes,
+        'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
         'deadline_in_s', CASE WHEN {_ORIGINAL_RUN} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
         'running_key', CASE j.unique_while WHEN 'running' THEN j.unique_key END,
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,

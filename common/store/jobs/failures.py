@@ -24,23 +24,23 @@ LOCK = Statement(
 # A job that was asked to stop ends CANCELLED, whatever the decision about its attempt.
 FAIL = Statement(
     "fail",
-    "bigint, uuid[], smallint[], json, json, float8[], float8[], float8[]",
+    "bigint, uuid[], smallint[], json, json, json, float8[], float8[], float8[]",
     f"""
     WITH mine AS MATERIALIZED (
         SELECT l.id, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested,
-               d.error_type, d.error_text, d.execution_s, d.cpu_s, d.peak_mib
+               d.error_type, d.error_text, d.traceback, d.execution_s, d.cpu_s, d.peak_mib
         FROM ROWS FROM (unnest($2), unnest($3), json_array_elements_text($4), json_array_elements_text($5),
-                        unnest($6), unnest($7), unnest($8))
-             AS d(id, attempt, error_type, error_text, execution_s, cpu_s, peak_mib) {_FENCED}),
+                        json_array_elements_text($6), unnest($7), unnest($8), unnest($9))
+             AS d(id, attempt, error_type, error_text, traceback, execution_s, cpu_s, peak_mib) {_FENCED}),
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine)))
     INSERT INTO outcomes (
-        id, run, attempt, released, rev, worker, started_at, status, error_type, error_text, execution_s, cpu_s,
-        peak_mib)
+        id, run, attempt, released, rev, worker, started_at, status, error_type, error_text, traceback, execution_s,
+        cpu_s, peak_mib)
     SELECT id, run, attempt, released, rev + 1, $1, started_at,
            CASE WHEN cancel_requested THEN 'CANCELLED' ELSE 'FAILED' END,
            CASE WHEN NOT cancel_requested THEN error_type END, CASE WHEN NOT cancel_requested THEN error_text END,
-           execution_s, cpu_s, peak_mib
+           CASE WHEN NOT cancel_requested THEN traceback END, execution_s, cpu_s, peak_mib
     FROM mine
     RETURNING id::text
     """,
@@ -48,15 +48,17 @@ FAIL = Statement(
 
 RETRY_OR_RELEASE = Statement(
     "retry_or_release",
-    "bigint, uuid[], smallint[], json, json, float8[], float8[], float8[], float8[], text[], boolean[]",
+    "bigint, uuid[], smallint[], json, json, json, float8[], float8[], float8[], float8[], text[], boolean[]",
     f"""
     WITH mine AS MATERIALIZED (
         SELECT l.id, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested, d.outcome, d.isolated,
-               d.error_type, d.error_text, d.execution_s, d.cpu_s, d.peak_mib,
+               d.error_type, d.error_text, d.traceback, d.execution_s, d.cpu_s, d.peak_mib,
                clock_timestamp() + d.delay_s * interval '1 s' AS retry_at
         FROM ROWS FROM (unnest($2), unnest($3), json_array_elements_text($4), json_array_elements_text($5),
-                        unnest($6), unnest($7), unnest($8), unnest($9), unnest($10), unnest($11))
-             AS d(id, attempt, error_type, error_text, execution_s, cpu_s, peak_mib, delay_s, outcome, isolated)
+                        json_array_elements_text($6), unnest($7), unnest($8), unnest($9), unnest($10), unnest($11),
+                        unnest($12))
+             AS d(id, attempt, error_type, error_text, traceback, execution_s, cpu_s, peak_mib, delay_s, outcome,
+                  isolated)
              {_FENCED}),
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel_requested))),
@@ -74,9 +76,10 @@ RETRY_OR_RELEASE = Statement(
         FROM mine WHERE live.id = mine.id AND NOT mine.cancel_requested),
     ended AS (
         INSERT INTO attempts (
-            id, run, attempt, worker, started_at, retry_at, outcome, error_type, error_text, execution_s, cpu_s,
-            peak_mib)
-        SELECT id, run, attempt, $1, started_at, retry_at, outcome, error_type, error_text, execution_s, cpu_s, peak_mib
+            id, run, attempt, worker, started_at, retry_at, outcome, error_type, error_text, traceback, execution_s,
+            cpu_s, peak_mib)
+        SELECT id, run, attempt, $1, started_at, retry_at, outcome, error_type, error_text, traceback, execution_s,
+               cpu_s, peak_mib
         FROM mine WHERE NOT cancel_requested)
     SELECT id::text FROM mine
     """,
@@ -143,6 +146,7 @@ def _failure_arguments(failed: Sequence[tuple[ClaimedJob, Failure]]) -> tuple[ob
         *_fence_arguments([job for job, _ in failed]),
         json.dumps([failure.error_type for failure in failures]),
         json.dumps([failure.error_text for failure in failures]),
+        json.dumps([failure.traceback for failure in failures]),
         [failure.usage.execution_s for failure in failures],
         [failure.usage.cpu_s for failure in failures],
         [failure.usage.peak_mib for failure in failures],

@@ -16,21 +16,24 @@ MAX_ATTEMPTS = 100  # attempts shown with a job
 MAX_RUNS = 10  # runs shown with a job
 MAX_INLINE_BYTES = 16_384  # larger inputs and results are not read with a job, unless the caller sets another limit
 # Error texts of attempts that are read with a job, in multiples of the limit of one input; then their first characters.
+# As many of their tracebacks, at least the newest one.
 ERROR_TEXTS_SHARE = 4
 CUT_ERROR_CHARACTERS = 200
-# Larger results, in bytes of JSON, are not read with the snapshots of many jobs, but each alone. What PostgreSQL stores
-# of a result may be a hundredth of its JSON.
+# Larger results, in bytes of JSON, and larger error texts are not read with the snapshots of many jobs, but each alone.
+# What PostgreSQL stores of a result may be a hundredth of its JSON.
 LARGE_RESULT_BYTES = 4_096
 
 _STATUS = "SELECT status, run, rev, progress, progress_text FROM job_states WHERE id = $1"
-_RESULT = "SELECT status, run, rev, result::text FROM job_states WHERE id = $1"
+_RESULT = "SELECT status, run, rev, result::text, error_type, error_text FROM job_states WHERE id = $1"
 # OFFSET 0 keeps the look-up by id: it prunes partitions.
 _SNAPSHOTS = f"""
 SELECT d.id::text, s.run, s.rev, s.status, s.attempt, s.progress, s.progress_text,
-       CASE WHEN NOT large.result THEN s.result::text END, large.result
+       CASE WHEN NOT large.result THEN s.result::text END, large.result,
+       s.error_type, CASE WHEN NOT large.result THEN s.error_text END
 FROM unnest($1::uuid[]) AS d(id)
 CROSS JOIN LATERAL (SELECT * FROM job_states WHERE job_states.id = d.id OFFSET 0) s
-CROSS JOIN LATERAL (SELECT CASE WHEN s.result IS NULL THEN false
+CROSS JOIN LATERAL (SELECT CASE WHEN s.result IS NULL
+                                THEN coalesce(octet_length(s.error_text) > {LARGE_RESULT_BYTES}, false)
                                 WHEN pg_column_size(s.result) > {LARGE_RESULT_BYTES} THEN true
                                 ELSE octet_length(s.result::text) > {LARGE_RESULT_BYTES} END AS result OFFSET 0) large
 """
@@ -41,8 +44,11 @@ _RESULT_INLINE, _INPUT_INLINE, _RUN_INLINE = (
     _INLINE.format(value=column) for column in ("s.result", "j.input", "r.input")
 )
 # Error texts of the newest attempts, up to $5 bytes, and the beginnings of older ones.
-_ERROR_TEXT = f"""CASE WHEN sum(octet_length(error_text)) OVER (ORDER BY run DESC, attempt DESC) <= $5
-                   THEN error_text ELSE left(error_text, {CUT_ERROR_CHARACTERS}) END AS error_text"""
+_ERROR_TEXTS = f"""CASE WHEN sum(octet_length(error_text)) OVER (ORDER BY run DESC, attempt DESC) <= $5
+                   THEN error_text ELSE left(error_text, {CUT_ERROR_CHARACTERS}) END AS error_text,
+                CASE WHEN row_number() OVER (ORDER BY run DESC, attempt DESC) = 1
+                       OR sum(octet_length(traceback)) OVER (ORDER BY run DESC, attempt DESC) <= $5
+                   THEN traceback END AS traceback"""
 # Attempts, outcomes and runs are JSON arrays, so that one statement reads all of it.
 _JOB = f"""
 SELECT s.id, s.queue, s.operation, s.status, s.rev, s.run, s.priority, s.attempt, s.max_attempts, s.timeout_ms,
@@ -54,11 +60,11 @@ SELECT s.id, s.queue, s.operation, s.status, s.rev, s.run, s.priority, s.attempt
        coalesce((SELECT l.cancel_requested FROM live l WHERE l.id = $1), false) AS cancel_requested,
        (SELECT json_agg(a ORDER BY a.run, a.attempt) FROM (
             SELECT run, attempt, worker, started_at, finished_at, retry_at, outcome, error_type,
-                   {_ERROR_TEXT}, execution_s, cpu_s, peak_mib
+                   {_ERROR_TEXTS}, execution_s, cpu_s, peak_mib
             FROM attempts WHERE id = $1 ORDER BY run DESC, attempt DESC LIMIT $2) a)::text AS attempts,
        (SELECT json_agg(o ORDER BY o.run) FROM (
             SELECT run, attempt, worker, started_at, finished_at, status, error_type,
-                   {_ERROR_TEXT}, execution_s, cpu_s, peak_mib
+                   {_ERROR_TEXTS}, execution_s, cpu_s, peak_mib
             FROM outcomes WHERE id = $1 ORDER BY run DESC LIMIT $2) o)::text AS outcomes,
        (SELECT json_agg(r ORDER BY r.run) FROM (
             SELECT r.run, r.at, {_RUN_INLINE} AS input, r.input IS NOT NULL AS has_input, r.undo
@@ -70,10 +76,8 @@ SELECT t.status, t.newest_run, t.rev, t.run, ({RUN_INPUT})::text
 FROM (SELECT id, status, run AS newest_run, rev, coalesce($2::int, run) AS run FROM job_states WHERE id = $1) t
 JOIN jobs j ON j.id = t.id
 """
-# A schema without the table unique_keys is from before 0.1.0, and counts as none.
 _READINESS = """
-SELECT (SELECT version_num FROM alembic_version WHERE to_regclass('unique_keys') IS NOT NULL),
-       extract(epoch FROM clock_timestamp())::float8
+SELECT (SELECT max(version_num) FROM alembic_version), extract(epoch FROM clock_timestamp())::float8
 """
 
 Record = dict[str, Any]
@@ -89,6 +93,16 @@ class JobRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class JobResult:
+    """The result of a job, or the error that it failed with; neither while it has not finished."""
+
+    revision: JobRevision
+    text: str | None  #: the result as JSON text
+    error_type: str | None = None
+    error_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobSnapshot:
     """A job as its waiting clients see it."""
 
@@ -99,7 +113,9 @@ class JobSnapshot:
     progress: float | None
     progress_text: str | None
     result: str | None  #: JSON text; None if there is none or it is large
-    is_result_large: bool = False  #: the result must be read with `result()`
+    is_result_large: bool = False  #: the result, or the text of the error, must be read with `result()`
+    error_type: str | None = None
+    error_text: str | None = None  #: None if there is none or it is large
 
     @property
     def is_finished(self) -> bool:
@@ -110,6 +126,11 @@ class JobSnapshot:
     def revision(self) -> JobRevision:
         """The revision of the job in this snapshot."""
         return JobRevision(self.status, self.run, self.rev)
+
+    @property
+    def job_result(self) -> JobResult:
+        """The result or the error of the job in this snapshot."""
+        return JobResult(self.revision, self.result, self.error_type, self.error_text)
 
 
 async def snapshots(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[str, JobSnapshot]:
@@ -124,10 +145,10 @@ async def status(connection: asyncpg.Connection, job_id: UUID) -> tuple[JobRevis
     return None if row is None else (JobRevision(row[0], row[1], row[2]), row[3], row[4])
 
 
-async def result(connection: asyncpg.Connection, job_id: UUID) -> tuple[JobRevision, str | None] | None:
-    """Return a job's revision and result (JSON text); None for an unknown id."""
+async def result(connection: asyncpg.Connection, job_id: UUID) -> JobResult | None:
+    """Return a job's result or error; None for an unknown id."""
     row = await connection.fetchrow(_RESULT, job_id)
-    return None if row is None else (JobRevision(row[0], row[1], row[2]), row[3])
+    return None if row is None else JobResult(JobRevision(row[0], row[1], row[2]), row[3], row[4], row[5])
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +207,7 @@ def _rows(text: str | None, times: Sequence[str]) -> list[Record]:
 
 
 async def readiness(connection: asyncpg.Connection) -> tuple[str | None, float]:
-    """Return the revision of the schema (None: none of 0.1.0 or later) and the database's clock in Unix seconds."""
+    """Return the revision of the schema, None for none, and the database's clock in Unix seconds."""
     row = await connection.fetchrow(_READINESS)
     assert row is not None  # noqa: S101 - a SELECT without FROM has a row
     return row[0], row[1]

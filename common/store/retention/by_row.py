@@ -33,7 +33,7 @@ _STILL = """
         WHERE NOT EXISTS (SELECT FROM live l WHERE l.id = d.id)
           AND NOT EXISTS (SELECT FROM outcomes o WHERE o.id = d.id AND o.run > d.run))
 """
-_TABLES = ("outcomes", "attempts", "tags", "runs", "deadlines", "expiries", "jobs")
+_TABLES = ("outcomes", "attempts", "tags", "job_logs", "runs", "deadlines", "expiries", "jobs")
 # The lowest and highest id prune partitions. A join to `still` would too, unless the planner takes a table for empty.
 _MATCHING = "id BETWEEN $3 AND $4 AND id = ANY (ARRAY(SELECT id FROM still))"
 _DELETES = ", ".join(f"of_{table} AS (DELETE FROM {table} WHERE {_MATCHING})" for table in _TABLES)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from common.settings import Settings
 from common.store.connection.pooler import pooled
+from common.store.connection.search_path import search_path
 from common.telemetry import logs
 
 log = logs.get("migrate")
@@ -28,7 +29,7 @@ _MISSING = text("""
     SELECT i.relname, t.relname, c.relname, pg_get_indexdef(x.indexrelid)
     FROM pg_index x
     JOIN pg_class i ON i.oid = x.indexrelid AND i.relkind = 'I'
-    JOIN pg_class t ON t.oid = x.indrelid AND pg_table_is_visible(t.oid)
+    JOIN pg_class t ON t.oid = x.indrelid AND t.relnamespace = to_regnamespace(:schema)
     JOIN pg_inherits h ON h.inhparent = t.oid
     JOIN pg_class c ON c.oid = h.inhrelid
     WHERE NOT EXISTS (
@@ -37,7 +38,7 @@ _MISSING = text("""
     ORDER BY c.relname, i.relname
 """)
 # Tried, not waited for: a waiting statement has a snapshot, and CREATE INDEX CONCURRENTLY would wait for that snapshot.
-_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('jobproc.indexes'))")
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('jobproc.' || current_schema() || '.indexes'))")
 _VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
 
 
@@ -45,6 +46,7 @@ _VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:n
 class MissingIndex:
     """An index that a partition lacks."""
 
+    schema: str  #: quoted. Statements that are no transaction have no search path through a pooler
     parent_index: str  #: the table's index that it will be attached to
     table: str
     partition: str
@@ -58,9 +60,8 @@ class MissingIndex:
     @property
     def create_statement(self) -> str:
         """The statement that creates it, to be run outside of a transaction."""
-        return (
-            f"CREATE INDEX CONCURRENTLY {self.name} ON {self.partition} USING {self.definition.partition(' USING ')[2]}"
-        )
+        key = self.definition.partition(" USING ")[2]
+        return f"CREATE INDEX CONCURRENTLY {self.name} ON {self.schema}.{self.partition} USING {key}"
 
 
 def create_missing(engine: Engine, settings: Settings) -> int:
@@ -73,25 +74,26 @@ def create_missing(engine: Engine, settings: Settings) -> int:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as work:
         if not pooled(settings):
             work.execute(_LONG_LOCK_TIMEOUT)
-        while _missing(work):
+        schema = search_path(settings)
+        while _missing(work, schema):
             with engine.begin() as lock:
                 if lock.execute(_TRY_LOCK).scalar_one():
-                    created += sum(_create(engine, work, index) for index in _missing(work))
+                    created += sum(_create(engine, work, index) for index in _missing(work, schema))
                     continue
             time.sleep(RETRY_INTERVAL_S)
     return created
 
 
-def _missing(connection: Connection) -> list[MissingIndex]:
-    return [MissingIndex(*row) for row in connection.execute(_MISSING)]
+def _missing(connection: Connection, schema: str) -> list[MissingIndex]:
+    return [MissingIndex(schema, *row) for row in connection.execute(_MISSING, {"schema": schema})]
 
 
 def _create(engine: Engine, connection: Connection, index: MissingIndex) -> bool:
     """Create and attach one index. Return False if retention has dropped the partition meanwhile."""
     try:
-        valid = connection.execute(_VALID, {"name": index.name}).scalar_one_or_none()
+        valid = connection.execute(_VALID, {"name": f"{index.schema}.{index.name}"}).scalar_one_or_none()
         if valid is False:  # an interrupted run left it
-            connection.execute(text(f"DROP INDEX CONCURRENTLY {index.name}"))
+            connection.execute(text(f"DROP INDEX CONCURRENTLY {index.schema}.{index.name}"))
         if not valid:
             connection.execute(text(index.create_statement))
         while not _attach(engine, index):

@@ -1,4 +1,4 @@
-"""Partitions of jobs, outcomes, attempts and tags by time, which is the first part of a UUIDv7."""
+"""Partitions of jobs, outcomes, attempts, tags and job logs by time, which is the first part of a UUIDv7."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from common.domain.job import first_job_id, job_unix_ms
 from common.store.schema.version import wait_for_exclusive
 
-TABLES = ("jobs", "outcomes", "attempts", "tags")
+TABLES = ("jobs", "outcomes", "attempts", "tags", "job_logs")
 DAY_MS = 86_400_000
 
 _BOUNDS = text("""

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from common.models import Base
 from common.settings import Settings
 from common.store.schema import partitions
+from common.store.schema.version import wait_for_exclusive
 from common.telemetry import logs
 
 log = logs.get("migrate")
@@ -32,6 +33,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "live": "SELECT, INSERT, UPDATE (cancel_requested, rev, claimable_at), DELETE",
         "outcomes": "SELECT, INSERT",
         "attempts": "SELECT",
+        "job_logs": "SELECT",
         "tags": "SELECT, INSERT",
         "deadlines": "SELECT, INSERT",
         "expiries": "SELECT, INSERT",
@@ -49,6 +51,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "needs, released, crashes, isolated, progress, progress_text)",
         "outcomes": "SELECT (id, attempt, worker, status, error_type), INSERT",
         "attempts": "SELECT (id, attempt, worker, error_type), INSERT",
+        "job_logs": "SELECT (id, run, attempt, total_bytes), INSERT, DELETE",
         "runs": "SELECT",
         "unique_keys": "SELECT, INSERT, UPDATE",
         "workers": "SELECT, INSERT, UPDATE (alive_until, ended_at, busy_since, held_jobs, low_water_marks, "
@@ -61,6 +64,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "outcomes": "SELECT, INSERT, DELETE, TRUNCATE",
         "attempts": "SELECT, INSERT, DELETE, TRUNCATE",
         "tags": "SELECT, INSERT, DELETE, TRUNCATE",
+        "job_logs": "SELECT, INSERT, DELETE, TRUNCATE",
         "live": "SELECT, INSERT, UPDATE, DELETE",
         "deadlines": "SELECT, INSERT, DELETE, UPDATE (at)",
         "expiries": "SELECT, DELETE, UPDATE (at)",
@@ -70,7 +74,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "bulk_actions": "SELECT, UPDATE, DELETE",
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
-        "operations": "SELECT",
+        "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",
         VIEW: "SELECT",
     },
@@ -113,6 +117,7 @@ def create(engine: Engine, settings: Settings) -> dict[str, str]:
         role, password = role_of(settings.database_roles, part), getattr(settings, f"{part}_database_password")
         try:
             with engine.begin() as connection:
+                wait_for_exclusive(connection, "roles", in_database=True)
                 exists = bool(connection.execute(_ROLE_EXISTS, {"name": role}).scalar_one())
                 if password:
                     verifier = encrypt_password(password, role, connection.connection.driver_connection)

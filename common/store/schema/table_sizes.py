@@ -12,6 +12,7 @@ TABLES = (
     "attempts",
     "workers",
     "tags",
+    "job_logs",
     "idempotency_keys",
     "unique_keys",
     "runs",

@@ -55,7 +55,7 @@ def test_responses_to_generated_requests_are_as_documented(short_poll_system: Sy
     output = run_schemathesis(
         tmp_path, f"{short_poll_system.client.base_url}/openapi.json", "--phases", "examples,coverage,fuzzing"
     )
-    assert "21 selected" in output
+    assert "22 selected" in output
 
 
 def test_links_lead_from_response_to_response(short_poll_system: System, tmp_path: Path) -> None:

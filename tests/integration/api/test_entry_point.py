@@ -96,6 +96,22 @@ def test_the_api_logs_its_settings_with_masked_secrets(make_system: Callable[...
     assert not [secret for secret in ("Zebra7", "Okapi9") if secret in system.log("api")]
 
 
+def test_the_api_logs_where_it_serves(system: System) -> None:
+    system.api()
+    (event,) = system.events("api", "api_serving")
+    assert event["urls"] == [f"http://127.0.0.1:{system.port}"]
+    assert httpx.get(event["docs"]).status_code == 200
+
+
+def test_an_api_on_all_interfaces_logs_urls_that_lead_to_it(system: System) -> None:
+    system.spawn("all", "api", "--host", "0.0.0.0", "--port", "0")  # noqa: S104 - the test is about all interfaces
+    (event,) = until("the API serves", lambda: system.events("all", "api_serving"))
+    local, by_name = event["urls"]
+    assert _answers(f"{local}/livez")
+    assert by_name.startswith(f"http://{socket.gethostname()}:")
+    assert event["docs"] == f"{local}/docs"
+
+
 def test_the_api_listens_only_on_its_address(system: System) -> None:
     single_port, any_port = free_port(), free_port()
     system.spawn("one", "api", "--host", "127.0.0.2", "--port", str(single_port))

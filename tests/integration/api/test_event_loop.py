@@ -44,8 +44,10 @@ INSERT INTO outcomes (id, run, attempt, released, rev, worker, started_at, statu
 INSERT INTO tags (id, tag) SELECT i, t FROM unnest(%(ids)s::uuid[]) i, unnest(%(tags)s) t;
 """
 OPERATIONS_AND_ACTIONS = """
-INSERT INTO operations (name, retry_base_s, retry_cap_s, max_attempts, queue, description, input_schema)
-    SELECT 'operation_' || n, 1, 1, 1, 'default', repeat('d', 500), %(schema)s FROM generate_series(1, 100) n;
+INSERT INTO operations (
+    name, retry_base_s, retry_cap_s, max_attempts, queue, description, input_schema, queues, output_schema)
+    SELECT 'operation_' || n, 1, 1, 1, 'default', repeat('d', 500), %(schema)s, '{default}', '{}'
+    FROM generate_series(1, 100) n;
 INSERT INTO bulk_actions (id, as_of, count, jobs_per_second, count_is_exact, kind, filter, sample, skipped, not_undone)
     SELECT unnest(%(ids)s::uuid[]), now(), 1, 1, true, 'cancel', %(filter)s, %(sample)s, %(skipped)s, %(skipped)s
 """

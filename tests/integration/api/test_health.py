@@ -59,19 +59,6 @@ def test_an_api_whose_role_lacks_a_right_is_not_ready_and_says_so(
     assert all(checks(system).values())
 
 
-def test_a_schema_from_before_the_first_release_is_not_ready(
-    make_system: Callable[..., System], empty_database_url: str, redis_url: str, assert_problem: Callable[..., Any]
-) -> None:
-    """Its revision has the number of a later one, so the revision alone would pass."""
-    system = make_system(empty_database_url, redis_url).api()
-    system.database.rows("CREATE TABLE live (id uuid PRIMARY KEY, pos timestamptz NOT NULL)")
-    system.database.rows("CREATE TABLE alembic_version AS SELECT '0006' AS version_num")
-    system.database.rows("GRANT SELECT ON alembic_version TO PUBLIC")
-    assert checks(system) == {"database": True, "migrations": False, "clock": True}
-    body = assert_problem(system.client.get("/readyz"), 503, "not-ready")
-    assert f"{head()} is needed; run migrations" in body["detail"], "which then explain why they refuse it"
-
-
 def test_an_api_whose_clock_differs_too_much_from_the_database_is_not_ready(system: System) -> None:
     system.api(JOBPROC_MAX_CLOCK_SKEW_SECONDS="0.0000001")
     assert checks(system) == {"database": True, "migrations": True, "clock": False}

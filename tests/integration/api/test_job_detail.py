@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import pytest
 from rig.system import System
 
 OPTIONS: dict[str, Any] = {
@@ -88,9 +89,9 @@ def test_states_and_attempts_are_shown_with_their_resource_usage(system: System)
         assert took["cpu_seconds"] >= 0
         assert took["peak_memory_mebibytes"] > 1
     failed = [entry for entry in job["timeline"] if entry["error"] is not None]
-    assert [entry["error"] for entry in failed] == [
-        attempt["error"] for attempt in job["attempts"] if attempt["error"] is not None
-    ]
+    errors = [attempt["error"] for attempt in job["attempts"] if attempt["error"] is not None]
+    assert all(error.pop("traceback") for error in errors), "not in the timeline too"
+    assert [entry["error"] for entry in failed] == errors
 
 
 def test_a_manual_retry_is_shown_with_its_input(system: System) -> None:
@@ -258,3 +259,21 @@ def test_long_error_texts_of_older_attempts_are_cut(system: System) -> None:
     lengths = [200] * 4 + [900] * 4
     assert [len(attempt["error"]["text"]) for attempt in job["attempts"]] == lengths
     assert [len(entry["error"]["text"]) for entry in job["timeline"] if entry["error"]] == lengths
+
+
+@pytest.mark.parametrize(
+    ("characters", "shown"), [(900, [False] * 4 + [True] * 4), (5_000, [False] * 7 + [True])], ids=["long", "too long"]
+)
+def test_tracebacks_of_older_attempts_are_left_out(system: System, characters: int, shown: list[bool]) -> None:
+    """Four times the limit of one input is shown, and the newest traceback in any case."""
+    system.api(JOBPROC_JOB_INLINE_BYTES="1000")
+    job_id = submit(system)
+    system.database.rows(
+        """INSERT INTO attempts (id, run, attempt, worker, started_at, finished_at, retry_at, outcome, error_type,
+                                 error_text, traceback)
+           SELECT id, 0, n, 1, created_at, created_at, created_at, 'error', 'x', 'y', repeat('z', %s)
+           FROM jobs, generate_series(1, 8) n""",
+        (characters,),
+    )
+    tracebacks = [attempt["error"]["traceback"] for attempt in system.job(job_id)["attempts"]]
+    assert tracebacks == ["z" * characters if is_shown else None for is_shown in shown]

@@ -45,7 +45,7 @@ SUBMISSIONS = [
     invalid("not an object: number", b"1", ""),
     invalid("not an object: null", b"null", ""),
     invalid("not an object: text", b'"%b"' % MARK.encode(), ""),
-    invalid("nothing in it", b"{}", "data", "operation"),
+    invalid("nothing in it", b"{}", "operation"),
     invalid("no operation", b'{"data":[1]}', "operation"),
     invalid("no data", b'{"operation":"square_sum"}', "data"),
     invalid("data: text", data(f'"{MARK}"'), "data"),
@@ -59,7 +59,7 @@ SUBMISSIONS = [
     invalid("operation: too long", b'{"data":[1],"operation":"%b"}' % (MARK.encode() * 11), "operation"),
     invalid("both wrong", b'{"data":1,"operation":2}', "data", "operation"),
     invalid("unknown field", b'{"data":[1],"operation":"square_sum","extra":"%b"}' % MARK.encode(), "extra"),
-    invalid("case of a field", b'{"Data":[1],"operation":"square_sum"}', "Data", "data"),
+    invalid("case of a field", b'{"Data":[1],"operation":"square_sum"}', "Data"),
     invalid("no numbers", data("[]"), "data"),
     invalid("a number too many", data("[" + "1," * 10_000 + "1]"), "data"),
     invalid("NaN", data("[1,NaN]"), "data.1"),
@@ -150,8 +150,17 @@ def test_an_unknown_operation_gets_the_known_operations(
     read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any]
 ) -> None:
     body = assert_problem(post(read_only_system, b'{"data":[1],"operation":"nope"}'), 422, "unknown-operation")
-    assert "cube_sum, square_sum" in body["detail"]
+    assert "known ones: " in body["detail"] and "cube_sum, square_sum" in body["detail"]
     assert "nope" not in body["detail"]
+    assert "similar" not in body["detail"]
+    assert "docs/howto/operations.md" in body["detail"]
+
+
+def test_a_misspelt_operation_gets_the_name_that_was_meant(
+    read_only_system: System, post: Callable[..., Any], assert_problem: Callable[..., Any]
+) -> None:
+    body = assert_problem(post(read_only_system, b'{"data":[1],"operation":"Square-Sum"}'), 422, "unknown-operation")
+    assert body["detail"].startswith("operation: unknown operation; similar: square_sum; known ones: ")
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,13 @@ def test_a_leader_that_shuts_down_hands_over_at_once(system: System, sign: signa
     system.controller("first")
     until("the first leads", lambda: _leads(system, "first"))
     system.controller("second")
+    until("the second stands by", lambda: system.events("second", "controller_standing_by"))
     _, term = _leader(system)
     assert system.end("first", sign) == 0
     until("the second leads", lambda: _leads(system, "second"), limit_s=2)
     assert _leader(system)[1] == term + 1
+    (leading,) = until("the second says so", lambda: system.events("second", "controller_leading"))
+    assert leading["term"] == term + 1
 
 
 def test_a_killed_leader_is_succeeded_when_its_lease_ends_and_not_before(system: System) -> None:

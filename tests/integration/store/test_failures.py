@@ -141,18 +141,19 @@ def test_a_released_attempt_is_not_charged_and_its_job_is_due_at_once(storage: S
     assert storage.value("SELECT count(*) FILTER (WHERE outcome = 'released') FROM attempts") == 5
 
 
-def test_error_texts_and_results_are_stored_unchanged(storage: Storage) -> None:
+def test_error_texts_tracebacks_and_results_are_stored_unchanged(storage: Storage) -> None:
     claimer = storage.claimer()
     storage.submit(4)
     failed, retried, settled, settled_null = claimer.claim()
-    odd = Failure(AttemptOutcome.ERROR, "Odd, {type}", ODD)
+    odd = Failure(AttemptOutcome.ERROR, "Odd, {type}", ODD, traceback=f"Traceback\n{ODD}")
     claimer.write([failed], Fail(odd))
     claimer.write([retried], Retry(odd, 0))
     result = '{"text": "{[,]} \\u0000 \\" \U0001f980", "number": 1e400, "kept":1,  "kept":2}'
     claimer.settle([settled], result)
     claimer.settle([settled_null], "null")
-    assert storage.rows("SELECT error_type, error_text FROM outcomes WHERE status = 'FAILED'") == [("Odd, {type}", ODD)]
-    assert storage.rows("SELECT error_type, error_text FROM attempts") == [("Odd, {type}", ODD)]
+    stored = [("Odd, {type}", ODD, f"Traceback\n{ODD}")]
+    assert storage.rows("SELECT error_type, error_text, traceback FROM outcomes WHERE status = 'FAILED'") == stored
+    assert storage.rows("SELECT error_type, error_text, traceback FROM attempts") == stored
     assert storage.rows("SELECT result::text FROM outcomes WHERE status = 'SUCCESS' ORDER BY id") == [
         (result,),
         ("null",),

@@ -123,7 +123,7 @@ class StoreMachine(RaceMachine):
             ]
             result = self.apis["api"].run(partial(reads.result, job_id=UUID(job_id)))
             assert result is not None
-            assert (result[0].status, result[1]) == (job.state, job.result)
+            assert (result.revision.status, result.text) == (job.state, job.result)
 
 
 @pytest.fixture

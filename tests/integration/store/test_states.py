@@ -5,7 +5,7 @@ from integration.store.support.storage import ERROR, RELEASE, Storage, retry_aft
 
 from common.domain.decisions import Fail
 from common.store.jobs import reads
-from common.store.jobs.reads import JobRevision
+from common.store.jobs.reads import JobResult, JobRevision
 from common.store.workers import leases
 
 
@@ -84,7 +84,7 @@ def test_a_read_of_a_job_is_one_consistent_snapshot(storage: Storage) -> None:
         3,
         '{"data":[1,2,3]}',
     ]
-    assert storage.api(lambda connection: reads.result(connection, new.id)) == (
+    assert storage.api(lambda connection: reads.result(connection, new.id)) == JobResult(
         JobRevision("SUCCESS", 0, ended["rev"]),
         "14.0",
     )

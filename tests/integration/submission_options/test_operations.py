@@ -1,5 +1,6 @@
 """GET /operations: input schema, defaults, workers and recent resource usage of each operation."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +30,8 @@ def test_each_operation_has_its_input_schema_defaults_and_workers(shared: System
     )
     assert (marked["version"], marked["oldest_version"], marked["workers_alive"]) == (2, 1, 2)
     assert listed(shared)["other_queue"]["workers_alive"] == 0
+    age = datetime.now(UTC) - datetime.fromisoformat(greet["seen_at"])
+    assert timedelta() <= age < timedelta(minutes=11)
 
 
 def test_recent_resource_usage_is_shown_as_percentiles(shared: System) -> None:

@@ -2,10 +2,14 @@
 
 import os
 import signal
+import socket
 
 import httpx
+import pytest
 from rig.scrape import MetricsPage, stored
 from rig.system import System, until
+
+from tools.servers import free_port, port_is_free
 
 
 def test_attempt_counters_agree_with_the_database(system: System) -> None:
@@ -88,9 +92,36 @@ def test_openmetrics_is_served_on_request(system: System) -> None:
     assert httpx.get(f"http://127.0.0.1:{page.port}/").status_code == 404
 
 
-def test_a_taken_port_is_reported(system: System) -> None:
-    page = MetricsPage()
-    system.worker(JOBPROC_METRICS_PORT=page.port)
-    second = system.spawn("second", "worker", JOBPROC_METRICS_PORT=page.port)
-    assert second.wait(20) == 1
-    assert f"worker: JOBPROC_METRICS_PORT {page.port}: Address already in use" in system.log("second")
+def test_processes_of_one_setting_take_following_ports_and_say_which(system: System) -> None:
+    system.env["JOBPROC_METRICS_PORT"] = MetricsPage().port
+    system.api().worker(concurrency=1).controller()
+    served = {name: system.events(name, "metrics_serving")[0] for name in ("api", "worker", "controller")}
+    assert len({event["port"] for event in served.values()}) == 3
+    for name, event in served.items():
+        assert 0 <= event["port"] - event["first_port"] < 10
+        assert str(event["first_port"]) == system.env["JOBPROC_METRICS_PORT"]
+        paths = ["/metrics"] if name == "worker" else ["/metrics", "/livez", "/readyz"]
+        assert event["paths"] == paths
+        for path in paths:
+            assert httpx.get(f"http://127.0.0.1:{event['port']}{path}").status_code == 200
+
+
+@pytest.mark.parametrize(("tries", "tried"), [(1, "{0}"), (2, "{0} to {1}")])
+def test_a_start_ends_with_a_sentence_when_all_ports_are_taken(system: System, tries: int, tried: str) -> None:
+    with socket.socket() as first, socket.socket() as next_to_it:
+        until("two ports in a row are free", lambda: _bound(first, next_to_it, free_port()))
+        port = first.getsockname()[1]
+        late = system.spawn("late", "worker", JOBPROC_METRICS_PORT=str(port), JOBPROC_METRICS_PORT_TRIES=str(tries))
+        assert late.wait(20) == 1
+    sentence = f"worker: JOBPROC_METRICS_PORT {tried.format(port, port + 1)}: Address already in use"
+    assert sentence in system.log("late").splitlines()
+
+
+def _bound(first: socket.socket, next_to_it: socket.socket, port: int) -> bool:
+    """Take two ports in a row. Returns False if the second one is taken."""
+    if not port_is_free(port + 1):
+        return False
+    for listener, number in ((first, port), (next_to_it, port + 1)):
+        listener.bind(("127.0.0.1", number))
+        listener.listen()
+    return True

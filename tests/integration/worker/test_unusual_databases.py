@@ -13,9 +13,9 @@ from common.migrate import migrate
 from common.store.schema.partitions import TABLES
 
 REDIS_NUMBER = 50  # first database number in the session's Redis
-SCHEMA = "My-Jobs é"
+SCHEMA = "user"  # a word of SQL
 DEFAULTS = {
-    "search_path": f'"{SCHEMA}"',
+    "search_path": "'nowhere'",
     "timezone": "'Asia/Kolkata'",
     "datestyle": "'German, DMY'",
     "intervalstyle": "'postgres_verbose'",
@@ -32,14 +32,16 @@ def unusual(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
     number = REDIS_NUMBER + (int(worker_id.removeprefix("gw")) if worker_id != "master" else 0)
     with database(None) as url:
         redis_url = f"{os.environ['JOBPROC_TESTS_REDIS']}/{number}"
-        system = System(tmp_path_factory.mktemp("unusual"), url, redis_url, TZ="America/New_York")
+        schema = {"JOBPROC_DATABASE_SCHEMA": SCHEMA}
+        system = System(tmp_path_factory.mktemp("unusual"), url, redis_url, TZ="America/New_York", **schema)
         try:
-            system.database.rows(f'CREATE SCHEMA "{SCHEMA}"')
             name = system.database.value("SELECT current_database()")
             for setting, value in DEFAULTS.items():
                 system.database.rows(f"ALTER DATABASE {name} SET {setting} = {value}")
+            # The superuser is the test, and jobproc only through a pooler.
+            system.database.rows(f'ALTER ROLE postgres IN DATABASE {name} SET search_path = "{SCHEMA}"')
             system.database.close()  # the next connection has the new defaults
-            migrate(settings_from(url, redis_url, **WITH_ROLES))
+            migrate(settings_from(url, redis_url, **WITH_ROLES, **schema))
             system.database.rows(f"ALTER TABLE workers ALTER COLUMN id RESTART WITH {PAST_32_BITS}")
             yield system.all()
         finally:

@@ -40,6 +40,7 @@ ROUTES = {
     ("get", "/jobs/{job_id}/input"): READ,
     ("get", "/jobs/{job_id}/result"): READ | {"too-many-waiting"},
     ("get", "/jobs/{job_id}/events"): READ | {"too-many-waiting"},
+    ("get", "/jobs/{job_id}/logs"): READ | {"too-many-waiting"},
     ("post", "/jobs/{job_id}/cancel"): READ | {"unsupported-media-type"},
     ("post", "/jobs/{job_id}/retry"): READ
     | {"not-retryable", "input-removed"}
@@ -142,6 +143,17 @@ def test_every_operation_has_a_unique_id_and_a_description(document: dict[str, A
     assert all(operation["summary"] and operation["description"] for _, _, operation in operations(document))
 
 
+def test_every_field_of_the_list_of_operations_is_described(document: dict[str, Any]) -> None:
+    schemas, found = document["components"]["schemas"], ["OperationList"]
+    for name in found:
+        for item in objects_in(schemas[name]):
+            reference = item.get("$ref", "").rpartition("/")[2]
+            found += [reference] if reference and reference not in found else []
+        fields = {field: resolve(document, schema) for field, schema in schemas[name]["properties"].items()}
+        assert [field for field, schema in fields.items() if "description" not in schema] == []
+    assert len(found) == 6
+
+
 def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str, Any]) -> None:
     """Refuse the keywords of OpenAPI 3.0: `nullable`, a boolean `exclusiveMinimum`, a bare `example`."""
     for schema in objects_in(document["components"]["schemas"]):
@@ -151,9 +163,13 @@ def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str
 
 
 #: By schema, the members that are absent at times.
-OPTIONAL = {"StatusView": {"progress"}, "SubmittedJob": {"result"}}
-EVENTS = "/jobs/{job_id}/events"
-SUCCESSES = {("post", "/jobs/{job_id}/retry"): {"202"}, ("post", "/bulk-actions"): {"201"}}
+OPTIONAL = {"StatusView": {"progress"}, "SubmittedJob": {"result", "error"}, "ResultView": {"error"}}
+EVENTS, LOGS = "/jobs/{job_id}/events", "/jobs/{job_id}/logs"
+SUCCESSES = {
+    ("post", "/jobs/{job_id}/retry"): {"202"},
+    ("post", "/bulk-actions"): {"201"},
+    ("get", LOGS): {"200", "204"},
+}
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] != EVENTS])
@@ -163,7 +179,7 @@ def test_every_success_has_a_model(document: dict[str, Any], method: str, path: 
     assert successes == SUCCESSES.get(
         (method, path), {"200"} if method == "get" or path.startswith("/bulk-actions/") else {"200", "202"}
     )
-    for success in successes:
+    for success in successes - {"204"}:
         body = responses[success]["content"]["application/json"]["schema"]
         assert set(body) == {"$ref"}, "one model a status: clients read a body as the first of several that fits"
         schema = resolve(document, body)
@@ -190,6 +206,7 @@ def test_query_parameters_and_headers_are_declared(document: dict[str, Any]) -> 
     assert declared["post", "/jobs/batch"] == {"Idempotency-Key"}
     assert declared["get", "/jobs/{job_id}/result"] == {"wait"}
     assert declared["get", EVENTS] == {"Last-Event-ID"}
+    assert declared["get", LOGS] == {"run", "attempt", "limit", "cursor", "follow", "Last-Event-ID"}
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -230,10 +247,10 @@ def test_request_bodies_are_described_and_their_examples_are_valid_submissions(
             Submission.model_validate(submission)
     kinds = [resolve(document, kind) for kind in (schema["items"] if path == "/jobs/batch" else schema)["anyOf"]]
     models: list[type[BaseModel]] = [Submission, InputSubmission]
-    for kind, model, content in zip(kinds, models, ("data", "input"), strict=True):
+    for kind, model, required in zip(kinds, models, ({"data", "operation"}, {"operation"}), strict=True):
         assert [model.model_validate(example) for example in kind["examples"]]
         assert kind["additionalProperties"] is False
-        assert set(kind["required"]) == {content, "operation"}
+        assert set(kind["required"]) == required
     assert kinds[0]["properties"]["data"]["minItems"] == 1
 
 

@@ -12,9 +12,21 @@ from common.settings import PREFIX, Environment, LogFormat, Settings, name_of
 from common.settings.renamed import RENAMED
 
 UNITS = {
-    *("seconds", "milliseconds", "days", "bytes", "characters", "numbers", "jobs", "attempts", "crashes", "port"),
+    *(
+        "seconds",
+        "milliseconds",
+        "hours",
+        "days",
+        "bytes",
+        "characters",
+        "numbers",
+        "jobs",
+        "attempts",
+        "crashes",
+        "port",
+    ),
     *("connections", "partitions", "clients", "submissions", "concurrency", "limit", "percent", "fields", "requests"),
-    *("bodies", "containers", "claims", "previews"),
+    *("bodies", "containers", "claims", "previews", "lines"),
 }
 
 

@@ -260,6 +260,7 @@ def test_missing_partitions_count_as_zero() -> None:
         "jobs rows": 0,
         "outcomes rows": 0,
         "attempts rows": 0,
+        "job_logs rows": 0,
         "tags rows": 0,
     }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Annotated, Any, NotRequired, get_args, get_origin
 
-from pydantic import ConfigDict, Field, RootModel, TypeAdapter
+from pydantic import ConfigDict, Field, RootModel, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from jobproc.context import Context
@@ -18,6 +18,7 @@ from jobproc.results import BASE64, adapter_of
 from jobproc.schemas import describes_objects, find_unstorable, published_schema
 from jobproc.signature import Function, InputParameter, Signature, check_call, described
 
+MEMBERS = BASE64 | ConfigDict(extra="forbid")
 Call = Callable[[Any, Context], Any]
 
 
@@ -80,9 +81,8 @@ def _whole_input(function: Function, signature: Signature, name: str) -> Call:
 def _members(function: Function, signature: Signature) -> InputType:
     """Return the type of an input whose members are the parameters, and no others."""
     fields = {parameter.name: _field(function, parameter) for parameter in signature.inputs}
-    arguments = TypedDict(getattr(function, "__name__", "Input"), fields)  # type: ignore[operator]  # made at run time
-    arguments.__pydantic_config__ = BASE64 | ConfigDict(extra="forbid")
-    adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(arguments)
+    arguments = TypedDict(getattr(function, "__name__", "Input"), fields)  # type: ignore[misc]  # made at run time
+    adapter: TypeAdapter[Any] = TypeAdapter(with_config(MEMBERS)(arguments))
     context = signature.context
     check_call(function, (), tuple(fields) if context is None else (*fields, context))
 

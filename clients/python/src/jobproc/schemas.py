@@ -70,6 +70,20 @@ class _PublishedSchema(GenerateJsonSchema):
             raise PydanticSerializationError(reason)
         return super().encode_default(dft)
 
+    def str_schema(self, schema: Any) -> JsonSchemaValue:
+        """Return the schema of a text. The limits of one that the model strips first are left to the model."""
+        published = super().str_schema(schema)
+        if schema.get("strip_whitespace", self._config.str_strip_whitespace):
+            published = {name: value for name, value in published.items() if name not in ("maxLength", "pattern")}
+        return published
+
+    def bytes_schema(self, schema: Any) -> JsonSchemaValue:
+        """Return the schema of bytes. The limits of encoded ones are left to the model: a text is longer than they."""
+        published = super().bytes_schema(schema)
+        if self._config.val_json_bytes != "utf8":
+            published = {name: value for name, value in published.items() if name not in ("maxLength", "minLength")}
+        return published
+
     def function_before_schema(self, schema: Any) -> JsonSchemaValue:
         """Return the schema of a value that a function sees before its type is validated."""
         return self._without_unsure_formats(schema, super().function_before_schema(schema))

@@ -64,6 +64,18 @@ class ExampleClient:
         last_event_id = self.send(operation, job_id).text.rpartition("id: ")[2].partition("\n")[0]
         return self.send(operation, job_id, headers={"Last-Event-ID": last_event_id})
 
+    def request_log(
+        self, operation: Operation, headers: dict[str, str] | None = None, **parameters: Any
+    ) -> httpx.Response:
+        """Request the log of an ended job that has logged nine lines."""
+        job_id = self.job("SUCCESS", operation="say")
+        until(
+            "its lines are stored",
+            lambda: self.system.database.value("SELECT max(last_line) FROM job_logs WHERE id = %s", (job_id,)) == 9,
+        )
+        self.edit(job_id, "UPDATE outcomes SET finished_at = finished_at - interval '1 minute' WHERE id = %s")
+        return self.send(operation, job_id, headers=headers, params=parameters)
+
     def repeat_request_of_removed_job(self, operation: Operation) -> httpx.Response:
         """Repeat a request with an idempotency key whose job retention has removed."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
@@ -139,6 +151,10 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         ),
     ),
     ("/jobs/", "finished"): lambda client, operation: client.submit(operation, JOB, params={"wait": 15}),
+    "failed": lambda client, operation: client.send(operation, client.job("FAILED", operation="fail_for_good")),
+    ("/jobs/", "failed"): lambda client, operation: client.submit(
+        operation, JOB | {"operation": "fail_for_good"}, params={"wait": 15}
+    ),
     "repeated request": lambda client, operation: client.submit_twice(
         operation, LATER, LATER, **{"Idempotency-Key": "a"}
     ),
@@ -163,6 +179,11 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     **dict.fromkeys(("operation", "queue", "alive", "ready"), lambda client, operation: client.send(operation)),
     # without a body
     "": lambda client, operation: client.request_unchanged_job(operation),
+    "lines": lambda client, operation: client.request_log(operation),
+    "follow": lambda client, operation: client.request_log(operation, follow=True),
+    ("/jobs/{job_id}/logs", ""): lambda client, operation: client.request_log(
+        operation, {"Last-Event-ID": "0.1.9"}, follow=True
+    ),
     ("/jobs/{job_id}/events", ""): lambda client, operation: client.request_ended_stream(operation),
     # problems
     "malformed-json": lambda client, operation: client.send(

@@ -46,9 +46,10 @@ class PlanDatabase:
             claims.SETTLE: (self.claimer.id, *settled),
             claims.SETTLED_BEFORE: held,
             failures.LOCK: held,
-            failures.FAIL: (*held, errors, errors, *usage),
+            failures.FAIL: (*held, errors, errors, errors, *usage),
             failures.RETRY_OR_RELEASE: (
                 *held,
+                errors,
                 errors,
                 errors,
                 *usage,

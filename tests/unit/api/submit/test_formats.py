@@ -5,6 +5,7 @@ from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from re import Pattern
+from time import process_time
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,11 +13,15 @@ import pytest
 from pydantic import (
     UUID1,
     UUID4,
+    UUID7,
     AnyUrl,
     AwareDatetime,
     Field,
     FilePath,
     HttpUrl,
+    IPvAnyAddress,
+    IPvAnyInterface,
+    IPvAnyNetwork,
     Json,
     PastDate,
     PostgresDsn,
@@ -45,6 +50,10 @@ EXACT: tuple[Any, ...] = (
     IPv6Address,
     IPv6Interface,
     IPv6Network,
+    IPvAnyAddress,
+    IPvAnyInterface,
+    IPvAnyNetwork,
+    UUID7,
     date | None,
     list[date],
     dict[date, int],
@@ -74,17 +83,18 @@ TEXTS = (
     *(_UUID1, _UUID4, _UUID4.upper(), _UUID4.replace("-", ""), f"{{{_UUID4}}}", f"urn:uuid:{_UUID4}", _UUID4[:-1]),
     *("http://a", "http:a", "HTTP://ü.de/ x", "mailto:x@y", "//x", "file:///x", "http://[::1]:80/", "http://a b"),
     *("1.2.3.4", "01.2.3.4", "1.2.3", "16909060", " 1.2.3.4", "\uff11.2.3.4", "::1", "::ffff:1.2.3.4", "fe80::1%eth0"),
+    *("http://a_b.example/x", "http://xn--n.example", "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"),
     *("1.2.3.0/24", "1.2.3.4/24", "::/0", "1.2.3.4/255.255.255.0", "postgres://a@b/c", "a.b", "a_b..c", "(?P<a>x)"),
     *("", "a", "\x00", "é", "5"),
 )
 
 
-def verdicts(type_: Any, text: str) -> tuple[bool, bool]:
-    """Return whether the model takes a text, and whether the API does."""
+def verdicts(type_: Any, text: str | float) -> tuple[bool, bool]:
+    """Return whether the model takes a text or a number, and whether the API does."""
     adapter: TypeAdapter[Any] = TypeAdapter(type_)
     operation = CachedOperation(OperationSpec("of_text", input_schema=adapter.json_schema()))
     schema = adapter.json_schema()
-    value: Any = {"array": [text], "object": {text: 1}}.get(schema.get("type", ""), text)
+    value: Any = {"array": [text], "object": {str(text): 1}}.get(schema.get("type", ""), text)
     try:
         adapter.validate_json(json.dumps(value))
     except ValidationError:
@@ -107,14 +117,59 @@ def test_no_text_is_refused_that_its_model_takes(type_: Any) -> None:
     assert [text for text, both in compared.items() if both == (True, False)] == []
 
 
-@pytest.mark.parametrize("text", ["a@b", "Ann <a@b.example>", " a@b.example ", '"a b"@c.example', "ü@ü.example"])
-def test_a_text_that_may_be_an_email_address_is_taken(text: str) -> None:
-    assert FORMATS["email"](text)
+NUMBERS = (0, 1, -1, 1.5, 86_400, 1_700_000_000, 16_909_060, 1e20, 10**30)
 
 
-@pytest.mark.parametrize("text", ["", "a", "@", "a@", "@b", " @b"])
-def test_a_text_that_is_no_email_address_is_refused(text: str) -> None:
-    assert not FORMATS["email"](text)
+@pytest.mark.parametrize("type_", [*EXACT, *NARROWER], ids=str)
+def test_no_number_is_refused_that_a_model_of_texts_takes(type_: Any) -> None:
+    """Pydantic takes a number of seconds for a time or a duration, and an integer for an address."""
+    assert [number for number in NUMBERS if verdicts(type_, number) == (True, False)] == []
+
+
+def test_numbers_are_taken_for_times_and_addresses_and_for_no_other_text() -> None:
+    assert {verdicts(type_, 0) for type_ in (date, datetime, time, timedelta, IPv4Address)} == {(True, True)}
+    assert {verdicts(type_, 0) for type_ in (str, UUID, AnyUrl)} == {(False, False)}
+
+
+def test_a_value_that_looks_like_a_schema_stays_as_it_is() -> None:
+    schema = {"const": {"type": "string", "format": "date"}}
+    operation = CachedOperation(OperationSpec("of_a_constant", input_schema=schema))
+    assert operation.input_errors({"type": "string", "format": "date"}, characters=100) == []
+    assert operation.input_errors({"type": ["string", "number"], "format": "date"}, characters=100)
+
+
+#: Texts that `EmailStr` takes, and some that it takes where the package of an operation changes its options.
+EMAIL_ADDRESSES = (
+    *("a@b.example", " a@b.example ", "a+b@c.example", "o'neill@b.example", "ü@ü.example", "a@xn--bcher-kva.example"),
+    *("Ann <a@b.example>", '"Ann B." <a@b.example>', "Ann B. < a@b.example >", "a@b。example", "a@B.EXAMPLE"),
+    *("a@localhost", '"a b"@c.example', "a@[1.2.3.4]"),
+)
+NO_EMAIL_ADDRESSES = (
+    *("", "a", "@", "a@", "@b", " @b", "a b@c.example", "a@b@c.example", "a@b..c", "a@-b.example", "a@b-.example"),
+    *("a@b.example.", ".a@b.example", "a.@b.example", "a..b@c.example", "a@b_c.example", "mailto:a@b.example"),
+    *("Ann a@b.example", "Ann <a@b.example", "a@b.example, c@d.example", "a\n@b.example", "a@b c.example"),
+    "a" * 2_048 + "@b.example",
+)
+
+
+@pytest.mark.parametrize("format_", ["email", "name-email"])
+@pytest.mark.parametrize("text", EMAIL_ADDRESSES)
+def test_a_text_that_may_be_an_email_address_is_taken(text: str, format_: str) -> None:
+    assert FORMATS[format_](text)
+
+
+@pytest.mark.parametrize("format_", ["email", "name-email"])
+@pytest.mark.parametrize("text", NO_EMAIL_ADDRESSES)
+def test_a_text_that_is_no_email_address_is_refused(text: str, format_: str) -> None:
+    assert not FORMATS[format_](text)
+
+
+@pytest.mark.parametrize("begin", ['"', "a", "<", "a@", '"a"@', "a." * 100])
+def test_a_hostile_text_is_judged_at_once(begin: str) -> None:
+    began = process_time()
+    for repeated in ("a", ".", '"@', "<", " ", "-", "a.", "a@"):
+        FORMATS["email"]((begin + repeated * 2_048)[:2_000] + "!")
+    assert process_time() - began < 0.5
 
 
 def test_the_reason_names_the_field_and_the_format_and_not_the_value() -> None:

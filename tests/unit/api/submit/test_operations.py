@@ -16,6 +16,7 @@ from common.domain.errors import StoreUnavailable, UnknownOperation
 from common.domain.operation_spec import OperationSpec
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
+from common.store.operations.sightings import SeenWorkers
 
 SPEC = OperationSpec("square_sum")
 
@@ -28,12 +29,12 @@ class _Pool:
         self.error: Exception | None = None
         self.reads = 0
 
-    async def run_sync(self, _read: Callable[..., Any], _lane: Lane) -> dict[str, OperationSpec]:
+    async def run_sync(self, _read: Callable[..., Any], _lane: Lane) -> tuple[dict[str, OperationSpec], SeenWorkers]:
         self.reads += 1
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
-        return dict(self.specs)
+        return dict(self.specs), SeenWorkers()
 
 
 def run(work: Callable[[OperationCache, _Pool], Awaitable[None]], ttl_s: float = 3_600.0) -> None:

@@ -36,7 +36,7 @@ BIND_BROWSERS = {
 ALWAYS_READABLE = {"cache-control", "content-type"}
 OF_THE_CONNECTION = {"connection", "content-encoding"}
 #: Fields whose names are words of the code too; none of them is used.
-WORDS = {"date", "server", "priority", "from", "upgrade"}
+WORDS = {"date", "server", "priority", "from", "upgrade", "warning"}
 OTHERS = BROWSERS_SET | PROXIES_SET | BIND_BROWSERS | ALWAYS_READABLE | OF_THE_CONNECTION
 
 

@@ -23,6 +23,7 @@ def configure(bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> I
     """Set up the logs as a process would. Returns a function that returns the lines since its last call."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    bare.setattr(logs, "_configuration", None)
 
     def configured(**variables: str) -> Lines:
         for name, value in variables.items():

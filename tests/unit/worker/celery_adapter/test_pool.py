@@ -8,6 +8,7 @@ from celery.concurrency.asynpool import AsynPool
 from kombu.asynchronous import Hub
 
 from worker.celery_adapter.pool import ProcessPool
+from worker.process_tree.exits import ProcessExits
 
 
 def test_a_process_that_has_died_before_the_worker_reconnects_does_not_end_the_worker() -> None:
@@ -39,3 +40,28 @@ def test_a_doorbell_is_written_at_once_to_idle_processes(
     pool._quick_put("a doorbell")
     assert buffered == ["a doorbell"]
     assert [sorted(fds) for fds in writes] == ([written] if written else [])
+
+
+def test_celery_learns_of_a_lost_process_as_of_an_answered_doorbell() -> None:
+    """Its own way is an error with a traceback, which it logs."""
+    answers: list[Any] = []
+    pool: Any = ProcessPool.Pool.__new__(ProcessPool.Pool)
+    job = SimpleNamespace(_set=lambda _number, answer: answers.append(answer))
+    pool.mark_as_worker_lost(job, 155)
+    assert answers == [(True, (False, None, 0.0))]
+
+
+def test_the_exit_code_of_each_process_is_noted_and_a_kill_of_the_supervisor_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(AsynPool, "_join_exited_workers", lambda _pool, shutdown: shutdown)
+    pool: Any = ProcessPool.Pool.__new__(ProcessPool.Pool)
+    pool.exits = ProcessExits()
+    pool.exits.expect(10_000_002)
+    pool._pool = [
+        SimpleNamespace(pid=10_000_000 + number, exitcode=code, _controlled_termination=False)
+        for number, code in enumerate([None, -11, -9])
+    ]
+    assert pool._join_exited_workers(True) is True
+    assert [process._controlled_termination for process in pool._pool] == [False, False, True]
+    assert [pool.exits.code(process.pid) for process in pool._pool] == [None, -11, None]

@@ -1,13 +1,11 @@
 """One attempt of a job: every kind of return value and exception."""
 
 import json
-import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import Any, Never
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from unit.worker.execution.support.fake_context import FakeContext
 
 from common import failpoints
 from common.domain.decisions import STOPPED, AttemptOutcome, Failure
@@ -30,37 +29,6 @@ class AnyInput(BaseModel):
     """Input of the operations here."""
 
     data: list[float] = []
-
-
-@dataclass
-class FakeContext:
-    """The Context of an attempt without a worker."""
-
-    job_id: str = "some-id"
-    attempt: int = 1
-
-    cancelled: bool = False
-
-    def check(self) -> None:
-        if self.cancelled:
-            raise Cancelled
-
-    deadline: datetime | None = None
-    tags: tuple[str, ...] = ()
-    logger = logging.getLogger("test")
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        return {}
-
-    def submit(self, *_arguments: object, **_options: object) -> Never:
-        raise AssertionError("no test here submits")
-
-    async def submit_async(self, *_arguments: object, **_options: object) -> Never:
-        raise AssertionError("no test here submits")
-
-    def progress(self, fraction: float | None, text: str | None = None) -> bool:
-        return fraction is not None or text is None
 
 
 def declared_as(function: Callable[..., Any]) -> InstalledOperation:

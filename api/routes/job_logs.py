@@ -1,0 +1,58 @@
+"""Retrieve or follow the log of a job: what its attempts have logged and printed."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.limits.path_prefix import root_path
+from api.services import get_services
+from api.views import job_logs as view
+from api.views.job_logs import JobLogQuery, JobLogView
+from api.watch.event_stream import LAST_EVENT_ID
+from api.watch.log_stream import CONTENT, LAST_EVENT_ID_PARAMETER, JobLog, LogStream, check_run, storage_delay_s
+from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
+from api.web.problems import problem_responses
+from api.web.responses import JsonResponse
+from common.domain.errors import JobNotFound
+from common.store.connection.lanes import Lane
+from common.store.jobs import job_logs
+
+router = APIRouter(tags=["jobs"])
+_RESPONSES = {
+    **problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS, STORE_UNAVAILABLE),
+    200: {
+        "description": "A page of lines. With `follow`: a stream of `line` events, and `end` when the job has ended. "
+        "Lines that begin with a colon are heartbeats.",
+        "content": {"application/json": {}, **CONTENT},
+    },
+    204: {"description": "With `follow`: the job has ended, and Last-Event-ID names its last line."},
+}
+
+
+@router.get("/jobs/{job_id}/logs/", include_in_schema=False)
+@router.get(
+    "/jobs/{job_id}/logs",
+    response_model=JobLogView,
+    responses=_RESPONSES,
+    openapi_extra={"parameters": [LAST_EVENT_ID_PARAMETER]},
+)
+async def get_job_logs(job_id: UUID, request: Request, query: Annotated[JobLogQuery, Query()]) -> Response:
+    """Retrieve the lines that a job's operation has logged and printed, oldest first.
+
+    Of each attempt the last JOBPROC_JOB_LOG_BYTES bytes are kept, and go with the job. A line is here within a second;
+    a page may be short, and `next` continues from there.
+    """
+    services = get_services(request)
+    if query.follow:
+        log = JobLog(job_id, query.start(request.headers.get(LAST_EVENT_ID)), query.attempt)
+        return LogStream(request, log, services.pool, services.watchers, services.settings)
+    after = query.start(None)
+    delay_s = storage_delay_s(services.settings)
+    page = await services.pool.run(
+        lambda connection: job_logs.page(connection, job_id, after, query.attempt, delay_s), Lane.BY_ID
+    )
+    if page is None:
+        raise JobNotFound
+    check_run(page)
+    return JsonResponse(view.response_body(job_id, root_path(request.scope), query, after, page))

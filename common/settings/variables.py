@@ -1,0 +1,54 @@
+"""The environment variables of settings, with their defaults and descriptions."""
+
+from collections.abc import Iterable
+
+from pydantic.fields import FieldInfo
+
+from common.command_line import Variable
+from common.settings.api import ApiSettings
+from common.settings.controller import ControllerSettings
+from common.settings.field_types import SettingsGroup, name_of
+from common.settings.migration import MigrationSettings
+from common.settings.process_settings import Settings
+from common.settings.requests import RequestSettings
+from common.settings.shared import SharedSettings
+from common.settings.worker import WorkerSettings
+
+#: By process: the groups that it reads, and the names of single settings of other groups.
+_READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
+    "api": (
+        (RequestSettings, ApiSettings, SharedSettings),
+        ("partition_days", "partitions_ahead", "queue_count_limit"),
+    ),
+    "worker": ((WorkerSettings, SharedSettings), ("tick_seconds", "database_timeout_seconds")),
+    "controller": (
+        (ControllerSettings, SharedSettings),
+        (
+            "max_clock_skew_seconds",
+            "max_crashes",
+            "statement_timeout_seconds",
+            "lease_seconds",
+            "database_timeout_seconds",
+        ),
+    ),
+    "migrate": ((MigrationSettings, SharedSettings), ("partition_days", "partitions_ahead")),
+}
+
+
+def all_variables() -> list[Variable]:
+    """Return every setting, in the order of the reference."""
+    return _described(Settings.model_fields.items())
+
+
+def variables_of(process: str) -> list[Variable]:
+    """Return the settings that `api`, `worker`, `controller` or `migrate` reads, in the order of the reference."""
+    groups, others = _READ[process]
+    read = {field for group in groups for field in group.__annotations__} | set(others)
+    return _described((field, info) for field, info in Settings.model_fields.items() if field in read)
+
+
+def _described(fields: Iterable[tuple[str, FieldInfo]]) -> list[Variable]:
+    return [
+        Variable(name_of(field), str(getattr(info.default, "value", info.default)), info.description or "")
+        for field, info in fields
+    ]

@@ -1,0 +1,43 @@
+"""The schema in which statements find jobproc's tables: as a search path, or written before their names."""
+
+import re
+
+from common.settings import Settings
+
+#: The tables and the view that the API's statements name. A test compares them with the models.
+TABLES = (
+    "alembic_version",
+    "attempts",
+    "bulk_action_jobs",
+    "bulk_actions",
+    "deadlines",
+    "expiries",
+    "idempotency_keys",
+    "job_logs",
+    "job_states",
+    "jobs",
+    "leaders",
+    "live",
+    "operations",
+    "outcomes",
+    "runs",
+    "tags",
+    "unique_keys",
+    "workers",
+)
+#: Under it a statement finds no table without its schema.
+NO_TABLES = "pg_catalog"
+_NAMED = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE|USING) ({'|'.join(TABLES)})\b")
+
+
+def search_path(settings: Settings) -> str:
+    """Return the search path of every session: the schema alone, quoted, because its name may be a word of SQL.
+
+    PostgreSQL searches its own functions and operators first. Nothing else of the database is found by its name.
+    """
+    return f'"{settings.database_schema}"'
+
+
+def qualified(sql: str, path: str) -> str:
+    """Return a statement with the search path's schema before each name of a table."""
+    return _NAMED.sub(rf"\1 {path}.\2", sql)

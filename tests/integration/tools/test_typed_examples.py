@@ -1,0 +1,100 @@
+"""The examples of operations in the documentation: they can be imported, and mypy and pyright accept them as strict."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rig.fork_server import ROOT, SDK
+
+PAGES = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "clients").rglob("*.md")]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / SDK), "MYPYPATH": str(ROOT / SDK)}
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write each example to a module of its own; return the folder."""
+    folder = tmp_path_factory.mktemp("examples")
+    for page in PAGES:
+        for number, block in enumerate(BLOCK.findall(page.read_text())):
+            if "from jobproc" in block:
+                name = re.sub(r"\W", "_", page.relative_to(ROOT).with_suffix("").as_posix())
+                (folder / f"{name}_{number}.py").write_text(block)
+    (folder / "pyrightconfig.json").write_text(
+        json.dumps({"typeCheckingMode": "strict", "extraPaths": [str(ROOT / SDK)], "pythonVersion": "3.11"})
+    )
+    return folder
+
+
+def check(folder: Path, *command: str) -> str:
+    """Run a command in a folder; return its output and exit code."""
+    done = subprocess.run(
+        [sys.executable, *command] if command[0] == "-m" else [str(BIN / command[0]), *command[1:]],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return f"{done.stdout}{done.stderr}exit code {done.returncode}"
+
+
+def test_every_example_can_be_imported(examples: Path) -> None:
+    modules = [path.stem for path in examples.glob("*.py")]
+    assert len(modules) >= 4
+    for module in modules:
+        assert check(examples, "-m", module) == "exit code 0"
+
+
+def mypy(folder: Path) -> str:
+    return check(folder, "-m", "mypy", "--strict", "--cache-dir", str(folder / "cache"), ".")
+
+
+def pyright(folder: Path) -> str:
+    return check(folder, "basedpyright", "--pythonpath", sys.executable, ".")
+
+
+@pytest.mark.parametrize("checker", [mypy, pyright])
+def test_type_checkers_accept_the_examples(examples: Path, checker: Callable[[Path], str]) -> None:
+    assert (found := checker(examples)).endswith("exit code 0"), found
+
+
+MISTAKES = """
+from jobproc import Context, operation
+
+@operation
+def bare(path: str, width: int = 200) -> str:
+    return path * width
+
+@operation(queue="mail")
+async def awaited(path: str, job: Context) -> int:
+    job.submit("acme.send", priority="high")  # mistake
+    return len(path)
+
+@operation(quue="mail")  # mistake
+def misspelt(path: str) -> str:
+    return path
+
+bare("a", width=3)
+bare(3)  # mistake
+bare("a", width="b")  # mistake
+number: int = bare("a")  # mistake
+"""
+
+
+@pytest.mark.parametrize("checker", [mypy, pyright])
+def test_type_checkers_find_mistakes_in_calls_of_operations(checker: Callable[[Path], str], tmp_path: Path) -> None:
+    """A decorated function has the type of the plain function."""
+    (tmp_path / "mistakes.py").write_text(MISTAKES)
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "standard"}))
+    found = checker(tmp_path)
+    lines = {int(number) for number in re.findall(r"mistakes\.py:(\d+):.*error", found)}
+    mistakes = {number for number, line in enumerate(MISTAKES.splitlines(), 1) if line.endswith("# mistake")}
+    assert lines == mistakes, found
