@@ -21,7 +21,9 @@ NOT_IN_A_TEST = {
     *("hang_in_c", "ignore_signals"),  # no exception ends them
     *("await_beside", "block"),  # end or block the event loop, which a worker watches
     *("leave_process", "end_process", "compute_in_processes"),  # about the processes that they start
-    *("tell_progress", "current_span"),  # wait for the test, or need a tracer
+    *("tell_progress", "say_then_wait", "current_span"),  # wait for the test, or need a tracer
+    *("leave", "say", "say_and_die", "say_in_threads", "leave_talker"),  # about their process and its files
+    *("tell_facts", "await_facts", "hand_out", "await_hand_out", "hand_out_slowly"),  # return ids of jobs
     "await_stubborn",  # never ends when it is cancelled
 }
 NUMBERS: dict[str, list[list[float]]] = {
@@ -57,11 +59,19 @@ NUMBERS: dict[str, list[list[float]]] = {
     "marked": [[0, 7]],
     "burn": [[0, 1]],
     "name_twice": [[1, 2]],
+    "fail_in_a_way": [[0, 1], [1, 1], [3, 1], [4, 2]],
+    "await_in_vain": [[0], [-1]],
+    "await_say": [[1]],
+    "say_often": [[3, 0]],
 }
 INPUTS: dict[str, list[object]] = {
     "greet": [{"name": "Ada", "times": 2}],
     "meet": [{"day": "2026-01-02"}],
     "nest": [{"depth": 3}],
+    "two_queues": [{}],
+    "jobproc_typed_operations.bill": [
+        {"number": "00000000-0000-0000-0000-000000000007", "price": "1.50", "pieces": 3},
+    ],
 }
 CASES = [
     *((name, {"data": data}) for name, inputs in NUMBERS.items() for data in inputs),
