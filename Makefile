@@ -1,15 +1,20 @@
 PY := .venv/bin/python
 PORT ?= 8000
 HOST ?= 127.0.0.1
+FOLDER ?= .local
 .DEFAULT_GOAL := help
 
 ##@ Use
-.PHONY: help install run
+.PHONY: help install run operation clean-data
 help: ## list the targets
 	@awk -F':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 install: .venv/installed ## make the environment in .venv
-run: install ## run everything on this machine until Ctrl-C (PORT=8000)
-	@$(PY) -m tools.run --host $(HOST) --port $(PORT)
+run: install ## run everything on this machine until Ctrl-C (PORT=8000 OPERATIONS=../acme)
+	@$(PY) -m tools.run --host $(HOST) --port $(PORT) --folder $(FOLDER) --operations "$(OPERATIONS)"
+operation: install ## write a package with an operation (NAME=acme PLACE=../acme)
+	@$(PY) -m tools.operation --name "$(NAME)" --place "$(or $(PLACE),../$(NAME))"
+clean-data: install ## delete the data and logs of `make run`
+	@$(PY) -m tools.run --folder $(FOLDER) --clean-data
 
 ##@ Develop
 .PHONY: check test test-again clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock wheel

@@ -1,10 +1,8 @@
 """Celery's process pool: replaces dead processes sooner, ends processes without delay, polls when no doorbell rings."""
 
-import time
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
-from billiard.pool import EX_RECYCLE
 from celery import bootsteps
 from celery.concurrency.asynpool import AsynPool, Worker
 from celery.concurrency.prefork import TaskPool
@@ -15,7 +13,6 @@ from worker.process_tree.start import ignore_termination
 # Celery: 5 s. It also checks when a dead process's end of a pipe closes, but that is a moment before the process can be
 # waited for. On two cores that check came too early in two of three cases, and a worker of one process idled for 5 s.
 REPLACE_INTERVAL_S = 0.25
-END_POLL_S = 0.1  # in which a process that is about to end checks if the worker drains
 IDLE_POLL_S = 0.1  # the interval in which an idle process checks for the parent's request to poll
 
 
@@ -56,13 +53,17 @@ class _Pool(AsynPool):
     exits: ClassVar[ProcessExits]
 
     def _join_exited_workers(self, shutdown: bool = False) -> Any:
+        # The exit codes are asked for afterwards: a process may end while Celery collects another one that has.
         pool: Any = self
-        for process in pool._pool:  # noqa: SLF001 - no public name
+        processes = list(pool._pool)  # noqa: SLF001 - no public name
+        for process in processes:
+            # Celery logs no error for such a process: the supervisor logs why it kills it.
+            process._controlled_termination |= self.exits.is_expected(process.pid)  # noqa: SLF001 - as above
+        joined = super()._join_exited_workers(shutdown)  # type: ignore[misc]  # the stubs do not know it
+        for process in processes:
             if process.exitcode is not None:
-                # Celery logs no error for such a process: the supervisor has logged why it killed it.
-                process._controlled_termination |= self.exits.is_expected(process.pid)  # noqa: SLF001 - no public name
                 self.exits.add(process.pid, process.exitcode)
-        return super()._join_exited_workers(shutdown)  # type: ignore[misc]  # the stubs do not know it
+        return joined
 
     def mark_as_worker_lost(self, job: Any, exitcode: int) -> None:
         del exitcode
@@ -106,25 +107,19 @@ class ProcessPool(TaskPool):
         return True
 
     @staticmethod
-    def set_callbacks(start: Callable[[], None], idle: Callable[[], None]) -> None:
-        """Set the functions that each process calls, before the fork.
+    def set_start_callback(callback: Callable[[], None]) -> None:
+        """Set the function that each process calls before it takes doorbells. To be called before the fork."""
+        _Process.start_callback = staticmethod(callback)
 
-        `start`: before it takes doorbells. `idle`: every 0.1 s while it waits for one.
-        """
-        _Process.start_callback, _Process.idle_callback = staticmethod(start), staticmethod(idle)
+    @staticmethod
+    def set_idle_callback(callback: Callable[[], None]) -> None:
+        """Set the function that each process calls every 0.1 s while it waits for a doorbell. Call before the fork."""
+        _Process.idle_callback = staticmethod(callback)
 
     @staticmethod
     def set_exits(exits: ProcessExits) -> None:
         """Set where the exit codes of processes go."""
         _Pool.exits = exits
-
-
-def end_after_pause(pause_s: float, is_draining: Callable[[], bool]) -> NoReturn:
-    """End this process after a pause, or once the worker drains. The pool starts another one without a line."""
-    until_s = time.monotonic() + pause_s
-    while time.monotonic() < until_s and not is_draining():
-        time.sleep(END_POLL_S)
-    raise SystemExit(EX_RECYCLE)
 
 
 def supervisor_step(start_supervisor: Callable[[], None]) -> type[bootsteps.StartStopStep]:

@@ -5,8 +5,6 @@ it has its own id, lease, low-water marks and connection. It claims only jobs of
 worker all other jobs. So neither waits for the other, and neither claims a job that it cannot run.
 """
 
-import os
-import signal
 import threading
 import time
 from collections import deque
@@ -21,12 +19,13 @@ from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.workers import leases
 from common.telemetry import logs
-from worker.execution.event_loop import AsyncAttempt, EventLoop
+from worker.execution.event_loop import AsyncAttempt, AsyncFunction, EventLoop
 from worker.execution.running_attempts import RunningAttempts
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
 from worker.job_logs.attempt_log import OperationLogs
 from worker.operations.installed import InstalledOperation
+from worker.process_tree.processes import end_this_process
 from worker.shared_memory.slots import Slot, Slots
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -70,9 +69,8 @@ class AsyncExecutor:
         self._has_failed = False
         self._rang_at_s: dict[str, float] = {}  # by queue
         self._claimed_at_s = time.perf_counter()
-        self.is_started = False  #: True from the first job on
-        self.loop = EventLoop(settings, operations, self._heartbeat, _end_process)
-        self._attempts = RunningAttempts(settings, session, slot, self.loop)
+        self._loop = EventLoop(settings, operations, self._heartbeat, end_this_process)
+        self._attempts = RunningAttempts(settings, session, slot, self._loop)
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._run,), name="async-executor", daemon=True
         )
@@ -80,21 +78,29 @@ class AsyncExecutor:
     def trace(self, spans: "Spans") -> None:
         """Record spans of traced jobs. To be called before the first job."""
         self._settler.spans = spans
-        self.loop.traced = True
+        self._loop.traced = True
 
     def capture(self, operation_logs: OperationLogs | None) -> None:
         """Capture what operations log. None: capture nothing. To be called before the first job."""
-        self.loop.operation_logs = operation_logs
+        self._loop.operation_logs = operation_logs
 
     # --- called by the process's thread
+
+    def call(self, function: AsyncFunction) -> None:
+        """Call an `async def` function in the event loop and wait for its end. Raises what it raises."""
+        self._loop.call(function)
+
+    @property
+    def is_started(self) -> bool:
+        """True from the first job on."""
+        return self._thread.ident is not None
 
     def take(self, worker: int, queue: str, jobs: list[ClaimedJob]) -> None:
         """Run jobs of a queue that `worker` has claimed, up to the limit. The first call starts the threads."""
         self._handed_over.append((worker, queue, jobs))
         self._wake.set()
         if not self.is_started:
-            self.is_started = True
-            self.loop.start()
+            self._loop.start()
             self._thread.start()
 
     def request_claim(self, queue: str) -> None:
@@ -290,9 +296,4 @@ class AsyncExecutor:
         self._attempts.update((attempt.job.id, attempt) for attempt in attempts)
         self._attempts.publish()
         if attempts:
-            self.loop.start_attempts(attempts)
-
-
-def _end_process() -> None:
-    """End this process at once, without its event loop: the parent finds that and recovers its jobs."""
-    os.kill(os.getpid(), signal.SIGKILL)
+            self._loop.start_attempts(attempts)

@@ -15,7 +15,6 @@ from common.telemetry import logs
 from worker.execution.async_executor import AsyncExecutor
 from worker.execution.attempt import run_attempt
 from worker.execution.batch_size import BatchSize
-from worker.execution.event_loop import AsyncFunction
 from worker.execution.job_context import JobContext
 from worker.execution.pending_results import PendingResults
 from worker.execution.resource_usage import ResourceUsage
@@ -74,17 +73,10 @@ class Executor:
         """Record spans of traced jobs. None: record none."""
         self._settler.spans = spans
 
-    def call_async(self, function: AsyncFunction) -> None:
-        """Call an `async def` function in the event loop of this process, and wait for its end. Raises what it raises.
-
-        The loop starts if it does not run.
-        """
-        self._get_async_executor().loop.call(function)
-
-    def _get_async_executor(self) -> AsyncExecutor:
-        """Return the AsyncExecutor of this process. It runs nothing until its first job."""
+    def async_executor(self) -> AsyncExecutor:
+        """Return the AsyncExecutor of this process. It runs nothing until its first job, not even its event loop."""
         if self._async_executor is None:
-            assert self.make_async_executor is not None  # noqa: S101 - some operation is `async def`
+            assert self.make_async_executor is not None  # noqa: S101 - its caller has asked
             self._async_executor = self.make_async_executor()
         return self._async_executor
 
@@ -159,7 +151,7 @@ class Executor:
         async_jobs = [job for job in jobs if job.operation in self._async_operations]
         if not async_jobs:
             return jobs
-        async_executor = self._get_async_executor()
+        async_executor = self.async_executor()
         is_first = not async_executor.is_started
         async_executor.take(self._session.worker, queue, async_jobs)
         if is_first:

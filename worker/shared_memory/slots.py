@@ -264,6 +264,7 @@ class Slots:
         `layout`: of their metrics, None: of none by name. `traced`: histograms have exemplars. `with_async`: a process
         may take a second slot, for its event loop. `empty_claims_per_second`: of a queue.
         """
+        self.processes = processes  #: of the pool
         count = processes * (8 if with_async else 4)  # a replacement may start before its predecessor's slot is free
         self._memory = mmap.mmap(-1, _WORD + count * slot_size(room))
         self._flags = memoryview(self._memory)[:_WORD].cast("q")

@@ -5,6 +5,7 @@ import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +183,9 @@ def test_a_process_without_open_files_says_so_and_recovers(system: System, conne
     system.api(JOBPROC_METRICS_PORT=page.port, JOBPROC_MAX_CONNECTIONS="100")
     pid = system.processes["api"].pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    used = max(int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir())
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 5, before[1]))
+    used = {int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    free = (number for number in range(10_000) if number not in used)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (list(islice(free, 6))[-1], before[1]))  # 5 more
     for _ in range(20):
         connect(system, ATTACKER)
     until("it is logged", lambda: refused(system, "open_files"))

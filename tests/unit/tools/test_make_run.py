@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tools import run
-from tools.run import Run, RunError, locked, read_env, remembered_ports
+from tools.run import processes
+from tools.run.console import RunError
+from tools.run.folder import PORTS, delete_data, locked, remembered_ports
+from tools.run.processes import Run, read_env
 from tools.servers import free_port, spawn
 
 
 @pytest.fixture
 def folder(bare: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder of a run, in an empty folder in place of the repository."""
-    bare.setattr(run, "ROOT", tmp_path)
+    bare.setattr(processes, "ROOT", tmp_path)
     local = tmp_path / "local"
     local.mkdir()
     return local
@@ -31,7 +33,7 @@ def test_a_file_env_is_read_with_comments_exports_and_quotes(tmp_path: Path) -> 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(
     folder: Path, bare: pytest.MonkeyPatch
 ) -> None:
-    (run.ROOT / ".env").write_text(
+    (processes.ROOT / ".env").write_text(
         "DATABASE_URL=postgresql://file/db\nREDIS_URL=redis://file\nJOBPROC_LOG_FORMAT=json\n"
     )
     bare.setenv("DATABASE_URL", "postgresql://environment/db")
@@ -75,8 +77,8 @@ def test_a_taken_port_is_reported_in_one_sentence_before_a_process_is_started(fo
 
 def test_the_ports_of_the_servers_are_remembered_while_they_are_free(folder: Path) -> None:
     ports = remembered_ports(folder)
-    assert set(ports) == {"postgres", "redis"}
-    assert len(set(ports.values())) == 2
+    assert set(ports) == set(PORTS)
+    assert len(set(ports.values())) == len(PORTS)
     assert remembered_ports(folder) == ports == json.loads((folder / "ports.json").read_text())
     with socket.create_server(("127.0.0.1", ports["redis"])):
         moved = remembered_ports(folder)
@@ -106,3 +108,19 @@ def test_a_child_that_has_ended_is_reported_with_the_end_of_its_log(folder: Path
     assert first == f"worker ended with code 1; the end of {started.logs / 'worker.log'}:"
     assert len(rest) == 20
     assert rest[-1].strip() == "no database"
+
+
+def test_the_data_and_logs_are_deleted_but_not_during_a_run(folder: Path) -> None:
+    (folder / "postgres").mkdir()
+    (folder / "postgres" / "PG_VERSION").write_text("18")
+    (folder / "log").mkdir()
+    (folder / "wheels").mkdir()
+    remembered_ports(folder)
+    with locked(folder), pytest.raises(RunError, match="already runs in this folder"):
+        delete_data(folder)
+    assert (folder / "postgres" / "PG_VERSION").exists()
+    assert {path.name for path in delete_data(folder)} == {"postgres", "log", "ports.json"}
+    assert {path.name for path in folder.iterdir()} == {"lock", "wheels"}
+    assert delete_data(folder) == []
+    assert delete_data(folder / "none") == []
+    assert not (folder / "none").exists()

@@ -1,0 +1,1 @@
+"""Operations of acme for jobproc."""

@@ -1,0 +1,33 @@
+"""Where the parts of a run are: the table that `make run` prints."""
+
+from collections.abc import Iterator, Sequence
+
+from common.server_urls import masked_url
+from tools.run.packages import Package
+from tools.run.processes import METRICS, Run
+
+
+def print_addresses(run: Run, packages: Sequence[Package], clean: str) -> None:
+    """Print where the API, metrics, servers, data and logs are. `clean`: the command that deletes the data."""
+    print()
+    for name, text in _lines(run, packages, clean):
+        print(f"  {name:<11} {text}")
+
+
+def _lines(run: Run, packages: Sequence[Package], clean: str) -> Iterator[tuple[str, str]]:
+    yield "API", f"{run.base} (documentation: {run.base}/docs)"
+    if run.metrics_ports:
+        for process, port in run.metrics_ports.items():
+            yield "metrics", f"http://127.0.0.1:{port}/metrics ({process})"
+    elif run.env[METRICS] == "0":
+        yield "metrics", f"none: {METRICS} is 0"
+    else:
+        yield "metrics", f"from port {run.env[METRICS]} on; `metrics_serving` in each log names the port"
+    yield "database", masked_url(run.env["DATABASE_URL"])
+    yield "Redis", masked_url(run.env["REDIS_URL"])
+    yield "logs", f"{run.logs} (api.log, worker.log, controller.log)"
+    yield "data", f"{run.folder} (`{clean}` deletes data and logs)"
+    yield "operations", ", ".join(run.operations.names)
+    yield "queues", ", ".join(run.operations.queues)
+    for package in packages:
+        yield "watched", f"{package.sources}: the worker restarts when a Python file changes there"

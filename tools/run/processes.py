@@ -1,0 +1,173 @@
+"""The processes of one run: PostgreSQL, Redis, the migration, the API, a worker and the controller."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.run.console import RunError, say
+from tools.run.folder import remembered_ports
+from tools.run.known_operations import KnownOperations, known_operations
+from tools.servers import Postgres, Redis, port_is_free, spawn, stop, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+TAIL_LINES = 20
+MIGRATION_LIMIT_S = 120
+READY_LIMIT_S = 30
+#: Of a worker whose sources are watched: a running job is given back so soon after a change.
+RESTART_GRACE_SECONDS = "0.5"
+METRICS = "JOBPROC_METRICS_PORT"
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """Return the variables of a .env file; none if there is no file."""
+    if not path.exists():
+        return {}
+    from dotenv import dotenv_values
+
+    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+class Run:
+    """The processes of one run."""
+
+    def __init__(self, host: str, port: int, folder: Path, *, restarts: bool = False) -> None:
+        """`restarts`: the worker is restarted when the sources of its operations change."""
+        self.folder = folder
+        self.logs = folder / "log"
+        self.host = host
+        self.port = port
+        self.base = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
+        self.env = read_env(ROOT / ".env") | dict(os.environ)
+        self.env.setdefault("JOBPROC_LOG_FORMAT", "console")
+        self.env.setdefault("JOBPROC_JOB_LOG_SUMMARY", "true")
+        self.env.setdefault("JOBPROC_API_URL", self.base)  # for operations that submit further jobs
+        self.metrics_ports: dict[str, int] = {}  #: by process; empty: JOBPROC_METRICS_PORT is set
+        self.operations = KnownOperations([], [])
+        self.postgres: Postgres | None = None
+        self.redis: Redis | None = None
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts = restarts
+        self._replaced: list[subprocess.Popen[bytes]] = []  # workers that drain
+        self._ports: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Start all processes and wait until the API is ready."""
+        if not port_is_free(self.port, self.host):
+            raise RunError(
+                f"port {self.port} of {self.host} is taken: end the process that listens there, "
+                "or choose another port with `make run PORT=8001`"
+            )
+        self.operations = known_operations(self.env)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self._ports = remembered_ports(self.folder)
+        self._start_servers()
+        say("migrating")
+        if self._child("migrate", "common.migrate").wait(MIGRATION_LIMIT_S):
+            raise RunError(self._exit_message("migrate"))
+        del self.children["migrate"]
+        say(f"starting the API, a worker and the controller (logs in {self.logs})")
+        self._child("api", "api", "--host", self.host, "--port", str(self.port), **self._metrics("api"))
+        self._start_worker()
+        self._child("controller", "worker.controller", **self._metrics("controller"))
+        wait_for("the API", self.is_ready, limit_s=READY_LIMIT_S)
+
+    def _start_servers(self) -> None:
+        if not self.env.get("DATABASE_URL"):
+            self.postgres = Postgres(self.folder / "postgres", self.logs / "postgres.log", self._ports["postgres"])
+            say(f"starting PostgreSQL (data in {self.folder / 'postgres'})")
+            self.postgres.start()
+            self.env["DATABASE_URL"] = self.postgres.url()
+        if not self.env.get("REDIS_URL"):
+            self.redis = Redis(self.folder / "redis", self.logs / "redis.log", self._ports["redis"])
+            say(f"starting Redis (data in {self.folder / 'redis'})")
+            self.redis.start()
+            self.env["REDIS_URL"] = self.redis.url
+
+    def _child(self, name: str, module: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
+        """Start a process. Its log begins anew, except that of a restarted worker."""
+        log = self.logs / f"{name}.log"
+        if not self._replaced:
+            log.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", module, *arguments]
+        self.children[name] = spawn(argv, log, {**self.env, **env}, cwd=ROOT)
+        return self.children[name]
+
+    def _start_worker(self, ports: str = "worker") -> None:
+        grace = {}
+        if self._restarts and "JOBPROC_SHUTDOWN_GRACE_SECONDS" not in self.env:
+            grace = {"JOBPROC_SHUTDOWN_GRACE_SECONDS": RESTART_GRACE_SECONDS, "JOBPROC_KEEPALIVE_DRAIN_SECONDS": "0"}
+        queues = ",".join(self.operations.queues)
+        self._child("worker", "worker", "--queues", queues, "--concurrency", "2", **grace, **self._metrics(ports))
+
+    def _metrics(self, name: str) -> Mapping[str, str]:
+        """Return the port of a process's metrics as a variable, unless the user has set one for all."""
+        if METRICS in self.env:
+            return {}
+        port = self.metrics_ports[name.removeprefix("restarted ")] = self._ports[f"{name} metrics"]
+        return {METRICS: str(port)}
+
+    def restart_worker(self) -> None:
+        """Replace the worker by one with the operations as they are now; jobs that run are given back uncharged.
+
+        Raises RunError, and leaves the worker at work, if the operations cannot be imported.
+        """
+        self.operations = known_operations(self.env)
+        self._replaced = [process for process in self._replaced if process.poll() is None]
+        old = self.children.pop("worker")
+        old.send_signal(signal.SIGTERM)
+        self._replaced.append(old)
+        log = self.logs / "worker.log"
+        seen = log.stat().st_size
+        is_first = self.metrics_ports.get("worker") == self._ports["worker metrics"]
+        self._start_worker("restarted worker" if is_first else "worker")
+        if self.env.get("JOBPROC_LOG_LEVEL", "info").lower() in ("debug", "info"):
+            wait_for("the worker", lambda: self._says_ready(log, seen), limit_s=READY_LIMIT_S)
+
+    def _says_ready(self, log: Path, since: int) -> bool:
+        self.check()
+        with log.open("rb") as file:
+            file.seek(since)
+            return b"worker_ready" in file.read()
+
+    def is_ready(self) -> bool:
+        """Return True if the API accepts jobs. Raises RunError if a process has ended."""
+        self.check()
+        try:
+            return bool(self.call("GET", "/readyz")["ready"])
+        except (OSError, ValueError):
+            return False
+
+    def call(self, method: str, path: str, body: object = None) -> dict[str, object]:
+        """Send a request to the API and return its response."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - http, our own
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - as above
+            return dict(json.load(response))
+
+    def check(self) -> None:
+        """Raise RunError if a child has ended, with the last lines of its log."""
+        for name, process in self.children.items():
+            if process.poll() is not None:
+                raise RunError(self._exit_message(name))
+
+    def _exit_message(self, name: str) -> str:
+        log, code = self.logs / f"{name}.log", self.children[name].returncode
+        lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        return f"{name} ended with code {code}; the end of {log}:\n    " + "\n    ".join(lines)
+
+    def stop(self) -> None:
+        """Stop every process that was started: the children first, then the servers."""
+        children = [*self._replaced, *self.children.values()]
+        for process in children:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in children:
+            stop(process)
+        for server in (self.redis, self.postgres):
+            if server is not None:
+                server.stop()
