@@ -128,3 +128,10 @@ def command_lines() -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_the_example_of_the_guide_passes(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "howto" / "test-your-operations.md").read_text()
+    (tmp_path / "test_example.py").write_text(page.partition("```python\n")[2].partition("```\n")[0])
+    ran = run_pytest(tmp_path)
+    assert "4 passed" in ran.stdout, ran.stdout + ran.stderr

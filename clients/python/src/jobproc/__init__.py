@@ -2,7 +2,7 @@
 
 Start at `declaration.py`, which has the decorator `@operation`; `operations.py` has what it makes of a function.
 `hooks.py` has what runs beside operations, `testing` runs them in tests.
-Imports Pydantic and the standard library alone, nothing of the server.
+Imports only Pydantic and the standard library, nothing of the server.
 """
 
 from jobproc.context import Context
