@@ -11,6 +11,7 @@ from jobproc.testing import Cancelled, Failed, Outcome, Retries, Succeeded, run
 from worker.execution.attempt import printable
 from worker.operations.entry_points import installed_operations
 
+OPERATIONS = installed_operations()
 MAX_RESULT_BYTES, MAX_ERROR_CHARACTERS = 2_000, 300  # of the system that the tests of a file share
 
 #: Operations that end, kill or stop their process, or change it for good, which a test cannot survive.
@@ -20,7 +21,9 @@ NOT_IN_A_TEST = {
     *("hang_in_c", "ignore_signals"),  # no exception ends them
     *("await_beside", "block"),  # end or block the event loop, which a worker watches
     *("leave_process", "end_process", "compute_in_processes"),  # about the processes that they start
-    *("tell_progress", "current_span"),  # wait for the test, or need a tracer
+    *("tell_progress", "say_then_wait", "current_span"),  # wait for the test, or need a tracer
+    *("leave", "say", "say_and_die", "say_in_threads", "leave_talker"),  # about their process and its files
+    *("tell_facts", "await_facts", "hand_out", "await_hand_out", "hand_out_slowly"),  # return ids of jobs
     "await_stubborn",  # never ends when it is cancelled
 }
 NUMBERS: dict[str, list[list[float]]] = {
@@ -56,11 +59,19 @@ NUMBERS: dict[str, list[list[float]]] = {
     "marked": [[0, 7]],
     "burn": [[0, 1]],
     "name_twice": [[1, 2]],
+    "fail_in_a_way": [[0, 1], [1, 1], [3, 1], [4, 2]],
+    "await_in_vain": [[0], [-1]],
+    "await_say": [[1]],
+    "say_often": [[3, 0]],
 }
 INPUTS: dict[str, list[object]] = {
     "greet": [{"name": "Ada", "times": 2}],
     "meet": [{"day": "2026-01-02"}],
     "nest": [{"depth": 3}],
+    "two_queues": [{}],
+    "jobproc_typed_operations.bill": [
+        {"number": "00000000-0000-0000-0000-000000000007", "price": "1.50", "pieces": 3},
+    ],
 }
 CASES = [
     *((name, {"data": data}) for name, inputs in NUMBERS.items() for data in inputs),
@@ -75,7 +86,7 @@ def folder(shared: System, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def test_every_operation_of_the_tests_is_compared_or_has_a_reason_not_to_be() -> None:
-    assert {*NUMBERS, *INPUTS} | NOT_IN_A_TEST == set(installed_operations())
+    assert {*NUMBERS, *INPUTS} | NOT_IN_A_TEST == set(OPERATIONS)
 
 
 def described(error_type: str, text: str) -> tuple[str, str]:
@@ -90,7 +101,7 @@ def ended_in_this_process(name: str, job_input: object) -> tuple[str, object, li
     errors, attempt = [], 0
     while True:
         attempt += 1
-        outcome: Outcome = run(name, job_input, attempt=attempt, max_result_bytes=MAX_RESULT_BYTES)
+        outcome: Outcome = run(OPERATIONS[name].declared, job_input, attempt=attempt, max_result_bytes=MAX_RESULT_BYTES)
         match outcome:
             case Succeeded():
                 return "SUCCESS", json.loads(outcome.json), errors, False
@@ -127,6 +138,6 @@ def test_a_job_that_is_cancelled_ends_as_in_a_worker(shared: System, folder: Non
     shared.wait_status(job_id, "IN_PROGRESS")
     shared.client.post(f"/jobs/{job_id}/cancel")
     job = shared.wait(job_id)
-    outcome = run("linger", {"data": [30, 7]}, cancel_after_checks=5)
+    outcome = run(OPERATIONS["linger"].declared, {"data": [30, 7]}, cancel_after_checks=5)
     assert isinstance(outcome, Cancelled)
     assert (job["status"], job["result"]) == ("CANCELLED", None)
