@@ -8,15 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from billiard import current_process
-from billiard.pool import EX_RECYCLE
-
 from common.broker.change_feed import ChangeFeed
 from common.broker.doorbells import Doorbell
 from common.domain.errors import StartupError
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.telemetry import logs, traces
+from worker.celery_adapter.pool import end_for_replacement, process_index
 from worker.execution.async_executor import AsyncExecutor
 from worker.execution.executor import Executor
 from worker.execution.process_hooks import ProcessHooks
@@ -133,18 +131,17 @@ class WorkerProcess:
         traces.close()
 
     def _capture_logs(self, slot: Slot) -> OperationLogs:
-        index = current_process().index  # type: ignore[attr-defined]  # billiard sets it
-        ring = self._rings[index] if self._rings else None  # no two living processes share an index
+        ring = self._rings[process_index()] if self._rings else None
         operation_logs = OperationLogs(self._settings, ring, slot.metrics, sys.stderr.fileno())
         capture.install(self._settings)
         return operation_logs
 
     def _end_after_pause(self) -> NoReturn:
-        """End this process, so that the pool starts another one, and without a line of the pool."""
+        """End this process after a pause, or as soon as the worker drains."""
         until = time.monotonic() + self._settings.process_restart_pause_seconds
         while time.monotonic() < until and not self._slots.draining:
             time.sleep(END_POLL_S)
-        raise SystemExit(EX_RECYCLE)
+        end_for_replacement()
 
     def _new_session(self, slot: Slot, operations: Mapping[str, InstalledOperation]) -> WorkerSession:
         session = WorkerSession(
@@ -171,9 +168,8 @@ class WorkerProcess:
 
     def _take_slot(self, *, is_async: bool = False) -> Slot:
         # A replacement has the index of the process that died, whose slot the parent may not have freed yet: the
-        # replacement takes another slot of the same index. No two living processes share an index.
-        index = current_process().index  # type: ignore[attr-defined]  # billiard sets it
-        for slot in self._slots.all[index :: self._slots.processes]:
+        # replacement takes another slot of the same index.
+        for slot in self._slots.all[process_index() :: self._slots.processes]:
             if not slot.pid:
                 slot.take(is_async=is_async)
                 return slot

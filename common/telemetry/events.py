@@ -61,6 +61,8 @@ EVENTS = {
     "partition_cleared": "The jobs past retention were removed from a partition.",
     "partition_created": "A partition of the next days was created.",
     "partition_missing": "A submission found no partition for its day; it is created at once.",
+    "process_ended": "A process of a worker has ended, and its parent had not killed it; `cause` is the signal or the "
+    "exit code. Another process replaces it.",
     "process_hook_failed": "A hook of a process has failed; has the traceback.",
     "process_hooks_skipped": "Hooks are `async def`, but no operation is: no process has an event loop to call them.",
     "process_killed": "The parent killed a process: a job exceeded its time limit, ignored a cancel request or blocked "

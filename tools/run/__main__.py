@@ -34,6 +34,7 @@ def serve(run: Run, environment: Environment, changes: SourceChanges | None) -> 
 
 def restart(run: Run, environment: Environment, projects: Sequence[Package], changed: Sequence[Path]) -> None:
     """Replace the worker after a change, or say why the old one stays."""
+    first = os.path.relpath(changed[0])
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
     began = time.monotonic()
     try:
@@ -42,9 +43,9 @@ def restart(run: Run, environment: Environment, projects: Sequence[Package], cha
         run.restart_worker()
     except RunError as error:
         print(f"\n{error}\n")
-        say(f"{changed[0]}{more} changed: not restarted, the worker before the change goes on")
+        say(f"{first}{more} changed: not restarted, the worker before the change goes on")
         return
-    say(f"{changed[0]}{more} changed: the worker is restarted ({time.monotonic() - began:.1f} s)")
+    say(f"{first}{more} changed: the worker is restarted ({time.monotonic() - began:.1f} s)")
 
 
 def run_until_a_signal(run: Run, environment: Environment, packages: Sequence[Package], *, once: bool) -> None:

@@ -1,5 +1,6 @@
 """Where the parts of a run are: the table that `make run` prints."""
 
+import os
 from collections.abc import Iterator, Sequence
 
 from common.server_urls import masked_url
@@ -30,4 +31,4 @@ def _lines(run: Run, packages: Sequence[Package], clean: str) -> Iterator[tuple[
     yield "operations", ", ".join(run.operations.names)
     yield "queues", ", ".join(run.operations.queues)
     for package in packages:
-        yield "watched", f"{package.sources}: the worker restarts when a Python file changes there"
+        yield "watched", f"{os.path.relpath(package.sources)}: the worker restarts when a Python file changes there"

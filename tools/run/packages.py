@@ -6,6 +6,7 @@ are uninstalled, because one that cannot be imported any more would stop every w
 
 import fcntl
 import json
+import os
 import re
 import subprocess
 import sys
@@ -100,7 +101,7 @@ class Environment:
         )  # fmt: skip
         if reason:
             raise RunError(f"{package.name} ({package.folder}) cannot be installed beside jobproc: {reason}")
-        say(f"installed {package.name} from {package.folder} (editable)")
+        say(f"installed {package.name} from {os.path.relpath(package.folder)} (editable)")
 
     def release(self) -> None:
         """Let other runs change the packages."""

@@ -1,15 +1,19 @@
 """Celery's process pool: replaces dead processes sooner, ends processes without delay, polls when no doorbell rings."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
+from billiard import current_process
+from billiard.pool import EX_OK, EX_RECYCLE
 from celery import bootsteps
 from celery.concurrency.asynpool import AsynPool, Worker
 from celery.concurrency.prefork import TaskPool
 
-from worker.process_tree.exits import ProcessExits
+from common.telemetry import logs
+from worker.process_tree.exits import ProcessExits, described_exit
 from worker.process_tree.start import ignore_termination
 
+log = logs.get("worker")
 # Celery: 5 s. It also checks when a dead process's end of a pipe closes, but that is a moment before the process can be
 # waited for. On two cores that check came too early in two of three cases, and a worker of one process idled for 5 s.
 REPLACE_INTERVAL_S = 0.25
@@ -53,17 +57,20 @@ class _Pool(AsynPool):
     exits: ClassVar[ProcessExits]
 
     def _join_exited_workers(self, shutdown: bool = False) -> Any:
-        # The exit codes are asked for afterwards: a process may end while Celery collects another one that has.
         pool: Any = self
         processes = list(pool._pool)  # noqa: SLF001 - no public name
-        for process in processes:
-            # Celery logs no error for such a process: the supervisor logs why it kills it.
-            process._controlled_termination |= self.exits.is_expected(process.pid)  # noqa: SLF001 - as above
+        for process in processes:  # Celery's pool writes no error: past the logs, and also of those that were killed
+            process._controlled_termination = True  # noqa: SLF001 - as above
         joined = super()._join_exited_workers(shutdown)  # type: ignore[misc]  # the stubs do not know it
-        for process in processes:
+        for process in processes:  # afterwards: one may end while Celery collects another one that has
             if process.exitcode is not None:
-                self.exits.add(process.pid, process.exitcode)
+                self._note_exit(process.pid, process.exitcode)
         return joined
+
+    def _note_exit(self, pid: int, code: int) -> None:
+        if code not in {EX_OK, EX_RECYCLE} and not self.exits.is_expected(pid):
+            log.warning("process_ended", pid=pid, cause=described_exit(code))
+        self.exits.add(pid, code)
 
     def mark_as_worker_lost(self, job: Any, exitcode: int) -> None:
         del exitcode
@@ -120,6 +127,16 @@ class ProcessPool(TaskPool):
     def set_exits(exits: ProcessExits) -> None:
         """Set where the exit codes of processes go."""
         _Pool.exits = exits
+
+
+def process_index() -> int:
+    """Return the index of this process in the pool. No two living processes share one."""
+    return int(current_process().index)  # type: ignore[attr-defined]  # billiard sets it
+
+
+def end_for_replacement() -> NoReturn:
+    """End this process, so that the pool starts another one, and without a line of the pool."""
+    raise SystemExit(EX_RECYCLE)
 
 
 def supervisor_step(start_supervisor: Callable[[], None]) -> type[bootsteps.StartStopStep]:

@@ -16,24 +16,30 @@ from worker.operations.installed import InstalledOperation
 _OF_THE_IMPORT = ("<frozen importlib", str(Path(__file__).parent), str(Path(jobproc.__file__).parent))
 
 
-def check() -> str:
-    """Return the operations of this environment and the queues that they name, as JSON in one line.
+def main() -> int:
+    """Print the operations and the queues that they name, or why they cannot be imported. Return the exit code.
 
-    What a module prints while it is imported goes to stderr. Raises StartupError.
+    JSON in one line. What a module prints while it is imported goes to stderr, and so does a traceback.
     """
-    with contextlib.redirect_stdout(sys.stderr):
-        operations = installed_operations().values()
-    return json.dumps({"queues": queues_of(operations), "operations": [_described(each) for each in operations]})
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            operations = installed_operations().values()
+    except StartupError as error:
+        print(f"{_import_traceback(error)}worker: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps({"queues": _queues_of(operations), "operations": [_described(each) for each in operations]}))
+    return 0
 
 
-def queues_of(operations: Iterable[InstalledOperation]) -> list[str]:
-    """Return every queue that the operations name, in order."""
+def _queues_of(operations: Iterable[InstalledOperation]) -> list[str]:
     return sorted({queue for operation in operations for queue in operation.spec.queues})
 
 
-def import_traceback(error: StartupError) -> str:
+def _import_traceback(error: StartupError) -> str:
     """Return the traceback of a failed import as its package sees it. Empty if no code of a package has raised."""
-    return "".join(_of_packages(TracebackException.from_exception(error.__cause__)).format()) if error.__cause__ else ""
+    if not isinstance(error.__cause__, Exception) or isinstance(error.__cause__, StartupError):
+        return ""
+    return "".join(_of_packages(TracebackException.from_exception(error.__cause__)).format())
 
 
 def _described(operation: InstalledOperation) -> dict[str, object]:

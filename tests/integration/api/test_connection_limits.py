@@ -186,9 +186,8 @@ def test_a_process_without_open_files_says_so_and_recovers(system: System, conne
     used = {int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir()}
     free = (number for number in range(10_000) if number not in used)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (list(islice(free, 6))[-1], before[1]))  # 5 more
-    for _ in range(20):
-        connect(system, ATTACKER)
-    until("it is logged", lambda: refused(system, "open_files"))
+    # A connection to the database may close meanwhile, and leave its place to one more client.
+    until("it is logged", lambda: connect(system, ATTACKER) and refused(system, "open_files"))
     cpu_before_s = cpu_s(pid)
     until("it is logged again", lambda: len(refused(system, "open_files")) > 1)
     assert cpu_s(pid) - cpu_before_s < 0.5

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[5]
     ("part", "names"),
     [
         ("api.__main__", "psycopg2 celery kombu alembic"),
-        ("worker.__main__, worker.app", "sqlalchemy asyncpg fastapi alembic"),
+        ("worker.start", "sqlalchemy asyncpg fastapi alembic"),
         ("worker.controller.__main__", "sqlalchemy.orm sqlalchemy.ext asyncpg celery kombu fastapi alembic"),
     ],
 )
