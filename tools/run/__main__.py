@@ -40,6 +40,7 @@ def restart(run: Run, environment: Environment, projects: Sequence[Package], cha
     try:
         for package in projects:
             environment.install(package)
+            run.forget_prepared_worker()
         run.restart_worker()
     except RunError as error:
         print(f"\n{error}\n")
