@@ -44,7 +44,7 @@ def main() -> None:
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings, "worker")
-        capture.admit_records(settings)
+        handler = capture.admit_records(settings)
         queues = [queue.strip() for queue in arguments.queues.split(",") if queue.strip()]
         if not queues or not all(re.fullmatch(QUEUE_PATTERN, queue) for queue in queues):
             raise StartupError(
@@ -53,6 +53,7 @@ def main() -> None:
         if not 1 <= arguments.concurrency <= MAX_PROCESSES:
             raise StartupError(f"--concurrency {arguments.concurrency}: a number from 1 to {MAX_PROCESSES} is expected")
         operations = _operations()
+        capture.keep_libraries(settings, handler)
         log.info("starting", settings=settings.masked(), queues=queues, concurrency=arguments.concurrency)
         end_on_hangup()
         sys.exit(WorkerApp(settings, queues, arguments.concurrency, operations).run())

@@ -112,6 +112,16 @@ class WorkerSettings(SettingsGroup):
         description="Worker: time in seconds for a running job to stop after a cancel request; "
         "then its process is killed.",
     )
+    process_start_timeout_seconds: Seconds = Field(
+        300, description="Worker: time in seconds for the start hooks of a process; then it ends."
+    )
+    process_restart_pause_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        5, description="Worker: pause in seconds before a process whose start hooks have failed is replaced."
+    )
+    process_stop_timeout_seconds: Seconds = Field(
+        5,
+        description="Worker: time in seconds for the stop hooks of a process, within the shutdown grace; then it ends.",
+    )
     child_process_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
         2,
         description="Worker: time in seconds for the processes that an operation has started to end after SIGTERM, "

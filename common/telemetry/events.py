@@ -61,10 +61,17 @@ EVENTS = {
     "partition_cleared": "The jobs past retention were removed from a partition.",
     "partition_created": "A partition of the next days was created.",
     "partition_missing": "A submission found no partition for its day; it is created at once.",
+    "process_ended": "A process of a worker has ended, and its parent had not killed it; `cause` is the signal or the "
+    "exit code. Another process replaces it.",
+    "process_hook_failed": "A hook of a process has failed; has the traceback.",
+    "process_hooks_skipped": "Hooks are `async def`, but no operation is: no process has an event loop to call them.",
     "process_killed": "The parent killed a process: a job exceeded its time limit, ignored a cancel request or blocked "
     "the event loop, or the shutdown grace was over.",
     "process_recovered": "The jobs of a crashed or killed process were released; the job that it ran was charged, if "
     "that job is known.",
+    "process_start_failed": "A start hook of a process has failed, so the process ends and is replaced after "
+    "`pause_s`; it held no job.",
+    "process_stop_failed": "A stop hook of a process has failed, or took too long; the process ends all the same.",
     "read_timeout": "A statement of an expensive read took too long and was ended; the client got 503.",
     "reconnected": "A process reconnected to the database under a new id and settled the attempts that had ended.",
     "redis_unavailable": "Redis could not be reached or refused the worker, which reconnects, and polls for due jobs "

@@ -188,7 +188,7 @@ PROCESS_DEATHS = Metric(
     "jobproc_worker_processes_died_total",
     MetricKind.COUNTER,
     _WORKER,
-    "Processes that crashed or were killed while they ran a job, by reason.",
+    "Processes that crashed or were killed while they ran a job, or could not start, by reason.",
     ("reason",),
 )
 WORKER_PROCESSES = Metric(

@@ -52,7 +52,7 @@ NOW = Row(
             "Lost processes",
             "short",
             "Processes that crashed or were killed while they ran a job, in the last interval. Normal is 0.",
-            increase(metrics.PROCESS_DEATHS, reason="worker_lost|timeout|loop_blocked|exit_ignored"),
+            increase(metrics.PROCESS_DEATHS, reason="worker_lost|timeout|loop_blocked|exit_ignored|start_failed"),
             warn=1,
         ),
         figure(

@@ -165,6 +165,7 @@ RULES: dict[str, tuple[Callable[[Path], Found], Callable[[], list[Path]]]] = {
             "tools",
             outside=(
                 "worker/app.py",
+                "worker/process.py",
                 "worker/celery_adapter/consumer.py",
                 "worker/celery_adapter/tasks.py",
                 "worker/celery_adapter/pool.py",

@@ -30,6 +30,8 @@ OTHER_VARIABLES = {
     "JOBPROC_TESTS_POSTGRES",
     "JOBPROC_TESTS_REDIS",
     "JOBPROC_CLUSTER",
+    "JOBPROC_REPOSITORY",
+    "JOBPROC_URL",
 }
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -23,6 +23,7 @@ _PREPARED = "checks statements that are prepared once a connection, as without a
 _COUNTED = (
     "counts the transactions of its own connections; a pooler adds transactions that set the names of connections"
 )
+_ROLES = "needs the rights of a role; the rig's pooler connects with one user"
 _SCHEMAS = "looks into several schemas by a parameter of the connection; one of its tests has a pooler of its own"
 #: By a part of a test's id: the reason why the test needs a direct connection to PostgreSQL.
 NOT_THROUGH = {
@@ -44,6 +45,8 @@ NOT_THROUGH = {
     "test_a_read_is_planned_once_and_not_as_a_sequential_scan": _PREPARED,
     "test_sqlalchemy_statements_are_planned_for_their_arguments": _PREPARED,
     "[none-": _PREPARED,  # of test_plans.py
+    "test_an_api_whose_role_lacks_a_right_is_not_ready_and_says_so": _ROLES,
+    "test_a_migration_says_which_sql_its_role_lacks_the_right_for": _ROLES,
     "integration/test_schema.py": _SCHEMAS,
     "test_a_successful_job_is_four_row_writes_and_a_hundredth_of_a_transaction": _COUNTED,
 }

@@ -1,15 +1,19 @@
 """Celery's process pool: replaces dead processes sooner, ends processes without delay, polls when no doorbell rings."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
+from billiard import current_process
+from billiard.pool import EX_OK, EX_RECYCLE
 from celery import bootsteps
 from celery.concurrency.asynpool import AsynPool, Worker
 from celery.concurrency.prefork import TaskPool
 
-from worker.process_tree.exits import ProcessExits
+from common.telemetry import logs
+from worker.process_tree.exits import ProcessExits, described_exit
 from worker.process_tree.start import ignore_termination
 
+log = logs.get("worker")
 # Celery: 5 s. It also checks when a dead process's end of a pipe closes, but that is a moment before the process can be
 # waited for. On two cores that check came too early in two of three cases, and a worker of one process idled for 5 s.
 REPLACE_INTERVAL_S = 0.25
@@ -17,6 +21,7 @@ IDLE_POLL_S = 0.1  # the interval in which an idle process checks for the parent
 
 
 class _Process(Worker):
+    start_callback: ClassVar[Callable[[], None]]
     idle_callback: ClassVar[Callable[[], None]]
 
     def _make_child_methods(self, *arguments: Any) -> None:
@@ -35,6 +40,7 @@ class _Process(Worker):
     def on_loop_start(self, pid: int) -> None:
         # After Celery has set its handlers, before the parent learns that this process is ready.
         ignore_termination()
+        type(self).start_callback()
         super().on_loop_start(pid)
 
     def _ensure_messages_consumed(self, completed: int) -> bool:
@@ -52,12 +58,19 @@ class _Pool(AsynPool):
 
     def _join_exited_workers(self, shutdown: bool = False) -> Any:
         pool: Any = self
-        for process in pool._pool:  # noqa: SLF001 - no public name
+        processes = list(pool._pool)  # noqa: SLF001 - no public name
+        for process in processes:  # Celery's pool writes no error: past the logs, and also of those that were killed
+            process._controlled_termination = True  # noqa: SLF001 - as above
+        joined = super()._join_exited_workers(shutdown)  # type: ignore[misc]  # the stubs do not know it
+        for process in processes:  # afterwards: one may end while Celery collects another one that has
             if process.exitcode is not None:
-                # Celery logs no error for such a process: the supervisor has logged why it killed it.
-                process._controlled_termination |= self.exits.is_expected(process.pid)  # noqa: SLF001 - no public name
-                self.exits.add(process.pid, process.exitcode)
-        return super()._join_exited_workers(shutdown)  # type: ignore[misc]  # the stubs do not know it
+                self._note_exit(process.pid, process.exitcode)
+        return joined
+
+    def _note_exit(self, pid: int, code: int) -> None:
+        if code not in {EX_OK, EX_RECYCLE} and not self.exits.is_expected(pid):
+            log.warning("process_ended", pid=pid, cause=described_exit(code))
+        self.exits.add(pid, code)
 
     def mark_as_worker_lost(self, job: Any, exitcode: int) -> None:
         del exitcode
@@ -96,6 +109,15 @@ class ProcessPool(TaskPool):
 
     Pool = _Pool
 
+    def did_start_ok(self) -> bool:
+        """Return True: a process that has ended already, such as for its start hooks, is replaced like any other."""
+        return True
+
+    @staticmethod
+    def set_start_callback(callback: Callable[[], None]) -> None:
+        """Set the function that each process calls before it takes doorbells. To be called before the fork."""
+        _Process.start_callback = staticmethod(callback)
+
     @staticmethod
     def set_idle_callback(callback: Callable[[], None]) -> None:
         """Set the function that each process calls every 0.1 s while it waits for a doorbell. Call before the fork."""
@@ -105,6 +127,16 @@ class ProcessPool(TaskPool):
     def set_exits(exits: ProcessExits) -> None:
         """Set where the exit codes of processes go."""
         _Pool.exits = exits
+
+
+def process_index() -> int:
+    """Return the index of this process in the pool. No two living processes share one."""
+    return int(current_process().index)  # type: ignore[attr-defined]  # billiard sets it
+
+
+def end_for_replacement() -> NoReturn:
+    """End this process, so that the pool starts another one, and without a line of the pool."""
+    raise SystemExit(EX_RECYCLE)
 
 
 def supervisor_step(start_supervisor: Callable[[], None]) -> type[bootsteps.StartStopStep]:

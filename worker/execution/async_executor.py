@@ -5,8 +5,6 @@ it has its own id, lease, low-water marks and connection. It claims only jobs of
 worker all other jobs. So neither waits for the other, and neither claims a job that it cannot run.
 """
 
-import os
-import signal
 import threading
 import time
 from collections import deque
@@ -21,12 +19,13 @@ from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.workers import leases
 from common.telemetry import logs
-from worker.execution.event_loop import AsyncAttempt, EventLoop
+from worker.execution.event_loop import AsyncAttempt, AsyncFunction, EventLoop
 from worker.execution.running_attempts import RunningAttempts
 from worker.execution.settlement import MAX_RESULT_CHARACTERS, Settler
 from worker.execution.worker_session import WorkerSession
 from worker.job_logs.attempt_log import OperationLogs
 from worker.operations.installed import InstalledOperation
+from worker.process_tree.processes import end_this_process
 from worker.shared_memory.slots import Slot, Slots
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -70,7 +69,7 @@ class AsyncExecutor:
         self._has_failed = False
         self._rang_at_s: dict[str, float] = {}  # by queue
         self._claimed_at_s = time.perf_counter()
-        self._loop = EventLoop(settings, operations, self._heartbeat, _end_process)
+        self._loop = EventLoop(settings, operations, self._heartbeat, end_this_process)
         self._attempts = RunningAttempts(settings, session, slot, self._loop)
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._run,), name="async-executor", daemon=True
@@ -87,11 +86,20 @@ class AsyncExecutor:
 
     # --- called by the process's thread
 
+    def call(self, function: AsyncFunction) -> None:
+        """Call an `async def` function in the event loop and wait for its end. Raises what it raises."""
+        self._loop.call(function)
+
+    @property
+    def is_started(self) -> bool:
+        """True from the first job on."""
+        return self._thread.ident is not None
+
     def take(self, worker: int, queue: str, jobs: list[ClaimedJob]) -> None:
         """Run jobs of a queue that `worker` has claimed, up to the limit. The first call starts the threads."""
         self._handed_over.append((worker, queue, jobs))
         self._wake.set()
-        if self._thread.ident is None:
+        if not self.is_started:
             self._loop.start()
             self._thread.start()
 
@@ -109,7 +117,8 @@ class AsyncExecutor:
         """Claim no more and wait until all attempts have ended. After the grace the parent kills this process."""
         self._draining = True
         self._wake.set()
-        self._thread.join(self._settings.shutdown_grace_seconds * 2)
+        if self.is_started:
+            self._thread.join(self._settings.shutdown_grace_seconds * 2)
 
     # --- called by the event loop's thread
 
@@ -136,7 +145,6 @@ class AsyncExecutor:
             except Exception:
                 log.exception("serving_failed", worker=self._session.worker)
                 self._has_failed = True
-        self._loop.stop()
 
     def _cycle(self) -> None:
         """Process the events since the last cycle, claim, start jobs, settle."""
@@ -289,8 +297,3 @@ class AsyncExecutor:
         self._attempts.publish()
         if attempts:
             self._loop.start_attempts(attempts)
-
-
-def _end_process() -> None:
-    """End this process at once, without its event loop: the parent finds that and recovers its jobs."""
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,9 +1,6 @@
 """Run one attempt of a job: call the operation, turn its return value or exception into a result or a failure."""
 
-import json
 import math
-from collections.abc import Iterable
-from typing import Any, cast
 
 import orjson
 
@@ -11,13 +8,10 @@ from common import failpoints
 from common.domain.decisions import DEADLINE_EXCEEDED, STOPPED, AttemptOutcome, Failure
 from common.domain.job import ClaimedJob
 from common.settings import Settings
-from jobproc import Cancelled, Context, InvalidInputError, PermanentFailure, ResultNotJsonError, RetryAfter
-from jobproc.results import encode, not_json
+from jobproc import Cancelled, Context, InvalidInputError, RetryAfter, hooks
+from jobproc.results import MAX_DEPTH, check_names_and_depth, encode
 from worker.failures.traceback_text import traceback_text
 from worker.operations.installed import InstalledOperation
-
-# Of a result. PostgreSQL parses 10,000 levels with its default stack, and takes the statement for too complex beyond.
-MAX_DEPTH = 5_000
 
 
 def run_attempt(
@@ -30,9 +24,13 @@ def run_attempt(
         return Failure(AttemptOutcome.ERROR, "unknown_operation", f"this worker has no operation {job.operation!r}")
     try:
         failpoints.reach("attempt.before_operation")
-        value = operation.declared.run(job.input or "{}", context)
+        if hooks.around_attempts:
+            with hooks.surround(operation.declared, context):
+                result = result_json(operation.declared.run(job.input or "{}", context), operation, settings)
+        else:
+            result = result_json(operation.declared.run(job.input or "{}", context), operation, settings)
         failpoints.reach("attempt.after_operation")
-        return result_json(value, operation, settings)
+        return result
     except BaseException as error:  # noqa: BLE001 - any exception of user code, even SystemExit, is a failure
         return (
             STOPPED
@@ -61,7 +59,7 @@ def failure_of_exception(error: BaseException, operation: InstalledOperation, se
     max_characters = settings.max_error_characters
     if isinstance(error, InvalidInputError):
         return Failure(AttemptOutcome.PERMANENT, "invalid_input", printable(str(error), max_characters))
-    permanent = isinstance(error, (PermanentFailure, ResultNotJsonError, *operation.declared.options.permanent))
+    permanent = operation.declared.is_permanent(error)
     retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
     return Failure(
         AttemptOutcome.PERMANENT if permanent else AttemptOutcome.ERROR,
@@ -82,10 +80,7 @@ def printable_traceback(error: BaseException, operation: InstalledOperation, set
 def _json(value: object) -> str:
     text = encode(value)
     if ("{" in text or text.count("[") > MAX_DEPTH) and not _is_plain(value):
-        try:
-            _check_names_and_depth(value)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise not_json(error) from error
+        check_names_and_depth(value)
     return text
 
 
@@ -99,25 +94,6 @@ def _is_plain(value: object) -> bool:
     except TypeError:
         return False
     return True
-
-
-def _check_names_and_depth(value: object) -> None:
-    """Raise ValueError if two keys of a dictionary are one name in JSON, such as 1 and "1", or a value is too deep."""
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
-        parts = [part for container in level for part in _parts(container)]
-        level = [part for part in parts if isinstance(part, dict | list | tuple)]
-
-
-def _parts(container: Any) -> Iterable[object]:
-    if not isinstance(container, dict):
-        return cast("Iterable[object]", container)
-    if len(json.loads(json.dumps(dict.fromkeys(container, 0)))) < len(container):
-        raise ValueError('two keys of a dictionary are the same name, such as 1 and "1"')
-    return container.values()
 
 
 def _error_text(error: BaseException, max_characters: int) -> str:

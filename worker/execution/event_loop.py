@@ -6,11 +6,11 @@ Its thread never uses the database.
 import asyncio
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context as Variables
 from contextvars import ContextVar, copy_context
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -19,7 +19,7 @@ from common.domain.decisions import STOPPED, Failure, timed_out
 from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.telemetry import logs
-from jobproc import Context
+from jobproc import Context, hooks
 from worker.execution.attempt import failure_of_exception, printable_traceback, result_json, run_attempt
 from worker.execution.job_context import JobContext
 from worker.job_logs.attempt_log import OperationLogs
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # imported only while tracing is on
     from opentelemetry.trace import SpanContext
 
 log = logs.get("worker")
+AsyncFunction = Callable[[], Coroutine[Any, Any, object]]
 HEARTBEATS_PER_TIMEOUT = 10  # in `event_loop_block_timeout_seconds`, after which a loop counts as blocked
 
 
@@ -105,9 +106,13 @@ async def run_async_attempt(
     try:
         failpoints.reach("attempt.before_operation")
         async with asyncio.timeout(limit_ms and limit_ms / 1000) as limit:
-            value = await operation.declared.run(job.input or "{}", context)
+            if hooks.around_attempts:
+                async with hooks.surround_async(operation.declared, context):
+                    result = result_json(await operation.declared.run(job.input or "{}", context), operation, settings)
+            else:
+                result = result_json(await operation.declared.run(job.input or "{}", context), operation, settings)
         failpoints.reach("attempt.after_operation")
-        return timed_out(limit_ms) if limit_ms and limit.expired() else result_json(value, operation, settings)
+        return timed_out(limit_ms) if limit_ms and limit.expired() else result
     except BaseException as error:  # noqa: BLE001 - as in `run_attempt`
         if limit_ms and isinstance(error, TimeoutError) and limit.expired():  # its traceback shows where it waited
             return replace(timed_out(limit_ms), traceback=printable_traceback(error, operation, settings))
@@ -158,8 +163,18 @@ class EventLoop:
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="event-loop", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread, unless it runs."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def call(self, function: AsyncFunction) -> None:
+        """Call an `async def` function in the loop and wait for its end. Raises what it raises."""
+        self.start()
+        call = asyncio.run_coroutine_threadsafe(function(), self._loop)
+        try:
+            call.result()
+        finally:
+            call.cancel()  # if the wait was interrupted
 
     def start_attempts(self, attempts: Iterable[AsyncAttempt]) -> None:
         """Run attempts, beside those that run already. Callable from any thread."""

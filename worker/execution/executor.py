@@ -73,6 +73,13 @@ class Executor:
         """Record spans of traced jobs. None: record none."""
         self._settler.spans = spans
 
+    def async_executor(self) -> AsyncExecutor:
+        """Return the AsyncExecutor of this process. It runs nothing until its first job, not even its event loop."""
+        if self._async_executor is None:
+            assert self.make_async_executor is not None  # noqa: S101 - its caller has asked
+            self._async_executor = self.make_async_executor()
+        return self._async_executor
+
     def serve(self, queue: str) -> None:
         """Run the jobs of a queue until none is due, the worker drains, or the time slice of the queue is over."""
         if self._slots.limiter.wait(queue, lambda: self._slots.draining):
@@ -144,13 +151,12 @@ class Executor:
         async_jobs = [job for job in jobs if job.operation in self._async_operations]
         if not async_jobs:
             return jobs
-        is_first = self._async_executor is None
-        if self._async_executor is None:
-            self._async_executor = self.make_async_executor()
-        self._async_executor.take(self._session.worker, queue, async_jobs)
+        async_executor = self.async_executor()
+        is_first = not async_executor.is_started
+        async_executor.take(self._session.worker, queue, async_jobs)
         if is_first:
             try:
-                self._session.stop_claiming(self._async_executor.runnable)
+                self._session.stop_claiming(async_executor.runnable)
             except DatabaseUnavailable as error:
                 self._settler.connection_lost(error)
                 return []  # released, except those that the AsyncExecutor had taken over by then

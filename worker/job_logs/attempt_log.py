@@ -30,8 +30,19 @@ OWN_LOGGER = "jobproc"  # of lines about dropped lines
 class OperationLogs:
     """The logs of the attempts of one worker process."""
 
-    def __init__(self, settings: Settings, ring: LineRing | None, metrics: SlotMetrics, stream_number: int) -> None:
-        """`ring` None: lines are not stored. `stream_number`: the file descriptor of the worker's log."""
+    def __init__(
+        self,
+        settings: Settings,
+        ring: LineRing | None,
+        metrics: SlotMetrics,
+        stream_number: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`ring` None: lines are not stored. `stream_number`: the file descriptor of the worker's log.
+
+        `clock` is monotonic, in seconds.
+        """
+        self.clock = clock
         self.max_lines = settings.operation_log_lines_per_second
         self.max_characters = settings.max_log_line_characters
         self.ring = ring
@@ -162,7 +173,7 @@ class _Lines:
 
     def accepts(self) -> bool:
         """Count a line. Return False if there are too many in this second: it is dropped."""
-        now_s = time.monotonic()
+        now_s = self._logs.clock()
         if now_s >= self._window_until_s:
             self._report_dropped()
             self._window_until_s, self._in_window = now_s + WINDOW_S, 0

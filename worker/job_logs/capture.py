@@ -5,6 +5,7 @@ for itself take a line away, and its handlers get their lines as before.
 """
 
 import logging
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -23,27 +24,47 @@ from worker.job_logs.streams import capture_prints
 
 #: Variables of the log lines of jobproc itself: an operation's line has its own.
 _OWN_VARIABLES = ("process", "job_id", "attempt")
+#: Loggers of the libraries that the worker itself works with; billiard's is the last.
+_LIBRARIES = ("celery", "kombu", "redis", "multiprocessing")
 
 
-def admit_records(settings: Settings) -> None:
+def admit_records(settings: Settings) -> logging.Handler:
     """Let the root logger pass records of operations. To be called in the parent, before packages are imported.
 
     Outside of operations, libraries log warnings and errors, as in other processes. A level that a package sets itself
-    counts.
+    counts. Returns the handler for `keep_libraries`.
     """
-    level = LEVELS[settings.operation_log_level]
+    level, lowest = LEVELS[settings.operation_log_level], _lowest_level(settings)
     root = logging.getLogger()
-    lowest = max(LEVELS[settings.log_level], logging.WARNING)
     root.setLevel(min(root.level, level))
+    libraries = logging.StreamHandler(sys.stderr)
     for handler in root.handlers:
+        libraries.setFormatter(handler.formatter)
+        handler.addFilter(lambda record: record.name.partition(".")[0] not in _LIBRARIES)
+    for handler in (*root.handlers, libraries):
         handler.addFilter(lambda record: record.levelno >= lowest and not passed_on.get())
-    # Celery's own records, such as two for each doorbell, are not even made. Operations use its task loggers.
-    for name, own_level in (("celery", lowest), ("celery.task", level), ("kombu", lowest), ("redis", lowest)):
-        logging.getLogger(name).setLevel(own_level)
     structlog.configure(
         processors=[_structlog_processor(level, LEVELS[settings.log_level]), *structlog.get_config()["processors"]],
         wrapper_class=structlog.make_filtering_bound_logger(min(level, LEVELS[settings.log_level])),
     )
+    return libraries
+
+
+def keep_libraries(settings: Settings, handler: logging.Handler) -> None:
+    """Log warnings of the worker's own libraries, whatever a package has made of the root logger and its handlers.
+
+    To be called in the parent, after packages are imported.
+    """
+    for name in _LIBRARIES:  # Celery's own records, such as two for each doorbell, are not even made
+        logger = logging.getLogger(name)
+        logger.disabled = False  # as `dictConfig` leaves each logger that it does not name
+        logger.setLevel(_lowest_level(settings))
+        logger.addHandler(handler)
+    logging.getLogger("celery.task").setLevel(LEVELS[settings.operation_log_level])  # operations use these
+
+
+def _lowest_level(settings: Settings) -> int:
+    return max(LEVELS[settings.log_level], logging.WARNING)
 
 
 def install(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from inspect import unwrap
 from types import ModuleType
 
 from common.domain.errors import StartupError
-from jobproc import DeclarationError
+from jobproc import DeclarationError, hooks
 from jobproc.operations import operations_of, registered
 from jobproc.signature import described
 from worker.operations.installed import InstalledOperation, installed
@@ -19,16 +19,17 @@ BUILT_IN = ("worker.operations.power_sums",)
 def installed_operations() -> dict[str, InstalledOperation]:
     """Return all operations of this image, by name: the built-in ones and those of installed packages.
 
-    Raises StartupError, with the name of the entry point, if its module cannot be imported or has no operation. Only a
-    KeyboardInterrupt passes: it ends the process as everywhere.
+    Raises StartupError, with the name of the entry point, if its module cannot be imported, or has neither an operation
+    nor a hook. Only a KeyboardInterrupt passes: it ends the process as everywhere.
     """
     operations = operations_of_modules(BUILT_IN)
     points = {point.value: point for point in entry_points(group=GROUP)}
     for _, point in sorted(points.items()):
         try:
-            found = _operations_of(_imported(point))
-            if not found:
-                raise StartupError("it has no operation; import the functions there that have @operation")
+            module = _imported(point)
+            found = _operations_of(module)
+            if not found and not hooks.are_in(list(vars(module).values())):
+                raise StartupError("it has no operation and no hook; import the functions there that have @operation")
             operations |= found
         except KeyboardInterrupt:
             raise

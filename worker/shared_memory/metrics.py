@@ -32,7 +32,8 @@ DEATH_REASONS = (
     "cancelled",
     "loop_blocked",
     "exit_ignored",
-)  # why a process with a job ended
+    "start_failed",
+)  # why a process with a job ended, or one whose start hooks failed
 
 
 class OutcomeLabel(IntEnum):
@@ -171,7 +172,7 @@ class SlotMetrics:
         self._words[self._layout.leases_lost] += 1
 
     def count_process_death(self, reason: str) -> None:
-        """Count a process that ended while it ran a job; `reason`: one of DEATH_REASONS."""
+        """Count a process that ended while it ran a job, or could not start; `reason`: one of DEATH_REASONS."""
         self._words[self._layout.deaths[reason]] += 1
 
     def count_log_line_dropped(self, reason: str, lines: int = 1) -> None:

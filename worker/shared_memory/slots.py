@@ -177,12 +177,12 @@ class Slot:
         return KillReason(self._head[_SUSPECT] >> 32)
 
     def mark_claim(self) -> None:
-        """Record that this process claims now."""
+        """Record that this process claims now, or could: its start hooks have ended."""
         self._head[_LAST_CLAIM] = time.monotonic_ns()
 
     @property
     def last_claim_s(self) -> float:
-        """The time of the last claim, in seconds of the monotonic clock."""
+        """The time of the last claim, in seconds of the monotonic clock; 0 until the process may claim."""
         return self._head[_LAST_CLAIM] / 1e9
 
     @property
@@ -237,11 +237,10 @@ class Slot:
         """Take the slot for this process; `is_async`: for the jobs of its event loop."""
         self._clear()
         self._head[_IS_ASYNC] = is_async
-        self.mark_claim()
         self._head[_PID] = os.getpid()
 
     def _clear(self) -> None:
-        for word in (_WORKER, _MARKS_LENGTH, _MARKS_VERSION, _IS_ASYNC, _SUSPECT):
+        for word in (_WORKER, _MARKS_LENGTH, _MARKS_VERSION, _IS_ASYNC, _SUSPECT, _LAST_CLAIM):
             self._head[word] = 0
         self._head[_POSITION] = IDLE
         self._last_marks = {}
@@ -265,6 +264,7 @@ class Slots:
         `layout`: of their metrics, None: of none by name. `traced`: histograms have exemplars. `with_async`: a process
         may take a second slot, for its event loop. `empty_claims_per_second`: of a queue.
         """
+        self.processes = processes  #: of the pool
         count = processes * (8 if with_async else 4)  # a replacement may start before its predecessor's slot is free
         self._memory = mmap.mmap(-1, _WORD + count * slot_size(room))
         self._flags = memoryview(self._memory)[:_WORD].cast("q")

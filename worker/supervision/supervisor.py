@@ -124,7 +124,7 @@ class Supervisor:
 
     def _report(self, now: float) -> None:
         """Publish the worker's state to its probes."""
-        taken = self._slots.process_slots
+        taken = [slot for slot in self._slots.process_slots if slot.last_claim_s]  # others start
         idle = [slot for slot in taken if slot.running is None]
         last_claim = max((slot.last_claim_s for slot in taken), default=now)
         accepts_jobs = bool(idle) and not self._slots.draining

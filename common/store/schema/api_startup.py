@@ -28,8 +28,8 @@ async def _find_obstacle(pool: DatabasePool, settings: Settings, needed: str) ->
     try:
         connection = await pool.connect()
         try:
-            state = SchemaState(*(await connection.fetch(SchemaState.query(settings)))[0])
-            if obstacle := state.obstacle(settings.database_schema):
+            (row,) = await connection.fetch(SchemaState.query(settings))
+            if obstacle := SchemaState(*row).obstacle(settings.database_schema):
                 return obstacle
             return of_version(await connection.fetchval(version_query(settings)), needed, settings)
         finally:

@@ -17,9 +17,11 @@ PAUSE_S = 0.5
 #: Classes of SQLSTATE of what stays until somebody changes a name, a password or a right: logins (28), databases (3D)
 #: and schemas (3F) that do not exist, rights and names (42).
 _REFUSALS = frozenset({"28", "3D", "3F", "42"})
+_OF_LOGINS = frozenset({"08", "28", "3D", "53", "57"})
 # psycopg2 gives no SQLSTATE of a failed connection. A message of the server has its severity and two spaces before it,
 # one of libpq has not.
-_OF_SERVER = re.compile(r"^.*?[A-Z]+:  (.*)$", re.MULTILINE)
+_OF_SERVER = re.compile(r"(?:^| failed: )(?!DETAIL|HINT)[^\W\d_]+:  (.*)", re.MULTILINE)
+_OF_LIBPQ = re.compile(r" failed: (.*)")  # after the place, which the sentence names itself
 _PASSES = re.compile(
     r"starting up|shutting down|recovery mode|too many clients|connection slots|terminating connection"
     r"|server login|query_wait_timeout|connect failed|no more connections"
@@ -105,14 +107,15 @@ def of_error(error: BaseException, settings: Settings) -> Obstacle:
     place = ", ".join(host if host.startswith("/") else f"{host}:{port}" for host, port in server.hosts)
     text = str(getattr(error, "strerror", None) or error).strip()
     sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    of_server = _OF_SERVER.findall(text)
-    if sqlstate is None and not of_server:
-        return Obstacle(
-            f"no PostgreSQL answers at {place}: {' '.join(text.split()) or 'no answer in time'}", is_outage=True
-        )
-    reason = "; ".join(dict.fromkeys(of_server)) or " ".join(text.split())
-    is_refusal = sqlstate[:2] in _REFUSALS if sqlstate else not _PASSES.search(reason)
-    return Obstacle(f"PostgreSQL at {place} refuses the connection: {reason}", is_outage=not is_refusal)
+    if sqlstate:
+        does = "refuses the connection" if sqlstate[:2] in _OF_LOGINS else "refuses a statement"
+        first_line, is_outage = text.partition("\n")[0], sqlstate[:2] not in _REFUSALS
+        return Obstacle(f"PostgreSQL at {place} {does}: {first_line}", is_outage=is_outage)
+    if reason := "; ".join(dict.fromkeys(_OF_SERVER.findall(text))):
+        is_outage = _PASSES.search(reason) is not None
+        return Obstacle(f"PostgreSQL at {place} refuses the connection: {reason}", is_outage=is_outage)
+    reason = "; ".join(dict.fromkeys(_OF_LIBPQ.findall(text))) or " ".join(text.split()) or "no answer in time"
+    return Obstacle(f"no PostgreSQL answers at {place}: {reason}", is_outage=True)
 
 
 class StartupWait:

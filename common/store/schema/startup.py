@@ -41,11 +41,12 @@ def find_obstacle(settings: Settings, needed: str) -> Obstacle | None:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(SchemaState.query(settings))
-                state = SchemaState(*cursor.fetchall()[0])
-                if obstacle := state.obstacle(settings.database_schema):
+                (row,) = cursor.fetchall()
+                if obstacle := SchemaState(*row).obstacle(settings.database_schema):
                     return obstacle
                 cursor.execute(version_query(settings))
-                return of_version(cursor.fetchall()[0][0], needed, settings)
+                ((revision,),) = cursor.fetchall()
+                return of_version(revision, needed, settings)
         finally:
             connection.close()
     except psycopg2.Error as error:

@@ -84,6 +84,7 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/jobs/{job_id}/status",
         "/jobs/{job_id}/result",
         "/jobs/{job_id}/input",
+        "/jobs/{job_id}/logs",
         "/jobs/{job_id}/events",
         "/jobs/{job_id}/cancel",
         "/jobs/{job_id}/retry",

@@ -68,6 +68,7 @@ TIMES = {
 REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "get_job": [("GET", f"/jobs/{job_id}", {}) for job_id in (LIVE_ID, FINISHED_ID)],
     "get_job_input": [("GET", f"/jobs/{LIVE_ID}/input{query}", {}) for query in ("", "?run=0", "?run=3")],
+    "get_job_logs": [("GET", f"/jobs/{LIVE_ID}/logs", {})],
     "get_job_status": [("GET", f"/jobs/{LIVE_ID}/status", {})],
     "get_job_result": [("GET", f"/jobs/{FINISHED_ID}/result{query}", {}) for query in ("", "?wait=1")],
     "stream_job_events": [("GET", f"/jobs/{FINISHED_ID}/events", {})],

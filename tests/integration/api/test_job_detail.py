@@ -141,10 +141,12 @@ def test_the_links_of_a_job_work(system: System) -> None:
         "self": f"/jobs/{job_id}",
         **{
             name: f"/jobs/{job_id}/{name}"
-            for name in ("status", "result", "input", "cancel", "retry", "events", "explain")
+            for name in ("status", "result", "input", "cancel", "retry", "events", "logs", "explain")
         },
     }
-    assert [system.client.get(links[name]).status_code for name in ("self", "status", "result", "input")] == [200] * 4
+    assert [system.client.get(links[name]).status_code for name in ("self", "status", "result", "input", "logs")] == [
+        200
+    ] * 5
 
 
 def test_only_the_last_hundred_attempts_are_shown(system: System) -> None:

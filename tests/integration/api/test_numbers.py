@@ -170,5 +170,6 @@ def test_edge_cases_of_doubles_have_exact_results(system: System) -> None:
                 "job_id": job_id,
                 "status": "FAILED",
                 "result": None,
+                "error": {name: job["error"][name] for name in ("type", "text")},
             }
             assert job["attempt"] == 1, "a retry cannot help"

@@ -12,6 +12,7 @@ OPERATION_IDS = {
     ("post", "/jobs/batch", "submit_batch"),
     ("get", "/jobs/{job_id}", "get_job"),
     ("get", "/jobs/{job_id}/input", "get_job_input"),
+    ("get", "/jobs/{job_id}/logs", "get_job_logs"),
     ("get", "/jobs/{job_id}/status", "get_job_status"),
     ("get", "/jobs/{job_id}/result", "get_job_result"),
     ("get", "/jobs/{job_id}/events", "stream_job_events"),

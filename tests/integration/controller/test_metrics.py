@@ -191,7 +191,7 @@ def test_a_controller_that_does_not_tick_is_neither_alive_nor_ready(system: Syst
 def test_a_taken_port_is_reported_in_one_sentence(system: System) -> None:
     page = Page(system)
     port = page.port
-    second = system.spawn("second", "worker.controller", JOBPROC_METRICS_PORT=port)
+    second = system.spawn("second", "worker.controller", JOBPROC_METRICS_PORT=port, JOBPROC_METRICS_PORT_TRIES="1")
     assert second.wait(10) != 0
     (message,) = [line for line in system.log("second").splitlines() if not line.startswith("{")]
     assert message.startswith(f"controller: JOBPROC_METRICS_PORT {port}")
@@ -225,6 +225,7 @@ def test_table_sizes_are_exported(system: System) -> None:
         "live",
         "outcomes",
         "attempts",
+        "job_logs",
         "workers",
         "tags",
         "idempotency_keys",

@@ -8,7 +8,7 @@ from integration.store.support.clients import Client
 from integration.store.support.storage import Storage, retry_after
 
 from common.domain.bulk_actions import ActionKind, ActionRequest
-from common.domain.job import HeldWhile, NewJob, OnConflict, Options, Unique
+from common.domain.job import ClaimExtras, HeldWhile, NewJob, OnConflict, Options, Unique
 from common.store.jobs import deadlines, keyed_insert
 
 LIVE = """SELECT id, tenant, queue, priority, attempt, released, max_attempts, needs, isolated, crashes,
@@ -101,7 +101,7 @@ def test_a_deadline_does_not_count_after_a_manual_retry_nor_in_later_runs(
     storage.rows("UPDATE deadlines SET at = clock_timestamp() - interval '1 s'")
     assert deadlines.fail_expired(actions.connection, 10, "deadline_exceeded", "late") == 0
     (claimed,) = storage.claimer().claim()
-    assert claimed.extras is None
+    assert claimed.extras == ClaimExtras(run=2)
 
 
 def test_jobs_that_ran_or_were_retried_since_are_not_undone_and_counted_by_reason(

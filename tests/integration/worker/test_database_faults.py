@@ -164,7 +164,7 @@ def test_a_worker_may_start_before_postgresql_and_redis(
             "REDIS_URL": f"redis://127.0.0.1:{redis.port}/{redis_url[-1]}",
         }
         process = system.spawn("worker", "worker", "--concurrency", "1", **proxied_urls)
-        until("the worker has tried to connect", lambda: system.events("worker", "database_unavailable"))
+        until("the worker has tried to connect", lambda: system.events("worker", "startup_waiting"))
         postgres.heal()
         redis.heal()
         assert system.wait(job_id)["result"] == 14.0

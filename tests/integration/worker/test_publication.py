@@ -31,8 +31,9 @@ def test_a_refused_operation_holds_up_neither_the_others_nor_the_worker(system: 
 
 
 GONE = """
-INSERT INTO operations (name, retry_base_s, retry_cap_s, max_attempts, queue, description, input_schema, seen_at)
-VALUES ('gone', 1, 300, 3, 'default', '', '{}', clock_timestamp() - interval '25 h')
+INSERT INTO operations (name, retry_base_s, retry_cap_s, max_attempts, queue, queues, description, input_schema,
+                        output_schema, seen_at)
+VALUES ('gone', 1, 300, 3, 'default', '{default}', '', '{}', '{}', clock_timestamp() - interval '25 h')
 """
 
 

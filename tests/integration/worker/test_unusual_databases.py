@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from rig.databases import database
 from rig.settings import WITH_ROLES, settings_from
-from rig.system import System, until
+from rig.system import Database, System, until
 
 from common.migrate import migrate
 from common.store.schema.partitions import TABLES
@@ -35,12 +36,12 @@ def unusual(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
         schema = {"JOBPROC_DATABASE_SCHEMA": SCHEMA}
         system = System(tmp_path_factory.mktemp("unusual"), url, redis_url, TZ="America/New_York", **schema)
         try:
-            name = system.database.value("SELECT current_database()")
-            for setting, value in DEFAULTS.items():
-                system.database.rows(f"ALTER DATABASE {name} SET {setting} = {value}")
-            # The superuser is the test, and jobproc only through a pooler.
-            system.database.rows(f'ALTER ROLE postgres IN DATABASE {name} SET search_path = "{SCHEMA}"')
-            system.database.close()  # the next connection has the new defaults
+            server, _, name = url.rpartition("/")
+            with closing(Database(f"{server}/postgres")) as admin:  # before any session of the database
+                for setting, value in DEFAULTS.items():
+                    admin.rows(f"ALTER DATABASE {name} SET {setting} = {value}")
+                # The superuser is the test, and jobproc only through a pooler.
+                admin.rows(f'ALTER ROLE postgres IN DATABASE {name} SET search_path = "{SCHEMA}"')
             migrate(settings_from(url, redis_url, **WITH_ROLES, **schema))
             system.database.rows(f"ALTER TABLE workers ALTER COLUMN id RESTART WITH {PAST_32_BITS}")
             yield system.all()

@@ -1,6 +1,7 @@
 """Operations for jobproc: functions that its workers run for submitted jobs.
 
 Start at `declaration.py`, which has the decorator `@operation`; `operations.py` has what it makes of a function.
+`hooks.py` has what runs beside operations, `testing` runs them in tests.
 Imports only Pydantic and the standard library, nothing of the server.
 """
 
@@ -9,6 +10,7 @@ from jobproc.declaration import operation
 from jobproc.errors import (
     Cancelled,
     DeclarationError,
+    HookError,
     InvalidInputError,
     JobprocError,
     PermanentFailure,
@@ -16,13 +18,16 @@ from jobproc.errors import (
     RetryAfter,
     SubmissionError,
 )
+from jobproc.hooks import Attempt, around_attempt, on_process_start, on_process_stop
 from jobproc.operations import Operation, Options
 from jobproc.submission import SubmitOptions
 
 __all__ = [
+    "Attempt",
     "Cancelled",
     "Context",
     "DeclarationError",
+    "HookError",
     "InvalidInputError",
     "JobprocError",
     "Operation",
@@ -32,5 +37,8 @@ __all__ = [
     "RetryAfter",
     "SubmissionError",
     "SubmitOptions",
+    "around_attempt",
+    "on_process_start",
+    "on_process_stop",
     "operation",
 ]

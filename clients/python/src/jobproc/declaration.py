@@ -144,6 +144,7 @@ def _declared(name: str, function: Function, options: Options) -> Operation:
         parse=input_.parse,
         call=input_.call,
         dump=result.dump,
+        load=result.load,
     )
     for part in ("input_schema", "output_schema", "description"):
         if reason := find_unstorable(getattr(operation, part), part):

@@ -4,6 +4,7 @@ JobprocError
 ├── DeclarationError    a function cannot be an operation; the message names it
 ├── InvalidInputError   the input of a job does not fit its operation
 ├── ResultNotJsonError  the operation returned a value that JSON cannot hold
+├── HookError           a hook around an attempt does not yield once
 ├── SubmissionError     a further job was not submitted; the message has the reason
 ├── PermanentFailure    raised by an operation: do not retry
 ├── RetryAfter          raised by an operation: retry after a delay in seconds
@@ -28,6 +29,10 @@ class InvalidInputError(JobprocError):
 
 class ResultNotJsonError(JobprocError, TypeError):
     """The operation returned a value that JSON cannot hold."""
+
+
+class HookError(JobprocError):
+    """A hook around an attempt does not yield once."""
 
 
 class SubmissionError(JobprocError):

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobproc.context import Context
-from jobproc.errors import DeclarationError, InvalidInputError
-from jobproc.results import encode, not_json
+from jobproc.errors import DeclarationError, InvalidInputError, PermanentFailure, ResultNotJsonError
+from jobproc.results import check_names_and_depth, encode, not_json
 from jobproc.signature import Function, described
 
 
@@ -41,6 +41,7 @@ class Operation:
     parse: Callable[[str], Any]  #: turns JSON text into the input; raises pydantic.ValidationError
     call: Callable[[Any, Context], Any]  #: calls the function with an input and a Context
     dump: Callable[[Any], Any] | None  #: turns a return value into what JSON can hold; None: it is encoded as it is
+    load: Callable[[str], Any]  #: turns the JSON text of a result into a value by its annotation; raises ValueError
 
     def run(self, text: str, context: Context) -> Any:
         """Call the function with an input, given as JSON text; an `async def` returns its coroutine.
@@ -67,7 +68,14 @@ class Operation:
 
     def result_json(self, value: Any) -> str:
         """Return a return value of the function as JSON text. Raises ResultNotJsonError."""
-        return encode(self.jsonable(value))
+        jsonable = self.jsonable(value)
+        text = encode(jsonable)
+        check_names_and_depth(jsonable)
+        return text
+
+    def is_permanent(self, error: BaseException) -> bool:
+        """Return True if a retry after an exception of the function is of no use."""
+        return isinstance(error, (PermanentFailure, ResultNotJsonError, InvalidInputError, *self.options.permanent))
 
 
 #: Every operation that this process has declared, by name, in order. Modules are searched for their functions.

@@ -1,7 +1,7 @@
 """The results of operations: their schema by the annotation, and their JSON."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import Parameter
 from types import NoneType, UnionType
@@ -13,6 +13,8 @@ from pydantic_core import to_jsonable_python
 from jobproc.errors import ResultNotJsonError
 from jobproc.schemas import published_schema
 
+# Of a result. PostgreSQL parses 10,000 levels with its default stack, and takes the statement for too complex beyond.
+MAX_DEPTH = 5_000
 BASE64 = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 _PLAIN = (float, int, str, bool, NoneType, Any, object, Parameter.empty)
 
@@ -24,6 +26,7 @@ class ResultType:
     schema: dict[str, Any]  #: JSON Schema; empty: any JSON
     #: Turns a return value into what JSON can hold, by the annotation. None: `encode` takes it as it is.
     dump: Callable[[Any], Any] | None
+    load: Callable[[str], Any]  #: turns JSON text back into a value of the annotation; raises ValueError
 
 
 def adapter_of(type_: Any) -> TypeAdapter[Any]:
@@ -39,17 +42,17 @@ def adapter_of(type_: Any) -> TypeAdapter[Any]:
 def result_type(annotation: Any) -> ResultType:
     """Return the type for an annotation. Raises errors of Pydantic, and those of the package's types."""
     if annotation in (Any, object, Parameter.empty):
-        return ResultType({}, None)
+        return ResultType({}, None, json.loads)
     adapter = adapter_of(annotation)
     schema = published_schema(adapter, "serialization")
     if _is_plain(annotation):
-        return ResultType(schema, None)
+        return ResultType(schema, None, adapter.validate_json)
 
     def dump(value: Any) -> Any:
         """Return a value as what JSON can hold."""
         return adapter.dump_python(value, mode="json", warnings=False)
 
-    return ResultType(schema, dump)
+    return ResultType(schema, dump, adapter.validate_json)
 
 
 def encode(value: object) -> str:
@@ -65,9 +68,36 @@ def encode(value: object) -> str:
     return text
 
 
+def check_names_and_depth(value: object) -> None:
+    """Raise ResultNotJsonError if two keys of a dictionary are one name in JSON, or a value is nested too deeply.
+
+    Such keys are 1 and "1". `value` has been encoded already.
+    """
+    level, depth = [value], 0
+    try:
+        while level:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
+            parts = [part for container in level for part in _parts(container)]
+            level = [part for part in parts if isinstance(part, dict | list | tuple)]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise not_json(error) from error
+
+
 def not_json(error: object) -> ResultNotJsonError:
     """Return the error for a value that JSON cannot hold, and the reason."""
     return ResultNotJsonError(f"the operation returned what JSON cannot hold: {error}")
+
+
+def _parts(container: Any) -> Iterable[object]:
+    if not isinstance(container, dict | list | tuple):
+        return ()
+    if not isinstance(container, dict):
+        return container
+    if len(json.loads(json.dumps(dict.fromkeys(container, 0)))) < len(container):
+        raise ValueError('two keys of a dictionary are the same name, such as 1 and "1"')
+    return container.values()
 
 
 def _is_plain(annotation: Any) -> bool:

@@ -51,17 +51,23 @@ def test_celery_learns_of_a_lost_process_as_of_an_answered_doorbell() -> None:
     assert answers == [(True, (False, None, 0.0))]
 
 
-def test_the_exit_code_of_each_process_is_noted_and_a_kill_of_the_supervisor_is_no_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(AsynPool, "_join_exited_workers", lambda _pool, shutdown: shutdown)
+def test_the_exit_code_of_each_process_is_noted_and_celery_logs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them ends while Celery collects the others."""
     pool: Any = ProcessPool.Pool.__new__(ProcessPool.Pool)
     pool.exits = ProcessExits()
     pool.exits.expect(10_000_002)
-    pool._pool = [
+    running, _crashed, _killed, ends_now = processes = [
         SimpleNamespace(pid=10_000_000 + number, exitcode=code, _controlled_termination=False)
-        for number, code in enumerate([None, -11, -9])
+        for number, code in enumerate([None, -11, -9, None])
     ]
+    pool._pool = list(processes)
+
+    def collect(pool: Any, shutdown: bool) -> bool:
+        ends_now.exitcode = 3
+        pool._pool = [running]
+        return shutdown
+
+    monkeypatch.setattr(AsynPool, "_join_exited_workers", collect)
     assert pool._join_exited_workers(True) is True
-    assert [process._controlled_termination for process in pool._pool] == [False, False, True]
-    assert [pool.exits.code(process.pid) for process in pool._pool] == [None, -11, None]
+    assert [process._controlled_termination for process in processes] == [True] * 4
+    assert [pool.exits.code(process.pid) for process in processes] == [None, -11, None, 3]

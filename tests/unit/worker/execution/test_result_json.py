@@ -9,7 +9,8 @@ import pytest
 from common.settings import Settings
 from jobproc import ResultNotJsonError, operation
 from jobproc.operations import operations_of
-from worker.execution.attempt import MAX_DEPTH, result_json
+from jobproc.results import MAX_DEPTH
+from worker.execution.attempt import result_json
 from worker.operations.installed import installed
 
 

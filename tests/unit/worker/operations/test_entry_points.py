@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from common.domain.errors import StartupError
-from jobproc import Context, DeclarationError
+from jobproc import Context, DeclarationError, hooks
 from jobproc.operations import registered
 from worker.operations.entry_points import BUILT_IN, installed_operations, operations_of_modules
 from worker.operations.power_sums import Numbers
@@ -53,6 +53,14 @@ def package(folder: Path, name: str, code: str) -> None:
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[jobproc.operations]\n{name} = {name}\n")
+
+
+def test_a_package_may_have_hooks_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "process_start", [])
+    package(tmp_path, "only_hooks", "import jobproc\n@jobproc.on_process_start\ndef start():\n    ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "square_sum" in installed_operations()
+    assert [hook.name for hook in hooks.process_start] == ["only_hooks.start()"]
 
 
 ONE = "@operation(name='one')\ndef one(numbers: Numbers) -> int:\n    return 1\n"

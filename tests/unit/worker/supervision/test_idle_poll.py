@@ -16,6 +16,7 @@ class World:
         self.slots = Slots(1, 10).all[:3]
         for slot in self.slots:
             slot.take()
+            slot.mark_claim()
         self.poller = IdlePoller(1.0)
         self.began = time.monotonic()
 
