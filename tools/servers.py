@@ -81,8 +81,12 @@ def spawn(
     env: Mapping[str, str] | None = None,
     user: str | None = None,
     cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child in its own session, so that Ctrl-C reaches only its parent. Its output is appended to a file."""
+    """Start a child in its own session, so that Ctrl-C reaches only its parent. Its output is appended to a file.
+
+    `pass_fds`: file descriptors that it inherits.
+    """
     output: IO[bytes]
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -96,6 +100,7 @@ def spawn(
             group=pwd.getpwnam(user).pw_gid if user else None,
             extra_groups=[] if user else None,
             start_new_session=True,
+            pass_fds=pass_fds,
             preexec_fn=dies_with_parent,  # noqa: PLW1509 - no thread holds a lock here
         )
 

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from rig.project_files import ROOT, all_files
 from rig.system import until
@@ -92,6 +94,15 @@ class Running:
     @property
     def printed(self) -> str:
         return self._output.read_text(errors="replace")
+
+    def processes(self, module: str) -> list[psutil.Process]:
+        """Return the processes of a module that the command has started, directly or not."""
+        found = []
+        for process in psutil.Process(self._process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                if module in process.cmdline():
+                    found.append(process)
+        return found
 
     def says(self, text: str, since: int = 0, limit_s: float = 30) -> str:
         """Wait until the command has printed a text; return all that it has printed since a position."""

@@ -40,6 +40,7 @@ def restart(run: Run, environment: Environment, projects: Sequence[Package], cha
     try:
         for package in projects:
             environment.install(package)
+            run.forget_prepared_worker()
         run.restart_worker()
     except RunError as error:
         print(f"\n{error}\n")
@@ -51,7 +52,6 @@ def restart(run: Run, environment: Environment, projects: Sequence[Package], cha
 def run_until_a_signal(run: Run, environment: Environment, packages: Sequence[Package], *, once: bool) -> None:
     """Start everything, show the first job and serve; stop everything at the end."""
     try:
-        environment.provide(packages)
         changes = SourceChanges(packages) if packages else None  # before the worker imports them: no change is missed
         run.start()
         run_first_job(run)
@@ -74,9 +74,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / ".local", help="folder of the data and logs")
     parser.add_argument(
         "--operations",
-        default="",
         metavar="FOLDERS",
-        help="comma-separated folders of packages with operations: they are installed, and watched for changes",
+        help="comma-separated folders of packages with operations: they are installed, and watched for changes; those "
+        "that earlier runs have installed are uninstalled. Not given: the environment stays as it is",
     )
     parser.add_argument("--once", action="store_true", help="stop after the first job")
     parser.add_argument("--clean-data", action="store_true", help="delete the data and logs of all runs, and end")
@@ -89,10 +89,14 @@ def main() -> int:
             deleted = ", ".join(map(str, delete_data(folder)))
             say(f"deleted {deleted}" if deleted else f"nothing to delete in {folder}")
             return 0
-        packages = [package_in(Path(name.strip())) for name in arguments.operations.split(",") if name.strip()]
+        names = [] if arguments.operations is None else arguments.operations.split(",")
+        packages = [package_in(Path(name.strip())) for name in names if name.strip()]
         run = Run(arguments.host, arguments.port, folder, restarts=bool(packages))
+        environment = Environment()
         with locked(folder):
-            run_until_a_signal(run, Environment(), packages, once=arguments.once)
+            if arguments.operations is not None:
+                environment.provide(packages)
+            run_until_a_signal(run, environment, packages, once=arguments.once)
     except KeyboardInterrupt:
         return 0
     except (RunError, RuntimeError, urllib.error.URLError) as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tools.run.console import RunError, say
 from tools.run.folder import remembered_ports
-from tools.run.known_operations import KnownOperations, known_operations
+from tools.run.prepared_worker import KnownOperations, PreparedWorker
 from tools.servers import Postgres, Redis, port_is_free, spawn, stop, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +52,7 @@ class Run:
         self.redis: Redis | None = None
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts = restarts
+        self._prepared: PreparedWorker | None = None
         self._replaced: list[subprocess.Popen[bytes]] = []  # workers that drain
         self._ports: dict[str, int] = {}
 
@@ -62,8 +63,9 @@ class Run:
                 f"port {self.port} of {self.host} is taken: end the process that listens there, "
                 "or choose another port with `make run PORT=8001`"
             )
-        self.operations = known_operations(self.env)
         self.logs.mkdir(parents=True, exist_ok=True)
+        self._log("worker").unlink(missing_ok=True)
+        self.operations = self._prepare_worker().operations()
         self._ports = remembered_ports(self.folder)
         self._start_servers()
         say("migrating")
@@ -72,9 +74,11 @@ class Run:
         del self.children["migrate"]
         say(f"starting the API, a worker and the controller (logs in {self.logs})")
         self._child("api", "api", "--host", self.host, "--port", str(self.port), **self._metrics("api"))
-        self._start_worker()
+        self._start_worker("worker")
         self._child("controller", "worker.controller", **self._metrics("controller"))
         wait_for("the API", self.is_ready, limit_s=READY_LIMIT_S)
+        if self._restarts:
+            self._prepare_worker()
 
     def _start_servers(self) -> None:
         if not self.env.get("DATABASE_URL"):
@@ -88,21 +92,30 @@ class Run:
             self.redis.start()
             self.env["REDIS_URL"] = self.redis.url
 
+    def _log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
     def _child(self, name: str, module: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
-        """Start a process. Its log begins anew, except that of a restarted worker."""
-        log = self.logs / f"{name}.log"
-        if not self._replaced:
-            log.unlink(missing_ok=True)
+        self._log(name).unlink(missing_ok=True)
         argv = [sys.executable, "-m", module, *arguments]
-        self.children[name] = spawn(argv, log, {**self.env, **env}, cwd=ROOT)
+        self.children[name] = spawn(argv, self._log(name), {**self.env, **env}, cwd=ROOT)
         return self.children[name]
 
-    def _start_worker(self, ports: str = "worker") -> None:
+    def _prepare_worker(self) -> PreparedWorker:
+        """Have a worker ready that has not imported the operations yet."""
+        if self._prepared is None:
+            self._prepared = PreparedWorker(self._log("worker"), self.env)
+        return self._prepared
+
+    def _start_worker(self, ports: str) -> None:
+        """Let the prepared worker serve. `ports`: the name of the port of its metrics."""
         grace = {}
         if self._restarts and "JOBPROC_SHUTDOWN_GRACE_SECONDS" not in self.env:
             grace = {"JOBPROC_SHUTDOWN_GRACE_SECONDS": RESTART_GRACE_SECONDS, "JOBPROC_KEEPALIVE_DRAIN_SECONDS": "0"}
-        queues = ",".join(self.operations.queues)
-        self._child("worker", "worker", "--queues", queues, "--concurrency", "2", **grace, **self._metrics(ports))
+        worker, self._prepared = self._prepare_worker(), None
+        self.children["worker"] = worker.process
+        arguments = ["--queues", ",".join(self.operations.queues), "--concurrency", "2"]
+        worker.serve(arguments, {**self.env, **grace, **self._metrics(ports)})
 
     def _metrics(self, name: str) -> Mapping[str, str]:
         """Return the port of a process's metrics as a variable, unless the user has set one for all."""
@@ -116,17 +129,28 @@ class Run:
 
         Raises RunError, and leaves the worker at work, if the operations cannot be imported.
         """
-        self.operations = known_operations(self.env)
-        self._replaced = [process for process in self._replaced if process.poll() is None]
+        try:
+            self.operations = self._prepare_worker().operations()
+        except RunError:
+            self.forget_prepared_worker()
+            self._prepare_worker()
+            raise
         old = self.children.pop("worker")
         old.send_signal(signal.SIGTERM)
-        self._replaced.append(old)
-        log = self.logs / "worker.log"
+        self._replaced = [old, *(process for process in self._replaced if process.poll() is None)]
+        log = self._log("worker")
         seen = log.stat().st_size
         is_first = self.metrics_ports.get("worker") == self._ports["worker metrics"]
         self._start_worker("restarted worker" if is_first else "worker")
         if self.env.get("JOBPROC_LOG_LEVEL", "info").lower() in ("debug", "info"):
             wait_for("the worker", lambda: self._says_ready(log, seen), limit_s=READY_LIMIT_S)
+        self._prepare_worker()
+
+    def forget_prepared_worker(self) -> None:
+        """End the worker that is ready: an installation may have changed what it would find."""
+        if self._prepared is not None:
+            self._prepared.stop()
+            self._prepared = None
 
     def _says_ready(self, log: Path, since: int) -> bool:
         self.check()
@@ -156,12 +180,13 @@ class Run:
                 raise RunError(self._exit_message(name))
 
     def _exit_message(self, name: str) -> str:
-        log, code = self.logs / f"{name}.log", self.children[name].returncode
+        log, code = self._log(name), self.children[name].returncode
         lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         return f"{name} ended with code {code}; the end of {log}:\n    " + "\n    ".join(lines)
 
     def stop(self) -> None:
         """Stop every process that was started: the children first, then the servers."""
+        self.forget_prepared_worker()
         children = [*self._replaced, *self.children.values()]
         for process in children:
             if process.poll() is None:

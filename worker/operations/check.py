@@ -17,18 +17,29 @@ _OF_THE_IMPORT = ("<frozen importlib", str(Path(__file__).parent), str(Path(jobp
 
 
 def main() -> int:
-    """Print the operations and the queues that they name, or why they cannot be imported. Return the exit code.
+    """Print the operations as JSON in one line, or why they cannot be imported. Return the exit code.
 
-    JSON in one line. What a module prints while it is imported goes to stderr, and so does a traceback.
+    What a module prints while it is imported goes to stderr, and so does the reason.
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            operations = installed_operations().values()
+            found = check()
     except StartupError as error:
-        print(f"{_import_traceback(error)}worker: {error}", file=sys.stderr)
+        print(failure(error), file=sys.stderr)
         return 1
-    print(json.dumps({"queues": _queues_of(operations), "operations": [_described(each) for each in operations]}))
+    print(json.dumps(found))
     return 0
+
+
+def check() -> dict[str, object]:
+    """Return the operations of this environment, and the queues that they name. Raises StartupError."""
+    operations = installed_operations().values()
+    return {"queues": _queues_of(operations), "operations": [_described(each) for each in operations]}
+
+
+def failure(error: StartupError) -> str:
+    """Return why the operations cannot be imported: the traceback, if code of a package has raised, and a sentence."""
+    return f"{_import_traceback(error)}worker: {error}"
 
 
 def _queues_of(operations: Iterable[InstalledOperation]) -> list[str]:
@@ -36,7 +47,7 @@ def _queues_of(operations: Iterable[InstalledOperation]) -> list[str]:
 
 
 def _import_traceback(error: StartupError) -> str:
-    """Return the traceback of a failed import as its package sees it. Empty if no code of a package has raised."""
+    """Return the traceback of a failed import as its package sees it; empty if there is none."""
     if not isinstance(error.__cause__, Exception) or isinstance(error.__cause__, StartupError):
         return ""
     return "".join(_of_packages(TracebackException.from_exception(error.__cause__)).format())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from rig.checkout import Checkout, Running, checkout
 from rig.system import until
@@ -89,14 +90,34 @@ def test_jobs_of_every_queue_that_the_operations_name_run(run: RunningPackage) -
 def test_a_change_is_at_work_soon_and_a_running_job_is_given_back_uncharged(run: RunningPackage) -> None:
     nap = run.client.post("/jobs/", json={"operation": "acme.nap", "input": {"seconds": 600}}).json()["job_id"]
     until("the nap runs", lambda: run.client.get(f"/jobs/{nap}/status").json()["status"] == "IN_PROGRESS")
-    began = time.monotonic()
     said = run.change(FIRST.replace("return 1", "return 2").replace("NAPS = True", "NAPS = False"))
-    print(f"restarted {time.monotonic() - began:.2f} s after the change")
     assert "src/acme/operations.py changed: the worker is restarted" in said
     assert run.job("acme.version")["result"] == 2
     assert run.client.get(f"/jobs/{nap}/result?wait=20").json()["result"] == "slept"
     given_back, *_ = run.client.get(f"/jobs/{nap}").json()["attempts"]
     assert given_back["outcome"] == "released", "uncharged"
+
+
+def _is_idle(process: psutil.Process) -> bool:
+    """Return True if a process takes no processor time, or has ended."""
+    try:
+        return process.cpu_percent(interval=0.2) == 0
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_worker_of_the_new_code_serves_within_a_second(run: RunningPackage) -> None:
+    """One of ten changes has to find the machine quiet enough: other tests use it too."""
+    for number in range(10, 20):
+        until("the next worker has done its imports", lambda: all(map(_is_idle, run.run.processes("tools.run.worker"))))
+        began = time.monotonic()
+        run.change(FIRST.replace("return 1", f"return {number}"))
+        seconds = time.monotonic() - began
+        assert run.job("acme.version")["result"] == number
+        if seconds < 1:
+            break
+    print(f"restarted {seconds:.2f} s after the change")
+    assert seconds < 1
 
 
 def test_a_change_that_cannot_be_imported_leaves_the_worker_at_work_and_shows_the_error(run: RunningPackage) -> None:
@@ -107,6 +128,14 @@ def test_a_change_that_cannot_be_imported_leaves_the_worker_at_work_and_shows_th
     assert run.job("acme.version")["result"] == 1
     run.change(FIRST.replace("return 1", "return 3"))
     assert run.job("acme.version")["result"] == 3
+
+
+def test_a_change_that_ends_its_process_leaves_the_worker_at_work(run: RunningPackage) -> None:
+    said = run.change(FIRST + "\nimport os\nos._exit(3)\n", announced="goes on")
+    assert "the import of the operations has ended the process with code 3" in said
+    assert run.job("acme.version")["result"] == 1
+    run.change(FIRST.replace("return 1", "return 4"))
+    assert run.job("acme.version")["result"] == 4
 
 
 def test_a_new_entry_point_is_installed_and_its_queue_served(run: RunningPackage) -> None:

@@ -1,5 +1,6 @@
 """`python -m worker`: arguments, settings and packages that it refuses, and its error messages."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,62 @@ def test_settings_are_logged_without_passwords(system: System) -> None:
     assert event["concurrency"] == 1
     assert "secret-word" not in system.log("worker")
     assert ":***@" in event["settings"]["redis_url"]
+
+
+def check(system: System, path: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m worker --check` with a folder of packages, and without any setting."""
+    env = {"PATH": system.env["PATH"], "PYTHONPATH": f"{system.env['PYTHONPATH']}:{path}"}
+    argv = [sys.executable, "-m", "worker", "--check"]
+    return subprocess.run(argv, cwd=path, env=env, capture_output=True, text=True, timeout=30, check=False)
+
+
+def write_module(folder: Path, code: str) -> Path:
+    """Write a package of one module, with its entry point."""
+    metadata = folder / "checked-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: checked\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[jobproc.operations]\nchecked = checked\n")
+    (folder / "checked.py").write_text(code)
+    return folder
+
+
+def test_a_check_lists_the_operations_and_the_queues_that_they_name(system: System, tmp_path: Path) -> None:
+    code = (
+        "from jobproc import operation\nprint('imported')\n"
+        "@operation(queues=('mails', 'bulk'))\nasync def send() -> None: ...\n"
+    )
+    done = check(system, write_module(tmp_path / "packages", code))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "imported\n", "stdout has JSON alone"
+    found = json.loads(done.stdout)
+    assert {"default", "mails", "bulk"} <= set(found["queues"])
+    assert {
+        "name": "checked.send",
+        "queue": "mails",
+        "queues": ["mails", "bulk"],
+        "version": 1,
+        "is_async": True,
+        "module": "checked",
+    } in found["operations"]
+
+
+def test_a_check_shows_where_an_import_fails(system: System, tmp_path: Path) -> None:
+    """A declaration that cannot work is an error of the package too."""
+    path = write_module(tmp_path / "packages", "def fail():\n    raise KeyError('x')\n\n\nfail()\n")
+    done = check(system, path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "Traceback (most recent call last):\n"
+        f'  File "{path}/checked.py", line 5, in <module>\n    fail()\n'
+        f"  File \"{path}/checked.py\", line 2, in fail\n    raise KeyError('x')\n"
+        "KeyError: 'x'\n"
+        "worker: entry point 'checked' (checked) of the package 'checked': the import fails: KeyError: 'x'\n"
+    )
+    (path / "checked.py").write_text("from jobproc import operation\n@operation\ndef numbers():\n    yield 1\n")
+    done = check(system, path)
+    assert f'File "{path}/checked.py", line 2, in <module>' in done.stderr
+    assert "/jobproc/" not in done.stderr.partition("worker: ")[0]
+    (path / "checked.py").write_text("")
+    done = check(system, path)
+    assert done.stderr.startswith("worker: entry point 'checked'"), "no code has raised"
+    assert done.returncode == 1
