@@ -101,7 +101,7 @@ def test_a_change_is_at_work_soon_and_a_running_job_is_given_back_uncharged(run:
 def _is_idle(process: psutil.Process) -> bool:
     """Return True if a process takes no processor time, or has ended."""
     try:
-        return process.cpu_percent(interval=0.2) == 0
+        return bool(process.cpu_percent(interval=0.2) == 0)
     except psutil.NoSuchProcess:
         return True
 

@@ -1,6 +1,7 @@
 """The operations of acme, called as the functions that they are, and run as a worker does."""
 
 from acme.operations import greet
+
 from jobproc.testing import Succeeded, run
 
 
