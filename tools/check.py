@@ -12,6 +12,7 @@ BIN = Path(sys.executable).parent
 PYTHON = sys.executable
 LIMIT_S = 300
 SDK = "clients/python/src"
+TEMPLATE = "tools/operation_template"
 TESTS = [
     f"tests/{name}"
     for name in (
@@ -41,6 +42,11 @@ STEPS = {
     "types": [*mypy(cache="code", path=".")],
     "types of the tests": [*mypy(cache="tests", path="tests:tests/operations"), "--explicit-package-bases", *TESTS],
     "types of the benchmark": [*mypy(cache="benchmark", path="."), "--explicit-package-bases", "tests/benchmarks"],
+    "types of the template": [
+        *mypy(cache="template", path=f"{TEMPLATE}/src"),
+        "--explicit-package-bases",
+        *map(str, sorted(Path(TEMPLATE).rglob("*.py"))),
+    ],
     "unit tests": [PYTHON, "-m", "pytest", "-q", "--no-servers", "tests/unit", "tests/docs"],
     "lint": [str(BIN / "ruff"), "check", "--quiet", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "--quiet", "."],

@@ -124,14 +124,21 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 @contextmanager
-def checkout() -> Iterator[Checkout]:
-    """Make a copy of the repository in a folder of its own, and delete that folder at the end.
+def open_folder(name: str) -> Iterator[Path]:
+    """Make a folder that all users may enter, and delete it at the end.
 
-    It is no folder of pytest: other sessions close those to other users, and PostgreSQL may run as one.
+    It is none of pytest's: every session closes those to other users, and PostgreSQL may run as one.
     """
-    folder = Path(tempfile.mkdtemp(prefix="jobproc-checkout-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"jobproc-{name}-"))
     folder.chmod(0o755)
     try:
-        yield Checkout(folder / "jobproc")
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def checkout() -> Iterator[Checkout]:
+    """Make a copy of the repository in a folder of its own, and delete that folder at the end."""
+    with open_folder("checkout") as folder:
+        yield Checkout(folder / "jobproc")

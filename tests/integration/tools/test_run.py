@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from rig.checkout import open_folder
 from rig.fork_server import ROOT
 from rig.system import until
 
@@ -35,13 +36,14 @@ class Runs:
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Runs]:
-    started_runs = Runs(tmp_path / "local")
-    yield started_runs
-    for run in started_runs.started:
-        if run.poll() is None:
-            run.send_signal(signal.SIGINT)
-        run.communicate(timeout=30)
+def runs() -> Iterator[Runs]:
+    with open_folder("run") as folder:
+        started_runs = Runs(folder / "local")
+        yield started_runs
+        for run in started_runs.started:
+            if run.poll() is None:
+                run.send_signal(signal.SIGINT)
+            run.communicate(timeout=30)
 
 
 def _wait_until_serving(run: subprocess.Popen[str]) -> str:
