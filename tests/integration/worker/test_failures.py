@@ -165,13 +165,13 @@ def test_celery_logs_no_traceback_when_a_process_ends(system: System, operation:
     system.all(JOBPROC_EVENT_LOOP_BLOCK_TIMEOUT_SECONDS="0.3")
     assert system.wait(system.submit(operation, *data))["status"] == "FAILED"
     assert system.wait(system.submit("noop", 1))["status"] == "SUCCESS"
+    causes = {"leave": {"ended with exit code 3"}, "die_times": {"was ended by SIGSEGV"}}.get(operation, set())
+    until("it says so", lambda: {event["cause"] for event in system.events("worker", "process_ended")} == causes)
     log = system.log("worker")
     assert "Traceback" not in log
     assert "WorkerLost" not in log
     assert "exited with" not in log
     assert system.events("worker", "library_log") == []
-    causes = {event["cause"] for event in system.events("worker", "process_ended")}
-    assert causes == {"leave": {"ended with exit code 3"}, "die_times": {"was ended by SIGSEGV"}}.get(operation, set())
 
 
 @pytest.mark.parametrize(
