@@ -67,12 +67,12 @@ def square(number: int) -> int:
 
 
 def run_pytest(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest with the plugin in a folder, as a project that has installed the package would."""
+    """Run pytest in a folder, as a project that has installed the package and with it the plugin would."""
     ours = ("JOBPROC_", "PYTEST_", "PYTHONPATH", "DATABASE_URL", "REDIS_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "jobproc.testing.pytest_plugin", "-q", "-rs", "-s", *arguments],
+        [sys.executable, "-m", "pytest", "-q", "-rs", "-s", *arguments],
         cwd=folder,
         env={**kept, "PYTHONPATH": f"{ROOT / SDK}:{folder / 'packages'}", **variables},
         capture_output=True,

@@ -98,7 +98,8 @@ def ended_in_this_process(name: str, job_input: object) -> tuple[str, object, li
 
     Return the status, the result, the errors, and True if the job waits.
     """
-    errors, attempt = [], 0
+    errors: list[tuple[str, str]] = []
+    attempt = 0
     while True:
         attempt += 1
         outcome: Outcome = run(OPERATIONS[name].declared, job_input, attempt=attempt, max_result_bytes=MAX_RESULT_BYTES)

@@ -66,7 +66,12 @@ def test_hooks_surround_an_attempt_the_first_one_outermost(run: Run) -> None:
     calls: list[str] = []
     around_attempt(record(calls, "outer"))
     around_attempt(record(calls, "inner"))
-    assert run(lambda: calls.append("runs") or 7) == 7
+
+    def body() -> int:
+        calls.append("runs")
+        return 7
+
+    assert run(body) == 7
     assert calls == ["outer begins", "inner begins", "runs", "inner ends", "outer ends"]
 
 

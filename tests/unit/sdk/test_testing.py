@@ -4,8 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -39,7 +38,12 @@ from jobproc.testing import (
 )
 from worker.execution import job_context
 
-quick = partial(operation, base_seconds=2.0, cap_seconds=60.0, permanent=(ZeroDivisionError,))
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def quick(name: str) -> Callable[[F], F]:
+    """Declare an operation."""
+    return operation(name=name, base_seconds=2.0, cap_seconds=60.0, permanent=(ZeroDivisionError,))
 
 
 class Booking(BaseModel):
@@ -51,7 +55,7 @@ class Booking(BaseModel):
     nights: int = 1
 
 
-@quick(name="test.book")
+@quick("test.book")
 def book(booking: Booking, job: Context) -> Booking:
     """Book a night more."""
     job.logger.info("booking on %s", booking.day)
@@ -59,7 +63,7 @@ def book(booking: Booking, job: Context) -> Booking:
     return booking.model_copy(update={"nights": booking.nights + 1})
 
 
-@quick(name="test.raise")
+@quick("test.raise")
 def raises(kind: str) -> None:
     """Raise an exception of a kind."""
     raise {
@@ -72,7 +76,7 @@ def raises(kind: str) -> None:
     }[kind]
 
 
-@quick(name="test.raise_async")
+@quick("test.raise_async")
 async def raises_async(kind: str) -> None:
     """Raise an exception of a kind."""
     await asyncio.sleep(0)
@@ -176,7 +180,7 @@ def quick_function() -> None:
     """Do nothing."""
 
 
-@quick(name="test.misses")
+@quick("test.misses")
 def misses(kind: str) -> None:
     """Raise what is meant for the test."""
     if kind == "interrupt":
@@ -190,7 +194,7 @@ def test_what_is_meant_for_the_test_passes(kind: str, error: type[BaseException]
         run(misses, {"kind": kind})
 
 
-@quick(name="test.large")
+@quick("test.large")
 def large(size: int) -> str:
     """Return a large text."""
     return "x" * size

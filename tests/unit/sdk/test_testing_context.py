@@ -7,8 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from pydantic import BaseModel
@@ -28,7 +27,12 @@ from jobproc.testing import (
     run,
 )
 
-quick = partial(operation, base_seconds=2.0, cap_seconds=60.0)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def quick(name: str, timeout_seconds: float = 60.0) -> Callable[[F], F]:
+    """Declare an operation."""
+    return operation(name=name, base_seconds=2.0, cap_seconds=60.0, timeout_seconds=timeout_seconds)
 
 
 class Booking(BaseModel):
@@ -38,19 +42,19 @@ class Booking(BaseModel):
     nights: int = 1
 
 
-@quick(name="test.reserve")
+@quick("test.reserve")
 def reserve(booking: Booking) -> None:
     """Do nothing."""
 
 
-@quick(name="test.slow", timeout_seconds=0.05)
+@quick("test.slow", timeout_seconds=0.05)
 def slow(seconds: float) -> float:
     """Sleep."""
     time.sleep(seconds)
     return seconds
 
 
-@quick(name="test.stubborn", timeout_seconds=0.05)
+@quick("test.stubborn", timeout_seconds=0.05)
 def stubborn(*, raise_another: bool) -> str:
     """Handle every exception of a sleep."""
     try:
@@ -61,14 +65,14 @@ def stubborn(*, raise_another: bool) -> str:
     return "handled"
 
 
-@quick(name="test.slow_async", timeout_seconds=0.05)
+@quick("test.slow_async", timeout_seconds=0.05)
 async def slow_async(seconds: float) -> float:
     """Sleep."""
     await asyncio.sleep(seconds)
     return seconds
 
 
-@quick(name="test.own_timeout", timeout_seconds=5.0)
+@quick("test.own_timeout", timeout_seconds=5.0)
 def own_timeout() -> None:
     """Raise the TimeoutError of something else."""
     raise TimeoutError("of a socket")
@@ -121,7 +125,7 @@ def test_outside_of_the_main_thread_the_limit_holds_too() -> None:
     assert (late.error_type, quick_one.result, own.error_type) == ("timeout", 0, "TimeoutError")
 
 
-@quick(name="test.checking")
+@quick("test.checking")
 def checking(times: int, job: Context) -> int:
     """Check for a cancel several times."""
     for number in range(times):
@@ -130,7 +134,7 @@ def checking(times: int, job: Context) -> int:
     return times
 
 
-@quick(name="test.waiting")
+@quick("test.waiting")
 async def waiting(job: Context) -> None:
     """Wait for ever; say if it is cancelled."""
     try:
@@ -139,7 +143,7 @@ async def waiting(job: Context) -> None:
         job.logger.warning("cleaned up")
 
 
-@quick(name="test.checking_async")
+@quick("test.checking_async")
 async def checking_async(job: Context) -> None:
     """Check until the job is cancelled."""
     for _ in range(1_000):
@@ -161,7 +165,7 @@ def test_a_job_is_cancelled_after_some_checks_or_from_the_beginning() -> None:
     assert outcome.error_text == "the attempt stopped when it was asked to"
 
 
-@quick(name="test.facts")
+@quick("test.facts")
 def facts(job: Context) -> dict[str, Any]:
     """Return the facts of the job."""
     deadline = job.deadline and job.deadline.isoformat()
@@ -180,7 +184,7 @@ def test_the_context_has_the_facts_of_the_job() -> None:
     }
 
 
-@quick(name="test.submitting")
+@quick("test.submitting")
 async def submitting(job: Context) -> list[str]:
     """Submit further jobs."""
     first = job.submit("test.reserve", Booking(day=date(2026, 1, 2)), queue="mail", delay_seconds=5)

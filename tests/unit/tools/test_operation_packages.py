@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
-import yaml  # type: ignore[import-untyped]  # PyYAML carries no types
+import yaml  # type: ignore[import-untyped]  # PyYAML has no types
 from rig.project_files import ROOT
 
 from tools.operation import TEMPLATE, OperationError, write_package
