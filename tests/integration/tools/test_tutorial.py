@@ -77,10 +77,12 @@ class Reader:
         end = time.monotonic() + LATE_S
         while True:
             try:
-                return self._compare(json.loads(text), json.loads(self.output))
+                self._compare(json.loads(text), json.loads(self.output))
             except AssertionError:
                 if self._read is None or time.monotonic() > end:
                     raise
+            else:
+                return
             self.output = self._copy.run("sh", "-c", self._read).stdout
 
     def _compare(self, shown: object, real: object) -> None:
