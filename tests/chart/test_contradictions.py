@@ -90,6 +90,7 @@ def test_each_pool_may_have_a_different_autoscaler() -> None:
         "worker.pools.other.queues={other}",
         "worker.pools.other.keda.enabled=false",
         "worker.pools.other.autoscaling.enabled=true",
+        "postgresql.maxConnections=120",
     )
     assert release.names("ScaledObject") == {"jobproc-worker-default"}
     assert release.names("HorizontalPodAutoscaler") == {"jobproc-worker-other"}

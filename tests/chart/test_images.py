@@ -66,7 +66,9 @@ print(json.dumps({
 @pytest.mark.timeout(BUILD_S)
 def test_an_image_contains_its_part_compiled_and_no_build_tools(part: str, image: Callable[[str], str]) -> None:
     contents = json.loads(docker("run", "--rm", "--entrypoint", "python", image(part), "-c", INSPECTION))
-    assert contents["folders"] == sorted([part, "common"])
+    sdk = [name for name in contents["folders"] if name.startswith("jobproc")]
+    assert sorted({*contents["folders"]} - {*sdk}) == sorted([part, "common"])
+    assert len(sdk) == (2 if part == "worker" else 0), "its package and its metadata"
     expected = {"common", "celery", *{"api": ("api", "fastapi"), "worker": ("worker",)}[part]}
     assert {module for module, importable in contents["modules"].items() if importable} == expected
     assert contents["sources"] > 1000
@@ -125,7 +127,7 @@ def test_a_container_serves_on_a_read_only_root_and_ends_on_sigterm(
 def test_an_edit_of_the_code_replaces_the_last_layer_only(
     part: str, image: Callable[[str], str], tmp_path: Path
 ) -> None:
-    for source in ("api", "worker", "common"):
+    for source in ("api", "worker", "common", "clients"):
         shutil.copytree(ROOT / source, tmp_path / source)
     for file in (f"Dockerfile.{part}", ".dockerignore"):
         shutil.copy(ROOT / file, tmp_path)
