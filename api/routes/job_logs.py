@@ -10,13 +10,10 @@ from api.services import get_services
 from api.views import job_logs as view
 from api.views.job_logs import JobLogQuery, JobLogView
 from api.watch.event_stream import LAST_EVENT_ID
-from api.watch.log_stream import CONTENT, LAST_EVENT_ID_PARAMETER, JobLog, LogStream, check_run, storage_delay_s
+from api.watch.log_stream import CONTENT, LAST_EVENT_ID_PARAMETER, JobLog, LogStream, check_run, read_page
 from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
 from api.web.problems import problem_responses
 from api.web.responses import JsonResponse
-from common.domain.errors import JobNotFound
-from common.store.connection.lanes import Lane
-from common.store.jobs import job_logs
 
 router = APIRouter(tags=["jobs"])
 _RESPONSES = {
@@ -48,11 +45,6 @@ async def get_job_logs(job_id: UUID, request: Request, query: Annotated[JobLogQu
         log = JobLog(job_id, query.start(request.headers.get(LAST_EVENT_ID)), query.attempt)
         return LogStream(request, log, services.pool, services.watchers, services.settings)
     after = query.start(None)
-    delay_s = storage_delay_s(services.settings)
-    page = await services.pool.run(
-        lambda connection: job_logs.page(connection, job_id, after, query.attempt, delay_s), Lane.BY_ID
-    )
-    if page is None:
-        raise JobNotFound
+    page = await read_page(services.pool, services.settings, job_id, after, query.attempt)
     check_run(page)
     return JsonResponse(view.response_body(job_id, root_path(request.scope), query, after, page))

@@ -49,9 +49,18 @@ LAST_EVENT_ID_PARAMETER = {
 }
 
 
-def storage_delay_s(settings: Settings) -> float:
-    """Return the seconds after the end of a job within which workers store its last lines."""
-    return settings.job_log_interval_milliseconds / 1000 + STORE_MARGIN_S
+async def read_page(
+    pool: DatabasePool, settings: Settings, job_id: UUID, after: LogPosition, attempt: int | None
+) -> LogPage:
+    """Read the next lines of a run; `attempt` None: of all attempts. Raises JobNotFound or StoreUnavailable."""
+    delay_s = settings.job_log_interval_milliseconds / 1000 + STORE_MARGIN_S
+    page = await pool.run(
+        lambda connection: job_logs.page(connection, job_id, after, attempt, delay_s),
+        Lane.BY_ID,
+    )
+    if page is None:
+        raise JobNotFound
+    return page
 
 
 def check_run(page: LogPage) -> None:
@@ -110,14 +119,7 @@ class LogStream(Response):
                 await send({"type": "http.response.body", "body": b""})
 
     async def _read(self) -> LogPage:
-        delay_s = storage_delay_s(self._settings)
-        page = await self._pool.run(
-            lambda connection: job_logs.page(connection, self._job_id, self._position, self._attempt, delay_s),
-            Lane.BY_ID,
-        )
-        if page is None:
-            raise JobNotFound
-        return page
+        return await read_page(self._pool, self._settings, self._job_id, self._position, self._attempt)
 
     async def _follow(self, watcher: Watcher, page: LogPage, send: Send) -> bool:
         """Send lines and heartbeats. Return False if the client has disconnected."""

@@ -137,6 +137,11 @@ class ClaimedJob:
         return 0 if self.extras is None else self.extras.run
 
     @property
+    def trace_id(self) -> str | None:
+        """The trace id of its W3C traceparent; None: the job is not traced."""
+        return None if self.trace is None else self.trace.split("-")[1]
+
+    @property
     def crashes(self) -> int:
         """The number of earlier attempts that certainly crashed their process."""
         return 0 if self.extras is None else self.extras.crashes

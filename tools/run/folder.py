@@ -15,15 +15,22 @@ PORTS = ("postgres", "redis", "api metrics", "worker metrics", "restarted worker
 DATA = ("postgres", "redis", "log", "ports.json")
 
 
+def take_lock(file: Path) -> IO[str] | None:
+    """Lock a file and return it open: closing it frees it. None: another process holds the lock."""
+    lock = file.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
+
+
 def locked(folder: Path) -> IO[str]:
     """Take the lock of a folder and return its file. Raises RunError if another run holds it."""
     folder.mkdir(exist_ok=True)
-    lock = (folder / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise RunError("`make run` already runs in this folder: end it with Ctrl-C first") from error
+    if (lock := take_lock(folder / "lock")) is None:
+        raise RunError("`make run` already runs in this folder: end it with Ctrl-C first")
     return lock
 
 

@@ -4,7 +4,6 @@ A run has the packages that it names, and no others: those that an earlier run h
 are uninstalled, because one that cannot be imported any more would stop every worker.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -16,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from jobproc.operations import GROUP
 from tools.run.console import RunError, say
+from tools.run.folder import take_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 SDK = ROOT / "clients" / "python"
-GROUP = "jobproc.operations"
 LIMIT_S = 600  # a package may have to be compiled
 EXAMPLE = '[project.entry-points."jobproc.operations"] acme = "acme.operations"'
 
@@ -78,7 +78,8 @@ class Environment:
         recorded: dict[str, str] = json.loads(self._record.read_text()) if self._record.exists() else {}
         if not packages and not recorded:
             return
-        if not self._take():
+        self._lock = take_lock(self._lock_file)
+        if self._lock is None:
             if packages:
                 raise RunError("another `make run OPERATIONS=…` uses this environment: end it with Ctrl-C first")
             return  # its packages are known here too
@@ -108,16 +109,6 @@ class Environment:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-    def _take(self) -> bool:
-        lock = self._lock_file.open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            return False
-        self._lock = lock
-        return True
 
     def _uv(self, *arguments: str) -> str:
         """Run the installer. Return the reason why it failed; empty: it has not."""

@@ -7,6 +7,7 @@ import orjson
 from common import failpoints
 from common.domain.decisions import DEADLINE_EXCEEDED, STOPPED, AttemptOutcome, Failure
 from common.domain.job import ClaimedJob
+from common.domain.storable_text import storable
 from common.settings import Settings
 from jobproc import Cancelled, Context, InvalidInputError, RetryAfter, hooks
 from jobproc.results import MAX_DEPTH, check_names_and_depth, encode
@@ -106,5 +107,5 @@ def _error_text(error: BaseException, max_characters: int) -> str:
 def printable(text: str, max_characters: int) -> str:
     """Return a text without the characters that PostgreSQL and JSON cannot hold, cut to `max_characters`."""
     # Cut first: an exception may have a text of a hundred megabytes.
-    clean = text[: max_characters + 1].encode("utf-8", "replace").decode().replace("\x00", "�")
+    clean = storable(text[: max_characters + 1])
     return clean if len(clean) <= max_characters else clean[: max_characters - 1] + "…"

@@ -8,7 +8,6 @@ from common.telemetry import logs
 from common.telemetry.log_limit import LogLimit
 
 log = logs.get("worker")
-TRACE_ID = slice(3, 35)  # in a W3C traceparent
 
 
 class OutcomeLog:
@@ -18,7 +17,6 @@ class OutcomeLog:
         self.has_summaries = settings.job_log_summary  #: True: each finished job gets a line
         lines = settings.failure_log_lines_per_second
         self._retries, self._failed_jobs = LogLimit(lines=lines), LogLimit(lines=lines)
-        self._is_silent = lines == 0
 
     def job_finished(self, job: ClaimedJob, queue: str, status: State, execution_s: float | None) -> None:
         """Log a finished job if summaries are asked for. `execution_s`: of its last attempt; None: not measured."""
@@ -84,7 +82,7 @@ class OutcomeLog:
         )
 
     def _is_due(self, limit: LogLimit) -> bool:
-        count = 0 if self._is_silent else limit.due()
+        count = limit.due()
         if count > 1:
             log.warning("failures_not_logged", count=count - 1)
         return count > 0
@@ -96,4 +94,4 @@ class OutcomeLog:
 
 
 def _trace(job: ClaimedJob) -> dict[str, str]:
-    return {} if job.trace is None else {"trace_id": job.trace[TRACE_ID]}
+    return {} if (trace_id := job.trace_id) is None else {"trace_id": trace_id}

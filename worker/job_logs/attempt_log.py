@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 import orjson
 
 from common.domain.job import ClaimedJob
+from common.domain.storable_text import storable
 from common.settings import Settings
 from common.telemetry import logs
 from common.telemetry.job_log_metrics import BUFFER, CAPTURE, RATE
@@ -164,7 +165,7 @@ class _Lines:
             "queue": queue,
         }
         if job.trace is not None:
-            self._facts["trace_id"] = job.trace.split("-")[1]
+            self._facts["trace_id"] = job.trace_id
         self._window_until_s = 0.0
         self._in_window = 0
         self._dropped = 0  # lines since the last line about them
@@ -235,8 +236,7 @@ def _own(message: str) -> dict[str, str]:
 
 def _cut(text: str, most: int) -> str:
     """Return a text without characters that JSON and PostgreSQL cannot hold, and without its middle if it is long."""
-    clean = text.encode("utf-8", "replace").decode().replace("\x00", "�")
-    if len(clean) <= most:
-        return clean
-    end = most // 2
-    return f"{clean[: most - end - 1]}…{clean[-end:]}" if end else clean[:most]
+    if len(text) > most:  # cut first: a line may have a hundred megabytes
+        end = most // 2
+        text = f"{text[: most - end - 1]}…{text[-end:]}" if end else text[:most]
+    return storable(text)

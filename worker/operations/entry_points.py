@@ -8,11 +8,10 @@ from types import ModuleType
 
 from common.domain.errors import StartupError
 from jobproc import DeclarationError, hooks
-from jobproc.operations import operations_of, registered
+from jobproc.operations import GROUP, operations_of, registered
 from jobproc.signature import described
 from worker.operations.installed import InstalledOperation, installed
 
-GROUP = "jobproc.operations"
 BUILT_IN = ("worker.operations.power_sums",)
 
 

@@ -78,6 +78,7 @@ class Operation:
         return isinstance(error, (PermanentFailure, ResultNotJsonError, InvalidInputError, *self.options.permanent))
 
 
+GROUP = "jobproc.operations"  # of the entry points that name the modules of operations
 #: Every operation that this process has declared, by name, in order. Modules are searched for their functions.
 registered: dict[str, Operation] = {}
 

@@ -18,10 +18,10 @@ from typing import IO, Any
 from pydantic_core import to_jsonable_python
 
 from jobproc.errors import JobprocError
+from jobproc.operations import GROUP
 
 REPOSITORY_VARIABLE = "JOBPROC_REPOSITORY"
 URL_VARIABLE = "JOBPROC_URL"
-GROUP = "jobproc.operations"
 START_S, STOP_S = 120.0, 30.0
 REQUEST_S = 40.0  # longer than a long poll
 POLL_S = 0.1
