@@ -17,6 +17,7 @@ from pathlib import Path
 from common.command_line import command_line
 from tests.benchmarks import systems
 from tests.benchmarks.async_jobs import async_jobs
+from tests.benchmarks.chatty_job import chatty_job
 from tests.benchmarks.expired import expired
 from tests.benchmarks.payload_limits import payload_limits, processes, retries, slow
 from tests.benchmarks.setting import Figure, Stage, table
@@ -32,6 +33,7 @@ FIGURES: dict[str, Callable[[Stage], list[Figure]]] = {
     "slow": slow,
     "expired": expired,
     "async_jobs": async_jobs,
+    "chatty_job": chatty_job,
 }
 
 
@@ -74,6 +76,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:  # noqa: PL
     group = parser.add_argument_group("expired, async_jobs")
     group.add_argument("--expired", type=int, default=1_000_000, help="finished jobs past their own retention")
     group.add_argument("--async-jobs", type=int, default=10_000, help="jobs that wait for a tenth of a second each")
+    group = parser.add_argument_group("chatty_job")
+    group.add_argument("--turns", type=int, default=5, help="of each kind of job")
+    group.add_argument("--chatty-seconds", type=float, default=8, help="for which the job logs")
+    group.add_argument("--chatty-backlog", type=int, default=50_000, help="jobs to drain beside it")
     return parser.parse_args(arguments)
 
 
