@@ -25,10 +25,7 @@ def run_attempt(
         return Failure(AttemptOutcome.ERROR, "unknown_operation", f"this worker has no operation {job.operation!r}")
     try:
         failpoints.reach("attempt.before_operation")
-        if hooks.around_attempts:
-            with hooks.surround(operation.declared, context):
-                result = result_json(operation.declared.run(job.input or "{}", context), operation, settings)
-        else:
+        with hooks.surround(operation.declared, context):
             result = result_json(operation.declared.run(job.input or "{}", context), operation, settings)
         failpoints.reach("attempt.after_operation")
         return result

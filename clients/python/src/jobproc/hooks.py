@@ -4,7 +4,15 @@ All hooks of the packages of an image apply, in the order of their declaration.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from types import TracebackType
@@ -13,10 +21,11 @@ from typing import Any, Literal, TypeVar
 from jobproc.context import Context
 from jobproc.errors import DeclarationError, HookError
 from jobproc.operations import Operation
-from jobproc.signature import described
+from jobproc.signature import described, place_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 _END = object()
+_NO_HOOKS = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,7 @@ class Hook:
     @property
     def name(self) -> str:
         """The function's name for a message, with its module."""
-        return f"{getattr(self.function, '__module__', '?')}.{described(self.function)}"
+        return place_of(self.function)
 
 
 #: The hooks that this process has declared, in order.
@@ -85,9 +94,18 @@ def are_in(objects: Iterable[object]) -> bool:
     return any(id(hook.function) in ids for hook in (*process_start, *process_stop, *around_attempts))
 
 
+def surround(operation: Operation, context: Context) -> AbstractContextManager[None]:
+    """Return the context of an attempt of a plain operation: it runs between all plain hooks."""
+    return _surrounding(operation, context) if around_attempts else _NO_HOOKS
+
+
+def surround_async(operation: Operation, context: Context) -> AbstractAsyncContextManager[None]:
+    """Return the context of an attempt of an `async def` operation: it runs between all hooks."""
+    return _surrounding_async(operation, context) if around_attempts else _NO_HOOKS
+
+
 @contextmanager
-def surround(operation: Operation, context: Context) -> Iterator[None]:
-    """Run an attempt of a plain operation, the body of a `with`, between all plain hooks."""
+def _surrounding(operation: Operation, context: Context) -> Iterator[None]:
     attempt = Attempt(operation, context)
     with ExitStack() as stack:
         for hook in around_attempts:
@@ -97,8 +115,7 @@ def surround(operation: Operation, context: Context) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def surround_async(operation: Operation, context: Context) -> AsyncIterator[None]:
-    """Run an attempt of an `async def` operation, the body of an `async with`, between all hooks."""
+async def _surrounding_async(operation: Operation, context: Context) -> AsyncIterator[None]:
     attempt = Attempt(operation, context)
     async with AsyncExitStack() as stack:
         for hook in around_attempts:
