@@ -97,11 +97,6 @@ class AttemptLog:
             self._lines.close()
         self._job = None
 
-    @property
-    def max_characters(self) -> int:
-        """The longest text of a line."""
-        return self._logs.max_characters
-
     def write(self, line: Callable[[], tuple[str, str, str, str | None]]) -> None:
         """Write a line, unless there are too many.
 
@@ -187,8 +182,10 @@ class _Lines:
         self._logs.write(level, self._facts | content)
         if (ring := self._logs.ring) is None:
             return
-        if self._not_stored and self._store(ring, "warning", _own(f"{self._not_stored} lines were not stored")):
-            self._not_stored = 0
+        if self._not_stored:
+            report = {"logger": OWN_LOGGER, "message": f"{self._not_stored} lines were not stored"}
+            if self._store(ring, "warning", report):
+                self._not_stored = 0
         if not self._store(ring, level, content):
             self._not_stored += 1
             self._logs.count_dropped(BUFFER)
@@ -218,17 +215,13 @@ class _Lines:
 
     def _report_dropped(self, count: int) -> None:
         if count:
-            line = _own(f"{count} lines were dropped: there were more than {self._logs.max_lines} in a second")
-            self.write("warning", line["logger"], line["message"])
+            text = f"{count} lines were dropped: there were more than {self._logs.max_lines} in a second"
+            self.write("warning", OWN_LOGGER, text)
 
 
 def _seen(line: str) -> str:
     """Return what is seen of a printed line: its last part, if it has carriage returns."""
     return line.rstrip("\r").rpartition("\r")[2]
-
-
-def _own(message: str) -> dict[str, str]:
-    return {"logger": OWN_LOGGER, "message": message}
 
 
 def _cut(text: str, most: int) -> str:
