@@ -53,14 +53,6 @@ LAST_EVENT_ID_PARAMETER = last_event_id_parameter(
 )
 
 
-def last_event_id(request: Request) -> str | None:
-    """Return the Last-Event-ID of a request, None if it has none. Raises ProblemError if it is malformed."""
-    event_id = request.headers.get(LAST_EVENT_ID)
-    if event_id and not _ID.fullmatch(event_id):
-        raise field_problem(INVALID_PARAMETER, [(LAST_EVENT_ID, "the id of an event is expected")], 1)
-    return event_id or None
-
-
 class EventStream(JobStream[JobSnapshot]):
     """Streams the events of a job."""
 
@@ -68,7 +60,7 @@ class EventStream(JobStream[JobSnapshot]):
 
     def __init__(self, request: Request, job_id: UUID, watchers: Watchers, settings: Settings) -> None:
         super().__init__(request, job_id, watchers, settings)
-        self._last_id = last_event_id(request)
+        self._last_id = _last_event_id(request)
         self._last_shown: tuple[str, int] | None = None  # status and attempt of the last event
 
     async def _first(self, watcher: Watcher) -> JobSnapshot | None:
@@ -106,6 +98,14 @@ class EventStream(JobStream[JobSnapshot]):
         if snapshot.progress is not None or snapshot.progress_text is not None:
             data["progress"] = {"fraction": snapshot.progress, "text": snapshot.progress_text}
         return f"event: {name}\nid: {_event_id(snapshot)}\ndata: {orjson.dumps(data).decode()}\n\n"
+
+
+def _last_event_id(request: Request) -> str | None:
+    """Return the Last-Event-ID of a request, None if it has none. Raises ProblemError if it is malformed."""
+    event_id = request.headers.get(LAST_EVENT_ID)
+    if event_id and not _ID.fullmatch(event_id):
+        raise field_problem(INVALID_PARAMETER, [(LAST_EVENT_ID, "the id of an event is expected")], 1)
+    return event_id or None
 
 
 def _event_id(snapshot: JobSnapshot) -> str:
