@@ -105,11 +105,12 @@ async def run_async_attempt(
     limit_ms = job.effective_timeout_ms or None
     try:
         failpoints.reach("attempt.before_operation")
-        async with (
-            asyncio.timeout(limit_ms and limit_ms / 1000) as limit,
-            hooks.surround_async(operation.declared, context),
-        ):
-            result = result_json(await operation.declared.run(job.input or "{}", context), operation, settings)
+        async with asyncio.timeout(limit_ms and limit_ms / 1000) as limit:
+            if hooks.around_attempts:  # as in `run_attempt`
+                async with hooks.surround_async(operation.declared, context):
+                    result = result_json(await operation.declared.run(job.input or "{}", context), operation, settings)
+            else:
+                result = result_json(await operation.declared.run(job.input or "{}", context), operation, settings)
         failpoints.reach("attempt.after_operation")
         return timed_out(limit_ms) if limit_ms and limit.expired() else result
     except BaseException as error:  # noqa: BLE001 - as in `run_attempt`

@@ -4,15 +4,7 @@ All hooks of the packages of an image apply, in the order of their declaration.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    AsyncExitStack,
-    ExitStack,
-    asynccontextmanager,
-    contextmanager,
-    nullcontext,
-)
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from types import TracebackType
@@ -25,7 +17,6 @@ from jobproc.signature import described, place_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 _END = object()
-_NO_HOOKS = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +85,9 @@ def are_in(objects: Iterable[object]) -> bool:
     return any(id(hook.function) in ids for hook in (*process_start, *process_stop, *around_attempts))
 
 
-def surround(operation: Operation, context: Context) -> AbstractContextManager[None]:
-    """Return the context of an attempt of a plain operation: it runs between all plain hooks."""
-    return _surrounding(operation, context) if around_attempts else _NO_HOOKS
-
-
-def surround_async(operation: Operation, context: Context) -> AbstractAsyncContextManager[None]:
-    """Return the context of an attempt of an `async def` operation: it runs between all hooks."""
-    return _surrounding_async(operation, context) if around_attempts else _NO_HOOKS
-
-
 @contextmanager
-def _surrounding(operation: Operation, context: Context) -> Iterator[None]:
+def surround(operation: Operation, context: Context) -> Iterator[None]:
+    """Run an attempt of a plain operation, the body of a `with`, between all plain hooks."""
     attempt = Attempt(operation, context)
     with ExitStack() as stack:
         for hook in around_attempts:
@@ -115,7 +97,8 @@ def _surrounding(operation: Operation, context: Context) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _surrounding_async(operation: Operation, context: Context) -> AsyncIterator[None]:
+async def surround_async(operation: Operation, context: Context) -> AsyncIterator[None]:
+    """Run an attempt of an `async def` operation, the body of an `async with`, between all hooks."""
     attempt = Attempt(operation, context)
     async with AsyncExitStack() as stack:
         for hook in around_attempts:
