@@ -63,7 +63,7 @@ class EventStream(JobStream[JobSnapshot]):
         self._last_id = _last_event_id(request)
         self._last_shown: tuple[str, int] | None = None  # status and attempt of the last event
 
-    async def _first(self, watcher: Watcher) -> JobSnapshot | None:
+    async def _first(self, watcher: Watcher, /) -> JobSnapshot | None:
         """Return the snapshot of the first poll. Raises JobNotFound or StoreUnavailable."""
         snapshot = await self._watchers.first_snapshot(watcher, self._job_id)
         if _event_id(snapshot) == self._last_id:

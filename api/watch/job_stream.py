@@ -67,7 +67,7 @@ class JobStream(Response, Generic[T]):
                 await send({"type": "http.response.body", "body": b""})
 
     @abstractmethod
-    async def _first(self, watcher: Watcher) -> T | None:
+    async def _first(self, watcher: Watcher, /) -> T | None:
         """Return what the stream begins with. None: the job has ended, and the client has had the last event."""
 
     @abstractmethod

@@ -88,7 +88,7 @@ class LogStream(JobStream[LogPage]):
         self._attempt = log.attempt
         self._pool = pool
 
-    async def _first(self, watcher: Watcher) -> LogPage | None:
+    async def _first(self, _watcher: Watcher, /) -> LogPage | None:
         """Return the first page. Raises JobNotFound, ProblemError or StoreUnavailable."""
         page = await self._read()
         check_run(page)

@@ -65,7 +65,7 @@ CLAIM_EXTRAS = f"""
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,
         'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END)::text END"""
 
-# Conditions, beside LEASE_ALIVE, under which a worker may claim a live row l. GET /jobs/{id}/explain evaluates the same.
+# Conditions, with LEASE_ALIVE, under which a worker may claim a live row l. GET /jobs/{id}/explain evaluates the same.
 UNCLAIMED, DUE = "l.worker IS NULL", "l.claimable_at <= now()"
 RUNNABLE = "(l.needs IS NULL OR l.needs = ANY ({operations}))"
 _RUNNABLE_HERE = RUNNABLE.format(operations="(SELECT w.operations FROM workers w WHERE w.id = $1)::text[]")
