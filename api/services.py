@@ -1,7 +1,6 @@
 """The services of one API process, built at start and used by the routes."""
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from fastapi import Request
@@ -38,8 +37,6 @@ class Services:
     backpressure: Backpressure
     operation_list: TtlCache[OperationList]
     watchers: Watchers
-    #: Held by a request that counts the jobs of a bulk action: one at a time, so the pool has connections for others.
-    preview_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
     def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":

@@ -6,12 +6,11 @@ Prints *not checked* with the reason, and succeeds, where the index has no advis
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from common.command_line import command_line
+from tools import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("api/requirements.lock", "worker/requirements.lock")
 LIMIT_S = 40  # pip-audit sends one request a package, and keeps the answers in its cache
 NOT_CHECKED = "not checked"

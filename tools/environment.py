@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TextIO
 
 from common.command_line import command_line
+from tools import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PIP = ["--disable-pip-version-check", "--no-deps", "--require-hashes", "--progress-bar", "off"]
 TAIL_LINES = 20
 PLAIN_INTERVAL_S = 5.0  # between two lines where no terminal can replace one

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.telemetry.events import EVENTS
+from tools import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
 SAY = "say"  # the name of a log method that is chosen at run time: `say = log.warning if … else log.info`
 

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from markdown_it import MarkdownIt
 
@@ -17,11 +16,10 @@ from common.settings import Settings, all_variables
 from common.store.operations import catalogue
 from common.telemetry.metrics import ALL
 from k8s import dashboards, reference
-from tools import api_reference
+from tools import ROOT, api_reference
 from tools import events as log_events
 from worker.operations.entry_points import BUILT_IN, operations_of_modules
 
-ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- made by `make generate` -->\n\n"
 GLOSSARY_PAGE = """<!doctype html>
 <html lang="en">

@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml  # type: ignore[import-untyped]  # PyYAML carries no types
 
 from common.command_line import command_line
+from tools import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILES = ("Dockerfile.api", "Dockerfile.worker")
 CHARTS = ("charts/jobproc/charts/postgresql/values.yaml", "charts/jobproc/charts/redis/values.yaml")
 _BASE = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)

@@ -8,11 +8,10 @@ import json
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 from common.command_line import command_line
+from tools import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SDK = "clients/python/pyproject.toml"
 LOCKS = {
     "api/requirements.lock": ["pyproject.toml", "--extra", "api"],

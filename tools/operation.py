@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from common.command_line import command_line
+from tools import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = Path(__file__).resolve().parent / "operation_template"
 NAME_IN_TEMPLATE = "acme"
 PLACE_IN_TEMPLATE = "PLACE"

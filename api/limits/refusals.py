@@ -12,7 +12,10 @@ LOG_INTERVAL_S = 1.0
 
 
 class Refusals:
-    """Counts refused clients, and logs how many there were since the last line."""
+    """Counts refused clients, and logs how many there were since the last line.
+
+    A timer logs the rest of a burst, with its last address. A LogLimit would keep them until somebody is refused again.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._counter = metrics.REFUSALS.counter(registry, *refusal_reasons.REFUSAL_REASONS)

@@ -1,14 +1,11 @@
 """Bulk actions on all jobs that match a filter: preview, start, stop, undo."""
 
-import asyncio
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
-from sqlalchemy import Connection
 
 from api.limits.path_prefix import root_path
 from api.services import Services, get_services
@@ -42,7 +39,7 @@ from api.web.problem_kinds import (
     UNSUPPORTED_MEDIA_TYPE,
     WRONG_PHASE,
 )
-from api.web.problems import ProblemError, field_problem, problem_responses
+from api.web.problems import field_problem, problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
 from common.domain.bulk_actions import ActionRequest
@@ -108,25 +105,12 @@ async def preview_bulk_action(request: Request) -> Response:
         settings.bulk_action_max_previews,
         settings.bulk_action_preview_min_seconds,
     )
-    row = await _preview(request, services, partial(lifecycle.preview, new=new, limits=limits))
+    row = await services.pool.run_sync(
+        partial(lifecycle.preview, new=new, limits=limits), Lane.EXPENSIVE, partial(until_disconnected, request)
+    )
     root = root_path(request.scope)
     location = (b"location", f"{root}{PATH}/{new.id}".encode("ascii"))
     return JsonResponse(bulk_action_body(row, root), 201, [location])
-
-
-async def _preview(request: Request, services: Services, preview: Callable[[Connection], Record]) -> Record:
-    """Run a preview when no other one runs in this process, or raise a problem after the limit of the database."""
-    try:
-        async with asyncio.timeout(services.settings.database_timeout_seconds):
-            await services.preview_lock.acquire()
-    except TimeoutError as error:
-        raise ProblemError(
-            TOO_MANY_PREVIEWS, "Other previews are still counted; nothing was stored.", headers={"Retry-After": "1"}
-        ) from error
-    try:
-        return await services.pool.run_sync(preview, Lane.EXPENSIVE, partial(until_disconnected, request))
-    finally:
-        services.preview_lock.release()
 
 
 @router.get("/bulk-actions/", include_in_schema=False)

@@ -9,7 +9,7 @@ from api.limits.path_prefix import root_path
 from api.services import get_services
 from api.views import job_logs as view
 from api.views.job_logs import JobLogQuery, JobLogView
-from api.watch.event_stream import LAST_EVENT_ID
+from api.watch.job_stream import LAST_EVENT_ID
 from api.watch.log_stream import CONTENT, LAST_EVENT_ID_PARAMETER, JobLog, LogStream, check_run, read_page
 from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
 from api.web.problems import problem_responses

@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from fastapi import Request, Response
-from starlette.types import Receive, Scope, Send
+from fastapi import Request
+from starlette.types import Send
 
-from api.watch.event_stream import HEADERS, LAST_EVENT_ID, MEDIA_TYPE, RETRY_MS, send_text
+from api.watch.job_stream import HEARTBEAT, LAST_EVENT_ID, MEDIA_TYPE, JobStream, last_event_id_parameter, send_text
 from api.watch.watcher import Watcher
 from api.watch.watchers import Watchers
 from api.web.problem_kinds import INVALID_PARAMETER
@@ -40,13 +40,9 @@ data: {"status":"SUCCESS"}
 """
 #: The responses of a stream in the OpenAPI document, beside those of a page.
 CONTENT: dict[str, Any] = {MEDIA_TYPE: {"examples": {"follow": {"value": _EXAMPLE}}}}
-LAST_EVENT_ID_PARAMETER = {
-    "name": LAST_EVENT_ID,
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "pattern": f"^({POSITION_PATTERN})?$", "examples": ["0.1.17"]},
-    "description": "With `follow`: the id of the last event received; the stream resumes after it.",
-}
+LAST_EVENT_ID_PARAMETER = last_event_id_parameter(
+    POSITION_PATTERN, "0.1.17", "With `follow`: the id of the last event received; the stream resumes after it."
+)
 
 
 async def read_page(
@@ -79,50 +75,31 @@ class JobLog:
     attempt: int | None  #: None: all attempts of the run
 
 
-class LogStream(Response):
-    """Streams lines until the job has ended, the client leaves, the time is up or the process drains."""
+class LogStream(JobStream[LogPage]):
+    """Streams the lines of a job's log."""
 
-    media_type = MEDIA_TYPE
+    waits_for = LOGS
 
     def __init__(
         self, request: Request, log: JobLog, pool: DatabasePool, watchers: Watchers, settings: Settings
     ) -> None:
-        super().__init__(None, 200, HEADERS)
-        del self.headers["content-length"]
-        self._request = request
-        self._job_id = log.job_id
+        super().__init__(request, log.job_id, watchers, settings)
         self._position = log.start
         self._attempt = log.attempt
         self._pool = pool
-        self._watchers = watchers
-        self._settings = settings
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream.
-
-        Raises TooManyWaitingClients, JobNotFound, ProblemError or StoreUnavailable before anything is sent.
-        """
-        with (
-            self._watchers.slot(self._request, LOGS),
-            self._watchers.count_waiting(scope, LOGS),
-            self._watchers.watch(self._request, self._job_id, on_every_change=True) as watcher,
-        ):
-            page = await self._read()
-            check_run(page)
-            is_resumed = bool(self._request.headers.get(LAST_EVENT_ID))
-            if is_resumed and page.is_complete and not page.lines_after(self._position):
-                await Response(status_code=204)(scope, receive, send)
-                return
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send_text(send, f"retry: {RETRY_MS}\n\n")
-            if await self._follow(watcher, page, send):
-                await send({"type": "http.response.body", "body": b""})
+    async def _first(self, _watcher: Watcher, /) -> LogPage | None:
+        """Return the first page. Raises JobNotFound, ProblemError or StoreUnavailable."""
+        page = await self._read()
+        check_run(page)
+        is_resumed = bool(self._request.headers.get(LAST_EVENT_ID))
+        has_all = is_resumed and page.is_complete and not page.lines_after(self._position)
+        return None if has_all else page
 
     async def _read(self) -> LogPage:
         return await read_page(self._pool, self._settings, self._job_id, self._position, self._attempt)
 
-    async def _follow(self, watcher: Watcher, page: LogPage, send: Send) -> bool:
-        """Send lines and heartbeats. Return False if the client has disconnected."""
+    async def _send_events(self, watcher: Watcher, page: LogPage, send: Send, /) -> bool:
         loop = asyncio.get_running_loop()
         sent_at_s, end_s = loop.time(), loop.time() + self._settings.event_stream_max_seconds
         while True:
@@ -135,7 +112,7 @@ class LogStream(Response):
                     return False
                 watcher.woken = False
                 if loop.time() - sent_at_s >= self._settings.event_heartbeat_seconds:
-                    await send_text(send, ":\n\n")
+                    await send_text(send, HEARTBEAT)
                     sent_at_s = loop.time()
             try:
                 page = await self._read()

@@ -22,17 +22,18 @@ class LogLimit:
 
     def due(self) -> int:
         """Count an occurrence. Return the number since the last line if a line is due, else 0."""
-        self._unlogged += 1
         if not self._may_log():
+            self._unlogged += 1
             return 0
         self._lines_left -= 1
-        count, self._unlogged = self._unlogged, 0
-        return count
+        return 1 + self.take_unlogged()
 
     def overdue(self) -> int:
         """Return the number of occurrences that no line stands for, once a line may say it; else 0. Forgets them."""
-        if not self._unlogged or not self._may_log():
-            return 0
+        return self.take_unlogged() if self._unlogged and self._may_log() else 0
+
+    def take_unlogged(self) -> int:
+        """Return the number of occurrences that no line stands for, at whatever time. Forgets them."""
         count, self._unlogged = self._unlogged, 0
         return count
 

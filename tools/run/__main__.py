@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.command_line import command_line
+from tools import ROOT
 from tools.run.addresses import print_addresses
 from tools.run.console import RunError, say
 from tools.run.first_job import run_first_job
 from tools.run.folder import delete_data, locked
 from tools.run.packages import Environment, Package, package_in
-from tools.run.processes import ROOT, Run
+from tools.run.processes import Run
 from tools.run.source_changes import SourceChanges
 
 CHECK_INTERVAL_S = 0.5

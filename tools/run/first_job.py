@@ -8,6 +8,7 @@ from tools.run.processes import Run
 
 SAMPLE = {"data": [1, 2, 3], "operation": "square_sum"}
 SUM_OF_SQUARES = 14.0
+ENDED = ("SUCCESS", "FAILED")
 LIMIT_S = 30
 
 
@@ -19,10 +20,7 @@ def run_first_job(run: Run) -> None:
     print(f"  {json.dumps(response)}")
     path = f"/jobs/{response['job_id']}"
     until = time.monotonic() + LIMIT_S
-    while (response := run.call("GET", f"{path}/status"))["status"] not in (
-        "SUCCESS",
-        "FAILED",
-    ) and time.monotonic() < until:
+    while (response := run.call("GET", f"{path}/status"))["status"] not in ENDED and time.monotonic() < until:
         run.check()
         time.sleep(0.02)
     print(f"  GET {path}/status\n  {json.dumps(response)}")

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from jobproc.operations import GROUP
+from tools import ROOT
 from tools.run.console import RunError, say
 from tools.run.folder import take_lock
 
-ROOT = Path(__file__).resolve().parents[2]
-SDK = ROOT / "clients" / "python"
 LIMIT_S = 600  # a package may have to be compiled
 EXAMPLE = '[project.entry-points."jobproc.operations"] acme = "acme.operations"'
 
@@ -96,11 +95,8 @@ class Environment:
         The versions of jobproc's own dependencies stay: the lock file constrains the installer. `jobproc` is that of
         the checkout.
         """
-        lock = str(ROOT / "requirements.lock")
-        reason = self._uv(
-            "install", "--constraints", lock, "--editable", str(SDK), "--editable", str(package.folder)
-        )  # fmt: skip
-        if reason:
+        lock, sdk = str(ROOT / "requirements.lock"), str(ROOT / "clients" / "python")
+        if reason := self._uv("install", "--constraints", lock, "--editable", sdk, "--editable", str(package.folder)):
             raise RunError(f"{package.name} ({package.folder}) cannot be installed beside jobproc: {reason}")
         say(f"installed {package.name} from {os.path.relpath(package.folder)} (editable)")
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools import ROOT
 from tools.run.console import RunError
 from tools.servers import spawn, stop
 
-ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60  # for the import of the operations; one that takes longer makes each start of a worker slow
 
 

@@ -9,12 +9,12 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from tools import ROOT
 from tools.run.console import RunError, say
 from tools.run.folder import remembered_ports
 from tools.run.prepared_worker import KnownOperations, PreparedWorker
 from tools.servers import Postgres, Redis, port_is_free, spawn, stop, wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 TAIL_LINES = 20
 MIGRATION_LIMIT_S = 120
 READY_LIMIT_S = 30

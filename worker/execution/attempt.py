@@ -25,7 +25,7 @@ def run_attempt(
         return Failure(AttemptOutcome.ERROR, "unknown_operation", f"this worker has no operation {job.operation!r}")
     try:
         failpoints.reach("attempt.before_operation")
-        if hooks.around_attempts:
+        if hooks.around_attempts:  # a `with` without hooks would take 0.2 µs of the 3 of an attempt
             with hooks.surround(operation.declared, context):
                 result = result_json(operation.declared.run(job.input or "{}", context), operation, settings)
         else:

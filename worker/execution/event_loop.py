@@ -106,7 +106,7 @@ async def run_async_attempt(
     try:
         failpoints.reach("attempt.before_operation")
         async with asyncio.timeout(limit_ms and limit_ms / 1000) as limit:
-            if hooks.around_attempts:
+            if hooks.around_attempts:  # as in `run_attempt`
                 async with hooks.surround_async(operation.declared, context):
                     result = result_json(await operation.declared.run(job.input or "{}", context), operation, settings)
             else:

@@ -19,12 +19,12 @@ from common.domain.storable_text import storable
 from common.settings import Settings
 from common.telemetry import logs
 from common.telemetry.job_log_metrics import BUFFER, CAPTURE, RATE
+from common.telemetry.log_limit import LogLimit
 from worker.job_logs.line_ring import AttemptLines, LineRing
 from worker.shared_memory.metrics import SlotMetrics
 
 P = ParamSpec("P")
 T = TypeVar("T")
-WINDOW_S = 1.0  # of the limit of lines
 OWN_LOGGER = "jobproc"  # of lines about dropped lines
 
 
@@ -97,11 +97,6 @@ class AttemptLog:
             self._lines.close()
         self._job = None
 
-    @property
-    def max_characters(self) -> int:
-        """The longest text of a line."""
-        return self._logs.max_characters
-
     def write(self, line: Callable[[], tuple[str, str, str, str | None]]) -> None:
         """Write a line, unless there are too many.
 
@@ -166,23 +161,16 @@ class _Lines:
         }
         if job.trace is not None:
             self._facts["trace_id"] = job.trace_id
-        self._window_until_s = 0.0
-        self._in_window = 0
-        self._dropped = 0  # lines since the last line about them
+        self._limit = LogLimit(clock=operation_logs.clock, lines=operation_logs.max_lines)
         self._not_stored = 0
         self._begun: dict[tuple[str, int], str] = {}  # by stream and thread: a line that is printed in parts
 
     def accepts(self) -> bool:
         """Count a line. Return False if there are too many in this second: it is dropped."""
-        now_s = self._logs.clock()
-        if now_s >= self._window_until_s:
-            self._report_dropped()
-            self._window_until_s, self._in_window = now_s + WINDOW_S, 0
-        self._in_window += 1
-        if self._in_window > self._logs.max_lines:
-            self._dropped += 1
+        if not (count := self._limit.due()):
             self._logs.count_dropped(RATE)
             return False
+        self._report_dropped(count - 1)
         return True
 
     def write(self, level: str, logger: str, text: str, traceback: str | None = None) -> None:
@@ -194,8 +182,10 @@ class _Lines:
         self._logs.write(level, self._facts | content)
         if (ring := self._logs.ring) is None:
             return
-        if self._not_stored and self._store(ring, "warning", _own(f"{self._not_stored} lines were not stored")):
-            self._not_stored = 0
+        if self._not_stored:
+            report = {"logger": OWN_LOGGER, "message": f"{self._not_stored} lines were not stored"}
+            if self._store(ring, "warning", report):
+                self._not_stored = 0
         if not self._store(ring, level, content):
             self._not_stored += 1
             self._logs.count_dropped(BUFFER)
@@ -205,7 +195,7 @@ class _Lines:
         return ring.write(self._numbering, orjson.dumps({"at": at, "level": level, **content}, option=orjson.OPT_UTC_Z))
 
     def completed(self, stream: str, text: str) -> list[str]:
-        """Return the lines that a printed text completes. Of a line with carriage returns the last part is seen."""
+        """Return the lines that a printed text completes, as they are seen."""
         key = stream, threading.get_ident()
         *lines, rest = (self._begun.pop(key, "") + text).split("\n")
         rest = rest[rest.rfind("\r", 0, -1) + 1 :]
@@ -213,25 +203,25 @@ class _Lines:
             lines, rest = [*lines, rest], ""
         if rest:
             self._begun[key] = rest
-        return [seen for line in lines if (seen := line.rstrip("\r").rpartition("\r")[2])]
+        return [seen for line in lines if (seen := _seen(line))]
 
     def close(self) -> None:
         """Write what is left: lines without an end, and the number of dropped lines."""
         for (stream, _), text in list(self._begun.items()):
-            if self.accepts() and (seen := text.rstrip("\r").rpartition("\r")[2]):
+            if self.accepts() and (seen := _seen(text)):
                 self.write("info", stream, seen)
         self._begun.clear()
-        self._report_dropped()
+        self._report_dropped(self._limit.take_unlogged())
 
-    def _report_dropped(self) -> None:
-        if self._dropped:
-            count, self._dropped = self._dropped, 0
-            line = _own(f"{count} lines were dropped: there were more than {self._logs.max_lines} in a second")
-            self.write("warning", line["logger"], line["message"])
+    def _report_dropped(self, count: int) -> None:
+        if count:
+            text = f"{count} lines were dropped: there were more than {self._logs.max_lines} in a second"
+            self.write("warning", OWN_LOGGER, text)
 
 
-def _own(message: str) -> dict[str, str]:
-    return {"logger": OWN_LOGGER, "message": message}
+def _seen(line: str) -> str:
+    """Return what is seen of a printed line: its last part, if it has carriage returns."""
+    return line.rstrip("\r").rpartition("\r")[2]
 
 
 def _cut(text: str, most: int) -> str:

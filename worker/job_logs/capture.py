@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ import structlog
 from common.settings import Settings
 from common.telemetry.logs import LEVELS
 from worker.job_logs import attempt_log
-from worker.job_logs.attempt_log import AttemptLog, passed_on
+from worker.job_logs.attempt_log import passed_on
 from worker.job_logs.streams import capture_prints
 
 #: Variables of the log lines of jobproc itself: an operation's line has its own.
@@ -150,14 +150,10 @@ def _carry_to_threads() -> None:
         start(thread)
 
     def submit_as_attempt(pool: ThreadPoolExecutor, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
-        log: AttemptLog | None = attempt_log.current()
-        if log is None:
+        if (log := attempt_log.current()) is None:
             return submit(pool, call, *arguments, **named)
         # The pool's threads outlive the attempt, so they are started as no attempt's.
-        submitted: Future[Any] = attempt_log.run_as(
-            None, submit, pool, partial(attempt_log.run_as, log, call), *arguments, **named
-        )
-        return submitted
+        return attempt_log.run_as(None, submit, pool, partial(attempt_log.run_as, log, call), *arguments, **named)
 
     threading.Thread.start = start_as_attempt  # type: ignore[method-assign,assignment]  # Python 3.14 has an option for it
     ThreadPoolExecutor.submit = submit_as_attempt  # type: ignore[method-assign,assignment]  # as above

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras
 from common.store.connection.statement import Statement, array_literal
 from common.store.jobs.fragments import ORIGINAL_RUN
+from common.store.workers.fragments import LEASE_ALIVE
 
 if TYPE_CHECKING:  # it imports psycopg2, which the API does not need
     from common.store.connection.psycopg2_session import WorkerConnection
@@ -64,8 +65,7 @@ CLAIM_EXTRAS = f"""
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,
         'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END)::text END"""
 
-# Conditions under which a worker w may claim a live row l. GET /jobs/{id}/explain evaluates the same ones.
-LEASE_ALIVE = "w.ended_at IS NULL AND w.alive_until > clock_timestamp()"
+# Conditions, with LEASE_ALIVE, under which a worker may claim a live row l. GET /jobs/{id}/explain evaluates the same.
 UNCLAIMED, DUE = "l.worker IS NULL", "l.claimable_at <= now()"
 RUNNABLE = "(l.needs IS NULL OR l.needs = ANY ({operations}))"
 _RUNNABLE_HERE = RUNNABLE.format(operations="(SELECT w.operations FROM workers w WHERE w.id = $1)::text[]")

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from common.store.connection.statement import Statement
+from common.store.workers.fragments import LEASE_ALIVE
 
 if TYPE_CHECKING:  # workers do without SQLAlchemy, the API without psycopg2
     from sqlalchemy import Connection
@@ -30,7 +31,6 @@ _MARK = Statement(
     """,
 )
 
-_LIVE = "w.ended_at IS NULL AND w.alive_until > clock_timestamp()"
 # A worker that knows another version knows the operation.
 _FORGET = Statement(
     "forget_operations",
@@ -38,10 +38,10 @@ _FORGET = Statement(
     f"""
     DELETE FROM operations o
     WHERE o.seen_at < clock_timestamp() - $1 * interval '1 h'
-      AND o.queues <@ ARRAY(SELECT DISTINCT unnest(w.queues) FROM workers w WHERE {_LIVE})
+      AND o.queues <@ ARRAY(SELECT DISTINCT unnest(w.queues) FROM workers w WHERE {LEASE_ALIVE})
       AND NOT EXISTS (
           SELECT FROM workers w, unnest(w.operations) AS known
-          WHERE {_LIVE} AND split_part(known, '@', 1) = o.name)
+          WHERE {LEASE_ALIVE} AND split_part(known, '@', 1) = o.name)
     RETURNING o.name
     """,
 )
@@ -51,8 +51,8 @@ _SEEN_AT = "SELECT name, seen_at FROM operations"
 _WORKERS = f"""
 SELECT extract(epoch FROM now() - max(least(alive_until, ended_at, now())))::float8,
        (SELECT array_agg(DISTINCT split_part(known, '@', 1) ORDER BY split_part(known, '@', 1))
-        FROM (SELECT DISTINCT operations FROM workers w WHERE {_LIVE}) kinds, unnest(operations) AS known),
-       count(*) FILTER (WHERE {_LIVE})
+        FROM (SELECT DISTINCT operations FROM workers w WHERE {LEASE_ALIVE}) kinds, unnest(operations) AS known),
+       count(*) FILTER (WHERE {LEASE_ALIVE})
 FROM workers w
 """
 

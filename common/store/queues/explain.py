@@ -7,9 +7,10 @@ from uuid import UUID
 import asyncpg
 
 from common.domain.timeline import AttemptTimes
-from common.store.jobs.claims import DUE, LEASE_ALIVE, RUNNABLE, UNCLAIMED
+from common.store.jobs.claims import DUE, RUNNABLE, UNCLAIMED
 from common.store.jobs.running_keys import PARKED, RUNNING_PREFIX
 from common.store.queues.queue_state import FRONTS
+from common.store.workers.fragments import LEASE_ALIVE
 
 # `ahead`: the jobs that a claim would take first. Counted from the low-water mark on, by the index and order of the
 # claim.

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from common.store.connection.statement import Statement
+from common.store.workers.fragments import LEASE_ALIVE
 
 if TYPE_CHECKING:  # the worker does not import SQLAlchemy, nor the API psycopg2
     from sqlalchemy import Connection
@@ -179,9 +180,9 @@ WORKERS_ALIVE = Statement(
 )
 
 
-_WORKERS_BY_OPERATION = """
-SELECT queue, operation, count(*) FROM workers, unnest(queues) AS queue, unnest(operations) AS operation
-WHERE ended_at IS NULL AND alive_until > clock_timestamp() GROUP BY 1, 2
+_WORKERS_BY_OPERATION = f"""
+SELECT queue, operation, count(*) FROM workers w, unnest(w.queues) AS queue, unnest(w.operations) AS operation
+WHERE {LEASE_ALIVE} GROUP BY 1, 2
 """
 
 

@@ -30,12 +30,11 @@ def wait_for_schema(
     `limit_s`: for any obstacle, instead of the settings' limits. Ends early when `pause` returns True.
     """
     wait = StartupWait(settings, limit_s=limit_s)
-    while not wait.is_over(find_obstacle(settings, needed)) and not pause(PAUSE_S):
+    while not wait.is_over(_find_obstacle(settings, needed)) and not pause(PAUSE_S):
         pass
 
 
-def find_obstacle(settings: Settings, needed: str) -> Obstacle | None:
-    """Return what keeps this process from the schema now."""
+def _find_obstacle(settings: Settings, needed: str) -> Obstacle | None:
     try:
         connection = connect(settings, "startup")
         try:

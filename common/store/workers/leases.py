@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement, array_literal
+from common.store.workers.fragments import LEASE_ALIVE
 
 REGISTER = Statement(
     "register",
@@ -38,16 +39,16 @@ TAKE_OVER = Statement(
 RENEW = Statement(
     "renew",
     "float8, bigint[], smallint[], jsonb, jsonb, float8[]",
-    """
-    UPDATE workers
+    f"""
+    UPDATE workers w
     SET alive_until = clock_timestamp() + $1 * interval '1 s', held_jobs = d.held_jobs,
         busy_since = clock_timestamp() - d.running_s * interval '1 s', low_water_marks = d.low_water_marks,
         finished_by_minute =
-            CASE d.finished_by_minute WHEN '{}' THEN workers.finished_by_minute ELSE d.finished_by_minute END
+            CASE d.finished_by_minute WHEN '{{}}' THEN w.finished_by_minute ELSE d.finished_by_minute END
     FROM ROWS FROM (unnest($2), unnest($3), jsonb_array_elements($4), jsonb_array_elements($5), unnest($6))
          AS d(id, held_jobs, low_water_marks, finished_by_minute, running_s)
-    WHERE workers.id = d.id AND ended_at IS NULL AND alive_until > clock_timestamp()
-    RETURNING workers.id
+    WHERE w.id = d.id AND {LEASE_ALIVE}
+    RETURNING w.id
     """,
 )
 
@@ -55,11 +56,11 @@ RENEW = Statement(
 BUSY_HOSTS = Statement(
     "busy_hosts",
     "int",
-    """
+    f"""
     SELECT host, extract(epoch FROM min(busy_since))::float8,
            extract(epoch FROM clock_timestamp() - min(busy_since))::float8
-    FROM workers
-    WHERE ended_at IS NULL AND alive_until > clock_timestamp() AND busy_since BETWEEN to_timestamp(0) AND now()
+    FROM workers w
+    WHERE {LEASE_ALIVE} AND busy_since BETWEEN to_timestamp(0) AND now()
     GROUP BY host ORDER BY 2 LIMIT $1
     """,
 )

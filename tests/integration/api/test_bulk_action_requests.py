@@ -178,9 +178,9 @@ def test_previews_at_the_same_time_leave_the_pool_to_other_requests(system: Syst
     with ThreadPoolExecutor(8) as clients, closing(psycopg2.connect(system.database.url)) as blocker:
         blocker.cursor().execute("LOCK TABLE bulk_actions")
         previews = [clients.submit(system.client.post, "/bulk-actions", json=CANCEL) for _ in range(8)]
-        until("a preview has begun", lambda: system.database.value(blocked))
+        until("half of the pool counts", lambda: system.database.value(blocked) == 2)
         assert [system.status(job_id) for _ in range(20)] == ["PENDING"] * 20
-        assert system.database.value(blocked) == 1
+        assert system.database.value(blocked) == 2
         blocker.rollback()
         assert {future.result().status_code for future in previews} == {201}
 

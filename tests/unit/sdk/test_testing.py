@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
@@ -101,9 +102,10 @@ def test_an_input_that_does_not_validate_fails_for_good() -> None:
     assert "day" in outcome.error_text
 
 
-def test_an_input_that_json_cannot_hold_is_an_error_of_the_test() -> None:
+@pytest.mark.parametrize("value", [object(), math.inf])
+def test_an_input_that_json_cannot_hold_is_an_error_of_the_test(value: object) -> None:
     with pytest.raises(SubmissionError, match=r"the input of 'test.book' cannot be submitted as JSON"):
-        run(book, {"day": object()})
+        run(book, {"day": value})
 
 
 @pytest.mark.parametrize("raising", [raises, raises_async])

@@ -1,7 +1,7 @@
 """`jobproc.testing`: time limits, cancels and the Context of an attempt in the process of a test."""
 
 import asyncio
-import contextlib
+import math
 import signal
 import threading
 import time
@@ -190,8 +190,9 @@ async def submitting(job: Context) -> list[str]:
     first = job.submit("test.reserve", Booking(day=date(2026, 1, 2)), queue="mail", delay_seconds=5)
     await job.submit_async("elsewhere", {"any": 1}, idempotency_key="key")
     again = await job.submit_async("elsewhere", {"any": 1}, idempotency_key="key")
-    with contextlib.suppress(SubmissionError):
-        job.submit("test.reserve", {"day": "no day"})
+    for name, job_input in (("test.reserve", {"day": "no day"}), ("elsewhere", {"any": math.nan})):
+        with pytest.raises(SubmissionError):
+            job.submit(name, job_input)
     return [first, again]
 
 

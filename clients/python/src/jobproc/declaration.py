@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, TypeVar, overload
 
-from jobproc.errors import DeclarationError
+from jobproc.errors import DeclarationError, first_line
 from jobproc.inputs import input_type
 from jobproc.operations import Operation, Options, register
 from jobproc.results import ResultType, result_type
@@ -157,7 +157,7 @@ def _result_type(function: Function, signature: Signature) -> ResultType:
         return result_type(signature.result_type)
     except Exception as error:  # Pydantic has several for types that it does not know, and those of the package pass
         raise DeclarationError(
-            f"the type of the result of {described(function)} has no JSON Schema: {str(error).partition(chr(10))[0]}"
+            f"the type of the result of {described(function)} has no JSON Schema: {first_line(error)}"
         ) from error
 
 

@@ -54,3 +54,8 @@ class RetryAfter(JobprocError):
 
 class Cancelled(JobprocError):
     """The job was asked to stop."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message: those of Pydantic explain at length."""
+    return str(error).partition("\n")[0]

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from jobproc.context import Context
 from jobproc.errors import DeclarationError, HookError
 from jobproc.operations import Operation
-from jobproc.signature import described
+from jobproc.signature import described, place_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 _END = object()
@@ -37,7 +37,7 @@ class Hook:
     @property
     def name(self) -> str:
         """The function's name for a message, with its module."""
-        return f"{getattr(self.function, '__module__', '?')}.{described(self.function)}"
+        return place_of(self.function)
 
 
 #: The hooks that this process has declared, in order.

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, RootModel, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from jobproc.context import Context
-from jobproc.errors import DeclarationError
+from jobproc.errors import DeclarationError, first_line
 from jobproc.results import BASE64, adapter_of
 from jobproc.schemas import describes_objects, find_unstorable, published_schema
 from jobproc.signature import Function, InputParameter, Signature, check_call, described
@@ -49,7 +49,7 @@ def _of_parameter(function: Function, parameter: InputParameter) -> tuple[TypeAd
     except Exception as error:  # Pydantic has several for types that it does not know, and those of the package pass
         raise DeclarationError(
             f"the type of parameter {parameter.name!r} of {described(function)} is no Context, and cannot be an input: "
-            f"{str(error).partition(chr(10))[0]}"
+            f"{first_line(error)}"
         ) from error
 
 
@@ -104,7 +104,7 @@ def _field(function: Function, parameter: InputParameter) -> Any:
     try:
         default = adapter.dump_python(parameter.default, mode="json", warnings="error")
     except (TypeError, ValueError) as error:
-        reason: str | None = str(error).partition("\n")[0]
+        reason: str | None = first_line(error)
     else:
         reason = find_unstorable(default, "the value")
     if reason:

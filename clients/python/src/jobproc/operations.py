@@ -9,22 +9,22 @@ from pydantic import ValidationError
 from jobproc.context import Context
 from jobproc.errors import DeclarationError, InvalidInputError, PermanentFailure, ResultNotJsonError
 from jobproc.results import check_names_and_depth, encode, not_json
-from jobproc.signature import Function, described
+from jobproc.signature import Function, place_of
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """The defaults of an operation's jobs."""
 
-    queue: str = "default"  #: queue of its jobs
-    queues: tuple[str, ...] = ("default",)  #: those that a submission may name, `queue` included
-    max_attempts: int = 3  #: limit of charged attempts
-    base_seconds: float = 1.0  #: delay before the second attempt
-    cap_seconds: float = 300.0  #: longest delay
-    timeout_seconds: float | None = 300.0  #: limit of one attempt; None: no limit
-    permanent: tuple[type[BaseException], ...] = ()  #: exceptions after which a retry is of no use
-    version: int = 1  #: version of new submissions
-    oldest_version: int = 1  #: oldest version whose jobs this code still runs
+    queue: str  #: queue of its jobs
+    queues: tuple[str, ...]  #: those that a submission may name, `queue` included
+    max_attempts: int  #: limit of charged attempts
+    base_seconds: float  #: delay before the second attempt
+    cap_seconds: float  #: longest delay
+    timeout_seconds: float | None  #: limit of one attempt; None: no limit
+    permanent: tuple[type[BaseException], ...]  #: exceptions after which a retry is of no use
+    version: int  #: version of new submissions
+    oldest_version: int  #: oldest version whose jobs this code still runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,10 @@ def register(operation: Operation) -> None:
     other = registered.get(operation.name)
     if (
         other is not None
-        and "<locals>" not in (place := _place(operation.function))
-        and place != _place(other.function)
+        and "<locals>" not in (place := place_of(operation.function))
+        and place != place_of(other.function)
     ):
-        raise DeclarationError(f"two operations are called {operation.name!r}: {_place(other.function)} and {place}")
+        raise DeclarationError(f"two operations are called {operation.name!r}: {place_of(other.function)} and {place}")
     registered[operation.name] = operation
 
 
@@ -105,7 +105,3 @@ def operations_of(functions: Iterable[object]) -> list[Operation]:
     """
     ids = set(map(id, functions))
     return [operation for operation in registered.values() if id(operation.function) in ids]
-
-
-def _place(function: Function) -> str:
-    return f"{getattr(function, '__module__', '?')}.{described(function)}"

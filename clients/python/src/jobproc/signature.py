@@ -46,6 +46,11 @@ def described(function: object) -> str:
     return f"{getattr(function, '__qualname__', None) or type(function).__qualname__}()"
 
 
+def place_of(function: object) -> str:
+    """Return a function's name with its module for a message, as `module.name()`."""
+    return f"{getattr(function, '__module__', '?')}.{described(function)}"
+
+
 def signature_of(function: Function) -> Signature:
     """Return the signature of a function. Decorators below `@operation` that use functools.wraps are seen through.
 
@@ -65,7 +70,7 @@ def signature_of(function: Function) -> Signature:
     inputs, contexts = [], []
     for parameter in parameters:
         type_ = _resolved(function, parameter.name, parameter.annotation)
-        if is_context(type_):
+        if _is_context(type_):
             contexts.append(parameter.name)
         else:
             inputs.append(InputParameter(parameter.name, type_, parameter.default, parameter.kind in _NAMED))
@@ -77,21 +82,6 @@ def signature_of(function: Function) -> Signature:
         tuple(parameter.name for parameter in parameters if parameter.kind is not Parameter.KEYWORD_ONLY),
         result if result is Parameter.empty else _resolved(function, _RESULT, result),
         is_async,
-    )
-
-
-def is_context(annotation: Any) -> bool:
-    """Return True if an annotation is that of a Context: Context, `Context | None`, or a protocol that it fulfils."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return is_context(get_args(annotation)[0])
-    if origin in (Union, UnionType):
-        alternatives = [part for part in get_args(annotation) if part is not NoneType]
-        return len(alternatives) == 1 and is_context(alternatives[0])
-    return (
-        isinstance(annotation, type)
-        and is_protocol(annotation)
-        and get_protocol_members(annotation) <= get_protocol_members(Context)
     )
 
 
@@ -117,6 +107,21 @@ def check_call(function: Function, arguments: tuple[str, ...], names: tuple[str,
 def _is_async(function: Function) -> bool:
     call = getattr(type(function), "__call__", None)  # noqa: B004 - of an object that is called like a function
     return iscoroutinefunction(function) or iscoroutinefunction(call)
+
+
+def _is_context(annotation: Any) -> bool:
+    """Return True if an annotation is that of a Context: Context, `Context | None`, or a protocol that it fulfils."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _is_context(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        alternatives = [part for part in get_args(annotation) if part is not NoneType]
+        return len(alternatives) == 1 and _is_context(alternatives[0])
+    return (
+        isinstance(annotation, type)
+        and is_protocol(annotation)
+        and get_protocol_members(annotation) <= get_protocol_members(Context)
+    )
 
 
 def _parameters_and_result(function: Function) -> tuple[list[Parameter], Any]:

@@ -35,6 +35,14 @@ class SubmitOptions(TypedDict, total=False):
     keep_seconds: int
 
 
+def json_of(value: object, name: str) -> str:
+    """Return the JSON text by which a value is submitted. Raises SubmissionError, whose message has the name."""
+    try:
+        return json.dumps(to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="constants"), allow_nan=False)
+    except (PydanticSerializationError, ValueError, TypeError) as error:
+        raise SubmissionError(f"{name} cannot be submitted as JSON: {error}") from error
+
+
 class Submitter:
     """Submits the further jobs of one attempt."""
 
@@ -59,11 +67,7 @@ class Submitter:
         key = str(body.pop("idempotency_key", key))
         if job_input is not None:
             body["input"] = job_input
-        try:
-            text = json.dumps(to_jsonable_python(body, bytes_mode="base64", inf_nan_mode="constants"), allow_nan=False)
-        except (PydanticSerializationError, ValueError, TypeError) as error:
-            raise SubmissionError(f"the job for {operation!r} cannot be submitted as JSON: {error}") from error
-        return self._post(operation, text.encode(), key)
+        return self._post(operation, json_of(body, f"the job for {operation!r}").encode(), key)
 
     def _post(self, operation: str, body: bytes, key: str) -> str:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}

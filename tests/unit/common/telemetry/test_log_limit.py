@@ -1,5 +1,8 @@
 """A limit of log lines: a line now and then, which says for how many occurrences it stands."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 from common.telemetry.log_limit import LogLimit
 
 
@@ -32,3 +35,20 @@ def test_what_no_line_stands_for_is_told_once_in_the_next_interval() -> None:
     now_s += 1
     assert [limit.overdue(), limit.overdue()] == [2, 0]
     assert limit.due() == 1
+
+
+def test_what_no_line_stands_for_may_be_taken_at_any_time() -> None:
+    limit = LogLimit(clock=lambda: 100.0)
+    assert [limit.due() for _ in range(3)] == [1, 0, 0]
+    assert [limit.take_unlogged(), limit.take_unlogged(), limit.overdue()] == [2, 0, 0]
+
+
+def test_no_thread_takes_the_line_of_another() -> None:
+    limit, interval_s = LogLimit(clock=lambda: 100.0, lines=40_000), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            counts = list(threads.map(lambda _: [limit.due() for _ in range(10_000)], range(4)))
+    finally:
+        sys.setswitchinterval(interval_s)
+    assert {count for of_thread in counts for count in of_thread} == {1}

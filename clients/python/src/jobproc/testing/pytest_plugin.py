@@ -1,15 +1,13 @@
 """The pytest plugin: the fixtures `jobproc_run` and `jobproc_server`. Nothing else of the package imports pytest."""
 
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from typing_extensions import Unpack
 
-from jobproc.operations import Operation
 from jobproc.testing.outcomes import Outcome, SubmittedJob
-from jobproc.testing.running import RunOptions, arun, run
+from jobproc.testing.running import AnyOperation, RunOptions, arun, run
 from jobproc.testing.server import (
     REPOSITORY_VARIABLE,
     URL_VARIABLE,
@@ -18,8 +16,6 @@ from jobproc.testing.server import (
     ServerError,
     repository_at,
 )
-
-AnyOperation = Callable[..., Any] | Operation | str
 
 
 class Runner:

@@ -1,5 +1,6 @@
 """The Context of an attempt in a test: answers from the options, and records what the operation does with it."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,13 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 from typing_extensions import Unpack
 
 from jobproc.errors import Cancelled, SubmissionError
 from jobproc.operations import Operation, registered
-from jobproc.results import encode
-from jobproc.submission import SubmitOptions
+from jobproc.submission import SubmitOptions, json_of
 from jobproc.testing.outcomes import LogLine, Progress, SubmittedJob
 
 MAX_TEXT_CHARACTERS = 200  # of the text that goes with a progress report, as in a worker
@@ -74,27 +73,20 @@ class RecordingContext:
         for job in self.submitted:
             if job.options["idempotency_key"] == key:
                 return job.job_id
-        given = {} if job_input is None else jsonable(job_input, f"the job for {operation!r}")
+        name = f"the job for {operation!r}"
+        given = "{}" if job_input is None else json_of(job_input, name)
         if (declared := registered.get(operation)) is not None:
             try:
-                declared.parse(encode(given))
+                declared.parse(given)
             except ValidationError as error:
-                raise SubmissionError(f"the job for {operation!r} was not submitted: {error}") from error
-        kept = jsonable({**options, "idempotency_key": key}, f"the job for {operation!r}")
-        self.submitted.append(SubmittedJob(str(uuid4()), operation, given, kept))
+                raise SubmissionError(f"{name} was not submitted: {error}") from error
+        kept = json_of({**options, "idempotency_key": key}, name)
+        self.submitted.append(SubmittedJob(str(uuid4()), operation, json.loads(given), json.loads(kept)))
         return self.submitted[-1].job_id
 
     async def submit_async(self, operation: str, job_input: object = None, /, **options: Unpack[SubmitOptions]) -> str:
         """Record a further job as `submit` does."""
         return self.submit(operation, job_input, **options)
-
-
-def jsonable(value: object, name: str) -> Any:
-    """Return a value as the JSON that a client would send. Raises SubmissionError, whose message has the name."""
-    try:
-        return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="constants")
-    except (PydanticSerializationError, ValueError, TypeError) as error:
-        raise SubmissionError(f"{name} cannot be submitted as JSON: {error}") from error
 
 
 @contextmanager

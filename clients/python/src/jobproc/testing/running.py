@@ -18,15 +18,16 @@ from typing_extensions import TypedDict, Unpack
 from jobproc import errors, hooks
 from jobproc.errors import DeclarationError, InvalidInputError, JobprocError, RetryAfter
 from jobproc.operations import Operation, operations_of, registered
-from jobproc.results import encode
 from jobproc.signature import described
+from jobproc.submission import json_of
 from jobproc.testing.outcomes import Cancelled, Failed, Outcome, Retries, Succeeded
-from jobproc.testing.recording import RecordingContext, jsonable, recorded_logs
+from jobproc.testing.recording import RecordingContext, recorded_logs
 from jobproc.testing.time_limits import SHORTEST_S, TimeLimitExceeded, call_limited
 
 MAX_RETRY_AFTER_S = 86_400.0
 MAX_EXPONENT = 62  # 2**62 s exceeds any cap; a larger exponent would only risk a float overflow
 MAX_RESULT_BYTES = 1_048_576  # the default of JOBPROC_MAX_RESULT_BYTES
+AnyOperation = Callable[..., Any] | Operation | str  # the decorated function, what it was declared as, or its name
 _PACKAGE = str(Path(__file__).parent.parent)
 
 
@@ -60,9 +61,7 @@ class _Problem:
 _End = str | _Problem  # the result as JSON text, or the problem
 
 
-def run(
-    operation: Callable[..., Any] | Operation | str, job_input: object = None, /, **options: Unpack[RunOptions]
-) -> Outcome:
+def run(operation: AnyOperation, job_input: object = None, /, **options: Unpack[RunOptions]) -> Outcome:
     """Run one attempt of an operation, and return its outcome. Raises no exception of the operation.
 
     `operation`: the decorated function, or its name. `job_input`: a model, dataclass or dictionary; None: there is
@@ -78,15 +77,13 @@ def run(
     return asyncio.run(attempt.run_async())
 
 
-async def arun(
-    operation: Callable[..., Any] | Operation | str, job_input: object = None, /, **options: Unpack[RunOptions]
-) -> Outcome:
+async def arun(operation: AnyOperation, job_input: object = None, /, **options: Unpack[RunOptions]) -> Outcome:
     """Run one attempt as `run` does, an `async def` in the running event loop."""
     attempt = _Attempt(_found(operation), job_input, options)
     return await attempt.run_async() if attempt.operation.is_async else attempt.run()
 
 
-def _found(operation: Callable[..., Any] | Operation | str) -> Operation:
+def _found(operation: AnyOperation) -> Operation:
     if isinstance(operation, Operation):
         return operation
     if isinstance(operation, str):
@@ -110,7 +107,7 @@ class _Attempt:
     def __init__(self, operation: Operation, job_input: object, options: RunOptions) -> None:
         self.operation = operation
         self._options = options
-        self._text = encode({} if job_input is None else jsonable(job_input, f"the input of {operation.name!r}"))
+        self._text = "{}" if job_input is None else json_of(job_input, f"the input of {operation.name!r}")
         self.context = RecordingContext(operation, options.get("job_id", str(uuid4())), options.get("attempt", 1))
         self.context.deadline = options.get("deadline")
         self.context.tags = tuple(options.get("tags", ()))
@@ -153,19 +150,16 @@ class _Attempt:
         return self._outcome(_STOPPED if task.cancelled() else task.result())
 
     def _surrounded(self) -> _End:
-        if not hooks.around_attempts:
-            return self._checked(self.operation.run(self._text, self.context))
         with hooks.surround(self.operation, self.context):
             return self._checked(self.operation.run(self._text, self.context))
 
     async def _end_async(self) -> _End:
         try:
-            async with asyncio.timeout(self._limit_s) as limit:
-                if not hooks.around_attempts:
-                    end = self._checked(await self.operation.run(self._text, self.context))
-                else:
-                    async with hooks.surround_async(self.operation, self.context):
-                        end = self._checked(await self.operation.run(self._text, self.context))
+            async with (
+                asyncio.timeout(self._limit_s) as limit,
+                hooks.surround_async(self.operation, self.context),
+            ):
+                end = self._checked(await self.operation.run(self._text, self.context))
             return self._timed_out() if limit.expired() else end
         except BaseException as error:  # noqa: BLE001 - as above
             if isinstance(error, TimeoutError) and limit.expired():

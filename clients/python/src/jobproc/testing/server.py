@@ -109,7 +109,7 @@ class EmbeddedServer(Server):
         output: IO[bytes]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the server of the repository that the tests' owner has named
-                [python_of(self._repository), "-c", _RUN, *arguments],
+                [_python_of(self._repository), "-c", _RUN, *arguments],
                 cwd=self._repository,
                 env=environment(self._folder / "operations"),
                 stdin=subprocess.DEVNULL,
@@ -157,7 +157,7 @@ def _is_repository(folder: Path) -> bool:
     return all((folder / name).exists() for name in ("tools/servers.py", "worker/operations", "api"))
 
 
-def python_of(repository: Path) -> str:
+def _python_of(repository: Path) -> str:
     """Return the interpreter of the repository's environment, this process's if it has none."""
     own = repository / ".venv" / "bin" / "python"
     return str(own) if own.exists() else sys.executable

@@ -1,0 +1,80 @@
+"""Streams of server-sent events about a job: their response, and the parts that all of them have."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Generic, TypeVar
+from uuid import UUID
+
+from fastapi import Request, Response
+from starlette.types import Receive, Scope, Send
+
+from api.watch.watcher import Watcher
+from api.watch.watchers import Watchers
+from common.settings import Settings
+
+T = TypeVar("T")
+RETRY_MS = 1_000  # delay before a disconnected client reconnects
+LAST_EVENT_ID = "Last-Event-ID"
+MEDIA_TYPE = "text/event-stream"
+HEARTBEAT = ":\n\n"
+_HEADERS = {
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",  # proxies must not buffer events
+}
+
+
+def last_event_id_parameter(pattern: str, example: str, description: str) -> dict[str, Any]:
+    """Return the header of a resumed stream for the OpenAPI document. `pattern`: of the ids of its events."""
+    return {
+        "name": LAST_EVENT_ID,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "pattern": f"^({pattern})?$", "examples": [example]},
+        "description": description,
+    }
+
+
+class JobStream(Response, Generic[T]):
+    """Streams events until the job has ended, the client leaves, the time is up or the process drains.
+
+    A T is what it sends events about: a snapshot of the job, for example.
+    """
+
+    media_type = MEDIA_TYPE
+    waits_for: ClassVar[str]  #: the kind of slot that a client of it occupies
+
+    def __init__(self, request: Request, job_id: UUID, watchers: Watchers, settings: Settings) -> None:
+        super().__init__(None, 200, _HEADERS)
+        del self.headers["content-length"]
+        self._request = request
+        self._job_id = job_id
+        self._watchers = watchers
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream. Raises TooManyWaitingClients, or what `_first` raises, before anything is sent."""
+        with (
+            self._watchers.slot(self._request, self.waits_for),
+            self._watchers.count_waiting(scope, self.waits_for),
+            self._watchers.watch(self._request, self._job_id, on_every_change=True) as watcher,
+        ):
+            first = await self._first(watcher)
+            if first is None:
+                await Response(status_code=204)(scope, receive, send)
+                return
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send_text(send, f"retry: {RETRY_MS}\n\n")
+            if await self._send_events(watcher, first, send):
+                await send({"type": "http.response.body", "body": b""})
+
+    @abstractmethod
+    async def _first(self, watcher: Watcher, /) -> T | None:
+        """Return what the stream begins with. None: the job has ended, and the client has had the last event."""
+
+    @abstractmethod
+    async def _send_events(self, watcher: Watcher, first: T, send: Send, /) -> bool:
+        """Send events and heartbeats. Return False if the client has disconnected."""
+
+
+async def send_text(send: Send, text: str) -> None:
+    """Send a part of a stream."""
+    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
