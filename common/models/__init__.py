@@ -10,6 +10,7 @@ from common.models.base import Base
 from common.models.bulk_actions import BulkAction, BulkActionJob
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
 from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
+from common.models.tenants import Tenant
 from common.models.workers import Leader, OperationRow, Worker
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Outcome",
     "RunRow",
     "Tag",
+    "Tenant",
     "UniqueKeyRow",
     "Worker",
 ]

@@ -22,6 +22,7 @@ TABLES = (
     "outcomes",
     "runs",
     "tags",
+    "tenants",
     "unique_keys",
     "workers",
 )

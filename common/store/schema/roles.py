@@ -43,6 +43,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
         "workers": "SELECT",
         "operations": "SELECT",
+        "tenants": "SELECT, INSERT, UPDATE",
         VIEW: "SELECT",
     },
     "worker": {
@@ -57,6 +58,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "workers": "SELECT, INSERT, UPDATE (alive_until, ended_at, busy_since, held_jobs, low_water_marks, "
         "finished_by_minute, operations)",
         "operations": "SELECT, INSERT, UPDATE",
+        "tenants": "SELECT",
     },
     "controller": {
         # TRUNCATE and INSERT: retention by partition, which copies back what stays.
@@ -76,6 +78,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
         "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",
+        "tenants": "SELECT",
         VIEW: "SELECT",
     },
     "metrics": {"live": "SELECT (queue, claimable_at)"},
