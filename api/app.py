@@ -21,6 +21,7 @@ from api.routes import (
     job_list,
     job_logs,
     jobs,
+    keys,
     operations,
     queue_stats,
 )
@@ -105,6 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
         job_list,
         cancel_retry,
         bulk_actions,
+        keys,
         explain,
         operations,
         queue_stats,

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, completed in six steps that the framework cannot derive from the routes."""
+"""The OpenAPI document: FastAPI's own, completed in seven steps that the framework cannot derive from the routes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,14 +8,17 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.auth.route import BEARER
 from api.limits.path_prefix import root_path
 from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
+from api.views.api_keys import ApiKeyBody, ApiKeyRotationBody
 from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
-from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED
+from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, SCOPE_MISSING, TENANT_SUSPENDED, UNAUTHENTICATED
 from api.web.problems import MEDIA_TYPE, problem_responses
 from api.web.responses import JsonResponse
+from common.domain.scopes import DESCRIPTIONS
 
 
 def install(app: FastAPI) -> None:
@@ -25,6 +28,7 @@ def install(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         _add_refusals(document)
+        _add_security(document)
         _keep_only_problems(document)
         _add_request_models(document)
         _remove_defaults(
@@ -60,6 +64,26 @@ def _add_refusals(document: dict[str, Any]) -> None:
                 operation["responses"].setdefault(str(status), response)
 
 
+def _add_security(document: dict[str, Any]) -> None:
+    """Add how callers authenticate, and the problems of those that may not do what they ask for."""
+    scopes = {scope.value: text for scope, text in DESCRIPTIONS.items()}
+    document["components"]["securitySchemes"] = {
+        BEARER: {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "jp_<id>_<secret>, or a JWT of the OpenID provider",
+            "description": "An API key, or a token of the OpenID provider of the installation. Each operation names "
+            "the scope that it needs: " + " ".join(f"`{name}`: {text}" for name, text in scopes.items()),
+        },
+    }
+    for path in document["paths"].values():
+        for operation in path.values():
+            if operation.get("security"):
+                for status, response in problem_responses(UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED).items():
+                    del response["model"]
+                    operation["responses"].setdefault(str(status), response)
+
+
 def _keep_only_problems(document: dict[str, Any]) -> None:
     """Remove the plain JSON form of each problem, which FastAPI adds beside application/problem+json."""
     for operation in (operation for path in document["paths"].values() for operation in path.values()):
@@ -70,7 +94,7 @@ def _keep_only_problems(document: dict[str, Any]) -> None:
 
 def _add_request_models(document: dict[str, Any]) -> None:
     """Add the models of request bodies. FastAPI does not know them, because the routes read their bodies themselves."""
-    bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody, BulkActionStartBody)
+    bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody, BulkActionStartBody, ApiKeyBody, ApiKeyRotationBody)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
     _remove_defaults(member for model in models["$defs"].values() for member in model.get("properties", {}).values())
     document["components"]["schemas"] = dict(sorted((document["components"]["schemas"] | models["$defs"]).items()))

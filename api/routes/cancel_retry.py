@@ -8,6 +8,7 @@ import asyncpg
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.auth.route import SecuredRoute, requires
 from api.schemas import CancelView, RetryView
 from api.services import Services, get_services
 from api.submit.request_models import RETRY_SCHEMA
@@ -30,12 +31,13 @@ from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
 from common.domain.errors import JobNotFound, NotRetryable, OutcomeUnknown, StoreUnavailable
+from common.domain.scopes import Scope
 from common.domain.states import State
 from common.store.connection.lanes import Lane
 from common.store.jobs import cancel_retry
 
 T = TypeVar("T")
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
 
 _CANCEL_PROBLEMS = problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE)
 _CANCEL_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -73,6 +75,7 @@ async def _run(services: Services, query: Callable[[asyncpg.Connection], Awaitab
 
 @router.post("/jobs/{job_id}/cancel/", include_in_schema=False)
 @router.post("/jobs/{job_id}/cancel", response_model=CancelView, responses={**_CANCEL_RESPONSES, **_CANCEL_PROBLEMS})
+@requires(Scope.JOBS_CANCEL)
 async def cancel_job(job_id: UUID, request: Request) -> Response:
     """Cancel a job. The request is safe to repeat.
 
@@ -99,6 +102,7 @@ async def cancel_job(job_id: UUID, request: Request) -> Response:
     responses=_RETRY_PROBLEMS,
     openapi_extra=_RETRY_BODY,
 )
+@requires(Scope.JOBS_WRITE)
 async def retry_job(job_id: UUID, request: Request) -> Response:
     """Run a FAILED or CANCELLED job again, with all its attempts.
 

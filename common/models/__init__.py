@@ -6,6 +6,7 @@ schema (tests/migrations), and the columns in the SQL with the models (tests/uni
 Imports SQLAlchemy alone.
 """
 
+from common.models.access import ApiKeyRow
 from common.models.base import Base
 from common.models.bulk_actions import BulkAction, BulkActionJob
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
@@ -14,6 +15,7 @@ from common.models.tenants import Tenant
 from common.models.workers import Leader, OperationRow, Worker
 
 __all__ = [
+    "ApiKeyRow",
     "Attempt",
     "Base",
     "BulkAction",

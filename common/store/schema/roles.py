@@ -41,6 +41,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "idempotency_keys": "SELECT, INSERT, UPDATE",
         "unique_keys": "SELECT, INSERT, UPDATE",
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
+        "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_at)",
         "workers": "SELECT",
         "operations": "SELECT",
         "tenants": "SELECT, INSERT, UPDATE",
