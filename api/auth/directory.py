@@ -1,6 +1,7 @@
 """The API keys and tenants that a process keeps in memory, so that no request asks the database who its caller is."""
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -118,7 +119,7 @@ class Directory:
                 await api_keys.record_uses(connection, used)
             return keys, newest, await tenants.read_all(connection)
 
-        used = self._take_uses(began)
+        used = self._take_uses() if began - self._uses_stored_at >= STORE_USES_INTERVAL_S else []
         try:
             keys, newest, all_tenants = await self._pool.run(read, Lane.BY_ID)
         except (StoreUnavailable, asyncpg.PostgresError) as error:  # such as a schema that is not there yet
@@ -130,18 +131,19 @@ class Directory:
             self.learn(key)
         self._newest_change, self._read_at = newest, began
 
-    def _take_uses(self, now: float) -> list[tuple[str, datetime]]:
-        """Return the uses that are to be stored now: those that a failed read loses are repeated by the next use."""
-        if now - self._uses_stored_at < STORE_USES_INTERVAL_S:
-            return []
-        used, self._used, self._uses_stored_at = self._used, {}, now
+    def _take_uses(self) -> list[tuple[str, datetime]]:
+        """Return the uses that are not stored yet. Those that a failed write loses are followed by later ones."""
+        used, self._used, self._uses_stored_at = self._used, {}, time.monotonic()
         return [(key_id, datetime.fromtimestamp(unix_s, UTC)) for key_id, unix_s in used.items()]
 
     async def close(self) -> None:
-        """End a read in progress."""
+        """End a read in progress, and store the last uses of keys."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+        if used := self._take_uses():
+            with contextlib.suppress(StoreUnavailable):
+                await self._pool.run(lambda connection: api_keys.record_uses(connection, used), Lane.BY_ID)
 
 
 def _end(key: ApiKey) -> float:
