@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api.limits.path_prefix import PathPrefix
 from api.openapi import document, pages
 from api.routes import (
+    audit,
     bulk_actions,
     cancel_retry,
     events,
@@ -107,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
         cancel_retry,
         bulk_actions,
         keys,
+        audit,
         explain,
         operations,
         queue_stats,

@@ -8,6 +8,7 @@ from fastapi import Request
 
 from api.auth.access import Access
 from api.auth.directory import Directory
+from api.limits.addresses import ClientAddresses
 from api.schemas import QueueStatsView
 from api.submit.backpressure import Backpressure
 from api.submit.doorbells import Doorbells
@@ -34,6 +35,7 @@ class Services:
     pool: DatabasePool
     directory: Directory
     access: Access
+    addresses: ClientAddresses
     doorbells: Doorbells
     group_commit: GroupCommit
     operations: OperationCache
@@ -62,6 +64,7 @@ class Services:
             pool=pool,
             directory=directory,
             access=Access(settings, directory),
+            addresses=ClientAddresses(settings.trusted_proxies),
             doorbells=doorbells,
             group_commit=group_commit_class(settings, pool, doorbells.ring_soon, metrics),
             operations=operations,

@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
 
+from api.auth.auditing import audit_entry, log_entry
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.openapi.bodies import json_body
@@ -43,6 +44,7 @@ from api.web.problem_kinds import (
 from api.web.problems import ProblemError, field_problem, problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
+from common.domain.audit import AuditAction
 from common.domain.bulk_actions import ActionRequest
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
 from common.domain.scopes import Scope
@@ -54,6 +56,11 @@ from common.telemetry import logs
 
 log = logs.get("api")
 router = APIRouter(tags=["bulk actions"], route_class=SecuredRoute)
+_AUDITED = {
+    ActionRequest.START: AuditAction.BULK_ACTION_START,
+    ActionRequest.STOP: AuditAction.BULK_ACTION_STOP,
+    ActionRequest.UNDO: AuditAction.BULK_ACTION_UNDO,
+}
 
 _PREVIEW_PROBLEMS = problem_responses(*BODY_PROBLEMS, OVERLOADED, TOO_MANY_PREVIEWS, *EXPENSIVE_READ_PROBLEMS)
 _LOCATION = {"description": "The path of the bulk action.", "schema": {"type": "string"}}
@@ -172,7 +179,7 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     services = get_services(request)
     async with services.bodies.json(request, optional=True) as body:
         count = parse_start(body)
-    row, changed = await _request(services, bulk_action_id, ActionRequest.START, count)
+    row, changed = await _request(request, bulk_action_id, ActionRequest.START, count)
     if changed:
         log.info("bulk_action_started", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
@@ -185,7 +192,7 @@ async def stop_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Stop a bulk action or its undo. After the response no further job is changed. The request is safe to repeat."""
     services = get_services(request)
     await check_ignored_body(request, services.settings)
-    row, changed = await _request(services, bulk_action_id, ActionRequest.STOP)
+    row, changed = await _request(request, bulk_action_id, ActionRequest.STOP)
     if changed:
         log.info("bulk_action_stopped", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
@@ -202,21 +209,25 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """
     services = get_services(request)
     await check_ignored_body(request, services.settings)
-    row, changed = await _request(services, bulk_action_id, ActionRequest.UNDO)
+    row, changed = await _request(request, bulk_action_id, ActionRequest.UNDO)
     if changed:
         log.info("bulk_action_undoing", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
 
 
 async def _request(
-    services: Services, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
+    request: Request, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
 ) -> tuple[Record, bool]:
+    entry = audit_entry(request, _AUDITED[verb], bulk_action_id)
     try:
-        return await services.pool.run_sync(
-            partial(lifecycle.request, bulk_action_id=bulk_action_id, verb=verb, count=count), Lane.BY_ID
+        row, changed = await get_services(request).pool.run_sync(
+            partial(lifecycle.request, bulk_action_id=bulk_action_id, verb=verb, entry=entry, count=count), Lane.BY_ID
         )
     except StoreUnavailable as error:
         raise OutcomeUnknown from error
+    if changed:
+        log_entry(entry)
+    return row, changed
 
 
 def _respond(request: Request, row: Record) -> Response:

@@ -8,6 +8,7 @@ import asyncpg
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.auth.auditing import audit_entry, log_entry
 from api.auth.route import SecuredRoute, requires
 from api.schemas import CancelView, RetryView
 from api.services import Services, get_services
@@ -30,6 +31,7 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
+from common.domain.audit import AuditAction
 from common.domain.errors import JobNotFound, NotRetryable, OutcomeUnknown, StoreUnavailable
 from common.domain.scopes import Scope
 from common.domain.states import State
@@ -85,11 +87,14 @@ async def cancel_job(job_id: UUID, request: Request) -> Response:
     """
     services = get_services(request)
     await check_ignored_body(request, services.settings)
-    state = await _run(services, lambda connection: cancel_retry.cancel_job(connection, job_id))
+    entry = audit_entry(request, AuditAction.JOB_CANCEL, job_id)
+    cancel = await _run(services, lambda connection: cancel_retry.cancel_job(connection, job_id, entry))
+    if cancel.has_changed:
+        log_entry(entry)
     services.watchers.notify([str(job_id)])
-    cancel_requested = state is State.IN_PROGRESS
+    cancel_requested = cancel.state is State.IN_PROGRESS
     return JsonResponse(
-        orjson.dumps({"job_id": job_id, "status": state, "cancel_requested": cancel_requested}),
+        orjson.dumps({"job_id": job_id, "status": cancel.state, "cancel_requested": cancel_requested}),
         202 if cancel_requested else 200,
     )
 
@@ -115,9 +120,12 @@ async def retry_job(job_id: UUID, request: Request) -> Response:
         if body != {}:
             operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, job_id))
             input_json = await services.parser.parse_retry_input(body, operation)
-    retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json))
+    details = {"new_input": input_json is not None}
+    entry = audit_entry(request, AuditAction.JOB_RETRY, job_id, details)
+    retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json, entry))
     services.watchers.notify([str(job_id)])
     if retry.run is None:
         raise NotRetryable(retry.state)
+    log_entry(entry)
     services.doorbells.ring_soon(retry.queue, 1)
     return JsonResponse(orjson.dumps({"job_id": job_id, "status": State.PENDING, "run": retry.run}), 202)

@@ -5,6 +5,7 @@ from typing import Annotated
 import asyncpg
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from api.auth.auditing import audit_entry, log_entry
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
@@ -37,9 +38,11 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
+from common.domain.api_keys import ApiKey
+from common.domain.audit import AuditAction
 from common.domain.scopes import Scope
 from common.store.connection.lanes import Lane
-from common.store.tenancy import api_keys, key_changes
+from common.store.tenancy import api_keys, audit, key_changes
 
 router = APIRouter(tags=["keys"], route_class=SecuredRoute)
 _CREATE_PROBLEMS = problem_responses(*BODY_PROBLEMS, OVERLOADED, TOO_MANY_KEYS, STORE_UNAVAILABLE)
@@ -74,7 +77,15 @@ async def create_key(request: Request) -> Response:
         caller.tenant, wanted.name, frozenset(wanted.scopes), caller.subject, wanted.expires_in_seconds
     )
     limit = services.settings.max_api_keys_per_tenant
-    key = await services.pool.run(lambda connection: key_changes.create(connection, new, limit), Lane.INTAKE)
+    entry = audit_entry(request, AuditAction.KEY_CREATE, new.token.id, {"name": new.name, "scopes": sorted(new.scopes)})
+
+    async def create(connection: asyncpg.Connection) -> ApiKey:
+        async with connection.transaction():
+            await audit.record(connection, entry)
+            return await key_changes.create(connection, new, limit)
+
+    key = await services.pool.run(create, Lane.INTAKE)
+    log_entry(entry)
     services.directory.learn(key)
     view = new_key_view(key, caller.tenant_name, new.token.text)
     return JsonResponse(view.model_dump_json().encode(), 201, [_NO_STORE])
@@ -110,14 +121,17 @@ async def rotate_key(key_id: _KeyIdInPath, request: Request) -> Response:
     async with services.bodies.json(request, optional=True) as body:
         overlap_s = parse_rotation(body).overlap_seconds
     limit = services.settings.max_api_keys_per_tenant
+    entry = audit_entry(request, AuditAction.KEY_ROTATE, key_id, {"overlap_seconds": overlap_s})
 
     async def rotate(connection: asyncpg.Connection) -> key_changes.Rotation:
         async with connection.transaction():
             old = await key_changes.lock(connection, caller.tenant, key_id)
             check_grantable(sorted(old.scopes), caller.scopes)
+            await audit.record(connection, entry)
             return await key_changes.replace(connection, old, caller.subject, overlap_s, limit)
 
     rotation = await services.pool.run(rotate, Lane.INTAKE)
+    log_entry(entry)
     for key in (rotation.old, rotation.new):
         services.directory.learn(key)
     view = new_key_view(rotation.new, caller.tenant_name, rotation.token.text)
@@ -131,6 +145,14 @@ async def revoke_key(key_id: _KeyIdInPath, request: Request) -> Response:
     """Revoke an API key. Every process refuses it within five seconds. The request is safe to repeat."""
     services, caller = get_services(request), principal_of(request)
     await check_ignored_body(request, services.settings)
-    key = await services.pool.run(lambda connection: key_changes.revoke(connection, caller.tenant, key_id), Lane.INTAKE)
+    entry = audit_entry(request, AuditAction.KEY_REVOKE, key_id)
+
+    async def revoke(connection: asyncpg.Connection) -> ApiKey:
+        async with connection.transaction():
+            await audit.record(connection, entry)
+            return await key_changes.revoke(connection, caller.tenant, key_id)
+
+    key = await services.pool.run(revoke, Lane.INTAKE)
+    log_entry(entry)
     services.directory.learn(key)
     return JsonResponse(key_view(key, caller.tenant_name).model_dump_json().encode())

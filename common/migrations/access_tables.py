@@ -1,5 +1,6 @@
 """The tables of the first schema that decide who may do what."""
 
+from common.migrations.audit_table import AUDIT
 from common.migrations.tenants_table import TENANTS
 
 # Small: each API process keeps all rows in memory and asks for the changed ones. `digest`: SHA-256 of the secret.
@@ -24,4 +25,4 @@ CREATE INDEX api_keys_changed_at ON api_keys (changed_at);
 CREATE INDEX api_keys_tenant_id ON api_keys (tenant, created_at, id);
 """
 
-ACCESS = TENANTS + API_KEYS
+ACCESS = TENANTS + API_KEYS + AUDIT

@@ -6,7 +6,7 @@ schema (tests/migrations), and the columns in the SQL with the models (tests/uni
 Imports SQLAlchemy alone.
 """
 
-from common.models.access import ApiKeyRow
+from common.models.access import ApiKeyRow, AuditRow
 from common.models.base import Base
 from common.models.bulk_actions import BulkAction, BulkActionJob
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
@@ -17,6 +17,7 @@ from common.models.workers import Leader, OperationRow, Worker
 __all__ = [
     "ApiKeyRow",
     "Attempt",
+    "AuditRow",
     "Base",
     "BulkAction",
     "BulkActionJob",

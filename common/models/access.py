@@ -1,12 +1,13 @@
-"""API keys."""
+"""API keys, and the audit log."""
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from common.models.base import Base
+from common.models.base import Base, Json
 
 
 class ApiKeyRow(Base):
@@ -31,3 +32,20 @@ class ApiKeyRow(Base):
     created_by: Mapped[str]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     digest: Mapped[bytes]  #: SHA-256 of the secret
+
+
+class AuditRow(Base):
+    """An entry of the audit log: only ever inserted."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (id)"},)
+
+    tenant: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)  #: a UUIDv7
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    subject: Mapped[str]  #: who did it
+    address: Mapped[str]
+    request_id: Mapped[str]
+    action: Mapped[str]
+    thing: Mapped[str]  #: the id or the name of what was changed
+    details: Mapped[Json]

@@ -9,6 +9,9 @@ EVENTS = {
     "attempt_failed": "An attempt failed, and its job runs again in `retry_in_s` seconds; at most `attempts_left` more "
     "attempts will be charged. The traceback is in `GET /jobs/{id}`.",
     "attempt_left_processes": "Processes that an attempt had started outlived it, and were ended.",
+    "audit": "A caller has changed something: who (`subject`, `tenant`, `address`) did what (`action`) to what "
+    "(`thing`). The same is in the audit log.",
+    "audit_partition_dropped": "A partition of the audit log past its retention was dropped.",
     "authentication_off": "JOBPROC_AUTHENTICATION is off: every caller may do everything.",
     "bulk_action_done": "A bulk action has processed all matching jobs.",
     "bulk_action_failed": "PostgreSQL refused a step of a bulk action; the step is rolled back and the action stopped.",

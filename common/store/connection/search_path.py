@@ -7,6 +7,7 @@ from common.settings import Settings
 #: The tables and the view that the API's statements name. A test compares them with the models.
 TABLES = (
     "api_keys",
+    "audit_entries",
     "alembic_version",
     "attempts",
     "bulk_action_jobs",
