@@ -14,6 +14,7 @@ from typing import cast
 import uvicorn
 
 from api.app import create_app
+from api.auth.listening import check_authentication
 from api.limits.connections import ConnectionLimits, LimitedConnection, connection_limit
 from api.protocol.client_timeouts import ClientTimeouts
 from api.protocol.irregularities import Irregularities
@@ -112,6 +113,7 @@ def main() -> None:
         logs.configure(settings, "api")
         traces.configure("api")
         log.info("starting", settings=settings.masked(), host=arguments.host, port=arguments.port)
+        check_authentication(settings, arguments.host)
         max_connections = connection_limit(settings, _raise_open_file_limit())
         listener = _listen(arguments.host, arguments.port)
         app = create_app(settings)

@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api.limits.path_prefix import PathPrefix
 from api.openapi import document, pages
 from api.routes import (
+    audit,
     bulk_actions,
     cancel_retry,
     events,
@@ -21,6 +22,7 @@ from api.routes import (
     job_list,
     job_logs,
     jobs,
+    keys,
     operations,
     queue_stats,
 )
@@ -105,6 +107,8 @@ def create_app(settings: Settings) -> FastAPI:
         job_list,
         cancel_retry,
         bulk_actions,
+        keys,
+        audit,
         explain,
         operations,
         queue_stats,

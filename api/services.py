@@ -5,6 +5,9 @@ from typing import cast
 
 from fastapi import Request
 
+from api.auth.access import Access
+from api.auth.directory import Directory
+from api.limits.addresses import ClientAddresses
 from api.schemas import QueueStatsView
 from api.submit.backpressure import Backpressure
 from api.submit.doorbells import Doorbells
@@ -29,6 +32,9 @@ class Services:
     settings: Settings
     bodies: RequestBodies
     pool: DatabasePool
+    directory: Directory
+    access: Access
+    addresses: ClientAddresses
     doorbells: Doorbells
     group_commit: GroupCommit
     operations: OperationCache
@@ -43,6 +49,7 @@ class Services:
         """Build the services. None connects before its first use, so the API starts while its database is down."""
         pool = DatabasePool(settings)
         metrics.registry.register(PoolGauges(pool, settings.api_pool_connections))
+        directory = Directory(settings, pool)
         doorbells = Doorbells(settings, metrics)
         group_commit_class = GroupCommit
         if traces.tracer is not None:
@@ -52,6 +59,9 @@ class Services:
             settings=settings,
             bodies=RequestBodies(settings),
             pool=pool,
+            directory=directory,
+            access=Access(settings, directory),
+            addresses=ClientAddresses(settings.trusted_proxies),
             doorbells=doorbells,
             group_commit=group_commit_class(settings, pool, doorbells.ring_soon, metrics),
             operations=operations,
@@ -66,6 +76,7 @@ class Services:
         """Close the connections and end the background tasks."""
         await self.watchers.close()
         await self.doorbells.close()
+        await self.directory.close()
         await self.pool.close()
 
 

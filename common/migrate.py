@@ -26,6 +26,7 @@ from common.store.schema import creation, indexes, partitions, roles, version
 from common.store.schema.obstacles import PAUSE_S, StartupWait, of_error
 from common.store.schema.startup import wait_for_schema
 from common.store.schema.version import wait_for_exclusive
+from common.store.tenancy import first_key
 from common.telemetry import logs
 
 log = logs.get("migrate")
@@ -63,6 +64,7 @@ def migrate(settings: Settings) -> None:
         roles.transfer(engine, settings)
         with engine.begin() as connection:
             catalogue.publish_built_in(connection)
+            first_key.store(connection, settings)
             partitions.create_missing(connection, settings.partition_days, settings.partitions_ahead)
         indexes.create_missing(engine, settings)
     finally:

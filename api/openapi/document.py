@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, completed in six steps that the framework cannot derive from the routes."""
+"""The OpenAPI document: FastAPI's own, completed in seven steps that the framework cannot derive from the routes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,14 +8,17 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.auth.route import BEARER
 from api.limits.path_prefix import root_path
 from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
+from api.views.api_keys import ApiKeyBody, ApiKeyRotationBody
 from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
-from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED
+from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, SCOPE_MISSING, TENANT_SUSPENDED, UNAUTHENTICATED
 from api.web.problems import MEDIA_TYPE, problem_responses
 from api.web.responses import JsonResponse
+from common.domain.scopes import DESCRIPTIONS
 
 
 def install(app: FastAPI) -> None:
@@ -25,6 +28,7 @@ def install(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         _add_refusals(document)
+        _add_security(document)
         _keep_only_problems(document)
         _add_request_models(document)
         _remove_defaults(
@@ -51,13 +55,28 @@ async def _serve(request: Request) -> Response:
 
 
 def _add_refusals(document: dict[str, Any]) -> None:
-    """Add the problems of the browser guard, which refuses requests before any route."""
+    """Add the problems of requests that are refused before any route: by the browser guard, and for their caller."""
     for path in document["paths"].values():
         for method, operation in path.items():
-            kinds = (HOST_NOT_ALLOWED,) if method == "get" else (HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED)
+            kinds = [HOST_NOT_ALLOWED] if method == "get" else [HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED]
+            if operation.get("security"):
+                kinds += [UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED]
             for status, response in problem_responses(*kinds).items():
                 del response["model"]  # the framework's name for the schema
-                operation["responses"].setdefault(str(status), response)
+                present = operation["responses"].setdefault(str(status), response)
+                present["content"][MEDIA_TYPE]["examples"] |= response["content"][MEDIA_TYPE]["examples"]
+
+
+def _add_security(document: dict[str, Any]) -> None:
+    """Add how callers authenticate. Each operation names its scope."""
+    scopes = " ".join(f"`{scope}`: {text}" for scope, text in DESCRIPTIONS.items())
+    document["components"]["securitySchemes"] = {
+        BEARER: {
+            "type": "http",
+            "scheme": "bearer",
+            "description": f"An API key, `jp_…`. Each operation names the scope that the key must have. {scopes}",
+        },
+    }
 
 
 def _keep_only_problems(document: dict[str, Any]) -> None:
@@ -70,7 +89,7 @@ def _keep_only_problems(document: dict[str, Any]) -> None:
 
 def _add_request_models(document: dict[str, Any]) -> None:
     """Add the models of request bodies. FastAPI does not know them, because the routes read their bodies themselves."""
-    bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody, BulkActionStartBody)
+    bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody, BulkActionStartBody, ApiKeyBody, ApiKeyRotationBody)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
     _remove_defaults(member for model in models["$defs"].values() for member in model.get("properties", {}).values())
     document["components"]["schemas"] = dict(sorted((document["components"]["schemas"] | models["$defs"]).items()))

@@ -1,14 +1,16 @@
 """Bulk actions on all jobs that match a filter: preview, start, stop, undo."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
 
+from api.auth.auditing import audit_entry, log_entry
+from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
-from api.services import Services, get_services
+from api.openapi.bodies import json_body
+from api.services import get_services
 from api.views.bulk_actions import (
     PATH,
     BulkActionBody,
@@ -25,14 +27,11 @@ from api.views.cursors import Cursors
 from api.views.job_list import page_limit
 from api.web.expensive_read import until_disconnected
 from api.web.problem_kinds import (
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
+    BODY_PROBLEMS,
     BULK_ACTION_NOT_FOUND,
     COUNT_NOT_CONFIRMED,
     EXPENSIVE_READ_PROBLEMS,
-    INVALID_BODY,
     INVALID_PARAMETER,
-    MALFORMED_JSON,
     OVERLOADED,
     STORE_UNAVAILABLE,
     TOO_MANY_PREVIEWS,
@@ -42,8 +41,10 @@ from api.web.problem_kinds import (
 from api.web.problems import field_problem, problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
+from common.domain.audit import AuditAction
 from common.domain.bulk_actions import ActionRequest
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
+from common.domain.scopes import Scope
 from common.store.bulk_actions import lifecycle
 from common.store.bulk_actions.lifecycle import PreviewLimits
 from common.store.connection.lanes import Lane
@@ -51,10 +52,14 @@ from common.store.listing.index_scan import Record
 from common.telemetry import logs
 
 log = logs.get("api")
-router = APIRouter(tags=["bulk actions"])
+router = APIRouter(tags=["bulk actions"], route_class=SecuredRoute)
+_AUDITED = {
+    ActionRequest.START: AuditAction.BULK_ACTION_START,
+    ActionRequest.STOP: AuditAction.BULK_ACTION_STOP,
+    ActionRequest.UNDO: AuditAction.BULK_ACTION_UNDO,
+}
 
-_BODY_PROBLEMS = (MALFORMED_JSON, BODY_TIMEOUT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_BODY)
-_PREVIEW_PROBLEMS = problem_responses(*_BODY_PROBLEMS, OVERLOADED, TOO_MANY_PREVIEWS, *EXPENSIVE_READ_PROBLEMS)
+_PREVIEW_PROBLEMS = problem_responses(*BODY_PROBLEMS, OVERLOADED, TOO_MANY_PREVIEWS, *EXPENSIVE_READ_PROBLEMS)
 _LOCATION = {"description": "The path of the bulk action.", "schema": {"type": "string"}}
 _READ_PROBLEMS = problem_responses(BULK_ACTION_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE)
 _CHANGE_PROBLEMS = problem_responses(
@@ -63,17 +68,12 @@ _CHANGE_PROBLEMS = problem_responses(
 _START_PROBLEMS = problem_responses(
     BULK_ACTION_NOT_FOUND,
     INVALID_PARAMETER,
-    *_BODY_PROBLEMS,
+    *BODY_PROBLEMS,
     OVERLOADED,
     WRONG_PHASE,
     COUNT_NOT_CONFIRMED,
     STORE_UNAVAILABLE,
 )
-
-
-def _body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
 @router.post("/bulk-actions/", status_code=201, include_in_schema=False)
@@ -85,8 +85,9 @@ def _body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
         **_PREVIEW_PROBLEMS,
         201: {"description": "The preview of the bulk action", "headers": {"Location": _LOCATION}},
     },
-    openapi_extra=_body(BulkActionBody, required=True),
+    openapi_extra=json_body(BulkActionBody, required=True),
 )
+@requires(Scope.BULK)
 async def preview_bulk_action(request: Request) -> Response:
     """Preview a bulk action: count the jobs that match, with a sample. No job is changed until the action is started.
 
@@ -119,6 +120,7 @@ async def preview_bulk_action(request: Request) -> Response:
     response_model=BulkActionList,
     responses=problem_responses(INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS),
 )
+@requires(Scope.BULK)
 async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQuery, Query()]) -> Response:
     """List bulk actions, newest first. Follow `next` to page through the list."""
     services = get_services(request)
@@ -137,6 +139,7 @@ async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQue
 
 @router.get("/bulk-actions/{bulk_action_id}/", include_in_schema=False)
 @router.get("/bulk-actions/{bulk_action_id}", response_model=BulkActionView, responses=_READ_PROBLEMS)
+@requires(Scope.BULK)
 async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Retrieve a bulk action with its phase and progress."""
     services = get_services(request)
@@ -149,8 +152,9 @@ async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     "/bulk-actions/{bulk_action_id}/start",
     response_model=BulkActionView,
     responses=_START_PROBLEMS,
-    openapi_extra=_body(BulkActionStartBody, required=False),
+    openapi_extra=json_body(BulkActionStartBody, required=False),
 )
+@requires(Scope.BULK)
 async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Start a bulk action, or resume a stopped one. The request is safe to repeat.
 
@@ -159,7 +163,7 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     services = get_services(request)
     async with services.bodies.json(request, optional=True) as body:
         count = parse_start(body)
-    row, changed = await _request(services, bulk_action_id, ActionRequest.START, count)
+    row, changed = await _request(request, bulk_action_id, ActionRequest.START, count)
     if changed:
         log.info("bulk_action_started", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
@@ -167,11 +171,12 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
 
 @router.post("/bulk-actions/{bulk_action_id}/stop/", include_in_schema=False)
 @router.post("/bulk-actions/{bulk_action_id}/stop", response_model=BulkActionView, responses=_CHANGE_PROBLEMS)
+@requires(Scope.BULK)
 async def stop_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Stop a bulk action or its undo. After the response no further job is changed. The request is safe to repeat."""
     services = get_services(request)
     await check_ignored_body(request, services.settings)
-    row, changed = await _request(services, bulk_action_id, ActionRequest.STOP)
+    row, changed = await _request(request, bulk_action_id, ActionRequest.STOP)
     if changed:
         log.info("bulk_action_stopped", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
@@ -179,6 +184,7 @@ async def stop_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
 
 @router.post("/bulk-actions/{bulk_action_id}/undo/", include_in_schema=False)
 @router.post("/bulk-actions/{bulk_action_id}/undo", response_model=BulkActionView, responses=_CHANGE_PROBLEMS)
+@requires(Scope.BULK)
 async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Undo a bulk action as far as possible. The request is safe to repeat.
 
@@ -187,21 +193,25 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """
     services = get_services(request)
     await check_ignored_body(request, services.settings)
-    row, changed = await _request(services, bulk_action_id, ActionRequest.UNDO)
+    row, changed = await _request(request, bulk_action_id, ActionRequest.UNDO)
     if changed:
         log.info("bulk_action_undoing", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
 
 
 async def _request(
-    services: Services, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
+    request: Request, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
 ) -> tuple[Record, bool]:
+    entry = audit_entry(request, _AUDITED[verb], bulk_action_id)
     try:
-        return await services.pool.run_sync(
-            partial(lifecycle.request, bulk_action_id=bulk_action_id, verb=verb, count=count), Lane.BY_ID
+        row, changed = await get_services(request).pool.run_sync(
+            partial(lifecycle.request, bulk_action_id=bulk_action_id, verb=verb, entry=entry, count=count), Lane.BY_ID
         )
     except StoreUnavailable as error:
         raise OutcomeUnknown from error
+    if changed:
+        log_entry(entry)
+    return row, changed
 
 
 def _respond(request: Request, row: Record) -> Response:

@@ -8,6 +8,8 @@ import asyncpg
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.auth.auditing import audit_entry, log_entry
+from api.auth.route import SecuredRoute, requires
 from api.schemas import CancelView, RetryView
 from api.services import Services, get_services
 from api.submit.request_models import RETRY_SCHEMA
@@ -29,13 +31,15 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
+from common.domain.audit import AuditAction
 from common.domain.errors import JobNotFound, NotRetryable, OutcomeUnknown, StoreUnavailable
+from common.domain.scopes import Scope
 from common.domain.states import State
 from common.store.connection.lanes import Lane
 from common.store.jobs import cancel_retry
 
 T = TypeVar("T")
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
 
 _CANCEL_PROBLEMS = problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE)
 _CANCEL_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -73,6 +77,7 @@ async def _run(services: Services, query: Callable[[asyncpg.Connection], Awaitab
 
 @router.post("/jobs/{job_id}/cancel/", include_in_schema=False)
 @router.post("/jobs/{job_id}/cancel", response_model=CancelView, responses={**_CANCEL_RESPONSES, **_CANCEL_PROBLEMS})
+@requires(Scope.JOBS_CANCEL)
 async def cancel_job(job_id: UUID, request: Request) -> Response:
     """Cancel a job. The request is safe to repeat.
 
@@ -82,11 +87,14 @@ async def cancel_job(job_id: UUID, request: Request) -> Response:
     """
     services = get_services(request)
     await check_ignored_body(request, services.settings)
-    state = await _run(services, lambda connection: cancel_retry.cancel_job(connection, job_id))
+    entry = audit_entry(request, AuditAction.JOB_CANCEL, job_id)
+    cancel = await _run(services, lambda connection: cancel_retry.cancel_job(connection, job_id, entry))
+    if cancel.has_changed:
+        log_entry(entry)
     services.watchers.notify([str(job_id)])
-    cancel_requested = state is State.IN_PROGRESS
+    cancel_requested = cancel.state is State.IN_PROGRESS
     return JsonResponse(
-        orjson.dumps({"job_id": job_id, "status": state, "cancel_requested": cancel_requested}),
+        orjson.dumps({"job_id": job_id, "status": cancel.state, "cancel_requested": cancel_requested}),
         202 if cancel_requested else 200,
     )
 
@@ -99,6 +107,7 @@ async def cancel_job(job_id: UUID, request: Request) -> Response:
     responses=_RETRY_PROBLEMS,
     openapi_extra=_RETRY_BODY,
 )
+@requires(Scope.JOBS_WRITE)
 async def retry_job(job_id: UUID, request: Request) -> Response:
     """Run a FAILED or CANCELLED job again, with all its attempts.
 
@@ -111,9 +120,12 @@ async def retry_job(job_id: UUID, request: Request) -> Response:
         if body != {}:
             operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, job_id))
             input_json = await services.parser.parse_retry_input(body, operation)
-    retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json))
+    details = {"new_input": input_json is not None}
+    entry = audit_entry(request, AuditAction.JOB_RETRY, job_id, details)
+    retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json, entry))
     services.watchers.notify([str(job_id)])
     if retry.run is None:
         raise NotRetryable(retry.state)
+    log_entry(entry)
     services.doorbells.ring_soon(retry.queue, 1)
     return JsonResponse(orjson.dumps({"job_id": job_id, "status": State.PENDING, "run": retry.run}), 202)

@@ -6,12 +6,14 @@ from uuid import UUID
 import asyncpg
 from fastapi import APIRouter, Request
 
+from api.auth.route import requires
 from api.services import get_services
 from api.views.explanation import ExplainInput, Explanation, explanation
 from api.web.expensive_read import ExpensiveReadRoute, until_disconnected
 from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER, JOB_NOT_FOUND
 from api.web.problems import problem_responses
 from common.domain.errors import JobNotFound
+from common.domain.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.queues import explain
 
@@ -23,6 +25,7 @@ MAX_ATTEMPTS = 1_000  # read for the times that a job has waited
 @router.get(
     "/jobs/{job_id}/explain", responses=problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS)
 )
+@requires(Scope.JOBS_READ)
 async def explain_job(job_id: UUID, request: Request) -> Explanation:
     """Explain why a job is not running.
 

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 from fastapi import APIRouter, Request
 
+from api.auth.route import SecuredRoute, public
 from api.schemas import CheckView, LivenessView, ReadinessView
 from api.services import Services, get_services
 from api.web.problem_kinds import NOT_READY
@@ -18,11 +19,12 @@ from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 from common.telemetry.exposition import Probe
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=SecuredRoute)
 
 
 @router.get("/livez/", include_in_schema=False)
 @router.get("/livez", responses=problem_responses())
+@public
 async def get_liveness() -> LivenessView:
     """Check that this process answers.
 
@@ -33,6 +35,7 @@ async def get_liveness() -> LivenessView:
 
 @router.get("/readyz/", include_in_schema=False)
 @router.get("/readyz", responses=problem_responses(NOT_READY))
+@public
 async def get_readiness(request: Request) -> ReadinessView:
     """Check that this process can take submissions.
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.auth.route import SecuredRoute, requires
 from api.services import get_services
 from api.views import job_detail
 from api.views.job_schema import InputView
@@ -12,10 +13,11 @@ from api.web import responses
 from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE
 from api.web.problems import field_problem, problem_responses
 from common.domain.errors import JobNotFound
+from common.domain.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
 MAX_RUN = 32_767  # a job has no more manual retries
 
 _RESPONSES = {
@@ -30,6 +32,7 @@ _Run = Annotated[
 
 @router.get("/jobs/{job_id}/input/", include_in_schema=False)
 @router.get("/jobs/{job_id}/input", response_model=InputView, responses=_RESPONSES)
+@requires(Scope.JOBS_PAYLOAD)
 async def get_job_input(job_id: UUID, request: Request, run: _Run = None) -> Response:
     """Retrieve the input with which a run of a job began, by default its newest run."""
     services = get_services(request)

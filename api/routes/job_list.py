@@ -5,12 +5,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.auth.route import requires
 from api.services import get_services
 from api.views.job_list import JobList, JobListQuery, JobListRequest
 from api.web.expensive_read import ExpensiveReadRoute, until_disconnected
 from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER
 from api.web.problems import problem_responses
 from api.web.responses import JsonResponse
+from common.domain.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.listing import job_list
 from common.store.listing.index_scan import ScanLimits
@@ -25,6 +27,7 @@ _RESPONSES = {**problem_responses(INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS), 
 
 @router.get("/jobs", include_in_schema=False)
 @router.get("/jobs/", response_model=JobList, responses=_RESPONSES)
+@requires(Scope.JOBS_READ)
 async def list_jobs(request: Request, query: Annotated[JobListQuery, Query()]) -> Response:
     """List jobs that match all filters, newest first by default.
 

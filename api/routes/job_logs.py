@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
 from api.views import job_logs as view
@@ -14,8 +15,9 @@ from api.watch.log_stream import CONTENT, LAST_EVENT_ID_PARAMETER, JobLog, LogSt
 from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
 from api.web.problems import problem_responses
 from api.web.responses import JsonResponse
+from common.domain.scopes import Scope
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
 _RESPONSES = {
     **problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS, STORE_UNAVAILABLE),
     200: {
@@ -34,6 +36,7 @@ _RESPONSES = {
     responses=_RESPONSES,
     openapi_extra={"parameters": [LAST_EVENT_ID_PARAMETER]},
 )
+@requires(Scope.JOBS_PAYLOAD)
 async def get_job_logs(job_id: UUID, request: Request, query: Annotated[JobLogQuery, Query()]) -> Response:
     """Retrieve the lines that a job's operation has logged and printed, oldest first.
 

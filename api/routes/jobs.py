@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
 from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView, SubmittedJob
 from api.services import Services, get_services
@@ -26,14 +27,12 @@ from api.watch.long_poll import (
 )
 from api.web import responses
 from api.web.problem_kinds import (
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
+    BODY_PROBLEMS,
     IDEMPOTENCY_KEY_REUSED,
     INVALID_BODY,
     INVALID_IDEMPOTENCY_KEY,
     INVALID_PARAMETER,
     JOB_NOT_FOUND,
-    MALFORMED_JSON,
     METHOD_NOT_ALLOWED,
     OVERLOADED,
     QUEUE_LATE,
@@ -41,28 +40,24 @@ from api.web.problem_kinds import (
     TOO_MANY_WAITING_CLIENTS,
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
-    UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import ProblemError, field_problem, problem_responses
 from api.web.responses import Headers, JsonResponse
 from common.domain.errors import JobNotFound
 from common.domain.job import NewJob
+from common.domain.scopes import Scope
 from common.domain.states import State
 from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 from common.store.jobs.keyed_insert import IdempotencyKey
 from common.store.jobs.reads import JobRevision
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
 PARSE_SLICE_S = 0.003  # so long a batch is parsed before other requests run
 
 _SUBMISSION_PROBLEMS = (
-    MALFORMED_JSON,
+    *BODY_PROBLEMS,
     UNIQUE_CONFLICT,
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
-    UNSUPPORTED_MEDIA_TYPE,
-    INVALID_BODY,
     UNKNOWN_OPERATION,
     INVALID_IDEMPOTENCY_KEY,
     IDEMPOTENCY_KEY_REUSED,
@@ -123,6 +118,7 @@ _BATCH_SCHEMA = {
     responses=_EXISTING_JOB | _JOB_PROBLEMS,
     openapi_extra=_json_body(SUBMISSION_SCHEMA, WAIT_PARAMETER),
 )
+@requires(Scope.JOBS_WRITE)
 async def submit_job(request: Request) -> Response:
     """Submit a job. The response has its id; a worker runs it.
 
@@ -179,6 +175,7 @@ def _accepted(job_id: UUID, state: str, status: int, headers: Headers = ()) -> R
     responses=_EXISTING_JOBS | _BATCH_PROBLEMS,
     openapi_extra=_json_body(_BATCH_SCHEMA),
 )
+@requires(Scope.JOBS_WRITE)
 async def submit_batch(request: Request) -> Response:
     """Submit up to 10,000 jobs in one transaction, all or none.
 
@@ -223,6 +220,7 @@ _NOT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 @router.api_route("/jobs/batch", methods=_NOT_POST, include_in_schema=False)
 @router.api_route("/jobs/batch/", methods=_NOT_POST, include_in_schema=False)
+@public
 async def reject_batch_method() -> None:
     """Refuse other methods; otherwise `batch` would be parsed as a job id."""
     raise ProblemError(METHOD_NOT_ALLOWED, headers={"Allow": "POST"})
@@ -240,6 +238,7 @@ _LONG_POLL_RESPONSES = {
 
 @router.get("/jobs/{job_id}/status/", include_in_schema=False)
 @router.get("/jobs/{job_id}/status", response_model=StatusView, responses=_READ_RESPONSES)
+@requires(Scope.JOBS_READ)
 async def get_job_status(job_id: UUID, request: Request) -> Response:
     """Retrieve the state of a job, and the progress that its running attempt has reported."""
     services = get_services(request)
@@ -261,6 +260,7 @@ async def get_job_status(job_id: UUID, request: Request) -> Response:
     responses=_LONG_POLL_RESPONSES,
     openapi_extra={"parameters": [WAIT_PARAMETER]},
 )
+@requires(Scope.JOBS_PAYLOAD)
 async def get_job_result(job_id: UUID, request: Request) -> Response:
     """Retrieve the result of a job. It is null until the job has succeeded; `status` and `error` have the reason.
 
@@ -278,6 +278,7 @@ async def get_job_result(job_id: UUID, request: Request) -> Response:
 
 @router.get("/jobs/{job_id}/", include_in_schema=False)
 @router.get("/jobs/{job_id}", response_model=JobView, responses=_READ_RESPONSES)
+@requires(Scope.JOBS_READ)
 async def get_job(job_id: UUID, request: Request) -> Response:
     """Retrieve a job with its options, attempts and history.
 

@@ -2,16 +2,19 @@
 
 from fastapi import APIRouter, Request
 
+from api.auth.route import SecuredRoute, requires
 from api.services import get_services
 from api.views.operations import OperationList
 from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS
 from api.web.problems import problem_responses
+from common.domain.scopes import Scope
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=SecuredRoute)
 
 
 @router.get("/operations/", include_in_schema=False)
 @router.get("/operations", responses=problem_responses(*EXPENSIVE_READ_PROBLEMS))
+@requires(Scope.JOBS_READ)
 async def list_operations(request: Request) -> OperationList:
     """List the operations that can be submitted.
 

@@ -20,12 +20,14 @@ from api.web.problem_kinds import (
     INVALID_BODY,
     INVALID_PARAMETER,
     JOB_NOT_FOUND,
+    KEY_NOT_FOUND,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     NOT_RETRYABLE,
     OVERLOADED,
     READ_TIMEOUT,
     STORE_UNAVAILABLE,
+    TOO_MANY_KEYS,
     TOO_MANY_PREVIEWS,
     TOO_MANY_READS,
     TOO_MANY_WAITING_CLIENTS,
@@ -42,12 +44,14 @@ from common.domain.errors import (
     InvalidSubmission,
     JobNotFound,
     JobprocError,
+    KeyNotFound,
     KeyReused,
     NotRetryable,
     OutcomeUnknown,
     Overloaded,
     ReadTimeout,
     StoreUnavailable,
+    TooManyKeys,
     TooManyPreviews,
     TooManyReads,
     TooManyWaitingClients,
@@ -65,6 +69,8 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     UnknownOperation: UNKNOWN_OPERATION,
     InvalidSubmission: INVALID_BODY,
     JobNotFound: JOB_NOT_FOUND,
+    KeyNotFound: KEY_NOT_FOUND,
+    TooManyKeys: TOO_MANY_KEYS,
     BulkActionNotFound: BULK_ACTION_NOT_FOUND,
     WrongPhase: WRONG_PHASE,
     CountNotConfirmed: COUNT_NOT_CONFIRMED,
@@ -140,7 +146,7 @@ def _domain_problem(error: JobprocError) -> ProblemError:
             members = {"phase": error.phase}
         case CountNotConfirmed():
             members = {"count": error.count}
-        case OutcomeUnknown() | ReadTimeout():
+        case OutcomeUnknown() | ReadTimeout() | TooManyKeys():
             pass
         case _:
             return ProblemError(kind)

@@ -29,6 +29,21 @@ MALFORMED_REQUEST = ProblemKind(
 MALFORMED_JSON = ProblemKind(
     "malformed-json", 400, "The body is not valid JSON", "Invalid JSON: expected value at line 1 column 1"
 )
+UNAUTHENTICATED = ProblemKind(
+    "unauthenticated",
+    401,
+    "The request needs valid credentials",
+    "The request has no Authorization header; send `Authorization: Bearer` and an API key.",
+)
+SCOPE_MISSING = ProblemKind(
+    "scope-missing",
+    403,
+    "The caller may not do this",
+    "The request needs the scope jobs:write; the caller has: jobs:read.",
+)
+TENANT_SUSPENDED = ProblemKind(
+    "tenant-suspended", 403, "The tenant is suspended", "An operator has suspended the tenant of the caller."
+)
 ORIGIN_NOT_ALLOWED = ProblemKind(
     "origin-not-allowed",
     403,
@@ -169,6 +184,12 @@ READ_TIMEOUT = ProblemKind(
     "A statement of the read was ended after 1 s. Narrow the filter, for example to a tag or to a shorter range of "
     "creation times; or retry later.",
 )
+KEY_NOT_FOUND = ProblemKind("key-not-found", 404, "No such API key", "No API key of the tenant has this id.")
+TOO_MANY_KEYS = ProblemKind(
+    "too-many-keys", 409, "Too many API keys", "The tenant has 1000 valid API keys; revoke one that is not needed."
+)
+#: Of routes that read a JSON body.
+BODY_PROBLEMS = (MALFORMED_JSON, BODY_TIMEOUT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_BODY)
 #: Of routes that read many rows.
 EXPENSIVE_READ_PROBLEMS = (STORE_UNAVAILABLE, TOO_MANY_READS, READ_TIMEOUT)
 INTERNAL = ProblemKind("internal", 500, "Internal server error", "The log of the server has the cause.")

@@ -5,6 +5,8 @@ JobprocError
 │   └── UnknownOperation   no operation has that name
 ├── JobNotFound            no job has that id
 ├── BulkActionNotFound     no bulk action has that id
+├── KeyNotFound            no API key of the tenant has that id
+├── TooManyKeys            the limit of API keys of a tenant is reached; names it
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
 ├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long
@@ -53,6 +55,17 @@ class JobNotFound(JobprocError):
 
 class BulkActionNotFound(JobprocError):
     """No action has this id."""
+
+
+class KeyNotFound(JobprocError):
+    """No API key of the tenant has this id, or it is revoked."""
+
+
+class TooManyKeys(JobprocError):
+    """The tenant has too many API keys."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The tenant has {limit} valid API keys; revoke one that is not needed.")
 
 
 class WrongPhase(JobprocError):

@@ -9,7 +9,8 @@ DECLARE
     child text := parent || '_' || suffix;
     granted record;
 BEGIN
-    IF parent NOT IN ('jobs', 'outcomes', 'attempts', 'tags', 'job_logs') OR suffix !~ '^[0-9]{8}$' THEN
+    IF parent NOT IN ('jobs', 'outcomes', 'attempts', 'tags', 'job_logs', 'audit_entries')
+       OR suffix !~ '^[0-9]{8}$' THEN
         RAISE EXCEPTION 'no table of jobproc has a partition %', child;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', child, parent);

@@ -6,14 +6,18 @@ schema (tests/migrations), and the columns in the SQL with the models (tests/uni
 Imports SQLAlchemy alone.
 """
 
+from common.models.access import ApiKeyRow, AuditRow
 from common.models.base import Base
 from common.models.bulk_actions import BulkAction, BulkActionJob
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
 from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
+from common.models.tenants import Tenant
 from common.models.workers import Leader, OperationRow, Worker
 
 __all__ = [
+    "ApiKeyRow",
     "Attempt",
+    "AuditRow",
     "Base",
     "BulkAction",
     "BulkActionJob",
@@ -27,6 +31,7 @@ __all__ = [
     "Outcome",
     "RunRow",
     "Tag",
+    "Tenant",
     "UniqueKeyRow",
     "Worker",
 ]

@@ -34,6 +34,9 @@ class ControllerSettings(SettingsGroup):
     retention_cancelled_days: Annotated[int, Field(ge=0, le=3_650)] = Field(
         0, description="Controller: retention of CANCELLED jobs in days. 0: the same as JOBPROC_RETENTION_DAYS."
     )
+    audit_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
+        365, description="Controller: retention of the audit log in days, up to 30 days more for the oldest entries."
+    )
     input_retention_days: Annotated[int, Field(ge=0, le=3_650)] = Field(
         0,
         description="Controller: days from the end of a job after which its input is deleted; its result stays. "

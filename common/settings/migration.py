@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from common.domain.api_keys import ApiKeyToken
 from common.settings.field_types import SettingsGroup
 
 
 class MigrationSettings(SettingsGroup):
-    """The roles of PostgreSQL that the migration creates, one for each part of jobproc."""
+    """The roles of PostgreSQL that the migration creates, one for each part of jobproc, and the first API key."""
 
     database_roles: Annotated[str, Field(pattern="^([a-z][a-z0-9_]{0,40})?$")] = Field(
         "",
@@ -26,3 +27,15 @@ class MigrationSettings(SettingsGroup):
     metrics_database_password: str = Field(
         "", description="Migration: the same of the role with which KEDA reads the depth of a queue."
     )
+    first_api_key: str = Field(
+        "",
+        description="Migration: an API key that is stored if none has its id, with every scope, for the tenant "
+        "`default`: `jp_`, 12 letters or digits, `_` and 43 letters or digits. Empty: none.",
+    )
+
+    @field_validator("first_api_key")
+    @classmethod
+    def _check_first_api_key(cls, value: str) -> str:
+        if value and ApiKeyToken.parse(value) is None:
+            raise ValueError("must be jp_, 12 letters or digits, _ and 43 letters or digits")
+        return value

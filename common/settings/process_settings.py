@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from common.domain.errors import StartupError
 from common.server_urls import masked_url
+from common.settings.access import AccessSettings
 from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import PREFIX, UNPREFIXED, Environment, name_of
@@ -25,7 +26,15 @@ _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|U
 
 
 # The fields of the last base come first.
-class Settings(MigrationSettings, ControllerSettings, WorkerSettings, ApiSettings, RequestSettings, SharedSettings):
+class Settings(
+    MigrationSettings,
+    ControllerSettings,
+    WorkerSettings,
+    AccessSettings,
+    ApiSettings,
+    RequestSettings,
+    SharedSettings,
+):
     """All settings. A description is the row of the generated reference."""
 
     model_config = SettingsConfigDict(defer_build=False)
@@ -74,7 +83,7 @@ class Settings(MigrationSettings, ControllerSettings, WorkerSettings, ApiSetting
 
 
 def _is_secret(field: str) -> bool:
-    return field == "cursor_key" or field.endswith("_password")
+    return field in ("cursor_key", "first_api_key") or field.endswith("_password")
 
 
 def _misspelt(name: str, names: set[str]) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pydantic.fields import FieldInfo
 
 from common.command_line import Variable
+from common.settings.access import AccessSettings
 from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import SettingsGroup, name_of
@@ -17,7 +18,7 @@ from common.settings.worker import WorkerSettings
 #: By process: the groups that it reads, and the names of single settings of other groups.
 _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
     "api": (
-        (RequestSettings, ApiSettings, SharedSettings),
+        (RequestSettings, ApiSettings, AccessSettings, SharedSettings),
         ("partition_days", "partitions_ahead", "queue_count_limit"),
     ),
     "worker": ((WorkerSettings, SharedSettings), ("tick_seconds", "database_timeout_seconds")),

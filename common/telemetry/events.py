@@ -4,10 +4,15 @@ docs/reference/events.md is generated from this table and from the log calls in 
 """
 
 EVENTS = {
+    "api_key_created": "The migration has stored the first API key; `key` is its public id.",
     "api_serving": "The API takes requests at `urls`; `docs` is the page of its documentation.",
     "attempt_failed": "An attempt failed, and its job runs again in `retry_in_s` seconds; at most `attempts_left` more "
     "attempts will be charged. The traceback is in `GET /jobs/{id}`.",
     "attempt_left_processes": "Processes that an attempt had started outlived it, and were ended.",
+    "audit": "A caller has changed something: who (`subject`, `tenant`, `address`) did what (`action`) to what "
+    "(`thing`). The same is in the audit log.",
+    "audit_partition_dropped": "A partition of the audit log past its retention was dropped.",
+    "authentication_off": "JOBPROC_AUTHENTICATION is off: every caller may do everything.",
     "bulk_action_done": "A bulk action has processed all matching jobs.",
     "bulk_action_failed": "PostgreSQL refused a step of a bulk action; the step is rolled back and the action stopped.",
     "bulk_action_started": "A client started a bulk action; the controller works through its jobs.",
@@ -44,6 +49,7 @@ EVENTS = {
     "job_finished": "A job ended; logged if JOBPROC_JOB_LOG_SUMMARY is set.",
     "jobs_deleted": "Jobs past retention were deleted one by one, because too many jobs of their partition must stay.",
     "jobs_rescued": "Jobs of a worker process whose lease had ended were rescued: charged, and retried or failed.",
+    "keys_unread": "The API keys could not be read; those that are known stay valid for a while.",
     "leader_resign_failed": "The leader could not resign as it shut down; another one leads once its lease has ended.",
     "lease_lost": "A lease had ended before its renewal; the process registers under a new id.",
     "library_log": "A log line of a library; its text is in `message`.",

@@ -26,6 +26,7 @@ ROLES = {"api": "api", "worker": "worker", "worker.controller": "controller"}
 SUPERUSER = "postgresql://postgres@"
 #: Short intervals: a lease expires within two seconds.
 QUICK = {
+    "JOBPROC_AUTHENTICATION": "off",
     "JOBPROC_LEASE_SECONDS": "2",
     "JOBPROC_HEARTBEAT_SECONDS": "0.4",
     "JOBPROC_TICK_SECONDS": "0.2",

@@ -117,6 +117,9 @@ class Controller:
             lambda: maintenance.delete_finished(self._engine, self._settings, self._row_deletion),
         )
         self._delete_rows(connection)
+        self._every(
+            "audit", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_audit_entries(self._engine, self._settings)
+        )
         self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine))
         self._every("bulk_action_expiry", EXPIRY_INTERVAL_S, lambda: self._bulk_actions.expire(connection))
         self._every(

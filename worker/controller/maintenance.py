@@ -6,7 +6,7 @@ from sqlalchemy.exc import DBAPIError
 from common.settings import Settings
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.operations import sightings
-from common.store.retention import by_partition, keys
+from common.store.retention import audit, by_partition, keys
 from common.store.retention.by_partition import RetentionCutoffs
 from common.store.schema import partitions
 from common.store.schema.partitions import Period
@@ -56,6 +56,19 @@ def _clear_partition(engine: Engine, period: Period, cutoffs: RetentionCutoffs) 
         log.warning("retention_deferred", period=period.suffix, reason=str(error.orig).strip())
         return 0
     return survivors
+
+
+def delete_audit_entries(engine: Engine, settings: Settings) -> None:
+    """Delete the partitions of the audit log that are past its retention. One whose lock is unavailable waits."""
+    with engine.begin() as connection:
+        expired = audit.expired_periods(connection, settings.audit_days)
+    for period in expired:
+        try:
+            with engine.begin() as connection:
+                audit.drop(connection, period)
+            log.info("audit_partition_dropped", period=period.suffix)
+        except DBAPIError as error:
+            log.warning("retention_deferred", period=period.suffix, reason=str(error.orig).strip())
 
 
 def delete_ended_workers(connection: WorkerConnection, settings: Settings) -> int:

@@ -1,10 +1,11 @@
-"""The whole schema: jobs and their side tables, keys, bulk actions, workers, operations, and the view job_states.
+"""The whole schema: jobs and their side tables, keys, bulk actions, workers, operations, tenants, the view job_states.
 
 phase: expand
 """
 
 from alembic import op
 
+from common.migrations.access_tables import ACCESS
 from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
 
@@ -294,5 +295,5 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
-    for statements in (JOBS, JOB_LOGS, SIDE_TABLES, BULK_ACTIONS, WORKERS, VIEW, PARTITION_FUNCTIONS):
+    for statements in (JOBS, JOB_LOGS, SIDE_TABLES, BULK_ACTIONS, WORKERS, ACCESS, VIEW, PARTITION_FUNCTIONS):
         op.execute(statements)

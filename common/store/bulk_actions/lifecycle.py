@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from common.domain.audit import AuditEntry
 from common.domain.bulk_actions import (
     ActionKind,
     ActionRequest,
@@ -20,6 +21,7 @@ from common.domain.job_search import JobSearch, ListPosition
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan
 from common.store.listing.index_scan import PAGE_STATEMENTS, SCANS, Record, ScanLimits
+from common.store.tenancy import audit
 
 SAMPLE = 10  # jobs shown with a preview
 
@@ -127,10 +129,11 @@ def page(connection: Connection, after: ListPosition | None, limit: int) -> tupl
 
 
 def request(
-    connection: Connection, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
+    connection: Connection, bulk_action_id: UUID, verb: ActionRequest, entry: AuditEntry, count: int | None = None
 ) -> tuple[Record, bool]:
     """Start, stop or undo an action. Return it, and True if its phase changed. Needs a transaction; safe to repeat.
 
+    Stores the audit entry if the phase changed.
     `count`: the count of the preview, which a start confirms. Waits for a step in progress. Raises BulkActionNotFound,
     WrongPhase or CountNotConfirmed.
     """
@@ -144,6 +147,7 @@ def request(
         check_confirmation(Phase(before), is_on_all=is_on_all, preview_count=preview_count, count=count)
     if after != before:
         connection.exec_driver_sql(_CHANGE, (bulk_action_id, after))
+        audit.record_sync(connection, entry)
     return read(connection, bulk_action_id), after != before
 
 

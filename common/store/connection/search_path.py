@@ -7,7 +7,9 @@ from common.settings import Settings
 #: The tables and the view that the API's statements name. A test compares them with the models.
 TABLES = (
     "alembic_version",
+    "api_keys",
     "attempts",
+    "audit_entries",
     "bulk_action_jobs",
     "bulk_actions",
     "deadlines",
@@ -22,6 +24,7 @@ TABLES = (
     "outcomes",
     "runs",
     "tags",
+    "tenants",
     "unique_keys",
     "workers",
 )

@@ -5,11 +5,13 @@ from uuid import UUID
 
 import asyncpg
 
+from common.domain.audit import AuditEntry
 from common.domain.errors import InputRemoved, StoreUnavailable
 from common.domain.states import TERMINAL, State
 from common.store.connection.asyncpg_pool import is_outage
 from common.store.jobs import keyed_insert
 from common.store.jobs.fragments import HAS_INPUT, NEEDS, NEWEST_VERSION, NEXT_RUN_VERSION, RUNNING_KEY
+from common.store.tenancy import audit
 
 # Claim, settle, release and cancel lock the job's row in `live`, so they run one after the other. Each of these
 # statements sees the row as of its lock. If the job has changed between two of them, the next one finds it by its newer
@@ -19,6 +21,7 @@ UPDATE live SET cancel_requested = true, rev = rev + (NOT cancel_requested)::int
 WHERE id = $1 AND worker IS NOT NULL RETURNING id
 """
 _STATE = "SELECT status FROM job_states WHERE id = $1"
+_CANCELS = ((keyed_insert.CANCEL_WAITING, State.CANCELLED), (_CANCEL_RUNNING, State.IN_PROGRESS))
 MAX_ROUNDS = 20  # so often would the job have to be released and claimed again between the same two statements
 
 RETRYABLE = (State.FAILED, State.CANCELLED)
@@ -53,6 +56,14 @@ SELECT (SELECT run FROM new), (SELECT status FROM job_states WHERE id = $1)
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """The result of a cancel."""
+
+    state: State  #: CANCELLED, IN_PROGRESS for a job that was asked to stop, or the state in which it had finished
+    has_changed: bool  #: False: it had finished before
+
+
+@dataclass(frozen=True, slots=True)
 class ManualRetry:
     """The result of a manual retry."""
 
@@ -61,22 +72,22 @@ class ManualRetry:
     state: State  #: the job's state before
 
 
-async def cancel_job(connection: asyncpg.Connection, job_id: UUID) -> State | None:
-    """Cancel a waiting job, or ask a running one to stop. Safe to repeat.
+async def cancel_job(connection: asyncpg.Connection, job_id: UUID, entry: AuditEntry) -> Cancel | None:
+    """Cancel a waiting job, or ask a running one to stop, and store the audit entry if it did. Safe to repeat.
 
-    Return CANCELLED, IN_PROGRESS for a job that was asked to stop, the state of a job that had finished before, or None
-    for an unknown id.
+    Return None for an unknown id.
     """
     for _ in range(MAX_ROUNDS):
-        if await connection.fetchrow(keyed_insert.CANCEL_WAITING, job_id):
-            return State.CANCELLED
-        if await connection.fetchrow(_CANCEL_RUNNING, job_id):
-            return State.IN_PROGRESS
+        for statement, state in _CANCELS:
+            async with connection.transaction():
+                if await connection.fetchrow(statement, job_id):
+                    await audit.record(connection, entry)
+                    return Cancel(state, has_changed=True)
         row = await connection.fetchrow(_STATE, job_id)
         if row is None:
             return None
         if row[0] in TERMINAL:
-            return State(row[0])
+            return Cancel(State(row[0]), has_changed=False)
     raise StoreUnavailable
 
 
@@ -86,8 +97,10 @@ async def operation_name(connection: asyncpg.Connection, job_id: UUID) -> str | 
     return None if row is None else str(row[0])
 
 
-async def retry_job(connection: asyncpg.Connection, job_id: UUID, input_json: str | None) -> ManualRetry | None:
-    """Start a new run of a FAILED or CANCELLED job. Atomic.
+async def retry_job(
+    connection: asyncpg.Connection, job_id: UUID, input_json: str | None, entry: AuditEntry
+) -> ManualRetry | None:
+    """Start a new run of a FAILED or CANCELLED job, and store the audit entry if it did. Atomic.
 
     `input_json`: its input as JSON text; None: that of the run before. Return None for an unknown id. Raises
     UniqueConflict if another job holds its key, and InputRemoved if its input was deleted. Not safe to repeat: raises
@@ -110,6 +123,8 @@ async def retry_job(connection: asyncpg.Connection, job_id: UUID, input_json: st
                 and not await has_input(connection, job_id)
             ):
                 raise InputRemoved
+            if row[0] is not None:
+                await audit.record(connection, entry)
             is_commit_due = True
     except Exception as error:
         if is_commit_due and is_outage(error):

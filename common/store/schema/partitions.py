@@ -1,4 +1,4 @@
-"""Partitions of jobs, outcomes, attempts, tags and job logs by time, which is the first part of a UUIDv7."""
+"""Partitions by time, which is the first part of a UUIDv7: of jobs and what belongs to them, and of the audit log."""
 
 import re
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from common.domain.job import first_job_id, job_unix_ms
 from common.store.schema.version import wait_for_exclusive
 
 TABLES = ("jobs", "outcomes", "attempts", "tags", "job_logs")
+AUDIT = "audit_entries"
+AUDIT_DAYS, AUDIT_AHEAD = 30, 2  #: days in a partition of the audit log, and partitions that are created ahead
 DAY_MS = 86_400_000
 
 _BOUNDS = text("""
@@ -82,8 +84,8 @@ def create_missing(connection: Connection, days: int, ahead: int) -> list[Period
     wait_for_exclusive(connection, "partitions")
     now_ms = database_unix_ms(connection)
     created: set[Period] = set()
-    for table in TABLES:
-        for period in missing_periods(periods(connection, table), now_ms, days, ahead):
+    for table, size, more in (*((table, days, ahead) for table in TABLES), (AUDIT, AUDIT_DAYS, AUDIT_AHEAD)):
+        for period in missing_periods(periods(connection, table), now_ms, size, more):
             first, after = period.bounds
             connection.execute(_CREATE, {"parent": table, "suffix": period.suffix, "first": first, "after": after})
             created.add(period)

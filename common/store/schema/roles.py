@@ -24,8 +24,9 @@ PARTS = ("api", "worker", "controller", "metrics")
 VIEW = "job_states"
 VERSION_TABLE = "alembic_version"
 CREATE_PARTITION, DROP_PARTITIONS = "create_partition(text, text, uuid, uuid)", "drop_partitions(text)"
+DROP_AUDIT_PARTITION = "drop_audit_partition(text)"
 #: By part: the functions that it may call. The API creates a partition whose day a submission finds missing.
-FUNCTIONS = {"api": [CREATE_PARTITION], "controller": [CREATE_PARTITION, DROP_PARTITIONS]}
+FUNCTIONS = {"api": [CREATE_PARTITION], "controller": [CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION]}
 #: By part and table. A lock of a row (FOR UPDATE) needs the right to change a column of it.
 RIGHTS: Mapping[str, Mapping[str, str]] = {
     "api": {
@@ -41,8 +42,11 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "idempotency_keys": "SELECT, INSERT, UPDATE",
         "unique_keys": "SELECT, INSERT, UPDATE",
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
+        "audit_entries": "SELECT, INSERT",
+        "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_at)",
         "workers": "SELECT",
         "operations": "SELECT",
+        "tenants": "SELECT, INSERT, UPDATE",
         VIEW: "SELECT",
     },
     "worker": {
@@ -57,6 +61,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "workers": "SELECT, INSERT, UPDATE (alive_until, ended_at, busy_since, held_jobs, low_water_marks, "
         "finished_by_minute, operations)",
         "operations": "SELECT, INSERT, UPDATE",
+        "tenants": "SELECT",
     },
     "controller": {
         # TRUNCATE and INSERT: retention by partition, which copies back what stays.
@@ -76,6 +81,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
         "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",
+        "tenants": "SELECT",
         VIEW: "SELECT",
     },
     "metrics": {"live": "SELECT (queue, claimable_at)"},
@@ -146,7 +152,14 @@ def grant(connection: Connection, roles: Mapping[str, str]) -> None:
     is_superuser, version = connection.execute(_IS_SUPERUSER).one()
     names = ", ".join(roles.values())
     of_table = {table: _partitions(connection, table) for table in partitions.TABLES}
-    everything = [*_TABLES, VIEW, VERSION_TABLE, *(name for children in of_table.values() for name in children)]
+    of_audit = _partitions(connection, partitions.AUDIT)
+    everything = [
+        *_TABLES,
+        VIEW,
+        VERSION_TABLE,
+        *of_audit,
+        *(name for children in of_table.values() for name in children),
+    ]
     statements = [f"GRANT CONNECT ON DATABASE {database} TO {names}", f"GRANT USAGE ON SCHEMA {schema} TO {names}"]
     statements.append(f"REVOKE ALL ON {', '.join(everything)} FROM {names}")
     statements.append(f"GRANT SELECT ON {VERSION_TABLE} TO {names}")
@@ -181,12 +194,12 @@ def transfer(engine: Engine, settings: Settings) -> None:
         if not connection.execute(_ROLE_EXISTS, {"name": owner}).scalar_one():
             connection.exec_driver_sql(f"CREATE ROLE {owner} NOLOGIN")
         connection.exec_driver_sql(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {owner}")
-        of_table = [name for table in partitions.TABLES for name in _partitions(connection, table)]
+        of_table = [name for table in (*partitions.TABLES, partitions.AUDIT) for name in _partitions(connection, table)]
         names = [*_TABLES, VIEW, VERSION_TABLE, *of_table]
         foreign = connection.execute(_OWNED_BY_OTHERS, {"names": names, "owner": owner}).scalars().all()
         functions = [
             name
-            for name in (CREATE_PARTITION, DROP_PARTITIONS)
+            for name in (CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION)
             if connection.execute(_FUNCTION_OWNED_BY_OTHERS, {"name": name, "owner": owner}).scalar_one()
         ]
     for statement in [*(f"TABLE {name}" for name in foreign), *(f"FUNCTION {name}" for name in functions)]:

@@ -1,0 +1,109 @@
+"""The one place that decides whether a request may do what its route does."""
+
+import hmac
+import time
+from typing import Protocol
+
+from starlette.types import Scope as AsgiScope
+
+from api.auth.directory import Directory, KnownKey
+from api.auth.principal import ANYONE, Principal
+from api.web.problem_kinds import SCOPE_MISSING, TENANT_SUSPENDED, UNAUTHENTICATED
+from api.web.problems import ProblemError
+from common.domain.api_keys import ApiKeyToken, digest_of
+from common.domain.scopes import Scope
+from common.domain.tenants import TenantState
+from common.settings import Settings
+from common.settings.access import Authentication
+
+MAX_CREDENTIAL_BYTES = 8_192
+_SCHEME = "bearer "
+_NO_DIGEST = bytes(32)
+_SERVED = frozenset({TenantState.ACTIVE, TenantState.DRAINING})
+
+
+class TokenVerifier(Protocol):
+    """Finds the caller that a token of an OpenID provider names."""
+
+    async def principal(self, token: str) -> Principal:
+        """Return the caller. Raises InvalidToken, or StoreUnavailable."""
+
+
+class InvalidToken(Exception):
+    """A token is not accepted. The message is for the client, and repeats nothing of the token."""
+
+
+class Access:
+    """Authenticates requests and compares their scopes with that of the route."""
+
+    def __init__(self, settings: Settings, directory: Directory, tokens: TokenVerifier | None = None) -> None:
+        """`tokens`: None if no OpenID provider is configured."""
+        self._is_off = settings.authentication is Authentication.OFF
+        self._directory = directory
+        self._tokens = tokens
+
+    async def admit(self, scope: AsgiScope, needed: Scope) -> Principal:
+        """Return the caller of a request, who may do what needs this scope.
+
+        Raises ProblemError otherwise, or StoreUnavailable. Nothing of the body has been read.
+        """
+        principal = ANYONE if self._is_off else await self._authenticated(scope)
+        if needed not in principal.scopes:
+            raise _scope_missing(needed, principal)
+        return principal
+
+    async def _authenticated(self, scope: AsgiScope) -> Principal:
+        credential = _credential(scope)
+        token = ApiKeyToken.parse(credential)
+        if token is None and self._tokens is not None:
+            try:
+                principal = await self._tokens.principal(credential)
+            except InvalidToken as error:
+                raise unauthenticated(str(error)) from error
+        else:
+            principal = await self._by_key(token)
+        if self._directory.tenants[principal.tenant].state not in _SERVED:
+            raise ProblemError(TENANT_SUSPENDED)
+        return principal
+
+    async def _by_key(self, token: ApiKeyToken | None) -> Principal:
+        if token is None:
+            raise unauthenticated("The Authorization header has neither an API key nor a token of a known issuer.")
+        if not self._directory.is_fresh:
+            await self._directory.refresh()
+        known: KnownKey | None = self._directory.keys.get(token.id) or await self._directory.look_for(token.id)
+        # An unknown id takes the same steps.
+        is_right = hmac.compare_digest(digest_of(token.secret), _NO_DIGEST if known is None else known.digest)
+        if known is None or not is_right:
+            raise unauthenticated("The API key is not valid.")
+        now = time.time()
+        if now >= known.expires_at:
+            raise unauthenticated("The API key has expired or was revoked.")
+        self._directory.note_use(token.id, now)
+        return known.principal
+
+
+def unauthenticated(detail: str) -> ProblemError:
+    """Return the problem of a request without valid credentials (RFC 6750, 3)."""
+    return ProblemError(UNAUTHENTICATED, detail, headers={"WWW-Authenticate": 'Bearer realm="jobproc"'})
+
+
+def _credential(scope: AsgiScope) -> str:
+    """Return the credential of a request. Raises ProblemError if it has none."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            text: str = value.decode("latin-1")
+            if len(value) <= MAX_CREDENTIAL_BYTES and text[: len(_SCHEME)].lower() == _SCHEME:
+                return text[len(_SCHEME) :].strip()
+            raise unauthenticated("The Authorization header must be `Bearer` and an API key or a token.")
+    raise unauthenticated("The request has no Authorization header; send `Authorization: Bearer` and an API key.")
+
+
+def _scope_missing(needed: Scope, principal: Principal) -> ProblemError:
+    has = ", ".join(sorted(principal.scopes)) or "none"
+    return ProblemError(
+        SCOPE_MISSING,
+        f"The request needs the scope {needed}; the caller has: {has}.",
+        headers={"WWW-Authenticate": f'Bearer realm="jobproc", error="insufficient_scope", scope="{needed}"'},
+        scope=needed,
+    )

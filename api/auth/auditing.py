@@ -1,0 +1,45 @@
+"""Entries of the audit log, made from requests."""
+
+import secrets
+import time
+from collections.abc import Mapping
+
+from fastapi import Request
+
+from api.auth.principal import principal_of
+from api.services import get_services
+from common.domain.audit import AuditAction, AuditEntry
+from common.domain.job import new_job_id
+from common.telemetry import logs
+
+log = logs.get("audit")
+
+
+def audit_entry(
+    request: Request, action: AuditAction, thing: object, details: Mapping[str, object] | None = None
+) -> AuditEntry:
+    """Return the entry for what the caller of a request does. It is to be stored with the change, and logged after."""
+    caller = principal_of(request)
+    return AuditEntry(
+        id=new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74)),
+        tenant=caller.tenant,
+        subject=caller.subject,
+        address=get_services(request).addresses.of_request(request.scope),
+        request_id=logs.request_id.get().decode("ascii"),
+        action=action,
+        thing=str(thing),
+        details=details or {},
+    )
+
+
+def log_entry(entry: AuditEntry) -> None:
+    """Log an entry that is stored."""
+    log.info(
+        "audit",
+        action=entry.action,
+        thing=entry.thing,
+        subject=entry.subject,
+        tenant=entry.tenant,
+        address=entry.address,
+        details=dict(entry.details),
+    )

@@ -1,0 +1,30 @@
+"""The addresses on which an API without authentication may listen."""
+
+from ipaddress import ip_address
+
+from common.domain.errors import StartupError
+from common.settings import Settings
+from common.settings.access import Authentication
+from common.telemetry import logs
+
+log = logs.get("api")
+
+
+def check_authentication(settings: Settings, host: str) -> None:
+    """Log it if authentication is off. Raises StartupError if callers from other machines could then do everything."""
+    if settings.authentication is not Authentication.OFF:
+        return
+    if not is_loopback(host) and not settings.unauthenticated_network:
+        raise StartupError(
+            f"JOBPROC_AUTHENTICATION is off, so every client that reaches {host} could do everything: "
+            "listen on 127.0.0.1, or set JOBPROC_UNAUTHENTICATED_NETWORK=true if that is what you want"
+        )
+    log.warning("authentication_off", host=host)
+
+
+def is_loopback(host: str) -> bool:
+    """Return True if only this machine reaches an address to listen on."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

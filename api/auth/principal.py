@@ -1,0 +1,30 @@
+"""The caller of a request."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+
+from common.domain.scopes import ALL_SCOPES, Scope
+from common.domain.tenants import DEFAULT_TENANT, DEFAULT_TENANT_NAME
+
+SCOPE_KEY = "jobproc.principal"  # of the ASGI scope
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The caller of a request: for which tenant it acts, and what it may do."""
+
+    tenant: int
+    tenant_name: str
+    scopes: frozenset[Scope]
+    subject: str  #: `key:` and the id of an API key, or the subject of a token; at most 255 characters
+
+
+#: The caller while JOBPROC_AUTHENTICATION is off.
+ANYONE = Principal(DEFAULT_TENANT, DEFAULT_TENANT_NAME, ALL_SCOPES, "anyone")
+
+
+def principal_of(request: Request) -> Principal:
+    """Return the caller of a request, whose route has let it in."""
+    return cast("Principal", request.scope[SCOPE_KEY])

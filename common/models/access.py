@@ -1,0 +1,51 @@
+"""API keys, and the audit log."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, Integer, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from common.models.base import Base, Json
+
+
+class ApiKeyRow(Base):
+    """An API key. Of its secret only a digest is stored."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("id ~ '^[0-9A-Za-z]{12}$'", name="id_form"),
+        CheckConstraint("octet_length(digest) = 32", name="digest_size"),
+        Index("api_keys_changed_at", "changed_at"),
+        Index("api_keys_tenant_id", "tenant", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)  #: the public part of the token
+    tenant: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    changed_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    expires_at: Mapped[datetime | None]  #: None: never
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]  #: within a minute
+    name: Mapped[str]
+    created_by: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    digest: Mapped[bytes]  #: SHA-256 of the secret
+
+
+class AuditRow(Base):
+    """An entry of the audit log: only ever inserted."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (id)"},)
+
+    tenant: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)  #: a UUIDv7
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    subject: Mapped[str]  #: who did it
+    address: Mapped[str]
+    request_id: Mapped[str]
+    action: Mapped[str]
+    thing: Mapped[str]  #: the id or the name of what was changed
+    details: Mapped[Json]

@@ -1,0 +1,75 @@
+"""Every route with every single scope: the one that it declares lets a caller in, and no other."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from rig.keys import client_of, new_key
+from rig.system import System
+
+from api.auth.route import SecuredRoute
+from common.domain.scopes import Scope
+
+UNKNOWN = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
+
+
+@pytest.fixture(scope="module")
+def clients(secured: System) -> Iterator[dict[Scope, httpx.Client]]:
+    """Return a client for each scope, which has no other."""
+    clients = {scope: client_of(secured, new_key(secured.database, [scope])) for scope in Scope}
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
+def routes() -> list[SecuredRoute]:
+    from importlib import import_module
+    from pkgutil import iter_modules
+
+    from api import routes as package
+
+    modules = [import_module(f"{package.__name__}.{module.name}") for module in iter_modules(package.__path__)]
+    return [route for module in modules for route in module.router.routes]
+
+
+@pytest.mark.parametrize("route", routes(), ids=lambda route: f"{min(route.methods)} {route.path}")
+def test_a_route_lets_its_own_scope_in(
+    route: SecuredRoute, clients: dict[Scope, httpx.Client], secured: System
+) -> None:
+    assert isinstance(route, SecuredRoute)
+    method = min(route.methods)
+    path = route.path.replace("{key_id}", "A" * 12)
+    for name in ("job_id", "bulk_action_id"):
+        path = path.replace(f"{{{name}}}", UNKNOWN)
+    assert "{" not in path, "a new parameter needs a value here"
+    anonymous = secured.client.request(method, path)
+    if route.required_scope is None:
+        assert anonymous.status_code not in (401, 403)
+        return
+    assert anonymous.status_code == 401
+    let_in = {scope for scope, client in clients.items() if client.request(method, path).status_code not in (401, 403)}
+    assert let_in == {route.required_scope}
+
+
+def test_only_probes_and_pages_are_public(secured: System) -> None:
+    public = {route.path.rstrip("/") for route in routes() if route.required_scope is None}
+    assert public == {"/livez", "/readyz", "/jobs/batch"}  # the last: other methods than POST, which get 405
+    for path in ("/docs", "/docs/glossary", "/openapi.json"):
+        assert secured.client.get(path).status_code == 200
+
+
+def test_the_document_has_the_scope_of_each_operation(secured: System) -> None:
+    document = secured.client.get("/openapi.json").json()
+    assert set(document["components"]["securitySchemes"]) == {"bearer"}
+    declared = {
+        (path, method): operation.get("security")
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    expected = {
+        (route.path, method.lower()): route.required_scope and [{"bearer": [route.required_scope]}]
+        for route in routes()
+        for method in route.methods
+        if route.include_in_schema
+    }
+    assert declared == expected
