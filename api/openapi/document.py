@@ -8,27 +8,36 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.auth.route import BEARER
+from api.auth.route import BEARER, OPEN_ID
 from api.limits.path_prefix import root_path
 from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
 from api.views.api_keys import ApiKeyBody, ApiKeyRotationBody
 from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
-from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, SCOPE_MISSING, TENANT_SUSPENDED, UNAUTHENTICATED
+from api.web.problem_kinds import (
+    HOST_NOT_ALLOWED,
+    ISSUER_UNAVAILABLE,
+    ORIGIN_NOT_ALLOWED,
+    SCOPE_MISSING,
+    TENANT_SUSPENDED,
+    UNAUTHENTICATED,
+    ProblemKind,
+)
 from api.web.problems import MEDIA_TYPE, problem_responses
 from api.web.responses import JsonResponse
 from common.domain.scopes import DESCRIPTIONS
+from common.settings.oidc import DISCOVERY_PATH
 
 
-def install(app: FastAPI) -> None:
-    """Make the app serve the completed document."""
+def install(app: FastAPI, issuer: str) -> None:
+    """Make the app serve the completed document. `issuer`: the OpenID provider; empty: there is none."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = generate()
         _add_refusals(document)
-        _add_security(document)
+        _add_security(document, issuer)
         _keep_only_problems(document)
         _add_request_models(document)
         _remove_defaults(
@@ -59,15 +68,23 @@ def _add_refusals(document: dict[str, Any]) -> None:
     for path in document["paths"].values():
         for method, operation in path.items():
             kinds = (HOST_NOT_ALLOWED,) if method == "get" else (HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED)
-            for status, response in problem_responses(*kinds).items():
-                del response["model"]  # the framework's name for the schema
-                operation["responses"].setdefault(str(status), response)
+            _add_problems(operation, *kinds)
 
 
-def _add_security(document: dict[str, Any]) -> None:
+def _add_problems(operation: dict[str, Any], *kinds: ProblemKind) -> None:
+    """Add problems to an operation, beside those of the same status that it has."""
+    for status, response in problem_responses(*kinds).items():
+        del response["model"]  # the framework's name for the schema
+        own = operation["responses"].setdefault(str(status), response)
+        examples = own.get("content", {}).get(MEDIA_TYPE, {}).get("examples")
+        if examples is not None:
+            examples.update(response["content"][MEDIA_TYPE]["examples"])
+
+
+def _add_security(document: dict[str, Any], issuer: str) -> None:
     """Add how callers authenticate, and the problems of those that may not do what they ask for."""
     scopes = {scope.value: text for scope, text in DESCRIPTIONS.items()}
-    document["components"]["securitySchemes"] = {
+    schemes = document["components"]["securitySchemes"] = {
         BEARER: {
             "type": "http",
             "scheme": "bearer",
@@ -76,12 +93,13 @@ def _add_security(document: dict[str, Any]) -> None:
             "the scope that it needs: " + " ".join(f"`{name}`: {text}" for name, text in scopes.items()),
         },
     }
-    for path in document["paths"].values():
-        for operation in path.values():
-            if operation.get("security"):
-                for status, response in problem_responses(UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED).items():
-                    del response["model"]
-                    operation["responses"].setdefault(str(status), response)
+    if issuer:
+        schemes[OPEN_ID] = {"type": "openIdConnect", "openIdConnectUrl": issuer.rstrip("/") + DISCOVERY_PATH}
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        if needed := operation.get("security"):
+            if issuer and len(needed) == 1:
+                needed.append({OPEN_ID: needed[0][BEARER]})
+            _add_problems(operation, UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED, ISSUER_UNAVAILABLE)
 
 
 def _keep_only_problems(document: dict[str, Any]) -> None:
