@@ -99,6 +99,8 @@ class _Fetch:
             body = response.read(MAX_DOCUMENT_BYTES + 1)
             if len(body) > MAX_DOCUMENT_BYTES:
                 raise ValueError(f"more than {MAX_DOCUMENT_BYTES} bytes")
+            if response.length:
+                raise ValueError(f"it ends {response.length} bytes early")
             return body
         finally:
             self._connection.close()
