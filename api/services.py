@@ -88,7 +88,7 @@ def _tokens(settings: Settings, directory: Directory, metrics: ApiMetrics) -> To
     from api.auth.openid.provider import Provider
     from api.auth.openid.tokens import TokenVerification
 
-    provider = Provider(settings, metrics.issuer_fetches, metrics.issuer_read_at)
+    provider = Provider(settings, metrics.registry)
     provider.refresh()
     return TokenVerification(settings, directory, provider)
 

@@ -16,7 +16,7 @@ from api.limits.refusals import Refusals
 from api.web.compression import WAITED_KEY
 from common.domain.job import NewJob
 from common.store.connection.asyncpg_pool import DatabasePool
-from common.telemetry import access_metrics, metrics, refusal_reasons
+from common.telemetry import metrics, refusal_reasons
 from common.telemetry.metric_families import counters, gauges, histograms
 
 _BUCKETS = metrics.HTTP_DURATION.buckets
@@ -40,8 +40,6 @@ class ApiMetrics:
         self._waiting_clients = metrics.WAITING_CLIENTS.gauge(
             self.registry, metrics.RESULT, metrics.EVENTS, metrics.LOGS
         )
-        self.issuer_fetches = access_metrics.ISSUER_FETCHES.counter(self.registry, *access_metrics.FETCH_OUTCOMES)
-        self.issuer_read_at = access_metrics.ISSUER_LAST_SUCCESS.gauge(self.registry)
         self._accepted = metrics.JOBS_ACCEPTED.counter(self.registry)
 
     @contextmanager

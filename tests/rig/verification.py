@@ -12,7 +12,6 @@ from api.auth.principal import Principal
 from common.domain.tenants import Tenant
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
-from common.telemetry import access_metrics
 from rig.issuer import AUDIENCE, Issuer
 
 TENANTS = (Tenant(1, "default"), Tenant(2, "acme"))
@@ -22,14 +21,11 @@ def verification(
     issuer: Issuer, registry: CollectorRegistry | None = None, tenants: tuple[Tenant, ...] = TENANTS, **settings: Any
 ) -> TokenVerification:
     """Return the verification of an issuer's tokens, with further settings."""
-    registry = registry or CollectorRegistry()
     read = Settings(**{"oidc_issuer": issuer.url, "oidc_audiences": AUDIENCE, **settings})
     directory = Directory(read, DatabasePool(read))
     directory.tenants = {tenant.id: tenant for tenant in tenants}
     directory.tenants_by_name = {tenant.name: tenant for tenant in tenants}
-    fetches = access_metrics.ISSUER_FETCHES.counter(registry, *access_metrics.FETCH_OUTCOMES)
-    read_at = access_metrics.ISSUER_LAST_SUCCESS.gauge(registry)
-    return TokenVerification(read, directory, Provider(read, fetches, read_at))
+    return TokenVerification(read, directory, Provider(read, registry or CollectorRegistry()))
 
 
 def principal(issuer: Issuer, token: str, **settings: Any) -> Principal:

@@ -1,1 +1,1 @@
-"""Callers with tokens of an OpenID provider. Imported only where one is configured: it needs 12 MiB of memory more."""
+"""Callers with tokens of an OpenID provider. Imported only where one is configured: it takes 15 MiB and 0.15 s."""

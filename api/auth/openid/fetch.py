@@ -31,12 +31,9 @@ class Documents:
     """Reads documents, with the authorities that may certify their hosts."""
 
     def __init__(self, timeout_s: float, ca_file: str) -> None:
-        """`ca_file` is empty for the authorities of the system. Raises StartupError if it cannot be used."""
+        """Raise StartupError if `ca_file` cannot be used; it is empty for the authorities of the system."""
         self._timeout_s = timeout_s
-        try:
-            self._tls = ssl.create_default_context(cafile=ca_file or None)
-        except OSError as error:  # of ssl too
-            raise StartupError(f"{name_of('oidc_ca_file')}: cannot read {ca_file}: {error}") from error
+        self._tls = trusted(ca_file)
 
     async def read(self, url: str) -> dict[str, Any]:
         """Return a JSON object. Raises FetchError."""
@@ -60,6 +57,14 @@ class Documents:
         if not isinstance(document, dict):
             raise FetchError(f"{url}: no JSON object")
         return document
+
+
+def trusted(ca_file: str) -> ssl.SSLContext:
+    """Return what trusts the authorities of a file, or if it is empty those of the system. Raises StartupError."""
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:  # of ssl too
+        raise StartupError(f"{name_of('oidc_ca_file')}: cannot read {ca_file}: {error}") from error
 
 
 class _Fetch:

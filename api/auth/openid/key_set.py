@@ -56,8 +56,6 @@ def _algorithms(member: Any) -> set[str]:
         case _:
             possible = set()
     own = member.get("alg")
-    if own == "Ed25519":  # RFC 9864
-        own = "EdDSA"
     return possible if own is None else possible & {own} if isinstance(own, str) else set()
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from jwt import PyJWK
-from prometheus_client import Counter, Gauge
+from prometheus_client import CollectorRegistry
 
 from api.auth.access import InvalidToken
 from api.auth.openid.fetch import Documents, FetchError
@@ -14,6 +14,7 @@ from api.web.problems import ProblemError
 from common.settings import Settings
 from common.settings.oidc import DISCOVERY_PATH
 from common.telemetry import logs
+from common.telemetry.access_metrics import FETCH_OUTCOMES, ISSUER_FETCHES, ISSUER_LAST_SUCCESS
 
 log = logs.get("api")
 
@@ -21,8 +22,10 @@ log = logs.get("api")
 class Provider:
     """The keys of the OpenID provider."""
 
-    def __init__(self, settings: Settings, fetches: Counter, read_at: Gauge) -> None:
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         """Raise StartupError if the file of certificates cannot be used."""
+        self._fetches = ISSUER_FETCHES.counter(registry, *FETCH_OUTCOMES)
+        self._read_at_gauge = ISSUER_LAST_SUCCESS.gauge(registry)
         self._issuer = settings.oidc_issuer
         self._jwks_url = settings.oidc_jwks_url
         self._algorithms = settings.algorithms
@@ -30,7 +33,6 @@ class Provider:
         self._interval_s = settings.oidc_jwks_min_interval_seconds
         self._outage_s = settings.oidc_jwks_outage_seconds
         self._documents = Documents(settings.oidc_fetch_timeout_seconds, settings.oidc_ca_file)
-        self._fetches, self._read_at_gauge = fetches, read_at
         self._keys: KeySet | None = None
         self._read_at = float("-inf")  # time.monotonic() of the last successful read
         self._tried_at = float("-inf")  # and of the start of the last one
