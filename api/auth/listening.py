@@ -1,7 +1,7 @@
 """The addresses on which an API without authentication may listen."""
 
-from common.domain.addresses import is_loopback
 from common.domain.errors import StartupError
+from common.server_urls.addresses import is_loopback
 from common.settings import Settings
 from common.settings.access import Authentication
 from common.telemetry import logs

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from common.domain.addresses import is_loopback
 from common.domain.scopes import Scope, parsed_scopes
 from common.domain.tenants import is_tenant_name
+from common.server_urls.addresses import is_loopback
 from common.settings.field_types import PREFIX, Seconds, SettingsGroup
 
 #: Those of RFC 7518 and 8037 with a public key. HMAC and `none` can never be set.

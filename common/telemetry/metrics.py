@@ -297,8 +297,4 @@ BULK_ACTION_JOBS = Metric(
     ("action", "result"),
 )
 
-ALL = [
-    *(value for value in list(globals().values()) if isinstance(value, Metric)),
-    *job_log_metrics.ALL,
-    *access_metrics.ALL,
-]
+ALL = [*(m for m in vars().copy().values() if isinstance(m, Metric)), *job_log_metrics.ALL, *access_metrics.ALL]

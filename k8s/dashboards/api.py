@@ -180,8 +180,8 @@ DEPENDENCIES = Row(
         graph(
             "Reads of the issuer's keys",
             "short",
-            "Reads of the OpenID provider's keys, if there is one, by outcome. While they fail, known keys stay valid for "
-            "JOBPROC_OIDC_JWKS_OUTAGE_SECONDS. Failed is normally 0.",
+            "Reads of the OpenID provider's keys, if there is one, by outcome. While they fail, known keys stay valid "
+            "for JOBPROC_OIDC_JWKS_OUTAGE_SECONDS. Failed is normally 0.",
             Query(increase(access_metrics.ISSUER_FETCHES, ["outcome"]), "{{outcome}}"),
         ),
         graph(

@@ -14,8 +14,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import jiter
 
-from common.domain.addresses import is_loopback
 from common.domain.errors import StartupError
+from common.server_urls.addresses import is_loopback
 from common.settings.field_types import name_of
 from common.settings.oidc import checked_url
 

@@ -1,4 +1,4 @@
-"""What the claims of a token give: a subject, a tenant, scopes."""
+"""The claims of a token give a subject, a tenant and scopes."""
 
 import json
 from typing import Any
