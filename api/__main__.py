@@ -114,6 +114,10 @@ def main() -> None:
         traces.configure("api")
         log.info("starting", settings=settings.masked(), host=arguments.host, port=arguments.port)
         check_authentication(settings, arguments.host)
+        if settings.oidc_ca_file:
+            from api.auth.openid.fetch import trusted
+
+            trusted(settings.oidc_ca_file)
         max_connections = connection_limit(settings, _raise_open_file_limit())
         listener = _listen(arguments.host, arguments.port)
         app = create_app(settings)

@@ -115,6 +115,6 @@ def create_app(settings: Settings) -> FastAPI:
         health,
     ):
         app.include_router(module.router)
-    pages.install(app)
-    document.install(app)
+    pages.install(app, settings.oidc_issuer)
+    document.install(app, settings.oidc_issuer)
     return app

@@ -5,7 +5,7 @@ from typing import cast
 
 from fastapi import Request
 
-from api.auth.access import Access
+from api.auth.access import Access, TokenVerifier
 from api.auth.directory import Directory
 from api.limits.addresses import ClientAddresses
 from api.schemas import QueueStatsView
@@ -60,7 +60,7 @@ class Services:
             bodies=RequestBodies(settings),
             pool=pool,
             directory=directory,
-            access=Access(settings, directory),
+            access=Access(settings, directory, _tokens(settings, directory, metrics)),
             addresses=ClientAddresses(settings.trusted_proxies),
             doorbells=doorbells,
             group_commit=group_commit_class(settings, pool, doorbells.ring_soon, metrics),
@@ -76,8 +76,21 @@ class Services:
         """Close the connections and end the background tasks."""
         await self.watchers.close()
         await self.doorbells.close()
+        await self.access.close()
         await self.directory.close()
         await self.pool.close()
+
+
+def _tokens(settings: Settings, directory: Directory, metrics: ApiMetrics) -> TokenVerifier | None:
+    """Return what verifies tokens, which reads the keys of the provider at once; None if none is configured."""
+    if not settings.oidc_issuer:
+        return None
+    from api.auth.openid.provider import Provider
+    from api.auth.openid.tokens import TokenVerification
+
+    provider = Provider(settings, metrics.registry)
+    provider.refresh()
+    return TokenVerification(settings, directory, provider)
 
 
 def get_services(request: Request) -> Services:

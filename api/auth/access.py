@@ -26,7 +26,10 @@ class TokenVerifier(Protocol):
     """Finds the caller that a token of an OpenID provider names."""
 
     async def principal(self, token: str) -> Principal:
-        """Return the caller. Raises InvalidToken, or StoreUnavailable."""
+        """Return the caller. Raises InvalidToken, or ProblemError if the provider is away."""
+
+    async def close(self) -> None:
+        """End what is in progress."""
 
 
 class InvalidToken(Exception):
@@ -52,25 +55,31 @@ class Access:
             raise _scope_missing(needed, principal)
         return principal
 
+    async def close(self) -> None:
+        """End what is in progress."""
+        if self._tokens is not None:
+            await self._tokens.close()
+
     async def _authenticated(self, scope: AsgiScope) -> Principal:
         credential = _credential(scope)
-        token = ApiKeyToken.parse(credential)
-        if token is None and self._tokens is not None:
-            try:
-                principal = await self._tokens.principal(credential)
-            except InvalidToken as error:
-                raise unauthenticated(str(error)) from error
-        else:
-            principal = await self._by_key(token)
+        key = ApiKeyToken.parse(credential)
+        if key is None and self._tokens is None:
+            raise unauthenticated("The Authorization header has no API key.")
+        if not self._directory.is_fresh:
+            await self._directory.refresh()
+        principal = await (self._by_token(credential) if key is None else self._by_key(key))
         if self._directory.tenants[principal.tenant].state not in _SERVED:
             raise ProblemError(TENANT_SUSPENDED)
         return principal
 
-    async def _by_key(self, token: ApiKeyToken | None) -> Principal:
-        if token is None:
-            raise unauthenticated("The Authorization header has neither an API key nor a token of a known issuer.")
-        if not self._directory.is_fresh:
-            await self._directory.refresh()
+    async def _by_token(self, token: str) -> Principal:
+        assert self._tokens is not None  # noqa: S101 - the caller has seen it
+        try:
+            return await self._tokens.principal(token)
+        except InvalidToken as error:
+            raise unauthenticated(str(error), 'error="invalid_token"') from error
+
+    async def _by_key(self, token: ApiKeyToken) -> Principal:
         known: KnownKey | None = self._directory.keys.get(token.id) or await self._directory.look_for(token.id)
         # An unknown id takes the same steps.
         is_right = hmac.compare_digest(digest_of(token.secret), _NO_DIGEST if known is None else known.digest)
@@ -83,9 +92,10 @@ class Access:
         return known.principal
 
 
-def unauthenticated(detail: str) -> ProblemError:
-    """Return the problem of a request without valid credentials (RFC 6750, 3)."""
-    return ProblemError(UNAUTHENTICATED, detail, headers={"WWW-Authenticate": 'Bearer realm="jobproc"'})
+def unauthenticated(detail: str, *parameters: str) -> ProblemError:
+    """Return the problem of a request without valid credentials (RFC 6750, 3); `parameters` are of the header."""
+    challenge = ", ".join(['Bearer realm="jobproc"', *parameters])
+    return ProblemError(UNAUTHENTICATED, detail, headers={"WWW-Authenticate": challenge})
 
 
 def _credential(scope: AsgiScope) -> str:

@@ -13,7 +13,7 @@ from api.web.problems import ProblemError
 from common.domain.scopes import Scope
 
 F = TypeVar("F", bound=Callable[..., Any])
-BEARER = "bearer"  #: the name of the security scheme in the OpenAPI document
+BEARER, OPEN_ID = "bearer", "openId"  #: the names of the security schemes in the OpenAPI document
 _ATTRIBUTE = "required_scope"
 
 

@@ -8,27 +8,36 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.auth.route import BEARER
+from api.auth.route import BEARER, OPEN_ID
 from api.limits.path_prefix import root_path
 from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
 from api.views.api_keys import ApiKeyBody, ApiKeyRotationBody
 from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
-from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, SCOPE_MISSING, TENANT_SUSPENDED, UNAUTHENTICATED
+from api.web.problem_kinds import (
+    HOST_NOT_ALLOWED,
+    ISSUER_UNAVAILABLE,
+    ORIGIN_NOT_ALLOWED,
+    SCOPE_MISSING,
+    TENANT_SUSPENDED,
+    UNAUTHENTICATED,
+    ProblemKind,
+)
 from api.web.problems import MEDIA_TYPE, problem_responses
 from api.web.responses import JsonResponse
 from common.domain.scopes import DESCRIPTIONS
+from common.settings.oidc import DISCOVERY_PATH
 
 
-def install(app: FastAPI) -> None:
-    """Make the app serve the completed document."""
+def install(app: FastAPI, issuer: str) -> None:
+    """Make the app serve the completed document. `issuer`: the OpenID provider; empty: there is none."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = generate()
         _add_refusals(document)
-        _add_security(document)
+        _add_security(document, issuer)
         _keep_only_problems(document)
         _add_request_models(document)
         _remove_defaults(
@@ -55,28 +64,40 @@ async def _serve(request: Request) -> Response:
 
 
 def _add_refusals(document: dict[str, Any]) -> None:
-    """Add the problems of requests that are refused before any route: by the browser guard, and for their caller."""
+    """Add the problems of the browser guard, which refuses requests before any route."""
     for path in document["paths"].values():
         for method, operation in path.items():
-            kinds = [HOST_NOT_ALLOWED] if method == "get" else [HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED]
-            if operation.get("security"):
-                kinds += [UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED]
-            for status, response in problem_responses(*kinds).items():
-                del response["model"]  # the framework's name for the schema
-                present = operation["responses"].setdefault(str(status), response)
-                present["content"][MEDIA_TYPE]["examples"] |= response["content"][MEDIA_TYPE]["examples"]
+            kinds = (HOST_NOT_ALLOWED,) if method == "get" else (HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED)
+            _add_problems(operation, *kinds)
 
 
-def _add_security(document: dict[str, Any]) -> None:
-    """Add how callers authenticate. Each operation names its scope."""
-    scopes = " ".join(f"`{scope}`: {text}" for scope, text in DESCRIPTIONS.items())
-    document["components"]["securitySchemes"] = {
+def _add_problems(operation: dict[str, Any], *kinds: ProblemKind) -> None:
+    """Add problems to an operation, beside those of the same status that it has."""
+    for status, response in problem_responses(*kinds).items():
+        del response["model"]  # the framework's name for the schema
+        own = operation["responses"].setdefault(str(status), response)
+        examples = own.get("content", {}).get(MEDIA_TYPE, {}).get("examples")
+        if examples is not None:
+            examples.update(response["content"][MEDIA_TYPE]["examples"])
+
+
+def _add_security(document: dict[str, Any], issuer: str) -> None:
+    """Add how callers authenticate, and the problems of those that may not do what they ask for."""
+    schemes = document["components"]["securitySchemes"] = {
         BEARER: {
             "type": "http",
             "scheme": "bearer",
-            "description": f"An API key, `jp_…`. Each operation names the scope that the key must have. {scopes}",
+            "description": "An API key, `jp_…`. Each operation names the scope that the key must have. "
+            + " ".join(f"`{scope}`: {text}" for scope, text in DESCRIPTIONS.items()),
         },
     }
+    if issuer:
+        schemes[OPEN_ID] = {"type": "openIdConnect", "openIdConnectUrl": issuer.rstrip("/") + DISCOVERY_PATH}
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        if needed := operation.get("security"):
+            if issuer and len(needed) == 1:
+                needed.append({OPEN_ID: needed[0][BEARER]})
+            _add_problems(operation, UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED, ISSUER_UNAVAILABLE)
 
 
 def _keep_only_problems(document: dict[str, Any]) -> None:

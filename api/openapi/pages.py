@@ -5,6 +5,7 @@ import hashlib
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -15,14 +16,16 @@ STATIC_PATH = "/docs/static"
 GLOSSARY_PAGE = Path(__file__).parent / "glossary.html"  # made by `make generate`
 
 
-def install(app: FastAPI) -> None:
-    """Add the pages and their static files to the app."""
+def install(app: FastAPI, issuer: str) -> None:
+    """Add the pages and their static files to the app. `issuer`: the OpenID provider; empty: there is none."""
     package = find_spec("fastapi_offline")
     assert package is not None and package.origin is not None  # noqa: S101, PT018 - a dependency is installed
     app.mount(STATIC_PATH, StaticFiles(directory=Path(package.origin).parent / "static"), name="docs-static")
     # Relative, so that they lead to the API under whatever path a proxy serves it.
-    _add_page(app, "/docs", _documentation("."))
-    _add_page(app, "/docs/", _documentation(".."))
+    # Swagger UI reads the provider's discovery document.
+    provider = " {0.scheme}://{0.netloc}".format(urlsplit(issuer)) if issuer else ""
+    _add_page(app, "/docs", _documentation("."), provider)
+    _add_page(app, "/docs/", _documentation(".."), provider)
     for path in ("/docs/glossary", "/docs/glossary/"):
         _add_page(app, path, GLOSSARY_PAGE.read_text())
 
@@ -40,8 +43,8 @@ def _documentation(root: str) -> str:
     return bytes(page.body).decode()
 
 
-def _add_page(app: FastAPI, path: str, html: str) -> None:
-    headers = {"Content-Security-Policy": content_security_policy(html)}
+def _add_page(app: FastAPI, path: str, html: str, connects_to: str = "") -> None:
+    headers = {"Content-Security-Policy": content_security_policy(html, connects_to)}
 
     async def page() -> HTMLResponse:
         return HTMLResponse(html, headers=headers)
@@ -49,12 +52,15 @@ def _add_page(app: FastAPI, path: str, html: str) -> None:
     app.add_api_route(path, page, include_in_schema=False)
 
 
-def content_security_policy(html: str) -> str:
-    """Return the policy of a page: it loads from the API alone, and runs its own inline scripts and styles alone."""
+def content_security_policy(html: str, connects_to: str = "") -> str:
+    """Return the policy of a page: it loads from the API alone, and runs its own inline scripts and styles alone.
+
+    `connects_to`: further origins from which its scripts may read, each after a space.
+    """
     return "; ".join(
         [
             "default-src 'none'",
-            "connect-src 'self'",
+            f"connect-src 'self'{connects_to}",
             "img-src 'self' data:",  # Swagger UI's icons
             f"script-src 'self'{_hashes('script', html)}",
             f"style-src 'self'{_hashes('style', html)}",

@@ -171,6 +171,12 @@ TOO_MANY_CONNECTIONS = ProblemKind(
 STORE_UNAVAILABLE = ProblemKind(
     "store-unavailable", 503, "The database is unavailable", "The database did not answer in time; nothing was stored."
 )
+ISSUER_UNAVAILABLE = ProblemKind(
+    "issuer-unavailable",
+    503,
+    "The OpenID provider is unavailable",
+    "The keys of the OpenID provider cannot be read, so the token cannot be checked; retry later. API keys are served.",
+)
 TOO_MANY_READS = ProblemKind(
     "too-many-reads",
     503,

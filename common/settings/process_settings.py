@@ -15,6 +15,7 @@ from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import PREFIX, UNPREFIXED, Environment, name_of
 from common.settings.migration import MigrationSettings
+from common.settings.oidc import OidcSettings
 from common.settings.renamed import RENAMED
 from common.settings.requests import RequestSettings
 from common.settings.shared import SharedSettings
@@ -30,6 +31,7 @@ class Settings(
     MigrationSettings,
     ControllerSettings,
     WorkerSettings,
+    OidcSettings,
     AccessSettings,
     ApiSettings,
     RequestSettings,
@@ -48,6 +50,7 @@ class Settings(
             problems.append(f"{PREFIX}KEEPALIVE_DRAIN_SECONDS must be at most {PREFIX}SHUTDOWN_GRACE_SECONDS")
         if self.failpoints and self.environment is Environment.PRODUCTION:
             problems.append(f"{PREFIX}FAILPOINTS is for tests; {PREFIX}ENVIRONMENT is production")
+        problems += self.oidc_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -10,6 +10,7 @@ from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import SettingsGroup, name_of
 from common.settings.migration import MigrationSettings
+from common.settings.oidc import OidcSettings
 from common.settings.process_settings import Settings
 from common.settings.requests import RequestSettings
 from common.settings.shared import SharedSettings
@@ -18,7 +19,7 @@ from common.settings.worker import WorkerSettings
 #: By process: the groups that it reads, and the names of single settings of other groups.
 _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
     "api": (
-        (RequestSettings, ApiSettings, AccessSettings, SharedSettings),
+        (RequestSettings, ApiSettings, AccessSettings, OidcSettings, SharedSettings),
         ("partition_days", "partitions_ahead", "queue_count_limit"),
     ),
     "worker": ((WorkerSettings, SharedSettings), ("tick_seconds", "database_timeout_seconds")),

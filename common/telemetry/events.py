@@ -41,6 +41,10 @@ EVENTS = {
     "inputs_deleted": "Inputs of finished jobs of a partition were deleted; their results stay.",
     "invalid_message_dropped": "Messages in the Redis list of a queue were not doorbells and were dropped. Logged once "
     "a second at most: `count` is the number since the last line, `list` and `reason` the last one's.",
+    "issuer_keys_read": "The keys of the OpenID provider were read: for the first time, with other keys than before, "
+    "or after an outage. `keys` are their ids, `unused` is the number of those that sign no tokens here.",
+    "issuer_unavailable": "The keys of the OpenID provider could not be read; those that are known stay valid for a "
+    "while. Logged once for each reason of an outage.",
     "job_logs_failed": "Lines of job logs could not be stored for an unexpected reason; the next try follows.",
     "job_logs_refused": "PostgreSQL refused `lines` lines of job logs; they are dropped.",
     "job_cancel_requested": "A process was told to cancel the job that it runs; after the grace it is killed.",

@@ -3,7 +3,7 @@
 Values of labels come from the registry of operations, the routes, the queues and this code, never from a client.
 """
 
-from common.telemetry import job_log_metrics
+from common.telemetry import access_metrics, job_log_metrics
 from common.telemetry.metric_families import Component, Metric, MetricKind
 
 DOORBELL_OUTCOMES = ("sent", "coalesced", "failed")
@@ -297,4 +297,4 @@ BULK_ACTION_JOBS = Metric(
     ("action", "result"),
 )
 
-ALL = [*(value for value in list(globals().values()) if isinstance(value, Metric)), *job_log_metrics.ALL]
+ALL = [*(m for m in vars().copy().values() if isinstance(m, Metric)), *job_log_metrics.ALL, *access_metrics.ALL]

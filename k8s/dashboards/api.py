@@ -1,8 +1,8 @@
 """API: requests, group commit, waiting clients, doorbells, connections."""
 
-from common.telemetry import metrics
+from common.telemetry import access_metrics, metrics
 from k8s.dashboards.panels import Query, Row, dashboard, figure, graph
-from k8s.dashboards.queries import mean, observed, quantile, rate, total
+from k8s.dashboards.queries import increase, mean, observed, quantile, rate, since, total
 
 SUBMIT = "/jobs(/batch)?"
 ERRORS = f"({rate(metrics.HTTP_REQUESTS, status='5..')} or vector(0)) / {rate(metrics.HTTP_REQUESTS)}"
@@ -176,6 +176,19 @@ DEPENDENCIES = Row(
             "Doorbells of the API and the controllers per second by outcome: sent, coalesced (one is pending already), "
             "failed (Redis is unavailable). Failed is normally 0.",
             Query(rate(metrics.DOORBELLS, ["outcome"]), "{{outcome}}"),
+        ),
+        graph(
+            "Reads of the issuer's keys",
+            "short",
+            "Reads of the OpenID provider's keys, if there is one, by outcome. While they fail, known keys stay valid "
+            "for JOBPROC_OIDC_JWKS_OUTAGE_SECONDS. Failed is normally 0.",
+            Query(increase(access_metrics.ISSUER_FETCHES, ["outcome"]), "{{outcome}}"),
+        ),
+        graph(
+            "Age of the issuer's keys",
+            "s",
+            "Time since a pod has read the OpenID provider's keys. Pods that get no tokens read none.",
+            Query(since(access_metrics.ISSUER_LAST_SUCCESS, ["pod"], ["pod"]), "{{pod}}"),
         ),
     ),
 )

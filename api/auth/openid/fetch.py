@@ -1,0 +1,118 @@
+"""Reads the JSON documents of an OpenID provider, each with a limit of time and size.
+
+A thread and the standard library do: there are two documents in ten minutes. No redirect is followed.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import jiter
+
+from common.domain.errors import StartupError
+from common.server_urls.addresses import is_loopback
+from common.settings.field_types import name_of
+from common.settings.oidc import checked_url
+
+MAX_DOCUMENT_BYTES = 262_144
+_HEADERS = {"Accept": "application/json", "User-Agent": "jobproc"}
+
+
+class FetchError(Exception):
+    """A document could not be read. The message is for the log."""
+
+
+class Documents:
+    """Reads documents, with the authorities that may certify their hosts."""
+
+    def __init__(self, timeout_s: float, ca_file: str) -> None:
+        """Raise StartupError if `ca_file` cannot be used; it is empty for the authorities of the system."""
+        self._timeout_s = timeout_s
+        self._tls = trusted(ca_file)
+
+    async def read(self, url: str) -> dict[str, Any]:
+        """Return a JSON object. Raises FetchError."""
+        try:
+            fetch = _Fetch(checked_url(url), self._timeout_s, self._tls)
+        except ValueError as error:
+            raise FetchError(f"{url}: the URL {error}") from error
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                body = await asyncio.to_thread(fetch.run)
+        except TimeoutError as error:
+            raise FetchError(f"{url}: no document within {self._timeout_s:g} s") from error
+        except (OSError, HTTPException, ValueError) as error:
+            raise FetchError(f"{url}: {error or type(error).__name__}") from error
+        finally:
+            fetch.end()
+        try:
+            document = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+        except ValueError as error:
+            raise FetchError(f"{url}: no JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise FetchError(f"{url}: no JSON object")
+        return document
+
+
+def trusted(ca_file: str) -> ssl.SSLContext:
+    """Return what trusts the authorities of a file, or if it is empty those of the system. Raises StartupError."""
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:  # of ssl too
+        raise StartupError(f"{name_of('oidc_ca_file')}: cannot read {ca_file}: {error}") from error
+
+
+class _Fetch:
+    """One request, in a thread. `end` makes the thread return."""
+
+    def __init__(self, url: str, timeout_s: float, tls: ssl.SSLContext) -> None:
+        self._url = url
+        parts = urlsplit(url)
+        assert parts.hostname is not None  # noqa: S101 - a checked URL has one
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        proxy = None if is_loopback(parts.hostname) or proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
+        host, port = parts.hostname, parts.port
+        if proxy:
+            through = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+            host, port = through.hostname or "", through.port or 80
+        self._connection = (
+            HTTPSConnection(host, port, timeout=timeout_s, context=tls)
+            if parts.scheme == "https"
+            else HTTPConnection(host, port, timeout=timeout_s)
+        )
+        if proxy:
+            self._connection.set_tunnel(parts.hostname, parts.port or 443)
+        self._socket: socket.socket | None = None
+        self._has_ended = False
+
+    def run(self) -> bytes:
+        """Return the body. Raises OSError, HTTPException or ValueError."""
+        try:
+            self._connection.connect()
+            self._socket = self._connection.sock  # a response that ends the connection takes it from there
+            if self._has_ended:
+                raise TimeoutError
+            self._connection.request("GET", self._target, headers=_HEADERS)
+            response = self._connection.getresponse()
+            if response.status != 200:  # noqa: PLR2004 - OK
+                raise ValueError(f"status {response.status}")
+            body = response.read(MAX_DOCUMENT_BYTES + 1)
+            if len(body) > MAX_DOCUMENT_BYTES:
+                raise ValueError(f"more than {MAX_DOCUMENT_BYTES} bytes")
+            if response.length:
+                raise ValueError(f"it ends {response.length} bytes early")
+            return body
+        finally:
+            self._connection.close()
+
+    def end(self) -> None:
+        """End the request if it is in progress."""
+        self._has_ended = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
