@@ -6,7 +6,7 @@ redis-py imports that SDK for its own metrics if it is installed, which costs 3 
 import sys
 from typing import Any
 
-from common.settings import Settings
+from common.settings import SecretFileError, Settings
 
 _SDK = "opentelemetry.sdk.metrics"
 _hide = _SDK not in sys.modules
@@ -17,6 +17,31 @@ try:
 finally:
     if _hide:
         del sys.modules[_SDK]
+
+
+class RedisLogin(redis.CredentialProvider):
+    """The user and the password of Redis, which each new connection asks for: their file may have changed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return the arguments of AUTH. Raises redis.AuthenticationError if the file of a secret cannot be used."""
+        try:
+            user, password = self._settings.current_redis_login()
+        except SecretFileError as error:
+            raise redis.AuthenticationError(str(error)) from error
+        return (user, password or "") if user else (password or "",)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the same. Raises as `get_credentials`."""
+        return self.get_credentials()
+
+
+def redis_login(settings: Settings) -> RedisLogin | None:
+    """Return what connections log in with; None if Redis asks for no password."""
+    server = settings.redis_server
+    return RedisLogin(settings) if server.username or server.password else None
 
 
 def async_client(settings: Settings) -> redis.asyncio.Redis:
@@ -42,6 +67,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
     timeout_s = settings.redis_timeout_seconds
     return {
         **(settings.redis_server.tls or {}),
+        "credential_provider": redis_login(settings),
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "socket_keepalive": True,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from common.settings.field_types import SettingsGroup
+from common.settings.field_types import Secret, SettingsGroup
 
 
 class MigrationSettings(SettingsGroup):
@@ -16,13 +16,13 @@ class MigrationSettings(SettingsGroup):
         "gives `jobproc_api`, `jobproc_worker`, `jobproc_controller` and `jobproc_metrics` the rights that each needs. "
         "Empty: there are no such roles.",
     )
-    api_database_password: str = Field(
+    api_database_password: Secret = Field(
         "",
         description="Migration: password of the API's role, which is created if it does not exist. "
         "Empty: that role is neither created nor changed.",
     )
-    worker_database_password: str = Field("", description="Migration: the same of the workers' role.")
-    controller_database_password: str = Field("", description="Migration: the same of the controller's role.")
-    metrics_database_password: str = Field(
+    worker_database_password: Secret = Field("", description="Migration: the same of the workers' role.")
+    controller_database_password: Secret = Field("", description="Migration: the same of the controller's role.")
+    metrics_database_password: Secret = Field(
         "", description="Migration: the same of the role with which KEDA reads the depth of a queue."
     )
