@@ -3,11 +3,15 @@
 redis-py imports that SDK for its own metrics if it is installed, which costs 3 MiB of each process.
 """
 
+import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from common.settings import SecretFileError, Settings
 
+_MISSES_CERTIFICATE = re.compile("closed by server|reset by peer|Broken pipe|EOF|alert", re.IGNORECASE)
+_OF_OPENSSL = re.compile(r"\[SSL: \w+\] | \(_ssl\.c:\d+\)")
 _SDK = "opentelemetry.sdk.metrics"
 _hide = _SDK not in sys.modules
 if _hide:
@@ -55,6 +59,17 @@ def subscriber_client(settings: Settings) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(
         settings.redis_server.url, **options, retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
     )
+
+
+def reason(error: Exception, tls: Mapping[str, str | bool] | None) -> str:
+    """Return why Redis is unavailable, for the log. `tls`: as in RedisServer.
+
+    A server that misses the certificate of a client closes the connection, most often without a word.
+    """
+    text = _OF_OPENSSL.sub("", " ".join(str(error).split())).rstrip(".") or type(error).__name__
+    if tls and "ssl_certfile" not in tls and _MISSES_CERTIFICATE.search(text):
+        return f"{text}; Redis may ask for a certificate of the client, and REDIS_URL names none (ssl_certfile)"
+    return text
 
 
 def retry_once() -> redis.retry.Retry:

@@ -122,7 +122,7 @@ def of_error(error: BaseException, settings: Settings) -> Obstacle:
         return Obstacle(f"PostgreSQL at {place} refuses the connection: {reason}", is_outage=is_outage)
     reason = "; ".join(dict.fromkeys(_OF_LIBPQ.findall(text))) or " ".join(text.split()) or "no answer in time"
     if of_tls := _OF_TLS.fullmatch(reason):
-        return Obstacle(f"there is no TLS with PostgreSQL at {place}: {of_tls['reason']}")
+        return Obstacle(f"there is no TLS with PostgreSQL at {place}: {of_tls['reason'].rstrip('.')}")
     return Obstacle(f"no PostgreSQL answers at {place}: {reason}", is_outage=True)
 
 
