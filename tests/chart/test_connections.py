@@ -63,6 +63,54 @@ def test_the_parts_of_a_url_come_from_the_values_or_from_a_secret() -> None:
     assert max(names.index(name) for name in ("REDIS_HOST", "REDIS_PORT")) < names.index("REDIS_URL")
 
 
+def test_secrets_are_files_of_a_volume_if_the_values_say_so() -> None:
+    """And no variable of a pod is from a key of a Secret then, but those that are no secrets."""
+    release = render("default", "secretFiles=true")
+    for name, pod in release.pods():
+        part = pod["metadata"]["labels"].get("app.kubernetes.io/component")
+        if part not in (*PARTS, "migrate"):
+            continue
+        files = secret_files(pod)
+        for container in containers(pod):
+            variables = environment(container)
+            assert "PGPASSWORD" not in variables, name
+            assert "JOBPROC_REDIS_PASSWORD" not in variables, name
+            named = {value for variable, value in variables.items() if variable.endswith("_FILE")} - {HEALTH_FILE}
+            assert named, name
+            assert named <= set(files), name
+            assert {"name": "secrets", "mountPath": FOLDER, "readOnly": True} in container["volumeMounts"]
+        if part in PARTS:
+            own = environment(pod["spec"]["containers"][0])
+            assert files[own["JOBPROC_DATABASE_PASSWORD_FILE"]] == ("jobproc-database-roles", part)
+            assert files[own["JOBPROC_REDIS_PASSWORD_FILE"]] == ("jobproc-redis", part)
+            assert own["DATABASE_URL"] == "postgresql://jobproc-postgresql:5432/jobproc"
+    migration = environment(release.job()["spec"]["template"]["spec"]["containers"][0])
+    assert {f"JOBPROC_{part.upper()}_DATABASE_PASSWORD_FILE" for part in PARTS} <= set(migration)
+
+
+def test_urls_of_a_secret_are_files_too_and_what_is_no_secret_stays_a_variable() -> None:
+    (pod,) = (pod for name, pod in render("external", "secretFiles=true").pods() if name == "jobproc-api")
+    variables = environment(pod["spec"]["containers"][0])
+    assert secret_files(pod)[variables["DATABASE_URL_FILE"]] == ("jobs-app", "uri")
+    assert secret_files(pod)[variables["REDIS_URL_FILE"]] == ("jobs-redis", "url")
+    assert not {"DATABASE_URL", "REDIS_URL"} & set(variables)
+    (pod,) = (pod for name, pod in render("external-parts", "secretFiles=true").pods() if name == "jobproc-api")
+    variables = environment(pod["spec"]["containers"][0])
+    assert variables["REDIS_HOST"] == from_secret("jobs-redis", "endpoint")
+    assert secret_files(pod)[variables["JOBPROC_REDIS_PASSWORD_FILE"]][0] == "jobs-redis"
+
+
+def secret_files(pod: Object) -> dict[str, tuple[str, str]]:
+    """Return the Secret and the key of each file of a pod's volume with secrets."""
+    (volume,) = (volume for volume in pod["spec"]["volumes"] if volume["name"] == "secrets")
+    return {
+        f"{FOLDER}/{item['path']}": (source["secret"]["name"], item["key"])
+        for source in volume["projected"]["sources"]
+        for item in source["secret"]["items"]
+    }
+
+
+FOLDER, HEALTH_FILE = "/run/secrets/jobproc", "/tmp/jobproc-health"
 PARTS = ("api", "worker", "controller")
 
 
