@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg2
@@ -15,7 +16,7 @@ from tools.servers import Postgres, Redis
 
 PARTS = ("api", "worker", "controller")
 FIRST = "secret"  # of the rig, for roles and users alike
-JOBS_BETWEEN = 30  # finished before each change
+JOBS_BETWEEN = 30  # accepted before each change
 
 
 class Submitter(BackgroundThread):
@@ -25,6 +26,10 @@ class Submitter(BackgroundThread):
         super().__init__()
         self._url = str(system.client.base_url)
         self.accepted: list[str] = []
+
+    def wait_for_more(self) -> None:
+        enough = len(self.accepted) + JOBS_BETWEEN
+        until("jobs flow", lambda: len(self.accepted) >= enough, 30)
 
     def _run(self) -> None:
         with httpx.Client(base_url=self._url, timeout=15) as client:
@@ -114,8 +119,7 @@ def test_every_job_ends_while_passwords_change_and_connections_are_closed(
     children, admin, old = system.children(), system.database, FIRST
     with Submitter(system) as submitter:
         for password in ("Second: @/%", "third"):
-            enough = len(submitter.accepted) + JOBS_BETWEEN
-            until("jobs flow", lambda enough=enough: len(submitter.accepted) >= enough, 30)
+            submitter.wait_for_more()
             for part in PARTS:
                 admin.rows(f"ALTER ROLE {ROLE_PREFIX}_{part} PASSWORD %s", (password,))
                 own_redis.client.acl_setuser(part, enabled=True, reset_passwords=True, passwords=[f"+{password}"])
@@ -127,8 +131,7 @@ def test_every_job_ends_while_passwords_change_and_connections_are_closed(
                 secrets.write(_quoted(password))
             assert _is_refused(checked, f"{ROLE_PREFIX}_worker", old)
             old = password
-        enough = len(submitter.accepted) + JOBS_BETWEEN
-        until("jobs flow", lambda: len(submitter.accepted) >= enough, 30)
+        submitter.wait_for_more()
     system.wait_all()
     assert {system.status(job) for job in submitter.accepted} == {"SUCCESS"}
     system.submit("other_queue", 1)  # which nobody serves, so the controller rings for it
@@ -147,20 +150,20 @@ def test_each_part_may_get_another_user(
     system = make_system(checked.url(), own_redis.url)
     for part in PARTS:
         getattr(system, part)(**secrets.settings(part))
-    listed = {line.split()[1]: line.split(" on ", 1)[1] for line in own_redis.client.acl_list()}
+    client: Any = own_redis.client
+    listed = {line.split()[1]: line.split(" on ", 1)[1] for line in client.acl_list()}
     for part in PARTS:
         system.database.rows(f"CREATE ROLE {ROLE_PREFIX}_{part}_b LOGIN PASSWORD 'other' IN ROLE {ROLE_PREFIX}_{part}")
         rules = [word for word in listed[part].split() if not word.startswith("#")]
-        own_redis.client.execute_command("ACL", "SETUSER", f"{part}_b", "on", ">other", *rules)
+        client.execute_command("ACL", "SETUSER", f"{part}_b", "on", ">other", *rules)
     with Submitter(system) as submitter:
-        until("jobs flow", lambda: len(submitter.accepted) >= JOBS_BETWEEN, 30)
+        submitter.wait_for_more()
         secrets.write("other", "_b")
         _close_connections(system.database, own_redis)
         for part in PARTS:
             system.database.rows(f"ALTER ROLE {ROLE_PREFIX}_{part} NOLOGIN")
             own_redis.client.acl_setuser(part, enabled=False)
-        enough = len(submitter.accepted) + JOBS_BETWEEN
-        until("jobs flow", lambda: len(submitter.accepted) >= enough, 30)
+        submitter.wait_for_more()
     system.wait_all()
     assert {system.status(job) for job in submitter.accepted} == {"SUCCESS"}
     system.submit("other_queue", 1)  # which nobody serves, so the controller rings for it
@@ -176,7 +179,8 @@ def test_a_file_that_is_away_is_named_and_costs_no_job(
     secrets = Secrets(tmp_path, checked, own_redis, "url")
     secrets.write(FIRST)
     system = make_system(checked.url(), own_redis.url)
-    system.api(**secrets.settings("api")).worker(**secrets.settings("worker"))
+    for part in ("api", "worker"):
+        getattr(system, part)(**secrets.settings(part))
     job = system.submit("effect", 0.01, 1)
     assert system.wait(job)["status"] == "SUCCESS"
     (tmp_path / "worker.DATABASE_URL").unlink()

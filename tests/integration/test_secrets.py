@@ -53,7 +53,9 @@ def files(system: System, part: str) -> dict[str, str]:
 def test_an_operation_finds_no_secret_in_any_environment_and_keeps_its_own_variables(
     guarded: System, given: Callable[[System, str], dict[str, str]]
 ) -> None:
-    guarded.api(**given(guarded, "api")).worker(**given(guarded, "worker"), OWN_VARIABLE="kept")
+    guarded.env["OWN_VARIABLE"] = "kept"
+    for part in ("api", "worker"):
+        getattr(guarded, part)(**given(guarded, part))
     found = guarded.wait(guarded.submit("read_environment", 1))["result"]
     assert found["own variable"] == "kept"
     assert "OWN_VARIABLE=kept" in found["child"]

@@ -5,6 +5,7 @@ import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_what_is_wrong_with_tls_to_redis_is_logged_once_by_each_process(
         assert system.wait(system.submit("square_sum", 3))["status"] == "SUCCESS"
     expected = "certificate of the client.*ssl_certfile" if wrong == "certificate" else WRONG[wrong]
     for name, event in (("api", "ring_failed"), ("worker", "redis_unavailable"), ("controller", "redis_unavailable")):
-        until(f"{name} says why", lambda name=name, event=event: system.events(name, event))
+        until(f"{name} says why", partial(system.events, name, event))
         reasons = [entry["reason"] for entry in system.events(name, event)]
         assert all(re.search(expected, reason, re.IGNORECASE) for reason in reasons), reasons
         assert not any("\n" in reason for reason in reasons)

@@ -81,8 +81,10 @@ class PostgresTlsProxy(Proxy):
     ) -> None:
         """`asks_clients`: clients need a certificate of the same root."""
         self._asks_clients = asks_clients
-        is_signed = isinstance(certificate, SignedCertificate)
-        self._context = certificate.context(ssl.CERT_OPTIONAL) if is_signed else certificate.context()
+        if isinstance(certificate, SignedCertificate):
+            self._context = certificate.context(ssl.CERT_OPTIONAL)
+        else:
+            self._context = certificate.context()
         super().__init__(target)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

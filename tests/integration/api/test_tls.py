@@ -67,7 +67,6 @@ def test_clients_that_trust_its_authority_are_served_and_no_others(
         assert accepted.status_code == 202, accepted.text
         assert client.get(f"/jobs/{accepted.json()['job_id']}").status_code == 200
         assert client.post("/jobs/", json="x" * 3_000_000).status_code == 413, "an answer before the body's end"
-        assert client.get("/jobs/x\x7f").status_code in (400, 404, 422)
         assert client.get("/docs").status_code == 200
     for context, host in (
         (trusting(Authority(tmp_path / "other").file), "localhost"),
