@@ -19,13 +19,15 @@ from api.limits.connections import ConnectionLimits, LimitedConnection, connecti
 from api.protocol.client_timeouts import ClientTimeouts
 from api.protocol.irregularities import Irregularities
 from api.protocol.limits import ProtocolLimits
+from api.protocol.tls import ServerTls, server_tls
 from api.services import Services
 from api.telemetry.metrics import ApiMetrics
+from common import process_environment
 from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.hangup import end_on_hangup
 from common.migrations import head
-from common.settings import Settings, variables_of
+from common.settings import Settings, secret_variables, variables_of
 from common.store.schema.api_startup import wait_for_schema
 from common.telemetry import logs, traces
 
@@ -47,9 +49,11 @@ class DrainingServer(uvicorn.Server):
         client_timeouts: ClientTimeouts,
         limits: ConnectionLimits,
         services: Callable[[], Services],
+        tls: ServerTls | None,
     ) -> None:
         """`drain_s`: how long kept connections may stay open at shutdown. `services`: those of the running app."""
         super().__init__(config)
+        self._tls = tls
         self._services = services
         self._startup_error: StartupError | None = None
         self._drain_s = drain_s
@@ -60,16 +64,18 @@ class DrainingServer(uvicorn.Server):
         """Start to serve, and log where."""
         await super().startup(sockets)
         if self.started:
-            urls = [url for listener in sockets or () for url in _urls(listener)]
+            urls = [url for listener in sockets or () for url in _urls(listener, "https" if self._tls else "http")]
             log.info("api_serving", urls=urls, docs=f"{urls[0]}/docs" if urls else None)
 
     async def main_loop(self) -> None:
         """Serve requests, close connections of clients that are too slow, and notice a lack of open files."""
-        checks = (
+        checks = [
             asyncio.create_task(self._wait_for_schema()),
             asyncio.create_task(self._client_timeouts.run(self.server_state.connections)),
             asyncio.create_task(self._limits.watch_open_files()),
-        )
+        ]
+        if self._tls is not None:
+            checks.append(asyncio.create_task(self._tls.watch()))
         await super().main_loop()
         for check in checks:
             check.cancel()
@@ -110,6 +116,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
+        process_environment.remove(secret_variables())
         logs.configure(settings, "api")
         traces.configure("api")
         log.info("starting", settings=settings.masked(), host=arguments.host, port=arguments.port)
@@ -118,6 +125,7 @@ def main() -> None:
             from api.auth.openid.fetch import trusted
 
             trusted(settings.oidc_ca_file)
+        tls = server_tls(settings)
         max_connections = connection_limit(settings, _raise_open_file_limit())
         listener = _listen(arguments.host, arguments.port)
         app = create_app(settings)
@@ -136,13 +144,17 @@ def main() -> None:
             timeout_graceful_shutdown=round(settings.shutdown_grace_seconds - settings.keepalive_drain_seconds),
         )
 
+        if tls is not None:
+            config.load()
+            config.ssl = tls.context  # instead of the one that uvicorn makes of files, and never again
+
         def services() -> Services:
             return cast("Services", app.state.services)
 
         end_on_hangup()
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly shutdown
             timeouts = ClientTimeouts(settings.request_header_timeout_seconds, settings.response_write_timeout_seconds)
-            server = DrainingServer(config, settings.keepalive_drain_seconds, timeouts, limits, services)
+            server = DrainingServer(config, settings.keepalive_drain_seconds, timeouts, limits, services, tls)
             server.run(sockets=[listener])
     except StartupError as error:
         sys.exit(f"api: {error}")
@@ -180,11 +192,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _urls(listener: socket.socket) -> list[str]:
+def _urls(listener: socket.socket, scheme: str) -> list[str]:
     """Return the URLs of a listening socket; of one on all interfaces that of this machine, and that by its name."""
     host, port = listener.getsockname()[:2]
     hosts = {"0.0.0.0": ["127.0.0.1", socket.gethostname()], "::": ["[::1]", socket.gethostname()]}  # noqa: S104 - compared
-    return [f"http://{name}:{port}" for name in hosts.get(host, [f"[{host}]" if ":" in host else host])]
+    return [f"{scheme}://{name}:{port}" for name in hosts.get(host, [f"[{host}]" if ":" in host else host])]
 
 
 if __name__ == "__main__":

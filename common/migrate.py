@@ -15,11 +15,11 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from common import failpoints
+from common import failpoints, process_environment
 from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.migrations import head
-from common.settings import Settings, variables_of
+from common.settings import Settings, secret_variables, variables_of
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
 from common.store.schema import creation, indexes, partitions, roles, version
@@ -99,6 +99,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
+        process_environment.remove(secret_variables())
         logs.configure(settings, "migrate")
         log.info("starting", settings=settings.masked(), head=head())
         if arguments.wait is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # PyYAML carries no types
 
-from common.settings import Settings, name_of
+from common.settings import Settings, name_of, secret_variables
 from common.settings.migration import MigrationSettings
 
 CHART = Path(__file__).resolve().parent.parent / "charts" / "jobproc"
@@ -30,6 +30,8 @@ OWN = {
 }
 OWN |= {name_of(field) for field in ("allowed_hosts", "health_file", "pod_name", "pod_deletion_cost_selector")}
 OWN |= {name_of(field) for field in MigrationSettings.model_fields}
+#: Their place is a Secret, not the values of a release.
+OWN |= set(secret_variables())
 KEY = re.compile(r"( *)([A-Za-z]\w*):")
 
 

@@ -4,11 +4,12 @@ import os
 import re
 import sys
 
+from common import process_environment
 from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.domain.job import QUEUE_PATTERN
 from common.hangup import end_on_hangup
-from common.settings import Settings, variables_of
+from common.settings import Settings, secret_variables, variables_of
 from common.telemetry import logs
 from worker.app import WorkerApp
 from worker.job_logs import capture
@@ -43,6 +44,7 @@ def main() -> None:
         sys.exit(check.main())
     try:
         settings = Settings.from_env(os.environ)
+        process_environment.remove(secret_variables())
         logs.configure(settings, "worker")
         handler = capture.admit_records(settings)
         queues = [queue.strip() for queue in arguments.queues.split(",") if queue.strip()]

@@ -292,5 +292,6 @@ class HttpConnection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._discard is None:
             self._begin_discard()
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS cannot close one side only; the answer says that it is the last
+            self.transport.write_eof()
         self.flow.release()

@@ -4,7 +4,7 @@ import asyncio
 
 from api.telemetry.metrics import ApiMetrics
 from common.broker.doorbells import DoorbellMessages, ring_async
-from common.broker.redis_client import async_client, redis
+from common.broker.redis_client import async_client, reason, redis
 from common.settings import Settings
 from common.telemetry import logs
 
@@ -17,6 +17,7 @@ class Doorbells:
     def __init__(self, settings: Settings, metrics: ApiMetrics) -> None:
         self._outcomes = metrics.doorbells
         self._client = async_client(settings)
+        self._tls = settings.redis_server.tls
         self._interval_s = settings.doorbell_min_interval_milliseconds / 1000
         self._messages = DoorbellMessages()
         #: by queue: jobs stored since the last ring began. A queue has a key while its ringer runs.
@@ -47,7 +48,7 @@ class Doorbells:
                     await asyncio.sleep(self._interval_s)
         except (redis.RedisError, OSError, TimeoutError) as error:
             self._outcomes.labels("failed").inc()
-            log.warning("ring_failed", queue=queue, reason=f"{type(error).__name__}: {error}")
+            log.warning("ring_failed", queue=queue, reason=reason(error, self._tls))
         finally:
             del self._jobs_to_ring_for[queue]
 

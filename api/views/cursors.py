@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import os
 import struct
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -23,7 +22,7 @@ class Cursors:
     """Encodes and decodes list positions. Processes with the same settings accept each other's cursors."""
 
     def __init__(self, settings: Settings) -> None:
-        secret = settings.cursor_key or settings.database_url + os.environ.get("PGPASSWORD", "")
+        secret = settings.cursor_key or settings.database_url + settings.database_password
         self._key = hashlib.sha256(f"jobproc cursors {secret}".encode()).digest()
 
     def encode(self, search: JobSearch | None, position: ListPosition) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from common.broker.doorbells import celery_queue
+from common.broker.redis_client import redis_login
 from common.settings import Settings
 
 
@@ -39,6 +40,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_enable_soft_shutdown_on_idle": False,
         "broker_pool_limit": 2,
         "broker_transport_options": {
+            "login": redis_login(settings),  # read by worker/celery_adapter/transport.py
             # Without it a ring takes two Redis commands fewer, and the limit of unanswered rings is exact.
             "ack_emulation": False,
             "visibility_timeout": 60,

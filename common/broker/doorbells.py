@@ -12,7 +12,7 @@ import uuid
 from typing import Any
 
 from common import failpoints
-from common.broker.redis_client import client_options, redis, retry_once
+from common.broker.redis_client import client_options, reason, redis, retry_once
 from common.settings import Settings
 
 TASK = "jobproc.serve"
@@ -118,6 +118,8 @@ class Doorbell:
         self._redis = redis.Redis.from_url(settings.redis_server.url, **client_options(settings), retry=retry_once())
         self._pause_s = settings.redis_timeout_seconds * 2
         self._paused_until = 0.0
+        self._tls = settings.redis_server.tls
+        self.failure = ""  #: why the last ring failed; empty: it has not
         self._ring = self._redis.register_script(_RING)
         self._messages = DoorbellMessages()
 
@@ -128,12 +130,14 @@ class Doorbell:
         text = self._messages[queue].text()
         failpoints.reach("ring.before_publish")
         try:
-            return bool(self._ring(keys=[celery_queue(queue)], args=[text]))
-        except redis.TimeoutError:
-            self._paused_until = time.monotonic() + self._pause_s
+            is_new = bool(self._ring(keys=[celery_queue(queue)], args=[text]))
+        except (redis.RedisError, OSError) as error:
+            self.failure = reason(error, self._tls)
+            if isinstance(error, redis.TimeoutError):
+                self._paused_until = time.monotonic() + self._pause_s
             return None
-        except (redis.RedisError, OSError):
-            return None
+        self.failure = ""
+        return is_new
 
     def discard(self, queue: str) -> None:
         """Delete all doorbells of a queue that no worker has taken. The caller then claims from the queue."""

@@ -3,11 +3,15 @@
 redis-py imports that SDK for its own metrics if it is installed, which costs 3 MiB of each process.
 """
 
+import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from common.settings import Settings
+from common.settings import SecretFileError, Settings
 
+_MISSES_CERTIFICATE = re.compile("closed by server|reset by peer|Broken pipe|EOF|alert", re.IGNORECASE)
+_OF_OPENSSL = re.compile(r"\[SSL: \w+\] | \(_ssl\.c:\d+\)")
 _SDK = "opentelemetry.sdk.metrics"
 _hide = _SDK not in sys.modules
 if _hide:
@@ -17,6 +21,31 @@ try:
 finally:
     if _hide:
         del sys.modules[_SDK]
+
+
+class RedisLogin(redis.CredentialProvider):
+    """The user and the password of Redis, which each new connection asks for: their file may have changed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return the arguments of AUTH. Raises redis.AuthenticationError if the file of a secret cannot be used."""
+        try:
+            user, password = self._settings.current_redis_login()
+        except SecretFileError as error:
+            raise redis.AuthenticationError(str(error)) from error
+        return (user, password or "") if user else (password or "",)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the same. Raises as `get_credentials`."""
+        return self.get_credentials()
+
+
+def redis_login(settings: Settings) -> RedisLogin | None:
+    """Return what connections log in with; None if Redis asks for no password."""
+    server = settings.redis_server
+    return RedisLogin(settings) if server.username or server.password else None
 
 
 def async_client(settings: Settings) -> redis.asyncio.Redis:
@@ -32,6 +61,17 @@ def subscriber_client(settings: Settings) -> redis.asyncio.Redis:
     )
 
 
+def reason(error: Exception, tls: Mapping[str, str | bool] | None) -> str:
+    """Return why Redis is unavailable, for the log. `tls`: as in RedisServer.
+
+    A server that misses the certificate of a client closes the connection, most often without a word.
+    """
+    text = _OF_OPENSSL.sub("", " ".join(str(error).split())).rstrip(".") or type(error).__name__
+    if tls and "ssl_certfile" not in tls and _MISSES_CERTIFICATE.search(text):
+        return f"{text}; Redis may ask for a certificate of the client, and REDIS_URL names none (ssl_certfile)"
+    return text
+
+
 def retry_once() -> redis.retry.Retry:
     """Return a policy that retries a command once, on a new connection."""
     return redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
@@ -42,6 +82,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
     timeout_s = settings.redis_timeout_seconds
     return {
         **(settings.redis_server.tls or {}),
+        "credential_provider": redis_login(settings),
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "socket_keepalive": True,

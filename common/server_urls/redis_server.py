@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 from common.server_urls.parameters import REDIS_PARAMETERS, check_all
 from common.server_urls.parts import cleaned, split_url
@@ -56,12 +55,13 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """The URL without parameters. Both clients get those of TLS apart, because Celery reads them differently."""
+        """The URL without user, password and parameters.
+
+        Both clients get those of TLS apart, because Celery reads them differently, and the login for each connection.
+        """
         scheme = "redis" if self.tls is None else "rediss"
-        user = quote(self.username or "", safe="")
-        password = f":{quote(self.password, safe='')}" if self.password else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{user}{password}{'@' if user or password else ''}{host}:{self.port}/{self.database}"
+        return f"{scheme}://{host}:{self.port}/{self.database}"
 
 
 def _tls(parameters: Mapping[str, str]) -> dict[str, str | bool]:

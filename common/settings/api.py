@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from common.settings.field_types import Bytes, Count, Seconds, SettingsGroup
+from common.settings.field_types import Bytes, Count, Seconds, Secret, SettingsGroup
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
@@ -181,10 +181,10 @@ class ApiSettings(SettingsGroup):
         description="API: largest number of index rows that a page of GET /jobs or a preview of a bulk action scans. "
         "At the limit the page is returned short, with a cursor, and the count of the preview is an estimate.",
     )
-    cursor_key: str = Field(
+    cursor_key: Secret = Field(
         "",
         description="API: secret that signs the cursors of GET /jobs, the same for all processes. "
-        "Empty: derived from DATABASE_URL and PGPASSWORD.",
+        "Empty: derived from DATABASE_URL and the password, so a new password makes earlier cursors invalid.",
     )
     cors_origins: str = Field(
         "",

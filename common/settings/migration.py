@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from common.domain.api_keys import ApiKeyToken
-from common.settings.field_types import SettingsGroup
+from common.settings.field_types import Secret, SettingsGroup
 
 
 class MigrationSettings(SettingsGroup):
@@ -17,17 +17,17 @@ class MigrationSettings(SettingsGroup):
         "gives `jobproc_api`, `jobproc_worker`, `jobproc_controller` and `jobproc_metrics` the rights that each needs. "
         "Empty: there are no such roles.",
     )
-    api_database_password: str = Field(
+    api_database_password: Secret = Field(
         "",
         description="Migration: password of the API's role, which is created if it does not exist. "
         "Empty: that role is neither created nor changed.",
     )
-    worker_database_password: str = Field("", description="Migration: the same of the workers' role.")
-    controller_database_password: str = Field("", description="Migration: the same of the controller's role.")
-    metrics_database_password: str = Field(
+    worker_database_password: Secret = Field("", description="Migration: the same of the workers' role.")
+    controller_database_password: Secret = Field("", description="Migration: the same of the controller's role.")
+    metrics_database_password: Secret = Field(
         "", description="Migration: the same of the role with which KEDA reads the depth of a queue."
     )
-    first_api_key: str = Field(
+    first_api_key: Secret = Field(
         "",
         description="Migration: an API key that is stored if none has its id, with every scope, for the tenant "
         "`default`: `jp_`, 12 letters or digits, `_` and 43 letters or digits. Empty: none.",

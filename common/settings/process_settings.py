@@ -3,21 +3,22 @@
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Self
+from typing import Any, Self
 
-from pydantic import ValidationError, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import AliasChoices, ValidationError, model_validator
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from common.domain.errors import StartupError
 from common.server_urls import masked_url
 from common.settings.access import AccessSettings
 from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
-from common.settings.field_types import PREFIX, UNPREFIXED, Environment, name_of
+from common.settings.field_types import PREFIX, UNPREFIXED, Environment, is_secret, name_of
 from common.settings.migration import MigrationSettings
 from common.settings.oidc import OidcSettings
 from common.settings.renamed import RENAMED
 from common.settings.requests import RequestSettings
+from common.settings.secret_files import SUFFIX, SecretFileError, SecretFiles
 from common.settings.shared import SharedSettings
 from common.settings.worker import WorkerSettings
 
@@ -48,6 +49,10 @@ class Settings(
             problems.append(f"{PREFIX}HEARTBEAT_SECONDS must be at most half of {PREFIX}LEASE_SECONDS")
         if self.keepalive_drain_seconds > self.shutdown_grace_seconds:
             problems.append(f"{PREFIX}KEEPALIVE_DRAIN_SECONDS must be at most {PREFIX}SHUTDOWN_GRACE_SECONDS")
+        if bool(self.tls_certificate_file) != bool(self.tls_key_file):
+            problems.append(f"{PREFIX}TLS_CERTIFICATE_FILE and {PREFIX}TLS_KEY_FILE must be given together")
+        if self.tls_client_ca_file and not self.tls_certificate_file:
+            problems.append(f"{PREFIX}TLS_CLIENT_CA_FILE needs {PREFIX}TLS_CERTIFICATE_FILE")
         if self.failpoints and self.environment is Environment.PRODUCTION:
             problems.append(f"{PREFIX}FAILPOINTS is for tests; {PREFIX}ENVIRONMENT is production")
         problems += self.oidc_problems()
@@ -58,22 +63,36 @@ class Settings(
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Read the settings. Raises StartupError, which lists every problem."""
-        names = {name_of(field) for field in cls.model_fields}
+        secrets = _secret_fields()
+        names = {name_of(field) for field in cls.model_fields} | {name_of(field) + SUFFIX for field in secrets}
         problems = [
             f"{name}: no such setting; {similar} is near" for name in environ if (similar := _misspelt(name, names))
         ]
         problems += [
             f"{PREFIX}{old}: is called {PREFIX}{new} now" for old, new in RENAMED.items() if PREFIX + old in environ
         ]
+        files, contents = SecretFiles(), dict[str, Any]()
         try:
-            settings = cls()
+            variables = {**DotEnvSettingsSource(cls).env_vars, **EnvSettingsSource(cls).env_vars}
+            files = SecretFiles.named_in(variables, secrets)
+        except SecretFileError as error:
+            problems.append(str(error))
+        for field in files.paths:
+            try:
+                contents[field] = files.read(field) or ""
+            except SecretFileError as error:
+                problems.append(str(error))
+        try:
+            settings = cls(**contents)
         except ValidationError as error:
-            for detail in error.errors():
+            for detail in error.errors(include_input=False):
                 field = str(detail["loc"][0]) if detail["loc"] else ""
                 name = field if field in UNPREFIXED else name_of(field) if field else "settings"
+                name += SUFFIX if field.lower() in contents else ""
                 problems.append(f"{name}: {detail['msg'].removeprefix('Value error, ')}")
         if problems:
             raise StartupError("bad settings: " + "; ".join(problems) + " (docs/reference/settings.md)")
+        settings._secret_files = files
         return settings
 
     def masked(self) -> dict[str, str]:
@@ -81,12 +100,24 @@ class Settings(
         shown = {"database_url": masked_url(self.database_url), "redis_url": masked_url(self.redis_url)}
         for name, field in type(self).model_fields.items():
             if name not in shown and getattr(self, name) != field.default:
-                shown[name] = "***" if _is_secret(name) else str(getattr(self, name))
+                shown[name] = "***" if is_secret(field) else str(getattr(self, name))
         return shown
 
 
-def _is_secret(field: str) -> bool:
-    return field in ("cursor_key", "first_api_key") or field.endswith("_password")
+def secret_variables() -> frozenset[str]:
+    """Return the names of all variables that have a secret."""
+    return frozenset().union(*_secret_fields().values())
+
+
+def _secret_fields() -> dict[str, frozenset[str]]:
+    """Return the secret fields, each with the variables that it is read from."""
+    found = {}
+    for field, info in Settings.model_fields.items():
+        if is_secret(info):
+            alias = info.validation_alias
+            others = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
+            found[field] = frozenset({name_of(field), *others})
+    return found
 
 
 def _misspelt(name: str, names: set[str]) -> str | None:

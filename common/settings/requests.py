@@ -1,4 +1,4 @@
-"""Settings of the API: limits of requests and submissions."""
+"""Settings of the API: TLS, limits of requests and submissions."""
 
 from typing import Annotated
 
@@ -8,7 +8,19 @@ from common.settings.field_types import Count, Seconds, SettingsGroup
 
 
 class RequestSettings(SettingsGroup):
-    """Limits of what a request may contain."""
+    """TLS of the connections of clients, and limits of what a request may contain."""
+
+    tls_certificate_file: str = Field(
+        "",
+        description="API: file of its certificate, and of those between it and the root. The API then serves HTTPS, "
+        "from TLS 1.2 on, and loads changed files within two seconds. Empty: it serves HTTP.",
+    )
+    tls_key_file: str = Field("", description="API: file of the key of that certificate, without a password.")
+    tls_client_ca_file: str = Field(
+        "",
+        description="API: file of the root certificates of clients, of which each then needs a certificate. "
+        "Empty: clients need none.",
+    )
 
     max_body_bytes: Count = Field(
         1_048_576, description="API: largest request body in bytes; a larger one is refused with 413."

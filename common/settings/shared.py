@@ -2,14 +2,16 @@
 
 import os
 import re
+from dataclasses import replace
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, PrivateAttr, field_validator
 
 from common import failpoints
 from common.server_urls.database import DatabaseServer, normalized_database_url
 from common.server_urls.redis_server import RedisServer, normalized_redis_url
-from common.settings.field_types import Environment, LogFormat, Pooler, Seconds, SettingsGroup
+from common.settings.field_types import PREFIX, Environment, LogFormat, Pooler, Seconds, Secret, SettingsGroup
+from common.settings.secret_files import SecretFileError, SecretFiles
 
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
@@ -17,20 +19,27 @@ _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 class SharedSettings(SettingsGroup):
     """Servers, logs, and the limits that several processes share."""
 
-    database_url: str = Field(
+    database_url: Secret = Field(
         "postgresql://postgres@127.0.0.1:5432/postgres",
         validation_alias="DATABASE_URL",
         validate_default=True,
         description="URL of PostgreSQL: `postgresql://user:password@host:port/database`, also with several hosts, and "
         "with the parameters of docs/reference/server-urls.md. A `+driver` suffix of the scheme is ignored.",
     )
-    redis_url: str = Field(
+    redis_url: Secret = Field(
         "redis://127.0.0.1:6379/0",
         validation_alias="REDIS_URL",
         description="URL of Redis: `redis://` or `rediss://`, with the parameters of docs/reference/server-urls.md. "
         "Redis carries doorbells and change notifications only, "
         "so its data may be lost at any moment.",
     )
+    database_password: Secret = Field(
+        "",
+        validation_alias=AliasChoices(f"{PREFIX}DATABASE_PASSWORD", "PGPASSWORD"),
+        description="Password of PostgreSQL, with any characters, if DATABASE_URL has none. Empty: that of "
+        "the variable PGPASSWORD.",
+    )
+    redis_password: Secret = Field("", description="Password of Redis, with any characters, if REDIS_URL has none.")
     database_pooler: Pooler = Field(
         Pooler.NONE,
         description="Connection pooler behind DATABASE_URL. `transaction`: a pooler in transaction mode, "
@@ -96,12 +105,20 @@ class SharedSettings(SettingsGroup):
         250, description="Interval in milliseconds at which new lines of job logs are stored."
     )
 
+    #: From which the secrets above were read; empty: from variables.
+    _secret_files: SecretFiles = PrivateAttr(default_factory=SecretFiles)
+
     @field_validator("database_url")
     @classmethod
     def _normalize_postgresql_url(cls, value: str) -> str:
         url = normalized_database_url(value)
         DatabaseServer.parse(url, os.environ)
         return url
+
+    @field_validator("database_password", "redis_password")
+    @classmethod
+    def _strip_line_break(cls, value: str) -> str:
+        return value.strip("\r\n")  # of a file from which the variable was made
 
     @field_validator("database_schema")
     @classmethod
@@ -134,9 +151,48 @@ class SharedSettings(SettingsGroup):
     @property
     def database_server(self) -> DatabaseServer:
         """The PostgreSQL of DATABASE_URL, and what libpq's environment variables add to it."""
-        return DatabaseServer.parse(self.database_url, os.environ)
+        return _database_server(self.database_url, self.database_password)
 
     @property
     def redis_server(self) -> RedisServer:
         """The Redis of REDIS_URL."""
-        return RedisServer.parse(self.redis_url)
+        return _redis_server(self.redis_url, self.redis_password)
+
+    def current_database_server(self) -> DatabaseServer:
+        """Return the PostgreSQL with the user and the password of now: their files may have changed.
+
+        Raises SecretFileError.
+        """
+        server = self.database_server
+        if not self._secret_files.paths:
+            return server
+        url, password = (self._secret_files.read(secret) for secret in ("database_url", "database_password"))
+        try:
+            now = _database_server(
+                self.database_url if url is None else normalized_database_url(url),
+                self.database_password if password is None else password,
+            )
+        except ValueError as error:
+            raise SecretFileError(f"DATABASE_URL_FILE: {error}") from None
+        return replace(server, user=now.user, password=now.password)
+
+    def current_redis_login(self) -> tuple[str | None, str | None]:
+        """Return the user and the password of Redis of now: their files may have changed. Raises SecretFileError."""
+        url, password = (self._secret_files.read(secret) for secret in ("redis_url", "redis_password"))
+        try:
+            now = _redis_server(
+                self.redis_url if url is None else normalized_redis_url(url),
+                self.redis_password if password is None else password,
+            )
+        except ValueError as error:
+            raise SecretFileError(f"REDIS_URL_FILE: {error}") from None
+        return now.username, now.password
+
+
+def _database_server(url: str, password: str) -> DatabaseServer:
+    return DatabaseServer.parse(url, {**os.environ, "PGPASSWORD": password})
+
+
+def _redis_server(url: str, password: str) -> RedisServer:
+    server = RedisServer.parse(url)
+    return server if server.password else replace(server, password=password or None)

@@ -8,11 +8,12 @@ from common.command_line import Variable
 from common.settings.access import AccessSettings
 from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
-from common.settings.field_types import SettingsGroup, name_of
+from common.settings.field_types import SettingsGroup, is_secret, name_of
 from common.settings.migration import MigrationSettings
 from common.settings.oidc import OidcSettings
 from common.settings.process_settings import Settings
 from common.settings.requests import RequestSettings
+from common.settings.secret_files import SUFFIX
 from common.settings.shared import SharedSettings
 from common.settings.worker import WorkerSettings
 
@@ -51,6 +52,11 @@ def variables_of(process: str) -> list[Variable]:
 
 def _described(fields: Iterable[tuple[str, FieldInfo]]) -> list[Variable]:
     return [
-        Variable(name_of(field), str(getattr(info.default, "value", info.default)), info.description or "")
+        Variable(name_of(field), str(getattr(info.default, "value", info.default)), _meaning(field, info))
         for field, info in fields
     ]
+
+
+def _meaning(field: str, info: FieldInfo) -> str:
+    from_file = f" Or `{name_of(field)}{SUFFIX}`, the name of a file with it." if is_secret(info) else ""
+    return f"{info.description or ''}{from_file}"

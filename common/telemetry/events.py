@@ -104,6 +104,8 @@ EVENTS = {
     "stray_jobs_requeued": "Strays, due jobs that every worker had passed by, got a new position in their queue.",
     "submissions_failed": "PostgreSQL refused a row of a group commit; the others are stored together.",
     "supervisor_failed": "A check of the supervisor failed with an unexpected error; the next check retries.",
+    "tls_certificate_loaded": "The API has loaded a changed certificate; new connections get it.",
+    "tls_certificate_refused": "The changed files of the API's certificate cannot be used; it keeps the earlier one.",
     "tracing_disabled": "A worker process could not set up the export of traces; it works without.",
     "wait_poll_failed": "A poll of jobs with waiting clients failed with an unexpected error; the next one retries.",
     "worker_ready": "A worker has begun to claim jobs: of its queues, and of its operations.",

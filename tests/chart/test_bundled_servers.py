@@ -108,7 +108,7 @@ def test_the_user_gets_the_password_of_the_secret_and_every_driver_connects(
     connection.close()
     monkeypatch.setenv("PGPASSWORD", "lost")
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
-        connect(settings, "test")
+        connect(Settings.from_env(os.environ), "test")
 
 
 def test_the_init_container_leaves_an_empty_volume_to_the_image(postgres: Postgres) -> None:

@@ -20,10 +20,8 @@ def test_pods_connect_to_the_bundled_servers_with_generated_passwords() -> None:
     assert variables["DATABASE_URL"] == "postgresql://jobproc-postgresql:5432/jobproc"
     assert variables["PGUSER"] == "jobproc_api"
     assert variables["PGPASSWORD"] == from_secret("jobproc-database-roles", "api")
-    assert variables["REDIS_URL"] == "redis://api:$(REDIS_PASSWORD)@jobproc-redis:6379/0"
-    assert variables["REDIS_PASSWORD"] == from_secret("jobproc-redis", "api")
-    names = list(variables)
-    assert names.index("REDIS_PASSWORD") < names.index("REDIS_URL"), "a variable is expanded only by those before it"
+    assert variables["REDIS_URL"] == "redis://api@jobproc-redis:6379/0"
+    assert variables["JOBPROC_REDIS_PASSWORD"] == from_secret("jobproc-redis", "api")
     passwords = [password for secret in render().all("Secret") for password in secret["data"].values()]
     assert len(passwords) == len(set(passwords)) == 1 + 4 + 1 + 3, "of administrators, roles and users"
     assert all(len(password) > 40 for password in passwords)
@@ -38,7 +36,7 @@ def test_the_server_and_the_pods_use_the_password_of_an_existing_secret() -> Non
     assert api("locked")["PGPASSWORD"] == migration["JOBPROC_API_DATABASE_PASSWORD"] == from_secret("jobs-roles", "api")
     redis = environment(release.get("StatefulSet", "jobproc-redis")["spec"]["template"]["spec"]["containers"][0])
     assert redis["REDIS_PASSWORD"] == from_secret("jobs-redis", "password")
-    assert redis["API_PASSWORD"] == api("locked")["REDIS_PASSWORD"] == from_secret("jobs-redis", "api")
+    assert redis["API_PASSWORD"] == api("locked")["JOBPROC_REDIS_PASSWORD"] == from_secret("jobs-redis", "api")
 
 
 @pytest.mark.parametrize("topology", ["external", "production"])
@@ -46,7 +44,7 @@ def test_a_secret_may_contain_the_whole_url(topology: str) -> None:
     variables = api(topology)
     assert variables["DATABASE_URL"] == from_secret("jobs-app", "uri")
     assert variables["REDIS_URL"] == from_secret("jobs-redis", "url")
-    assert not {"PGPASSWORD", "PGUSER", "REDIS_PASSWORD"} & set(variables)
+    assert not {"PGPASSWORD", "PGUSER", "JOBPROC_REDIS_PASSWORD"} & set(variables)
 
 
 def test_the_parts_of_a_url_come_from_the_values_or_from_a_secret() -> None:
@@ -59,12 +57,60 @@ def test_the_parts_of_a_url_come_from_the_values_or_from_a_secret() -> None:
     assert variables["PGSSLMODE"] == "require"
     assert variables["PGSSLROOTCERT"] == "/etc/ssl/certs/ca-certificates.crt"
     assert max(names.index(name) for name in ("PGHOST", "PGPORT", "PGDATABASE")) < names.index("DATABASE_URL")
-    assert variables["REDIS_URL"] == "rediss://:$(REDIS_PASSWORD)@$(REDIS_HOST):$(REDIS_PORT)/2"
+    assert variables["REDIS_URL"] == "rediss://$(REDIS_HOST):$(REDIS_PORT)/2"
     assert variables["REDIS_HOST"] == from_secret("jobs-redis", "endpoint")
     assert variables["REDIS_PORT"] == "6380"
-    assert max(names.index(name) for name in ("REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD")) < names.index("REDIS_URL")
+    assert max(names.index(name) for name in ("REDIS_HOST", "REDIS_PORT")) < names.index("REDIS_URL")
 
 
+def test_secrets_are_files_of_a_volume_if_the_values_say_so() -> None:
+    """And no variable of a pod is from a key of a Secret then, but those that are no secrets."""
+    release = render("default", "secretFiles=true")
+    for name, pod in release.pods():
+        part = pod["metadata"]["labels"].get("app.kubernetes.io/component")
+        if part not in (*PARTS, "migrate"):
+            continue
+        files = secret_files(pod)
+        for container in containers(pod):
+            variables = environment(container)
+            assert "PGPASSWORD" not in variables, name
+            assert "JOBPROC_REDIS_PASSWORD" not in variables, name
+            named = {value for variable, value in variables.items() if variable.endswith("_FILE")} - {HEALTH_FILE}
+            assert named, name
+            assert named <= set(files), name
+            assert {"name": "secrets", "mountPath": FOLDER, "readOnly": True} in container["volumeMounts"]
+        if part in PARTS:
+            own = environment(pod["spec"]["containers"][0])
+            assert files[own["JOBPROC_DATABASE_PASSWORD_FILE"]] == ("jobproc-database-roles", part)
+            assert files[own["JOBPROC_REDIS_PASSWORD_FILE"]] == ("jobproc-redis", part)
+            assert own["DATABASE_URL"] == "postgresql://jobproc-postgresql:5432/jobproc"
+    migration = environment(release.job()["spec"]["template"]["spec"]["containers"][0])
+    assert {f"JOBPROC_{part.upper()}_DATABASE_PASSWORD_FILE" for part in PARTS} <= set(migration)
+
+
+def test_urls_of_a_secret_are_files_too_and_what_is_no_secret_stays_a_variable() -> None:
+    (pod,) = (pod for name, pod in render("external", "secretFiles=true").pods() if name == "jobproc-api")
+    variables = environment(pod["spec"]["containers"][0])
+    assert secret_files(pod)[variables["DATABASE_URL_FILE"]] == ("jobs-app", "uri")
+    assert secret_files(pod)[variables["REDIS_URL_FILE"]] == ("jobs-redis", "url")
+    assert not {"DATABASE_URL", "REDIS_URL"} & set(variables)
+    (pod,) = (pod for name, pod in render("external-parts", "secretFiles=true").pods() if name == "jobproc-api")
+    variables = environment(pod["spec"]["containers"][0])
+    assert variables["REDIS_HOST"] == from_secret("jobs-redis", "endpoint")
+    assert secret_files(pod)[variables["JOBPROC_REDIS_PASSWORD_FILE"]][0] == "jobs-redis"
+
+
+def secret_files(pod: Object) -> dict[str, tuple[str, str]]:
+    """Return the Secret and the key of each file of a pod's volume with secrets."""
+    (volume,) = (volume for volume in pod["spec"]["volumes"] if volume["name"] == "secrets")
+    return {
+        f"{FOLDER}/{item['path']}": (source["secret"]["name"], item["key"])
+        for source in volume["projected"]["sources"]
+        for item in source["secret"]["items"]
+    }
+
+
+FOLDER, HEALTH_FILE = "/run/secrets/jobproc", "/tmp/jobproc-health"
 PARTS = ("api", "worker", "controller")
 
 
@@ -110,8 +156,8 @@ def test_each_part_is_its_own_user_of_the_bundled_redis() -> None:
         part = pod["metadata"]["labels"].get("app.kubernetes.io/component")
         if part in PARTS:
             variables = environment(pod["spec"]["containers"][0])
-            assert variables["REDIS_URL"] == f"redis://{part}:$(REDIS_PASSWORD)@jobproc-redis:6379/0", name
-            assert variables["REDIS_PASSWORD"] == from_secret("jobproc-redis", part), name
+            assert variables["REDIS_URL"] == f"redis://{part}@jobproc-redis:6379/0", name
+            assert variables["JOBPROC_REDIS_PASSWORD"] == from_secret("jobproc-redis", part), name
 
 
 @pytest.mark.parametrize("topology", EXTERNAL)

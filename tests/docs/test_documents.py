@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.settings import Settings, name_of
+from common.settings import Settings, name_of, secret_variables
 from common.store.operations import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +87,7 @@ def test_a_document_has_one_title_and_every_code_block_ends(document: Path) -> N
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_every_named_setting_exists(document: Path) -> None:
     known = {name_of(field) for field in Settings.model_fields} | OTHER_VARIABLES
+    known |= {f"{variable}_FILE" for variable in secret_variables()}
     named = set(re.findall(r"\bJOBPROC_[A-Z0-9_]+[A-Z0-9]\b", document.read_text()))
     assert named <= known
 

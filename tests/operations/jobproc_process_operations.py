@@ -142,3 +142,18 @@ def compute_in_processes(numbers: Numbers) -> list[list[float]]:
 
 def _square(number: float) -> float:
     return number * number
+
+
+@quick(name="read_environment")
+def read_environment(numbers: Numbers) -> dict[str, str]:
+    """Return every environment and command line that this process can read: its own, its parent's, a child's."""
+    del numbers
+    found = {"os.environ": repr(dict(os.environ)), "own variable": os.environ.get("OWN_VARIABLE", "")}
+    found["child"] = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
+    for pid in ("self", str(os.getppid())):
+        for file in ("environ", "cmdline"):
+            try:
+                found[f"{pid} {file}"] = Path("/proc", pid, file).read_bytes().decode(errors="replace")
+            except OSError as error:
+                found[f"{pid} {file}"] = f"not readable: {error.strerror}"
+    return found

@@ -33,7 +33,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Clear all settings of the environment, and work in an empty folder. Failpoints are reset after the test."""
     for name in os.environ:
-        if name.startswith("JOBPROC_") or name in {"DATABASE_URL", "REDIS_URL"}:
+        if name.startswith(("JOBPROC_", "DATABASE_URL", "REDIS_URL", "PG")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     yield monkeypatch

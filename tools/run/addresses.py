@@ -24,8 +24,9 @@ def _lines(run: Run, packages: Sequence[Package], clean: str) -> Iterator[tuple[
         yield "metrics", f"none: {METRICS} is 0"
     else:
         yield "metrics", f"from port {run.env[METRICS]} on; `metrics_serving` in each log names the port"
-    yield "database", masked_url(run.env["DATABASE_URL"])
-    yield "Redis", masked_url(run.env["REDIS_URL"])
+    for server, variable in (("database", "DATABASE_URL"), ("Redis", "REDIS_URL")):
+        url = run.env.get(variable)
+        yield server, masked_url(url) if url else f"that of the file {run.env[f'{variable}_FILE']}"
     yield "logs", f"{run.logs} (api.log, worker.log, controller.log)"
     yield "data", f"{run.folder} (`{clean}` deletes data and logs)"
     yield "operations", ", ".join(run.operations.names)

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.settings import secret_variables
 from tools import ROOT
 from tools.run.console import RunError, say
 from tools.run.folder import remembered_ports
@@ -81,12 +82,12 @@ class Run:
             self._prepare_worker()
 
     def _start_servers(self) -> None:
-        if not self.env.get("DATABASE_URL"):
+        if not (self.env.get("DATABASE_URL") or self.env.get("DATABASE_URL_FILE")):
             self.postgres = Postgres(self.folder / "postgres", self.logs / "postgres.log", self._ports["postgres"])
             say(f"starting PostgreSQL (data in {self.folder / 'postgres'})")
             self.postgres.start()
             self.env["DATABASE_URL"] = self.postgres.url()
-        if not self.env.get("REDIS_URL"):
+        if not (self.env.get("REDIS_URL") or self.env.get("REDIS_URL_FILE")):
             self.redis = Redis(self.folder / "redis", self.logs / "redis.log", self._ports["redis"])
             say(f"starting Redis (data in {self.folder / 'redis'})")
             self.redis.start()
@@ -104,7 +105,8 @@ class Run:
     def _prepare_worker(self) -> PreparedWorker:
         """Have a worker ready that has not imported the operations yet."""
         if self._prepared is None:
-            self._prepared = PreparedWorker(self._log("worker"), self.env)
+            env = {name: value for name, value in self.env.items() if name not in secret_variables()}
+            self._prepared = PreparedWorker(self._log("worker"), env)  # it gets the others when it serves
         return self._prepared
 
     def _start_worker(self, ports: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 
+from common.broker.redis_client import reason
 from common.telemetry import logs
 
 log = logs.get("worker")
@@ -19,18 +20,18 @@ class Consumer(consumer.Consumer):
         """Return the connection once Redis answers. Raises Celery's shutdown exceptions when the worker is to end."""
         self._logged_reason = ""
         return conn.ensure_connection(
-            partial(self._log_error, conn.as_uri()),
+            partial(self._log_error, conn),
             interval_start=INITIAL_RETRY_PAUSE_S,
             interval_step=1.0,
             interval_max=MAX_RETRY_PAUSE_S,
             callback=self._while_disconnected,
         )
 
-    def _log_error(self, url: str, error: Exception, _pause_s: float) -> None:
+    def _log_error(self, conn: Any, error: Exception, _pause_s: float) -> None:
         """Log why Redis is unavailable, once for each reason of an outage. The URL has no password."""
-        if (reason := str(error).strip()) != self._logged_reason:
-            self._logged_reason = reason
-            log.warning("redis_unavailable", url=url, reason=reason)
+        if (why := reason(error, conn.ssl or None)) != self._logged_reason:
+            self._logged_reason = why
+            log.warning("redis_unavailable", url=conn.as_uri(), reason=why)
 
     def _while_disconnected(self) -> None:
         """Do the work of Celery's event loop, which is blocked meanwhile. Called once a second."""

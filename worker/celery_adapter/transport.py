@@ -21,6 +21,12 @@ log = logs.get("worker")
 class Channel(redis.Channel):
     """Kombu's channel, which reads the Redis lists; takes a message that is not a doorbell for none."""
 
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        parameters: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]  # the stubs do not know it
+        connection: Any = self.connection.client
+        parameters["credential_provider"] = connection.transport_options["login"]
+        return parameters
+
     def _create_client(self, asynchronous: bool = False) -> Any:
         client = super()._create_client(asynchronous)  # type: ignore[misc]  # the stubs do not know it
         messages, log_limit = DoorbellMessages(), LogLimit()

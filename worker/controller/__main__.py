@@ -10,13 +10,14 @@ from types import FrameType
 
 from sqlalchemy.exc import DBAPIError
 
+from common import process_environment
 from common.broker.doorbells import Doorbell
 from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.domain.operation_spec import OperationSpec
 from common.hangup import end_on_hangup
 from common.migrations import head
-from common.settings import Settings, variables_of
+from common.settings import Settings, secret_variables, variables_of
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
@@ -62,6 +63,7 @@ class Controller:
         self._connection: WorkerConnection | None = None
         self._last_run: dict[str, float] = {}
         self._leads: bool | None = None  # None: not known yet
+        self._logged_failure = ""  # of Redis
         self.last_tick = time.monotonic()
 
     def tick(self) -> None:
@@ -166,8 +168,12 @@ class Controller:
             sent = self._doorbell.ring(queue)
             outcome = "failed" if sent is None else "sent" if sent else "coalesced"
             self._metrics.doorbells.labels(outcome).inc()
+            if self._doorbell.failure != self._logged_failure:
+                self._logged_failure = self._doorbell.failure
+                if sent is None:
+                    log.warning("redis_unavailable", url=self._settings.redis_server.url, reason=self._logged_failure)
             if sent is None:
-                break  # Redis is unavailable: the next tick tries again
+                break  # the next tick tries again
         self._metrics.task_succeeded("doorbells")
 
 
@@ -213,6 +219,7 @@ def main() -> None:
     ).parse_args()
     try:
         settings = Settings.from_env(os.environ)
+        process_environment.remove(secret_variables())
         logs.configure(settings, "controller")
         traces.configure("controller")
         log.info("starting", settings=settings.masked())

@@ -1,6 +1,6 @@
 {{/*
-Environment variables for the connections to PostgreSQL and Redis. User and password of PostgreSQL are passed as PGUSER
-and PGPASSWORD, which both drivers read, so no character needs to be encoded.
+Environment variables for the connections to PostgreSQL and Redis. Passwords are variables of their own, so no character
+needs to be encoded.
 A variable comes from the key of the Secret if `key` is set, else from `value`. Arguments: root, name, key, value.
 */}}
 {{- define "jobproc.fromSecret" }}
@@ -80,17 +80,17 @@ A variable comes from the key of the Secret if `key` is set, else from `value`. 
 {{- with .root }}
 {{- if .Values.redis.enabled }}
 {{- $redis := .Subcharts.redis }}
-{{- include "jobproc.fromSecret" (dict "name" "REDIS_PASSWORD" "secret" (include "jobproc.redis.secret" $redis) "key" $user) }}
-- {name: REDIS_URL, value: {{ printf "redis://%s:$(REDIS_PASSWORD)@%s:6379/0" $user (include "jobproc.redis.fullname" $redis) | quote }}}
+{{- include "jobproc.fromSecret" (dict "name" "JOBPROC_REDIS_PASSWORD" "secret" (include "jobproc.redis.secret" $redis) "key" $user) }}
+- {name: REDIS_URL, value: {{ printf "redis://%s@%s:6379/0" $user (include "jobproc.redis.fullname" $redis) | quote }}}
 {{- else }}
 {{- $external := .Values.externalRedis }}
 {{- if $external.keys.url }}
 {{- include "jobproc.fromSecret" (dict "name" "REDIS_URL" "secret" $external.existingSecret "key" $external.keys.url) }}
 {{- else }}
-{{- range $part, $name := dict "host" "REDIS_HOST" "port" "REDIS_PORT" "password" "REDIS_PASSWORD" }}
+{{- range $part, $name := dict "host" "REDIS_HOST" "port" "REDIS_PORT" "password" "JOBPROC_REDIS_PASSWORD" }}
 {{- include "jobproc.fromSecret" (dict "name" $name "secret" $external.existingSecret "key" (get $external.keys $part) "value" (get $external $part | default "")) }}
 {{- end }}
-- {name: REDIS_URL, value: {{ printf "%s://%s$(REDIS_HOST):$(REDIS_PORT)/%d" (ternary "rediss" "redis" $external.tls) (ternary ":$(REDIS_PASSWORD)@" "" (ne $external.keys.password "")) (int $external.database) | quote }}}
+- {name: REDIS_URL, value: {{ printf "%s://$(REDIS_HOST):$(REDIS_PORT)/%d" (ternary "rediss" "redis" $external.tls) (int $external.database) | quote }}}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -45,6 +45,9 @@ topologySpreadConstraints: {{- toYaml . | nindent 2 }}
 {{- end }}
 volumes:
   - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
+  {{- with include "jobproc.secretSources" . }}
+  - {name: secrets, projected: {defaultMode: 0440, sources: {{ . }}}}
+  {{- end }}
   {{- with .config.extraVolumes }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 
@@ -68,6 +71,9 @@ securityContext: {{- toYaml .root.Values.securityContext | nindent 2 }}
 resources: {{- toYaml .config.resources | nindent 2 }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
+  {{- if include "jobproc.secretSources" . }}
+  - {name: secrets, mountPath: {{ include "jobproc.secretFolder" . }}, readOnly: true}
+  {{- end }}
   {{- with .config.extraVolumeMounts }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- with .config.extraEnvFrom }}
 envFrom: {{- toYaml . | nindent 2 }}
@@ -82,12 +88,58 @@ env: {{- include "jobproc.env" (merge (dict "withoutRedis" true) .) | trim | nin
 {{ include "jobproc.container" . }}
 {{- end }}
 
-{{/* Settings, then the connections to PostgreSQL and (unless withoutRedis) Redis, then extraEnv. */}}
+{{/* The variables of a container. With `secretFiles` those of a Secret name the files that a volume has instead. */}}
 {{- define "jobproc.env" -}}
+{{- if .root.Values.secretFiles }}
+{{- range include "jobproc.allEnv" . | fromYamlArray }}
+{{- if include "jobproc.isSecret" . }}
+- {name: {{ include "jobproc.fileVariable" . }}, value: {{ printf "%s/%s" (include "jobproc.secretFolder" $) .name }}}
+{{- else }}
+- {{ toJson . }}
+{{- end }}
+{{- end }}
+{{- else }}
+{{- include "jobproc.allEnv" . }}
+{{- end }}
+{{- end }}
+
+{{/* "true" for a variable of jobproc that a key of a Secret gives and that jobproc reads from a file too. */}}
+{{- define "jobproc.isSecret" -}}
+{{- $names := list "DATABASE_URL" "REDIS_URL" "PGPASSWORD" "JOBPROC_CURSOR_KEY" }}
+{{- if and (dig "valueFrom" "secretKeyRef" "" .) (or (has .name $names) (regexMatch "^JOBPROC_.*_PASSWORD$" .name)) }}true{{ end }}
+{{- end }}
+
+{{- define "jobproc.fileVariable" -}}
+{{ ternary "JOBPROC_DATABASE_PASSWORD" .name (eq .name "PGPASSWORD") }}_FILE
+{{- end }}
+
+{{- define "jobproc.secretFolder" -}}
+/run/secrets/jobproc
+{{- end }}
+
+{{/* The sources of the volume with the secrets of a pod, as JSON; empty: it has none. */}}
+{{- define "jobproc.secretSources" -}}
+{{- if and .root.Values.secretFiles (ne .component "test") }}
+{{- $sources := dict }}
+{{- range include "jobproc.allEnv" . | fromYamlArray }}
+{{- if include "jobproc.isSecret" . }}
+{{- $from := .valueFrom.secretKeyRef }}
+{{- $_ := set $sources .name (dict "secret" (dict "name" $from.name "items" (list (dict "key" $from.key "path" .name)))) }}
+{{- end }}
+{{- end }}
+{{- $all := list }}
+{{- range $source := $sources }}{{ $all = append $all $source }}{{ end }}
+{{- if $all }}{{ toJson $all }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* Settings, the connections to PostgreSQL and (unless withoutRedis) Redis, the roles of the migration, extraEnv. */}}
+{{- define "jobproc.allEnv" -}}
 {{- range $name, $value := merge (dict) (.root.Values.settings | default dict) (dict "JOBPROC_ENVIRONMENT" "production") }}
 - {name: {{ $name }}, value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}}
 {{- end }}
 {{- include "jobproc.databaseEnv" . }}
 {{- if not .withoutRedis }}{{ include "jobproc.redisEnv" . }}{{ end }}
+{{- if eq .component "migrate" }}{{ include "jobproc.rolesEnv" .root }}{{ end }}
 {{- with .config.extraEnv }}{{ toYaml . | nindent 0 }}{{ end }}
 {{- end }}

@@ -102,7 +102,7 @@ class DatabasePool:
         self.pooled = pooled(settings)
         self._timeout_s = settings.database_timeout_seconds
         self._settings = settings
-        self._connector = AsyncpgConnector(settings.database_server, self._timeout_s)
+        self._connector = AsyncpgConnector(settings, self._timeout_s)
         self._max_tries = settings.api_pool_connections + 1  # the server may have closed every pooled connection
         #: the server's limit of one statement. Below the client's: a request that got 503 is not stored later
         self.statement_timeout_s = math.inf if self.pooled else self._timeout_s * 0.8

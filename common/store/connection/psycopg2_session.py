@@ -9,7 +9,7 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class with a small name
 
-from common.settings import Settings
+from common.settings import SecretFileError, Settings
 from common.store.connection.keepalives import KEEPALIVES
 from common.store.connection.outages import is_outage_code
 from common.store.connection.pooler import application_name, pooled
@@ -41,10 +41,12 @@ def is_outage(error: psycopg2.Error, connection: PgConnection) -> bool:
 def connect(settings: Settings, name: str) -> PgConnection:
     """Return a connection; unless through a pooler, it finds jobproc's schema, in UTC, with a lock timeout.
 
-    Raises DatabaseUnavailable.
-    `name` shows in pg_stat_activity.
+    Raises DatabaseUnavailable. The files of secrets are read anew. `name` shows in pg_stat_activity.
     """
-    server = settings.database_server
+    try:
+        server = settings.current_database_server()
+    except SecretFileError as error:
+        raise DatabaseUnavailable(psycopg2.OperationalError(str(error))) from error
     path = f"-c search_path={search_path(settings)}"
     limits = f"{path} -c lock_timeout={lock_timeout_ms(settings)} -c timezone=UTC -c datestyle=ISO {READ_COMMITTED}"
     if pooled(settings):

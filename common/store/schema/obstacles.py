@@ -22,6 +22,12 @@ _OF_LOGINS = frozenset({"08", "28", "3D", "53", "57"})
 # one of libpq has not.
 _OF_SERVER = re.compile(r"(?:^| failed: )(?!DETAIL|HINT)[^\W\d_]+:  (.*)", re.MULTILINE)
 _OF_LIBPQ = re.compile(r" failed: (.*)")  # after the place, which the sentence names itself
+# Of TLS: a certificate, a name or a version that does not fit stays until somebody changes it.
+_OF_TLS = re.compile(
+    r"(SSL error: )?(\[SSL: \w+\] )?(?P<reason>.*(certificate|unknown ca|support SSL|SSL upgrade|protocol version"
+    r"|handshake failure).*?)( \(_ssl\.c:\d+\))?",
+    re.IGNORECASE,
+)
 _PASSES = re.compile(
     r"starting up|shutting down|recovery mode|too many clients|connection slots|terminating connection"
     r"|server login|query_wait_timeout|connect failed|no more connections"
@@ -115,6 +121,8 @@ def of_error(error: BaseException, settings: Settings) -> Obstacle:
         is_outage = _PASSES.search(reason) is not None
         return Obstacle(f"PostgreSQL at {place} refuses the connection: {reason}", is_outage=is_outage)
     reason = "; ".join(dict.fromkeys(_OF_LIBPQ.findall(text))) or " ".join(text.split()) or "no answer in time"
+    if of_tls := _OF_TLS.fullmatch(reason):
+        return Obstacle(f"there is no TLS with PostgreSQL at {place}: {of_tls['reason'].rstrip('.')}")
     return Obstacle(f"no PostgreSQL answers at {place}: {reason}", is_outage=True)
 
 

@@ -75,7 +75,10 @@ def test_no_setting_is_without_a_reason() -> None:
         "broker_connection_timeout",
         "broker_transport_options",
     }
-    assert set(actual["broker_transport_options"]) - {name for name, _, _ in TRANSPORT} == {"socket_connect_timeout"}
+    assert set(actual["broker_transport_options"]) - {name for name, _, _ in TRANSPORT} == {
+        "socket_connect_timeout",
+        "login",
+    }
     assert actual["broker_url"] == SETTINGS.redis_url
     assert (
         actual["broker_connection_timeout"]

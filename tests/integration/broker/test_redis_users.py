@@ -1,6 +1,7 @@
 """The users of the bundled Redis: each may do what its part does, and nothing else. All tests run the parts as them."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from rig.system import System, until
 from common.broker.change_feed import CHANNEL
 from tools.servers import Redis
 
+DOCUMENT = ROOT / "docs" / "operate" / "redis-acl.md"
 #: What an attacker would try with the password of a user.
 FORBIDDEN: dict[str, list[tuple[str, ...]]] = {
     "api": [
@@ -63,11 +65,40 @@ def test_a_user_is_refused_what_its_part_does_not_do(redis_url: str, user: str) 
 
 
 def test_the_documented_access_lists_are_those_of_the_chart() -> None:
-    text = (ROOT / "docs" / "howto" / "external-services.md").read_text()
-    documented = dict(re.findall(r"^user (\S+) on >PASSWORD (.*)$", text, re.MULTILINE))
+    documented = dict(re.findall(r"^user (\S+) on >PASSWORD (.*)$", DOCUMENT.read_text(), re.MULTILINE))
+    assert documented.pop("admin") == "~* &* +@all"
     assert documented == {
         name: rules.removeprefix("on ") for name, rules in redis_users.rules().items() if name != "health"
     }
+
+
+def test_the_documented_file_is_loaded_and_admits_nobody_else(tmp_path: Path) -> None:
+    file = tmp_path / "users.acl"
+    (block,) = re.findall(r"^```\n(user default.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    file.write_text(block.replace("PASSWORD", redis_users.PASSWORD))
+    server = DocumentedRedis(tmp_path, tmp_path / "redis.log", options=("--save", "", "--aclfile", str(file)))
+    server.start()
+    try:
+        for user in ("api", "worker", "controller", "admin"):
+            with redis.Redis.from_url(redis_users.with_user(server.url, user)) as client:
+                assert client.ping()
+        with server.client as stranger, pytest.raises(redis.exceptions.AuthenticationError):
+            stranger.ping()
+    finally:
+        server.stop()
+
+
+class DocumentedRedis(Redis):
+    """A Redis that answers no client without a user."""
+
+    def answers(self) -> bool:
+        try:
+            self.client.ping()
+        except redis.exceptions.AuthenticationError:
+            return True
+        except redis.RedisError:
+            return False
+        return False
 
 
 def test_nothing_that_the_parts_do_is_refused(system: System, own_redis: Redis, make_system: Any) -> None:

@@ -78,4 +78,5 @@ def test_the_key_depends_on_a_password_beside_the_url(monkeypatch: pytest.Monkey
     settings = Settings(database_url="postgresql://u@db/jobs")
     cursor = Cursors(settings).encode(JobSearch(), POSITIONS[0])
     monkeypatch.setenv("PGPASSWORD", "secret")
+    settings = Settings(database_url="postgresql://u@db/jobs")
     assert Cursors(settings).decode(JobSearch(), cursor) is None

@@ -14,6 +14,12 @@ from common.server_urls.redis_server import RedisServer
 from common.settings import Settings
 
 MARK = "s3cr3t"
+#: By URL: the arguments of AUTH.
+LOGINS = {
+    "redis://:p@h": ("p",),
+    "redis://u@[::1]/": ("u", ""),
+    f"rediss://u:{quote(' @:/?#%+', safe='')}@h:6380/1": ("u", " @:/?#%+"),
+}
 
 
 def read(bare: pytest.MonkeyPatch, url: str) -> Settings:
@@ -45,13 +51,14 @@ def test_celery_and_redis_py_connect_to_the_same_server(
     assert settings.redis_server == server
     ours = parse_url(settings.redis_server.url)  # type: ignore[no-untyped-call]  # redis-py has no types for it
     assert (ours.get("host"), ours.get("port"), ours.get("db")) == (server.host, server.port, server.database)
-    assert (ours.get("username"), ours.get("password")) == (server.username, server.password)
+    assert settings.current_redis_login() == (server.username, server.password)
     options = celery_settings(settings)
     celery = Connection(
         options["broker_url"], ssl=options["broker_use_ssl"], transport="worker.celery_adapter.transport:Transport"
     )
     assert (celery.hostname, celery.port, int(celery.virtual_host)) == (server.host, server.port, server.database)
-    assert (celery.userid, celery.password) == (server.username, server.password)
+    login = options["broker_transport_options"]["login"]
+    assert (login.get_credentials() if login else None) == LOGINS.get(url)
     assert (celery.ssl or None) == server.tls
 
 

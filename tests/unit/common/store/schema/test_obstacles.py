@@ -1,5 +1,7 @@
 """Errors of a start: which sentence, and whether PostgreSQL is away or somebody has to do something."""
 
+import ssl
+
 import asyncpg
 import psycopg2
 import pytest
@@ -54,6 +56,38 @@ PLACE = "127.0.0.1:5432"
         (
             asyncpg.InvalidPasswordError("password authentication failed"),
             f"PostgreSQL at {PLACE} refuses the connection: password authentication failed",
+            False,
+        ),
+        (
+            psycopg2.OperationalError(f"{AT}SSL error: certificate verify failed\n"),
+            f"there is no TLS with PostgreSQL at {PLACE}: certificate verify failed",
+            False,
+        ),
+        (
+            psycopg2.OperationalError(f'{AT}server certificate for "a" does not match host name "b"\n'),
+            f'there is no TLS with PostgreSQL at {PLACE}: server certificate for "a" does not match host name "b"',
+            False,
+        ),
+        (
+            psycopg2.OperationalError(f"{AT}server does not support SSL, but SSL was required\n"),
+            f"there is no TLS with PostgreSQL at {PLACE}: server does not support SSL, but SSL was required",
+            False,
+        ),
+        (
+            psycopg2.OperationalError(f"{AT}SSL SYSCALL error: EOF detected\n"),
+            f"no PostgreSQL answers at {PLACE}: SSL SYSCALL error: EOF detected",
+            True,
+        ),
+        (
+            ssl.SSLCertVerificationError(
+                1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)"
+            ),
+            f"there is no TLS with PostgreSQL at {PLACE}: certificate has expired",
+            False,
+        ),
+        (
+            ConnectionError('PostgreSQL server at "127.0.0.1:5432" rejected SSL upgrade'),
+            f"there is no TLS with PostgreSQL at {PLACE}: PostgreSQL server",
             False,
         ),
         (
