@@ -121,10 +121,6 @@ def main() -> None:
         traces.configure("api")
         log.info("starting", settings=settings.masked(), host=arguments.host, port=arguments.port)
         check_authentication(settings, arguments.host)
-        if settings.oidc_ca_file:
-            from api.auth.openid.fetch import trusted
-
-            trusted(settings.oidc_ca_file)
         tls = server_tls(settings)
         max_connections = connection_limit(settings, _raise_open_file_limit())
         listener = _listen(arguments.host, arguments.port)

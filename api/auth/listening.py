@@ -10,7 +10,15 @@ log = logs.get("api")
 
 
 def check_authentication(settings: Settings, host: str) -> None:
-    """Log it if authentication is off. Raises StartupError if callers from other machines could then do everything."""
+    """Log it if authentication is off.
+
+    Raises StartupError if callers from other machines could then do everything, or if JOBPROC_OIDC_CA_FILE is no file
+    of certificates.
+    """
+    if settings.oidc_ca_file:
+        from api.auth.openid.fetch import trusted
+
+        trusted(settings.oidc_ca_file)
     if settings.authentication is not Authentication.OFF:
         return
     if not is_loopback(host) and not settings.unauthenticated_network:
