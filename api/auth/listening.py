@@ -1,7 +1,6 @@
 """The addresses on which an API without authentication may listen."""
 
-from ipaddress import ip_address
-
+from common.domain.addresses import is_loopback
 from common.domain.errors import StartupError
 from common.settings import Settings
 from common.settings.access import Authentication
@@ -20,11 +19,3 @@ def check_authentication(settings: Settings, host: str) -> None:
             "or set JOBPROC_UNAUTHENTICATED_NETWORK=true if that is what you want"
         )
     log.warning("authentication_off", host=host)
-
-
-def is_loopback(host: str) -> bool:
-    """Return True if only this machine reaches an address to listen on."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -83,7 +83,7 @@ class Settings(
 
 
 def _is_secret(field: str) -> bool:
-    return field in ("cursor_key", "first_api_key") or field.endswith("_password")
+    return field in ("api_key", "cursor_key", "first_api_key") or field.endswith("_password")
 
 
 def _misspelt(name: str, names: set[str]) -> str | None:
