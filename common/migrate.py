@@ -101,7 +101,7 @@ def main() -> None:
         "--first-key-file",
         type=Path,
         metavar="FILE",
-        help="use the API key in FILE if JOBPROC_FIRST_API_KEY is empty; a FILE that is missing is written, with a new key",
+        help="use the API key in FILE if JOBPROC_FIRST_API_KEY is empty; a missing FILE is written, with a new key",
     )
     arguments = parser.parse_args()
     try:

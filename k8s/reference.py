@@ -30,6 +30,21 @@ OWN = {
 }
 OWN |= {name_of(field) for field in ("allowed_hosts", "health_file", "pod_name", "pod_deletion_cost_selector")}
 OWN |= {name_of(field) for field in MigrationSettings.model_fields}
+#: Those of `authentication`, `oidc` and `worker.apiKey`.
+OWN |= {name_of(field) for field in ("authentication", "unauthenticated_network", "api_key")}
+OWN |= {
+    name_of(f"oidc_{field}")
+    for field in (
+        "issuer",
+        "audiences",
+        "tenant_claim",
+        "tenant_mapping",
+        "default_tenant",
+        "scopes_claims",
+        "scopes_mapping",
+        "ca_file",
+    )
+}
 KEY = re.compile(r"( *)([A-Za-z]\w*):")
 
 

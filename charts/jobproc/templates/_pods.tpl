@@ -45,6 +45,9 @@ topologySpreadConstraints: {{- toYaml . | nindent 2 }}
 {{- end }}
 volumes:
   - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
+  {{- with include "jobproc.oidcCa" . }}
+  - {name: oidc-ca, configMap: {name: {{ . }}, items: [{key: {{ $.root.Values.oidc.ca.key }}, path: ca.crt}]}}
+  {{- end }}
   {{- with .config.extraVolumes }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 
@@ -68,6 +71,9 @@ securityContext: {{- toYaml .root.Values.securityContext | nindent 2 }}
 resources: {{- toYaml .config.resources | nindent 2 }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
+  {{- if include "jobproc.oidcCa" . }}
+  - {name: oidc-ca, mountPath: /etc/jobproc/oidc, readOnly: true}
+  {{- end }}
   {{- with .config.extraVolumeMounts }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- with .config.extraEnvFrom }}
 envFrom: {{- toYaml . | nindent 2 }}
