@@ -36,7 +36,7 @@ class RunAuthentication:
 
     @property
     def migration_arguments(self) -> list[str]:
-        """What lets the migration store the first key, and make it in the first run."""
+        """Arguments with which the migration stores the first key, and makes it in the first run."""
         return ["--first-key-file", str(self._file.resolve())] if self.is_on else []
 
     @property
@@ -58,5 +58,5 @@ class RunAuthentication:
 
     @property
     def place(self) -> str:
-        """Where the key is."""
+        """The place of the key, for people."""
         return "JOBPROC_FIRST_API_KEY" if self._env.get("JOBPROC_FIRST_API_KEY") else str(self._file)
