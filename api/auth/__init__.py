@@ -1,1 +1,4 @@
-"""Who calls, and what the caller may do."""
+"""The callers of the API: who they are, and what they may do.
+
+Start at `access.py`, the one place that decides. Imports nothing of `routes`.
+"""

@@ -26,7 +26,7 @@ MAX_WAITING_FOR_LOOK = 1_000  # requests with unknown keys that wait for the nex
 
 
 class KnownKey(NamedTuple):
-    """What a request is compared with."""
+    """A key that requests are compared with."""
 
     digest: bytes
     principal: Principal

@@ -15,7 +15,7 @@ def check_authentication(settings: Settings, host: str) -> None:
         return
     if not is_loopback(host) and not settings.unauthenticated_network:
         raise StartupError(
-            f"JOBPROC_AUTHENTICATION is off, so whoever reaches {host} could do everything: listen on 127.0.0.1, "
-            "or set JOBPROC_UNAUTHENTICATED_NETWORK=true if that is what you want"
+            f"JOBPROC_AUTHENTICATION is off, so every client that reaches {host} could do everything: "
+            "listen on 127.0.0.1, or set JOBPROC_UNAUTHENTICATED_NETWORK=true if that is what you want"
         )
     log.warning("authentication_off", host=host)

@@ -55,33 +55,28 @@ async def _serve(request: Request) -> Response:
 
 
 def _add_refusals(document: dict[str, Any]) -> None:
-    """Add the problems of the browser guard, which refuses requests before any route."""
+    """Add the problems of requests that are refused before any route: by the browser guard, and for their caller."""
     for path in document["paths"].values():
         for method, operation in path.items():
-            kinds = (HOST_NOT_ALLOWED,) if method == "get" else (HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED)
+            kinds = [HOST_NOT_ALLOWED] if method == "get" else [HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED]
+            if operation.get("security"):
+                kinds += [UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED]
             for status, response in problem_responses(*kinds).items():
                 del response["model"]  # the framework's name for the schema
-                operation["responses"].setdefault(str(status), response)
+                present = operation["responses"].setdefault(str(status), response)
+                present["content"][MEDIA_TYPE]["examples"] |= response["content"][MEDIA_TYPE]["examples"]
 
 
 def _add_security(document: dict[str, Any]) -> None:
-    """Add how callers authenticate, and the problems of those that may not do what they ask for."""
-    scopes = {scope.value: text for scope, text in DESCRIPTIONS.items()}
+    """Add how callers authenticate. Each operation names its scope."""
+    scopes = " ".join(f"`{scope}`: {text}" for scope, text in DESCRIPTIONS.items())
     document["components"]["securitySchemes"] = {
         BEARER: {
             "type": "http",
             "scheme": "bearer",
-            "bearerFormat": "jp_<id>_<secret>, or a JWT of the OpenID provider",
-            "description": "An API key, or a token of the OpenID provider of the installation. Each operation names "
-            "the scope that it needs: " + " ".join(f"`{name}`: {text}" for name, text in scopes.items()),
+            "description": f"An API key, `jp_…`. Each operation names the scope that the key must have. {scopes}",
         },
     }
-    for path in document["paths"].values():
-        for operation in path.values():
-            if operation.get("security"):
-                for status, response in problem_responses(UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED).items():
-                    del response["model"]
-                    operation["responses"].setdefault(str(status), response)
 
 
 def _keep_only_problems(document: dict[str, Any]) -> None:

@@ -27,14 +27,12 @@ from api.watch.long_poll import (
 )
 from api.web import responses
 from api.web.problem_kinds import (
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
+    BODY_PROBLEMS,
     IDEMPOTENCY_KEY_REUSED,
     INVALID_BODY,
     INVALID_IDEMPOTENCY_KEY,
     INVALID_PARAMETER,
     JOB_NOT_FOUND,
-    MALFORMED_JSON,
     METHOD_NOT_ALLOWED,
     OVERLOADED,
     QUEUE_LATE,
@@ -42,7 +40,6 @@ from api.web.problem_kinds import (
     TOO_MANY_WAITING_CLIENTS,
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
-    UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import ProblemError, field_problem, problem_responses
 from api.web.responses import Headers, JsonResponse
@@ -59,12 +56,8 @@ router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
 PARSE_SLICE_S = 0.003  # so long a batch is parsed before other requests run
 
 _SUBMISSION_PROBLEMS = (
-    MALFORMED_JSON,
+    *BODY_PROBLEMS,
     UNIQUE_CONFLICT,
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
-    UNSUPPORTED_MEDIA_TYPE,
-    INVALID_BODY,
     UNKNOWN_OPERATION,
     INVALID_IDEMPOTENCY_KEY,
     IDEMPOTENCY_KEY_REUSED,

@@ -45,6 +45,7 @@ PAGE_RESPONSE_HEADERS = (
     "Location",
     "Retry-After",
     "Sunset",
+    "WWW-Authenticate",
     "X-Request-ID",
 )
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

@@ -40,7 +40,7 @@ class ApiKeyToken:
 
     @property
     def digest(self) -> bytes:
-        """What is stored of the secret. It has 256 bits, so a slow hash would protect nothing more."""
+        """The stored digest of the secret. It has 256 bits, so a slow hash would protect nothing more."""
         return digest_of(self.secret)
 
 

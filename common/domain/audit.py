@@ -7,7 +7,7 @@ from uuid import UUID
 
 
 class AuditAction(StrEnum):
-    """What a caller did. The part before the dot is the kind of thing that it was done to."""
+    """A kind of change. The part before the dot is the kind of thing that it was done to."""
 
     JOB_CANCEL = "job.cancel"
     JOB_RETRY = "job.retry"

@@ -9,7 +9,7 @@ from common.settings.field_types import Count, Seconds, SettingsGroup
 
 
 class Authentication(StrEnum):
-    """Whether requests must authenticate."""
+    """The authentication of requests."""
 
     REQUIRED = "required"
     OFF = "off"
@@ -26,8 +26,8 @@ class AccessSettings(SettingsGroup):
     )
     unauthenticated_network: bool = Field(
         False,
-        description="API: with JOBPROC_AUTHENTICATION=off, listen on other addresses than loopback too: whoever "
-        "reaches them may do everything.",
+        description="API: with JOBPROC_AUTHENTICATION=off, listen on other addresses than loopback too: every client "
+        "that reaches them may do everything.",
     )
     key_refresh_seconds: Annotated[float, Field(ge=0.1, le=4)] = Field(
         2,

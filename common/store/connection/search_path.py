@@ -6,10 +6,10 @@ from common.settings import Settings
 
 #: The tables and the view that the API's statements name. A test compares them with the models.
 TABLES = (
-    "api_keys",
-    "audit_entries",
     "alembic_version",
+    "api_keys",
     "attempts",
+    "audit_entries",
     "bulk_action_jobs",
     "bulk_actions",
     "deadlines",

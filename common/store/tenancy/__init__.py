@@ -1,1 +1,4 @@
-"""Tenants, and the API keys of their clients."""
+"""Tenants, the API keys of their clients, and the audit log.
+
+Start at `api_keys.py`. Imports `common.store.connection` alone.
+"""

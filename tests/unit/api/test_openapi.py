@@ -31,6 +31,7 @@ BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key",
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
 ACTION = {"bulk-action-not-found", "invalid-parameter", "store-unavailable"}
 EXPENSIVE = {"store-unavailable", "too-many-reads", "read-timeout"}
+JSON_BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "overloaded"}
 ROUTES = {
     ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter", "job-not-found"},
     ("post", "/jobs/batch"): BODY,
@@ -46,23 +47,23 @@ ROUTES = {
     | {"not-retryable", "input-removed"}
     | BODY - {"queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
     ("get", "/jobs/{job_id}/explain"): READ | EXPENSIVE,
-    ("post", "/bulk-actions"): {
-        "malformed-json",
-        "body-timeout",
-        "body-too-large",
-        "unsupported-media-type",
-        "invalid-body",
-        "overloaded",
-        "too-many-previews",
-    }
-    | EXPENSIVE,
+    ("post", "/bulk-actions"): JSON_BODY | {"too-many-previews"} | EXPENSIVE,
     ("get", "/bulk-actions"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/bulk-actions/{bulk_action_id}"): ACTION,
-    ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION
-    | {"wrong-phase", "count-not-confirmed"}
-    | {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "overloaded"},
+    ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION | {"wrong-phase", "count-not-confirmed"} | JSON_BODY,
     ("post", "/bulk-actions/{bulk_action_id}/stop"): ACTION | {"wrong-phase", "unsupported-media-type"},
     ("post", "/bulk-actions/{bulk_action_id}/undo"): ACTION | {"wrong-phase", "unsupported-media-type"},
+    ("get", "/keys"): {"invalid-parameter", "store-unavailable"},
+    ("post", "/keys"): JSON_BODY | {"too-many-keys", "store-unavailable"},
+    ("post", "/keys/{key_id}/rotate"): JSON_BODY
+    | {"key-not-found", "invalid-parameter", "too-many-keys", "store-unavailable"},
+    ("post", "/keys/{key_id}/revoke"): {
+        "key-not-found",
+        "invalid-parameter",
+        "unsupported-media-type",
+        "store-unavailable",
+    },
+    ("get", "/audit"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/operations"): EXPENSIVE,
     ("get", "/stats"): EXPENSIVE,
     ("get", "/livez"): set(),
@@ -168,6 +169,9 @@ EVENTS, LOGS = "/jobs/{job_id}/events", "/jobs/{job_id}/logs"
 SUCCESSES = {
     ("post", "/jobs/{job_id}/retry"): {"202"},
     ("post", "/bulk-actions"): {"201"},
+    ("post", "/keys"): {"201"},
+    ("post", "/keys/{key_id}/rotate"): {"201"},
+    ("post", "/keys/{key_id}/revoke"): {"200"},
     ("get", LOGS): {"200", "204"},
 }
 
@@ -228,6 +232,8 @@ def test_every_error_of_a_route_is_a_problem_with_an_example(document: dict[str,
             assert (body.type, body.title, body.status) == (kinds[name].type, kinds[name].title, int(status))
             documented.add(name)
     everywhere = {"internal", "host-not-allowed"} | ({"origin-not-allowed"} if method == "post" else set())
+    if "security" in document["paths"][path][method]:
+        everywhere |= {"unauthenticated", "scope-missing", "tenant-suspended"}
     assert documented == ROUTES[method, path] | everywhere
 
 
