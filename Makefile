@@ -1,6 +1,7 @@
 PY := .venv/bin/python
 PORT ?= 8000
 HOST ?= 127.0.0.1
+AUTH ?=
 FOLDER ?= .local
 .DEFAULT_GOAL := help
 
@@ -9,8 +10,8 @@ FOLDER ?= .local
 help: ## list the targets
 	@awk -F':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 install: .venv/installed ## make the environment in .venv
-run: install ## run everything on this machine until Ctrl-C (PORT=8000 OPERATIONS=../acme)
-	@$(PY) -m tools.run --host $(HOST) --port $(PORT) --folder $(FOLDER) --operations "$(OPERATIONS)"
+run: install ## run everything on this machine until Ctrl-C (PORT=8000 OPERATIONS=../acme AUTH=1)
+	@$(PY) -m tools.run --host $(HOST) --port $(PORT) --folder $(FOLDER) --operations "$(OPERATIONS)" $(if $(filter-out 0,$(AUTH)),--auth)
 operation: install ## write a package with an operation (NAME=acme PLACE=../acme)
 	@$(PY) -m tools.operation --name "$(NAME)" --place "$(or $(PLACE),../$(NAME))"
 clean-data: install ## delete the data and logs of `make run`

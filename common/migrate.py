@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from common import failpoints, process_environment
 from common.command_line import command_line
 from common.domain.errors import StartupError
+from common.first_key_file import kept_key
 from common.migrations import head
 from common.settings import Settings, secret_variables, variables_of
 from common.store.connection.sqlalchemy_engine import sync_engine
@@ -96,6 +97,12 @@ def main() -> None:
     parser.add_argument(
         "--wait", type=float, metavar="SECONDS", help="apply nothing: wait up to SECONDS for another run to migrate"
     )
+    parser.add_argument(
+        "--first-key-file",
+        type=Path,
+        metavar="FILE",
+        help="use the API key in FILE if JOBPROC_FIRST_API_KEY is empty; a missing FILE is written, with a new key",
+    )
     arguments = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
@@ -105,6 +112,8 @@ def main() -> None:
         if arguments.wait is not None:
             wait_for_schema(settings, head(), limit_s=arguments.wait)
             return
+        if arguments.first_key_file is not None and not settings.first_api_key:
+            settings = settings.model_copy(update={"first_api_key": kept_key(arguments.first_key_file).text})
         migrate_when_possible(settings)
         log.info("migrated", head=head())
     except (StartupError, DBAPIError) as error:

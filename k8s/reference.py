@@ -32,6 +32,21 @@ OWN |= {name_of(field) for field in ("allowed_hosts", "health_file", "pod_name",
 OWN |= {name_of(field) for field in MigrationSettings.model_fields}
 #: Their place is a Secret, not the values of a release.
 OWN |= set(secret_variables())
+#: Those of `authentication`, `oidc` and `worker.apiKey`.
+OWN |= {name_of(field) for field in ("authentication", "unauthenticated_network")}
+OWN |= {
+    name_of(f"oidc_{field}")
+    for field in (
+        "issuer",
+        "audiences",
+        "tenant_claim",
+        "tenant_mapping",
+        "default_tenant",
+        "scopes_claims",
+        "scopes_mapping",
+        "ca_file",
+    )
+}
 KEY = re.compile(r"( *)([A-Za-z]\w*):")
 
 

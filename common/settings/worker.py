@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from common.settings.field_types import Count, Seconds, SettingsGroup
+from common.settings.field_types import Count, Seconds, Secret, SettingsGroup
 
 
 class WorkerSettings(SettingsGroup):
@@ -137,6 +137,11 @@ class WorkerSettings(SettingsGroup):
         "",
         description="Worker: URL of the API, such as `http://127.0.0.1:8000`, to which operations submit further jobs. "
         "Empty: they cannot.",
+    )
+    api_key: Annotated[Secret, Field(pattern="^[!-~]*$", max_length=8_192)] = Field(
+        "",
+        description="Worker: API key, with the scope `jobs:write`, with which operations submit further jobs. Empty: "
+        "none; they can submit only while the authentication of the API is off.",
     )
     api_timeout_seconds: Seconds = Field(
         10, description="Worker: longest wait in seconds for the API when an operation submits a further job."

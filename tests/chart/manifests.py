@@ -22,6 +22,7 @@ EXAMPLES = {
     "dev": ("dev",),
     "ci": ("ci",),
     "dev with KEDA": ("dev", "keda"),
+    "external secrets": ("examples/external-secrets",),
     "production": ("examples/production", "examples/cloudnativepg", "examples/managed-redis"),
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # PyYAML has no types
-from chart.compose_file import FILE, OBSERVERS, PARTS, SERVERS, SERVICES
+from chart.compose_file import FILE, FIRST_KEY, OBSERVERS, PARTS, SERVERS, SERVICES
 from chart.manifests import ROOT
 
 from common.settings import Settings, name_of
@@ -15,7 +15,7 @@ from common.telemetry.traces import ENDPOINT_VARIABLES
 
 
 def test_the_file_has_every_part_both_servers_and_the_observers() -> None:
-    assert set(SERVICES) == {*PARTS, *SERVERS, *OBSERVERS}
+    assert set(SERVICES) == {*PARTS, FIRST_KEY, *SERVERS, *OBSERVERS}
     assert {name for name, service in SERVICES.items() if service.get("profiles") == ["observability"]} == set(
         OBSERVERS
     )
@@ -37,7 +37,9 @@ def test_a_service_has_only_the_rights_that_it_needs(name: str) -> None:
     assert service["tmpfs"]
     assert service["logging"] == {"driver": "local"}, "logs are bounded"
     assert not {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"} & set(service)
-    assert name in PARTS or re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"]), "our images set their user themselves"
+    assert name in {*PARTS, FIRST_KEY} or re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"]), (
+        "our images set their user themselves"
+    )
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -64,10 +66,34 @@ def test_the_parts_wait_for_a_migrated_database_and_the_workers_for_redis() -> N
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_but_the_migration_is_restarted(name: str) -> None:
-    runs_once = name == "migrate"
+def test_every_service_that_goes_on_is_restarted(name: str) -> None:
+    runs_once = name in {"migrate", FIRST_KEY}
     assert SERVICES[name]["restart"] == ("no" if runs_once else "unless-stopped")
     assert ("healthcheck" in SERVICES[name]) is (not runs_once and name not in OBSERVERS)
+
+
+def test_the_first_key_is_in_a_volume_that_only_the_migration_and_its_reader_have() -> None:
+    """`docker compose up` starts no reader, and needs no step before it."""
+    with_key = {
+        name: service["volumes"] for name, service in SERVICES.items() if "first-key:" in str(service.get("volumes"))
+    }
+    assert with_key == {"migrate": ["first-key:/var/lib/jobproc"], FIRST_KEY: ["first-key:/var/lib/jobproc:ro"]}
+    assert SERVICES["migrate"]["command"][1:] == ["--first-key-file", "/var/lib/jobproc/first-api-key"]
+    reader = SERVICES[FIRST_KEY]
+    assert reader["profiles"] == [FIRST_KEY]
+    assert reader["entrypoint"] == ["cat", "/var/lib/jobproc/first-api-key"]
+    assert (reader["image"], reader["pull_policy"]) == (SERVICES["migrate"]["image"], "never")
+    for part in ("api", "worker"):
+        assert "mkdir -m 1777 /var/lib/jobproc" in (ROOT / f"Dockerfile.{part}").read_text(), "its user may write there"
+
+
+def test_authentication_is_on_and_each_part_knows_only_its_own_key() -> None:
+    settings = {name: SERVICES[name]["environment"] for name in PARTS}
+    assert settings["api"]["JOBPROC_AUTHENTICATION"] == "${JOBPROC_AUTHENTICATION:-required}"
+    first = {name: settings[name]["JOBPROC_FIRST_API_KEY"] for name in PARTS}
+    assert first == {**dict.fromkeys(PARTS, ""), "migrate": "${JOBPROC_FIRST_API_KEY:-}"}
+    own = {name: settings[name].get("JOBPROC_API_KEY") for name in PARTS}
+    assert own == {**dict.fromkeys(PARTS, ""), "worker": None}
 
 
 @pytest.mark.parametrize("name", ["api", "controller"])

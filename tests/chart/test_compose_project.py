@@ -75,6 +75,15 @@ def test_urls_and_settings_of_an_env_file_reach_every_part(rendered: Callable[..
 
 
 @pytest.mark.needs("docker")
+def test_keys_of_an_env_file_reach_the_part_that_needs_them(rendered: Callable[..., dict[str, dict[str, Any]]]) -> None:
+    services = rendered("JOBPROC_FIRST_API_KEY=jp_first\nJOBPROC_API_KEY=jp_workers\n", JOBPROC_API_KEY="jp_readers")
+    environments = {name: services[name]["environment"] for name in PARTS}
+    assert {name for name in PARTS if environments[name]["JOBPROC_FIRST_API_KEY"] == "jp_first"} == {"migrate"}
+    assert {name for name in PARTS if environments[name]["JOBPROC_API_KEY"] == "jp_workers"} == {"worker"}
+    assert "jp_readers" not in str(services), "the key in a reader's shell is not for operations"
+
+
+@pytest.mark.needs("docker")
 @pytest.mark.parametrize(
     ("dot_env", "variables"),
     [
@@ -135,6 +144,10 @@ class Compose:
         assert done.returncode == 0, f"docker compose {' '.join(argv)}\n{done.stdout}\n{done.stderr}"
         return done.stdout.strip()
 
+    def first_key(self) -> str:
+        """Return the first API key, as docs/howto/compose.md reads it."""
+        return self.run("run", "--rm", "first-key")
+
     def stop(self, name: str) -> float:
         """Stop a service and return the seconds that this took."""
         began = time.monotonic()
@@ -158,6 +171,9 @@ def compose() -> Iterator[Compose]:
 @pytest.mark.timeout(UP_S + 120)
 def test_compose_up_runs_a_job_and_every_part_ends_with_code_0(compose: Compose) -> None:
     compose.run("up", "--build", "--detach", "--wait", "--wait-timeout", "180", limit_s=UP_S)
+    assert compose.client.get("/stats").status_code == 401
+    key = compose.first_key()
+    compose.client.headers["Authorization"] = f"Bearer {key}"
     job = compose.client.post("/jobs/", json={"data": [1, 2, 3], "operation": "square_sum"}).raise_for_status().json()
     assert job["status"] == "PENDING"
 
@@ -166,6 +182,10 @@ def test_compose_up_runs_a_job_and_every_part_ends_with_code_0(compose: Compose)
         return result if result["status"] == "SUCCESS" else None
 
     assert until("the job has finished", finished)["result"] == 14.0
+
+    compose.run("run", "--rm", "migrate")
+    assert compose.first_key() == key, "it is kept"
+    assert compose.client.get("/stats").status_code == 200
 
     assert {name: seconds for name in ("worker", "controller", "api") if (seconds := compose.stop(name)) > 10.0} == {}
     containers = [json.loads(line) for line in compose.run("ps", "--all", "--format", "json").splitlines()]

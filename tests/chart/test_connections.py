@@ -5,7 +5,8 @@ from chart.manifests import EXAMPLES, NAMESPACE, TOPOLOGIES, Object, containers,
 
 pytestmark = pytest.mark.needs("helm")
 
-EXTERNAL = ["external", "external-parts", "production"]
+EXTERNAL = ["external", "external-parts", "external secrets", "production"]
+FIRST_KEY = "jobproc-first-api-key"
 BUNDLED = [topology for topology in [*TOPOLOGIES, *EXAMPLES] if topology not in EXTERNAL]
 
 
@@ -23,7 +24,9 @@ def test_pods_connect_to_the_bundled_servers_with_generated_passwords() -> None:
     assert variables["REDIS_URL"] == "redis://api@jobproc-redis:6379/0"
     assert variables["JOBPROC_REDIS_PASSWORD"] == from_secret("jobproc-redis", "api")
     passwords = [password for secret in render().all("Secret") for password in secret["data"].values()]
-    assert len(passwords) == len(set(passwords)) == 1 + 4 + 1 + 3, "of administrators, roles and users"
+    assert len(passwords) == len(set(passwords)) == 1 + 4 + 1 + 3 + 1, (
+        "of administrators, roles, users, and the first API key"
+    )
     assert all(len(password) > 40 for password in passwords)
 
 
@@ -163,7 +166,8 @@ def test_each_part_is_its_own_user_of_the_bundled_redis() -> None:
 @pytest.mark.parametrize("topology", EXTERNAL)
 def test_external_servers_replace_every_object_of_the_bundled_ones(topology: str) -> None:
     release = render(topology)
-    assert release.all("StatefulSet") == release.all("Secret") == []
+    assert release.all("StatefulSet") == []
+    assert release.names("Secret") <= {FIRST_KEY}
 
 
 @pytest.mark.parametrize("topology", [*TOPOLOGIES, *EXAMPLES])
@@ -194,6 +198,7 @@ def test_with_an_external_database_the_migration_is_a_hook_before_the_release(to
     assert job["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
     weight = int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
     needed = [release.get("ServiceAccount", job["spec"]["template"]["spec"]["serviceAccountName"])]
+    needed += [secret for secret in release.all("Secret") if secret["metadata"]["name"] == FIRST_KEY]
     needed += [policy for policy in release.all("NetworkPolicy") if policy["metadata"]["name"] == "jobproc-migrate"]
     for object_ in needed:
         annotations = object_["metadata"]["annotations"]
@@ -201,13 +206,13 @@ def test_with_an_external_database_the_migration_is_a_hook_before_the_release(to
         assert int(annotations["helm.sh/hook-weight"]) < weight, "the objects that the Job needs are created before it"
 
 
-def test_the_migration_hook_reads_the_database_secret_only_even_with_the_bundled_redis() -> None:
+def test_the_migration_hook_reads_the_secrets_of_database_and_first_key_only_even_with_the_bundled_redis() -> None:
     job = render("external", "redis.enabled=true", "externalRedis.existingSecret=").job()
     assert {
         str(value)
         for value in environment(job["spec"]["template"]["spec"]["containers"][0]).values()
         if isinstance(value, dict)
-    } == {str(from_secret("jobs-app", "uri"))}
+    } == {str(from_secret("jobs-app", "uri")), str(from_secret(FIRST_KEY, "api-key"))}
 
 
 @pytest.mark.parametrize("topology", BUNDLED)

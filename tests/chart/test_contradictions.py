@@ -150,11 +150,18 @@ def test_an_old_kubernetes_is_rejected() -> None:
         (
             [
                 "service/jobproc-api 8000",
-                "http://127.0.0.1:8000/jobs/ -H",
-                "/jobs/JOB_ID/result",
+                "http://127.0.0.1:8000/jobs/",
+                "export JOBPROC_API_KEY=$(kubectl -n default get secret jobproc-first-api-key -o go-template=",
+                """'{{index .data "api-key" | base64decode}}')""",
+                '/jobs/ -H "Authorization: Bearer $JOBPROC_API_KEY" -H',
+                '/jobs/JOB_ID/result -H "Authorization: Bearer $JOBPROC_API_KEY"',
                 "default: queues default; 1 pods, 2 processes each",
             ],
             (),
+        ),
+        (
+            ["/jobs/JOB_ID/result\n", "Authentication is OFF"],
+            ("authentication.enabled=false", "authentication.acceptUnauthenticatedNetwork=true"),
         ),
         (["PostgreSQL and Redis came with the chart", "delete pvc data-jobproc-postgresql-0"], ()),
         (["default: queues default; 0 to 10 pods by depth (KEDA)"], ("keda.enabled=true",)),
@@ -164,7 +171,7 @@ def test_an_old_kubernetes_is_rejected() -> None:
         ),
     ],
 )
-def test_the_notes_contain_the_next_three_commands_and_what_an_uninstall_leaves(
+def test_the_notes_contain_the_next_commands_and_what_an_uninstall_leaves(
     texts: list[str], sets: tuple[str, ...], tmp_path: Path
 ) -> None:
     """Helm shows the notes of an installation only, so the test renders them as the text of an object."""

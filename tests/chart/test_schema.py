@@ -182,6 +182,8 @@ def test_the_documents_that_the_readme_names_exist() -> None:
         "docs/howto/upgrade.md",
         "docs/howto/external-services.md",
         "docs/howto/backup.md",
+        "docs/operate/authentication.md",
+        "docs/howto/external-secrets.md",
     ):
         assert name in (CHART / "README.md").read_text()
         assert (CHART / name).exists() or (Path(ROOT) / name).exists()

@@ -7,6 +7,7 @@ kinds of client meet a pod that ends.
 
 import http.client
 import json
+import os
 import random
 import socket
 import sys
@@ -20,6 +21,7 @@ STOP = Path("/tmp/stop")
 THREADS = 8
 LIMIT_S = 30.0  # timeout of a request
 LONGEST_S = 600.0  # submissions end after this time even without a stop
+HEADERS = {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ['JOBPROC_API_KEY']}"}
 TERMINAL = {"SUCCESS", "FAILED", "CANCELLED"}
 
 
@@ -36,9 +38,7 @@ class Client:
         if self._connection is None:
             self._connection = http.client.HTTPConnection(self._address, timeout=LIMIT_S)
         try:
-            self._connection.request(
-                method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"}
-            )
+            self._connection.request(method, path, None if body is None else json.dumps(body), HEADERS)
             response = self._connection.getresponse()
             content = response.read()
             if not self._keep_alive or response.will_close:

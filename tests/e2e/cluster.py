@@ -27,6 +27,7 @@ MIN_LOAD_S = 10.0  # there is load before and after the action of a test
 #: The images of this version, and of a version with one more migration (`make e2e-images`), without their tags.
 IMAGES = {part: os.environ.get(f"JOBPROC_E2E_{part.upper()}", f"jobproc-{part}") for part in ("api", "worker")}
 TAG, NEXT = os.environ.get("JOBPROC_E2E_TAG", "e2e"), os.environ.get("JOBPROC_E2E_NEXT", "e2e-next")
+KEY_REF = {"name": "jobproc-first-api-key", "key": "api-key"}
 RESTRICTED = {
     "runAsNonRoot": True,
     "allowPrivilegeEscalation": False,
@@ -184,7 +185,8 @@ class Namespace:
 
     def api(self, service: str = "jobproc-api") -> "Api":
         """Return a client of the API, through its Service."""
-        api = Api(f"http://127.0.0.1:{self.forward(f'service/{service}', 8000)}")
+        key = self.secret(re.sub("api$", "first-api-key", service), "api-key")
+        api = Api(f"http://127.0.0.1:{self.forward(f'service/{service}', 8000)}", key)
         self._connections.append(api)
         return api
 
@@ -192,9 +194,12 @@ class Namespace:
         """Return the URL of the bundled database at a forwarded port."""
         return f"postgresql://jobproc:{self.password(release)}@127.0.0.1:{port}/jobproc"
 
+    def secret(self, name: str, key: str) -> str:
+        """Return the value of a key of a Secret."""
+        return b64decode(self.core.read_namespaced_secret(name, self.name).data[key]).decode()
+
     def password(self, secret: str) -> str:
-        """Return the password in a Secret."""
-        return b64decode(self.core.read_namespaced_secret(secret, self.name).data["password"]).decode()
+        return self.secret(secret, "password")
 
     def database(self, release: str = "jobproc-postgresql") -> Database:
         """Return a connection to the bundled database."""
@@ -210,6 +215,7 @@ class Namespace:
             "name": "main",
             "image": image,
             "command": list(command),
+            "env": [{"name": "JOBPROC_API_KEY", "valueFrom": {"secretKeyRef": {**KEY_REF, "optional": True}}}],
             "securityContext": RESTRICTED,
             "volumeMounts": [{"name": "files", "mountPath": "/files"}, {"name": "tmp", "mountPath": "/tmp"}],
         }
@@ -230,12 +236,11 @@ class Namespace:
     @contextlib.contextmanager
     def load(self, name: str, rate: float = 40, wait_s: float = 120) -> Iterator["Report"]:
         """Submit jobs from a pod while the block runs; then wait until all have finished, and fill the report."""
-        arguments = ["jobproc-api:8000", str(rate), str(wait_s)]
         report = Report()
         self.pod(
             name,
             f"{IMAGES['api']}:{TAG}",
-            ["python", "-u", "/files/client.py", *arguments],
+            ["python", "-u", "/files/client.py", "jobproc-api:8000", str(rate), str(wait_s)],
             [Path(__file__).with_name("client.py")],
         )
         until(f"jobs of {name} are accepted", lambda: "accepting" in self.log(name), 60)
@@ -268,8 +273,8 @@ class Report(dict[str, Any]):
 class Api:
     """A client of the HTTP API."""
 
-    def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, timeout=15)
+    def __init__(self, url: str, key: str) -> None:
+        self.http = httpx.Client(base_url=url, timeout=15, headers={"Authorization": f"Bearer {key}"})
 
     def close(self) -> None:
         self.http.close()

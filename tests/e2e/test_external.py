@@ -1,7 +1,7 @@
 """jobproc with an external PostgreSQL and Redis: the migration is a hook, and a failing hook stops the upgrade."""
 
 import pytest
-from e2e.cluster import CHART, NEXT, READY_S, Namespace
+from e2e.cluster import CHART, KEY_REF, NEXT, READY_S, Namespace
 
 SMALL = ("api.replicas=1", "controller.replicas=1", "worker.drainSeconds=5")
 
@@ -51,11 +51,12 @@ def test_a_release_installs_with_servers_given_as_urls(servers: Namespace) -> No
 
 def test_a_failing_migration_leaves_the_running_release_unchanged(servers: Namespace) -> None:
     create_secret(servers, "wrong", url="postgresql://jobproc:wrong@their-postgresql:5432/jobproc")
-    before = pod_uids(servers)
+    before, key = pod_uids(servers), servers.secret(KEY_REF["name"], "api-key")
     values = "externalDatabase.existingSecret=wrong,migrate.backoffLimit=0,migrate.activeDeadlineSeconds=30"
     with pytest.raises(AssertionError, match="pre-upgrade hooks failed"):
         servers.helm("upgrade", "jobproc", str(CHART), "--reuse-values", "--set", values, "--timeout", "90s")
     assert pod_uids(servers) == before
+    assert servers.secret(KEY_REF["name"], "api-key") == key, "the hook is not created again"
     api = servers.api()
     assert api.until_status(api.submit("cube_sum", 2), "SUCCESS")["result"] == 8.0
 

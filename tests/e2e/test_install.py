@@ -4,8 +4,9 @@ import json
 import re
 from typing import Any
 
+import httpx
 import pytest
-from e2e.cluster import CHART, ROOT, Api, Namespace, run, until
+from e2e.cluster import CHART, KEY_REF, ROOT, Api, Namespace, run, until
 from kubernetes import client
 
 COMPONENT = "app.kubernetes.io/component"
@@ -36,6 +37,11 @@ def test_submit_status_and_result_work_through_the_service(api: Api) -> None:
     assert api.http.get(f"/jobs/{job}/result").json() == {"job_id": job, "status": "SUCCESS", "result": 14.0}
     assert "swagger" in api.http.get("/docs").text.lower()
     assert api.http.get("/readyz").status_code == 200
+
+
+def test_a_request_needs_a_key(api: Api) -> None:
+    assert httpx.get(f"{api.http.base_url}/stats").status_code == 401
+    assert api.http.get("/stats").status_code == 200
 
 
 def test_every_pod_is_ready_and_none_was_restarted(installed: Namespace) -> None:
@@ -93,9 +99,10 @@ def test_an_upgrade_without_changes_replaces_no_pod(installed: Namespace) -> Non
     def uids() -> set[str]:
         return {pod.metadata.uid for pod in installed.pods() if pod.metadata.labels[COMPONENT] != "migrate"}
 
-    before = uids()
+    before, key = uids(), installed.secret(KEY_REF["name"], "api-key")
     installed.helm("upgrade", "jobproc", str(CHART), "--reuse-values", "--wait")
     assert uids() == before
+    assert installed.secret(KEY_REF["name"], "api-key") == key, "it is kept"
 
 
 def test_a_changed_setting_replaces_the_pods(installed: Namespace) -> None:
@@ -156,22 +163,27 @@ def remaining_objects(namespace: Namespace) -> set[str]:
     }
 
 
-def test_uninstall_leaves_only_the_volume_claim_and_a_new_install_has_the_jobs(installed: Namespace) -> None:
+def test_uninstall_leaves_the_volume_claim_and_the_first_key_for_a_new_install(
+    installed: Namespace,
+) -> None:
     api = installed.api()
     job = api.submit("cube_sum", 2)
     api.until_status(job, "SUCCESS")
     claims = {
         claim.metadata.name for claim in installed.core.list_namespaced_persistent_volume_claim(installed.name).items
     }
+    key = installed.secret(KEY_REF["name"], "api-key")
+    kept = {f"Secret {KEY_REF['name']}", *(f"PersistentVolumeClaim {claim}" for claim in claims)}
     installed.helm("uninstall", "jobproc", "--wait")
     until("the pods are gone", lambda: not installed.core.list_namespaced_pod(installed.name).items, 120)
     remaining = until(
         "all other objects are gone",
-        lambda: objects if len(objects := remaining_objects(installed)) == len(claims) else None,
+        lambda: objects if len(objects := remaining_objects(installed)) == len(kept) else None,
         60,
     )
-    assert remaining == {f"PersistentVolumeClaim {claim}" for claim in claims}
+    assert remaining == kept
 
     installed.install()
+    assert installed.secret(KEY_REF["name"], "api-key") == key
     details = installed.api().job(job)
     assert (details["status"], details["result"]) == ("SUCCESS", 8.0)

@@ -17,6 +17,8 @@ REPLICAS = {"api": 2, "worker": 2, "controller": 2}
 LEASE_S, HEARTBEAT_S = 6.0, 1.0
 RECOVERY_S = 20.0  # after PostgreSQL is available again: its readiness, and a time limit of a read
 LEDGER = "ledger"
+#: As in a run on this machine: what is tested is what becomes of jobs.
+UNAUTHENTICATED = ("authentication.enabled=false", "authentication.acceptUnauthenticatedNetwork=true")
 
 
 class ForwardedPort:
@@ -76,6 +78,7 @@ class ClusterEnvironment(FaultEnvironment):
             f"settings.JOBPROC_HEARTBEAT_SECONDS={HEARTBEAT_S:g}",
             f"settings.JOBPROC_MAX_CRASHES={MAX_CRASHES}",
             "worker.drainSeconds=5",
+            *UNAUTHENTICATED,
         )
         self.postgres_url = self.namespace.database_url(
             "jobproc-postgresql", self._forwarded_port("pod/jobproc-postgresql-0", 5432)

@@ -36,6 +36,7 @@ class SoakEnvironment(Environment):
         self.system.database = Database(self.postgres.url("postgres?application_name=soak"))
         for name in QUICK:
             del self.system.env[name]
+        self.system.env["JOBPROC_AUTHENTICATION"] = "off"
         self.system.env["PYTHONPATH"] += f":{ROOT / 'tests' / 'soak' / 'operations'}"
         self.pages = {part: MetricsPage() for part in PARTS}
         self.system.api(**self._settings("api"))

@@ -72,6 +72,12 @@ def main() -> int:
     parser = command_line("tools.run", __doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address of the API (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port of the API (default: %(default)s)")
+    parser.add_argument(
+        "--auth",
+        action="store_true",
+        help="requests need an API key: a first one, kept in the folder, is printed. Not given: they need none, unless "
+        "JOBPROC_AUTHENTICATION is `required`",
+    )
     parser.add_argument("--folder", type=Path, default=ROOT / ".local", help="folder of the data and logs")
     parser.add_argument(
         "--operations",
@@ -92,7 +98,7 @@ def main() -> int:
             return 0
         names = [] if arguments.operations is None else arguments.operations.split(",")
         packages = [package_in(Path(name.strip())) for name in names if name.strip()]
-        run = Run(arguments.host, arguments.port, folder, restarts=bool(packages))
+        run = Run(arguments.host, arguments.port, folder, restarts=bool(packages), auth=arguments.auth)
         environment = Environment()
         with locked(folder):
             if arguments.operations is not None:

@@ -1,9 +1,11 @@
 """Where the parts of a run are: the table that `make run` prints."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 
 from common.server_urls import masked_url
+from tools.run.first_job import SAMPLE
 from tools.run.packages import Package
 from tools.run.processes import METRICS, Run
 
@@ -15,8 +17,18 @@ def print_addresses(run: Run, packages: Sequence[Package], clean: str) -> None:
         print(f"  {name:<11} {text}")
 
 
+def example(run: Run) -> str:
+    """Return a command that submits a job, with the key if one is needed."""
+    headers = {**run.authentication.header, "Content-Type": "application/json"}
+    options = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
+    return f"curl -sS {run.base}/jobs/ {options} -d '{json.dumps(SAMPLE, separators=(',', ':'))}'"
+
+
 def _lines(run: Run, packages: Sequence[Package], clean: str) -> Iterator[tuple[str, str]]:
     yield "API", f"{run.base} (documentation: {run.base}/docs)"
+    if run.authentication.is_on:
+        yield "API key", f"{run.authentication.key} (with every scope; kept in {run.authentication.place})"
+        yield "try it", example(run)
     if run.metrics_ports:
         for process, port in run.metrics_ports.items():
             yield "metrics", f"http://127.0.0.1:{port}/metrics ({process})"

@@ -12,7 +12,8 @@ from tools.servers import free_port, port_is_free
 
 #: Ports that a run chooses. A worker that was restarted has the other one of its two ports while its predecessor ends.
 PORTS = ("postgres", "redis", "api metrics", "worker metrics", "restarted worker metrics", "controller metrics")
-DATA = ("postgres", "redis", "log", "ports.json")
+FIRST_KEY = "api-key"  # the file of the first API key
+DATA = ("postgres", "redis", "log", "ports.json", FIRST_KEY)
 
 
 def take_lock(file: Path) -> IO[str] | None:

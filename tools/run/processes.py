@@ -11,6 +11,7 @@ from pathlib import Path
 
 from common.settings import secret_variables
 from tools import ROOT
+from tools.run.authentication import RunAuthentication
 from tools.run.console import RunError, say
 from tools.run.folder import remembered_ports
 from tools.run.prepared_worker import KnownOperations, PreparedWorker
@@ -36,8 +37,8 @@ def read_env(path: Path) -> dict[str, str]:
 class Run:
     """The processes of one run."""
 
-    def __init__(self, host: str, port: int, folder: Path, *, restarts: bool = False) -> None:
-        """`restarts`: the worker is restarted when the sources of its operations change."""
+    def __init__(self, host: str, port: int, folder: Path, *, restarts: bool = False, auth: bool = False) -> None:
+        """`restarts`: the worker is restarted when the sources of its operations change. `auth`: keys are needed."""
         self.folder = folder
         self.logs = folder / "log"
         self.host = host
@@ -47,6 +48,7 @@ class Run:
         self.env.setdefault("JOBPROC_LOG_FORMAT", "console")
         self.env.setdefault("JOBPROC_JOB_LOG_SUMMARY", "true")
         self.env.setdefault("JOBPROC_API_URL", self.base)  # for operations that submit further jobs
+        self.authentication = RunAuthentication(self.env, folder, asked_for=auth)
         self.metrics_ports: dict[str, int] = {}  #: by process; empty: JOBPROC_METRICS_PORT is set
         self.operations = KnownOperations([], [])
         self.postgres: Postgres | None = None
@@ -59,6 +61,7 @@ class Run:
 
     def start(self) -> None:
         """Start all processes and wait until the API is ready."""
+        self.authentication.check(self.host)
         if not port_is_free(self.port, self.host):
             raise RunError(
                 f"port {self.port} of {self.host} is taken: end the process that listens there, "
@@ -70,7 +73,7 @@ class Run:
         self._ports = remembered_ports(self.folder)
         self._start_servers()
         say("migrating")
-        if self._child("migrate", "common.migrate").wait(MIGRATION_LIMIT_S):
+        if self._child("migrate", "common.migrate", *self.authentication.migration_arguments).wait(MIGRATION_LIMIT_S):
             raise RunError(self._exit_message("migrate"))
         del self.children["migrate"]
         say(f"starting the API, a worker and the controller (logs in {self.logs})")
@@ -117,7 +120,7 @@ class Run:
         worker, self._prepared = self._prepare_worker(), None
         self.children["worker"] = worker.process
         arguments = ["--queues", ",".join(self.operations.queues), "--concurrency", "2"]
-        worker.serve(arguments, {**self.env, **grace, **self._metrics(ports)})
+        worker.serve(arguments, {**self.env, **self.authentication.key_of_operations, **grace, **self._metrics(ports)})
 
     def _metrics(self, name: str) -> Mapping[str, str]:
         """Return the port of a process's metrics as a variable, unless the user has set one for all."""
@@ -171,7 +174,8 @@ class Run:
     def call(self, method: str, path: str, body: object = None) -> dict[str, object]:
         """Send a request to the API and return its response."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - http, our own
+        headers = {"Content-Type": "application/json", **self.authentication.header}
+        request = urllib.request.Request(self.base + path, data, headers, method=method)  # noqa: S310 - http, our own
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - as above
             return dict(json.load(response))
 

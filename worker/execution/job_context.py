@@ -121,7 +121,9 @@ class JobContext:
                     "a job was not submitted: the worker does not know the API; set JOBPROC_API_URL, such as "
                     "http://127.0.0.1:8000"
                 )
-            self._submitter = Submitter(url, self._settings.api_timeout_seconds, self._job.id)
+            self._submitter = Submitter(
+                url, self._settings.api_timeout_seconds, self._job.id, api_key=self._settings.api_key
+            )
         return self._submitter
 
     @property

@@ -1,6 +1,7 @@
 """`helm test`: submit a job over HTTP, let a worker run it, read its result."""  # noqa: INP001 - a script of the chart
 
 import json
+import os
 import sys
 import time
 from urllib.request import Request, urlopen
@@ -12,7 +13,10 @@ LIMIT_S = 240  # a pool may have zero pods: the scaler polls, a pod starts, then
 def call(url: str, body: object = None) -> dict[str, object]:
     """Send a request, a POST if it has a body; return the JSON of the response."""
     data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - http, the chart sets the URL
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("JOBPROC_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    request = Request(url, data, headers)  # noqa: S310 - http, the chart sets the URL
     with urlopen(request, timeout=10) as response:  # noqa: S310 - as above
         return dict(json.load(response))
 

@@ -51,6 +51,14 @@ matchExpressions:
   to: {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end }}
+{{- if eq .component "api" }}
+{{- with include "jobproc.oidcPort" .root }}
+- ports: [{port: {{ . }}, protocol: TCP}]
+  {{- with $policy.oidcTo }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}
 {{- if eq .component "worker" }}
 - ports: [{port: 8000, protocol: TCP}]
   to:

@@ -48,6 +48,9 @@ volumes:
   {{- with include "jobproc.secretSources" . }}
   - {name: secrets, projected: {defaultMode: 0440, sources: {{ . }}}}
   {{- end }}
+  {{- with include "jobproc.oidcCa" . }}
+  - {name: oidc-ca, configMap: {name: {{ . }}, items: [{key: {{ $.root.Values.oidc.ca.key }}, path: ca.crt}]}}
+  {{- end }}
   {{- with .config.extraVolumes }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 
@@ -73,6 +76,9 @@ volumeMounts:
   - {name: tmp, mountPath: /tmp}
   {{- if include "jobproc.secretSources" . }}
   - {name: secrets, mountPath: {{ include "jobproc.secretFolder" . }}, readOnly: true}
+  {{- end }}
+  {{- if include "jobproc.oidcCa" . }}
+  - {name: oidc-ca, mountPath: /etc/jobproc/oidc, readOnly: true}
   {{- end }}
   {{- with .config.extraVolumeMounts }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- with .config.extraEnvFrom }}

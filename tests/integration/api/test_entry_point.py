@@ -10,6 +10,8 @@ from rig.system import System, until
 
 from tools.servers import free_port
 
+OPEN = {"JOBPROC_UNAUTHENTICATED_NETWORK": "true"}
+
 
 def startup_error(system: System, *arguments: str, **settings: str) -> str:
     """Start the API, which must fail; return its only line on stderr that is not a log line."""
@@ -104,7 +106,7 @@ def test_the_api_logs_where_it_serves(system: System) -> None:
 
 
 def test_an_api_on_all_interfaces_logs_urls_that_lead_to_it(system: System) -> None:
-    system.spawn("all", "api", "--host", "0.0.0.0", "--port", "0")  # noqa: S104 - the test is about all interfaces
+    system.spawn("all", "api", "--host", "0.0.0.0", "--port", "0", **OPEN)  # noqa: S104 - the test is about all interfaces
     (event,) = until("the API serves", lambda: system.events("all", "api_serving"))
     local, by_name = event["urls"]
     assert _answers(f"{local}/livez")
@@ -115,7 +117,7 @@ def test_an_api_on_all_interfaces_logs_urls_that_lead_to_it(system: System) -> N
 def test_the_api_listens_only_on_its_address(system: System) -> None:
     single_port, any_port = free_port(), free_port()
     system.spawn("one", "api", "--host", "127.0.0.2", "--port", str(single_port))
-    system.spawn("all", "api", "--host", "0.0.0.0", "--port", str(any_port))  # noqa: S104 - the test is about all interfaces
+    system.spawn("all", "api", "--host", "0.0.0.0", "--port", str(any_port), **OPEN)  # noqa: S104 - the test is about all interfaces
     until(
         "both processes respond",
         lambda: _answers(f"http://127.0.0.2:{single_port}/livez") and _answers(f"http://127.0.0.3:{any_port}/livez"),

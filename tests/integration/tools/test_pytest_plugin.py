@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 from rig.fork_server import ROOT, SDK
+from rig.keys import REQUIRED, new_key
 from rig.packages import write_package
-from rig.system import until
+from rig.system import System, until
+
+from jobproc.testing.server import Server, ServerError
 
 OPERATIONS = """
 import asyncio
@@ -108,6 +111,15 @@ def test_a_server_that_is_named_but_not_there_is_an_error(tmp_path: Path, variab
     ran = run_pytest(tmp_path, **variables)
     assert "2 errors" in ran.stdout
     assert said in ran.stdout
+
+
+def test_a_system_that_runs_already_may_need_a_key(system: System) -> None:
+    system.api(**REQUIRED)
+    url = f"http://127.0.0.1:{system.port}"
+    with_key = Server(url, new_key(system.database))
+    assert with_key.job(with_key.submit("square_sum", {"data": [1, 2]}))["status"] == "PENDING"
+    with pytest.raises(ServerError, match="POST /jobs/: 401: "):
+        Server(url).submit("square_sum", {"data": [1, 2]})
 
 
 def test_one_system_a_session_runs_the_operations_of_the_tests_and_ends_with_it(tmp_path: Path) -> None:

@@ -132,3 +132,25 @@ def test_the_log_of_a_failed_child_is_shown(runs: Runs, empty_database_url: str,
     assert run.returncode == 1
     assert "migrate ended with code 1" in error
     assert "JOBPROC_HEARTBEAT_SECONDS must be at most half of JOBPROC_LEASE_SECONDS" in error
+
+
+def test_with_authentication_a_key_is_made_printed_and_kept_and_the_printed_command_works(runs: Runs) -> None:
+    port = free_port()
+    first = runs.start(port, "--auth")
+    output = _wait_until_serving(first)
+    assert '"result": 14.0' in output
+    assert "authentication is off" not in output
+    key = (runs.folder / "api-key").read_text().strip()
+    assert f"{key} (with every scope; kept in " in output
+    base = f"http://127.0.0.1:{port}"
+    assert httpx.get(f"{base}/stats").status_code == 401
+    (command,) = re.findall(r"^ +try it +(curl .*)$", output, re.MULTILINE)
+    answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30).stdout
+    assert '"status":"PENDING"' in answer
+    assert key not in "".join(log.read_text(errors="replace") for log in (runs.folder / "log").glob("*.log"))
+    first.send_signal(signal.SIGINT)
+    assert first.wait(30) == 0
+
+    again, _ = runs.start(port, "--auth", "--once").communicate(timeout=60)
+    assert '"result": 14.0' in again
+    assert (runs.folder / "api-key").read_text().strip() == key

@@ -3,7 +3,10 @@
 import socket
 from typing import Any
 
+from rig.keys import REQUIRED, client_of, new_key
 from rig.system import System
+
+from common.domain.scopes import Scope
 
 
 def run(system: System, operation: str, **job_input: Any) -> dict[str, Any]:
@@ -50,6 +53,27 @@ def test_a_refused_submission_is_an_error_with_the_reason_of_the_api(system: Sys
 def test_without_the_url_of_the_api_the_error_names_the_setting(system: System) -> None:
     error = run(system.api().worker(), "await_hand_out", operation_name="noop")["error"]
     assert (error["type"], "set JOBPROC_API_URL" in error["text"]) == ("SubmissionError", True)
+
+
+def test_an_operation_submits_with_the_key_of_the_worker(system: System) -> None:
+    key = new_key(system.database, [Scope.JOBS_WRITE])
+    system.api(**REQUIRED).worker(JOBPROC_API_URL=f"http://127.0.0.1:{system.port}", JOBPROC_API_KEY=key)
+    with client_of(system, new_key(system.database)) as client:
+        job = client.post("/jobs/?wait=20", json={"operation": "hand_out", "input": {"jobs": 1}}).json()
+    assert job["status"] == "SUCCESS", job
+    assert system.database.value("SELECT count(*) FROM jobs WHERE operation = 'noop'") == 1
+    assert key not in system.log("worker")
+
+
+def test_without_a_key_the_error_has_the_reason_of_the_api(system: System) -> None:
+    system.api(**REQUIRED).worker(JOBPROC_API_URL=f"http://127.0.0.1:{system.port}")
+    with client_of(system, new_key(system.database)) as client:
+        response = client.post(
+            "/jobs/?wait=10", json={"operation": "await_hand_out", "input": {"operation_name": "noop"}}
+        )
+        error = client.get(f"/jobs/{response.json()['job_id']}").json()["error"]
+    assert error["type"] == "SubmissionError"
+    assert "responded 401" in error["text"]
 
 
 def test_an_api_that_does_not_answer_is_waited_for_as_long_as_is_set(system: System) -> None:

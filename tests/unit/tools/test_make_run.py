@@ -1,13 +1,16 @@
 """`make run` as far as it needs no servers: its environment, its ports, its error messages."""
 
 import json
+import re
 import socket
 import sys
 from pathlib import Path
 
 import pytest
 
+from common.first_key_file import kept_key
 from tools.run import processes
+from tools.run.addresses import example
 from tools.run.console import RunError
 from tools.run.folder import PORTS, delete_data, locked, remembered_ports
 from tools.run.processes import Run, read_env
@@ -63,6 +66,58 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - an argument, not bound
 )
 def test_the_printed_address_can_be_opened(folder: Path, host: str, base: str) -> None:
     assert Run(host, 8000, folder).base == base
+
+
+@pytest.mark.parametrize("host", [EVERY_ADDRESS, "192.0.2.1", "::"])
+def test_an_address_that_other_machines_reach_is_refused_without_authentication(folder: Path, host: str) -> None:
+    run = Run(host, free_port(), folder)
+    sentence = f"every machine that reaches {host} could do everything: use `make run HOST={host} AUTH=1`"
+    with pytest.raises(RunError, match=re.escape(sentence)):
+        run.start()
+    assert run.children == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "variables"),
+    [("127.0.0.1", {}), ("localhost", {}), ("::1", {}), (EVERY_ADDRESS, {"JOBPROC_UNAUTHENTICATED_NETWORK": "true"})],
+)
+def test_without_authentication_the_run_says_so_in_one_line(
+    folder: Path, host: str, variables: dict[str, str], bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in variables.items():
+        bare.setenv(name, value)
+    run = Run(host, 1, folder)
+    run.authentication.check(host)
+    assert run.env["JOBPROC_AUTHENTICATION"] == "off"
+    assert capsys.readouterr().out == (
+        "  authentication is off: all who reach the API may do everything (`make run AUTH=1` turns it on)\n"
+    )
+    assert (run.authentication.header, run.authentication.key) == ({}, "")
+
+
+@pytest.mark.parametrize(("variable", "auth"), [("required", False), ("off", True), (None, True)])
+def test_authentication_is_on_if_asked_for_or_set(
+    folder: Path, variable: str | None, auth: bool, bare: pytest.MonkeyPatch
+) -> None:
+    if variable is not None:
+        bare.setenv("JOBPROC_AUTHENTICATION", variable)
+    run = Run(EVERY_ADDRESS, 1, folder, auth=auth)
+    run.authentication.check(EVERY_ADDRESS)
+    assert run.env["JOBPROC_AUTHENTICATION"] == "required"
+    assert run.authentication.key == kept_key(folder / "api-key").text
+    assert example(run).startswith(
+        f"curl -sS http://127.0.0.1:1/jobs/ -H 'Authorization: Bearer {run.authentication.key}'"
+    )
+
+
+def test_a_key_of_the_user_is_the_first_one_and_operations_keep_theirs(folder: Path, bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("JOBPROC_FIRST_API_KEY", "jp_mine")
+    run = Run("127.0.0.1", 1, folder, auth=True)
+    assert (run.authentication.key, run.authentication.place) == ("jp_mine", "JOBPROC_FIRST_API_KEY")
+    assert run.authentication.key_of_operations == {"JOBPROC_API_KEY": "jp_mine"}
+    bare.setenv("JOBPROC_API_KEY", "jp_other")
+    assert Run("127.0.0.1", 1, folder, auth=True).authentication.key_of_operations == {}
+    assert not (folder / "api-key").exists()
 
 
 def test_a_taken_port_is_reported_in_one_sentence_before_a_process_is_started(folder: Path) -> None:

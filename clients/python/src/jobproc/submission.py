@@ -46,10 +46,11 @@ def json_of(value: object, name: str) -> str:
 class Submitter:
     """Submits the further jobs of one attempt."""
 
-    def __init__(self, api_url: str, timeout_s: float, job_id: str) -> None:
-        """`job_id`: of the running job; the idempotency keys are made of it."""
+    def __init__(self, api_url: str, timeout_s: float, job_id: str, *, api_key: str = "") -> None:
+        """`job_id`: of the running job; the idempotency keys are made of it. `api_key`: empty: none is sent."""
         self._api_url = api_url.rstrip("/")
         self._timeout_s = timeout_s
+        self._api_key = api_key
         self._job_id = job_id
         self._calls = 0
 
@@ -74,6 +75,8 @@ class Submitter:
         failed = f"the job for {operation!r} was not submitted"
         try:
             request = urllib.request.Request(f"{self._api_url}/jobs/", body, headers, method="POST")  # noqa: S310 - the setting is a URL of HTTP
+            if self._api_key:  # unredirected: another host must not get it
+                request.add_unredirected_header("Authorization", f"Bearer {self._api_key}")
             with urllib.request.urlopen(request, timeout=self._timeout_s) as response:  # noqa: S310 - likewise
                 return str(json.loads(response.read(MAX_RESPONSE_BYTES))["job_id"])
         except urllib.error.HTTPError as error:

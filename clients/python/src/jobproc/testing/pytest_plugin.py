@@ -9,6 +9,7 @@ from typing_extensions import Unpack
 from jobproc.testing.outcomes import Outcome, SubmittedJob
 from jobproc.testing.running import AnyOperation, RunOptions, arun, run
 from jobproc.testing.server import (
+    KEY_VARIABLE,
     REPOSITORY_VARIABLE,
     URL_VARIABLE,
     EmbeddedServer,
@@ -52,7 +53,7 @@ def jobproc_run() -> Runner:
 def jobproc_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start a jobproc system once a session, of each process of pytest-xdist one, or use the one that is named."""
     if url := os.environ.get(URL_VARIABLE):
-        server = Server(url)
+        server = Server(url, os.environ.get(KEY_VARIABLE, ""))
         if not server.is_ready():
             raise ServerError(f"{URL_VARIABLE}={url}: no jobproc is ready there")
         yield server

@@ -22,6 +22,7 @@ from jobproc.operations import GROUP
 
 REPOSITORY_VARIABLE = "JOBPROC_REPOSITORY"
 URL_VARIABLE = "JOBPROC_URL"
+KEY_VARIABLE = "JOBPROC_API_KEY"  # of a system that runs already
 START_S, STOP_S = 120.0, 30.0
 REQUEST_S = 40.0  # longer than a long poll
 POLL_S = 0.1
@@ -43,8 +44,10 @@ class ServerError(JobprocError):
 class Server:
     """A client of a running system, of the few requests that tests need."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, api_key: str = "") -> None:
+        """`api_key`: empty: the system needs none."""
         self.url = url.rstrip("/")
+        self._api_key = api_key
 
     def submit(self, operation: str, job_input: object = None, **options: Any) -> str:
         """Submit a job, and return its id. `options`: as those of the HTTP API. Raises ServerError."""
@@ -81,6 +84,8 @@ class Server:
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - the URL of a system that the tests' owner has named
+        if self._api_key:  # unredirected: another host must not get it
+            request.add_unredirected_header("Authorization", f"Bearer {self._api_key}")
         try:
             with urllib.request.urlopen(request, timeout=REQUEST_S) as response:  # noqa: S310 - likewise
                 return dict(json.load(response))
