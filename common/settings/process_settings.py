@@ -15,6 +15,7 @@ from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import PREFIX, UNPREFIXED, Environment, name_of
 from common.settings.migration import MigrationSettings
+from common.settings.rate_limits import RateLimitSettings
 from common.settings.renamed import RENAMED
 from common.settings.requests import RequestSettings
 from common.settings.shared import SharedSettings
@@ -30,6 +31,7 @@ class Settings(
     MigrationSettings,
     ControllerSettings,
     WorkerSettings,
+    RateLimitSettings,
     AccessSettings,
     ApiSettings,
     RequestSettings,

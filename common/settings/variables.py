@@ -11,6 +11,7 @@ from common.settings.controller import ControllerSettings
 from common.settings.field_types import SettingsGroup, name_of
 from common.settings.migration import MigrationSettings
 from common.settings.process_settings import Settings
+from common.settings.rate_limits import RateLimitSettings
 from common.settings.requests import RequestSettings
 from common.settings.shared import SharedSettings
 from common.settings.worker import WorkerSettings
@@ -18,7 +19,7 @@ from common.settings.worker import WorkerSettings
 #: By process: the groups that it reads, and the names of single settings of other groups.
 _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
     "api": (
-        (RequestSettings, ApiSettings, AccessSettings, SharedSettings),
+        (RequestSettings, ApiSettings, AccessSettings, RateLimitSettings, SharedSettings),
         ("partition_days", "partitions_ahead", "queue_count_limit"),
     ),
     "worker": ((WorkerSettings, SharedSettings), ("tick_seconds", "database_timeout_seconds")),
@@ -30,6 +31,8 @@ _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
             "statement_timeout_seconds",
             "lease_seconds",
             "database_timeout_seconds",
+            "default_max_waiting_jobs",
+            "default_max_running_jobs",
         ),
     ),
     "migrate": ((MigrationSettings, SharedSettings), ("partition_days", "partitions_ahead")),

@@ -1,1 +1,1 @@
-"""Tenants, and the API keys of their clients."""
+"""Tenants, the API keys of their clients, and what they use of their quotas."""
