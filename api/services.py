@@ -8,6 +8,9 @@ from fastapi import Request
 
 from api.auth.access import Access
 from api.auth.directory import Directory
+from api.limits.quotas.quotas import Quotas
+from api.limits.rates.request_limits import RequestLimits
+from api.limits.rates.shared_windows import SharedWindows
 from api.schemas import QueueStatsView
 from api.submit.backpressure import Backpressure
 from api.submit.doorbells import Doorbells
@@ -34,6 +37,8 @@ class Services:
     pool: DatabasePool
     directory: Directory
     access: Access
+    windows: SharedWindows
+    quotas: Quotas
     doorbells: Doorbells
     group_commit: GroupCommit
     operations: OperationCache
@@ -51,6 +56,8 @@ class Services:
         pool = DatabasePool(settings)
         metrics.registry.register(PoolGauges(pool, settings.api_pool_connections))
         directory = Directory(settings, pool)
+        windows = SharedWindows(settings)
+        request_limits = RequestLimits(settings, windows, metrics.refusals)
         doorbells = Doorbells(settings, metrics)
         group_commit_class = GroupCommit
         if traces.tracer is not None:
@@ -61,7 +68,9 @@ class Services:
             bodies=RequestBodies(settings),
             pool=pool,
             directory=directory,
-            access=Access(settings, directory),
+            access=Access(settings, directory, request_limits),
+            windows=windows,
+            quotas=Quotas(settings, pool, windows, metrics.refusals),
             doorbells=doorbells,
             group_commit=group_commit_class(settings, pool, doorbells.ring_soon, metrics),
             operations=operations,
@@ -77,6 +86,8 @@ class Services:
         await self.watchers.close()
         await self.doorbells.close()
         await self.directory.close()
+        await self.quotas.close()
+        await self.windows.close()
         await self.pool.close()
 
 

@@ -15,7 +15,14 @@ from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
 from api.views.api_keys import ApiKeyBody, ApiKeyRotationBody
 from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
-from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, SCOPE_MISSING, TENANT_SUSPENDED, UNAUTHENTICATED
+from api.web.problem_kinds import (
+    HOST_NOT_ALLOWED,
+    ORIGIN_NOT_ALLOWED,
+    RATE_LIMITED,
+    SCOPE_MISSING,
+    TENANT_SUSPENDED,
+    UNAUTHENTICATED,
+)
 from api.web.problems import MEDIA_TYPE, problem_responses
 from api.web.responses import JsonResponse
 from common.domain.scopes import DESCRIPTIONS
@@ -79,9 +86,14 @@ def _add_security(document: dict[str, Any]) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             if operation.get("security"):
-                for status, response in problem_responses(UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED).items():
+                kinds = (UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED, RATE_LIMITED)
+                for status, response in problem_responses(*kinds).items():
                     del response["model"]
-                    operation["responses"].setdefault(str(status), response)
+                    documented = operation["responses"].setdefault(str(status), response)
+                    examples = documented["content"][MEDIA_TYPE]["examples"]
+                    documented["content"][MEDIA_TYPE]["examples"] = (
+                        response["content"][MEDIA_TYPE]["examples"] | examples
+                    )
 
 
 def _keep_only_problems(document: dict[str, Any]) -> None:

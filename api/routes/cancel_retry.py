@@ -8,6 +8,7 @@ import asyncpg
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.schemas import CancelView, RetryView
 from api.services import Services, get_services
@@ -22,6 +23,8 @@ from api.web.problem_kinds import (
     MALFORMED_JSON,
     NOT_RETRYABLE,
     OVERLOADED,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
@@ -56,6 +59,8 @@ _RETRY_PROBLEMS = problem_responses(
     UNSUPPORTED_MEDIA_TYPE,
     INVALID_BODY,
     UNKNOWN_OPERATION,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     OVERLOADED,
 )
@@ -115,9 +120,10 @@ async def retry_job(job_id: UUID, request: Request) -> Response:
         if body != {}:
             operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, job_id))
             input_json = await services.parser.parse_retry_input(body, operation)
-    retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json))
-    services.watchers.notify([str(job_id)])
-    if retry.run is None:
-        raise NotRetryable(retry.state)
+    with await services.quotas.admit_retry(principal_of(request).tenant, input_json):
+        retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json))
+        services.watchers.notify([str(job_id)])
+        if retry.run is None:
+            raise NotRetryable(retry.state)
     services.doorbells.ring_soon(retry.queue, 1)
     return JsonResponse(orjson.dumps({"job_id": job_id, "status": State.PENDING, "run": retry.run}), 202)

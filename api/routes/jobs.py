@@ -9,8 +9,10 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
+from api.limits.quotas.quotas import Admission
 from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView, SubmittedJob
 from api.services import Services, get_services
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER, REPLAYED_HEADER, idempotency_key
@@ -38,6 +40,8 @@ from api.web.problem_kinds import (
     METHOD_NOT_ALLOWED,
     OVERLOADED,
     QUEUE_LATE,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     TOO_MANY_WAITING_CLIENTS,
     UNIQUE_CONFLICT,
@@ -69,6 +73,8 @@ _SUBMISSION_PROBLEMS = (
     INVALID_IDEMPOTENCY_KEY,
     IDEMPOTENCY_KEY_REUSED,
     QUEUE_LATE,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     OVERLOADED,
 )
@@ -138,29 +144,36 @@ async def submit_job(request: Request) -> Response:
     del body  # in memory a parsed body takes up to 25 times its bytes: it does not wait for the commit
     if services.backpressure.limit_s:
         await services.backpressure.check((job.queue,))
+    admission = await services.quotas.admit(principal_of(request).tenant, (job,))
     if key is None and job.options is None and not wait_s:  # the fast path of most submissions
-        await services.group_commit.submit(job)
+        with admission:
+            await services.group_commit.submit(job)
         return _accepted(job.id, State.PENDING, 202)
     if wait_s:
         with (
             services.watchers.slot(request),
             services.watchers.watch(request, job.id, on_every_change=False, unstored=True) as watcher,
         ):
-            accepted = await _store(services, job, key)
+            accepted = await _store(services, job, key, admission)
             job_id = accepted[0]
             own_watcher = watcher if job_id == job.id else None  # None: an existing job is returned
             return await respond_if_finished(
                 request, services.watchers, job_id, wait_s, accepted[3], own_watcher
             ) or _accepted(*accepted)
-    return _accepted(*await _store(services, job, key))
+    return _accepted(*await _store(services, job, key, admission))
 
 
-async def _store(services: Services, job: NewJob, key: IdempotencyKey | None) -> tuple[UUID, str, int, Headers]:
+async def _store(
+    services: Services, job: NewJob, key: IdempotencyKey | None, admission: Admission
+) -> tuple[UUID, str, int, Headers]:
     """Store a job; return the response: a job id, a state, an HTTP status and headers."""
     if key is None and (job.options is None or job.options.unique is None):
-        await services.group_commit.submit(job)
+        with admission:
+            await services.group_commit.submit(job)
         return job.id, initial_state(job), 202, ()
-    outcome = await services.group_commit.submit_once([job], key)
+    with admission:
+        outcome = await services.group_commit.submit_once([job], key)
+        admission.keep(outcome.inserted)
     (job_id,) = outcome.ids
     if outcome.inserted:
         return job_id, initial_state(job), 202, ()
@@ -196,12 +209,14 @@ async def submit_batch(request: Request) -> Response:
         submissions.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(job.queue for job in jobs)
         ids, status, headers = [job.id for job in jobs], 202, Headers()
-        if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
-            outcome = await services.group_commit.submit_once(jobs, key)
-            ids, status = outcome.ids, 202 if outcome.inserted else 200
-            headers = REPLAYED_HEADER if outcome.replayed else ()
-        else:
-            await services.group_commit.submit_all(jobs)
+        with await services.quotas.admit(principal_of(request).tenant, jobs) as admission:
+            if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
+                outcome = await services.group_commit.submit_once(jobs, key)
+                admission.keep(outcome.inserted)
+                ids, status = outcome.ids, 202 if outcome.inserted else 200
+                headers = REPLAYED_HEADER if outcome.replayed else ()
+            else:
+                await services.group_commit.submit_all(jobs)
     return JsonResponse(orjson.dumps({"job_ids": ids, "status": State.PENDING}), status, headers)
 
 

@@ -13,7 +13,18 @@ _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 _PREFIX = re.compile(r"(/(?!\.+(/|$))[A-Za-z0-9._~-]+)*")
 #: First segments of the API's own paths. A prefix that began with one could not be told from them.
-OWN_SEGMENTS = ("bulk-actions", "docs", "jobs", "keys", "livez", "openapi.json", "operations", "readyz", "stats")
+OWN_SEGMENTS = (
+    "bulk-actions",
+    "docs",
+    "jobs",
+    "keys",
+    "livez",
+    "openapi.json",
+    "operations",
+    "readyz",
+    "stats",
+    "usage",
+)
 
 
 def checked_prefix(text: str) -> str:

@@ -131,9 +131,11 @@ REFUSALS = Metric(
     "jobproc_refusals_total",
     MetricKind.COUNTER,
     _API,
-    "Clients that a limit refused, by the full resource: `connections`, `long_polls`, `event_streams`, `log_streams` "
+    "Clients that a limit refused, by the limit: `connections`, `long_polls`, `event_streams`, `log_streams` "
     "(with `_of_address`: the share of one address), `buffered_submissions`, `buffered_bytes`, `unread_bytes` (a "
-    "connection was closed), and `open_files` (seconds in which no file could be opened).",
+    "connection was closed), `open_files` (seconds in which no file could be opened), `requests_of_address`, "
+    "`requests_of_tenant`, `requests_of_key`, `failed_authentications` (rate limits), `quota_waiting_jobs`, "
+    "`quota_jobs_per_minute` and `quota_stored_bytes`.",
     ("reason",),
 )
 
