@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Self
 
 from api.limits.quotas.accepted import Accepted
 from api.limits.quotas.stored_bytes import StoredBytes
@@ -181,7 +182,7 @@ class Admission:
         self._waiting = jobs
         self.accepted = accepted  #: where they are counted; None: the tenant has no quota of them
 
-    def __enter__(self) -> "Admission":
+    def __enter__(self) -> Self:
         if self.accepted is not None:
             self.accepted.pending += self._waiting
         return self

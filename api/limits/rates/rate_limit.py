@@ -138,5 +138,6 @@ class RateLimit:
     def _remember(self, subject: str) -> _Allowance:
         if len(self._allowances) >= MAX_SUBJECTS:
             self._allowances, self._earlier = {}, self._allowances
-        allowance = self._allowances[subject] = self._earlier.pop(subject, None) or _Allowance()
+        allowance = self._earlier.pop(subject) if subject in self._earlier else _Allowance()
+        self._allowances[subject] = allowance
         return allowance

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
@@ -124,7 +124,7 @@ class SharedWindows:
         if self._is_away:
             self._is_away = False
             log.info("rate_limits_shared", processes=self.processes)
-        return cast("T", answer)
+        return answer
 
     async def close(self) -> None:
         """Close the connections."""

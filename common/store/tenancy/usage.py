@@ -39,7 +39,7 @@ class UsageReading:
 async def read(connection: asyncpg.Connection, default: QuotaLimits) -> UsageReading:
     """Return the tenants with a quota. `default`: the quotas of those that have none of their own."""
     rows = await connection.fetch(_READ, not default.is_unlimited)
-    ages = {what: age_s for what, age_s in await connection.fetch(_COUNTED)} if rows else {}
+    ages = {row[0]: row[1] for row in await connection.fetch(_COUNTED)} if rows else {}
     return UsageReading({row["id"]: _parts(row, default) for row in rows}, ages.get("jobs"), ages.get("bytes"))
 
 
