@@ -42,10 +42,12 @@ class RequestLimits:
         def limit(name: str, per_minute: int) -> RateLimit:
             return RateLimit(name, per_minute, windows, settings.rate_limits_without_redis)
 
+        # While Redis is away new keys are looked up all the same.
+        self._failures = RateLimit(_FAILURES, settings.max_failed_authentications_per_minute, windows)
+
         self._by_address = limit(_ADDRESS, settings.max_requests_per_minute_per_address)
         self._by_tenant = limit(_TENANT, settings.max_requests_per_minute_per_tenant)
         self._by_key = limit(_KEY, settings.max_requests_per_minute_per_key)
-        self._failures = limit(_FAILURES, settings.max_failed_authentications_per_minute)
         self.counts_addresses = self._by_address.per_minute > 0
         self.counts_callers = self._by_tenant.per_minute > 0 or self._by_key.per_minute > 0
 
