@@ -13,9 +13,17 @@ from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
 from api.limits.quotas.quotas import Admission
-from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView, SubmittedJob
+from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView
 from api.services import Services, get_services
-from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER, REPLAYED_HEADER, idempotency_key
+from api.submit.documentation import (
+    BATCH_PROBLEMS,
+    BATCH_SCHEMA,
+    EXISTING_JOB,
+    EXISTING_JOBS,
+    JOB_PROBLEMS,
+    submission_body,
+)
+from api.submit.idempotency import REPLAYED_HEADER, idempotency_key
 from api.submit.parsing import check_unique_keys, initial_state
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.views import job_detail
@@ -29,24 +37,12 @@ from api.watch.long_poll import (
 )
 from api.web import responses
 from api.web.problem_kinds import (
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
-    IDEMPOTENCY_KEY_REUSED,
     INVALID_BODY,
-    INVALID_IDEMPOTENCY_KEY,
     INVALID_PARAMETER,
     JOB_NOT_FOUND,
-    MALFORMED_JSON,
     METHOD_NOT_ALLOWED,
-    OVERLOADED,
-    QUEUE_LATE,
-    QUOTA_EXCEEDED,
-    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     TOO_MANY_WAITING_CLIENTS,
-    UNIQUE_CONFLICT,
-    UNKNOWN_OPERATION,
-    UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import ProblemError, field_problem, problem_responses
 from api.web.responses import Headers, JsonResponse
@@ -62,74 +58,14 @@ from common.store.jobs.reads import JobRevision
 router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
 PARSE_SLICE_S = 0.003  # so long a batch is parsed before other requests run
 
-_SUBMISSION_PROBLEMS = (
-    MALFORMED_JSON,
-    UNIQUE_CONFLICT,
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
-    UNSUPPORTED_MEDIA_TYPE,
-    INVALID_BODY,
-    UNKNOWN_OPERATION,
-    INVALID_IDEMPOTENCY_KEY,
-    IDEMPOTENCY_KEY_REUSED,
-    QUEUE_LATE,
-    QUOTA_EXCEEDED,
-    QUOTA_TOO_SMALL,
-    STORE_UNAVAILABLE,
-    OVERLOADED,
-)
-
-
-_BATCH_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS)
-# Not found: the job of the request's Idempotency-Key, if it was removed.
-_JOB_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, JOB_NOT_FOUND, INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS)
-_REPLAYED = {
-    "Idempotency-Replayed": {
-        "description": "`true` if the response is that of an earlier request with the same Idempotency-Key.",
-        "schema": {"type": "string", "enum": ["true"]},
-    }
-}
-_EXISTING_JOB: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": SubmittedJob,
-        "description": "With `wait`: the job, which has ended. Otherwise: the existing job of the same Idempotency-Key "
-        "or unique key; nothing was stored.",
-        "headers": _REPLAYED,
-    }
-}
-_EXISTING_JOBS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": BatchAccepted,
-        "description": "The existing jobs of the same Idempotency-Key or unique keys; nothing was stored.",
-        "headers": _REPLAYED,
-    }
-}
-
-
-def _json_body(schema: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
-    # These routes read their body themselves: the framework's reader has no limits and echoes the input in errors.
-    return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-        "parameters": [IDEMPOTENCY_KEY_PARAMETER, *parameters],
-    }
-
-
-_BATCH_SCHEMA = {
-    "type": "array",
-    "items": SUBMISSION_SCHEMA,
-    "minItems": 1,
-    "maxItems": 10_000,
-    "examples": [[{"data": [1, 2, 3], "operation": "square_sum"}]],
-}
-
 
 @router.post("/jobs", status_code=202, include_in_schema=False)
 @router.post(
     "/jobs/",
     status_code=202,
     response_model=JobAccepted,
-    responses=_EXISTING_JOB | _JOB_PROBLEMS,
-    openapi_extra=_json_body(SUBMISSION_SCHEMA, WAIT_PARAMETER),
+    responses=EXISTING_JOB | JOB_PROBLEMS,
+    openapi_extra=submission_body(SUBMISSION_SCHEMA, WAIT_PARAMETER),
 )
 @requires(Scope.JOBS_WRITE)
 async def submit_job(request: Request) -> Response:
@@ -192,8 +128,8 @@ def _accepted(job_id: UUID, state: str, status: int, headers: Headers = ()) -> R
     "/jobs/batch",
     status_code=202,
     response_model=BatchAccepted,
-    responses=_EXISTING_JOBS | _BATCH_PROBLEMS,
-    openapi_extra=_json_body(_BATCH_SCHEMA),
+    responses=EXISTING_JOBS | BATCH_PROBLEMS,
+    openapi_extra=submission_body(BATCH_SCHEMA),
 )
 @requires(Scope.JOBS_WRITE)
 async def submit_batch(request: Request) -> Response:

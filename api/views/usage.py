@@ -1,8 +1,8 @@
-"""What a tenant uses of its quotas, as clients see it."""
+"""The usage of a tenant and its quotas, as clients see them."""
 
 from pydantic import BaseModel, Field
 
-from common.domain.quotas import Quota, QuotaLimits, TenantUsage
+from common.domain.tenancy.quotas import Quota, QuotaLimits, TenantUsage
 
 
 class QuotaView(BaseModel):

@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from api.web.problem_kinds import INTERNAL, INVALID_BODY, STORE_UNAVAILABLE, ProblemKind
 from common.domain.bulk_actions import Phase
-from common.domain.quotas import Quota
 from common.domain.states import State
+from common.domain.tenancy.quotas import Quota
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20  # field errors in one problem
@@ -55,9 +55,7 @@ class ProblemBody(BaseModel):
     quota: Quota | None = Field(None, description="With `quota-exceeded` and `quota-too-small`: the quota.")
     limit: int | None = Field(None, description="With these and `rate-limited`: the largest number that is allowed.")
     used: int | None = Field(None, description="With `quota-exceeded`: what the tenant uses of its quota.")
-    retry_after_seconds: int | None = Field(
-        None, description="With `rate-limited` and `quota-exceeded`: as in `Retry-After`."
-    )
+    wait_seconds: int | None = Field(None, description="With `rate-limited` and `quota-exceeded`: as in `Retry-After`.")
 
 
 class ProblemError(Exception):

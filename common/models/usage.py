@@ -1,4 +1,4 @@
-"""What tenants use of their quotas."""
+"""The usage of tenants, which their quotas limit."""
 
 from datetime import datetime
 

@@ -12,7 +12,7 @@ Quota = Annotated[int, Field(ge=0, le=10_000_000_000)]
 
 
 class WithoutRedis(StrEnum):
-    """What becomes of rate limits while Redis does not answer."""
+    """The handling of rate limits while Redis does not answer."""
 
     SHARE = "share"
     REFUSE = "refuse"

@@ -1,4 +1,4 @@
-"""What one process has accepted since the usage of tenants was counted."""
+"""Amounts that one process has accepted since the usage of tenants was counted."""
 
 from collections import deque
 

@@ -18,7 +18,7 @@ from api.limits.refusals import Refusals
 from api.web.problem_kinds import QUOTA_EXCEEDED, QUOTA_TOO_SMALL
 from api.web.problems import ProblemError
 from common.domain.job import NewJob
-from common.domain.quotas import Quota, QuotaLimits, TenantUsage
+from common.domain.tenancy.quotas import Quota, QuotaLimits, TenantUsage
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.telemetry import refusal_reasons
@@ -145,7 +145,7 @@ class Quotas:
             quota=quota,
             limit=limit,
             used=used,
-            retry_after_seconds=retry_after_s,
+            wait_seconds=retry_after_s,
         )
 
     def _too_small(self, quota: Quota, limit: int, wanted: int) -> ProblemError:

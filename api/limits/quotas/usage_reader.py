@@ -8,7 +8,7 @@ from collections.abc import Callable
 import asyncpg
 
 from common.domain.errors import StoreUnavailable
-from common.domain.quotas import QuotaLimits, TenantUsage
+from common.domain.tenancy.quotas import QuotaLimits, TenantUsage
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane

@@ -29,7 +29,7 @@ class Refusal:
 
 
 class _Allowance:
-    """What a process may admit of one subject."""
+    """The events of one subject that a process may admit."""
 
     __slots__ = ("free", "local", "lock", "refused", "refused_until", "tokens", "valid_until")
 

@@ -111,7 +111,7 @@ class RequestLimits:
             },
             rate_limit=limit.name,
             limit=refusal.limit,
-            retry_after_seconds=wait_s,
+            wait_seconds=wait_s,
         )
 
 
@@ -123,8 +123,8 @@ def with_headers(scope: Scope, send: Send) -> Send:
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            policies = ", ".join(_policy(limit) for limit, _ in counted)
-            left = ", ".join(f'"{limit.name}";r={limit.left(subject)}' for limit, subject in counted)
+            policies = ", ".join([_policy(limit) for limit, _ in counted])
+            left = ", ".join([f'"{limit.name}";r={limit.left(subject)}' for limit, subject in counted])
             message["headers"] = [
                 *message["headers"],
                 (b"ratelimit-policy", policies.encode("ascii")),

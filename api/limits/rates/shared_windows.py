@@ -40,7 +40,7 @@ class RedisAway(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was counted in the present minute, and in the one before, which counts less the longer it is over."""
+    """The events of the present minute, and of the one before, which count less the longer it is over."""
 
     limit: int
     before: int
@@ -50,7 +50,7 @@ class Window:
 
     @property
     def free(self) -> int:
-        """How many more events the limit admits now."""
+        """The number of events that the limit still admits now."""
         return max(0, self.limit - int(self.before * self.before_ends_in_s / WINDOW_S) - self.present)
 
     def wait_s(self, amount: int) -> float:

@@ -1,4 +1,4 @@
-"""What the caller's tenant uses of its quotas."""
+"""The usage of the caller's tenant, and its quotas."""
 
 from fastapi import APIRouter, Request
 

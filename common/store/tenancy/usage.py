@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from common.domain.quotas import QuotaLimits, TenantUsage
+from common.domain.tenancy.quotas import QuotaLimits, TenantUsage
 
 # All tenants only if the settings limit those without quotas of their own ($1).
 _READ = """

@@ -54,7 +54,7 @@ def refused(answer: httpx.Response, kind: str, quota: str) -> bool:
     expected = 429 if kind == EXCEEDED else 403
     assert (answer.status_code, body["type"], body["quota"]) == (expected, kind, quota), answer.text
     if kind == EXCEEDED:
-        assert answer.headers["Retry-After"] == str(body["retry_after_seconds"])
+        assert answer.headers["Retry-After"] == str(body["wait_seconds"])
         assert body["used"] is not None
     return True
 

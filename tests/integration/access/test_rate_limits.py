@@ -51,7 +51,7 @@ def test_an_address_has_a_limit_before_it_authenticates(limited: Callable[..., S
     answer = system.client.get("/jobs/", headers=from_address("10.0.0.1"))
     assert (answer.status_code, answer.json()["type"]) == (429, RATE_LIMITED)
     assert (answer.json()["rate_limit"], answer.json()["limit"]) == ("address", 10)
-    assert answer.headers["Retry-After"] == str(answer.json()["retry_after_seconds"])
+    assert answer.headers["Retry-After"] == str(answer.json()["wait_seconds"])
     assert statuses(system.client, 2, from_address("10.0.0.2", token)) == [200] * 2
     assert system.client.get("/livez", headers=from_address("10.0.0.1")).status_code == 200
 

@@ -42,7 +42,7 @@ class QuotaLimits:
 
 @dataclass(frozen=True, slots=True)
 class TenantUsage:
-    """What a tenant uses, as it was counted last."""
+    """The usage of a tenant, as it was counted last."""
 
     waiting_jobs: int = 0
     running_jobs: int = 0
