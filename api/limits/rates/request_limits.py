@@ -1,5 +1,6 @@
 """The rate limits of requests: by address before they authenticate, by tenant and by key afterwards."""
 
+import asyncio
 import math
 
 from starlette.types import Message, Scope, Send
@@ -15,6 +16,8 @@ from common.telemetry import refusal_reasons
 
 COUNTED_BY_KEY = "jobproc.rate_limits"  # of the ASGI scope: the limits that have counted the request, and its subjects
 MAX_RETRY_AFTER_S = WINDOW_S
+#: Before wrong credentials beyond the limit are answered: a connection sends no more than four of them a second.
+REFUSAL_PAUSE_S = 0.25
 _COUNTED_KEY = "jobproc.failure_counted"  # of the ASGI scope
 _ADDRESS, _TENANT, _KEY, _FAILURES = "address", "tenant", "key", "failed-authentications"
 _REASONS = {
@@ -87,7 +90,11 @@ class RequestLimits:
         scope[_COUNTED_KEY] = True
         address = self._addresses.of_request(scope)
         refusal = await self._failures.take(address)
-        return None if refusal is None else self._refused(self._failures, refusal, address)
+        if refusal is None:
+            return None
+        problem = self._refused(self._failures, refusal, address)
+        await asyncio.sleep(REFUSAL_PAUSE_S)
+        return problem
 
     async def _check(self, scope: Scope, limit: RateLimit, subject: str, address: str = "") -> None:
         refusal = await limit.take(subject)
