@@ -51,7 +51,7 @@ class ProblemBody(BaseModel):
     state: State | None = Field(None, description="With `not-retryable`: the state of the job.")
     phase: Phase | None = Field(None, description="With `wrong-phase`: the phase of the bulk action.")
     count: int | None = Field(None, description="With `count-not-confirmed`: the count of the preview.")
-    rate_limit: str | None = Field(None, description="With `rate-limited`: the name of the limit, as in `RateLimit`.")
+    policy: str | None = Field(None, description="With `rate-limited`: the name of the limit, as in `RateLimit`.")
     quota: Quota | None = Field(None, description="With `quota-exceeded` and `quota-too-small`: the quota.")
     limit: int | None = Field(None, description="With these and `rate-limited`: the largest number that is allowed.")
     used: int | None = Field(None, description="With `quota-exceeded`: what the tenant uses of its quota.")

@@ -116,7 +116,7 @@ class RequestLimits:
                 "RateLimit-Policy": _policy(limit),
                 "RateLimit": f'"{limit.name}";r=0;t={wait_s}',
             },
-            rate_limit=limit.name,
+            policy=limit.name,
             limit=refusal.limit,
             wait_seconds=wait_s,
         )

@@ -52,7 +52,7 @@ def test_an_address_has_a_limit_before_it_authenticates(limited: Callable[..., S
     assert statuses(system.client, 10, from_address("10.0.0.1", token)) == [200] * 10
     answer = system.client.get("/jobs/", headers=from_address("10.0.0.1"))
     assert (answer.status_code, answer.json()["type"]) == (429, RATE_LIMITED)
-    assert (answer.json()["rate_limit"], answer.json()["limit"]) == ("address", 10)
+    assert (answer.json()["policy"], answer.json()["limit"]) == ("address", 10)
     assert answer.headers["Retry-After"] == str(answer.json()["wait_seconds"])
     assert statuses(system.client, 2, from_address("10.0.0.2", token)) == [200] * 2
     assert system.client.get("/livez", headers=from_address("10.0.0.1")).status_code == 200
@@ -72,10 +72,10 @@ def test_a_tenant_and_a_key_have_limits_of_their_own(limited: Callable[..., Syst
     first, second = new_key(system.database), new_key(system.database)
     with client_of(system, first) as client:
         assert statuses(client, 10, {}) == [200] * 8 + [429] * 2
-        assert client.get("/jobs/").json()["rate_limit"] == "key"
+        assert client.get("/jobs/").json()["policy"] == "key"
     with client_of(system, second) as client:
         assert statuses(client, 6, {}) == [200] * 4 + [429] * 2
-        assert client.get("/jobs/").json()["rate_limit"] == "tenant"
+        assert client.get("/jobs/").json()["policy"] == "tenant"
     with client_of(system, new_key(system.database, tenant=2)) as client:
         assert statuses(client, 8, {}) == [200] * 8
 
@@ -130,7 +130,7 @@ def test_wrong_keys_lock_out_their_address_alone(limited: Callable[..., System])
     assert system.client.get("/jobs/", headers=from_address("10.0.0.2", token)).status_code == 200
     assert statuses(system.client, 15, attacker) == [401] * 10 + [429] * 5
     answer = system.client.get("/jobs/", headers=attacker)
-    assert (answer.json()["type"], answer.json()["rate_limit"]) == (RATE_LIMITED, "failed-authentications")
+    assert (answer.json()["type"], answer.json()["policy"]) == (RATE_LIMITED, "failed-authentications")
     assert statuses(system.client, 1, from_address("10.0.0.1")) == [429], "without a key too"
     assert statuses(system.client, 5, from_address("10.0.0.2", token)) == [200] * 5, "the key that was guessed"
     assert statuses(system.client, 1, from_address("10.0.0.2", wrong_key(key_id))) == [401]
