@@ -27,6 +27,7 @@ from api.routes import (
     queue_stats,
 )
 from api.routes.health import EventLoopProbes
+from api.routes.tenancy import usage
 from api.services import Services
 from api.telemetry.loop_lag import LoopLag
 from api.telemetry.metrics import ApiMetrics
@@ -112,6 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
         explain,
         operations,
         queue_stats,
+        usage,
         health,
     ):
         app.include_router(module.router)

@@ -8,6 +8,9 @@ from fastapi import Request
 from api.auth.access import Access, TokenVerifier
 from api.auth.directory import Directory
 from api.limits.addresses import ClientAddresses
+from api.limits.quotas.quotas import Quotas
+from api.limits.rates.request_limits import RequestLimits
+from api.limits.rates.shared_windows import SharedWindows
 from api.schemas import QueueStatsView
 from api.submit.backpressure import Backpressure
 from api.submit.doorbells import Doorbells
@@ -35,6 +38,8 @@ class Services:
     directory: Directory
     access: Access
     addresses: ClientAddresses
+    windows: SharedWindows
+    quotas: Quotas
     doorbells: Doorbells
     group_commit: GroupCommit
     operations: OperationCache
@@ -50,6 +55,8 @@ class Services:
         pool = DatabasePool(settings)
         metrics.registry.register(PoolGauges(pool, settings.api_pool_connections))
         directory = Directory(settings, pool)
+        windows = SharedWindows(settings)
+        request_limits = RequestLimits(settings, windows, metrics.refusals)
         doorbells = Doorbells(settings, metrics)
         group_commit_class = GroupCommit
         if traces.tracer is not None:
@@ -60,8 +67,10 @@ class Services:
             bodies=RequestBodies(settings),
             pool=pool,
             directory=directory,
-            access=Access(settings, directory, _tokens(settings, directory, metrics)),
+            access=Access(settings, directory, request_limits, _tokens(settings, directory, metrics)),
             addresses=ClientAddresses(settings.trusted_proxies),
+            windows=windows,
+            quotas=Quotas(settings, pool, windows, metrics.refusals),
             doorbells=doorbells,
             group_commit=group_commit_class(settings, pool, doorbells.ring_soon, metrics),
             operations=operations,
@@ -78,6 +87,8 @@ class Services:
         await self.doorbells.close()
         await self.access.close()
         await self.directory.close()
+        await self.quotas.close()
+        await self.windows.close()
         await self.pool.close()
 
 

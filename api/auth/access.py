@@ -8,6 +8,7 @@ from starlette.types import Scope as AsgiScope
 
 from api.auth.directory import Directory, KnownKey
 from api.auth.principal import ANYONE, Principal
+from api.limits.rates.request_limits import RequestLimits
 from api.web.problem_kinds import SCOPE_MISSING, TENANT_SUSPENDED, UNAUTHENTICATED
 from api.web.problems import ProblemError
 from common.domain.api_keys import ApiKeyToken, digest_of
@@ -39,10 +40,13 @@ class InvalidToken(Exception):
 class Access:
     """Authenticates requests and compares their scopes with that of the route."""
 
-    def __init__(self, settings: Settings, directory: Directory, tokens: TokenVerifier | None = None) -> None:
+    def __init__(
+        self, settings: Settings, directory: Directory, limits: RequestLimits, tokens: TokenVerifier | None = None
+    ) -> None:
         """`tokens`: None if no OpenID provider is configured."""
         self._is_off = settings.authentication is Authentication.OFF
         self._directory = directory
+        self._limits = limits
         self._tokens = tokens
 
     async def admit(self, scope: AsgiScope, needed: Scope) -> Principal:
@@ -50,7 +54,15 @@ class Access:
 
         Raises ProblemError otherwise, or StoreUnavailable. Nothing of the body has been read.
         """
-        principal = ANYONE if self._is_off else await self._authenticated(scope)
+        limits = self._limits
+        if limits.counts_addresses:
+            await limits.check_address(scope)
+        try:
+            principal = ANYONE if self._is_off else await self._authenticated(scope)
+        except ProblemError as problem:
+            raise await limits.failed(scope, problem) from None
+        if limits.counts_callers:
+            await limits.check_caller(scope, principal.tenant, principal.subject)
         if needed not in principal.scopes:
             raise _scope_missing(needed, principal)
         return principal
@@ -67,7 +79,7 @@ class Access:
             raise unauthenticated("The Authorization header has no API key.")
         if not self._directory.is_fresh:
             await self._directory.refresh()
-        principal = await (self._by_token(credential) if key is None else self._by_key(key))
+        principal = await (self._by_token(credential) if key is None else self._by_key(scope, key))
         if self._directory.tenants[principal.tenant].state not in _SERVED:
             raise ProblemError(TENANT_SUSPENDED)
         return principal
@@ -79,8 +91,11 @@ class Access:
         except InvalidToken as error:
             raise unauthenticated(str(error), 'error="invalid_token"') from error
 
-    async def _by_key(self, token: ApiKeyToken) -> Principal:
-        known: KnownKey | None = self._directory.keys.get(token.id) or await self._directory.look_for(token.id)
+    async def _by_key(self, scope: AsgiScope, token: ApiKeyToken) -> Principal:
+        known: KnownKey | None = self._directory.keys.get(token.id)
+        if known is None:
+            await self._limits.check_unknown_key(scope)
+            known = await self._directory.look_for(token.id)
         # An unknown id takes the same steps.
         is_right = hmac.compare_digest(digest_of(token.secret), _NO_DIGEST if known is None else known.digest)
         if known is None or not is_right:

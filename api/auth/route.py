@@ -9,6 +9,7 @@ from starlette.types import Scope as AsgiScope
 
 from api.auth.access import Access
 from api.auth.principal import SCOPE_KEY
+from api.limits.rates.request_limits import with_headers
 from api.web.problems import ProblemError
 from common.domain.scopes import Scope
 
@@ -55,4 +56,5 @@ class SecuredRoute(APIRoute):
             except ProblemError as problem:
                 await problem.response()(scope, receive, send)
                 return
+            send = with_headers(scope, send)
         await super().handle(scope, receive, send)

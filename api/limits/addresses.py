@@ -1,9 +1,11 @@
 """Addresses of clients: those of their connections, and those that trusted proxies forward."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
+CACHED_HOSTS = 4_096  # a look costs 0.1 instead of 4 microseconds
 MAX_FORWARDED = 32  # proxies of one request, from the last one back, whose addresses are read
 _CLIENT_NETWORK_BITS = 64  # an IPv6 client has a network of that many bits, and may use any address of it
 
@@ -39,6 +41,7 @@ class ClientAddresses:
         return address_key(host)
 
 
+@lru_cache(CACHED_HOSTS)
 def address_key(host: str) -> str:
     """Return the address that is counted for a host: an IPv6 address counts as its /64 network."""
     address = _parsed(host)

@@ -19,6 +19,7 @@ from api.web.problem_kinds import (
     HOST_NOT_ALLOWED,
     ISSUER_UNAVAILABLE,
     ORIGIN_NOT_ALLOWED,
+    RATE_LIMITED,
     SCOPE_MISSING,
     TENANT_SUSPENDED,
     UNAUTHENTICATED,
@@ -97,7 +98,9 @@ def _add_security(document: dict[str, Any], issuer: str) -> None:
         if needed := operation.get("security"):
             if issuer and len(needed) == 1:
                 needed.append({OPEN_ID: needed[0][BEARER]})
-            _add_problems(operation, UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED, ISSUER_UNAVAILABLE)
+            _add_problems(
+                operation, UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED, RATE_LIMITED, ISSUER_UNAVAILABLE
+            )
 
 
 def _keep_only_problems(document: dict[str, Any]) -> None:

@@ -56,6 +56,13 @@ _EXPLANATION = {
     "expected_start": {"earliest": "2025-11-21T10:52:37.151Z", "latest": "2025-11-21T10:52:39.651Z"},
     "waited": {"scheduled_seconds": 12.5, "queued_seconds": 0.0, "paused_seconds": 0.0, "running_seconds": 0.0},
 }
+_USAGE = {
+    "tenant": "default",
+    "quotas": {
+        "waiting_jobs": {"limit": 100_000, "used": 1_204}, "running_jobs": {"limit": None, "used": 12},
+        "jobs_per_minute": {"limit": 6_000, "used": 350}, "stored_bytes": {"limit": None, "used": 48_211_904},
+    },
+}  # fmt: skip
 _OPERATION = {
     "name": "square_sum", "version": 1, "oldest_version": 1, "queue": "default", "queues": ["default"],
     "description": "Sum of the squares of the numbers, correctly rounded.",
@@ -160,6 +167,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     },
     ("get", "/operations"): {"200": {"operation": {"operations": [_OPERATION]}}},
     ("get", "/stats"): {"200": {"queue": {"queues": [_QUEUE]}}},
+    ("get", "/usage"): {"200": {"usage": _USAGE}},
     ("get", "/livez"): {"200": {"alive": {"alive": True}}},
     ("get", "/readyz"): {
         "200": {

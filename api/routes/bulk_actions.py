@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from api.auth.auditing import audit_entry, log_entry
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.openapi.bodies import json_body
@@ -33,6 +34,8 @@ from api.web.problem_kinds import (
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
     OVERLOADED,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     TOO_MANY_PREVIEWS,
     UNSUPPORTED_MEDIA_TYPE,
@@ -42,7 +45,7 @@ from api.web.problems import field_problem, problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
 from common.domain.audit import AuditAction
-from common.domain.bulk_actions import ActionRequest
+from common.domain.bulk_actions import ActionKind, ActionRequest, Phase
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
 from common.domain.scopes import Scope
 from common.store.bulk_actions import lifecycle
@@ -72,6 +75,8 @@ _START_PROBLEMS = problem_responses(
     OVERLOADED,
     WRONG_PHASE,
     COUNT_NOT_CONFIRMED,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
 )
 
@@ -163,6 +168,7 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     services = get_services(request)
     async with services.bodies.json(request, optional=True) as body:
         count = parse_start(body)
+    await _check_quotas(request, services, bulk_action_id)
     row, changed = await _request(request, bulk_action_id, ActionRequest.START, count)
     if changed:
         log.info("bulk_action_started", bulk_action_id=str(bulk_action_id), kind=row["kind"])
@@ -197,6 +203,16 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     if changed:
         log.info("bulk_action_undoing", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
+
+
+async def _check_quotas(request: Request, services: Services, bulk_action_id: UUID) -> None:
+    """Refuse the start of a retry of more jobs than the tenant's quotas admit. Reads nothing for others."""
+    tenant = principal_of(request).tenant
+    if await services.quotas.limits_of(tenant) is None:
+        return
+    row = await services.pool.run_sync(partial(lifecycle.read, bulk_action_id=bulk_action_id), Lane.BY_ID)
+    if row["kind"] == ActionKind.RETRY and row["phase"] in (Phase.PREVIEW, Phase.STOPPED):
+        await services.quotas.check_bulk_retry(tenant, row["count"] - row["done"], row["jobs_per_second"])
 
 
 async def _request(

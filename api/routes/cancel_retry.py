@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from api.auth.auditing import audit_entry, log_entry
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.schemas import CancelView, RetryView
 from api.services import Services, get_services
@@ -23,6 +24,8 @@ from api.web.problem_kinds import (
     MALFORMED_JSON,
     NOT_RETRYABLE,
     OVERLOADED,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
@@ -58,6 +61,8 @@ _RETRY_PROBLEMS = problem_responses(
     UNSUPPORTED_MEDIA_TYPE,
     INVALID_BODY,
     UNKNOWN_OPERATION,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     OVERLOADED,
 )
@@ -122,10 +127,11 @@ async def retry_job(job_id: UUID, request: Request) -> Response:
             input_json = await services.parser.parse_retry_input(body, operation)
     details = {"new_input": input_json is not None}
     entry = audit_entry(request, AuditAction.JOB_RETRY, job_id, details)
-    retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json, entry))
-    services.watchers.notify([str(job_id)])
-    if retry.run is None:
-        raise NotRetryable(retry.state)
+    with await services.quotas.admit_retry(principal_of(request).tenant, input_json):
+        retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json, entry))
+        services.watchers.notify([str(job_id)])
+        if retry.run is None:
+            raise NotRetryable(retry.state)
     log_entry(entry)
     services.doorbells.ring_soon(retry.queue, 1)
     return JsonResponse(orjson.dumps({"job_id": job_id, "status": State.PENDING, "run": retry.run}), 202)

@@ -9,11 +9,21 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
-from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView, SubmittedJob
+from api.limits.quotas.quotas import Admission
+from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView
 from api.services import Services, get_services
-from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER, REPLAYED_HEADER, idempotency_key
+from api.submit.documentation import (
+    BATCH_PROBLEMS,
+    BATCH_SCHEMA,
+    EXISTING_JOB,
+    EXISTING_JOBS,
+    JOB_PROBLEMS,
+    submission_body,
+)
+from api.submit.idempotency import REPLAYED_HEADER, idempotency_key
 from api.submit.parsing import check_unique_keys, initial_state
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.views import job_detail
@@ -27,19 +37,12 @@ from api.watch.long_poll import (
 )
 from api.web import responses
 from api.web.problem_kinds import (
-    BODY_PROBLEMS,
-    IDEMPOTENCY_KEY_REUSED,
     INVALID_BODY,
-    INVALID_IDEMPOTENCY_KEY,
     INVALID_PARAMETER,
     JOB_NOT_FOUND,
     METHOD_NOT_ALLOWED,
-    OVERLOADED,
-    QUEUE_LATE,
     STORE_UNAVAILABLE,
     TOO_MANY_WAITING_CLIENTS,
-    UNIQUE_CONFLICT,
-    UNKNOWN_OPERATION,
 )
 from api.web.problems import ProblemError, field_problem, problem_responses
 from api.web.responses import Headers, JsonResponse
@@ -55,68 +58,14 @@ from common.store.jobs.reads import JobRevision
 router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
 PARSE_SLICE_S = 0.003  # so long a batch is parsed before other requests run
 
-_SUBMISSION_PROBLEMS = (
-    *BODY_PROBLEMS,
-    UNIQUE_CONFLICT,
-    UNKNOWN_OPERATION,
-    INVALID_IDEMPOTENCY_KEY,
-    IDEMPOTENCY_KEY_REUSED,
-    QUEUE_LATE,
-    STORE_UNAVAILABLE,
-    OVERLOADED,
-)
-
-
-_BATCH_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS)
-# Not found: the job of the request's Idempotency-Key, if it was removed.
-_JOB_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, JOB_NOT_FOUND, INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS)
-_REPLAYED = {
-    "Idempotency-Replayed": {
-        "description": "`true` if the response is that of an earlier request with the same Idempotency-Key.",
-        "schema": {"type": "string", "enum": ["true"]},
-    }
-}
-_EXISTING_JOB: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": SubmittedJob,
-        "description": "With `wait`: the job, which has ended. Otherwise: the existing job of the same Idempotency-Key "
-        "or unique key; nothing was stored.",
-        "headers": _REPLAYED,
-    }
-}
-_EXISTING_JOBS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": BatchAccepted,
-        "description": "The existing jobs of the same Idempotency-Key or unique keys; nothing was stored.",
-        "headers": _REPLAYED,
-    }
-}
-
-
-def _json_body(schema: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
-    # These routes read their body themselves: the framework's reader has no limits and echoes the input in errors.
-    return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-        "parameters": [IDEMPOTENCY_KEY_PARAMETER, *parameters],
-    }
-
-
-_BATCH_SCHEMA = {
-    "type": "array",
-    "items": SUBMISSION_SCHEMA,
-    "minItems": 1,
-    "maxItems": 10_000,
-    "examples": [[{"data": [1, 2, 3], "operation": "square_sum"}]],
-}
-
 
 @router.post("/jobs", status_code=202, include_in_schema=False)
 @router.post(
     "/jobs/",
     status_code=202,
     response_model=JobAccepted,
-    responses=_EXISTING_JOB | _JOB_PROBLEMS,
-    openapi_extra=_json_body(SUBMISSION_SCHEMA, WAIT_PARAMETER),
+    responses=EXISTING_JOB | JOB_PROBLEMS,
+    openapi_extra=submission_body(SUBMISSION_SCHEMA, WAIT_PARAMETER),
 )
 @requires(Scope.JOBS_WRITE)
 async def submit_job(request: Request) -> Response:
@@ -131,29 +80,36 @@ async def submit_job(request: Request) -> Response:
     del body  # in memory a parsed body takes up to 25 times its bytes: it does not wait for the commit
     if services.backpressure.limit_s:
         await services.backpressure.check((job.queue,))
+    admission = await services.quotas.admit(principal_of(request).tenant, (job,))
     if key is None and job.options is None and not wait_s:  # the fast path of most submissions
-        await services.group_commit.submit(job)
+        with admission:
+            await services.group_commit.submit(job)
         return _accepted(job.id, State.PENDING, 202)
     if wait_s:
         with (
             services.watchers.slot(request),
             services.watchers.watch(request, job.id, on_every_change=False, unstored=True) as watcher,
         ):
-            accepted = await _store(services, job, key)
+            accepted = await _store(services, job, key, admission)
             job_id = accepted[0]
             own_watcher = watcher if job_id == job.id else None  # None: an existing job is returned
             return await respond_if_finished(
                 request, services.watchers, job_id, wait_s, accepted[3], own_watcher
             ) or _accepted(*accepted)
-    return _accepted(*await _store(services, job, key))
+    return _accepted(*await _store(services, job, key, admission))
 
 
-async def _store(services: Services, job: NewJob, key: IdempotencyKey | None) -> tuple[UUID, str, int, Headers]:
+async def _store(
+    services: Services, job: NewJob, key: IdempotencyKey | None, admission: Admission
+) -> tuple[UUID, str, int, Headers]:
     """Store a job; return the response: a job id, a state, an HTTP status and headers."""
     if key is None and (job.options is None or job.options.unique is None):
-        await services.group_commit.submit(job)
+        with admission:
+            await services.group_commit.submit(job)
         return job.id, initial_state(job), 202, ()
-    outcome = await services.group_commit.submit_once([job], key)
+    with admission:
+        outcome = await services.group_commit.submit_once([job], key)
+        admission.keep(outcome.inserted)
     (job_id,) = outcome.ids
     if outcome.inserted:
         return job_id, initial_state(job), 202, ()
@@ -172,8 +128,8 @@ def _accepted(job_id: UUID, state: str, status: int, headers: Headers = ()) -> R
     "/jobs/batch",
     status_code=202,
     response_model=BatchAccepted,
-    responses=_EXISTING_JOBS | _BATCH_PROBLEMS,
-    openapi_extra=_json_body(_BATCH_SCHEMA),
+    responses=EXISTING_JOBS | BATCH_PROBLEMS,
+    openapi_extra=submission_body(BATCH_SCHEMA),
 )
 @requires(Scope.JOBS_WRITE)
 async def submit_batch(request: Request) -> Response:
@@ -189,12 +145,14 @@ async def submit_batch(request: Request) -> Response:
         submissions.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(job.queue for job in jobs)
         ids, status, headers = [job.id for job in jobs], 202, Headers()
-        if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
-            outcome = await services.group_commit.submit_once(jobs, key)
-            ids, status = outcome.ids, 202 if outcome.inserted else 200
-            headers = REPLAYED_HEADER if outcome.replayed else ()
-        else:
-            await services.group_commit.submit_all(jobs)
+        with await services.quotas.admit(principal_of(request).tenant, jobs) as admission:
+            if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
+                outcome = await services.group_commit.submit_once(jobs, key)
+                admission.keep(outcome.inserted)
+                ids, status = outcome.ids, 202 if outcome.inserted else 200
+                headers = REPLAYED_HEADER if outcome.replayed else ()
+            else:
+                await services.group_commit.submit_all(jobs)
     return JsonResponse(orjson.dumps({"job_ids": ids, "status": State.PENDING}), status, headers)
 
 

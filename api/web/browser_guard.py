@@ -43,6 +43,8 @@ PAGE_RESPONSE_HEADERS = (
     "Idempotency-Replayed",
     "Link",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "Sunset",
     "WWW-Authenticate",

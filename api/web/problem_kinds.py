@@ -135,6 +135,21 @@ QUEUE_LATE = ProblemKind(
     "The backlog of the queue is too old",
     "The oldest job of the queue 'default' has waited for 95 s, longer than 60 s.",
 )
+RATE_LIMITED = ProblemKind(
+    "rate-limited", 429, "Too many requests", "The tenant has sent more than 6000 requests within a minute."
+)
+QUOTA_EXCEEDED = ProblemKind(
+    "quota-exceeded",
+    429,
+    "A quota of the tenant is used up",
+    "The tenant has 1000 waiting jobs, and its quota of waiting_jobs is 1000; nothing was stored.",
+)
+QUOTA_TOO_SMALL = ProblemKind(
+    "quota-too-small",
+    403,
+    "A quota of the tenant never allows the request",
+    "The request has 10000 jobs, and the tenant's quota of waiting_jobs is 1000; nothing was stored.",
+)
 TOO_MANY_PREVIEWS = ProblemKind(
     "too-many-previews",
     429,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from api.web.problem_kinds import INTERNAL, INVALID_BODY, STORE_UNAVAILABLE, ProblemKind
 from common.domain.bulk_actions import Phase
 from common.domain.states import State
+from common.domain.tenancy.quotas import Quota
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20  # field errors in one problem
@@ -50,6 +51,11 @@ class ProblemBody(BaseModel):
     state: State | None = Field(None, description="With `not-retryable`: the state of the job.")
     phase: Phase | None = Field(None, description="With `wrong-phase`: the phase of the bulk action.")
     count: int | None = Field(None, description="With `count-not-confirmed`: the count of the preview.")
+    policy: str | None = Field(None, description="With `rate-limited`: the name of the limit, as in `RateLimit`.")
+    quota: Quota | None = Field(None, description="With `quota-exceeded` and `quota-too-small`: the quota.")
+    limit: int | None = Field(None, description="With these and `rate-limited`: the largest number that is allowed.")
+    used: int | None = Field(None, description="With `quota-exceeded`: what the tenant uses of its quota.")
+    wait_seconds: int | None = Field(None, description="With `rate-limited` and `quota-exceeded`: as in `Retry-After`.")
 
 
 class ProblemError(Exception):

@@ -12,6 +12,7 @@ from common.models.bulk_actions import BulkAction, BulkActionJob
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
 from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
 from common.models.tenants import Tenant
+from common.models.usage import StoredBytes, TenantUsage, UsageCount
 from common.models.workers import Leader, OperationRow, Worker
 
 __all__ = [
@@ -30,8 +31,11 @@ __all__ = [
     "OperationRow",
     "Outcome",
     "RunRow",
+    "StoredBytes",
     "Tag",
     "Tenant",
+    "TenantUsage",
     "UniqueKeyRow",
+    "UsageCount",
     "Worker",
 ]

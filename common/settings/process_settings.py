@@ -16,6 +16,7 @@ from common.settings.controller import ControllerSettings
 from common.settings.field_types import PREFIX, UNPREFIXED, Environment, is_secret, name_of
 from common.settings.migration import MigrationSettings
 from common.settings.oidc import OidcSettings
+from common.settings.rate_limits import RateLimitSettings
 from common.settings.renamed import RENAMED
 from common.settings.requests import RequestSettings
 from common.settings.secret_files import SUFFIX, SecretFileError, SecretFiles
@@ -33,6 +34,7 @@ class Settings(
     ControllerSettings,
     WorkerSettings,
     OidcSettings,
+    RateLimitSettings,
     AccessSettings,
     ApiSettings,
     RequestSettings,

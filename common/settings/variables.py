@@ -12,6 +12,7 @@ from common.settings.field_types import SettingsGroup, is_secret, name_of
 from common.settings.migration import MigrationSettings
 from common.settings.oidc import OidcSettings
 from common.settings.process_settings import Settings
+from common.settings.rate_limits import RateLimitSettings
 from common.settings.requests import RequestSettings
 from common.settings.secret_files import SUFFIX
 from common.settings.shared import SharedSettings
@@ -20,7 +21,7 @@ from common.settings.worker import WorkerSettings
 #: By process: the groups that it reads, and the names of single settings of other groups.
 _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
     "api": (
-        (RequestSettings, ApiSettings, AccessSettings, OidcSettings, SharedSettings),
+        (RequestSettings, ApiSettings, AccessSettings, OidcSettings, RateLimitSettings, SharedSettings),
         ("partition_days", "partitions_ahead", "queue_count_limit"),
     ),
     "worker": ((WorkerSettings, SharedSettings), ("tick_seconds", "database_timeout_seconds")),
@@ -32,6 +33,8 @@ _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
             "statement_timeout_seconds",
             "lease_seconds",
             "database_timeout_seconds",
+            "default_max_waiting_jobs",
+            "default_max_running_jobs",
         ),
     ),
     "migrate": ((MigrationSettings, SharedSettings), ("partition_days", "partitions_ahead")),

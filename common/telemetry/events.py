@@ -82,6 +82,10 @@ EVENTS = {
     "process_start_failed": "A start hook of a process has failed, so the process ends and is replaced after "
     "`pause_s`; it held no job.",
     "process_stop_failed": "A stop hook of a process has failed, or took too long; the process ends all the same.",
+    "quotas_unread": "The quotas and the usage of tenants could not be read; the last ones stand.",
+    "rate_limits_local": "Redis does not answer, so each API process admits its share of each rate limit, or refuses "
+    "what has one (JOBPROC_RATE_LIMITS_WITHOUT_REDIS). `processes`: the number of API processes that were seen last.",
+    "rate_limits_shared": "Redis answers again: the API processes count together.",
     "read_timeout": "A statement of an expensive read took too long and was ended; the client got 503.",
     "reconnected": "A process reconnected to the database under a new id and settled the attempts that had ended.",
     "redis_unavailable": "Redis could not be reached or refused the worker, which reconnects, and polls for due jobs "
@@ -101,6 +105,7 @@ EVENTS = {
     "starting": "A process starts; shows every setting that differs from its default, with passwords masked.",
     "startup_waiting": "A process waits at its start for PostgreSQL, its schema or its rights; `reason` says for what, "
     "`ends_after_s` for how long at most (none: without limit). Logged once for each reason.",
+    "stored_bytes_unwritten": "The bytes that tenants have stored could not be written; they are with the next ones.",
     "stray_jobs_requeued": "Strays, due jobs that every worker had passed by, got a new position in their queue.",
     "submissions_failed": "PostgreSQL refused a row of a group commit; the others are stored together.",
     "supervisor_failed": "A check of the supervisor failed with an unexpected error; the next check retries.",

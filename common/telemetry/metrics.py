@@ -56,11 +56,7 @@ IRREGULAR_REQUESTS = Metric(
     ("reason",),
 )
 JOBS_ACCEPTED = Metric(
-    "jobproc_jobs_accepted_total",
-    MetricKind.COUNTER,
-    _API,
-    "Accepted jobs: their submission was committed.",
-    ("operation", "queue"),
+    "jobproc_jobs_accepted_total", MetricKind.COUNTER, _API, "Accepted jobs, committed.", ("operation", "queue")
 )
 COMMIT_JOBS = Metric(
     "jobproc_commit_jobs", MetricKind.HISTOGRAM, _API, "Single submissions in one group commit.", (), _COUNT
@@ -131,9 +127,10 @@ REFUSALS = Metric(
     "jobproc_refusals_total",
     MetricKind.COUNTER,
     _API,
-    "Clients that a limit refused, by the full resource: `connections`, `long_polls`, `event_streams`, `log_streams` "
+    "Clients that a limit refused, by the limit: `connections`, `long_polls`, `event_streams`, `log_streams` "
     "(with `_of_address`: the share of one address), `buffered_submissions`, `buffered_bytes`, `unread_bytes` (a "
-    "connection was closed), and `open_files` (seconds in which no file could be opened).",
+    "connection was closed), `open_files` (seconds without), `requests_of_address`, `requests_of_tenant`, "
+    "`requests_of_key`, `failed_authentications`, `quota_waiting_jobs`, `quota_jobs_per_minute`, `quota_stored_bytes`.",
     ("reason",),
 )
 

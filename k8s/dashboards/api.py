@@ -222,7 +222,7 @@ REFUSALS = Row(
             "Refused clients by reason",
             "ops",
             "Clients refused or closed per second, by the limit that they reached; normally 0. "
-            "docs/operate/hardening.md describes the limits.",
+            "docs/operate/hardening.md and docs/operate/limits.md describe the limits.",
             Query(rate(metrics.REFUSALS, ["reason"]), "{{reason}}"),
         ),
         graph(

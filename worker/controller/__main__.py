@@ -34,6 +34,7 @@ from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
 from worker.controller.pod_deletion_cost import DeletionCosts
 from worker.controller.rescue import Rescue
 from worker.controller.row_deletion import RowDeletion
+from worker.controller.usage import UsageCounter
 from worker.failures.outcome_log import OutcomeLog
 
 log = logs.get("controller")
@@ -59,6 +60,7 @@ class Controller:
         self._row_deletion = RowDeletion(settings)
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._deletion_costs = DeletionCosts(settings)
+        self._usage = UsageCounter(self._engine, settings)
         self._operations: dict[str, OperationSpec] = {}
         self._connection: WorkerConnection | None = None
         self._last_run: dict[str, float] = {}
@@ -107,6 +109,7 @@ class Controller:
         self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
         self._ring(queue_state.due_queues(connection))
+        self._run_task("usage", self._usage.count)
         if self._deletion_costs.is_enabled:
             self._every(
                 "pod_deletion_cost",

@@ -8,6 +8,7 @@ from alembic import op
 from common.migrations.access_tables import ACCESS
 from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
+from common.migrations.usage_tables import USAGE
 
 revision = "0001"
 down_revision = None
@@ -295,5 +296,5 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
-    for statements in (JOBS, JOB_LOGS, SIDE_TABLES, BULK_ACTIONS, WORKERS, ACCESS, VIEW, PARTITION_FUNCTIONS):
+    for statements in (JOBS, JOB_LOGS, SIDE_TABLES, BULK_ACTIONS, WORKERS, ACCESS, USAGE, VIEW, PARTITION_FUNCTIONS):
         op.execute(statements)

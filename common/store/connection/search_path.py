@@ -23,9 +23,12 @@ TABLES = (
     "operations",
     "outcomes",
     "runs",
+    "stored_bytes",
     "tags",
+    "tenant_usage",
     "tenants",
     "unique_keys",
+    "usage_counts",
     "workers",
 )
 #: Under it a statement finds no table without its schema.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from common.settings import Settings
+from common.store.retention import stored_bytes
 from common.store.schema.partitions import DAY_MS, TABLES, Period, database_unix_ms, periods
 
 MAX_SURVIVORS = 10_000  # copied aside and back under the lock, about 0.2 s; with more, jobs are deleted by row
@@ -123,6 +124,7 @@ def clear_partition(connection: Connection, period: Period, cutoffs: RetentionCu
     if staying:
         for table, name in zip(TABLES, names, strict=True):
             connection.execute(text(f"INSERT INTO {name} SELECT * FROM kept_{table}"))
+    stored_bytes.recount(connection, period)
     return staying
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.store.connection.statement import Statement, array_literal
+from common.store.retention import stored_bytes
 from common.store.retention.by_partition import KEEPS, RetentionCutoffs
 from common.store.schema.partitions import Period
 
@@ -37,14 +38,16 @@ _TABLES = ("outcomes", "attempts", "tags", "job_logs", "runs", "deadlines", "exp
 # The lowest and highest id prune partitions. A join to `still` would too, unless the planner takes a table for empty.
 _MATCHING = "id BETWEEN $3 AND $4 AND id = ANY (ARRAY(SELECT id FROM still))"
 _DELETES = ", ".join(f"of_{table} AS (DELETE FROM {table} WHERE {_MATCHING})" for table in _TABLES)
+_FREED = stored_bytes.freed(_MATCHING, stored_bytes.JOB_BYTES)
+_FREED_INPUTS = stored_bytes.freed(_MATCHING, stored_bytes.INPUT_BYTES)
 DELETE = Statement(
-    "delete_rows", "uuid[], smallint[], uuid, uuid", f"WITH {_STILL}, {_DELETES} SELECT count(*) FROM still"
+    "delete_rows", "uuid[], smallint[], uuid, uuid", f"WITH {_STILL}, {_FREED}, {_DELETES} SELECT count(*) FROM still"
 )
 DELETE_INPUTS = Statement(
     "delete_inputs",
     "uuid[], smallint[], uuid, uuid",
     f"""
-    WITH {_STILL},
+    WITH {_STILL}, {_FREED_INPUTS},
     of_runs AS (UPDATE runs SET input = NULL WHERE {_MATCHING} AND input IS NOT NULL),
     of_jobs AS (UPDATE jobs SET input = NULL WHERE {_MATCHING})
     SELECT count(*) FROM still

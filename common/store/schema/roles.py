@@ -47,6 +47,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "workers": "SELECT",
         "operations": "SELECT",
         "tenants": "SELECT, INSERT, UPDATE",
+        "tenant_usage": "SELECT",
+        "usage_counts": "SELECT",
+        "stored_bytes": "INSERT (tenant, hour, bytes)",
         VIEW: "SELECT",
     },
     "worker": {
@@ -62,6 +65,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "finished_by_minute, operations)",
         "operations": "SELECT, INSERT, UPDATE",
         "tenants": "SELECT",
+        "tenant_usage": "SELECT (tenant, running)",
     },
     "controller": {
         # TRUNCATE and INSERT: retention by partition, which copies back what stays.
@@ -82,6 +86,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",
         "tenants": "SELECT",
+        "tenant_usage": "SELECT, INSERT, UPDATE, DELETE",
+        "usage_counts": "SELECT, INSERT, UPDATE",
+        "stored_bytes": "SELECT, INSERT, DELETE",
         VIEW: "SELECT",
     },
     "metrics": {"live": "SELECT (queue, claimable_at)"},

@@ -1,4 +1,4 @@
-"""Tenants, the API keys of their clients, and the audit log.
+"""Tenants, the API keys of their clients, what they use of their quotas, and the audit log.
 
-Start at `api_keys.py`. Imports `common.store.connection` alone.
+Start at `tenants.py`. Imports `common.store.connection`, `common.domain`, `common.settings` and `common.telemetry`.
 """

@@ -24,11 +24,12 @@ def clients(secured: System) -> Iterator[dict[Scope, httpx.Client]]:
 
 def routes() -> list[SecuredRoute]:
     from importlib import import_module
-    from pkgutil import iter_modules
+    from pkgutil import walk_packages
 
     from api import routes as package
 
-    modules = [import_module(f"{package.__name__}.{module.name}") for module in iter_modules(package.__path__)]
+    found = walk_packages(package.__path__, f"{package.__name__}.")
+    modules = [import_module(module.name) for module in found if not module.ispkg]
     return [route for module in modules for route in module.router.routes]
 
 

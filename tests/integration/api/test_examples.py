@@ -32,6 +32,9 @@ ELSEWHERE = {
     "body-timeout": "tests/integration/api/test_large_and_slow_bodies.py",
     "too-many-previews": "tests/integration/api/test_bulk_action_requests.py",
     "queue-late": "tests/integration/submission_options/test_backpressure.py",
+    "rate-limited": "tests/integration/access/test_rate_limits.py",
+    "quota-exceeded": "tests/integration/access/test_quotas.py",
+    "quota-too-small": "tests/integration/access/test_quotas.py",
 }
 
 

@@ -2,14 +2,16 @@
 
 import inspect
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 import pytest
 from fastapi.routing import APIRoute
 
 from api import routes
 
-MODULES = [import_module(f"{routes.__name__}.{module.name}") for module in iter_modules(routes.__path__)]
+MODULES = [
+    import_module(module.name) for module in walk_packages(routes.__path__, f"{routes.__name__}.") if not module.ispkg
+]
 ROUTES = [route for module in MODULES for route in module.router.routes if isinstance(route, APIRoute)]
 
 

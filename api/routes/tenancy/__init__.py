@@ -1,0 +1,1 @@
+"""Routes about the tenant of the caller."""

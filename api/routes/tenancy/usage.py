@@ -1,0 +1,28 @@
+"""The usage of the caller's tenant, and its quotas."""
+
+from fastapi import APIRouter, Request
+
+from api.auth.principal import principal_of
+from api.auth.route import SecuredRoute, requires
+from api.services import get_services
+from api.views.usage import UsageView, usage_view
+from api.web.problem_kinds import STORE_UNAVAILABLE
+from api.web.problems import problem_responses
+from common.domain.scopes import Scope
+from common.store.connection.lanes import Lane
+from common.store.tenancy import usage
+
+router = APIRouter(tags=["tenants"], route_class=SecuredRoute)
+
+
+@router.get("/usage/", include_in_schema=False)
+@router.get("/usage", responses=problem_responses(STORE_UNAVAILABLE))
+@requires(Scope.JOBS_READ)
+async def get_usage(request: Request) -> UsageView:
+    """Retrieve the quotas of the caller's tenant, and what it uses of them."""
+    services, caller = get_services(request), principal_of(request)
+    quotas = services.quotas
+    limits, used = await services.pool.run(
+        lambda connection: usage.of_tenant(connection, caller.tenant, quotas.usage.default), Lane.BY_ID
+    )
+    return usage_view(caller.tenant_name, limits, used, quotas.submitted(caller.tenant, limits.jobs_per_minute))

@@ -1,0 +1,90 @@
+"""The OpenAPI document of submissions: their bodies, their answers beside 202, and their problems."""
+
+from typing import Any
+
+from api.schemas import BatchAccepted, SubmittedJob
+from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER
+from api.submit.request_models import SUBMISSION_SCHEMA
+from api.web.problem_kinds import (
+    BODY_TIMEOUT,
+    BODY_TOO_LARGE,
+    IDEMPOTENCY_KEY_REUSED,
+    INVALID_BODY,
+    INVALID_IDEMPOTENCY_KEY,
+    INVALID_PARAMETER,
+    JOB_NOT_FOUND,
+    MALFORMED_JSON,
+    OVERLOADED,
+    QUEUE_LATE,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
+    STORE_UNAVAILABLE,
+    TOO_MANY_WAITING_CLIENTS,
+    UNIQUE_CONFLICT,
+    UNKNOWN_OPERATION,
+    UNSUPPORTED_MEDIA_TYPE,
+)
+from api.web.problems import problem_responses
+
+_SUBMISSION_PROBLEMS = (
+    MALFORMED_JSON,
+    UNIQUE_CONFLICT,
+    BODY_TIMEOUT,
+    BODY_TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    INVALID_BODY,
+    UNKNOWN_OPERATION,
+    INVALID_IDEMPOTENCY_KEY,
+    IDEMPOTENCY_KEY_REUSED,
+    QUEUE_LATE,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
+    STORE_UNAVAILABLE,
+    OVERLOADED,
+)
+
+
+BATCH_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS)
+# Not found: the job of the request's Idempotency-Key, if it was removed.
+JOB_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, JOB_NOT_FOUND, INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS)
+_REPLAYED = {
+    "Idempotency-Replayed": {
+        "description": "`true` if the response is that of an earlier request with the same Idempotency-Key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+EXISTING_JOB: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": SubmittedJob,
+        "description": "With `wait`: the job, which has ended. Otherwise: the existing job of the same Idempotency-Key "
+        "or unique key; nothing was stored.",
+        "headers": _REPLAYED,
+    }
+}
+EXISTING_JOBS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": BatchAccepted,
+        "description": "The existing jobs of the same Idempotency-Key or unique keys; nothing was stored.",
+        "headers": _REPLAYED,
+    }
+}
+
+
+def submission_body(schema: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the body and the parameters of a submission.
+
+    The routes read their body themselves: the framework's reader has no limits and echoes the input in errors.
+    """
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "parameters": [IDEMPOTENCY_KEY_PARAMETER, *parameters],
+    }
+
+
+BATCH_SCHEMA = {
+    "type": "array",
+    "items": SUBMISSION_SCHEMA,
+    "minItems": 1,
+    "maxItems": 10_000,
+    "examples": [[{"data": [1, 2, 3], "operation": "square_sum"}]],
+}

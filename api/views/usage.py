@@ -1,0 +1,43 @@
+"""The usage of a tenant and its quotas, as clients see them."""
+
+from pydantic import BaseModel, Field
+
+from common.domain.tenancy.quotas import Quota, QuotaLimits, TenantUsage
+
+
+class QuotaView(BaseModel):
+    """One quota of a tenant, and what it uses of it."""
+
+    limit: int | None = Field(
+        description="The largest number that is allowed; null: there is no limit.", examples=[1_000]
+    )
+    used: int | None = Field(
+        description="The number that is used, a second or two old, of bytes a minute or two; null: it is not counted, "
+        "because the tenant has no such quota. Of `jobs_per_minute`, what this API process knows of the last minute.",
+        examples=[42],
+    )
+
+
+class UsageView(BaseModel):
+    """The quotas of the caller's tenant, and what it uses of them."""
+
+    tenant: str = Field(description="The name of the tenant.", examples=["default"])
+    quotas: dict[Quota, QuotaView] = Field(
+        description="By quota: `waiting_jobs` are unfinished jobs that do not run, `running_jobs` those that run, "
+        "`jobs_per_minute` the submitted and manually retried ones, `stored_bytes` the inputs and metadata of all jobs "
+        "that are kept, as JSON text."
+    )
+
+
+def usage_view(tenant: str, limits: QuotaLimits, usage: TenantUsage, submitted: int | None) -> UsageView:
+    """Return the view of a tenant. `submitted`: jobs within the last minute; None: not known."""
+    counts_jobs = limits.waiting_jobs is not None or limits.running_jobs is not None
+    used = {
+        Quota.WAITING_JOBS: usage.waiting_jobs if counts_jobs else None,
+        Quota.RUNNING_JOBS: usage.running_jobs if counts_jobs else None,
+        Quota.JOBS_PER_MINUTE: submitted,
+        Quota.STORED_BYTES: usage.stored_bytes,
+    }
+    return UsageView(
+        tenant=tenant, quotas={quota: QuotaView(limit=limits.of(quota), used=used[quota]) for quota in Quota}
+    )

@@ -1,0 +1,1 @@
+"""Values of tenants and of their quotas."""
