@@ -98,9 +98,7 @@ def _add_security(document: dict[str, Any], issuer: str) -> None:
         if needed := operation.get("security"):
             if issuer and len(needed) == 1:
                 needed.append({OPEN_ID: needed[0][BEARER]})
-            _add_problems(
-                operation, UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED, RATE_LIMITED, ISSUER_UNAVAILABLE
-            )
+            _add_problems(operation, UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED, RATE_LIMITED, ISSUER_UNAVAILABLE)
 
 
 def _keep_only_problems(document: dict[str, Any]) -> None:

@@ -168,7 +168,7 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     services = get_services(request)
     async with services.bodies.json(request, optional=True) as body:
         count = parse_start(body)
-    await _check_quotas(request, services, bulk_action_id)
+    await _check_quotas(request, bulk_action_id)
     row, changed = await _request(request, bulk_action_id, ActionRequest.START, count)
     if changed:
         log.info("bulk_action_started", bulk_action_id=str(bulk_action_id), kind=row["kind"])
@@ -205,9 +205,9 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     return _respond(request, row)
 
 
-async def _check_quotas(request: Request, services: Services, bulk_action_id: UUID) -> None:
+async def _check_quotas(request: Request, bulk_action_id: UUID) -> None:
     """Refuse the start of a retry of more jobs than the tenant's quotas admit. Reads nothing for others."""
-    tenant = principal_of(request).tenant
+    services, tenant = get_services(request), principal_of(request).tenant
     if await services.quotas.limits_of(tenant) is None:
         return
     row = await services.pool.run_sync(partial(lifecycle.read, bulk_action_id=bulk_action_id), Lane.BY_ID)
