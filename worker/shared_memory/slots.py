@@ -40,9 +40,12 @@ from worker.shared_memory.metrics import Layout, SlotMetrics, WorkerMetrics
 ) = range(14)
 _WORD = 8
 _ID = 36  # a UUID as text
-_MARKS_BYTES = 65_536  # marks of about 150 queues with ten priorities each; untouched pages cost nothing
+# Marks of about 600 queues with ten priorities each, or of 5,000 lines; untouched pages cost nothing.
+_MARKS_BYTES = 262_144
 IDLE = -1
+LINE_MARKS_FOR_S = 10.0  # after its last claim the marks of lines of a process are no longer published
 MarksByQueue = Mapping[str, Mapping[str, str]]
+LineMarksByQueue = Mapping[str, Mapping[str, Mapping[str, str]]]
 
 
 class KillReason(IntEnum):
@@ -81,7 +84,7 @@ class Slot:
         self._timeouts = words[timeouts:ids].cast("q")
         self._ids = words[ids:marks]
         self._marks = words[marks : marks + _MARKS_BYTES]
-        self._last_marks: MarksByQueue = {}
+        self._last_marks: tuple[MarksByQueue, LineMarksByQueue] = {}, {}
 
     @property
     def pid(self) -> int:
@@ -210,9 +213,14 @@ class Slot:
         position = self._head[_POSITION]
         return 0 if position == IDLE else max(0, self._head[_COUNT] - position)
 
-    def publish_low_water_marks(self, marks: MarksByQueue) -> None:
-        """Publish the low-water marks to the parent. Too many to fit are dropped, which only delays finding strays."""
-        text = json.dumps(marks).encode()
+    def publish_low_water_marks(self, marks: MarksByQueue, line_marks: LineMarksByQueue | None = None) -> None:
+        """Publish the low-water marks to the parent: the lowest of each queue, and those of single lines.
+
+        Too many to fit are dropped, first those of lines, which only delays finding strays.
+        """
+        text = json.dumps((marks, line_marks or {})).encode()
+        if len(text) > _MARKS_BYTES:
+            text = json.dumps((marks, {})).encode()
         if len(text) <= _MARKS_BYTES:
             self._head[_MARKS_VERSION] += 1
             self._marks[: len(text)] = text
@@ -222,10 +230,22 @@ class Slot:
     @property
     def low_water_marks(self) -> MarksByQueue:
         """The marks last published; the previous ones while new ones are being written."""
+        return self._read_marks()[0]
+
+    @property
+    def line_marks(self) -> LineMarksByQueue:
+        """The marks of single lines last published. None of a process that has not claimed for a time.
+
+        While a process lists a line it is trusted to find what is above the line's mark.
+        """
+        is_claiming = time.monotonic() - self.last_claim_s < LINE_MARKS_FOR_S
+        return self._read_marks()[1] if is_claiming else {}
+
+    def _read_marks(self) -> tuple[MarksByQueue, LineMarksByQueue]:
         version = self._head[_MARKS_VERSION]
         text = bytes(self._marks[: self._head[_MARKS_LENGTH]])
         if version % 2 == 0 and self._head[_MARKS_VERSION] == version:
-            self._last_marks = json.loads(text or b"{}")
+            self._last_marks = json.loads(text or b"[{}, {}]")
         return self._last_marks
 
     def free(self) -> None:
@@ -243,7 +263,7 @@ class Slot:
         for word in (_WORKER, _MARKS_LENGTH, _MARKS_VERSION, _IS_ASYNC, _SUSPECT, _LAST_CLAIM):
             self._head[word] = 0
         self._head[_POSITION] = IDLE
-        self._last_marks = {}
+        self._last_marks = {}, {}
 
 
 class Slots:

@@ -61,6 +61,7 @@ CREATE TABLE live (
     crashes smallint NOT NULL DEFAULT 0,
     running_key text,
     due_since timestamptz,
+    line bigint GENERATED ALWAYS AS ((hashtextextended(queue, 0) & -4294967296) | tenant) STORED,
     CONSTRAINT live_pkey PRIMARY KEY (id),
     CONSTRAINT live_held_has_start CHECK ((worker IS NULL) = (started_at IS NULL)),
     CONSTRAINT live_attempt_range CHECK (attempt >= 0 AND released BETWEEN 0 AND attempt),
@@ -73,6 +74,7 @@ CREATE TABLE live (
     autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX live_due ON live (queue, priority, claimable_at, id);
+CREATE INDEX live_line ON live (line, priority, claimable_at, id);
 CREATE INDEX live_running_key ON live (running_key, queue, needs, priority, claimable_at, id)
     WHERE running_key IS NOT NULL AND claimable_at < 'infinity';
 CREATE INDEX live_parked ON live (running_key, queue, needs, priority, due_since, id) WHERE claimable_at = 'infinity';
@@ -233,6 +235,7 @@ CREATE TABLE workers (
     queues text[] NOT NULL,
     operations text[] NOT NULL,
     low_water_marks jsonb NOT NULL DEFAULT '{}',
+    line_marks jsonb NOT NULL DEFAULT '{}',
     finished_by_minute jsonb NOT NULL DEFAULT '{}',
     CONSTRAINT workers_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 20);
