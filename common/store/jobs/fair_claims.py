@@ -17,7 +17,7 @@ from common.store.connection.psycopg2_session import DatabaseUnavailable, Worker
 from common.store.connection.statement import Row, array_literal
 from common.store.jobs import claims
 from common.store.jobs.claims import NIL_UUID, LowWaterMarks, Results
-from common.store.jobs.lines import NEW_LANES, SETTLE_AND_CLAIM_BY_LINE, WAITING_LANES
+from common.store.jobs.lines import NEW_LANES, OTHERS, SETTLE_AND_CLAIM_BY_LINE, WAITING_LANES
 from common.store.jobs.tenants import Tenants
 
 #: After so long it is cheaper to look at all lines than at all jobs that have come.
@@ -29,7 +29,6 @@ BEFORE_ALL_LANES = (0, -1)
 Mark = tuple[str, str]  # claimable_at and id, as low-water marks
 Lanes = dict[int, dict[int, Mark]]  # by tenant and priority: the lanes that may have jobs
 MarksOfLines = dict[str, dict[str, str]]  # by priority and tenant: claimable_at
-OTHERS = "0"  # no tenant's number: the marks of all lines that have none of their own
 
 
 class QueueClaims:
