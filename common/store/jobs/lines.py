@@ -92,7 +92,7 @@ READ_TENANTS = Statement(
     "read_tenants",
     "int",
     """
-    SELECT (SELECT count(*) FROM (SELECT FROM tenants LIMIT 2) some) > 1, t.id, t.weight::float8, t.state = 'SUSPENDED'
+    SELECT (SELECT count(*) FROM (SELECT FROM tenants LIMIT 2) two) > 1, t.id, t.weight::float8, t.state = 'SUSPENDED'
     FROM (VALUES (1)) AS single(n)
     LEFT JOIN (SELECT id, weight, state FROM tenants WHERE weight <> 1 OR state = 'SUSPENDED' LIMIT $1) t ON true
     """,

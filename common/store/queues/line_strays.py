@@ -15,9 +15,8 @@ if TYPE_CHECKING:  # the API does not import psycopg2
 # A worker that was just resumed has not yet published that the jobs of a tenant are above no mark.
 RESUMED = "changed_at > now() - interval '1 min' AND created_at < now() - interval '1 min'"
 #: The tenants whose jobs are not claimed, so that they are below all marks.
-SUSPENDED = f"""
-suspended AS MATERIALIZED (SELECT coalesce(array_agg(id), '{{}}') AS ids FROM tenants
-                           WHERE state = 'SUSPENDED' {{also}})
+SUSPENDED = """
+suspended AS MATERIALIZED (SELECT ARRAY(SELECT id FROM tenants WHERE state = 'SUSPENDED' {also}) AS ids)
 """
 NOT_SUSPENDED = "l.tenant <> ALL ((SELECT ids FROM suspended)::integer[])"
 # A lane that some worker lists is trusted to that worker, which claims and has it in its turns. The lanes are found
