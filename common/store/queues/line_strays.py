@@ -20,17 +20,20 @@ suspended AS MATERIALIZED (SELECT ARRAY(SELECT id FROM tenants WHERE state = 'SU
 """
 NOT_SUSPENDED = "l.tenant <> ALL ((SELECT ids FROM suspended)::integer[])"
 # A lane that some worker lists is trusted to that worker, which claims and has it in its turns. The lanes are found
-# from one to the next, 15 us each. A mark in the future is from before the clock was set back.
+# from one to the next, 15 us each. The marks are an object by tenant: a join would compare each lane with each mark. A mark in the future is from before the clock was set back.
 REQUEUE_LINE_STRAYS = Statement(
     "requeue_line_strays",
     "interval, bigint",
     f"""
-    WITH RECURSIVE marks AS MATERIALIZED (
-        SELECT q.key AS queue, p.key::smallint AS priority, t.key::integer AS tenant, w.operations,
+    WITH RECURSIVE line_marks AS MATERIALIZED (
+        SELECT q.key AS queue, p.key::smallint AS priority, t.key AS tenant, w.operations,
                max(t.value::timestamptz) AS claimable_at
         FROM (SELECT line_marks, operations FROM workers WHERE ended_at IS NULL AND line_marks <> '{{}}' OFFSET 0) w,
              jsonb_each(w.line_marks) q, jsonb_each(q.value) p, jsonb_each_text(p.value) t
         WHERE t.value::timestamptz <= now() GROUP BY 1, 2, 3, 4),
+    marks AS MATERIALIZED (
+        SELECT queue, priority, operations, jsonb_object_agg(tenant, claimable_at) AS of_tenant FROM line_marks
+        GROUP BY 1, 2, 3),
     {SUSPENDED.format(also=f"OR ({RESUMED})")},
     lanes AS (
         SELECT q.queue, first.line, first.priority FROM (SELECT DISTINCT queue FROM marks) q
@@ -41,16 +44,15 @@ REQUEUE_LINE_STRAYS = Statement(
     strays AS MATERIALIZED (
         SELECT stray.id
         FROM lanes
-        JOIN marks others ON others.queue = lanes.queue AND others.priority = lanes.priority AND others.tenant = {OTHERS}
-        LEFT JOIN marks own ON own.queue = lanes.queue AND own.priority = lanes.priority
-             AND own.tenant = (lanes.line & 4294967295) AND own.operations = others.operations
+        JOIN marks m ON m.queue = lanes.queue AND m.priority = lanes.priority
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
             WHERE l.line = lanes.line AND l.priority = lanes.priority
               AND {OF_QUEUE.format(queue="lanes.queue")} AND l.worker IS NULL
-              AND l.claimable_at < coalesce(own.claimable_at, others.claimable_at)
+              AND l.claimable_at < coalesce(m.of_tenant ->> (lanes.line & 4294967295)::text,
+                                            m.of_tenant ->> '{OTHERS}')::timestamptz
               AND l.claimable_at > coalesce(now() - $1, '-infinity') AND {NOT_SUSPENDED}
-              AND (l.needs IS NULL OR l.needs = ANY (others.operations))
+              AND (l.needs IS NULL OR l.needs = ANY (m.operations))
             ORDER BY l.claimable_at, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) stray)
     UPDATE live SET claimable_at = clock_timestamp(), rev = rev + 1
     WHERE id = ANY (ARRAY(SELECT id FROM strays)) AND worker IS NULL
