@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from rig.system import System, until
@@ -96,3 +97,28 @@ def test_a_suspended_tenants_jobs_wait_until_it_is_active_again(tenants: System)
     assert left(tenants, 2) == 20
     tenants.database.rows("UPDATE tenants SET state = 'ACTIVE', changed_at = clock_timestamp() WHERE id = 2")
     wait_ended(tenants, waiting)
+
+
+def test_an_explanation_tells_the_own_place_and_that_others_wait_too_but_not_who(system: System) -> None:
+    system.database.rows("INSERT INTO tenants (name) VALUES ('second'), ('third')")
+    system.api().controller().worker(concurrency=1, JOBPROC_HEARTBEAT_SECONDS="0.3")
+    first, second = (store(system, tenant, "sleep", [0.02], 400) for tenant in (1, 2))
+
+    def explained(job: str) -> dict[str, Any]:
+        return dict(system.client.get(f"/jobs/{job}/explain").json())
+
+    def codes() -> list[str]:
+        return [reason["code"] for reason in explained(first[-1])["reasons"]]
+
+    until("the workers have said who waits", lambda: codes() == ["jobs_ahead", "other_tenants"])
+    explanation = explained(first[-1])
+    assert 0 < explanation["position"]["ahead"] < 400, "the jobs of the other one are no part of its place"
+    assert not any(job in str(explanation) for job in second)
+    assert "second" not in str(explanation["reasons"]) and "Other tenants' share" in explanation["reasons"][1]["text"]
+    until("there are rates", lambda: explained(first[-1])["expected_start"] is not None)
+    system.database.rows("UPDATE tenants SET state = 'SUSPENDED', changed_at = clock_timestamp() WHERE id = 1")
+    explanation = explained(first[-1])
+    assert explanation["reasons"][0]["code"] == "tenant_suspended"
+    assert explanation["expected_start"] is None
+    until("nobody else waits", lambda: left(system, 2) == 0, 60)
+    assert left(system, 1) > 0
