@@ -17,24 +17,24 @@ from common.store.connection.psycopg2_session import DatabaseUnavailable, Worker
 from common.store.connection.statement import Row, array_literal
 from common.store.jobs import claims
 from common.store.jobs.claims import NIL_UUID, LowWaterMarks, Results
-from common.store.jobs.lines import NEW_LANES, OTHERS, SETTLE_AND_CLAIM_BY_LINE, WAITING_LANES
+from common.store.jobs.lines import NEW_BANDS, OTHERS, SETTLE_AND_CLAIM_BY_LINE, WAITING_BANDS
 from common.store.jobs.tenants import Tenants
 
-#: After so long it is cheaper to look at all lines than at all jobs that have come.
-NEWS_UP_TO_S = 2.0
-LOOK_SHARE = 25  # looks take at most a twenty-fifth of the time
-MAX_LANES = 10_000  # found by one look; the next one goes on from there
-BEFORE_ALL_LANES = (0, -1)
+#: After so long, or if so many jobs have come, it is cheaper to look at all lines.
+NEWS_UP_TO_S, MAX_NEWS = 2.0, 3_000
+LOOK_SHARE = 25  # looks take a twenty-fifth of the time, if that is often enough
+MAX_BANDS = 10_000  # found by one look; the next one goes on from there
+BEFORE_ALL_BANDS = (0, -1)
 
 Mark = tuple[str, str]  # claimable_at and id, as low-water marks
-Lanes = dict[int, dict[int, Mark]]  # by tenant and priority: the lanes that may have jobs
+Bands = dict[int, dict[int, Mark]]  # by tenant and priority: the bands that may have jobs
 MarksOfLines = dict[str, dict[str, str]]  # by priority and tenant: claimable_at
 
 
 class QueueClaims:
-    """What one worker process knows of a queue: its low-water marks and, while several tenants wait, their lanes.
+    """What one worker process knows of a queue: its low-water marks and, while several tenants wait, their bands.
 
-    `marks` are those of the whole queue or, while it claims by line, of every line without lanes: below them such a
+    `marks` are those of the whole queue or, while it claims by line, of every line without bands: below them such a
     line has nothing left to find.
     """
 
@@ -43,13 +43,13 @@ class QueueClaims:
         self.marks = LowWaterMarks()
         self.share = FairShare(tenants.weights)
         self._queue, self._tenants, self._look_s = queue, tenants, look_s
-        self._lanes: Lanes = {}
+        self._bands: Bands = {}
         self._by_line = False
         self._alone: int | None = None  # the tenant that alone waited at the last look
         self._was_full = False
         self._suspended = tenants.suspended
         self._floor: str | None = None  # of the last look: who comes later is above it
-        self._walked_to: tuple[int, int] | None = BEFORE_ALL_LANES  # None: no lane is unknown
+        self._walked_to: tuple[int, int] | None = BEFORE_ALL_BANDS  # None: no band is unknown
         self._walk_floor = ""  # as `_floor`, of the walk that goes on
         self._looked_at, self._look_at = float("-inf"), float("-inf")
 
@@ -69,19 +69,19 @@ class QueueClaims:
     def low_water_marks(self) -> dict[str, str]:
         """The lowest marks of all lines, by priority: for the other processes."""
         low = {
-            priority: min([at, *(lanes[priority][0] for lanes in self._lanes.values() if priority in lanes)])
+            priority: min([at, *(bands[priority][0] for bands in self._bands.values() if priority in bands)])
             for priority, at in self.marks.claimable_at.items()
         }
         return {str(priority): at for priority, at in low.items() if at != "-infinity"}
 
     @property
     def line_marks(self) -> MarksOfLines:
-        """The marks of the lanes that may have jobs, and of all others; empty unless it claims by line."""
+        """The marks of the bands that may have jobs, and of all others; empty unless it claims by line."""
         if not self._by_line:
             return {}
         marks = {str(priority): {OTHERS: at} for priority, at in self.marks.claimable_at.items()}
-        for tenant, lanes in self._lanes.items():
-            for priority, (at, _) in lanes.items():
+        for tenant, bands in self._bands.items():
+            for priority, (at, _) in bands.items():
                 marks[str(priority)][str(tenant)] = at
         return marks
 
@@ -95,63 +95,65 @@ class QueueClaims:
             return
         now = time.monotonic()
         if at_once or resumed or now >= self._look_at or (tenants.suspended and not self._by_line):
-            self._read_lanes(connection, worker, now, resumed)
+            self._read_bands(connection, worker, now, resumed)
         if self._by_line:
             self._end_if_alone()
 
-    def _read_lanes(self, connection: WorkerConnection, worker: int, now: float, resumed: Iterable[int]) -> None:
-        if self._floor is None or self._walked_to is not None or now - self._looked_at > NEWS_UP_TO_S:
+    def _read_bands(self, connection: WorkerConnection, worker: int, now: float, resumed: Iterable[int]) -> None:
+        found = list[Row]()
+        if self._floor is not None and self._walked_to is None and now - self._looked_at <= NEWS_UP_TO_S:
+            found = connection.run(NEW_BANDS, (worker, self._queue, self._floor, MAX_NEWS))
+        if not found or found[0][3]:
             floor, found = self._walk(connection)
         else:
-            found = connection.run(NEW_LANES, (worker, self._queue, self._floor))
             floor = found[0][0]
         took = time.monotonic() - now
-        self._looked_at, self._look_at = now, now + max(self._look_s, took * LOOK_SHARE)
-        lanes = [(row[1], row[2]) for row in found if row[1] is not None]
+        self._looked_at, self._look_at = now, now + max(self._look_s, min(took * LOOK_SHARE, NEWS_UP_TO_S / 2))
+        bands = [(row[1], row[2]) for row in found if row[1] is not None]
         if not self._by_line:
-            lanes += [(self._alone, priority) for priority in PRIORITIES] if self._alone is not None else []
-            tenants = {tenant for tenant, _ in lanes}
+            bands += [(self._alone, priority) for priority in PRIORITIES] if self._alone is not None else []
+            tenants = {tenant for tenant, _ in bands}
             if len(tenants) < 2 and self._walked_to is None and not self._suspended and not resumed:
                 self._alone = min(tenants, default=None)
                 self._floor = floor
                 return
             self._by_line, self._alone = True, None
-        for tenant, priority in lanes:
-            self._add_lane(tenant, priority, (self.marks.claimable_at[priority], self.marks.id[priority]))
+        for tenant, priority in bands:
+            self._add_band(tenant, priority, (self.marks.claimable_at[priority], self.marks.id[priority]))
         for tenant in resumed:
             for priority in PRIORITIES:
-                self._add_lane(tenant, priority, ("-infinity", NIL_UUID))
-        for tenant in [tenant for tenant in self._lanes if tenant in self._suspended]:
-            del self._lanes[tenant]  # all its lanes are looked at when it is resumed
+                self._add_band(tenant, priority, ("-infinity", NIL_UUID))
+        for tenant in [tenant for tenant in self._bands if tenant in self._suspended]:
+            del self._bands[tenant]  # all its bands are looked at when it is resumed
         if self._walked_to is None:
             self._floor = floor
             for priority in PRIORITIES:
                 self.marks.claimable_at[priority], self.marks.id[priority] = self._floor, NIL_UUID
 
     def _walk(self, connection: WorkerConnection) -> tuple[str, list[Row]]:
-        """Go from lane to lane, on from where the last walk has ended; returns from when on news are to be read."""
-        after = self._walked_to or BEFORE_ALL_LANES
-        rows = connection.run(WAITING_LANES, (self._queue, *after, MAX_LANES))
-        if after == BEFORE_ALL_LANES:
+        """Go from band to band, on from where the last walk has ended; returns from when on news are to be read."""
+        after = self._walked_to or BEFORE_ALL_BANDS
+        rows = connection.run(WAITING_BANDS, (self._queue, *after, MAX_BANDS))
+        if after == BEFORE_ALL_BANDS:
             self._walk_floor = rows[0][0]
-        self._walked_to = (rows[-1][1], rows[-1][2]) if len(rows) == MAX_LANES else None
+        self._walked_to = (rows[-1][1], rows[-1][2]) if len(rows) == MAX_BANDS else None
         return self._walk_floor, rows
 
-    def _add_lane(self, tenant: int, priority: int, mark: Mark) -> None:
-        lanes = self._lanes.setdefault(tenant, {})
-        lanes[priority] = min(mark, lanes.get(priority, mark))
+    def _add_band(self, tenant: int, priority: int, mark: Mark) -> None:
+        bands = self._bands.setdefault(tenant, {})
+        bands[priority] = min(mark, bands.get(priority, mark))
 
     def _end_if_alone(self) -> None:
         """Claim from the whole queue again if at most one tenant waits. Its marks become those of the queue."""
-        if len(self._lanes) > 1 or self._suspended or self._walked_to is not None:
+        if len(self._bands) > 1 or self._suspended or self._walked_to is not None:
             return
-        self._by_line, self._was_full, self._alone = False, bool(self._lanes), None
-        for tenant, lanes in self._lanes.items():
+        self._by_line, self._was_full, self._alone = False, bool(self._bands), None
+        for tenant, bands in self._bands.items():
             self._alone = tenant
-            for priority, mark in lanes.items():
+            for priority, mark in bands.items():
                 mark = min(mark, (self.marks.claimable_at[priority], self.marks.id[priority]))
                 self.marks.claimable_at[priority], self.marks.id[priority] = mark
-        self._lanes = {}
+        self._bands = {}
 
     # --- claims
 
@@ -165,7 +167,7 @@ class QueueClaims:
                 self._count_alone(jobs)
             return stored, jobs
         stored, jobs = self._claim_by_line(connection, worker, results, limit)
-        while len(jobs) < limit and any(self._tenants.may_run(tenant) for tenant in self._lanes):
+        while len(jobs) < limit and any(self._tenants.may_run(tenant) for tenant in self._bands):
             try:
                 jobs += self._claim_by_line(connection, worker, Results(), limit - len(jobs))[1]
             except DatabaseUnavailable:
@@ -190,14 +192,14 @@ class QueueClaims:
         self, connection: WorkerConnection, worker: int, results: Results, limit: int
     ) -> tuple[int, list[ClaimedJob]]:
         """Settle, and claim of the tenants that this process has served least."""
-        turns = self.share.turns((tenant for tenant in self._lanes if self._tenants.may_run(tenant)), limit)
+        turns = self.share.turns((tenant for tenant in self._bands if self._tenants.may_run(tenant)), limit)
         first, last = list[int](), list[int]()
         priorities, marks = list[int](), list[Mark]()
         for tenant, _ in turns:
-            lanes = sorted(self._lanes[tenant].items())
+            bands = sorted(self._bands[tenant].items())
             first.append(len(priorities) + 1)
-            priorities += [priority for priority, _ in lanes]
-            marks += [mark for _, mark in lanes]
+            priorities += [priority for priority, _ in bands]
+            marks += [mark for _, mark in bands]
             last.append(len(priorities))
         stored, floor, rows = claims.taken_rows(
             connection.run(
@@ -221,7 +223,7 @@ class QueueClaims:
         return stored, claims.claimed_jobs(rows)
 
     def _advance(self, turns: Sequence[tuple[int, int]], rows: Sequence[Row], limit: int, floor: str) -> None:
-        """Move the marks of the lanes after a claim, and drop the lanes that it has read to their end.
+        """Move the marks of the bands after a claim, and drop the bands that it has read to their end.
 
         A full claim has ended within the last turn of which it has jobs: the ones behind it were not read.
         """
@@ -236,11 +238,11 @@ class QueueClaims:
             mine = taken.get(tenant, ())
             if mine:
                 self.share.claimed(tenant, len(mine))
-            lanes = self._lanes[tenant]
+            bands = self._bands[tenant]
             if len(mine) < jobs and not (is_full and number == last_turn):
-                del self._lanes[tenant]
+                del self._bands[tenant]
                 continue
             end, at, job_id = max(mine)
-            for priority in [one for one in lanes if one < end]:
-                del lanes[priority]
-            lanes[end] = min((at, job_id), (floor, NIL_UUID))
+            for priority in [one for one in bands if one < end]:
+                del bands[priority]
+            bands[end] = min((at, job_id), (floor, NIL_UUID))

@@ -16,19 +16,19 @@ OTHERS = "0"  #: no tenant's number: the published marks of all lines that have 
 HIGHEST_TENANT = 2_147_483_647
 _LINES = LINES_OF.format(queue="$8")
 
-# A turn is a tenant with some lanes, which are its priorities; each lane is read from its own mark on. The first turns
+# A turn is a tenant with some bands, which are its priorities; each band is read from its own mark on. The first turns
 # leave to the next ones what they do not take.
 _PICK_BY_LINE = f"""
 pick AS MATERIALIZED (
     SELECT due.id
-    FROM ROWS FROM (unnest($9), unnest($10), unnest($11), unnest($12)) AS turn(tenant, first_lane, last_lane, jobs)
+    FROM ROWS FROM (unnest($9), unnest($10), unnest($11), unnest($12)) AS turn(tenant, first_band, last_band, jobs)
     CROSS JOIN LATERAL (
         SELECT job.id
-        FROM generate_series(turn.first_lane, turn.last_lane) AS lane(n)
+        FROM generate_series(turn.first_band, turn.last_band) AS band(n)
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
-            WHERE l.line = {_LINES} | turn.tenant AND l.priority = ($13)[lane.n]
-              AND (l.claimable_at, l.id) > (($14)[lane.n], ($15)[lane.n])
+            WHERE l.line = {_LINES} | turn.tenant AND l.priority = ($13)[band.n]
+              AND (l.claimable_at, l.id) > (($14)[band.n], ($15)[band.n])
               AND {OF_QUEUE.format(queue="$8")} AND {UNCLAIMED} AND {DUE} AND {RUNNABLE_HERE}
             ORDER BY l.claimable_at, l.id LIMIT turn.jobs FOR UPDATE SKIP LOCKED) job
         LIMIT turn.jobs) due
@@ -44,10 +44,10 @@ SETTLE_AND_CLAIM_BY_LINE = Statement(
 
 
 
-def next_lane(queue: str, line: str, priority: str) -> str:
-    """Return the query of the first lane of a queue after (line, priority), all SQL: 15 us, by the index alone.
+def next_band(queue: str, line: str, priority: str) -> str:
+    """Return the query of the first band of a queue after (line, priority), all SQL: 15 us, by the index alone.
 
-    A lane is found whatever it has: also if no job of it is due. The comparison of rows begins the scan at its place.
+    A band is found whatever it has: also if no job of it is due. The comparison of rows begins the scan at its place.
     """
     return f"""
         SELECT l.line, l.priority FROM live l
@@ -56,34 +56,39 @@ def next_lane(queue: str, line: str, priority: str) -> str:
     """
 
 
-# $2 and $3 are the lane after which it begins.
-WAITING_LANES = Statement(
-    "waiting_lanes",
+# $2 and $3 are the band after which it begins.
+WAITING_BANDS = Statement(
+    "waiting_bands",
     "text, bigint, smallint, bigint",
     f"""
-    WITH RECURSIVE lanes AS (
-        ({next_lane("$1", f"{LINES_OF.format(queue='$1')} | $2", "$3")})
+    WITH RECURSIVE bands AS (
+        ({next_band("$1", f"{LINES_OF.format(queue='$1')} | $2", "$3")})
         UNION ALL
-        SELECT next.line, next.priority FROM lanes
-        CROSS JOIN LATERAL ({next_lane("$1", "lanes.line", "lanes.priority")}) next)
-    SELECT (now() - {MARK_SLACK})::text, lane.tenant, lane.priority FROM (VALUES (1)) AS single(n)
-    LEFT JOIN (SELECT (line & 4294967295)::integer AS tenant, priority FROM lanes LIMIT $4) lane ON true
+        SELECT next.line, next.priority FROM bands
+        CROSS JOIN LATERAL ({next_band("$1", "bands.line", "bands.priority")}) next)
+    SELECT (now() - {MARK_SLACK})::text, band.tenant, band.priority FROM (VALUES (1)) AS single(n)
+    LEFT JOIN (SELECT (line & 4294967295)::integer AS tenant, priority FROM bands LIMIT $4) band ON true
     """,
 )
 
-# 1 us for each job that came or became due since $2.
-NEW_LANES = Statement(
-    "new_lanes",
-    "bigint, text, timestamptz",
+# 1 us for each job that came or became due since $3. The last column is true if these were more than $4: then bands may
+# be missing.
+NEW_BANDS = Statement(
+    "new_bands",
+    "bigint, text, timestamptz, bigint",
     f"""
-    SELECT (now() - {MARK_SLACK})::text, lane.tenant, lane.priority FROM (VALUES (1)) AS single(n)
-    LEFT JOIN (
-        SELECT DISTINCT come.tenant, p.priority
+    WITH come AS MATERIALIZED (
+        SELECT job.tenant, p.priority
         FROM generate_series(0, 9) AS p(priority)
         CROSS JOIN LATERAL (
             SELECT l.tenant FROM live l
             WHERE l.queue = $2 AND l.priority = p.priority AND l.claimable_at > $3
-              AND {UNCLAIMED} AND {DUE} AND {RUNNABLE_HERE}) come) lane ON true
+              AND {UNCLAIMED} AND {DUE} AND {RUNNABLE_HERE}
+            LIMIT $4) job
+        LIMIT $4)
+    SELECT (now() - {MARK_SLACK})::text, band.tenant, band.priority, (SELECT count(*) FROM come) = $4
+    FROM (VALUES (1)) AS single(n)
+    LEFT JOIN (SELECT DISTINCT tenant, priority FROM come) band ON true
     """,
 )
 

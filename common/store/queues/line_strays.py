@@ -7,7 +7,7 @@ above it and yet below the mark of its own line, or of all lines without one of 
 from typing import TYPE_CHECKING
 
 from common.store.connection.statement import Statement
-from common.store.jobs.lines import LINES_OF, OF_QUEUE, OTHERS, next_lane
+from common.store.jobs.lines import LINES_OF, OF_QUEUE, OTHERS, next_band
 
 if TYPE_CHECKING:  # the API does not import psycopg2
     from common.store.connection.psycopg2_session import WorkerConnection
@@ -19,8 +19,8 @@ SUSPENDED = """
 suspended AS MATERIALIZED (SELECT ARRAY(SELECT id FROM tenants WHERE state = 'SUSPENDED' {also}) AS ids)
 """
 NOT_SUSPENDED = "l.tenant <> ALL ((SELECT ids FROM suspended)::integer[])"
-# A lane that some worker lists is trusted to that worker, which claims and has it in its turns. The lanes are found
-# from one to the next, 15 us each. The marks are an object by tenant: a join would compare each lane with each mark. A mark in the future is from before the clock was set back.
+# A band that some worker lists is trusted to that worker, which claims and has it in its turns. The bands are found
+# from one to the next, 15 us each. The marks are an object by tenant: a join would compare each band with each mark. A mark in the future is from before the clock was set back.
 REQUEUE_LINE_STRAYS = Statement(
     "requeue_line_strays",
     "interval, bigint",
@@ -35,21 +35,21 @@ REQUEUE_LINE_STRAYS = Statement(
         SELECT queue, priority, operations, jsonb_object_agg(tenant, claimable_at) AS of_tenant FROM line_marks
         GROUP BY 1, 2, 3),
     {SUSPENDED.format(also=f"OR ({RESUMED})")},
-    lanes AS (
+    bands AS (
         SELECT q.queue, first.line, first.priority FROM (SELECT DISTINCT queue FROM marks) q
-        CROSS JOIN LATERAL ({next_lane("q.queue", LINES_OF.format(queue="q.queue"), "-1")}) first
+        CROSS JOIN LATERAL ({next_band("q.queue", LINES_OF.format(queue="q.queue"), "-1")}) first
         UNION ALL
-        SELECT lanes.queue, next.line, next.priority FROM lanes
-        CROSS JOIN LATERAL ({next_lane("lanes.queue", "lanes.line", "lanes.priority")}) next),
+        SELECT bands.queue, next.line, next.priority FROM bands
+        CROSS JOIN LATERAL ({next_band("bands.queue", "bands.line", "bands.priority")}) next),
     strays AS MATERIALIZED (
         SELECT stray.id
-        FROM lanes
-        JOIN marks m ON m.queue = lanes.queue AND m.priority = lanes.priority
+        FROM bands
+        JOIN marks m ON m.queue = bands.queue AND m.priority = bands.priority
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
-            WHERE l.line = lanes.line AND l.priority = lanes.priority
-              AND {OF_QUEUE.format(queue="lanes.queue")} AND l.worker IS NULL
-              AND l.claimable_at < coalesce(m.of_tenant ->> (lanes.line & 4294967295)::text,
+            WHERE l.line = bands.line AND l.priority = bands.priority
+              AND {OF_QUEUE.format(queue="bands.queue")} AND l.worker IS NULL
+              AND l.claimable_at < coalesce(m.of_tenant ->> (bands.line & 4294967295)::text,
                                             m.of_tenant ->> '{OTHERS}')::timestamptz
               AND l.claimable_at > coalesce(now() - $1, '-infinity') AND {NOT_SUSPENDED}
               AND (l.needs IS NULL OR l.needs = ANY (m.operations))
@@ -65,6 +65,6 @@ def requeue_line_strays(connection: "WorkerConnection", since_s: float | None, l
     """Requeue strays of single lines, as `requeue_strays` does those of whole queues; nothing to do unless workers
     claim by line.
 
-    A lane of which no worker has published a mark has the mark of all others. Requeues at most `limit` jobs a lane.
+    A band of which no worker has published a mark has the mark of all others. Requeues at most `limit` jobs a band.
     """
     return [row[0] for row in connection.run(REQUEUE_LINE_STRAYS, (None if since_s is None else f"{since_s} s", limit))]

@@ -19,8 +19,8 @@ from common.store.queues import line_strays
 STATES = ["filled", "analysed full", "analysed, then emptied", "mostly one tenant", "one tenant"]
 ROWS, TENANTS, CLAIMED = 20_000, 20, 100
 HOUR_AGO = "clock_timestamp() - interval '1 hour' + row_number() OVER () * interval '1 us'"
-BY_LINE = [lines.SETTLE_AND_CLAIM_BY_LINE, lines.WAITING_LANES, line_strays.REQUEUE_LINE_STRAYS]
-BY_QUEUE = [claims.SETTLE_AND_CLAIM, lines.NEW_LANES]
+BY_LINE = [lines.SETTLE_AND_CLAIM_BY_LINE, lines.WAITING_BANDS, line_strays.REQUEUE_LINE_STRAYS]
+BY_QUEUE = [claims.SETTLE_AND_CLAIM, lines.NEW_BANDS]
 
 
 @pytest.fixture(params=list(Pooler))
@@ -51,18 +51,18 @@ def _prepare(storage: Storage, state: str) -> None:
 def _arguments(claimer: FairClaimer) -> dict[Statement, Sequence[object]]:
     tenants, marks = range(1, 17), claimer.known.marks
     settled = results(claimer.claim(10)).arguments()
-    lane_numbers = array_literal(range(1, 17))
+    band_numbers = array_literal(range(1, 17))
     positions = claims._PRIORITY_ARRAY, array_literal(marks.claimable_at.values()), array_literal(marks.id.values())
     line_marks = {"default": {"5": {"0": "2026-01-01 00:00:00+00"}}}
     claimer.storage.rows("UPDATE workers SET line_marks = %s", (json.dumps(line_marks),))
     return {
         lines.SETTLE_AND_CLAIM_BY_LINE: (
-            *(claimer.id, *settled, "default", array_literal(tenants), lane_numbers, lane_numbers),
+            *(claimer.id, *settled, "default", array_literal(tenants), band_numbers, band_numbers),
             array_literal([CLAIMED] * 16),
             *(array_literal([5] * 16), array_literal(["-infinity"] * 16), array_literal([NIL_UUID] * 16), CLAIMED),
         ),
-        lines.WAITING_LANES: ("default", 0, -1, 1_000),
-        lines.NEW_LANES: (claimer.id, "default", "2026-01-01 00:00:00+00"),
+        lines.WAITING_BANDS: ("default", 0, -1, 1_000),
+        lines.NEW_BANDS: (claimer.id, "default", "2026-01-01 00:00:00+00", 3_000),
         line_strays.REQUEUE_LINE_STRAYS: (None, 1_000),
         claims.SETTLE_AND_CLAIM: (claimer.id, *settled, "default", *positions, CLAIMED),
     }
@@ -75,7 +75,7 @@ def _plans(connection: WorkerConnection, arguments: dict[Statement, Sequence[obj
 def _unbounded(plans: dict[str, Plan]) -> dict[str, list[str]]:
     """Return the scans that no known place bounds. News are of few jobs, which may be sorted."""
     found = {name: plan.unbounded("live") for name, plan in plans.items()}
-    found[lines.NEW_LANES.name] = [node for node in found.get(lines.NEW_LANES.name, []) if "Sort of" not in node]
+    found[lines.NEW_BANDS.name] = [node for node in found.get(lines.NEW_BANDS.name, []) if "Sort of" not in node]
     return {name: nodes for name, nodes in found.items() if nodes}
 
 
@@ -89,7 +89,7 @@ def test_claims_by_line_and_looks_at_lines_scan_their_index_from_a_known_place(
     for statement in BY_QUEUE:
         plan = plans[statement.name]
         assert plan.read("live", "live_line") == 0, plan
-    claim, looked = (plans[statement.name] for statement in (BY_LINE[0], lines.WAITING_LANES))
+    claim, looked = (plans[statement.name] for statement in (BY_LINE[0], lines.WAITING_BANDS))
     assert claim.read("live", "live_due") == 0, claim
     assert claim.read("live", "live_line") <= 2 * CLAIMED, claim
     assert claim.buffers < 60 * CLAIMED, claim

@@ -5,6 +5,7 @@ from integration.store.support.storage import RELEASE, Storage, ids, retry_after
 from integration.store.support.tenants import FairClaimer, add_tenants, by_tenant, fill, requeue_strays, suspend
 from rig.system import until
 
+from common.store.jobs import fair_claims
 from common.store.queues import queue_state
 
 HOUR_AGO = "clock_timestamp() - interval '1 hour' + row_number() OVER () * interval '1 us'"
@@ -129,6 +130,17 @@ def test_queues_with_the_same_hash_keep_their_jobs(storage: Storage, claimer: Fa
     claimed = [job for _ in range(10) for job in ids(claimer.run(20))]
     assert sorted(claimed) == sorted(mine)
     assert storage.value("SELECT count(*) FROM live") == len(others)
+
+
+def test_a_backlog_that_comes_all_at_once_does_not_delay_the_next_look(storage: Storage, claimer: FairClaimer) -> None:
+    """News are read of a few thousand jobs; of more the process looks at the lines. Both find who has come."""
+    claimer.run()
+    fill(storage, 1, fair_claims.MAX_NEWS + 2_000, "now()")
+    assert by_tenant(claimer.run()) == {1: 100}
+    claimer.run()
+    (single,) = fill(storage, 2, 1)
+    assert single in ids(claimer.run())
+    assert claimer.known._look_at - claimer.known._looked_at <= 1
 
 
 # --- nothing is left behind
