@@ -72,7 +72,8 @@ class Explanation(BaseModel):
     position: QueuePosition | None = Field(description="Null unless the job is due and waiting.")
     expected_start: ExpectedStart | None = Field(
         description="An estimate from the rates at which jobs of the queue ended over the last 1, 5 and 15 minutes, "
-        "and from its tenant's share while other tenants have jobs in the queue. Null if the job is not waiting, if no worker process can claim it, or if no job of the queue ended recently."
+        "and from its tenant's share while other tenants have jobs in the queue. "
+        "Null if the job is not waiting, if no worker process can claim it, or if no job of the queue ended recently."
     )
     waited: WaitedView
 
@@ -163,8 +164,12 @@ def _block_reasons(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason
         yield BlockReason(code=ReasonCode.KEY_IN_USE, text="Another job with the same unique key runs before it.")
     if job["suspended"]:
         yield BlockReason(code=ReasonCode.TENANT_SUSPENDED, text="Its tenant is suspended: none of its jobs starts.")
-    if job["parked"]:
-        return
+    if not job["parked"]:
+        yield from _jobs_before(job, count_limit)
+
+
+def _jobs_before(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason]:
+    """Yield the reasons of a job that waits in its queue: its time has not come, or others are served before it."""
     if not job["due"]:
         yield _not_due(job)
     elif job["ahead"]:

@@ -69,9 +69,7 @@ class Live(Base):
         Index("live_due", "queue", "priority", "claimable_at", "id"),
         # For claims by line. Its condition holds for every row, and keeps the planner from using it for statements that
         # name no line: it would skip from line to line instead of taking live_due.
-        Index(
-            "live_line", *("line", "priority", "claimable_at", "id"), postgresql_where=text("line IS NOT NULL")
-        ),
+        Index("live_line", *("line", "priority", "claimable_at", "id"), postgresql_where=text("line IS NOT NULL")),
         # Only jobs with a key that is held while they run are in these: the waking of a job reads both.
         Index(
             "live_running_key",

@@ -30,8 +30,8 @@ class WorkerSettings(SettingsGroup):
     )
     fair_share_look_milliseconds: Annotated[float, Field(ge=1, le=10_000)] = Field(
         50,
-        description="Worker: shortest interval in milliseconds at which a process looks which tenants have waiting jobs "
-        "in a queue, while its claims come back full. Irrelevant while there is one tenant.",
+        description="Worker: shortest interval in milliseconds at which a process looks which tenants have waiting "
+        "jobs in a queue, while its claims come back full. Irrelevant while there is one tenant.",
     )
     queue_time_slice_seconds: Seconds = Field(
         1,

@@ -100,22 +100,13 @@ class QueueClaims:
             self._end_if_alone()
 
     def _read_bands(self, connection: WorkerConnection, worker: int, now: float, resumed: Iterable[int]) -> None:
-        found = list[Row]()
-        if self._floor is not None and self._walked_to is None and now - self._looked_at <= NEWS_UP_TO_S:
-            found = connection.run(NEW_BANDS, (worker, self._queue, self._floor, MAX_NEWS))
-        if not found or found[0][3]:
-            floor, found = self._walk(connection)
-        else:
-            floor = found[0][0]
-        took = time.monotonic() - now
-        self._looked_at, self._look_at = now, now + max(self._look_s, min(took * LOOK_SHARE, NEWS_UP_TO_S / 2))
-        bands = [(row[1], row[2]) for row in found if row[1] is not None]
+        """Read which bands may have jobs; claim by line from now on if these are of several tenants."""
+        floor, bands = self._find_bands(connection, worker, now)
         if not self._by_line:
             bands += [(self._alone, priority) for priority in PRIORITIES] if self._alone is not None else []
             tenants = {tenant for tenant, _ in bands}
-            if len(tenants) < 2 and self._walked_to is None and not self._suspended and not resumed:
-                self._alone = min(tenants, default=None)
-                self._floor = floor
+            if len(tenants) <= 1 and self._walked_to is None and not self._suspended and not resumed:
+                self._alone, self._floor = min(tenants, default=None), floor
                 return
             self._by_line, self._alone = True, None
         for tenant, priority in bands:
@@ -125,10 +116,22 @@ class QueueClaims:
                 self._add_band(tenant, priority, ("-infinity", NIL_UUID))
         for tenant in [tenant for tenant in self._bands if tenant in self._suspended]:
             del self._bands[tenant]  # all its bands are looked at when it is resumed
-        if self._walked_to is None:
+        if self._walked_to is None:  # all who wait are known: nobody else has jobs below the floor
             self._floor = floor
-            for priority in PRIORITIES:
-                self.marks.claimable_at[priority], self.marks.id[priority] = self._floor, NIL_UUID
+            self.marks = LowWaterMarks(dict.fromkeys(PRIORITIES, floor))
+
+    def _find_bands(self, connection: WorkerConnection, worker: int, now: float) -> tuple[str, list[tuple[int, int]]]:
+        """Return the floor of a look, and the bands that it has found: (tenant, priority)."""
+        found = list[Row]()
+        if self._floor is not None and self._walked_to is None and now - self._looked_at <= NEWS_UP_TO_S:
+            found = connection.run(NEW_BANDS, (worker, self._queue, self._floor, MAX_NEWS))
+        if not found or found[0][3]:
+            floor, found = self._walk(connection)
+        else:
+            floor = found[0][0]
+        took = time.monotonic() - now
+        self._looked_at, self._look_at = now, now + max(self._look_s, min(took * LOOK_SHARE, NEWS_UP_TO_S / 2))
+        return floor, [(row[1], row[2]) for row in found if row[1] is not None]
 
     def _walk(self, connection: WorkerConnection) -> tuple[str, list[Row]]:
         """Go from band to band, on from where the last walk has ended; returns from when on news are to be read."""
@@ -151,8 +154,8 @@ class QueueClaims:
         for tenant, bands in self._bands.items():
             self._alone = tenant
             for priority, mark in bands.items():
-                mark = min(mark, (self.marks.claimable_at[priority], self.marks.id[priority]))
-                self.marks.claimable_at[priority], self.marks.id[priority] = mark
+                low = min(mark, (self.marks.claimable_at[priority], self.marks.id[priority]))
+                self.marks.claimable_at[priority], self.marks.id[priority] = low
         self._bands = {}
 
     # --- claims

@@ -43,7 +43,6 @@ SETTLE_AND_CLAIM_BY_LINE = Statement(
 )
 
 
-
 def next_band(queue: str, line: str, priority: str) -> str:
     """Return the query of the first band of a queue after (line, priority), all SQL: 15 us, by the index alone.
 
@@ -51,7 +50,8 @@ def next_band(queue: str, line: str, priority: str) -> str:
     """
     return f"""
         SELECT l.line, l.priority FROM live l
-        WHERE (l.line, l.priority) > ({line}, {priority}) AND l.line <= {LINES_OF.format(queue=queue)} | {HIGHEST_TENANT}
+        WHERE (l.line, l.priority) > ({line}, {priority})
+          AND l.line <= {LINES_OF.format(queue=queue)} | {HIGHEST_TENANT}
         ORDER BY l.line, l.priority LIMIT 1
     """
 

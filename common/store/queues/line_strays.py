@@ -19,8 +19,10 @@ SUSPENDED = """
 suspended AS MATERIALIZED (SELECT ARRAY(SELECT id FROM tenants WHERE state = 'SUSPENDED' {also}) AS ids)
 """
 NOT_SUSPENDED = "l.tenant <> ALL ((SELECT ids FROM suspended)::integer[])"
+
 # A band that some worker lists is trusted to that worker, which claims and has it in its turns. The bands are found
-# from one to the next, 15 us each. The marks are an object by tenant: a join would compare each band with each mark. A mark in the future is from before the clock was set back.
+# from one to the next, 15 us each. The marks are an object by tenant: a join would compare each band with each mark. A
+# mark in the future is from before the clock was set back.
 REQUEUE_LINE_STRAYS = Statement(
     "requeue_line_strays",
     "interval, bigint",

@@ -46,7 +46,8 @@ RENEW = Statement(
         finished_by_minute =
             CASE d.finished_by_minute WHEN '{}' THEN workers.finished_by_minute ELSE d.finished_by_minute END
     FROM ROWS FROM (unnest($2), unnest($3), jsonb_array_elements($4), jsonb_array_elements($5), unnest($6),
-                    jsonb_array_elements($7)) AS d(id, held_jobs, low_water_marks, finished_by_minute, running_s, line_marks)
+                    jsonb_array_elements($7))
+         AS d(id, held_jobs, low_water_marks, finished_by_minute, running_s, line_marks)
     WHERE workers.id = d.id AND ended_at IS NULL AND alive_until > clock_timestamp()
     RETURNING workers.id
     """,

@@ -1,7 +1,7 @@
 """Plans of the claim by line and of what finds lines: bounded scans of `live_line` with any statistics."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from integration.store.support.query_plans import Plan, explain
@@ -29,10 +29,10 @@ def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
 
 
 @pytest.fixture
-def claimer(storage: Storage) -> Iterator[FairClaimer]:
+def claimer(storage: Storage) -> FairClaimer:
     storage.rows("ALTER TABLE live SET (autovacuum_enabled = off)")
     add_tenants(storage, TENANTS)
-    yield FairClaimer(storage)
+    return FairClaimer(storage)
 
 
 def _prepare(storage: Storage, state: str) -> None:

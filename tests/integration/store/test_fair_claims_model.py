@@ -116,7 +116,9 @@ class World:
                 return
             if not ran:
                 requeue_strays(self.storage, None)
-        raise AssertionError(self.storage.rows("SELECT tenant, priority, claimable_at, worker, now() FROM live LIMIT 5"))
+        raise AssertionError(
+            self.storage.rows("SELECT tenant, priority, claimable_at, worker, now() FROM live LIMIT 5")
+        )
 
 
 STEPS_AND_WEIGHTS = {

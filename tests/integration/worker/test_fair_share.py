@@ -18,7 +18,8 @@ SELECT id, tenant, 'default', 3, clock_timestamp(), operation FROM new RETURNING
 """
 #: Jobs of tenant 1 that started after a job was stored and before it started.
 OVERTAKEN_BY = """
-SELECT count(*) FROM outcomes other JOIN jobs j ON j.id = other.id AND j.tenant = 1, outcomes o JOIN jobs mine USING (id)
+SELECT count(*) FROM outcomes other JOIN jobs j ON j.id = other.id AND j.tenant = 1,
+     outcomes o JOIN jobs mine USING (id)
 WHERE o.id = %s AND other.started_at BETWEEN mine.created_at AND o.started_at
 """
 
@@ -34,7 +35,9 @@ def left(system: System, tenant: int) -> int:
 def wait_ended(system: System, jobs: Sequence[str]) -> None:
     until(
         "they have ended",
-        lambda: system.database.value("SELECT count(*) FROM outcomes WHERE id = ANY (%s::uuid[])", (jobs,)) == len(jobs),
+        lambda: (
+            system.database.value("SELECT count(*) FROM outcomes WHERE id = ANY (%s::uuid[])", (jobs,)) == len(jobs)
+        ),
         60,
     )
 
