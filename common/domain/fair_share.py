@@ -16,7 +16,7 @@ AHEAD_S = 1e-9  # who comes is served before those that wait with the same count
 
 
 class FairShare:
-    """What each tenant has had of one process in one queue. Work-conserving: who waits alone gets all of it."""
+    """A count of what each tenant has had of one process in one queue. Work-conserving: who is alone gets all."""
 
     def __init__(self, weights: Mapping[int, float] | None = None) -> None:
         """`weights`: of the tenants whose weight is not 1; read at each use."""

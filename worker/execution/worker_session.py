@@ -12,7 +12,7 @@ from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.jobs import claims, failures
 from common.store.jobs.fair_claims import QueueClaims
-from common.store.jobs.tenants import Tenants
+from common.store.jobs.lines import Tenants
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.pending_results import PendingResults

@@ -17,8 +17,7 @@ from common.store.connection.psycopg2_session import DatabaseUnavailable, Worker
 from common.store.connection.statement import Row, array_literal
 from common.store.jobs import claims
 from common.store.jobs.claims import NIL_UUID, LowWaterMarks, Results
-from common.store.jobs.lines import NEW_BANDS, OTHERS, SETTLE_AND_CLAIM_BY_LINE, WAITING_BANDS
-from common.store.jobs.tenants import Tenants
+from common.store.jobs.lines import NEW_BANDS, OTHERS, SETTLE_AND_CLAIM_BY_LINE, WAITING_BANDS, Tenants
 
 #: After so long, or if so many jobs have come, it is cheaper to look at all lines.
 NEWS_UP_TO_S, MAX_NEWS = 2.0, 3_000
@@ -32,14 +31,14 @@ MarksOfLines = dict[str, dict[str, str]]  # by priority and tenant: claimable_at
 
 
 class QueueClaims:
-    """What one worker process knows of a queue: its low-water marks and, while several tenants wait, their bands.
+    """The knowledge of one worker process of a queue: its low-water marks and, while several tenants wait, their bands.
 
     `marks` are those of the whole queue or, while it claims by line, of every line without bands: below them such a
     line has nothing left to find.
     """
 
     def __init__(self, queue: str, tenants: Tenants, look_s: float) -> None:
-        """`look_s`: the interval between two looks at who waits."""
+        """`look_s`: the interval between two looks for waiting tenants."""
         self.marks = LowWaterMarks()
         self.share = FairShare(tenants.weights)
         self._queue, self._tenants, self._look_s = queue, tenants, look_s
@@ -85,10 +84,10 @@ class QueueClaims:
                 marks[str(priority)][str(tenant)] = at
         return marks
 
-    # --- who waits
+    # --- waiting tenants
 
     def _look(self, connection: WorkerConnection, worker: int, *, at_once: bool = False) -> None:
-        """Look who waits, if that is due; begin or end to claim by line."""
+        """Look which tenants wait, if that is due; begin or end to claim by line."""
         tenants, resumed = self._tenants, self._suspended - self._tenants.suspended
         self._suspended = tenants.suspended
         if not self._by_line and not tenants.suspended and not (tenants.several and self._was_full):

@@ -6,8 +6,14 @@ but as an expression: with the column, PostgreSQL takes the smaller index `live_
 mostly one tenant's, and filters a million rows.
 """
 
+import time
+from typing import TYPE_CHECKING
+
 from common.store.connection.statement import Statement
 from common.store.jobs.claims import DUE, MARK_SLACK, RUNNABLE_HERE, SETTLING, TAKE_PICKED, UNCLAIMED
+
+if TYPE_CHECKING:  # the API does not import psycopg2
+    from common.store.connection.psycopg2_session import WorkerConnection
 
 #: The lines of a queue: this, and each tenant in its lower bits.
 LINES_OF = "(hashtextextended({queue}, 0) & -4294967296)"
@@ -102,3 +108,33 @@ READ_TENANTS = Statement(
     LEFT JOIN (SELECT id, weight, state FROM tenants WHERE weight <> 1 OR state = 'SUSPENDED' LIMIT $1) t ON true
     """,
 )
+
+READ_INTERVAL_S = 1.0
+MAX_TENANTS = 10_000  # that are suspended, or have a weight of their own
+
+
+class Tenants:
+    """The tenants as one worker process knows them: at most a second old at each claim."""
+
+    def __init__(self) -> None:
+        self.several = False  #: False: all jobs are the only tenant's
+        self.suspended: frozenset[int] = frozenset()  #: their jobs are not claimed
+        self.weights: dict[int, float] = {}  #: of the tenants whose weight is not 1
+        self._read_at = float("-inf")
+
+    def refresh(self, connection: "WorkerConnection") -> None:
+        """Read them again if that was a second ago."""
+        now = time.monotonic()
+        if now - self._read_at < READ_INTERVAL_S:
+            return
+        rows = connection.run(READ_TENANTS, (MAX_TENANTS,))
+        self._read_at = now
+        self.several = rows[0][0]
+        rows = [row for row in rows if row[1] is not None]
+        self.suspended = frozenset(tenant for _, tenant, _, is_suspended in rows if is_suspended)
+        self.weights.clear()  # the shares of all queues hold this dictionary
+        self.weights.update((tenant, weight) for _, tenant, weight, _ in rows)
+
+    def may_run(self, tenant: int) -> bool:
+        """Return False if no job of a tenant may be claimed now, although its jobs stay in their lines."""
+        return tenant not in self.suspended

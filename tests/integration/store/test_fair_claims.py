@@ -2,11 +2,10 @@
 
 import pytest
 from integration.store.support.storage import RELEASE, Storage, ids, retry_after
-from integration.store.support.tenants import FairClaimer, add_tenants, by_tenant, fill, requeue_strays, suspend
+from integration.store.support.tenants import FairClaimer, add_tenants, by_tenant, fill, requeue_strays
 from rig.system import until
 
 from common.store.jobs import fair_claims
-from common.store.queues import queue_state
 
 HOUR_AGO = "clock_timestamp() - interval '1 hour' + row_number() OVER () * interval '1 us'"
 
@@ -271,34 +270,3 @@ def test_a_released_job_is_claimed_again_between_two_tenants(storage: Storage, c
     ran = [job for _ in range(20) for job in ids(claimer.run(100))]
     assert set(ids(jobs)) <= set(ran)
     assert storage.value("SELECT count(*) FROM live") == 0
-
-
-# --- suspended tenants
-
-
-def test_jobs_of_a_suspended_tenant_stay_and_are_claimed_when_it_is_resumed(
-    storage: Storage, claimer: FairClaimer
-) -> None:
-    mine, others = fill(storage, 2, 30, HOUR_AGO), fill(storage, 1, 250, HOUR_AGO)
-    suspend(storage, 2)
-    claimed = [job for _ in range(5) for job in ids(claimer.run())]
-    assert sorted(claimed) == sorted(others)
-    claimer.renew()
-    connection = storage.connection(by_index=False)
-    assert requeue_strays(storage, None) == []
-    assert queue_state.due_queues(connection) == [], "no doorbell rings for it"
-    assert queue_state.oldest_due_s(connection)["default"] == 0, "nobody is refused for it"
-    assert queue_state.depth(connection, 1_000)["default"] == (0, 0), "no worker starts for it"
-    (more,) = fill(storage, 1, 1)
-    assert ids(claimer.run()) == [more], "others go on"
-    suspend(storage, 2, "ACTIVE")
-    assert requeue_strays(storage, None) == [], "its jobs keep their places"
-    assert ids(claimer.run()) == mine
-    assert claimer.run() == []
-
-
-def test_a_new_process_claims_nothing_of_a_suspended_tenant(storage: Storage, claimer: FairClaimer) -> None:
-    fill(storage, 2, 3)
-    suspend(storage, 2)
-    assert claimer.run() == []
-    assert storage.value("SELECT max(attempt) FROM live") == 0

@@ -57,7 +57,7 @@ def tenants(system: System) -> System:
 def test_single_jobs_are_started_within_a_batch_beside_a_flood(
     tenants: System, operation: str, data: list[float], flood: int, at_once: int
 ) -> None:
-    """A batch takes 50 ms; the next look at who waits follows within 50 ms, or after the batch that runs then."""
+    """A batch takes 50 ms; the next look at the tenants follows within 50 ms, or after the batch that runs then."""
     store(tenants, 1, operation, data, flood)
     done = "SELECT count(*) FROM outcomes"
     until("the flood is being drained", lambda: tenants.database.value(done) > 5 * at_once)
@@ -113,7 +113,7 @@ def test_an_explanation_tells_the_own_place_and_that_others_wait_too_but_not_who
     def codes() -> list[str]:
         return [reason["code"] for reason in explained(first[-1])["reasons"]]
 
-    until("the workers have said who waits", lambda: codes() == ["jobs_ahead", "other_tenants"])
+    until("the workers have said which tenants wait", lambda: codes() == ["jobs_ahead", "other_tenants"])
     explanation = explained(first[-1])
     assert 0 < explanation["position"]["ahead"] < 400, "the jobs of the other one are no part of its place"
     assert not any(job in str(explanation) for job in second)

@@ -7,7 +7,7 @@ from integration.store.support.storage import Claimer, Storage
 from common.domain.job import ClaimedJob
 from common.store.jobs.claims import Results
 from common.store.jobs.fair_claims import QueueClaims
-from common.store.jobs.tenants import Tenants
+from common.store.jobs.lines import Tenants
 from common.store.queues import line_strays, queue_state
 from common.store.workers import leases
 
@@ -15,7 +15,7 @@ JOB_S = 0.001  # how long the jobs of these tests take
 
 
 class FairClaimer(Claimer):
-    """A worker process that shares its claims between tenants, and looks who waits at each claim."""
+    """A worker process that shares its claims between tenants, and looks which of them wait at each claim."""
 
     def __init__(self, storage: Storage, queue: str = "default") -> None:
         super().__init__(storage, 300, queue)
