@@ -24,7 +24,9 @@ class ReasonCode(StrEnum):
     QUEUE_NOT_SERVED = "queue_not_served"  #: no live worker process serves the queue
     OPERATION_NOT_KNOWN = "operation_not_known"  #: no live worker process of the queue knows the operation's version
     KEY_IN_USE = "key_in_use"  #: a job with the same unique key runs, or runs before it
-    JOBS_AHEAD = "jobs_ahead"  #: other jobs are claimed first
+    TENANT_SUSPENDED = "tenant_suspended"  #: no job of the tenant is claimed
+    JOBS_AHEAD = "jobs_ahead"  #: other jobs of the tenant are claimed first
+    OTHER_TENANTS = "other_tenants"  #: jobs of other tenants wait in the queue too, and get their share
     NEXT = "next"  #: the next free worker process claims the job
 
 
@@ -36,10 +38,11 @@ class BlockReason(BaseModel):
 
 
 class QueuePosition(BaseModel):
-    """The position of the job in its queue."""
+    """The position of the job among its tenant's jobs in its queue."""
 
     ahead: int = Field(
-        description="Due jobs that are claimed before it, counted up to JOBPROC_QUEUE_COUNT_LIMIT.", examples=[12]
+        description="Due jobs of its tenant that are claimed before it, counted up to JOBPROC_QUEUE_COUNT_LIMIT.",
+        examples=[12],
     )
     exact: bool = Field(description="False if `ahead` has reached that limit.", examples=[True])
 
@@ -68,7 +71,8 @@ class Explanation(BaseModel):
     reasons: list[BlockReason] = Field(description="All reasons that apply, the longest-lasting first.")
     position: QueuePosition | None = Field(description="Null unless the job is due and waiting.")
     expected_start: ExpectedStart | None = Field(
-        description="An estimate from the rates at which jobs of the queue ended over the last 1, 5 and 15 minutes. "
+        description="An estimate from the rates at which jobs of the queue ended over the last 1, 5 and 15 minutes, "
+        "and from its tenant's share while other tenants have jobs in the queue. "
         "Null if the job is not waiting, if no worker process can claim it, or if no job of the queue ended recently."
     )
     waited: WaitedView
@@ -109,6 +113,7 @@ def explanation(facts: ExplainInput, queue: QueueView | None, count_limit: int) 
             and unfinished["capable_workers"]
             and unfinished["key_holder"] is None
             and not unfinished["parked"]
+            and not unfinished["suspended"]
         )
         expected_start = _expected_start(unfinished, queue) if is_claimable and queue is not None else None
         waited = wait_times(facts.run_starts, facts.attempts, unfinished["now"], unfinished["started_at"])
@@ -157,13 +162,22 @@ def _block_reasons(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason
         )
     elif job["parked"]:
         yield BlockReason(code=ReasonCode.KEY_IN_USE, text="Another job with the same unique key runs before it.")
-    if job["parked"]:
-        return
+    if job["suspended"]:
+        yield BlockReason(code=ReasonCode.TENANT_SUSPENDED, text="Its tenant is suspended: none of its jobs starts.")
+    if not job["parked"]:
+        yield from _jobs_before(job, count_limit)
+
+
+def _jobs_before(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason]:
+    """Yield the reasons of a job that waits in its queue: its time has not come, or others are served before it."""
     if not job["due"]:
         yield _not_due(job)
     elif job["ahead"]:
         count = f"{'at least ' * (job['ahead'] == count_limit)}{job['ahead']}"
         yield BlockReason(code=ReasonCode.JOBS_AHEAD, text=f"Due jobs ahead of it in its queue: {count}.")
+    if job["due"] and job["weight_of_others"]:
+        text = "Other tenants' share: their jobs wait in the queue too, and each tenant is served in turn."
+        yield BlockReason(code=ReasonCode.OTHER_TENANTS, text=text)
 
 
 def _not_due(job: UnfinishedJob) -> BlockReason:
@@ -172,17 +186,20 @@ def _not_due(job: UnfinishedJob) -> BlockReason:
 
 
 def _expected_start(job: UnfinishedJob, queue: QueueView) -> ExpectedStart | None:
-    if not job["due"]:
-        return ExpectedStart(earliest=job["due_at"], latest=job["due_at"] + timedelta(seconds=queue.oldest_due_seconds))
+    """Return the range of its start. Of what workers do in the queue, its tenant gets its share while others wait."""
+    share = job["weight"] / (job["weight"] + job["weight_of_others"])
     rates = [
-        rate
+        rate * share
         for name in ("last_minute", "last_5_minutes", "last_15_minutes")
         if (rate := getattr(queue.succeeded_per_second, name) + getattr(queue.failed_per_second, name)) > 0
     ]
+    if not job["due"] and (share == 1 or not rates):
+        return ExpectedStart(earliest=job["due_at"], latest=job["due_at"] + timedelta(seconds=queue.oldest_due_seconds))
     if not rates:
         return None
-    ahead = job["ahead"]
+    first = job["now"] if job["due"] else job["due_at"]
+    ahead = job["ahead"] if job["due"] else 0
     return ExpectedStart(
-        earliest=job["now"] + timedelta(seconds=ahead / max(rates)),
-        latest=job["now"] + timedelta(seconds=(ahead + 1) / min(rates)),
+        earliest=first + timedelta(seconds=ahead / max(rates)),
+        latest=first + timedelta(seconds=(job["ahead"] + 1) / min(rates)),
     )

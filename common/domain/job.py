@@ -11,6 +11,7 @@ QUEUE_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"  # the name is part of a Redis key,
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
 PRIORITIES = range(10)  #: 0 is claimed first
+DEFAULT_TENANT = 1
 
 _RANDOM_BITS = 74
 
@@ -125,6 +126,7 @@ class ClaimedJob:
     trace: str | None = None
     waited_s: float = 0.0  #: seconds from its due time to this claim
     extras: ClaimExtras | None = None
+    tenant: int = DEFAULT_TENANT
 
     @property
     def charged(self) -> int:

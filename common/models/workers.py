@@ -28,6 +28,9 @@ class Worker(Base):
     operations: Mapped[list[str]] = mapped_column(ARRAY(Text))
     #: by queue and priority: claimable_at
     low_water_marks: Mapped[dict[str, dict[str, str]]] = mapped_column(JSONB, server_default=text("'{}'"))
+    #: by queue, priority and tenant: claimable_at; tenant 0: all without a mark of their own. Empty: it does not claim
+    #: by line
+    line_marks: Mapped[dict[str, dict[str, dict[str, str]]]] = mapped_column(JSONB, server_default=text("'{}'"))
     #: jobs that the worker has finished: Unix minute, queue, succeeded and failed; in one row of each worker
     finished_by_minute: Mapped[dict[str, dict[str, list[int]]]] = mapped_column(JSONB, server_default=text("'{}'"))
 

@@ -28,6 +28,11 @@ class WorkerSettings(SettingsGroup):
     max_claim_jobs: Annotated[int, Field(ge=1, le=1_000)] = Field(
         400, description="Worker: largest number of jobs in one claim."
     )
+    fair_share_look_milliseconds: Annotated[float, Field(ge=1, le=10_000)] = Field(
+        50,
+        description="Worker: shortest interval in milliseconds at which a process looks which tenants have waiting "
+        "jobs in a queue, while its claims come back full. Irrelevant while there is one tenant.",
+    )
     queue_time_slice_seconds: Seconds = Field(
         1,
         description="Worker: time slice in seconds that a process gives to one queue; "

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from common.command_line import command_line
-from tests.benchmarks import growth, laps, limits, pressure, throughput
+from tests.benchmarks import fairness, growth, laps, limits, pressure, throughput
 
 #: Modules by the value of --only. `--only growth --help` describes one and lists its options.
 KINDS: Mapping[str, Callable[[Sequence[str]], int]] = {
@@ -13,6 +13,7 @@ KINDS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "growth": growth.main,
     "pressure": pressure.main,
     "limits": limits.main,
+    "fairness": fairness.main,
 }
 
 

@@ -92,8 +92,8 @@ MUTANTS = (
     Mutant(
         "a running job is claimed",
         "common/store/jobs/claims.py",
-        "AND {UNCLAIMED} AND {DUE} AND {_RUNNABLE_HERE}",
-        "AND {DUE} AND {_RUNNABLE_HERE}",
+        "AND {UNCLAIMED} AND {DUE} AND {RUNNABLE_HERE}",
+        "AND {DUE} AND {RUNNABLE_HERE}",
         ("redis_flushed",),
         ("attempts are complete", "attempts do not overlap", "effects are bounded"),
     ),

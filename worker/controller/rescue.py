@@ -22,7 +22,7 @@ from common.domain.operation_spec import OperationSpec
 from common.domain.retry import DEFAULT_RETRY
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.jobs import deadlines, failures, running_keys
-from common.store.queues import queue_state
+from common.store.queues import line_strays, queue_state
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.failures.outcome_log import OutcomeLog
@@ -152,7 +152,9 @@ class Rescue:
         """Requeue strays: in each tick those of the last minute, once a minute all. Returns how many."""
         now = time.monotonic()
         full = now - self._full_scan_at >= FULL_SCAN_INTERVAL_S
-        requeued = queue_state.requeue_strays(connection, None if full else RECENT_S, MAX_STRAYS)
+        since_s = None if full else RECENT_S
+        requeued = queue_state.requeue_strays(connection, since_s, MAX_STRAYS)
+        requeued += line_strays.requeue_line_strays(connection, since_s, MAX_STRAYS)
         if full:
             self._full_scan_at = now
         if requeued:

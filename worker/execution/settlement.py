@@ -90,17 +90,17 @@ class Settler:
     def _settle_and_claim(self, queue: str, limit: int) -> tuple[int, list[ClaimedJob]]:
         """Do it once; returns how many attempts were stored, and the claimed jobs."""
         session, pending = self._session, self.pending
-        marks = session.marks(queue)
+        queue_claims = session.claims(queue)
         connection, worker, results, stored = session.connection, session.worker, pending.results, 0
         if not pending.decisions and not pending.running_keys:
-            return claims.settle_and_claim(connection, worker, results, queue, marks, limit)
+            return queue_claims.settle_and_claim(connection, worker, results, limit)
         with connection.transaction():
             if pending.running_keys:  # the claim finds the jobs that wait for them
                 stored, results = len(self._store(pending)), Results()
                 running_keys.wake(connection, pending.running_keys)
             else:
                 stored = len(failures.write_decisions(connection, worker, pending.decisions))
-            settled, jobs = claims.settle_and_claim(connection, worker, results, queue, marks, limit)
+            settled, jobs = queue_claims.settle_and_claim(connection, worker, results, limit)
         return stored + settled, jobs
 
     def _claim_refused(self, queue: str, error: psycopg2.Error) -> list[ClaimedJob]:
@@ -151,6 +151,7 @@ class Settler:
         """
         if job.running_key is not None:
             self.pending.running_keys.add(job.running_key)
+        self._session.ran(queue, job, seconds)
         if isinstance(result, str):
             self.pending.results.add(job, result, seconds)
             if self.log.has_summaries:

@@ -11,7 +11,8 @@ from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.jobs import claims, failures
-from common.store.jobs.claims import LowWaterMarks
+from common.store.jobs.fair_claims import QueueClaims
+from common.store.jobs.lines import Tenants
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.pending_results import PendingResults
@@ -35,7 +36,8 @@ class WorkerSession:
         self._slot = slot
         self.queues = queues  #: the queues that it serves
         self._operations = operations
-        self._marks: dict[str, LowWaterMarks] = {}
+        self._tenants = Tenants()
+        self._claims: dict[str, QueueClaims] = {}
         self._marks_published_at = 0.0
         self._connection: WorkerConnection | None = None
         self.worker = 0  #: the id, 0 while it is not registered
@@ -61,21 +63,30 @@ class WorkerSession:
         """True if a client has cancelled the job that runs now."""
         return self._slot.is_cancel_requested
 
-    def marks(self, queue: str) -> LowWaterMarks:
-        """Return the low-water marks of a queue, for a claim.
+    def claims(self, queue: str) -> QueueClaims:
+        """Return what this worker process knows of a queue, for a claim.
 
-        Publishes all marks to the parent twice a heartbeat interval.
+        Publishes all low-water marks to the parent twice a heartbeat interval.
         """
         self._slot.mark_claim()
         now = time.monotonic()
         if now - self._marks_published_at > self._settings.heartbeat_seconds / 2:
             self._marks_published_at = now
-            low = {
-                name: {str(priority): at for priority, at in marks.claimable_at.items() if at != "-infinity"}
-                for name, marks in self._marks.items()
-            }
-            self._slot.publish_low_water_marks({name: marks for name, marks in low.items() if marks})
-        return self._marks.setdefault(queue, LowWaterMarks())
+            low = {name: known.low_water_marks for name, known in self._claims.items()}
+            lines = {name: known.line_marks for name, known in self._claims.items()}
+            self._slot.publish_low_water_marks(
+                {name: marks for name, marks in low.items() if marks},
+                {name: marks for name, marks in lines.items() if marks},
+            )
+        if queue not in self._claims:
+            look_s = self._settings.fair_share_look_milliseconds / 1000
+            self._claims[queue] = QueueClaims(queue, self._tenants, look_s)
+        return self._claims[queue]
+
+    def ran(self, queue: str, job: ClaimedJob, seconds: float) -> None:
+        """Count what an ended attempt took of its tenant's share in a queue."""
+        if self._tenants.several and queue in self._claims:
+            self._claims[queue].share.ran(job.tenant, seconds)
 
     def report_progress(self, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
         """Store the progress of an attempt: a fraction from 0 to 1 and a text, None for neither.
@@ -112,7 +123,7 @@ class WorkerSession:
             connection.close()
             raise
         self._connection, self.worker = connection, worker
-        self._marks.clear()
+        self._claims.clear()
         self._slot.publish_low_water_marks({})
         self._slot.register(worker)
         log.debug("worker_registered", worker=worker)

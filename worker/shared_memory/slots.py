@@ -5,21 +5,21 @@ by one. A batch is written once, before the position points into it. The positio
 never reads half of it.
 """
 
-import json
 import mmap
 import os
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from common.domain.job import ClaimedJob
 from worker.shared_memory.empty_claim_limiter import EmptyClaimLimiter
 from worker.shared_memory.metrics import Layout, SlotMetrics, WorkerMetrics
+from worker.shared_memory.published_marks import SIZE_BYTES, LineMarksByQueue, MarksByQueue, PublishedMarks
 
-# Words of a slot's header. _POSITION: of the running job in the batch, or IDLE. _MARKS_LENGTH: of the marks' JSON.
-# _MARKS_VERSION: odd while they are being written (a seqlock). _CANCEL: the attempt to cancel, as `_attempt_word`.
+# Words of a slot's header. _POSITION: of the running job in the batch, or IDLE. _CANCEL: the attempt to cancel, as
+# `_attempt_word`.
 # _IS_ASYNC: 1 if the slot is an event loop's; then _HEARTBEATS grows while the loop runs, and _SUSPECT is the reason
 # and the position of the job to kill the process for.
 (
@@ -28,8 +28,6 @@ from worker.shared_memory.metrics import Layout, SlotMetrics, WorkerMetrics
     _BATCH,
     _COUNT,
     _POSITION,
-    _MARKS_LENGTH,
-    _MARKS_VERSION,
     _LAST_CLAIM,
     _POLL_REQUESTS,
     _CANCEL,
@@ -37,12 +35,11 @@ from worker.shared_memory.metrics import Layout, SlotMetrics, WorkerMetrics
     _HEARTBEATS,
     _SUSPECT,
     _HEADER,  # the number of the words
-) = range(14)
+) = range(12)
 _WORD = 8
 _ID = 36  # a UUID as text
-_MARKS_BYTES = 65_536  # marks of about 150 queues with ten priorities each; untouched pages cost nothing
 IDLE = -1
-MarksByQueue = Mapping[str, Mapping[str, str]]
+LINE_MARKS_FOR_S = 10.0  # after its last claim the marks of lines of a process are no longer published
 
 
 class KillReason(IntEnum):
@@ -76,12 +73,11 @@ class Slot:
         attempts = _HEADER * _WORD
         timeouts = attempts + room * _WORD
         ids = timeouts + room * _WORD
-        marks = ids + room * _ID
+        marks = -(-(ids + room * _ID) // _WORD) * _WORD
         self._attempts = words[attempts:timeouts].cast("q")
         self._timeouts = words[timeouts:ids].cast("q")
-        self._ids = words[ids:marks]
-        self._marks = words[marks : marks + _MARKS_BYTES]
-        self._last_marks: MarksByQueue = {}
+        self._ids = words[ids : ids + room * _ID]
+        self._marks = PublishedMarks(words[marks : marks + SIZE_BYTES])
 
     @property
     def pid(self) -> int:
@@ -210,23 +206,22 @@ class Slot:
         position = self._head[_POSITION]
         return 0 if position == IDLE else max(0, self._head[_COUNT] - position)
 
-    def publish_low_water_marks(self, marks: MarksByQueue) -> None:
-        """Publish the low-water marks to the parent. Too many to fit are dropped, which only delays finding strays."""
-        text = json.dumps(marks).encode()
-        if len(text) <= _MARKS_BYTES:
-            self._head[_MARKS_VERSION] += 1
-            self._marks[: len(text)] = text
-            self._head[_MARKS_LENGTH] = len(text)
-            self._head[_MARKS_VERSION] += 1
+    def publish_low_water_marks(self, marks: MarksByQueue, line_marks: LineMarksByQueue | None = None) -> None:
+        """Publish the low-water marks to the parent: the lowest of each queue, and those of single lines."""
+        self._marks.write(marks, line_marks or {})
 
     @property
     def low_water_marks(self) -> MarksByQueue:
-        """The marks last published; the previous ones while new ones are being written."""
-        version = self._head[_MARKS_VERSION]
-        text = bytes(self._marks[: self._head[_MARKS_LENGTH]])
-        if version % 2 == 0 and self._head[_MARKS_VERSION] == version:
-            self._last_marks = json.loads(text or b"{}")
-        return self._last_marks
+        """The marks of the queues last published."""
+        return self._marks.read()[0]
+
+    @property
+    def line_marks(self) -> LineMarksByQueue:
+        """The marks of lines last published. None of a process that has not claimed for a time.
+
+        While a process lists a line it is trusted to find what is above the line's mark.
+        """
+        return self._marks.read()[1] if time.monotonic() - self.last_claim_s < LINE_MARKS_FOR_S else {}
 
     def free(self) -> None:
         """Free the slot."""
@@ -240,10 +235,10 @@ class Slot:
         self._head[_PID] = os.getpid()
 
     def _clear(self) -> None:
-        for word in (_WORKER, _MARKS_LENGTH, _MARKS_VERSION, _IS_ASYNC, _SUSPECT, _LAST_CLAIM):
+        for word in (_WORKER, _IS_ASYNC, _SUSPECT, _LAST_CLAIM):
             self._head[word] = 0
         self._head[_POSITION] = IDLE
-        self._last_marks = {}
+        self._marks.clear()
 
 
 class Slots:
@@ -297,4 +292,4 @@ def _attempt_word(batch: int, position: int) -> int:
 
 def slot_size(room: int) -> int:
     """Return the bytes of a slot, a multiple of a word."""
-    return -(-(_HEADER * _WORD + room * (_WORD + _WORD + _ID) + _MARKS_BYTES) // _WORD) * _WORD
+    return -(-(_HEADER * _WORD + room * (_WORD + _WORD + _ID)) // _WORD) * _WORD + SIZE_BYTES

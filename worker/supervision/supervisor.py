@@ -246,6 +246,7 @@ class Supervisor:
                 slot.low_water_marks,
                 finished if worker == first else {},
                 self._running_s(slot),
+                slot.line_marks,
             )
             for worker, slot in slots.items()
         ]

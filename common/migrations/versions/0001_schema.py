@@ -9,6 +9,7 @@ from common.migrations.access_tables import ACCESS
 from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
 from common.migrations.usage_tables import USAGE
+from common.migrations.workers_tables import WORKERS
 
 revision = "0001"
 down_revision = None
@@ -62,6 +63,7 @@ CREATE TABLE live (
     crashes smallint NOT NULL DEFAULT 0,
     running_key text,
     due_since timestamptz,
+    line bigint GENERATED ALWAYS AS ((hashtextextended(queue, 0) & -4294967296) | tenant) STORED,
     CONSTRAINT live_pkey PRIMARY KEY (id),
     CONSTRAINT live_held_has_start CHECK ((worker IS NULL) = (started_at IS NULL)),
     CONSTRAINT live_attempt_range CHECK (attempt >= 0 AND released BETWEEN 0 AND attempt),
@@ -74,6 +76,7 @@ CREATE TABLE live (
     autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX live_due ON live (queue, priority, claimable_at, id);
+CREATE INDEX live_line ON live (line, priority, claimable_at, id) WHERE line IS NOT NULL;
 CREATE INDEX live_running_key ON live (running_key, queue, needs, priority, claimable_at, id)
     WHERE running_key IS NOT NULL AND claimable_at < 'infinity';
 CREATE INDEX live_parked ON live (running_key, queue, needs, priority, due_since, id) WHERE claimable_at = 'infinity';
@@ -218,51 +221,6 @@ CREATE TABLE bulk_action_jobs (
     isolated boolean,
     needs text,
     CONSTRAINT bulk_action_jobs_pkey PRIMARY KEY (bulk_action, id)
-);
-"""
-
-WORKERS = """
-CREATE TABLE workers (
-    id bigint GENERATED ALWAYS AS IDENTITY,
-    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    alive_until timestamptz NOT NULL,
-    ended_at timestamptz,
-    busy_since timestamptz,
-    pid integer NOT NULL,
-    held_jobs smallint NOT NULL DEFAULT 0,
-    host text NOT NULL,
-    queues text[] NOT NULL,
-    operations text[] NOT NULL,
-    low_water_marks jsonb NOT NULL DEFAULT '{}',
-    finished_by_minute jsonb NOT NULL DEFAULT '{}',
-    CONSTRAINT workers_pkey PRIMARY KEY (id)
-) WITH (fillfactor = 20);
-
-CREATE TABLE leaders (
-    name text NOT NULL,
-    holder text NOT NULL,
-    term bigint NOT NULL,
-    until timestamptz NOT NULL,
-    CONSTRAINT leaders_pkey PRIMARY KEY (name)
-);
-
-CREATE TABLE operations (
-    name text NOT NULL,
-    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    retry_base_s double precision NOT NULL,
-    retry_cap_s double precision NOT NULL,
-    timeout_ms integer,
-    max_attempts smallint NOT NULL,
-    queue text NOT NULL,
-    description text NOT NULL,
-    input_schema jsonb NOT NULL,
-    version smallint NOT NULL DEFAULT 1,
-    oldest_version smallint NOT NULL DEFAULT 1,
-    queues text[] NOT NULL,
-    output_schema jsonb NOT NULL,
-    CONSTRAINT operations_pkey PRIMARY KEY (name),
-    CONSTRAINT operations_name_form CHECK (name ~ '^[a-z0-9_.]{1,64}$')
 );
 """
 

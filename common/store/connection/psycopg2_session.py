@@ -120,11 +120,15 @@ class WorkerConnection:
         if not self.pooled:
             self._execute(self._session_settings)
 
+    @property
+    def is_idle(self) -> bool:
+        """True outside of a transaction."""
+        return self.driver_connection.info.transaction_status == TRANSACTION_STATUS_IDLE
+
     def run(self, statement: "Statement", arguments: Sequence[object]) -> list[Row]:
         """Run a statement and return its rows."""
         if self.pooled:
-            is_idle = self.driver_connection.info.transaction_status == TRANSACTION_STATUS_IDLE
-            settings = self._session_settings if is_idle else ""
+            settings = self._session_settings if self.is_idle else ""
             self._execute(settings + statement.inline, statement.named_arguments(arguments))
         else:
             self._execute(self._prepare(statement) + statement.execute, arguments)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras
-from common.store.connection.statement import Statement, array_literal
+from common.store.connection.statement import Row, Statement, array_literal
 from common.store.jobs.fragments import ORIGINAL_RUN
 from common.store.workers.fragments import LEASE_ALIVE
 
@@ -22,7 +22,7 @@ MARK_SLACK = "interval '0.5 s'"
 # Rows are locked in the order of their ids, so that two settles of overlapping batches cannot deadlock. An id that is
 # not returned was fenced: another attempt or another worker owns the row, or there is none. If a cancel was
 # acknowledged before, the result is discarded.
-_SETTLE = """
+SETTLING = """
 mine AS MATERIALIZED (
     SELECT l.id, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested,
            d.result, d.execution_us / 1e6 AS execution_s
@@ -68,20 +68,23 @@ CLAIM_EXTRAS = f"""
 # Conditions, with LEASE_ALIVE, under which a worker may claim a live row l. GET /jobs/{id}/explain evaluates the same.
 UNCLAIMED, DUE = "l.worker IS NULL", "l.claimable_at <= now()"
 RUNNABLE = "(l.needs IS NULL OR l.needs = ANY ({operations}))"
-_RUNNABLE_HERE = RUNNABLE.format(operations="(SELECT w.operations FROM workers w WHERE w.id = $1)::text[]")
+RUNNABLE_HERE = RUNNABLE.format(operations="(SELECT w.operations FROM workers w WHERE w.id = $1)::text[]")
 
 # One index scan a priority, from its low-water mark on: dead entries before the mark are never read. MATERIALIZED
 # matters: a sub-select with LIMIT that is executed again locks more than n rows.
-_CLAIM = f"""
+_PICK = f"""
 pick AS MATERIALIZED (
     SELECT due.id
     FROM ROWS FROM (unnest($9), unnest($10), unnest($11)) AS mark(priority, claimable_at, id)
     CROSS JOIN LATERAL (
         SELECT l.id FROM live l
         WHERE l.queue = $8 AND l.priority = mark.priority AND (l.claimable_at, l.id) > (mark.claimable_at, mark.id)
-          AND {UNCLAIMED} AND {DUE} AND {_RUNNABLE_HERE}
+          AND {UNCLAIMED} AND {DUE} AND {RUNNABLE_HERE}
         ORDER BY l.claimable_at, l.id LIMIT $12 FOR UPDATE SKIP LOCKED) due
-    LIMIT $12),
+    LIMIT $12)
+"""
+#: Take the rows of `pick`; returns each with what its process needs to know of it, or one row without a job.
+TAKE_PICKED = f"""
 taken AS (
     UPDATE live l
     SET worker = $1, attempt = attempt + 1, rev = rev + 1, started_at = clock_timestamp(),
@@ -89,11 +92,11 @@ taken AS (
     WHERE l.id = ANY (ARRAY(SELECT id FROM pick))
       AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND {LEASE_ALIVE})
     RETURNING l.id, l.attempt, l.released, l.max_attempts, l.priority, l.claimable_at, l.started_at, l.run, l.isolated,
-              l.crashes)
+              l.crashes, l.tenant)
 SELECT (SELECT count(*) FROM done), (now() - {MARK_SLACK})::text, t.priority, t.claimable_at::text, t.id::text,
        t.attempt, t.released, t.max_attempts, j.operation,
        CASE WHEN t.run > 0 THEN {RUN_INPUT} WHEN NOT {_LARGE} THEN j.input END::text, j.timeout_ms, j.trace,
-       date_part('epoch', t.started_at - t.claimable_at), {CLAIM_EXTRAS}
+       date_part('epoch', t.started_at - t.claimable_at), {CLAIM_EXTRAS}, t.tenant
 FROM (VALUES (1)) AS single(n)
 LEFT JOIN (taken t JOIN jobs j ON j.id = t.id) ON true
 """
@@ -101,11 +104,11 @@ LEFT JOIN (taken t JOIN jobs j ON j.id = t.id) ON true
 SETTLE_AND_CLAIM = Statement(
     "settle_and_claim",
     "bigint, uuid[], smallint[], json, bigint[], float8, float8, text, smallint[], timestamptz[], uuid[], bigint",
-    f"WITH {_SETTLE}, {_CLAIM}",
+    f"WITH {SETTLING}, {_PICK}, {TAKE_PICKED}",
 )
 
 SETTLE = Statement(
-    "settle", "bigint, uuid[], smallint[], json, bigint[], float8, float8", f"WITH {_SETTLE} SELECT id::text FROM done"
+    "settle", "bigint, uuid[], smallint[], json, bigint[], float8, float8", f"WITH {SETTLING} SELECT id::text FROM done"
 )
 
 SUCCEEDED_BEFORE = Statement(
@@ -229,15 +232,22 @@ def settle_and_claim(
             limit,
         ),
     )
-    stored, floor = rows[0][0], rows[0][1]
-    if rows[0][2] is None:
-        rows = []
-    claimed = [row[2:5] for row in rows]
-    marks.advance(limit, claimed, floor)
+    stored, floor, rows = taken_rows(rows)
+    marks.advance(limit, [row[2:5] for row in rows], floor)
+    return stored, claimed_jobs(rows)
+
+
+def taken_rows(rows: list[Row]) -> tuple[int, str, list[Row]]:
+    """Return what TAKE_PICKED says: the number of stored results, now less MARK_SLACK, the rows of claimed jobs."""
+    return rows[0][0], rows[0][1], [] if rows[0][2] is None else rows
+
+
+def claimed_jobs(rows: list[Row]) -> list[ClaimedJob]:
+    """Return the jobs of these rows of TAKE_PICKED in queue order."""
     if len(rows) > 1:
         rows.sort(key=_queue_position)
-    return stored, [
-        ClaimedJob(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13])) for r in rows
+    return [
+        ClaimedJob(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13]), r[14]) for r in rows
     ]
 
 
@@ -246,7 +256,7 @@ def claim_extras(text: str | None) -> ClaimExtras | None:
     return None if text is None else ClaimExtras(**json.loads(text))
 
 
-def _queue_position(row: tuple[object, ...]) -> tuple[object, ...]:
+def _queue_position(row: Row) -> Row:
     return row[2:5]
 
 

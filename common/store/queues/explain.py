@@ -8,12 +8,13 @@ import asyncpg
 
 from common.domain.timeline import AttemptTimes
 from common.store.jobs.claims import DUE, RUNNABLE, UNCLAIMED
+from common.store.jobs.lines import OF_QUEUE, OTHERS
 from common.store.jobs.running_keys import PARKED, RUNNING_PREFIX
 from common.store.queues.queue_state import FRONTS
 from common.store.workers.fragments import LEASE_ALIVE
 
-# `ahead`: the jobs that a claim would take first. Counted from the low-water mark on, by the index and order of the
-# claim.
+# `ahead`: the jobs of its tenant that a claim would take first. Counted from the low-water mark on, by the index and
+# order of the claim by line. Who else waits is read from what the workers say, not from the jobs of other tenants.
 _UNFINISHED = f"""
 WITH {FRONTS},
 job AS MATERIALIZED (SELECT * FROM live WHERE id = $1),
@@ -23,12 +24,16 @@ ahead AS MATERIALIZED (
     LEFT JOIN fronts f ON f.queue = job.queue AND f.priority = p.priority
     CROSS JOIN LATERAL (
         SELECT FROM live l
-        WHERE l.queue = job.queue AND l.priority = p.priority
+        WHERE l.line = job.line AND l.priority = p.priority AND {OF_QUEUE.format(queue="job.queue")}
           AND l.claimable_at >= coalesce(f.claimable_at, '-infinity') AND {UNCLAIMED} AND {DUE}
           AND l.claimable_at <= CASE WHEN p.priority < job.priority THEN now() ELSE job.claimable_at END
           AND (p.priority < job.priority OR (l.claimable_at, l.id) < (job.claimable_at, job.id))
         LIMIT $2) earlier
-    LIMIT $2)
+    LIMIT $2),
+others AS MATERIALIZED (
+    SELECT DISTINCT line.tenant::integer AS tenant
+    FROM job, workers w, jsonb_each(w.line_marks -> job.queue) AS p, jsonb_object_keys(p.value) AS line(tenant)
+    WHERE {LEASE_ALIVE} AND line.tenant::integer NOT IN ({OTHERS}, job.tenant))
 SELECT l.queue, l.priority, l.needs, now() AS now, l.started_at,
        CASE WHEN {PARKED} THEN l.due_since ELSE l.claimable_at END AS due_at,
        l.attempt - l.released AS charged, l.cancel_requested, {UNCLAIMED} AS unclaimed, {DUE} AS due,
@@ -38,6 +43,10 @@ SELECT l.queue, l.priority, l.needs, now() AS now, l.started_at,
         WHERE {LEASE_ALIVE} AND l.queue = ANY (w.queues) AND {RUNNABLE.format(operations="w.operations")})
        AS capable_workers,
        (SELECT count(*) FROM ahead) AS ahead,
+       (SELECT t.state = 'SUSPENDED' FROM tenants t WHERE t.id = l.tenant) AS suspended,
+       (SELECT t.weight FROM tenants t WHERE t.id = l.tenant)::float8 AS weight,
+       (SELECT coalesce(sum(t.weight), 0) FROM tenants t WHERE t.id = ANY (ARRAY(SELECT tenant FROM others))
+        AND t.state <> 'SUSPENDED')::float8 AS weight_of_others,
        (SELECT u.id FROM jobs j JOIN unique_keys u ON u.tenant = 1 AND u.key = '{RUNNING_PREFIX}' || j.unique_key
         WHERE j.id = $1 AND j.unique_while = 'running' AND u.id <> $1
           AND EXISTS (SELECT FROM live o WHERE o.id = u.id AND o.worker IS NOT NULL)) AS key_holder

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from common.store.connection.statement import Statement
+from common.store.queues.line_strays import NOT_SUSPENDED, RESUMED, SUSPENDED
 from common.store.workers.fragments import LEASE_ALIVE
 
 if TYPE_CHECKING:  # the worker does not import SQLAlchemy, nor the API psycopg2
@@ -30,6 +31,9 @@ fronts AS MATERIALIZED (
 FRONTS = _FRONTS_BY.format(extreme="min")
 _FURTHEST = _FRONTS_BY.format(extreme="max")
 
+# The jobs of suspended tenants wait below the marks for as long as these are suspended: no worker is to come for them.
+_SUSPENDED = SUSPENDED.format(also="")
+
 # Queue names come from operations and workers, not from `live`: there, a queue's first row may be behind a million dead
 # ones.
 _QUEUES = """
@@ -49,7 +53,7 @@ DUE = Statement(
     "due_queues",
     "int",
     f"""
-    WITH {_QUEUES}, {_RUNNABLE}, {FRONTS}
+    WITH {_QUEUES}, {_RUNNABLE}, {FRONTS}, {_SUSPENDED}
     SELECT k.queue FROM known k LEFT JOIN runnable ON runnable.queue = k.queue
     WHERE EXISTS (
         SELECT FROM generate_series(0, $1) AS p(priority)
@@ -59,6 +63,7 @@ DUE = Statement(
             WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
               AND l.claimable_at >= coalesce(f.claimable_at, '-infinity') AND l.claimable_at <= now()
               AND (l.needs IS NULL OR runnable.operations IS NULL OR l.needs = ANY (runnable.operations))
+              AND {NOT_SUSPENDED}
             LIMIT 1) due)
     """,
 )
@@ -67,14 +72,14 @@ REQUEUE_STRAYS = Statement(
     "requeue_strays",
     "interval, bigint",
     f"""
-    WITH fronts AS MATERIALIZED ({_MARKS.format(operations="operations")}),
+    WITH fronts AS MATERIALIZED ({_MARKS.format(operations="operations")}), {SUSPENDED.format(also=f"OR ({RESUMED})")},
     strays AS MATERIALIZED (
         SELECT stray.id FROM fronts f
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
             WHERE l.queue = f.queue AND l.priority = f.priority AND l.worker IS NULL
               AND l.claimable_at < f.claimable_at AND l.claimable_at > coalesce(now() - $1, '-infinity')
-              AND (l.needs IS NULL OR l.needs = ANY (f.operations))
+              AND (l.needs IS NULL OR l.needs = ANY (f.operations)) AND {NOT_SUSPENDED}
             ORDER BY l.claimable_at, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) stray)
     UPDATE live SET claimable_at = clock_timestamp(), rev = rev + 1
     WHERE id = ANY (ARRAY(SELECT id FROM strays)) AND worker IS NULL
@@ -105,7 +110,7 @@ RAISE_STARVED = Statement(
     "raise_starved",
     "float8, bigint",
     f"""
-    WITH {_QUEUES}, {FRONTS},
+    WITH {_QUEUES}, {FRONTS}, {_SUSPENDED},
     starved AS MATERIALIZED (
         SELECT job.id FROM known k CROSS JOIN generate_series(1, 9) AS p(priority)
         LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
@@ -113,7 +118,7 @@ RAISE_STARVED = Statement(
             SELECT l.id FROM live l
             WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
               AND l.claimable_at >= coalesce(f.claimable_at, '-infinity')
-              AND l.claimable_at < now() - $1 * interval '1 s'
+              AND l.claimable_at < now() - $1 * interval '1 s' AND {NOT_SUSPENDED}
             ORDER BY l.claimable_at, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) job)
     UPDATE live SET priority = 0, claimable_at = clock_timestamp(), rev = rev + 1
     WHERE id = ANY (ARRAY(SELECT id FROM starved)) AND worker IS NULL
@@ -125,11 +130,13 @@ DEPTH = Statement(
     "depth",
     "bigint",
     f"""
-    WITH {_QUEUES}
+    WITH {_QUEUES}, {_SUSPENDED}
     SELECT k.queue, d.queued, d.running FROM known k
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE due.worker IS NULL) AS queued, count(due.worker) AS running
-        FROM (SELECT l.worker FROM live l WHERE l.queue = k.queue AND l.claimable_at <= now() LIMIT $1) due) d
+        FROM (SELECT l.worker FROM live l
+              WHERE l.queue = k.queue AND l.claimable_at <= now() AND (l.worker IS NOT NULL OR {NOT_SUSPENDED})
+              LIMIT $1) due) d
     """,
 )
 
@@ -155,7 +162,7 @@ OLDEST_DUE = Statement(
     "oldest_due",
     "int",
     f"""
-    WITH {_QUEUES}, {FRONTS}
+    WITH {_QUEUES}, {FRONTS}, {_SUSPENDED}
     SELECT k.queue, coalesce(extract(epoch FROM now() - oldest.claimable_at), 0)::float8
     FROM known k
     CROSS JOIN LATERAL (
@@ -166,6 +173,7 @@ OLDEST_DUE = Statement(
             SELECT l.claimable_at FROM live l
             WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
               AND l.claimable_at >= coalesce(f.claimable_at, '-infinity') AND l.claimable_at <= now()
+              AND {NOT_SUSPENDED}
             ORDER BY l.claimable_at LIMIT 1) due) oldest
     """,
 )

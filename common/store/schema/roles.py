@@ -62,7 +62,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "runs": "SELECT",
         "unique_keys": "SELECT, INSERT, UPDATE",
         "workers": "SELECT, INSERT, UPDATE (alive_until, ended_at, busy_since, held_jobs, low_water_marks, "
-        "finished_by_minute, operations)",
+        "line_marks, finished_by_minute, operations)",
         "operations": "SELECT, INSERT, UPDATE",
         "tenants": "SELECT",
         "tenant_usage": "SELECT (tenant, running)",

@@ -38,15 +38,17 @@ TAKE_OVER = Statement(
 # A lease that has ended is not renewed: the controller may already have released its jobs.
 RENEW = Statement(
     "renew",
-    "float8, bigint[], smallint[], jsonb, jsonb, float8[]",
+    "float8, bigint[], smallint[], jsonb, jsonb, float8[], jsonb",
     f"""
     UPDATE workers w
     SET alive_until = clock_timestamp() + $1 * interval '1 s', held_jobs = d.held_jobs,
         busy_since = clock_timestamp() - d.running_s * interval '1 s', low_water_marks = d.low_water_marks,
+        line_marks = d.line_marks,
         finished_by_minute =
             CASE d.finished_by_minute WHEN '{{}}' THEN w.finished_by_minute ELSE d.finished_by_minute END
-    FROM ROWS FROM (unnest($2), unnest($3), jsonb_array_elements($4), jsonb_array_elements($5), unnest($6))
-         AS d(id, held_jobs, low_water_marks, finished_by_minute, running_s)
+    FROM ROWS FROM (unnest($2), unnest($3), jsonb_array_elements($4), jsonb_array_elements($5), unnest($6),
+                    jsonb_array_elements($7))
+         AS d(id, held_jobs, low_water_marks, finished_by_minute, running_s, line_marks)
     WHERE w.id = d.id AND {LEASE_ALIVE}
     RETURNING w.id
     """,
@@ -142,6 +144,8 @@ class LeaseRenewal:
     #: the row is not changed
     finished_by_minute: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
     running_s: float | None = None  #: for how long its longest job has run; None: it is idle
+    #: by queue, priority and tenant: claimable_at; empty unless it claims by line
+    line_marks: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,7 @@ def renew(connection: WorkerConnection, lease_s: float, leases: Sequence[LeaseRe
             marks,
             finished,
             array_literal("NULL" if lease.running_s is None else lease.running_s for lease in leases),
+            json.dumps([lease.line_marks for lease in leases]),
         ),
     )
     return {row[0] for row in rows}

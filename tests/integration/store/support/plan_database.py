@@ -58,7 +58,7 @@ class PlanDatabase:
                 [False] * len(jobs),
             ),
             failures.HELD_JOBS: (self.claimer.id, COUNT_LIMIT),
-            leases.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]", "{NULL}"),
+            leases.RENEW: (30, [self.claimer.id], [1], "[{}]", "[{}]", "{NULL}", "[{}]"),
             leases.EXPIRED: (100,),
             leases.ASKED_TO_STOP: (*settled[:2], [self.claimer.id] * len(jobs)),
             leases.TAKE_OVER: (self.claimer.id, [self.claimer.id], *settled[:2]),

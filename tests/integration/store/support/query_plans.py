@@ -12,6 +12,7 @@ _BY_ID = ("live_pkey",)
 _FIRST_COLUMN = {
     "live_pkey": ("id = ",),
     "live_due": ("queue = ",),
+    "live_line": ("line = ", "ROW(line, "),
     "live_running_key": ("running_key = ",),
     "live_parked": ("running_key = ", "ROW(running_key, "),
 }

@@ -213,7 +213,7 @@ def test_too_many_marks_to_fit_are_dropped() -> None:
     slot = Slots(1, ROOM).all[0]
     slot.publish_low_water_marks(MARKS)
     slot.publish_low_water_marks(
-        {f"queue-{number}": {str(p): "2026-01-01 00:00:00.123456+00" for p in range(10)} for number in range(300)}
+        {f"queue-{number}": {str(p): "2026-01-01 00:00:00.123456+00" for p in range(10)} for number in range(1_000)}
     )
     assert slot.low_water_marks == MARKS
 
