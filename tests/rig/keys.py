@@ -9,7 +9,11 @@ from common.domain.api_keys import ApiKeyToken
 from common.domain.scopes import Scope
 from rig.system import Database, System
 
-REQUIRED = {"JOBPROC_AUTHENTICATION": "required", "JOBPROC_KEY_REFRESH_SECONDS": "0.1"}
+REQUIRED = {
+    "JOBPROC_AUTHENTICATION": "required",
+    "JOBPROC_KEY_REFRESH_SECONDS": "0.1",
+    "JOBPROC_MAX_FAILED_AUTHENTICATIONS_PER_MINUTE": "0",  # all tests have one address; tests of the limit set it
+}
 
 
 def new_key(database: Database, scopes: Iterable[str] = tuple(Scope), tenant: int = 1, **columns: Any) -> str:

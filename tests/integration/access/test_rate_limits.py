@@ -41,7 +41,7 @@ def limited(make_system: Callable[..., System], database_url: str, redis_url: st
     """Return a function that starts an API with limits, on this test's database and Redis."""
 
     def start(**settings: str) -> System:
-        return make_system(database_url, redis_url, **REQUIRED, **PROXY, **settings).api()
+        return make_system(database_url, redis_url, **{**REQUIRED, **PROXY, **settings}).api()
 
     return start
 
