@@ -48,8 +48,7 @@ class Access:
         Raises ProblemError otherwise, or StoreUnavailable. Nothing of the body has been read.
         """
         principal = ANYONE if self._is_off else await self._authenticated(scope)
-        if needed not in principal.scopes:
-            raise _scope_missing(needed, principal)
+        check_scope(principal, needed)
         return principal
 
     async def _authenticated(self, scope: AsgiScope) -> Principal:
@@ -81,6 +80,12 @@ class Access:
             raise unauthenticated("The API key has expired or was revoked.")
         self._directory.note_use(token.id, now)
         return known.principal
+
+
+def check_scope(principal: Principal, needed: Scope) -> None:
+    """Raise ProblemError if the caller lacks a scope."""
+    if needed not in principal.scopes:
+        raise _scope_missing(needed, principal)
 
 
 def unauthenticated(detail: str) -> ProblemError:

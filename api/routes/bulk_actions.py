@@ -7,8 +7,8 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from sqlalchemy import Connection
 
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.openapi.bodies import json_body
@@ -108,7 +108,7 @@ async def preview_bulk_action(request: Request) -> Response:
     return JsonResponse(bulk_action_body(row, root), 201, [location])
 
 
-async def _preview(request: Request, services: Services, preview: Callable[[Connection], Record]) -> Record:
+async def _preview(request: Request, services: Services, preview: Callable[..., Record]) -> Record:
     """Run a preview when no other one runs in this process, or raise a problem after the limit of the database."""
     try:
         async with asyncio.timeout(services.settings.database_timeout_seconds):
@@ -118,7 +118,8 @@ async def _preview(request: Request, services: Services, preview: Callable[[Conn
             TOO_MANY_PREVIEWS, "Other previews are still counted; nothing was stored.", headers={"Retry-After": "1"}
         ) from error
     try:
-        return await services.pool.run_sync(preview, Lane.EXPENSIVE, partial(until_disconnected, request))
+        tenant, left = principal_of(request).tenant, partial(until_disconnected, request)
+        return await services.pool.run_sync(partial(preview, tenant=tenant), Lane.EXPENSIVE, left, tenant)
     finally:
         services.preview_lock.release()
 
@@ -132,14 +133,17 @@ async def _preview(request: Request, services: Services, preview: Callable[[Conn
 @requires(Scope.BULK)
 async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQuery, Query()]) -> Response:
     """List bulk actions, newest first. Follow `next` to page through the list."""
-    services = get_services(request)
-    cursors, after, limit = Cursors(services.settings), None, page_limit(query.limit, services.settings)
+    services, tenant = get_services(request), principal_of(request).tenant
+    cursors, after, limit = Cursors(services.settings, tenant), None, page_limit(query.limit, services.settings)
     if query.cursor is not None and (after := cursors.decode(None, query.cursor)) is None:
         raise field_problem(
             INVALID_PARAMETER, [("cursor", "is not a cursor of this list; use `next` of the previous page")], 1
         )
     rows, last = await services.pool.run_sync(
-        partial(lifecycle.page, after=after, limit=limit), Lane.EXPENSIVE, partial(until_disconnected, request)
+        partial(lifecycle.page, tenant=tenant, after=after, limit=limit),
+        Lane.EXPENSIVE,
+        partial(until_disconnected, request),
+        tenant,
     )
     root = root_path(request.scope)
     next_path = None if last is None else f"{root}{PATH}?limit={limit}&cursor={cursors.encode(None, last)}"
@@ -151,8 +155,9 @@ async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQue
 @requires(Scope.BULK)
 async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Retrieve a bulk action with its phase and progress."""
-    services = get_services(request)
-    row = await services.pool.run_sync(partial(lifecycle.read, bulk_action_id=bulk_action_id), Lane.BY_ID)
+    services, tenant = get_services(request), principal_of(request).tenant
+    read = partial(lifecycle.read, tenant=tenant, bulk_action_id=bulk_action_id)
+    row = await services.pool.run_sync(read, Lane.BY_ID, tenant=tenant)
     return _respond(request, row)
 
 
@@ -172,7 +177,7 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     services = get_services(request)
     async with services.bodies.json(request, optional=True) as body:
         count = parse_start(body)
-    row, changed = await _request(services, bulk_action_id, ActionRequest.START, count)
+    row, changed = await _request(request, bulk_action_id, ActionRequest.START, count)
     if changed:
         log.info("bulk_action_started", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
@@ -185,7 +190,7 @@ async def stop_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Stop a bulk action or its undo. After the response no further job is changed. The request is safe to repeat."""
     services = get_services(request)
     await check_ignored_body(request, services.settings)
-    row, changed = await _request(services, bulk_action_id, ActionRequest.STOP)
+    row, changed = await _request(request, bulk_action_id, ActionRequest.STOP)
     if changed:
         log.info("bulk_action_stopped", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
@@ -202,19 +207,19 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """
     services = get_services(request)
     await check_ignored_body(request, services.settings)
-    row, changed = await _request(services, bulk_action_id, ActionRequest.UNDO)
+    row, changed = await _request(request, bulk_action_id, ActionRequest.UNDO)
     if changed:
         log.info("bulk_action_undoing", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
 
 
 async def _request(
-    services: Services, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
+    request: Request, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
 ) -> tuple[Record, bool]:
+    services, tenant = get_services(request), principal_of(request).tenant
+    change = partial(lifecycle.request, tenant=tenant, bulk_action_id=bulk_action_id, verb=verb, count=count)
     try:
-        return await services.pool.run_sync(
-            partial(lifecycle.request, bulk_action_id=bulk_action_id, verb=verb, count=count), Lane.BY_ID
-        )
+        return await services.pool.run_sync(change, Lane.BY_ID, tenant=tenant)
     except StoreUnavailable as error:
         raise OutcomeUnknown from error
 

@@ -8,6 +8,7 @@ import asyncpg
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.schemas import CancelView, RetryView
 from api.services import Services, get_services
@@ -83,9 +84,9 @@ async def cancel_job(job_id: UUID, request: Request) -> Response:
     job will end CANCELLED, whatever the outcome of its attempt. A job that has ended does not change: the response is
     200 with its state.
     """
-    services = get_services(request)
+    services, tenant = get_services(request), principal_of(request).tenant
     await check_ignored_body(request, services.settings)
-    state = await _run(services, lambda connection: cancel_retry.cancel_job(connection, job_id))
+    state = await _run(services, lambda connection: cancel_retry.cancel_job(connection, tenant, job_id))
     services.watchers.notify([str(job_id)])
     cancel_requested = state is State.IN_PROGRESS
     return JsonResponse(
@@ -109,13 +110,13 @@ async def retry_job(job_id: UUID, request: Request) -> Response:
     The job runs with its last input, unless the body has a new one. Earlier attempts stay readable. Of several
     concurrent requests one is accepted with 202.
     """
-    services = get_services(request)
+    services, tenant = get_services(request), principal_of(request).tenant
     input_json = None
     async with services.bodies.json(request, optional=True) as body:
         if body != {}:
-            operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, job_id))
+            operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, tenant, job_id))
             input_json = await services.parser.parse_retry_input(body, operation)
-    retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json))
+    retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, tenant, job_id, input_json))
     services.watchers.notify([str(job_id)])
     if retry.run is None:
         raise NotRetryable(retry.state)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.services import get_services
 from api.views import job_detail
@@ -35,8 +36,8 @@ _Run = Annotated[
 @requires(Scope.JOBS_PAYLOAD)
 async def get_job_input(job_id: UUID, request: Request, run: _Run = None) -> Response:
     """Retrieve the input with which a run of a job began, by default its newest run."""
-    services = get_services(request)
-    found = await services.pool.run(lambda connection: reads.run_input(connection, job_id, run), Lane.BY_ID)
+    services, tenant = get_services(request), principal_of(request).tenant
+    found = await services.pool.run(lambda connection: reads.run_input(connection, tenant, job_id, run), Lane.BY_ID)
     if found is None:
         raise JobNotFound
     newest_run = found.revision.run

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request
 
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.services import get_services
 from api.views.operations import OperationList
@@ -22,4 +23,4 @@ async def list_operations(request: Request) -> OperationList:
     jobs. The list is up to five seconds old.
     """
     services = get_services(request)
-    return await services.operation_list.read()
+    return await services.operation_list.read(principal_of(request).tenant)

@@ -50,12 +50,12 @@ LAST_EVENT_ID_PARAMETER = {
 
 
 async def read_page(
-    pool: DatabasePool, settings: Settings, job_id: UUID, after: LogPosition, attempt: int | None
+    pool: DatabasePool, settings: Settings, tenant: int, job_id: UUID, after: LogPosition, attempt: int | None
 ) -> LogPage:
     """Read the next lines of a run; `attempt` None: of all attempts. Raises JobNotFound or StoreUnavailable."""
     delay_s = settings.job_log_interval_milliseconds / 1000 + STORE_MARGIN_S
     page = await pool.run(
-        lambda connection: job_logs.page(connection, job_id, after, attempt, delay_s),
+        lambda connection: job_logs.page(connection, tenant, job_id, after, attempt, delay_s),
         Lane.BY_ID,
     )
     if page is None:
@@ -74,6 +74,7 @@ def check_run(page: LogPage) -> None:
 class JobLog:
     """The log that a client follows."""
 
+    tenant: int  #: that of the client
     job_id: UUID
     start: LogPosition  #: the stream begins behind it
     attempt: int | None  #: None: all attempts of the run
@@ -90,6 +91,7 @@ class LogStream(Response):
         super().__init__(None, 200, HEADERS)
         del self.headers["content-length"]
         self._request = request
+        self._tenant = log.tenant
         self._job_id = log.job_id
         self._position = log.start
         self._attempt = log.attempt
@@ -119,7 +121,7 @@ class LogStream(Response):
                 await send({"type": "http.response.body", "body": b""})
 
     async def _read(self) -> LogPage:
-        return await read_page(self._pool, self._settings, self._job_id, self._position, self._attempt)
+        return await read_page(self._pool, self._settings, self._tenant, self._job_id, self._position, self._attempt)
 
     async def _follow(self, watcher: Watcher, page: LogPage, send: Send) -> bool:
         """Send lines and heartbeats. Return False if the client has disconnected."""

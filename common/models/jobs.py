@@ -21,6 +21,7 @@ class Job(Base):
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
         CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="max_attempts_range"),
         CheckConstraint("timeout_ms > 0", name="timeout_positive"),
+        Index("jobs_tenant_id", "tenant", "id"),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
@@ -67,6 +68,7 @@ class Live(Base):
             name="parked_waits_for_a_key",
         ),
         Index("live_due", "queue", "priority", "claimable_at", "id"),
+        Index("live_tenant_id", "tenant", "id"),
         # Only jobs with a key that is held while they run are in these: the waking of a job reads both.
         Index(
             "live_running_key",

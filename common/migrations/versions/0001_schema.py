@@ -40,6 +40,7 @@ CREATE TABLE jobs (
     CONSTRAINT jobs_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 1000),
     CONSTRAINT jobs_timeout_positive CHECK (timeout_ms > 0)
 ) PARTITION BY RANGE (id);
+CREATE INDEX jobs_tenant_id ON jobs (tenant, id);
 
 CREATE TABLE live (
     id uuid NOT NULL,
@@ -74,9 +75,11 @@ CREATE TABLE live (
     autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX live_due ON live (queue, priority, claimable_at, id);
+CREATE INDEX live_tenant_id ON live (tenant, id);
 CREATE INDEX live_running_key ON live (tenant, running_key, queue, needs, priority, claimable_at, id)
     WHERE running_key IS NOT NULL AND claimable_at < 'infinity';
-CREATE INDEX live_parked ON live (tenant, running_key, queue, needs, priority, due_since, id) WHERE claimable_at = 'infinity';
+CREATE INDEX live_parked ON live (tenant, running_key, queue, needs, priority, due_since, id)
+    WHERE claimable_at = 'infinity';
 
 CREATE TABLE outcomes (
     id uuid NOT NULL,

@@ -6,6 +6,11 @@ a pooler. They are the tenants of who has sent the requests, never those of the 
 
 from collections.abc import Collection
 
+TENANTS_SETTING = "jobproc.tenants"
+#: True of rows of the caller's tenants; the condition of the policies. Evaluated once a statement and table, not a row:
+#: with the bare setting an insert takes twice the time. A session that has once had the setting in a transaction reads
+#: '' afterwards, which is no array.
+OF_CALLER = "tenant = ANY ((SELECT nullif(current_setting('jobproc.tenants', true), '')::int[])::int[])"
 _CALLER = "(SELECT set_config('jobproc.tenants', ({tenants}::int[])::text, true) AS tenants OFFSET 0) AS caller"
 
 

@@ -134,7 +134,7 @@ async def retry_job(
 async def has_input(connection: asyncpg.Connection, job_id: UUID) -> bool:
     """Return True if the job has an input, in a transaction that is its tenant's.
 
-    If the transaction has locked the job's row (FOR NO KEY UPDATE) in an earlier statement, this holds until the commit: the
-    deletion of inputs takes the same lock, and skips live jobs.
+    If the transaction has locked the job's row (FOR NO KEY UPDATE) in an earlier statement, this holds until the
+    commit: the deletion of inputs takes the same lock, and skips live jobs.
     """
     return bool(await connection.fetchval(f"SELECT {HAS_INPUT.format(id='$1')}", job_id))

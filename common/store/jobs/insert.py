@@ -20,8 +20,9 @@ _ARRAYS = """unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallint
     AS d(id, operation, queue, input, max_attempts, timeout_ms, priority, trace, version, tenant)"""
 _RECORDS = """json_to_recordset({jobs})
     AS d(id uuid, operation text, queue text, input text, max_attempts smallint, timeout_ms integer, priority smallint,
-         trace text, version smallint, tenant integer, run_at timestamptz, delay_s float8, retry_base_s float8, retry_cap_s float8,
-         keep_s integer, deadline timestamptz, tags text[], metadata json, unique_key text, unique_while text)"""
+         trace text, version smallint, tenant integer, run_at timestamptz, delay_s float8, retry_base_s float8,
+         retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[], metadata json,
+         unique_key text, unique_while text)"""
 _REQUIRED = {name: f"d.{name}" for name in _NAMES}
 _OPTIONAL = {
     name: f"d.{name}"
@@ -53,10 +54,11 @@ _LIVE_WITH_RUNNING_KEYS = f""",
     placed AS MATERIALIZED (
         SELECT d.*, {MUST_WAIT} AS must_wait
         FROM (SELECT *, row_number() OVER (
-                  PARTITION BY tenant, running_key, queue, needs, is_due ORDER BY priority, due_at, id) AS place FROM keyed) d)
+                  PARTITION BY tenant, running_key, queue, needs, is_due ORDER BY priority, due_at, id) AS place
+              FROM keyed) d)
     INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, needs, running_key, due_since)
-    SELECT id, tenant, queue, priority, max_attempts, CASE WHEN must_wait THEN 'infinity' ELSE due_at END, needs, running_key,
-           CASE WHEN must_wait THEN due_at END
+    SELECT id, tenant, queue, priority, max_attempts, CASE WHEN must_wait THEN 'infinity' ELSE due_at END, needs,
+           running_key, CASE WHEN must_wait THEN due_at END
     FROM placed
 """
 
@@ -71,7 +73,8 @@ def _insert_statement(
     new AS (
         INSERT INTO jobs ({", ".join(values)}) SELECT {", ".join(values.values())} FROM caller CROSS JOIN {rows}
         ON CONFLICT (id) DO NOTHING
-        RETURNING id, tenant, queue, priority, max_attempts, run_at, operation, version, deadline, tags, keep_s{returned})
+        RETURNING id, tenant, queue, priority, max_attempts, run_at, operation, version, deadline, tags,
+                  keep_s{returned})
         {side_tables}{live}"""
 
 

@@ -32,7 +32,8 @@ STORE = Statement(
     """
     WITH stored AS (
         INSERT INTO job_logs (id, run, attempt, last_line, total_bytes, lines, tenant)
-        SELECT d.*, j.tenant FROM ROWS FROM (unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), json_array_elements($6))
+        SELECT d.*, j.tenant
+        FROM ROWS FROM (unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), json_array_elements($6))
             AS d(id, run, attempt, last_line, total_bytes, lines)
         CROSS JOIN LATERAL (SELECT tenant FROM jobs WHERE jobs.id = d.id OFFSET 0) j
         ON CONFLICT DO NOTHING)

@@ -14,6 +14,7 @@ from common.store.connection.caller import for_caller
 from common.store.jobs.claims import RUN_INPUT
 
 MAX_ATTEMPTS = 100  # attempts shown with a job
+_NOTHING = -5  # as a limit of bytes: less than any value with its header
 MAX_RUNS = 10  # runs shown with a job
 MAX_INLINE_BYTES = 16_384  # larger inputs and results are not read with a job, unless the caller sets another limit
 # Error texts of attempts that are read with a job, in multiples of the limit of one input; then their first characters.
@@ -201,13 +202,16 @@ async def job(
     job_id: UUID,
     limit: int = MAX_ATTEMPTS,
     inline_bytes: int = MAX_INLINE_BYTES,
+    *,
+    with_payload: bool = True,
 ) -> Record | None:
     """Return a tenant's job with its last `limit` attempts and outcomes and last MAX_RUNS runs; None for an unknown id.
 
-    Inputs and the result are JSON text, None above `inline_bytes`; `has_input` and `has_result` tell if there is one.
+    Inputs and the result are JSON text, None above `inline_bytes` and always None without payload; `has_input` and
+    `has_result` tell if there is one.
     """
-    error_bytes = inline_bytes * ERROR_TEXTS_SHARE
-    row = await connection.fetchrow(_JOB, tenant, job_id, limit, MAX_RUNS, inline_bytes, error_bytes)
+    error_bytes, shown_bytes = inline_bytes * ERROR_TEXTS_SHARE, inline_bytes if with_payload else _NOTHING
+    row = await connection.fetchrow(_JOB, tenant, job_id, limit, MAX_RUNS, shown_bytes, error_bytes)
     if row is None:
         return None
     record = dict(row)

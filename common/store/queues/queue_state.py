@@ -31,7 +31,7 @@ _FURTHEST = _FRONTS_BY.format(extreme="max")
 
 # Queue names come from operations and workers, not from `live`: there, a queue's first row may be behind a million dead
 # ones.
-_QUEUES = """
+QUEUES = """
 known AS MATERIALIZED (
     SELECT queue FROM operations UNION SELECT unnest(queues) FROM workers WHERE ended_at IS NULL)
 """
@@ -48,7 +48,7 @@ DUE = Statement(
     "due_queues",
     "int",
     f"""
-    WITH {_QUEUES}, {_RUNNABLE}, {FRONTS}
+    WITH {QUEUES}, {_RUNNABLE}, {FRONTS}
     SELECT k.queue FROM known k LEFT JOIN runnable ON runnable.queue = k.queue
     WHERE EXISTS (
         SELECT FROM generate_series(0, $1) AS p(priority)
@@ -104,7 +104,7 @@ RAISE_STARVED = Statement(
     "raise_starved",
     "float8, bigint",
     f"""
-    WITH {_QUEUES}, {FRONTS},
+    WITH {QUEUES}, {FRONTS},
     starved AS MATERIALIZED (
         SELECT job.id FROM known k CROSS JOIN generate_series(1, 9) AS p(priority)
         LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
@@ -124,7 +124,7 @@ DEPTH = Statement(
     "depth",
     "bigint",
     f"""
-    WITH {_QUEUES}
+    WITH {QUEUES}
     SELECT k.queue, d.queued, d.running FROM known k
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE due.worker IS NULL) AS queued, count(due.worker) AS running
@@ -137,7 +137,7 @@ PARKED = Statement(
     "parked_jobs",
     "bigint",
     f"""
-    WITH {_QUEUES}
+    WITH {QUEUES}
     SELECT k.queue, d.parked FROM known k
     CROSS JOIN LATERAL (
         SELECT count(*) AS parked
@@ -154,7 +154,7 @@ OLDEST_DUE = Statement(
     "oldest_due",
     "int",
     f"""
-    WITH {_QUEUES}, {FRONTS}
+    WITH {QUEUES}, {FRONTS}
     SELECT k.queue, coalesce(extract(epoch FROM now() - oldest.claimable_at), 0)::float8
     FROM known k
     CROSS JOIN LATERAL (

@@ -1,7 +1,8 @@
 """Row level security: the second wall between tenants. The first one is in the statements of the store.
 
-The API's role sees and writes the rows of the tenants that its statement names in a setting (common/store/connection/
-caller.py), and none without it. Worker, controller and the owner of the tables serve all tenants. A superuser passes by.
+The API's role sees and writes the rows of the tenants that its statement names in a setting, and none without it
+(common/store/connection/caller.py). Worker, controller and the owner of the tables serve all tenants. No policy holds
+for a superuser.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, text
 
 from common.models import Base
+from common.store.connection.caller import OF_CALLER
 from common.store.schema import partitions
 
 #: Tables without a tenant, each with the reason.
@@ -21,12 +23,7 @@ WITHOUT_TENANT: Mapping[str, str] = {
 }
 TABLES = sorted(Base.metadata.tables.keys() - WITHOUT_TENANT.keys())
 OWN, ALL = "own_tenants", "all_tenants"
-# Evaluated once a statement and table, not a row: with the bare setting an insert takes twice the time. A session that
-# has once had the setting in a transaction reads '' afterwards, which is no array.
-_CONDITIONS = {
-    OWN: "tenant = ANY ((SELECT nullif(current_setting('jobproc.tenants', true), '')::int[])::int[])",
-    ALL: "true",
-}
+_CONDITIONS = {OWN: OF_CALLER, ALL: "true"}
 _TABLES_AND_PARTITIONS = text("""
     SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity FROM pg_class c
     WHERE c.oid = ANY (CAST(:tables AS regclass[]))

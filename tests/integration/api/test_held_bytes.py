@@ -87,7 +87,7 @@ def _assert_snapshots(system: System, small: str, repetitive: str, large: str) -
     async def snapshots() -> dict[str, reads.JobSnapshot]:
         connection = await asyncpg.connect(system.database.url)
         try:
-            return await reads.snapshots(connection, [UUID(job_id) for job_id in (small, repetitive, large)])
+            return await reads.snapshots(connection, [(1, UUID(job_id)) for job_id in (small, repetitive, large)])
         finally:
             await connection.close()
 

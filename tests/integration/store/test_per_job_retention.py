@@ -211,8 +211,8 @@ def test_a_reader_sees_the_whole_job_during_a_deletion_and_none_after_it(
             by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (LIMIT,))])
             == 1
         )
-        assert (storage.api(lambda api: reads.job(api, UUID(job))) or {})["result"] == "14.0"
-    assert storage.api(lambda api: reads.job(api, UUID(job))) is None
+        assert (storage.api(lambda api: reads.job(api, 1, UUID(job))) or {})["result"] == "14.0"
+    assert storage.api(lambda api: reads.job(api, 1, UUID(job))) is None
 
 
 def test_a_submission_with_the_id_of_a_job_under_deletion_waits_and_stores_a_new_job(

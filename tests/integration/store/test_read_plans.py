@@ -58,12 +58,12 @@ def test_snapshots_of_hundreds_of_jobs_are_read_by_id(plan_database: PlanDatabas
 def test_snapshots_do_not_keep_a_plan_of_when_live_was_empty(plan_database: PlanDatabase) -> None:
     async def read_snapshots(connection: asyncpg.Connection) -> tuple[int, dict[str, reads.JobSnapshot]]:
         for _ in range(8):  # from the sixth on PostgreSQL may cache a generic plan
-            await reads.snapshots(connection, [UUID(claims.NIL_UUID)])
+            await reads.snapshots(connection, [(1, UUID(claims.NIL_UUID))])
         plan_database.fill(20_000, "now()")
         ids = [row[0] for row in await connection.fetch("SELECT id FROM live LIMIT 500")]
         before = await connection.fetchval("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'")
         async with connection.transaction():
-            snapshots = await reads.snapshots(connection, ids)
+            snapshots = await reads.snapshots(connection, [(1, job_id) for job_id in ids])
             return await connection.fetchval(
                 "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'"
             ) - (before or 0), snapshots
