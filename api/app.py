@@ -23,7 +23,7 @@ from api.routes import (
     jobs,
     keys,
     operations,
-    queue_stats,
+    tenants,
 )
 from api.routes.health import EventLoopProbes
 from api.services import Services
@@ -109,7 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
         keys,
         explain,
         operations,
-        queue_stats,
+        tenants,
         health,
     ):
         app.include_router(module.router)

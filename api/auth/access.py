@@ -2,24 +2,42 @@
 
 import hmac
 import time
-from typing import Protocol
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Protocol
 
 from starlette.types import Scope as AsgiScope
 
 from api.auth.directory import Directory, KnownKey
 from api.auth.principal import ANYONE, Principal
-from api.web.problem_kinds import SCOPE_MISSING, TENANT_SUSPENDED, UNAUTHENTICATED
+from api.web.problem_kinds import (
+    SCOPE_MISSING,
+    TENANT_NOT_FOUND,
+    TENANT_REMOVING,
+    TENANT_SUSPENDED,
+    UNAUTHENTICATED,
+)
 from api.web.problems import ProblemError
 from common.domain.api_keys import ApiKeyToken, digest_of
 from common.domain.scopes import Scope
-from common.domain.tenants import TenantState
+from common.domain.tenants import NAME_PATTERN, TenantState
 from common.settings import Settings
 from common.settings.access import Authentication
 
 MAX_CREDENTIAL_BYTES = 8_192
+TENANT_HEADER = "Jobproc-Tenant"
+#: The header's entry in the OpenAPI document.
+TENANT_PARAMETER: dict[str, Any] = {
+    "name": TENANT_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{NAME_PATTERN}$", "examples": ["default"]},
+    "description": "The name of the tenant for which an operator acts. Needs the scope `admin`. Default: the tenant of "
+    "the caller.",
+}
 _SCHEME = "bearer "
 _NO_DIGEST = bytes(32)
-_SERVED = frozenset({TenantState.ACTIVE, TenantState.DRAINING})
+_TENANT_HEADER = TENANT_HEADER.lower().encode()
 
 
 class TokenVerifier(Protocol):
@@ -49,7 +67,23 @@ class Access:
         """
         principal = ANYONE if self._is_off else await self._authenticated(scope)
         check_scope(principal, needed)
-        return principal
+        name = _header(scope, _TENANT_HEADER)
+        return principal if name is None else await self._across(principal, name)
+
+    async def _across(self, principal: Principal, name: bytes) -> Principal:
+        """Return an operator who acts for another tenant, also a suspended one. Raises ProblemError."""
+        check_scope(principal, Scope.ADMIN)
+        tenant = await self._directory.tenant_named(name.decode("latin-1"))
+        if tenant is None:
+            raise ProblemError(TENANT_NOT_FOUND)
+        if tenant.state is TenantState.REMOVING:
+            raise ProblemError(TENANT_REMOVING)
+        return replace(
+            principal,
+            tenant=tenant.id,
+            tenant_name=tenant.name,
+            is_draining=tenant.state is TenantState.DRAINING,
+        )
 
     async def _authenticated(self, scope: AsgiScope) -> Principal:
         credential = _credential(scope)
@@ -61,9 +95,14 @@ class Access:
                 raise unauthenticated(str(error)) from error
         else:
             principal = await self._by_key(token)
-        if self._directory.tenants[principal.tenant].state not in _SERVED:
-            raise ProblemError(TENANT_SUSPENDED)
-        return principal
+        tenant = self._directory.tenants.get(principal.tenant)
+        if tenant is None:
+            raise unauthenticated("The tenant of the caller does not exist.")
+        if tenant.state is TenantState.ACTIVE:
+            return principal
+        if tenant.state is TenantState.DRAINING:
+            return replace(principal, is_draining=True)
+        raise ProblemError(TENANT_SUSPENDED)
 
     async def _by_key(self, token: ApiKeyToken | None) -> Principal:
         if token is None:
@@ -95,13 +134,19 @@ def unauthenticated(detail: str) -> ProblemError:
 
 def _credential(scope: AsgiScope) -> str:
     """Return the credential of a request. Raises ProblemError if it has none."""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            text: str = value.decode("latin-1")
-            if len(value) <= MAX_CREDENTIAL_BYTES and text[: len(_SCHEME)].lower() == _SCHEME:
-                return text[len(_SCHEME) :].strip()
-            raise unauthenticated("The Authorization header must be `Bearer` and an API key or a token.")
-    raise unauthenticated("The request has no Authorization header; send `Authorization: Bearer` and an API key.")
+    value = _header(scope, b"authorization")
+    if value is None:
+        raise unauthenticated("The request has no Authorization header; send `Authorization: Bearer` and an API key.")
+    text = value.decode("latin-1")
+    if len(value) <= MAX_CREDENTIAL_BYTES and text[: len(_SCHEME)].lower() == _SCHEME:
+        return text[len(_SCHEME) :].strip()
+    raise unauthenticated("The Authorization header must be `Bearer` and an API key or a token.")
+
+
+def _header(scope: AsgiScope, wanted: bytes) -> bytes | None:
+    """Return the first value of a header; None: the request does not have it."""
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    return next((value for name, value in headers if name == wanted), None)
 
 
 def _scope_missing(needed: Scope, principal: Principal) -> ProblemError:

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.auth.access import TENANT_PARAMETER
 from api.auth.route import BEARER
 from api.limits.path_prefix import root_path
 from api.openapi.examples import add_examples
@@ -15,6 +16,7 @@ from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
 from api.views.api_keys import ApiKeyBody, ApiKeyRotationBody
 from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
+from api.views.tenants import TenantBody, TenantChangeBody
 from api.web.problem_kinds import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, SCOPE_MISSING, TENANT_SUSPENDED, UNAUTHENTICATED
 from api.web.problems import MEDIA_TYPE, problem_responses
 from api.web.responses import JsonResponse
@@ -79,6 +81,7 @@ def _add_security(document: dict[str, Any]) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             if operation.get("security"):
+                operation.setdefault("parameters", []).append(TENANT_PARAMETER)
                 for status, response in problem_responses(UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED).items():
                     del response["model"]
                     operation["responses"].setdefault(str(status), response)
@@ -94,7 +97,8 @@ def _keep_only_problems(document: dict[str, Any]) -> None:
 
 def _add_request_models(document: dict[str, Any]) -> None:
     """Add the models of request bodies. FastAPI does not know them, because the routes read their bodies themselves."""
-    bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody, BulkActionStartBody, ApiKeyBody, ApiKeyRotationBody)
+    own = (BulkActionBody, BulkActionStartBody, ApiKeyBody, ApiKeyRotationBody, TenantBody, TenantChangeBody)
+    bodies: tuple[type[BaseModel], ...] = (*BODIES, *own)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
     _remove_defaults(member for model in models["$defs"].values() for member in model.get("properties", {}).values())
     document["components"]["schemas"] = dict(sorted((document["components"]["schemas"] | models["$defs"]).items()))

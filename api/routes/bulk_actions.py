@@ -43,7 +43,7 @@ from api.web.problem_kinds import (
 from api.web.problems import ProblemError, field_problem, problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
-from common.domain.bulk_actions import ActionRequest
+from common.domain.bulk_actions import ActionKind, ActionRequest
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
 from common.domain.scopes import Scope
 from common.store.bulk_actions import lifecycle
@@ -96,6 +96,8 @@ async def preview_bulk_action(request: Request) -> Response:
     settings = services.settings
     async with services.bodies.json(request) as body:
         new = parse_bulk_action(body, settings)
+    if new.kind is ActionKind.RETRY:
+        principal_of(request).check_may_submit()
     limits = PreviewLimits(
         settings.list_scan_jobs,
         settings.max_clock_skew_seconds,
@@ -155,10 +157,7 @@ async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQue
 @requires(Scope.BULK)
 async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Retrieve a bulk action with its phase and progress."""
-    services, tenant = get_services(request), principal_of(request).tenant
-    read = partial(lifecycle.read, tenant=tenant, bulk_action_id=bulk_action_id)
-    row = await services.pool.run_sync(read, Lane.BY_ID, tenant=tenant)
-    return _respond(request, row)
+    return _respond(request, await _read(request, bulk_action_id))
 
 
 @router.post("/bulk-actions/{bulk_action_id}/start/", include_in_schema=False)
@@ -177,6 +176,9 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     services = get_services(request)
     async with services.bodies.json(request, optional=True) as body:
         count = parse_start(body)
+    caller = principal_of(request)
+    if caller.is_draining and (await _read(request, bulk_action_id))["kind"] == ActionKind.RETRY:
+        caller.check_may_submit()
     row, changed = await _request(request, bulk_action_id, ActionRequest.START, count)
     if changed:
         log.info("bulk_action_started", bulk_action_id=str(bulk_action_id), kind=row["kind"])
@@ -211,6 +213,12 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     if changed:
         log.info("bulk_action_undoing", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
+
+
+async def _read(request: Request, bulk_action_id: UUID) -> Record:
+    tenant = principal_of(request).tenant
+    read = partial(lifecycle.read, tenant=tenant, bulk_action_id=bulk_action_id)
+    return await get_services(request).pool.run_sync(read, Lane.BY_ID, tenant=tenant)
 
 
 async def _request(

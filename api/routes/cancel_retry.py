@@ -110,8 +110,9 @@ async def retry_job(job_id: UUID, request: Request) -> Response:
     The job runs with its last input, unless the body has a new one. Earlier attempts stay readable. Of several
     concurrent requests one is accepted with 202.
     """
-    services, tenant = get_services(request), principal_of(request).tenant
-    input_json = None
+    services, caller = get_services(request), principal_of(request)
+    caller.check_may_submit()
+    tenant, input_json = caller.tenant, None
     async with services.bodies.json(request, optional=True) as body:
         if body != {}:
             operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, tenant, job_id))

@@ -133,9 +133,11 @@ async def submit_job(request: Request) -> Response:
 
     With status 202 the job is committed to the database and survives any crash.
     """
-    services, tenant = get_services(request), principal_of(request).tenant
+    services, caller = get_services(request), principal_of(request)
+    caller.check_may_submit()
+    tenant = caller.tenant
     if wait_s := requested_wait_s(request, services.settings):
-        check_scope(principal_of(request), Scope.JOBS_PAYLOAD)  # the response has the result
+        check_scope(caller, Scope.JOBS_PAYLOAD)  # the response has the result
     async with services.bodies.json(request) as body:
         key, job = idempotency_key(request, body, services.settings), await services.parser.parse(body, tenant)
     del body  # in memory a parsed body takes up to 25 times its bytes: it does not wait for the commit
@@ -194,7 +196,9 @@ async def submit_batch(request: Request) -> Response:
     The response has their ids, in the order of the submissions. Two of the jobs may not want the same unique key,
     unless the later one has `on_conflict` `return`, or holds the key only while it runs.
     """
-    services, tenant = get_services(request), principal_of(request).tenant
+    services, caller = get_services(request), principal_of(request)
+    caller.check_may_submit()
+    tenant = caller.tenant
     async with services.bodies.json(request) as submissions:
         key = idempotency_key(request, submissions, services.settings)
         jobs = await _parse_batch(services, tenant, submissions)
@@ -278,7 +282,9 @@ async def get_job_result(job_id: UUID, request: Request) -> Response:
 
     With `wait` the request is a long poll: the response is sent when the job has ended, or when the time is up.
     """
-    services, tenant = get_services(request), principal_of(request).tenant
+    services, caller = get_services(request), principal_of(request)
+    caller.check_may_submit()
+    tenant = caller.tenant
     if wait_s := requested_wait_s(request, services.settings):
         with services.watchers.slot(request):
             return await respond_when_finished(request, services.watchers, job_id, wait_s)

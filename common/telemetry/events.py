@@ -97,6 +97,8 @@ EVENTS = {
     "stray_jobs_requeued": "Strays, due jobs that every worker had passed by, got a new position in their queue.",
     "submissions_failed": "PostgreSQL refused a row of a group commit; the others are stored together.",
     "supervisor_failed": "A check of the supervisor failed with an unexpected error; the next check retries.",
+    "tenant_changed": "An operator has created, changed, suspended, resumed, drained or removed a tenant; `by` is who.",
+    "tenant_removed": "The last row of a tenant that was being removed is deleted; its name can be used again.",
     "tracing_disabled": "A worker process could not set up the export of traces; it works without.",
     "wait_poll_failed": "A poll of jobs with waiting clients failed with an unexpected error; the next one retries.",
     "worker_ready": "A worker has begun to claim jobs: of its queues, and of its operations.",

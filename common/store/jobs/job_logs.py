@@ -155,9 +155,9 @@ async def page(
     attempt: int | None,
     delay_s: float,
 ) -> LogPage | None:
-    """Return the next lines of a run of a tenant's job after a position, `attempt` None: of all attempts; None for an unknown id.
+    """Return the next lines of a run of a tenant's job after a position; None for an unknown id.
 
-    `delay_s`: seconds after the end of a job within which its last lines are stored.
+    `attempt` None: of all attempts. `delay_s`: seconds after the end of a job within which its last lines are stored.
     """
     first, line = (attempt, 0) if attempt is not None and after.attempt < attempt else (after.attempt, after.line)
     last = MAX_ATTEMPT if attempt is None else attempt

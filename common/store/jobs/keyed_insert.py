@@ -95,8 +95,9 @@ async def insert_keyed(
 ) -> InsertOutcome:
     """Insert the jobs, all or none, unless a request with this key has done so; safe to repeat with the same jobs.
 
-    `tenant`: that of the caller, whose keys are meant. `timeout_s` limits each statement. Raises KeyReused if the key was used with another body, and UniqueConflict if
-    another job holds a unique key and the options neither replace nor return it.
+    `tenant`: that of the caller, whose keys are meant. `timeout_s` limits each statement. Raises KeyReused if
+    the key was used with another body, and UniqueConflict if another job holds a unique key and the options neither
+    replace nor return it.
     """
     async with connection.transaction():
         if timeout_s is not None:

@@ -57,7 +57,8 @@ HELD = f"""EXISTS (
     SELECT FROM unique_keys u JOIN live h ON h.id = u.id
     WHERE u.tenant = {{of}}.tenant AND u.key = '{RUNNING_PREFIX}' || {{of}}.running_key AND h.worker IS NOT NULL)"""
 
-_GROUP = "l.tenant = {group}.tenant AND l.running_key = {group}.running_key AND l.queue = {group}.queue AND l.needs = {group}.needs"
+_GROUP = """l.tenant = {group}.tenant AND l.running_key = {group}.running_key
+          AND l.queue = {group}.queue AND l.needs = {group}.needs"""
 # True if a job of the group is claimed, or due in the queue, and would be claimed before those of the priority.
 _IN_QUEUE = f"""EXISTS (
     SELECT FROM generate_series(0, {{group}}.priority) AS p(priority)
@@ -70,8 +71,8 @@ _PARKED_BEFORE = f"""EXISTS (
         SELECT FROM live l
         WHERE {_GROUP} AND l.priority = p.priority AND {PARKED} LIMIT 1) first)"""
 
-#: True if a new job has to wait for its key: of a row with tenant, running_key, queue, needs, priority, is_due, and its place
-#: among the due jobs of its group in the statement.
+#: True if a new job has to wait for its key: of a row with tenant, running_key, queue, needs, priority, is_due, and
+#: its place among the due jobs of its group in the statement.
 MUST_WAIT = f"""(
     d.running_key IS NOT NULL AND d.is_due
     AND (d.place > 1 OR {HELD.format(of="d")}
@@ -122,7 +123,8 @@ _NEXT_GROUP = f"""
     ORDER BY l.tenant, l.running_key, l.queue, l.needs LIMIT 1"""
 _AFTER = """(l.tenant, l.running_key, l.queue, l.needs)
       > ({group}.tenant, {group}.running_key, {group}.queue, {group}.needs)"""
-_AFTER_IN_KEY = """l.tenant = groups.tenant AND l.running_key = groups.running_key AND (l.queue, l.needs) > (groups.queue, groups.needs)"""
+_AFTER_IN_KEY = """l.tenant = groups.tenant AND l.running_key = groups.running_key
+      AND (l.queue, l.needs) > (groups.queue, groups.needs)"""
 _FIRST_PARKED = f"""
     SELECT l.id, l.priority FROM live l
     WHERE {_GROUP.format(group="g")} AND {PARKED}

@@ -135,10 +135,10 @@ def test_pages_and_stores_touch_one_partition_of_each_table(plan_database: PlanD
         0
     ]
     stored = chunk(job_id, 2)
-    page = Statement("page", "uuid, int, int, int, int, float8", job_logs._PAGE)
+    page = Statement("page", "int, uuid, int, int, int, int, float8", job_logs._PAGE)
     of_chunk = (job_id, stored.run, stored.attempt, stored.last_line, stored.total_bytes)
     for statement, arguments in (
-        (page, (job_id, None, 0, 0, 32_767, 1.0)),
+        (page, (1, job_id, None, 0, 0, 32_767, 1.0)),
         (job_logs.STORE, (*(array_literal([value]) for value in of_chunk), f"[{stored.lines}]")),
         (job_logs.TRIM, (job_id, 0, 1, 100)),
     ):

@@ -10,8 +10,8 @@ from integration.store.support.running_keys import keyed, parked, run_one, settl
 from integration.store.support.storage import Storage, ids
 
 from common.domain.bulk_actions import ActionKind
-from common.domain.states import State
 from common.domain.job import RunningKey
+from common.domain.states import State
 from common.store.jobs import deadlines, insert, running_keys
 from common.store.queues import explain, queue_state
 

@@ -25,7 +25,7 @@ class _RecordedCommits(GroupCommit):
         self.sizes: list[int] = []
         self.later_submissions: list[asyncio.Task[None]] = []
 
-    async def _insert(self, jobs: Sequence[NewJob], tenants: Collection[int]) -> None:
+    async def _insert(self, jobs: Sequence[NewJob], _tenants: Collection[int]) -> None:
         self.sizes.append(len(jobs))
         if len(self.sizes) == 1:
             self.later_submissions.append(asyncio.create_task(self.submit(_job(1), 1)))
@@ -62,7 +62,7 @@ class _StalledCommits(GroupCommit):
         self.fails = False
         self.sizes: list[int] = []
 
-    async def _insert(self, jobs: Sequence[NewJob], tenants: Collection[int]) -> None:
+    async def _insert(self, jobs: Sequence[NewJob], _tenants: Collection[int]) -> None:
         self.sizes.append(len(jobs))
         await self.resume.wait()
         if self.fails:

@@ -69,7 +69,8 @@ def test_without_a_key_processes_of_the_same_database_accept_each_others_cursors
     assert Cursors(Settings(database_url="postgresql://u:p@db/jobs"), 1).decode(JobSearch(), cursor) == POSITIONS[0]
     assert Cursors(Settings(database_url="postgresql://u:p@db/others"), 1).decode(JobSearch(), cursor) is None
     assert (
-        Cursors(Settings(database_url="postgresql://u:p@db/jobs", cursor_key="x"), 1).decode(JobSearch(), cursor) is None
+        Cursors(Settings(database_url="postgresql://u:p@db/jobs", cursor_key="x"), 1).decode(JobSearch(), cursor)
+        is None
     )
 
 

@@ -26,7 +26,9 @@ class _Database:
     async def run(self, work: Callable[[Any], Awaitable[Any]], _lane: Lane) -> Any:
         return await work(self)
 
-    async def fetch(self, _query: str, _tenants: Sequence[int], of: Sequence[int], ids: Sequence[UUID]) -> list[tuple[object, ...]]:
+    async def fetch(
+        self, _query: str, _tenants: Sequence[int], of: Sequence[int], ids: Sequence[UUID]
+    ) -> list[tuple[object, ...]]:
         self.statements += 1
         return [
             (tenant, str(job_id), 0, 2, "SUCCESS", 1, None, None, "14.0", False)
