@@ -282,9 +282,7 @@ async def get_job_result(job_id: UUID, request: Request) -> Response:
 
     With `wait` the request is a long poll: the response is sent when the job has ended, or when the time is up.
     """
-    services, caller = get_services(request), principal_of(request)
-    caller.check_may_submit()
-    tenant = caller.tenant
+    services, tenant = get_services(request), principal_of(request).tenant
     if wait_s := requested_wait_s(request, services.settings):
         with services.watchers.slot(request):
             return await respond_when_finished(request, services.watchers, job_id, wait_s)

@@ -1,5 +1,6 @@
 """The second wall between tenants: what the API's role sees and stores when a statement forgets the tenant."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 
 import asyncpg
@@ -146,10 +147,16 @@ def test_a_statement_of_the_store_sets_the_tenant_before_it_reads(
     url = storage.settings.database_url.replace(SUPERUSER, f"postgresql://{ROLE_PREFIX}_api@")
 
     async def read() -> list[list[int]]:
-        connection = await asyncpg.connect(url)
+        connection = await asyncpg.connect(url, server_settings={"search_path": "jobproc"})
         found = []
         try:
-            for method in ("enable_nestloop", "enable_hashjoin", "enable_mergejoin", "enable_material", "enable_seqscan"):
+            for method in (
+                "enable_nestloop",
+                "enable_hashjoin",
+                "enable_mergejoin",
+                "enable_material",
+                "enable_seqscan",
+            ):
                 await connection.execute(f"SET {method} = off")
                 for tenants in ([OURS], [THEIRS], [OURS, THEIRS]):
                     sql = for_caller("SELECT tenant FROM jobs WHERE tenant = ANY ($1) ORDER BY tenant")
@@ -157,8 +164,6 @@ def test_a_statement_of_the_store_sets_the_tenant_before_it_reads(
         finally:
             await connection.close()
         return found
-
-    import asyncio
 
     assert asyncio.run(read()) == [[OURS], [THEIRS], [OURS, THEIRS]] * 5
 
