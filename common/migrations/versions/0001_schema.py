@@ -75,7 +75,7 @@ CREATE TABLE live (
     autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX live_due ON live (queue, priority, claimable_at, id);
-CREATE INDEX live_tenant_id ON live (tenant, id);
+CREATE INDEX live_tenant_id ON live ((tenant::bigint), id);
 CREATE INDEX live_running_key ON live (tenant, running_key, queue, needs, priority, claimable_at, id)
     WHERE running_key IS NOT NULL AND claimable_at < 'infinity';
 CREATE INDEX live_parked ON live (tenant, running_key, queue, needs, priority, due_since, id)

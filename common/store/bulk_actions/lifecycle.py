@@ -16,7 +16,7 @@ from common.domain.bulk_actions import (
     next_phase,
 )
 from common.domain.errors import BulkActionNotFound, TooManyPreviews
-from common.domain.job_search import JobSearch, ListPosition
+from common.domain.job_search import JobSearch, ListPosition, ScanIndex
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan
 from common.store.listing.index_scan import PAGE_STATEMENTS, SCANS, Record, ScanLimits
@@ -63,6 +63,12 @@ SET phase = $2, changed_at = clock_timestamp(), error = NULL,
     started_at = CASE $2 WHEN 'RUNNING' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END
 WHERE id = $1 AND tenant = $3
 """
+_TABLES = {
+    ScanIndex.JOBS: "jobs",
+    ScanIndex.LIVE: "live",
+    ScanIndex.UNSUCCESSFUL: "outcomes",
+    ScanIndex.TAGGED: "tags",
+}
 _LAST = UUID(int=(1 << 128) - 1)
 
 
@@ -158,5 +164,7 @@ def request(
 def _estimated_scan_rows(connection: Connection, search: JobSearch, arguments: Sequence[object]) -> int:
     """Return the planner's estimate of all rows that the scan would read."""
     scan = SCANS[search.index].format(to="ASC").replace("$13", "$3").replace("$6", "$4")
-    tag = [] if search.tag is None else [search.tag]
-    return int(estimates.query_plan(connection, scan, (*arguments[:2], arguments[12], *tag))["Plan Rows"])
+    ids, tag = tuple(arguments[:2]), [] if search.tag is None else [search.tag]
+    rows = int(estimates.query_plan(connection, scan, (*ids, arguments[12], *tag))["Plan Rows"])
+    guesses = estimates.policy_guesses(connection, _TABLES[search.index], ids)
+    return round(rows * len(guesses) / sum(guesses.values())) if guesses else rows

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -75,7 +74,7 @@ def estimated_total(connection: Connection, tenant: int, search: JobSearch, skew
     if table is None:
         return None
     values, ids = _values(search, table), search.id_range(skew_s)
-    guesses = _policy_guesses(connection, table, ids)
+    guesses = policy_guesses(connection, table, ids)
 
     def plan(other_values: Mapping[str, object]) -> _Rows:
         arguments = (*ids, tenant, *{**values, **other_values}.values())
@@ -94,7 +93,7 @@ def estimated_total(connection: Connection, tenant: int, search: JobSearch, skew
     return sum(rows.values()) if is_known else None
 
 
-def _policy_guesses(connection: Connection, table: str, ids: tuple[UUID, UUID]) -> dict[str, float]:
+def policy_guesses(connection: Connection, table: str, ids: tuple[object, ...]) -> dict[str, float]:
     """Return, by partition, the share of its rows that the planner expects to pass the policy; empty: there is none."""
     if not connection.exec_driver_sql(_HAS_POLICY, (table,)).scalar_one():
         return {}

@@ -14,7 +14,7 @@ SCANS = {
     ScanIndex.JOBS: """SELECT id, NULL::timestamptz AS at FROM jobs
         WHERE tenant = $13 AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.LIVE: """SELECT id, NULL::timestamptz AS at FROM live
-        WHERE tenant = $13 AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
+        WHERE tenant::bigint = $13::int AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.UNSUCCESSFUL: """SELECT DISTINCT ON (id) id, NULL::timestamptz AS at FROM outcomes
         WHERE tenant = $13 AND status <> 'SUCCESS' AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.TAGGED: """SELECT id, NULL::timestamptz AS at FROM tags

@@ -1,4 +1,4 @@
-"""Row level security: the second wall between tenants. The first one is in the statements of the store.
+"""Row level security: the second check of a caller's tenant. The first one is in each statement of the store.
 
 The API's role sees and writes the rows of the tenants that its statement names in a setting, and none without it
 (common/store/connection/caller.py). Worker, controller and the owner of the tables serve all tenants. No policy holds

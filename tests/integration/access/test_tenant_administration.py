@@ -1,7 +1,7 @@
 """What operators do with tenants: create, change, suspend, drain, remove, and act for them."""
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -150,7 +150,7 @@ def test_a_removal_deletes_all_that_the_tenant_has_and_frees_its_name(
     options = {
         "tags": ["red"],
         "keep_seconds": 3_600,
-        "deadline": f"{date.today() + timedelta(days=2)}T00:00:00Z",
+        "deadline": (datetime.now(UTC) + timedelta(days=2)).isoformat(),
         "unique": {"key": "k"},
     }
     failed = acme.client.post(

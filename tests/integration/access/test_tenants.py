@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -51,6 +51,10 @@ def two(secured: System) -> Iterator[Two]:
         yield ours, theirs
 
 
+def in_two_days() -> str:
+    return (datetime.now(UTC) + timedelta(days=2)).isoformat()
+
+
 def answer(client: httpx.Client, method: str, path: str, body: Any) -> tuple[int, bytes, dict[str, str]]:
     """Return status, body and headers of a response, without those that differ between any two requests."""
     response = client.request(method, path, json=body)
@@ -70,7 +74,7 @@ def their_waiting(two: Two) -> str:
     return two[1].submit(delay_seconds=3_600)
 
 
-@pytest.mark.parametrize(("method", "path", "body"), OF_A_JOB, ids=lambda value: str(value))
+@pytest.mark.parametrize(("method", "path", "body"), OF_A_JOB, ids=str)
 def test_the_job_of_another_is_answered_as_an_unknown_one(
     two: Two, their_ended: str, their_waiting: str, method: str, path: str, body: Any
 ) -> None:
@@ -83,7 +87,7 @@ def test_the_job_of_another_is_answered_as_an_unknown_one(
     assert two[1].client.get(f"/jobs/{their_waiting}/status").json()["status"] == "SCHEDULED"
 
 
-@pytest.mark.parametrize(("method", "path", "body"), OF_A_BULK_ACTION, ids=lambda value: str(value))
+@pytest.mark.parametrize(("method", "path", "body"), OF_A_BULK_ACTION, ids=str)
 def test_the_bulk_action_of_another_is_answered_as_an_unknown_one(two: Two, method: str, path: str, body: Any) -> None:
     ours, theirs = (tenant.client for tenant in two)
     preview = theirs.post("/bulk-actions", json={"action": "cancel", "filter": {"tag": "theirs"}}).json()
@@ -199,7 +203,7 @@ def test_clients_of_two_tenants_that_wait_for_one_id_get_different_answers(two: 
 
 
 def test_statistics_and_explanations_count_the_jobs_of_the_caller_alone(two: Two, secured: System) -> None:
-    ours, theirs = two
+    theirs = two[1]
     job_ids = [theirs.submit() for _ in range(20)]
     for job_id in job_ids:
         theirs.wait(job_id)
@@ -248,7 +252,7 @@ def test_all_rows_about_a_job_are_those_of_its_tenant(two: Two, secured: System)
     options = {
         "tags": ["full"],
         "keep_seconds": 3_600,
-        "deadline": f"{date.today() + timedelta(days=2)}T00:00:00Z",
+        "deadline": in_two_days(),
         "unique": {"key": "full"},
     }
     body = {"operation": "fail_times", "data": [9], "max_attempts": 2}

@@ -108,11 +108,11 @@ def test_a_hundred_thousand_parked_jobs_cost_a_claim_and_a_wake_nothing(storage:
     assert before == {"default": (0, 1)}
     storage.submit(10)
     assert len(claimer.claim()) == 10
-    wake = query_plan(claimer.connection, running_keys.WAKE, (["k"], 1_000))
+    wake = query_plan(claimer.connection, running_keys.WAKE, ("{1}", ["k"], 1_000))
     assert wake.unbounded("live") == [] and wake.buffers < 40, wake
-    in_turn = query_plan(claimer.connection, running_keys.WAKE_IN_TURN, ("", "", "", 100))
+    in_turn = query_plan(claimer.connection, running_keys.WAKE_IN_TURN, (0, "", "", "", 100))
     assert in_turn.unbounded("live") == [] and in_turn.buffers < 100 * 60, in_turn
-    free = query_plan(claimer.connection, running_keys.WAKE, (["k7", "k8"], 1_000))
+    free = query_plan(claimer.connection, running_keys.WAKE, ("{1,1}", ["k7", "k8"], 1_000))
     assert free.unbounded("live") == [] and free.buffers < 2 * 120, free
     job = keyed(storage.new())[0]
 

@@ -1,17 +1,28 @@
-"""The second wall between tenants: what the API's role sees and stores when a statement forgets the tenant."""
+"""Row level security: what the API's role sees and stores when a statement forgets the tenant."""
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from uuid import UUID
 
 import asyncpg
 import psycopg2.errors
 import pytest
 from integration.store.support.storage import Storage
-from rig.settings import ROLE_PREFIX
+from rig.settings import ROLE_PREFIX, settings_from
 from rig.system import SUPERUSER, Database
+from sqlalchemy import Connection
 
+from common.domain.job_search import JobSearch
+from common.domain.states import State
 from common.models import Base
+from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.caller import for_caller, set_caller
+from common.store.connection.lanes import Lane
+from common.store.connection.statement import SET_INDEX_SCAN_PLANS
+from common.store.listing import estimates, index_scan
+from common.store.listing.index_scan import ScanLimits
+from common.store.listing.job_list import LISTS
 from common.store.schema import partitions
 from common.store.schema.row_security import ALL, OWN, TABLES, WITHOUT_TENANT
 
@@ -23,14 +34,16 @@ ROWS = """
 INSERT INTO jobs (id, tenant, operation, queue, input, max_attempts)
 SELECT id, tenant, 'noop', 'default', '1', 3 FROM d;
 INSERT INTO live (id, tenant, queue, max_attempts, claimable_at) SELECT id, tenant, 'default', 3, now() FROM d;
-INSERT INTO outcomes (id, tenant, run, attempt, released, rev, status) SELECT id, tenant, 0, 1, 0, 1, 'CANCELLED' FROM d;
+INSERT INTO outcomes (id, tenant, run, attempt, released, rev, status)
+SELECT id, tenant, 0, 1, 0, 1, 'CANCELLED' FROM d;
 INSERT INTO attempts (id, tenant, run, attempt, worker, started_at, retry_at, outcome, error_type, error_text)
 SELECT id, tenant, 0, 1, 1, now(), now(), 'error', 'x', 'x' FROM d;
 INSERT INTO runs (id, tenant, run) SELECT id, tenant, 1 FROM d;
 INSERT INTO tags (id, tenant, tag) SELECT id, tenant, 'red' FROM d;
 INSERT INTO deadlines (id, tenant, at) SELECT id, tenant, now() FROM d;
 INSERT INTO expiries (id, tenant, at) SELECT id, tenant, now() FROM d;
-INSERT INTO job_logs (id, tenant, run, attempt, last_line, total_bytes, lines) SELECT id, tenant, 0, 1, 1, 1, '[]' FROM d;
+INSERT INTO job_logs (id, tenant, run, attempt, last_line, total_bytes, lines)
+SELECT id, tenant, 0, 1, 1, 1, '[]' FROM d;
 INSERT INTO idempotency_keys (tenant, key, until, ids, digest) SELECT tenant, 'k', now(), '{}', '' FROM d;
 INSERT INTO unique_keys (tenant, key, id) SELECT tenant, 'k', id FROM d;
 INSERT INTO bulk_actions (
@@ -171,3 +184,55 @@ def test_a_statement_of_the_store_sets_the_tenant_before_it_reads(
 @pytest.mark.parametrize("part", ["worker", "controller"])
 def test_worker_and_controller_serve_all_tenants(as_part: Callable[[str], Database], part: str) -> None:
     assert sorted(as_part(part).rows("SELECT tenant FROM live")) == [(OURS,), (THEIRS,)]
+
+
+def test_totals_of_a_tenant_are_estimated_beside_many_others(storage: Storage) -> None:
+    """The planner guesses that the policy lets a few rows of a hundred through."""
+    storage.rows(
+        """INSERT INTO jobs (id, tenant, operation, queue, input, max_attempts)
+        SELECT uuidv7(), 1 + n % 50, 'noop', 'default', '1', 3 FROM generate_series(1, 20000) AS n; ANALYZE jobs"""
+    )
+    url = storage.settings.database_url.replace(SUPERUSER, f"postgresql://{ROLE_PREFIX}_api@")
+
+    def estimate(connection: Connection) -> int | None:
+        connection.exec_driver_sql(SET_INDEX_SCAN_PLANS)
+        return estimates.estimated_total(connection, 5, JobSearch(), 0)
+
+    async def read() -> int | None:
+        pool = DatabasePool(settings_from(url, storage.settings.redis_url))
+        try:
+            return await pool.run_sync(estimate, Lane.EXPENSIVE, tenant=5)
+        finally:
+            await pool.close()
+
+    total = asyncio.run(read())
+    assert total is not None
+    assert 200 <= total <= 800, "a tenant has 400"
+
+
+def test_the_page_of_a_small_tenant_is_quick_behind_many_jobs_of_others(storage: Storage) -> None:
+    """Each list reads a few pages of the indexes, wherever the other tenant's rows are."""
+    storage.rows(
+        """CREATE TABLE d AS SELECT uuidv7() AS id, CASE WHEN n <= 5 THEN 2 ELSE 3 END AS tenant
+           FROM generate_series(1, 50000) AS n;
+        INSERT INTO jobs (id, tenant, operation, queue, input, max_attempts)
+        SELECT id, tenant, 'noop', 'default', '1', 3 FROM d;
+        INSERT INTO live (id, tenant, queue, max_attempts, claimable_at) SELECT id, tenant, 'default', 3, now() FROM d;
+        INSERT INTO tags (id, tenant, tag) SELECT id, tenant, 'red' FROM d; DROP TABLE d; ANALYZE"""
+    )
+    limits = ScanLimits(5, 20_000, 0)
+    with storage.engine.begin() as connection:
+        connection.exec_driver_sql(SET_INDEX_SCAN_PLANS)
+        for search in (JobSearch(), JobSearch(statuses=frozenset({State.PENDING})), JobSearch(tag="red")):
+            for descending in (True, False):
+                one_way = replace(search, descending=descending)
+                sql = LISTS[one_way.index, descending]
+                arguments = index_scan.scan_arguments(2, one_way, None, limits)
+                for number in range(len(arguments), 0, -1):
+                    sql = sql.replace(f"${number}", f"%({number})s")
+                values = [str(value) if isinstance(value, UUID) else value for value in arguments]
+                named = {str(number): value for number, value in enumerate(values, 1)}
+                plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", named).scalar_one()
+                top = plan[0]["Plan"]
+                assert top["Actual Rows"] >= 5
+                assert top["Shared Hit Blocks"] + top["Shared Read Blocks"] < 300, (one_way, plan)
