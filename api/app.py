@@ -17,9 +17,9 @@ from api.routes import (
     events,
     explain,
     health,
-    job_input,
     job_list,
     job_logs,
+    job_payload,
     jobs,
     keys,
     operations,
@@ -100,7 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
     exception_handlers.install(app, cors)
     for module in (
         jobs,
-        job_input,
+        job_payload,
         events,
         job_logs,
         job_list,

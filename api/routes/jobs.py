@@ -13,7 +13,7 @@ from api.auth.access import check_scope
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
-from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView, SubmittedJob
+from api.schemas import BatchAccepted, JobAccepted, StatusView, SubmittedJob
 from api.services import Services, get_services
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER, REPLAYED_HEADER, idempotency_key
 from api.submit.parsing import check_unique_keys, initial_state
@@ -24,8 +24,6 @@ from api.watch.long_poll import (
     WAIT_PARAMETER,
     requested_wait_s,
     respond_if_finished,
-    respond_when_finished,
-    result_body,
 )
 from api.web import responses
 from api.web.problem_kinds import (
@@ -246,10 +244,6 @@ _READ_RESPONSES = {
     **problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE),
     **responses.CONDITIONAL_RESPONSES,
 }
-_LONG_POLL_RESPONSES = {
-    **problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS),
-    **responses.CONDITIONAL_RESPONSES,
-}
 
 
 @router.get("/jobs/{job_id}/status/", include_in_schema=False)
@@ -267,29 +261,6 @@ async def get_job_status(job_id: UUID, request: Request) -> Response:
     return responses.conditional(
         request, revision, orjson.dumps({"status": revision.status, "progress": {"fraction": fraction, "text": text}})
     )
-
-
-@router.get("/jobs/{job_id}/result/", include_in_schema=False)
-@router.get(
-    "/jobs/{job_id}/result",
-    response_model=ResultView,
-    responses=_LONG_POLL_RESPONSES,
-    openapi_extra={"parameters": [WAIT_PARAMETER]},
-)
-@requires(Scope.JOBS_PAYLOAD)
-async def get_job_result(job_id: UUID, request: Request) -> Response:
-    """Retrieve the result of a job. It is null until the job has succeeded; `status` and `error` have the reason.
-
-    With `wait` the request is a long poll: the response is sent when the job has ended, or when the time is up.
-    """
-    services, tenant = get_services(request), principal_of(request).tenant
-    if wait_s := requested_wait_s(request, services.settings):
-        with services.watchers.slot(request):
-            return await respond_when_finished(request, services.watchers, job_id, wait_s)
-    result = await services.pool.run(lambda connection: reads.result(connection, tenant, job_id), Lane.BY_ID)
-    if result is None:
-        raise JobNotFound
-    return responses.conditional(request, result.revision, result_body(job_id, result))
 
 
 @router.get("/jobs/{job_id}/", include_in_schema=False)

@@ -32,7 +32,7 @@ class TenantState(StrEnum):
 
 
 class TenantRequest(StrEnum):
-    """What an operator asks of a tenant. Names are part of paths."""
+    """The request of an operator about a tenant. Names are part of paths."""
 
     SUSPEND = "suspend"
     RESUME = "resume"

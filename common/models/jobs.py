@@ -68,8 +68,8 @@ class Live(Base):
             name="parked_waits_for_a_key",
         ),
         Index("live_due", "queue", "priority", "claimable_at", "id"),
-        # For lists. Of an expression, which policies and other statements do not have: by an index of `tenant` a plan from
-        # an empty table would read all rows of a tenant for what `live_due` finds.
+        # For lists. Of an expression, which policies and other statements do not have: a plan from an empty table might
+        # otherwise read all rows of a tenant for what `live_due` finds.
         Index("live_tenant_id", text("(tenant::bigint)"), "id"),
         # Only jobs with a key that is held while they run are in these: the waking of a job reads both.
         Index(

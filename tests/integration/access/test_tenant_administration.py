@@ -1,7 +1,8 @@
-"""What operators do with tenants: create, change, suspend, drain, remove, and act for them."""
+"""Operators create, change, suspend, drain and remove tenants, and act for them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -31,8 +32,8 @@ def name_of(tenant: TenantClient) -> str:
     return tenant.client.headers["X-Tenant-Of-Test"]
 
 
-def refused(tenant: TenantClient, kind: str, method: str = "GET", path: str = "/jobs/", **options: object) -> bool:
-    response = tenant.client.request(method, path, **options)  # type: ignore[arg-type]
+def refused(tenant: TenantClient, kind: str, method: str = "GET", path: str = "/jobs/", json: Any = None) -> bool:
+    response = tenant.client.request(method, path, json=json)
     return response.status_code == 403 and response.json()["type"].endswith(kind)
 
 

@@ -139,7 +139,8 @@ def test_rows_in_unpartitioned_tables_are_deleted_after_the_partition(past: Past
     storage = past.storage
     for job in [*gone, stays]:
         storage.rows(
-            "INSERT INTO runs (id, run) VALUES (%s, 1); INSERT INTO deadlines (id, at) VALUES (%s, now() + interval '300 days')",
+            "INSERT INTO runs (id, run) VALUES (%s, 1);"
+            "INSERT INTO deadlines (id, at) VALUES (%s, now() + interval '300 days')",
             (job, job),
         )
     assert past.clear_and_commit() == 1

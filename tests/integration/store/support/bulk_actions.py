@@ -111,7 +111,7 @@ def step_arguments(ids: Sequence[str]) -> dict[Statement, Sequence[object]]:
         (NIL_UUID, job_ids, array_literal([1] * len(ids)), nulls, 1),
     ]
     arguments += [
-        (["key"], array_literal(ids[:1] or [NIL_UUID])),
+        ("{1}", ["key"], array_literal(ids[:1] or [NIL_UUID])),
         (job_ids, nulls, ["CANCELLED"]),
         (NIL_UUID, job_ids),
         (NIL_UUID, job_ids),
