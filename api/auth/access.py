@@ -95,6 +95,8 @@ class Access:
                 raise unauthenticated(str(error)) from error
         else:
             principal = await self._by_key(token)
+        if not self._directory.is_fresh:
+            await self._directory.refresh()
         tenant = self._directory.tenants.get(principal.tenant)
         if tenant is None:
             raise unauthenticated("The tenant of the caller does not exist.")
