@@ -4,7 +4,7 @@ import hmac
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from starlette.types import Scope as AsgiScope
 
@@ -20,21 +20,12 @@ from api.web.problem_kinds import (
 from api.web.problems import ProblemError
 from common.domain.api_keys import ApiKeyToken, digest_of
 from common.domain.scopes import Scope
-from common.domain.tenants import NAME_PATTERN, TenantState
+from common.domain.tenants import TenantState
 from common.settings import Settings
 from common.settings.access import Authentication
 
 MAX_CREDENTIAL_BYTES = 8_192
 TENANT_HEADER = "Jobproc-Tenant"
-#: The header's entry in the OpenAPI document.
-TENANT_PARAMETER: dict[str, Any] = {
-    "name": TENANT_HEADER,
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "pattern": f"^{NAME_PATTERN}$", "examples": ["default"]},
-    "description": "The name of the tenant for which an operator acts. Needs the scope `admin`. Default: the tenant of "
-    "the caller.",
-}
 _SCHEME = "bearer "
 _NO_DIGEST = bytes(32)
 _TENANT_HEADER = TENANT_HEADER.lower().encode()

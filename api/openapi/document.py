@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.auth.access import TENANT_PARAMETER
+from api.auth.access import TENANT_HEADER
 from api.auth.route import BEARER
 from api.limits.path_prefix import root_path
 from api.openapi.examples import add_examples
@@ -75,13 +75,13 @@ def _add_security(document: dict[str, Any]) -> None:
             "scheme": "bearer",
             "bearerFormat": "jp_<id>_<secret>, or a JWT of the OpenID provider",
             "description": "An API key, or a token of the OpenID provider of the installation. Each operation names "
-            "the scope that it needs: " + " ".join(f"`{name}`: {text}" for name, text in scopes.items()),
+            "the scope that it needs: " + " ".join(f"`{name}`: {text}" for name, text in scopes.items()) + " With the "
+            f"header `{TENANT_HEADER}` and the name of a tenant, a caller with `admin` acts for that tenant.",
         },
     }
     for path in document["paths"].values():
         for operation in path.values():
             if operation.get("security"):
-                operation.setdefault("parameters", []).append(TENANT_PARAMETER)
                 for status, response in problem_responses(UNAUTHENTICATED, SCOPE_MISSING, TENANT_SUSPENDED).items():
                     del response["model"]
                     operation["responses"].setdefault(str(status), response)
