@@ -25,7 +25,19 @@ UNITS = {
         "crashes",
         "port",
     ),
-    *("connections", "partitions", "clients", "submissions", "concurrency", "limit", "percent", "fields", "requests"),
+    *(
+        "connections",
+        "partitions",
+        "clients",
+        "submissions",
+        "concurrency",
+        "limit",
+        "percent",
+        "fields",
+        "requests",
+        "keys",
+        "tenants",
+    ),
     *("bodies", "containers", "claims", "previews", "lines"),
 }
 
