@@ -18,13 +18,13 @@ from api.routes import (
     events,
     explain,
     health,
-    job_input,
     job_list,
     job_logs,
+    job_payload,
     jobs,
     keys,
     operations,
-    queue_stats,
+    tenants,
 )
 from api.routes.health import EventLoopProbes
 from api.routes.tenancy import usage
@@ -102,7 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
     exception_handlers.install(app, cors)
     for module in (
         jobs,
-        job_input,
+        job_payload,
         events,
         job_logs,
         job_list,
@@ -112,8 +112,8 @@ def create_app(settings: Settings) -> FastAPI:
         audit,
         explain,
         operations,
-        queue_stats,
         usage,
+        tenants,
         health,
     ):
         app.include_router(module.router)

@@ -22,7 +22,7 @@ from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
 from api.watch.watchers import Watchers
 from api.web.request_body import RequestBodies
-from api.web.ttl_cache import TtlCache
+from api.web.ttl_cache import TenantCache
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.telemetry import traces
@@ -44,9 +44,9 @@ class Services:
     group_commit: GroupCommit
     operations: OperationCache
     parser: SubmissionParser
-    queue_stats: TtlCache[QueueStatsView]
+    queue_stats: TenantCache[QueueStatsView]
     backpressure: Backpressure
-    operation_list: TtlCache[OperationList]
+    operation_list: TenantCache[OperationList]
     watchers: Watchers
 
     @classmethod

@@ -61,6 +61,7 @@ def migrate(settings: Settings) -> None:
                 schema = settings.database_schema
                 command.upgrade(alembic_config(connection, schema=schema, on_version_apply=_applied), "head")
             roles.grant(connection, role_by_part)  # in this transaction: who sees the new schema may use it
+            roles.secure(connection, role_by_part, settings)
             connection.commit()
         roles.transfer(engine, settings)
         with engine.begin() as connection:

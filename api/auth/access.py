@@ -2,6 +2,8 @@
 
 import hmac
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from starlette.types import Scope as AsgiScope
@@ -9,7 +11,13 @@ from starlette.types import Scope as AsgiScope
 from api.auth.directory import Directory, KnownKey
 from api.auth.principal import ANYONE, Principal
 from api.limits.rates.request_limits import RequestLimits
-from api.web.problem_kinds import SCOPE_MISSING, TENANT_SUSPENDED, UNAUTHENTICATED
+from api.web.problem_kinds import (
+    SCOPE_MISSING,
+    TENANT_NOT_FOUND,
+    TENANT_REMOVING,
+    TENANT_SUSPENDED,
+    UNAUTHENTICATED,
+)
 from api.web.problems import ProblemError
 from common.domain.api_keys import ApiKeyToken, digest_of
 from common.domain.scopes import Scope
@@ -18,9 +26,10 @@ from common.settings import Settings
 from common.settings.access import Authentication
 
 MAX_CREDENTIAL_BYTES = 8_192
+TENANT_HEADER = "Jobproc-Tenant"
 _SCHEME = "bearer "
 _NO_DIGEST = bytes(32)
-_SERVED = frozenset({TenantState.ACTIVE, TenantState.DRAINING})
+_TENANT_HEADER = TENANT_HEADER.lower().encode()
 
 
 class TokenVerifier(Protocol):
@@ -63,9 +72,24 @@ class Access:
             raise await limits.failed(scope, problem) from None
         if limits.counts_callers:
             await limits.check_caller(scope, principal.tenant, principal.subject)
-        if needed not in principal.scopes:
-            raise _scope_missing(needed, principal)
-        return principal
+        check_scope(principal, needed)
+        name = _header(scope, _TENANT_HEADER)
+        return principal if name is None else await self._across(principal, name)
+
+    async def _across(self, principal: Principal, name: bytes) -> Principal:
+        """Return an operator who acts for another tenant, also a suspended one. Raises ProblemError."""
+        check_scope(principal, Scope.ADMIN)
+        tenant = await self._directory.tenant_named(name.decode("latin-1"))
+        if tenant is None:
+            raise ProblemError(TENANT_NOT_FOUND)
+        if tenant.state is TenantState.REMOVING:
+            raise ProblemError(TENANT_REMOVING)
+        return replace(
+            principal,
+            tenant=tenant.id,
+            tenant_name=tenant.name,
+            is_draining=tenant.state is TenantState.DRAINING,
+        )
 
     async def close(self) -> None:
         """End what is in progress."""
@@ -80,9 +104,14 @@ class Access:
         if not self._directory.is_fresh:
             await self._directory.refresh()
         principal = await (self._by_token(credential) if key is None else self._by_key(scope, key))
-        if self._directory.tenants[principal.tenant].state not in _SERVED:
-            raise ProblemError(TENANT_SUSPENDED)
-        return principal
+        tenant = self._directory.tenants.get(principal.tenant)
+        if tenant is None:
+            raise unauthenticated("The tenant of the caller does not exist.")
+        if tenant.state is TenantState.ACTIVE:
+            return principal
+        if tenant.state is TenantState.DRAINING:
+            return replace(principal, is_draining=True)
+        raise ProblemError(TENANT_SUSPENDED)
 
     async def _by_token(self, token: str) -> Principal:
         assert self._tokens is not None  # noqa: S101 - the caller has seen it
@@ -107,6 +136,12 @@ class Access:
         return known.principal
 
 
+def check_scope(principal: Principal, needed: Scope) -> None:
+    """Raise ProblemError if the caller lacks a scope."""
+    if needed not in principal.scopes:
+        raise _scope_missing(needed, principal)
+
+
 def unauthenticated(detail: str, *parameters: str) -> ProblemError:
     """Return the problem of a request without valid credentials (RFC 6750, 3); `parameters` are of the header."""
     challenge = ", ".join(['Bearer realm="jobproc"', *parameters])
@@ -115,13 +150,19 @@ def unauthenticated(detail: str, *parameters: str) -> ProblemError:
 
 def _credential(scope: AsgiScope) -> str:
     """Return the credential of a request. Raises ProblemError if it has none."""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            text: str = value.decode("latin-1")
-            if len(value) <= MAX_CREDENTIAL_BYTES and text[: len(_SCHEME)].lower() == _SCHEME:
-                return text[len(_SCHEME) :].strip()
-            raise unauthenticated("The Authorization header must be `Bearer` and an API key or a token.")
-    raise unauthenticated("The request has no Authorization header; send `Authorization: Bearer` and an API key.")
+    value = _header(scope, b"authorization")
+    if value is None:
+        raise unauthenticated("The request has no Authorization header; send `Authorization: Bearer` and an API key.")
+    text = value.decode("latin-1")
+    if len(value) <= MAX_CREDENTIAL_BYTES and text[: len(_SCHEME)].lower() == _SCHEME:
+        return text[len(_SCHEME) :].strip()
+    raise unauthenticated("The Authorization header must be `Bearer` and an API key or a token.")
+
+
+def _header(scope: AsgiScope, wanted: bytes) -> bytes | None:
+    """Return the first value of a header; None: the request does not have it."""
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    return next((value for name, value in headers if name == wanted), None)
 
 
 def _scope_missing(needed: Scope, principal: Principal) -> ProblemError:

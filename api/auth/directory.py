@@ -82,8 +82,13 @@ class Directory:
 
         All unknown keys together cause one read a second.
         """
+        await self._look()
+        return self.keys.get(key_id)
+
+    async def _look(self) -> None:
+        """Wait for the next read, unless too many requests do."""
         if self._waiting >= MAX_WAITING_FOR_LOOK:
-            return None
+            return
         self._waiting += 1
         try:
             pause_s = self._tried_at + LOOK_INTERVAL_S - time.monotonic()
@@ -95,7 +100,6 @@ class Directory:
                 await asyncio.shield(self._reading)
         finally:
             self._waiting -= 1
-        return self.keys.get(key_id)
 
     def learn(self, key: ApiKey) -> None:
         """Know a key that this process has created or changed, at once."""
@@ -103,6 +107,19 @@ class Directory:
         if tenant is not None:
             principal = Principal(key.tenant, tenant.name, key.scopes, f"key:{key.id}")
             self.keys[key.id] = KnownKey(key.digest, principal, _end(key), key)
+
+    def learn_tenant(self, tenant: Tenant) -> None:
+        """Know a tenant that this process has created or changed, at once."""
+        self.tenants[tenant.id] = tenant
+        self.tenants_by_name[tenant.name] = tenant
+
+    async def tenant_named(self, name: str) -> Tenant | None:
+        """Return a tenant; an unknown one after the next read. None: it does not exist. Raises StoreUnavailable."""
+        if not self.is_fresh:
+            await self.refresh()
+        if name not in self.tenants_by_name:
+            await self._look()
+        return self.tenants_by_name.get(name)
 
     def _start(self) -> None:
         if self._reading is None or self._reading.done():
@@ -129,6 +146,8 @@ class Directory:
         self.tenants_by_name = {tenant.name: tenant for tenant in all_tenants}
         for key in keys:
             self.learn(key)
+        for key_id in [key_id for key_id, known in self.keys.items() if known.key.tenant not in self.tenants]:
+            del self.keys[key_id]  # of a tenant that was removed
         self._newest_change, self._read_at = newest, began
 
     def _take_uses(self) -> list[tuple[str, datetime]]:

@@ -5,6 +5,8 @@ from typing import cast
 
 from fastapi import Request
 
+from api.web.problem_kinds import TENANT_DRAINING
+from api.web.problems import ProblemError
 from common.domain.scopes import ALL_SCOPES, Scope
 from common.domain.tenants import DEFAULT_TENANT, DEFAULT_TENANT_NAME
 
@@ -19,6 +21,12 @@ class Principal:
     tenant_name: str
     scopes: frozenset[Scope]
     subject: str  #: `key:` and the id of an API key, or the subject of a token; at most 255 characters
+    is_draining: bool = False  #: its tenant submits nothing new
+
+    def check_may_submit(self) -> None:
+        """Raise ProblemError if the tenant submits and retries nothing."""
+        if self.is_draining:
+            raise ProblemError(TENANT_DRAINING)
 
 
 #: The caller while JOBPROC_AUTHENTICATION is off.

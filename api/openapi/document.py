@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.auth.access import TENANT_HEADER
 from api.auth.route import BEARER, OPEN_ID
 from api.limits.path_prefix import root_path
 from api.openapi.examples import add_examples
@@ -15,6 +16,7 @@ from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
 from api.views.api_keys import ApiKeyBody, ApiKeyRotationBody
 from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
+from api.views.tenants import TenantBody, TenantChangeBody
 from api.web.problem_kinds import (
     HOST_NOT_ALLOWED,
     ISSUER_UNAVAILABLE,
@@ -89,7 +91,8 @@ def _add_security(document: dict[str, Any], issuer: str) -> None:
             "type": "http",
             "scheme": "bearer",
             "description": "An API key, `jp_…`. Each operation names the scope that the key must have. "
-            + " ".join(f"`{scope}`: {text}" for scope, text in DESCRIPTIONS.items()),
+            + " ".join(f"`{scope}`: {text}" for scope, text in DESCRIPTIONS.items())
+            + f" A caller with `admin` acts for the tenant that the header `{TENANT_HEADER}` names.",
         },
     }
     if issuer:
@@ -111,7 +114,8 @@ def _keep_only_problems(document: dict[str, Any]) -> None:
 
 def _add_request_models(document: dict[str, Any]) -> None:
     """Add the models of request bodies. FastAPI does not know them, because the routes read their bodies themselves."""
-    bodies: tuple[type[BaseModel], ...] = (*BODIES, BulkActionBody, BulkActionStartBody, ApiKeyBody, ApiKeyRotationBody)
+    own = (BulkActionBody, BulkActionStartBody, ApiKeyBody, ApiKeyRotationBody, TenantBody, TenantChangeBody)
+    bodies: tuple[type[BaseModel], ...] = (*BODIES, *own)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
     _remove_defaults(member for model in models["$defs"].values() for member in model.get("properties", {}).values())
     document["components"]["schemas"] = dict(sorted((document["components"]["schemas"] | models["$defs"]).items()))

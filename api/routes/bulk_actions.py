@@ -105,6 +105,8 @@ async def preview_bulk_action(request: Request) -> Response:
     settings = services.settings
     async with services.bodies.json(request) as body:
         new = parse_bulk_action(body, settings)
+    if new.kind is ActionKind.RETRY:
+        principal_of(request).check_may_submit()
     limits = PreviewLimits(
         settings.list_scan_jobs,
         settings.max_clock_skew_seconds,
@@ -128,14 +130,17 @@ async def preview_bulk_action(request: Request) -> Response:
 @requires(Scope.BULK)
 async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQuery, Query()]) -> Response:
     """List bulk actions, newest first. Follow `next` to page through the list."""
-    services = get_services(request)
-    cursors, after, limit = Cursors(services.settings), None, page_limit(query.limit, services.settings)
+    services, tenant = get_services(request), principal_of(request).tenant
+    cursors, after, limit = Cursors(services.settings, tenant), None, page_limit(query.limit, services.settings)
     if query.cursor is not None and (after := cursors.decode(None, query.cursor)) is None:
         raise field_problem(
             INVALID_PARAMETER, [("cursor", "is not a cursor of this list; use `next` of the previous page")], 1
         )
     rows, last = await services.pool.run_sync(
-        partial(lifecycle.page, after=after, limit=limit), Lane.EXPENSIVE, partial(until_disconnected, request)
+        partial(lifecycle.page, tenant=tenant, after=after, limit=limit),
+        Lane.EXPENSIVE,
+        partial(until_disconnected, request),
+        tenant,
     )
     root = root_path(request.scope)
     next_path = None if last is None else f"{root}{PATH}?limit={limit}&cursor={cursors.encode(None, last)}"
@@ -147,9 +152,7 @@ async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQue
 @requires(Scope.BULK)
 async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Retrieve a bulk action with its phase and progress."""
-    services = get_services(request)
-    row = await services.pool.run_sync(partial(lifecycle.read, bulk_action_id=bulk_action_id), Lane.BY_ID)
-    return _respond(request, row)
+    return _respond(request, await _read(request, bulk_action_id))
 
 
 @router.post("/bulk-actions/{bulk_action_id}/start/", include_in_schema=False)
@@ -168,6 +171,9 @@ async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     services = get_services(request)
     async with services.bodies.json(request, optional=True) as body:
         count = parse_start(body)
+    caller = principal_of(request)
+    if caller.is_draining and (await _read(request, bulk_action_id))["kind"] == ActionKind.RETRY:
+        caller.check_may_submit()
     await _check_quotas(request, bulk_action_id)
     row, changed = await _request(request, bulk_action_id, ActionRequest.START, count)
     if changed:
@@ -205,12 +211,18 @@ async def undo_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     return _respond(request, row)
 
 
+async def _read(request: Request, bulk_action_id: UUID) -> Record:
+    tenant = principal_of(request).tenant
+    read = partial(lifecycle.read, tenant=tenant, bulk_action_id=bulk_action_id)
+    return await get_services(request).pool.run_sync(read, Lane.BY_ID, tenant=tenant)
+
+
 async def _check_quotas(request: Request, bulk_action_id: UUID) -> None:
     """Refuse the start of a retry of more jobs than the tenant's quotas admit. Reads nothing for others."""
     services, tenant = get_services(request), principal_of(request).tenant
     if await services.quotas.limits_of(tenant) is None:
         return
-    row = await services.pool.run_sync(partial(lifecycle.read, bulk_action_id=bulk_action_id), Lane.BY_ID)
+    row = await _read(request, bulk_action_id)
     if row["kind"] == ActionKind.RETRY and row["phase"] in (Phase.PREVIEW, Phase.STOPPED):
         await services.quotas.check_bulk_retry(tenant, row["count"] - row["done"], row["jobs_per_second"])
 
@@ -218,11 +230,13 @@ async def _check_quotas(request: Request, bulk_action_id: UUID) -> None:
 async def _request(
     request: Request, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
 ) -> tuple[Record, bool]:
+    services, tenant = get_services(request), principal_of(request).tenant
     entry = audit_entry(request, _AUDITED[verb], bulk_action_id)
+    change = partial(
+        lifecycle.request, tenant=tenant, bulk_action_id=bulk_action_id, verb=verb, entry=entry, count=count
+    )
     try:
-        row, changed = await get_services(request).pool.run_sync(
-            partial(lifecycle.request, bulk_action_id=bulk_action_id, verb=verb, entry=entry, count=count), Lane.BY_ID
-        )
+        row, changed = await services.pool.run_sync(change, Lane.BY_ID, tenant=tenant)
     except StoreUnavailable as error:
         raise OutcomeUnknown from error
     if changed:

@@ -90,10 +90,10 @@ async def cancel_job(job_id: UUID, request: Request) -> Response:
     job will end CANCELLED, whatever the outcome of its attempt. A job that has ended does not change: the response is
     200 with its state.
     """
-    services = get_services(request)
+    services, tenant = get_services(request), principal_of(request).tenant
     await check_ignored_body(request, services.settings)
     entry = audit_entry(request, AuditAction.JOB_CANCEL, job_id)
-    cancel = await _run(services, lambda connection: cancel_retry.cancel_job(connection, job_id, entry))
+    cancel = await _run(services, lambda connection: cancel_retry.cancel_job(connection, tenant, job_id, entry))
     if cancel.has_changed:
         log_entry(entry)
     services.watchers.notify([str(job_id)])
@@ -119,16 +119,18 @@ async def retry_job(job_id: UUID, request: Request) -> Response:
     The job runs with its last input, unless the body has a new one. Earlier attempts stay readable. Of several
     concurrent requests one is accepted with 202.
     """
-    services = get_services(request)
-    input_json = None
+    services, caller = get_services(request), principal_of(request)
+    caller.check_may_submit()
+    tenant, input_json = caller.tenant, None
     async with services.bodies.json(request, optional=True) as body:
         if body != {}:
-            operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, job_id))
+            operation = await _run(services, lambda connection: cancel_retry.operation_name(connection, tenant, job_id))
             input_json = await services.parser.parse_retry_input(body, operation)
-    details = {"new_input": input_json is not None}
-    entry = audit_entry(request, AuditAction.JOB_RETRY, job_id, details)
-    with await services.quotas.admit_retry(principal_of(request).tenant, input_json):
-        retry = await _run(services, lambda connection: cancel_retry.retry_job(connection, job_id, input_json, entry))
+    entry = audit_entry(request, AuditAction.JOB_RETRY, job_id, {"new_input": input_json is not None})
+    with await services.quotas.admit_retry(tenant, input_json):
+        retry = await _run(
+            services, lambda connection: cancel_retry.retry_job(connection, tenant, job_id, input_json, entry)
+        )
         services.watchers.notify([str(job_id)])
         if retry.run is None:
             raise NotRetryable(retry.state)

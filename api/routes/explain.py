@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 from fastapi import APIRouter, Request
 
+from api.auth.principal import principal_of
 from api.auth.route import requires
 from api.services import get_services
 from api.views.explanation import ExplainInput, Explanation, explanation
@@ -32,20 +33,21 @@ async def explain_job(job_id: UUID, request: Request) -> Explanation:
     The response has every reason that applies, evaluated with the same conditions as a worker's claim. It also has the
     job's position in its queue, its expected start, and the time it has spent waiting, by cause.
     """
-    services = get_services(request)
+    services, tenant = get_services(request), principal_of(request).tenant
     count_limit = services.settings.queue_count_limit
 
     async def read(connection: asyncpg.Connection) -> ExplainInput:
         """Read the state, the runs and the attempts of the job."""
         # The unfinished job first: if it ends in between, the statements that follow find its end.
-        unfinished = await explain.unfinished_job(connection, job_id, count_limit)
-        starts = await explain.run_starts(connection, job_id)
-        attempts = await explain.attempt_times(connection, job_id, MAX_ATTEMPTS)
-        outcome = None if unfinished else await explain.last_outcome(connection, job_id)
+        unfinished = await explain.unfinished_job(connection, tenant, job_id, count_limit)
+        starts = await explain.run_starts(connection, tenant, job_id)
+        attempts = await explain.attempt_times(connection, tenant, job_id, MAX_ATTEMPTS)
+        outcome = None if unfinished else await explain.last_outcome(connection, tenant, job_id)
         return ExplainInput(job_id, starts, attempts, unfinished, outcome)
 
-    job = await services.pool.run(read, Lane.EXPENSIVE, partial(until_disconnected, request))
+    job = await services.pool.run(read, Lane.EXPENSIVE, partial(until_disconnected, request), tenant)
     if not job.run_starts or (job.unfinished is None and job.last_outcome is None):
         raise JobNotFound
-    queues = {queue.queue: queue for queue in (await services.queue_stats.read()).queues} if job.unfinished else {}
+    stats = (await services.queue_stats.read(tenant)).queues if job.unfinished else []
+    queues = {queue.queue: queue for queue in stats}
     return explanation(job, queues.get(job.unfinished["queue"]) if job.unfinished else None, count_limit)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.auth.principal import principal_of
 from api.auth.route import requires
 from api.services import get_services
 from api.views.job_list import JobList, JobListQuery, JobListRequest
@@ -35,14 +36,15 @@ async def list_jobs(request: Request, query: Annotated[JobListQuery, Query()]) -
     returned exactly once. A page scans at most JOBPROC_LIST_SCAN_JOBS rows (`scanned`). If few jobs match, a page may
     be short or even empty; `next` then continues from there.
     """
-    services = get_services(request)
-    listing = JobListRequest(query, request, services.settings)
+    services, tenant = get_services(request), principal_of(request).tenant
+    listing = JobListRequest(query, request, tenant, services.settings)
     limits = ScanLimits(listing.limit, services.settings.list_scan_jobs, services.settings.max_clock_skew_seconds)
     body = listing.response_body(
         await services.pool.run_sync(
-            partial(job_list.page, search=listing.search, after=listing.after, limits=limits),
+            partial(job_list.page, tenant=tenant, search=listing.search, after=listing.after, limits=limits),
             Lane.EXPENSIVE,
             partial(until_disconnected, request),
+            tenant,
         )
     )
     return JsonResponse(

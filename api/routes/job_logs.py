@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
@@ -43,11 +44,11 @@ async def get_job_logs(job_id: UUID, request: Request, query: Annotated[JobLogQu
     Of each attempt the last JOBPROC_JOB_LOG_BYTES bytes are kept, and go with the job. A line is here within a second;
     a page may be short, and `next` continues from there.
     """
-    services = get_services(request)
+    services, tenant = get_services(request), principal_of(request).tenant
     if query.follow:
-        log = JobLog(job_id, query.start(request.headers.get(LAST_EVENT_ID)), query.attempt)
+        log = JobLog(tenant, job_id, query.start(request.headers.get(LAST_EVENT_ID)), query.attempt)
         return LogStream(request, log, services.pool, services.watchers, services.settings)
     after = query.start(None)
-    page = await read_page(services.pool, services.settings, job_id, after, query.attempt)
+    page = await read_page(services.pool, services.settings, tenant, job_id, after, query.attempt)
     check_run(page)
     return JsonResponse(view.response_body(job_id, root_path(request.scope), query, after, page))

@@ -9,11 +9,12 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.auth.access import check_scope
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
 from api.limits.quotas.quotas import Admission
-from api.schemas import BatchAccepted, JobAccepted, ResultView, StatusView
+from api.schemas import BatchAccepted, JobAccepted, StatusView
 from api.services import Services, get_services
 from api.submit.documentation import (
     BATCH_PROBLEMS,
@@ -32,8 +33,6 @@ from api.watch.long_poll import (
     WAIT_PARAMETER,
     requested_wait_s,
     respond_if_finished,
-    respond_when_finished,
-    result_body,
 )
 from api.web import responses
 from api.web.problem_kinds import (
@@ -42,7 +41,6 @@ from api.web.problem_kinds import (
     JOB_NOT_FOUND,
     METHOD_NOT_ALLOWED,
     STORE_UNAVAILABLE,
-    TOO_MANY_WAITING_CLIENTS,
 )
 from api.web.problems import ProblemError, field_problem, problem_responses
 from api.web.responses import Headers, JsonResponse
@@ -73,47 +71,50 @@ async def submit_job(request: Request) -> Response:
 
     With status 202 the job is committed to the database and survives any crash.
     """
-    services = get_services(request)
-    wait_s = requested_wait_s(request, services.settings)
+    services, caller = get_services(request), principal_of(request)
+    caller.check_may_submit()
+    tenant = caller.tenant
+    if wait_s := requested_wait_s(request, services.settings):
+        check_scope(caller, Scope.JOBS_PAYLOAD)  # the response has the result
     async with services.bodies.json(request) as body:
-        key, job = idempotency_key(request, body, services.settings), await services.parser.parse(body)
+        key, job = idempotency_key(request, body, services.settings), await services.parser.parse(body, tenant)
     del body  # in memory a parsed body takes up to 25 times its bytes: it does not wait for the commit
     if services.backpressure.limit_s:
-        await services.backpressure.check((job.queue,))
-    admission = await services.quotas.admit(principal_of(request).tenant, (job,))
+        await services.backpressure.check(tenant, (job.queue,))
+    admission = await services.quotas.admit(tenant, (job,))
     if key is None and job.options is None and not wait_s:  # the fast path of most submissions
         with admission:
-            await services.group_commit.submit(job)
+            await services.group_commit.submit(job, tenant)
         return _accepted(job.id, State.PENDING, 202)
     if wait_s:
         with (
             services.watchers.slot(request),
             services.watchers.watch(request, job.id, on_every_change=False, unstored=True) as watcher,
         ):
-            accepted = await _store(services, job, key, admission)
+            accepted = await _store(services, tenant, job, key, admission)
             job_id = accepted[0]
             own_watcher = watcher if job_id == job.id else None  # None: an existing job is returned
             return await respond_if_finished(
                 request, services.watchers, job_id, wait_s, accepted[3], own_watcher
             ) or _accepted(*accepted)
-    return _accepted(*await _store(services, job, key, admission))
+    return _accepted(*await _store(services, tenant, job, key, admission))
 
 
 async def _store(
-    services: Services, job: NewJob, key: IdempotencyKey | None, admission: Admission
+    services: Services, tenant: int, job: NewJob, key: IdempotencyKey | None, admission: Admission
 ) -> tuple[UUID, str, int, Headers]:
     """Store a job; return the response: a job id, a state, an HTTP status and headers."""
     if key is None and (job.options is None or job.options.unique is None):
         with admission:
-            await services.group_commit.submit(job)
+            await services.group_commit.submit(job, tenant)
         return job.id, initial_state(job), 202, ()
     with admission:
-        outcome = await services.group_commit.submit_once([job], key)
+        outcome = await services.group_commit.submit_once([job], key, tenant)
         admission.keep(outcome.inserted)
     (job_id,) = outcome.ids
     if outcome.inserted:
         return job_id, initial_state(job), 202, ()
-    row = await services.pool.run(lambda connection: reads.status(connection, job_id), Lane.BY_ID)
+    row = await services.pool.run(lambda connection: reads.status(connection, tenant, job_id), Lane.BY_ID)
     if row is None:
         raise JobNotFound  # the job of the key was removed; it must not run a second time
     return job_id, row[0].status, 200, REPLAYED_HEADER if outcome.replayed else ()
@@ -138,25 +139,27 @@ async def submit_batch(request: Request) -> Response:
     The response has their ids, in the order of the submissions. Two of the jobs may not want the same unique key,
     unless the later one has `on_conflict` `return`, or holds the key only while it runs.
     """
-    services = get_services(request)
+    services, caller = get_services(request), principal_of(request)
+    caller.check_may_submit()
+    tenant = caller.tenant
     async with services.bodies.json(request) as submissions:
         key = idempotency_key(request, submissions, services.settings)
-        jobs = await _parse_batch(services, submissions)
+        jobs = await _parse_batch(services, tenant, submissions)
         submissions.clear()  # they take up ten times the bytes of the body
-        await services.backpressure.check(job.queue for job in jobs)
+        await services.backpressure.check(tenant, (job.queue for job in jobs))
         ids, status, headers = [job.id for job in jobs], 202, Headers()
-        with await services.quotas.admit(principal_of(request).tenant, jobs) as admission:
+        with await services.quotas.admit(tenant, jobs) as admission:
             if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
-                outcome = await services.group_commit.submit_once(jobs, key)
+                outcome = await services.group_commit.submit_once(jobs, key, tenant)
                 admission.keep(outcome.inserted)
                 ids, status = outcome.ids, 202 if outcome.inserted else 200
                 headers = REPLAYED_HEADER if outcome.replayed else ()
             else:
-                await services.group_commit.submit_all(jobs)
+                await services.group_commit.submit_all(jobs, tenant)
     return JsonResponse(orjson.dumps({"job_ids": ids, "status": State.PENDING}), status, headers)
 
 
-async def _parse_batch(services: Services, submissions: Any) -> Sequence[NewJob]:
+async def _parse_batch(services: Services, tenant: int, submissions: Any) -> Sequence[NewJob]:
     """Return the jobs of a batch. Raises ProblemError if the body is no batch, else as the parser does."""
     if not isinstance(submissions, list) or not 1 <= len(submissions) <= services.settings.max_batch_jobs:
         raise field_problem(
@@ -168,7 +171,7 @@ async def _parse_batch(services: Services, submissions: Any) -> Sequence[NewJob]
         if time.perf_counter() > slice_end:
             await asyncio.sleep(0)  # other requests run
             slice_end = time.perf_counter() + PARSE_SLICE_S
-        jobs.append(await services.parser.parse(submission, f"{index}."))
+        jobs.append(await services.parser.parse(submission, tenant, f"{index}."))
     check_unique_keys(jobs)
     return jobs
 
@@ -188,10 +191,6 @@ _READ_RESPONSES = {
     **problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE),
     **responses.CONDITIONAL_RESPONSES,
 }
-_LONG_POLL_RESPONSES = {
-    **problem_responses(JOB_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS),
-    **responses.CONDITIONAL_RESPONSES,
-}
 
 
 @router.get("/jobs/{job_id}/status/", include_in_schema=False)
@@ -199,8 +198,8 @@ _LONG_POLL_RESPONSES = {
 @requires(Scope.JOBS_READ)
 async def get_job_status(job_id: UUID, request: Request) -> Response:
     """Retrieve the state of a job, and the progress that its running attempt has reported."""
-    services = get_services(request)
-    row = await services.pool.run(lambda connection: reads.status(connection, job_id), Lane.BY_ID)
+    services, tenant = get_services(request), principal_of(request).tenant
+    row = await services.pool.run(lambda connection: reads.status(connection, tenant, job_id), Lane.BY_ID)
     if row is None:
         raise JobNotFound
     revision, fraction, text = row
@@ -211,29 +210,6 @@ async def get_job_status(job_id: UUID, request: Request) -> Response:
     )
 
 
-@router.get("/jobs/{job_id}/result/", include_in_schema=False)
-@router.get(
-    "/jobs/{job_id}/result",
-    response_model=ResultView,
-    responses=_LONG_POLL_RESPONSES,
-    openapi_extra={"parameters": [WAIT_PARAMETER]},
-)
-@requires(Scope.JOBS_PAYLOAD)
-async def get_job_result(job_id: UUID, request: Request) -> Response:
-    """Retrieve the result of a job. It is null until the job has succeeded; `status` and `error` have the reason.
-
-    With `wait` the request is a long poll: the response is sent when the job has ended, or when the time is up.
-    """
-    services = get_services(request)
-    if wait_s := requested_wait_s(request, services.settings):
-        with services.watchers.slot(request):
-            return await respond_when_finished(request, services.watchers, job_id, wait_s)
-    result = await services.pool.run(lambda connection: reads.result(connection, job_id), Lane.BY_ID)
-    if result is None:
-        raise JobNotFound
-    return responses.conditional(request, result.revision, result_body(job_id, result))
-
-
 @router.get("/jobs/{job_id}/", include_in_schema=False)
 @router.get("/jobs/{job_id}", response_model=JobView, responses=_READ_RESPONSES)
 @requires(Scope.JOBS_READ)
@@ -241,11 +217,15 @@ async def get_job(job_id: UUID, request: Request) -> Response:
     """Retrieve a job with its options, attempts and history.
 
     All of the response comes from one snapshot of the database. A large input or result is omitted; `links` lead to it.
+    Without the scope jobs:payload all of them are omitted.
     """
-    services = get_services(request)
-    inline_bytes = services.settings.job_inline_bytes
+    services, caller = get_services(request), principal_of(request)
+    inline_bytes, with_payload = services.settings.job_inline_bytes, Scope.JOBS_PAYLOAD in caller.scopes
     row = await services.pool.run(
-        lambda connection: reads.job(connection, job_id, inline_bytes=inline_bytes), Lane.BY_ID
+        lambda connection: reads.job(
+            connection, caller.tenant, job_id, inline_bytes=inline_bytes, with_payload=with_payload
+        ),
+        Lane.BY_ID,
     )
     if row is None:
         raise JobNotFound
@@ -253,5 +233,5 @@ async def get_job(job_id: UUID, request: Request) -> Response:
         request,
         JobRevision(row["status"], row["run"], row["rev"]),
         job_detail.response_body(row, root_path(request.scope)),
-        job_detail.etag_suffix(row),
+        job_detail.etag_suffix(row, with_payload=with_payload),
     )

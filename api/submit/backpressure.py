@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable
+from functools import partial
 
 from api.schemas import QueueStatsView, QueueView
 from api.web.problem_kinds import QUEUE_LATE
 from api.web.problems import ProblemError
-from api.web.ttl_cache import TtlCache
+from api.web.ttl_cache import TenantCache
 from common.domain.errors import JobprocError
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
@@ -20,31 +21,35 @@ MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1, 300  # of Retry-After
 class Backpressure:
     """Refuses submissions to late queues, with the time after which to retry."""
 
-    def __init__(self, settings: Settings, pool: DatabasePool, queue_stats: TtlCache[QueueStatsView]) -> None:
+    def __init__(self, settings: Settings, pool: DatabasePool, queue_stats: TenantCache[QueueStatsView]) -> None:
         self.limit_s = settings.max_queue_age_seconds  #: 0: off
         self._queue_stats = queue_stats
         # Not of `queue_stats`: a submission must not wait for an expensive read.
-        self._oldest_due_s = TtlCache(lambda: pool.run_sync(oldest_due_s, Lane.INTAKE), CACHE_S)
+        self._oldest_due_s = TenantCache(
+            lambda tenant: pool.run_sync(partial(oldest_due_s, tenant=tenant), Lane.INTAKE, tenant=tenant), CACHE_S
+        )
 
-    async def check(self, names: Iterable[str]) -> None:
-        """Raise ProblemError (429) if the oldest due job of one of these queues has waited longer than the limit.
+    async def check(self, tenant: int, names: Iterable[str]) -> None:
+        """Raise ProblemError (429) if a tenant's oldest due job of one of these queues has waited for too long.
 
         Reads nothing while back-pressure is off.
         """
         if not self.limit_s:
             return
-        ages_s = await self._oldest_due_s.read()
+        ages_s = await self._oldest_due_s.read(tenant)
         for name in set(names):
             if (age_s := ages_s.get(name, 0.0)) > self.limit_s:
                 detail = (
                     f"The oldest job of the queue {name!r} has waited for {age_s:.0f} s, "
                     f"longer than {self.limit_s:g} s."
                 )
-                raise ProblemError(QUEUE_LATE, detail, headers={"Retry-After": str(await self._retry_after_s(name))})
+                raise ProblemError(
+                    QUEUE_LATE, detail, headers={"Retry-After": str(await self._retry_after_s(tenant, name))}
+                )
 
-    async def _retry_after_s(self, name: str) -> int:
+    async def _retry_after_s(self, tenant: int, name: str) -> int:
         try:
-            queues = (await self._queue_stats.read()).queues
+            queues = (await self._queue_stats.read(tenant)).queues
         except JobprocError:  # the statistics cannot be read now
             return MAX_RETRY_AFTER_S
         return next((retry_after_s(queue, self.limit_s) for queue in queues if queue.queue == name), MAX_RETRY_AFTER_S)

@@ -16,7 +16,7 @@ import asyncpg
 from api.telemetry.metrics import ApiMetrics
 from common import failpoints
 from common.domain.errors import Overloaded, StoreUnavailable
-from common.domain.job import NewJob
+from common.domain.job import NewJob, RunningKey
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool, is_outage
 from common.store.connection.lanes import Lane
@@ -31,8 +31,8 @@ log = logs.get("api")
 INITIAL_RETRY_PAUSE_S = 0.02  # before the second try of a commit; doubles
 MAX_RETRY_PAUSE_S = 0.5
 
-# A job, its committed future, time.perf_counter() at arrival, its bytes.
-_Buffered = tuple[NewJob, "asyncio.Future[None]", float, int]
+# A job, its committed future, time.perf_counter() at arrival, its bytes, the tenant of its caller.
+_Buffered = tuple[NewJob, "asyncio.Future[None]", float, int, int]
 
 
 class GroupCommit:
@@ -50,8 +50,8 @@ class GroupCommit:
         self._waiting_bytes = 0  #: of all submissions that wait for their commit, buffered or not
         self._flusher: asyncio.Task[None] | None = None
 
-    async def submit(self, job: NewJob) -> None:
-        """Store a job with the next group commit; return once it is committed.
+    async def submit(self, job: NewJob, tenant: int) -> None:
+        """Store a job of a caller of a tenant with the next group commit; return once it is committed.
 
         Raises Overloaded if the buffer is full, or StoreUnavailable; then nothing was stored.
         """
@@ -61,28 +61,28 @@ class GroupCommit:
         size = bytes_of(job)
         self._reserve(size)
         committed = asyncio.get_running_loop().create_future()
-        self._buffer.append((job, committed, time.perf_counter(), size))
+        self._buffer.append((job, committed, time.perf_counter(), size, tenant))
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush())
         await committed
 
-    async def submit_all(self, jobs: Sequence[NewJob]) -> None:
-        """Store jobs in a separate transaction, all or none. Raises Overloaded or StoreUnavailable."""
+    async def submit_all(self, jobs: Sequence[NewJob], tenant: int) -> None:
+        """Store a tenant's jobs in a separate transaction, all or none. Raises Overloaded or StoreUnavailable."""
         with self._waiting(jobs):
-            await self._insert(jobs)
+            await self._insert(jobs, (tenant,))
         self._after_commit(jobs)
 
-    async def submit_once(self, jobs: Sequence[NewJob], key: IdempotencyKey | None) -> InsertOutcome:
-        """Store jobs with unique keys or under an idempotency key, in a separate transaction, all or none.
+    async def submit_once(self, jobs: Sequence[NewJob], key: IdempotencyKey | None, tenant: int) -> InsertOutcome:
+        """Store a tenant's jobs with unique keys or under an idempotency key, in a transaction, all or none.
 
         Raises KeyReused, UniqueConflict, Overloaded or StoreUnavailable; then nothing was stored.
         """
         with self._waiting(jobs):
             outcome = await self._retry_until_timeout(
-                lambda connection, timeout_s: keyed_insert.insert_keyed(connection, jobs, key, timeout_s)
+                lambda connection, timeout_s: keyed_insert.insert_keyed(connection, jobs, key, timeout_s, tenant=tenant)
             )
             if keys := insert.running_keys_of(outcome.inserted):
-                await self._wake(keys)
+                await self._wake(tenant, keys)
         if outcome.inserted:
             self._after_commit(outcome.inserted)
         return outcome
@@ -120,7 +120,7 @@ class GroupCommit:
         max_bytes = self._settings.group_commit_max_bytes
         if self._waiting_bytes > max_bytes:  # seldom, so most group commits are not added up
             total = 0
-            for number, (*_, size) in enumerate(islice(self._buffer, count)):
+            for number, (*_, size, _) in enumerate(islice(self._buffer, count)):
                 total += size
                 if total > max_bytes:
                     count = max(1, number)
@@ -128,12 +128,12 @@ class GroupCommit:
         return [self._buffer.popleft() for _ in range(count)]
 
     async def _commit(self, batch: list[_Buffered]) -> None:
-        jobs = [job for job, *_ in batch]
+        jobs, tenants = [job for job, *_ in batch], tuple({tenant for *_, tenant in batch})
         began = time.perf_counter()
         self._metrics.commit_jobs.observe(len(jobs))
         self._metrics.commit_wait.observe(began - batch[0][2])  # of the submission that waited longest
         try:
-            refused = await self._insert_unless_refused(jobs)
+            refused = await self._insert_unless_refused(jobs, tenants)
         except StoreUnavailable as error:
             # Buffered submissions waited for the same database. They fail too: none waits longer than one time limit.
             batch += self._buffer
@@ -146,7 +146,7 @@ class GroupCommit:
             _resolve(batch, None, refused)
             self._after_commit([job for job in jobs if job.id not in refused] if refused else jobs)
         finally:
-            self._waiting_bytes -= sum(size for *_, size in batch)
+            self._waiting_bytes -= sum(size for *_, size, _ in batch)
             self._metrics.commit_duration.observe(time.perf_counter() - began)
 
     def _after_commit(self, jobs: Sequence[NewJob]) -> None:
@@ -157,38 +157,42 @@ class GroupCommit:
         for queue, count in counts.items():
             self._on_committed(queue, count)
 
-    async def _wake(self, keys: Collection[str]) -> None:
+    async def _wake(self, tenant: int, keys: Collection[RunningKey]) -> None:
         """Wake parked jobs whose keys have become free during their commit. What fails is left to the controller."""
         try:
             async with (
                 asyncio.timeout(self._settings.database_timeout_seconds / 10),
                 self._pool.acquire(Lane.INTAKE) as connection,
             ):
-                await running_keys.wake_after_insert(connection, keys)
+                await running_keys.wake_after_insert(connection, tenant, keys)
         except Exception as error:
             if not (isinstance(error, StoreUnavailable) or is_outage(error)):  # a timeout is an outage
                 raise
             log.warning("database_unavailable", reason=f"{type(error).__name__}: {error}")
 
-    async def _insert_unless_refused(self, jobs: Sequence[NewJob]) -> Mapping[UUID, Exception]:
+    async def _insert_unless_refused(
+        self, jobs: Sequence[NewJob], tenants: Collection[int]
+    ) -> Mapping[UUID, Exception]:
         """Insert jobs, without those that PostgreSQL refuses; return the error of each of these by id."""
         try:
-            await self._insert(jobs)
+            await self._insert(jobs, tenants)
         except StoreUnavailable:
             raise
         except Exception as error:
             log.exception("submissions_failed", count=len(jobs))
-            return {jobs[0].id: error} if len(jobs) == 1 else await self._insert_storable(jobs)
+            return {jobs[0].id: error} if len(jobs) == 1 else await self._insert_storable(jobs, tenants)
         return {}
 
-    async def _insert(self, jobs: Sequence[NewJob]) -> None:
-        """Insert jobs. Safe to repeat: their ids are fixed."""
-        await self._retry_until_timeout(lambda connection, timeout_s: insert.insert_jobs(connection, jobs, timeout_s))
+    async def _insert(self, jobs: Sequence[NewJob], tenants: Collection[int]) -> None:
+        """Insert jobs of callers of some tenants. Safe to repeat: their ids are fixed."""
+        await self._retry_until_timeout(
+            lambda connection, timeout_s: insert.insert_jobs(connection, jobs, timeout_s, tenants=tenants)
+        )
 
-    async def _insert_storable(self, jobs: Sequence[NewJob]) -> Mapping[UUID, Exception]:
+    async def _insert_storable(self, jobs: Sequence[NewJob], tenants: Collection[int]) -> Mapping[UUID, Exception]:
         """Insert jobs of which at least one is refused: one refused row costs its neighbours one repetition."""
         return await self._retry_until_timeout(
-            lambda connection, timeout_s: insert.insert_storable_jobs(connection, jobs, timeout_s)
+            lambda connection, timeout_s: insert.insert_storable_jobs(connection, jobs, timeout_s, tenants=tenants)
         )
 
     async def _retry_until_timeout(self, store: Callable[[asyncpg.Connection, float | None], Awaitable[T]]) -> T:

@@ -48,8 +48,8 @@ class SubmissionParser:
         self._settings = settings
         self._operations = operations
 
-    async def parse(self, value: Any, prefix: str = "") -> NewJob:
-        """Return the job of a valid submission. `prefix` is its path in the body, such as `3.` in a batch.
+    async def parse(self, value: Any, tenant: int, prefix: str = "") -> NewJob:
+        """Return the job of a tenant's valid submission. `prefix` is its path in the body, such as `3.` in a batch.
 
         Raises InvalidSubmission or ProblemError, which name the field, or StoreUnavailable if no operations are cached.
         """
@@ -70,6 +70,7 @@ class SubmissionParser:
             max_attempts=spec.retry.max_attempts,
             timeout_ms=spec.timeout_ms,
             version=spec.version,
+            tenant=tenant,
         )
         if isinstance(submission, PlainSubmission):
             return job

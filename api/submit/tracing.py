@@ -1,6 +1,6 @@
 """The spans of submissions: sending the jobs, inserting them. Imported only while tracing is on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from uuid import UUID
@@ -17,44 +17,44 @@ from common.telemetry import traces
 class TracedGroupCommit(GroupCommit):
     """A group commit that stores each sampled job with its trace context and records a span per insert."""
 
-    async def submit(self, job: NewJob) -> None:
+    async def submit(self, job: NewJob, tenant: int) -> None:
         """Store a job; see GroupCommit."""
         request = get_current_span()
         if not request.is_recording():  # an unsampled request stores no trace context either
-            await super().submit(job)
+            await super().submit(job, tenant)
             return
         with _SendSpan(request, [job]) as jobs:
-            await super().submit(jobs[0])
+            await super().submit(jobs[0], tenant)
 
-    async def submit_all(self, jobs: Sequence[NewJob]) -> None:
+    async def submit_all(self, jobs: Sequence[NewJob], tenant: int) -> None:
         """Store jobs, all or none; see GroupCommit."""
         request = get_current_span()
         if not request.is_recording():
-            await super().submit_all(jobs)
+            await super().submit_all(jobs, tenant)
             return
         with _SendSpan(request, jobs) as traced_jobs:
-            await super().submit_all(traced_jobs)
+            await super().submit_all(traced_jobs, tenant)
 
-    async def submit_once(self, jobs: Sequence[NewJob], key: IdempotencyKey | None) -> InsertOutcome:
+    async def submit_once(self, jobs: Sequence[NewJob], key: IdempotencyKey | None, tenant: int) -> InsertOutcome:
         """Store jobs with keys, all or none; see GroupCommit."""
         request = get_current_span()
         if not request.is_recording():
-            return await super().submit_once(jobs, key)
+            return await super().submit_once(jobs, key, tenant)
         with _SendSpan(request, jobs) as traced_jobs:
-            return await super().submit_once(traced_jobs, key)
+            return await super().submit_once(traced_jobs, key, tenant)
 
     async def _flush(self) -> None:
         # Started by one request, the flusher serves all. The context ends with the task: nothing to detach.
         attach(Context())
         await super()._flush()
 
-    async def _insert(self, jobs: Sequence[NewJob]) -> None:
+    async def _insert(self, jobs: Sequence[NewJob], tenants: Collection[int]) -> None:
         with _insert_spans(jobs):
-            await super()._insert(jobs)
+            await super()._insert(jobs, tenants)
 
-    async def _insert_storable(self, jobs: Sequence[NewJob]) -> Mapping[UUID, Exception]:
+    async def _insert_storable(self, jobs: Sequence[NewJob], tenants: Collection[int]) -> Mapping[UUID, Exception]:
         with _insert_spans(jobs):
-            return await super()._insert_storable(jobs)
+            return await super()._insert_storable(jobs, tenants)
 
 
 @contextmanager

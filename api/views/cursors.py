@@ -21,7 +21,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Cursors:
     """Encodes and decodes list positions. Processes with the same settings accept each other's cursors."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tenant: int) -> None:
+        """`tenant`: that of the caller. A cursor of another tenant's list is none of these."""
+        self._tenant = tenant
         secret = settings.cursor_key or settings.database_url + settings.database_password
         self._key = hashlib.sha256(f"jobproc cursors {secret}".encode()).digest()
 
@@ -29,7 +31,7 @@ class Cursors:
         """Return the cursor for a position in a list of jobs, or in the list of bulk actions if `search` is None."""
         is_by_end = position.finished_at is not None
         micros = 0 if position.finished_at is None else (position.finished_at - _EPOCH) // timedelta(microseconds=1)
-        body = _LAYOUT.pack(_VERSION, _digest(search), is_by_end, micros, position.job_id.bytes)
+        body = _LAYOUT.pack(_VERSION, _digest(self._tenant, search), is_by_end, micros, position.job_id.bytes)
         return _text(body + self._mac(body))
 
     def decode(self, search: JobSearch | None, cursor: str) -> ListPosition | None:
@@ -44,7 +46,7 @@ class Cursors:
         if len(body) != _LAYOUT.size or not hmac.compare_digest(mac, self._mac(body)):
             return None
         version, digest, is_by_end, micros, job_id = _LAYOUT.unpack(body)
-        if version != _VERSION or digest != _digest(search):
+        if version != _VERSION or digest != _digest(self._tenant, search):
             return None
         return ListPosition(UUID(bytes=job_id), _EPOCH + timedelta(microseconds=micros) if is_by_end else None)
 
@@ -56,11 +58,12 @@ def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _digest(search: JobSearch | None) -> bytes:
-    """Return the identity of a list: its filters and its order, but not its page size."""
+def _digest(tenant: int, search: JobSearch | None) -> bytes:
+    """Return the identity of a list: its tenant, its filters and its order, but not its page size."""
     if search is None:
-        return hashlib.sha256(b"actions").digest()[:8]
+        return hashlib.sha256(f"actions {tenant}".encode()).digest()[:8]
     filters = [
+        tenant,
         sorted(search.statuses),
         search.operation,
         search.queue,

@@ -69,8 +69,15 @@ def input_body(job_id: UUID, run: int, text: str | None) -> bytes:
     return orjson.dumps({"job_id": job_id, "run": run, "input": _stored_json(text), "input_removed": text is None})
 
 
-def etag_suffix(row: Record) -> str:
-    """Return the part of the ETag that tells which inputs are left: their removal does not change the revision."""
+def etag_suffix(row: Record, *, with_payload: bool) -> str:
+    """Return the part of the ETag that tells which inputs are left: their removal does not change the revision.
+
+    Without payload the response is another one.
+    """
+    return ("" if with_payload else ".hidden") + _inputs_left(row)
+
+
+def _inputs_left(row: Record) -> str:
     return "" if row["has_input"] else f".{sum(run['has_input'] for run in row['runs'])}"
 
 

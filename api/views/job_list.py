@@ -87,13 +87,13 @@ _REPEATABLE = {"status"}
 class JobListRequest:
     """A validated request for one page of a list of jobs."""
 
-    def __init__(self, query: JobListQuery, request: Request, settings: Settings) -> None:
+    def __init__(self, query: JobListQuery, request: Request, tenant: int, settings: Settings) -> None:
         """Validate the parameters. Raises ProblemError, which names the parameter and the allowed values."""
         _raise_if_any(_misused_parameters(request.query_params.multi_items()))
         _raise_if_any(_contradictions(query))
         self._query = query
         self._root = root_path(request.scope) + PATH
-        self._cursors = Cursors(settings)
+        self._cursors = Cursors(settings, tenant)
         self.search = replace(
             query.to_search(), order=Order(query.sort.removeprefix("-")), descending=query.sort.startswith("-")
         )

@@ -3,13 +3,14 @@
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from api.schemas import BackoffView
-from api.web.ttl_cache import TtlCache
+from api.web.ttl_cache import TenantCache
 from common.domain.job import required_operation
 from common.domain.operation_spec import OperationSpec
 from common.store.connection.asyncpg_pool import DatabasePool
@@ -84,11 +85,11 @@ class OperationList(BaseModel):
     operations: list[OperationView] = Field(description="The operations, by name.")
 
 
-def operation_list_cache(pool: DatabasePool) -> TtlCache[OperationList]:
-    """Return a cache of the operations, which reads them at most once in CACHE_S seconds."""
+def operation_list_cache(pool: DatabasePool) -> TenantCache[OperationList]:
+    """Return a cache of the operations, which reads them at most once in CACHE_S seconds for each tenant."""
 
-    def read(connection: Connection) -> OperationList:
-        recent = usage.read(connection, int(time.time() * 1000))
+    def read(connection: Connection, tenant: int) -> OperationList:
+        recent = usage.read(connection, tenant, int(time.time() * 1000))
         workers = queue_state.workers_by_operation(connection)
         seen_at = sightings.seen_at(connection)
         return OperationList(
@@ -99,11 +100,11 @@ def operation_list_cache(pool: DatabasePool) -> TtlCache[OperationList]:
             ]
         )
 
-    async def load() -> OperationList:
-        """Read the operations from the database."""
-        return await pool.run_sync(read, Lane.EXPENSIVE)
+    async def load(tenant: int) -> OperationList:
+        """Read the operations, and the usage of a tenant's jobs, from the database."""
+        return await pool.run_sync(partial(read, tenant=tenant), Lane.EXPENSIVE, tenant=tenant)
 
-    return TtlCache(load, CACHE_S)
+    return TenantCache(load, CACHE_S)
 
 
 def _operation_view(

@@ -1,10 +1,10 @@
-"""The statistics of all queues, cached for a second."""
+"""The statistics of all queues, cached for a second for each tenant."""
 
 import time
 from functools import partial
 
 from api.schemas import QueueStatsView, QueueView, RatesView
-from api.web.ttl_cache import TtlCache
+from api.web.ttl_cache import TenantCache
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
@@ -14,19 +14,20 @@ from common.store.queues.queue_stats import QueueStats, finished_per_s
 CACHE_S = 1.0
 
 
-def queue_stats_cache(settings: Settings, pool: DatabasePool) -> TtlCache[QueueStatsView]:
-    """Return a cache of the statistics, which reads them at most once a second."""
+def queue_stats_cache(settings: Settings, pool: DatabasePool) -> TenantCache[QueueStatsView]:
+    """Return a cache of the statistics, which reads those of a tenant at most once a second."""
 
-    async def load() -> QueueStatsView:
-        """Read the statistics from the database."""
+    async def load(tenant: int) -> QueueStatsView:
+        """Read the statistics of a tenant's jobs from the database."""
         now = time.time()
         queues = await pool.run_sync(
-            partial(queue_stats.read, count_limit=settings.queue_count_limit, unix_ms=int(now * 1000)),
+            partial(queue_stats.read, tenant=tenant, count_limit=settings.queue_count_limit, unix_ms=int(now * 1000)),
             Lane.EXPENSIVE,
+            tenant=tenant,
         )
         return QueueStatsView(queues=[_queue_view(queue, now) for queue in queues])
 
-    return TtlCache(load, CACHE_S)
+    return TenantCache(load, CACHE_S)
 
 
 def _queue_view(queue: QueueStats, now: float) -> QueueView:

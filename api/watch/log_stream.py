@@ -46,12 +46,12 @@ LAST_EVENT_ID_PARAMETER = last_event_id_parameter(
 
 
 async def read_page(
-    pool: DatabasePool, settings: Settings, job_id: UUID, after: LogPosition, attempt: int | None
+    pool: DatabasePool, settings: Settings, tenant: int, job_id: UUID, after: LogPosition, attempt: int | None
 ) -> LogPage:
     """Read the next lines of a run; `attempt` None: of all attempts. Raises JobNotFound or StoreUnavailable."""
     delay_s = settings.job_log_interval_milliseconds / 1000 + STORE_MARGIN_S
     page = await pool.run(
-        lambda connection: job_logs.page(connection, job_id, after, attempt, delay_s),
+        lambda connection: job_logs.page(connection, tenant, job_id, after, attempt, delay_s),
         Lane.BY_ID,
     )
     if page is None:
@@ -70,6 +70,7 @@ def check_run(page: LogPage) -> None:
 class JobLog:
     """The log that a client follows."""
 
+    tenant: int  #: that of the client
     job_id: UUID
     start: LogPosition  #: the stream begins behind it
     attempt: int | None  #: None: all attempts of the run
@@ -84,6 +85,7 @@ class LogStream(JobStream[LogPage]):
         self, request: Request, log: JobLog, pool: DatabasePool, watchers: Watchers, settings: Settings
     ) -> None:
         super().__init__(request, log.job_id, watchers, settings)
+        self._tenant = log.tenant
         self._position = log.start
         self._attempt = log.attempt
         self._pool = pool
@@ -97,7 +99,7 @@ class LogStream(JobStream[LogPage]):
         return None if has_all else page
 
     async def _read(self) -> LogPage:
-        return await read_page(self._pool, self._settings, self._job_id, self._position, self._attempt)
+        return await read_page(self._pool, self._settings, self._tenant, self._job_id, self._position, self._attempt)
 
     async def _send_events(self, watcher: Watcher, page: LogPage, send: Send, /) -> bool:
         loop = asyncio.get_running_loop()

@@ -51,7 +51,7 @@ def requested_wait_s(request: Request, settings: Settings) -> float:
 async def respond_when_finished(request: Request, watchers: Watchers, job_id: UUID, wait_s: float) -> Response:
     """Return a job's status and result once it has ended or the time is up. Raises JobNotFound or StoreUnavailable."""
     snapshot = await watchers.wait_until_finished(request, job_id, wait_s)
-    result = await watchers.result(job_id, snapshot)
+    result = await watchers.result(request, job_id, snapshot)
     response = responses.conditional(request, result.revision, result_body(job_id, result))
     if watchers.is_draining:
         response.raw_headers.append(CLOSE_HEADER)  # tells the client why it was answered early
@@ -73,7 +73,7 @@ async def respond_if_finished(
     try:
         snapshot = await watchers.wait_until_finished(request, job_id, wait_s, submitted)
         return (
-            JsonResponse(result_body(job_id, await watchers.result(job_id, snapshot)), 200, headers)
+            JsonResponse(result_body(job_id, await watchers.result(request, job_id, snapshot)), 200, headers)
             if snapshot.is_finished
             else None
         )

@@ -8,11 +8,12 @@ from common.store.jobs.reads import JobSnapshot
 
 
 class WatchedJob:
-    """A job that clients wait for, and its newest snapshot."""
+    """A job that clients of a tenant wait for, and its newest snapshot; none if it is the job of another tenant."""
 
-    __slots__ = ("id", "is_missing", "next_poll_s", "polls", "snapshot", "snapshot_at_s", "watchers")
+    __slots__ = ("id", "is_missing", "next_poll_s", "polls", "snapshot", "snapshot_at_s", "tenant", "watchers")
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, tenant: int, job_id: str) -> None:
+        self.tenant = tenant
         self.id = job_id
         self.watchers: set[Watcher] = set()
         self.next_poll_s = 0.0  #: when the next poll is due

@@ -14,6 +14,7 @@ from uuid import UUID
 from fastapi import Request
 from starlette.types import Scope
 
+from api.auth.principal import principal_of
 from api.limits.addresses import ClientAddresses
 from api.limits.places import Limit, Places
 from api.telemetry.metrics import ApiMetrics
@@ -69,9 +70,10 @@ class Watchers:
             EVENTS: Places(settings.event_stream_max_clients, percent),
             LOGS: Places(settings.log_stream_max_clients, percent),
         }
-        self._jobs: dict[str, WatchedJob] = {}
+        self._jobs: dict[tuple[int, str], WatchedJob] = {}  # by the tenant of their clients and job id
+        self._tenants: dict[str, tuple[int, ...]] = {}  # by job id: whose clients wait for it
         # Ids of jobs to poll now, in this order; True if the change feed named the job.
-        self._notified: dict[str, bool] = {}
+        self._notified: dict[tuple[int, str], bool] = {}
         # A heap of times and jobs. An entry is stale if its time is not the job's `next_poll_s`.
         self._schedule: list[tuple[float, int, WatchedJob]] = []
         self._numbers = count()
@@ -134,8 +136,9 @@ class Watchers:
         job = watcher.job
         snapshot = job.snapshot
         if not watcher.has_polled and not watcher.has_failed:  # the time was up before the first poll
-            snapshots = await self._pool.run(lambda connection: reads.snapshots(connection, [job_id]), Lane.BY_ID)
-            snapshot = snapshots.get(job.id)
+            wanted = [(job.tenant, job_id)]
+            snapshots = await self._pool.run(lambda connection: reads.snapshots(connection, wanted), Lane.BY_ID)
+            snapshot = snapshots.get((job.tenant, job.id))
         elif (
             watcher.has_failed
             or _now() - job.snapshot_at_s > MAX_MISSED_POLLS * self._poll_interval_s + self._first_poll_timeout_s
@@ -145,12 +148,13 @@ class Watchers:
             raise JobNotFound
         return snapshot
 
-    async def result(self, job_id: UUID, snapshot: JobSnapshot) -> JobResult:
+    async def result(self, request: Request, job_id: UUID, snapshot: JobSnapshot) -> JobResult:
         """Return the result or the error of a job; a large one is read from the database. Raises StoreUnavailable."""
         if not snapshot.is_result_large:
             return snapshot.job_result
+        tenant = principal_of(request).tenant
         async with self._large_reads:
-            result = await self._pool.run(lambda connection: reads.result(connection, job_id), Lane.BY_ID)
+            result = await self._pool.run(lambda connection: reads.result(connection, tenant, job_id), Lane.BY_ID)
         return result or snapshot.job_result
 
     @contextmanager
@@ -161,10 +165,12 @@ class Watchers:
 
         `unstored`: the job is about to be stored, so it is not polled before a notification or `wait_until_finished`.
         """
-        key = str(job_id)
+        tenant = principal_of(request).tenant
+        key = tenant, str(job_id)
         job = self._jobs.get(key)
         if job is None:
-            job = self._jobs[key] = WatchedJob(key)
+            job = self._jobs[key] = WatchedJob(*key)
+            self._tenants[job.id] = (*self._tenants.get(job.id, ()), tenant)
         watcher = Watcher(request, job, self._poll_number, on_every_change=on_every_change)
         job.watchers.add(watcher)
         job.polls = 0
@@ -179,14 +185,20 @@ class Watchers:
         finally:
             job.watchers.discard(watcher)
             if not job.watchers:
-                del self._jobs[key]
+                self._forget(job)
 
     def notify(self, ids: Sequence[str]) -> None:
         """Poll these jobs now, as far as clients wait for them: they have changed."""
         for job_id in ids:
-            if job_id in self._jobs:
-                self._notified[job_id] = True
+            for tenant in self._tenants.get(job_id, ()):
+                self._notified[tenant, job_id] = True
                 self._wake_poller.set()
+
+    def _forget(self, job: WatchedJob) -> None:
+        del self._jobs[job.tenant, job.id]
+        self._tenants[job.id] = tuple(tenant for tenant in self._tenants[job.id] if tenant != job.tenant)
+        if not self._tenants[job.id]:
+            del self._tenants[job.id]
 
     # --- polling
 
@@ -220,14 +232,14 @@ class Watchers:
         now = _now()
         while self._schedule and self._schedule[0][0] <= now and len(jobs) < MAX_IDS:
             poll_at_s, _, job = heapq.heappop(self._schedule)
-            if poll_at_s == job.next_poll_s and self._jobs.get(job.id) is job:
+            if poll_at_s == job.next_poll_s and self._jobs.get((job.tenant, job.id)) is job:
                 jobs.append((job, False))
         return jobs
 
     async def _poll(self, jobs: Sequence[tuple[WatchedJob, bool]]) -> None:
         self._poll_number += 1
-        number, snapshots, failed = self._poll_number, dict[str, JobSnapshot](), False
-        ids = [UUID(job.id) for job, _ in jobs]
+        number, snapshots, failed = self._poll_number, dict[tuple[int, str], JobSnapshot](), False
+        ids = [(job.tenant, UUID(job.id)) for job, _ in jobs]
         try:
             snapshots = await self._pool.run(lambda connection: reads.snapshots(connection, ids), Lane.BY_ID)
         except StoreUnavailable:
@@ -246,7 +258,7 @@ class Watchers:
                 for watcher in watchers:
                     watcher.poll_failed()
             else:
-                job.snapshot, job.snapshot_at_s = snapshots.get(job.id), now
+                job.snapshot, job.snapshot_at_s = snapshots.get((job.tenant, job.id)), now
                 job.is_missing = job.snapshot is None
                 ended = sum(watcher.update(job.snapshot) for watcher in watchers)
                 self._metrics.long_polls.labels("notified" if is_notified else "polled").inc(ended)

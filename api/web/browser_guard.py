@@ -30,6 +30,7 @@ PAGE_REQUEST_HEADERS = (
     "Content-Type",
     "Idempotency-Key",
     "If-None-Match",
+    "Jobproc-Tenant",
     "Last-Event-ID",
     "X-Request-ID",
     "traceparent",

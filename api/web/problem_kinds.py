@@ -44,6 +44,9 @@ SCOPE_MISSING = ProblemKind(
 TENANT_SUSPENDED = ProblemKind(
     "tenant-suspended", 403, "The tenant is suspended", "An operator has suspended the tenant of the caller."
 )
+TENANT_DRAINING = ProblemKind(
+    "tenant-draining", 403, "The tenant submits nothing new", "An operator lets the jobs of the tenant end."
+)
 ORIGIN_NOT_ALLOWED = ProblemKind(
     "origin-not-allowed",
     403,
@@ -206,6 +209,22 @@ READ_TIMEOUT = ProblemKind(
     "creation times; or retry later.",
 )
 KEY_NOT_FOUND = ProblemKind("key-not-found", 404, "No such API key", "No API key of the tenant has this id.")
+TENANT_NOT_FOUND = ProblemKind("tenant-not-found", 404, "No such tenant", "No tenant has this name.")
+TENANT_EXISTS = ProblemKind(
+    "tenant-exists", 409, "The tenant exists", "A tenant has this name; one that is being removed has it until its end."
+)
+TENANT_REMOVING = ProblemKind(
+    "tenant-removing", 409, "The tenant is being removed", "The tenant is being removed, which is final."
+)
+DEFAULT_TENANT_NEEDED = ProblemKind(
+    "default-tenant",
+    409,
+    "The default tenant stays",
+    "The default tenant has the keys of the operators, so it can be neither suspended nor removed.",
+)
+TOO_MANY_TENANTS = ProblemKind(
+    "too-many-tenants", 409, "Too many tenants", "There are 10000 tenants; remove one that is not needed."
+)
 TOO_MANY_KEYS = ProblemKind(
     "too-many-keys", 409, "Too many API keys", "The tenant has 1000 valid API keys; revoke one that is not needed."
 )

@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from common.telemetry import logs
 
 T = TypeVar("T")
+MAX_TENANTS = 1_000  # whose values are kept
 
 
 class TtlCache(Generic[T]):
@@ -42,3 +44,21 @@ class TtlCache(Generic[T]):
         value = await self._load()
         self._loaded_at = time.monotonic()
         return value
+
+
+class TenantCache(Generic[T]):
+    """A TtlCache for each tenant: what it reads is never told to another. The one that is read least recently goes."""
+
+    def __init__(self, load: Callable[[int], Awaitable[T]], ttl_s: float) -> None:
+        """`load` reads the value of a tenant."""
+        self._load = load
+        self._ttl_s = ttl_s
+        self._caches: dict[int, TtlCache[T]] = {}  # the most recently read last
+
+    async def read(self, tenant: int) -> T:
+        """Return the value of a tenant; see TtlCache."""
+        cache = self._caches.pop(tenant, None) or TtlCache(partial(self._load, tenant), self._ttl_s)
+        self._caches[tenant] = cache
+        if len(self._caches) > MAX_TENANTS:
+            del self._caches[next(iter(self._caches))]
+        return await cache.read()

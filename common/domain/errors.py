@@ -7,6 +7,11 @@ JobprocError
 ├── BulkActionNotFound     no bulk action has that id
 ├── KeyNotFound            no API key of the tenant has that id
 ├── TooManyKeys            the limit of API keys of a tenant is reached; names it
+├── TenantNotFound         no tenant has that name
+├── TenantExists           a tenant has that name
+├── TenantIsRemoved        the tenant is being removed, which is final
+├── DefaultTenant          the default tenant can be neither suspended nor removed
+├── TooManyTenants         the limit of tenants is reached; names it
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
 ├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long
@@ -59,6 +64,29 @@ class BulkActionNotFound(JobprocError):
 
 class KeyNotFound(JobprocError):
     """No API key of the tenant has this id, or it is revoked."""
+
+
+class TenantNotFound(JobprocError):
+    """No tenant has this name."""
+
+
+class TenantExists(JobprocError):
+    """A tenant has this name; one that is being removed has it until its end."""
+
+
+class TenantIsRemoved(JobprocError):
+    """The tenant is being removed, which is final."""
+
+
+class DefaultTenant(JobprocError):
+    """The default tenant has the keys of the operators, so it can be neither suspended nor removed."""
+
+
+class TooManyTenants(JobprocError):
+    """There are too many tenants."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"There are {limit} tenants; remove one that is not needed.")
 
 
 class TooManyKeys(JobprocError):

@@ -4,14 +4,15 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+from common.domain.tenants import DEFAULT_TENANT
 
 QUEUE_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"  # the name is part of a Redis key, a metric label and a URL
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
 PRIORITIES = range(10)  #: 0 is claimed first
-DEFAULT_TENANT = 1
 
 _RANDOM_BITS = 74
 
@@ -93,6 +94,14 @@ class NewJob:
     trace: str | None = None  #: W3C traceparent of the request; None: not traced
     version: int = 1  #: version of the operation
     options: Options | None = None
+    tenant: int = DEFAULT_TENANT  #: that of the caller who submits it
+
+
+class RunningKey(NamedTuple):
+    """A unique key that a job holds while it runs. Each tenant has its own keys."""
+
+    tenant: int
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ class ClaimExtras:
     retry_base_s: float | None = None  #: seconds; None: the operation's default
     retry_cap_s: float | None = None  #: seconds; None: the operation's default
     deadline_in_s: float | None = None  #: seconds from the claim to its deadline
-    running_key: str | None = None  #: unique key that the job holds while it runs
+    running_key: RunningKey | None = None  #: unique key that the job holds while it runs
     is_input_large: bool = False  #: the claim left the input out; the worker process reads it before the attempt
     deadline: str | None = None  #: ISO 8601
     tags: tuple[str, ...] | list[str] | None = None  #: of the submission
@@ -149,7 +158,7 @@ class ClaimedJob:
         return 0 if self.extras is None else self.extras.crashes
 
     @property
-    def running_key(self) -> str | None:
+    def running_key(self) -> RunningKey | None:
         """The unique key that the job holds while it runs; None: it has none."""
         return None if self.extras is None else self.extras.running_key
 

@@ -6,6 +6,7 @@ CREATE TABLE job_logs (
     run smallint NOT NULL,
     attempt smallint NOT NULL,
     last_line integer NOT NULL,
+    tenant integer NOT NULL DEFAULT 1,
     total_bytes bigint NOT NULL,
     lines json NOT NULL,
     CONSTRAINT job_logs_pkey PRIMARY KEY (id, run, attempt, last_line)

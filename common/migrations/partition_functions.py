@@ -2,18 +2,28 @@
 
 # API and controller create partitions, and the controller drops them, without owning the tables. A role that may
 # truncate a table gets its rights on the new partition too: retention reads, truncates and refills partitions by name.
+# A partition has the policies of its table.
 PARTITION_FUNCTIONS = """
 CREATE FUNCTION create_partition(parent text, suffix text, first uuid, after uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     child text := parent || '_' || suffix;
     granted record;
+    policy record;
 BEGIN
     IF parent NOT IN ('jobs', 'outcomes', 'attempts', 'tags', 'job_logs', 'audit_entries')
        OR suffix !~ '^[0-9]{8}$' THEN
         RAISE EXCEPTION 'no table of jobproc has a partition %', child;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', child, parent);
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', child);
+    FOR policy IN
+        SELECT polname AS name, pg_get_expr(polqual, polrelid) AS condition,
+               (SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE oid = ANY (polroles)) AS roles
+        FROM pg_policy WHERE polrelid = parent::regclass
+    LOOP
+        EXECUTE format('CREATE POLICY %I ON %I TO %s USING (%s)', policy.name, child, policy.roles, policy.condition);
+    END LOOP;
     EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child, first, after);
     FOR granted IN
         SELECT grantee::regrole AS role, string_agg(privilege_type, ', ') AS rights

@@ -27,10 +27,12 @@ class BulkAction(Base):
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
         CheckConstraint("(kind = 'reprioritise') = (priority IS NOT NULL)", name="reprioritise_has_priority"),
         Index("bulk_actions_active", "id", postgresql_where=text(_ACTIVE)),
-        Index("bulk_actions_previews", "created_at", postgresql_where=text("phase = 'PREVIEW'")),
+        Index("bulk_actions_previews", "tenant", "created_at", postgresql_where=text("phase = 'PREVIEW'")),
+        Index("bulk_actions_tenant_id", "tenant", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     changed_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))  #: when its phase changed
     started_at: Mapped[datetime | None]  #: for the first time
@@ -66,6 +68,7 @@ class BulkActionJob(Base):
     bulk_action: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
     claimable_at: Mapped[datetime | None]  #: of a cancelled waiting job; None for any other
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     run: Mapped[int] = mapped_column(SmallInteger)  #: the run that was cancelled, started, or reprioritised
     #: before; None if `claimable_at` is None, unless reprioritised
     priority: Mapped[int | None] = mapped_column(SmallInteger)

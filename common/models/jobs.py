@@ -21,13 +21,14 @@ class Job(Base):
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
         CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="max_attempts_range"),
         CheckConstraint("timeout_ms > 0", name="timeout_positive"),
+        Index("jobs_tenant_id", "tenant", "id"),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     run_at: Mapped[datetime | None]  #: not claimable before then; None: at once
-    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))  #: 1 until tenants come
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))  #: whose job it is
     timeout_ms: Mapped[int | None] = mapped_column(Integer)  #: time limit of one attempt; None: no limit
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))  #: 0 is claimed first
     max_attempts: Mapped[int] = mapped_column(SmallInteger)
@@ -70,15 +71,18 @@ class Live(Base):
         # For claims by line. Its condition holds for every row, and keeps the planner from using it for statements that
         # name no line: it would skip from line to line instead of taking live_due.
         Index("live_line", *("line", "priority", "claimable_at", "id"), postgresql_where=text("line IS NOT NULL")),
+        # For lists. Of an expression, which policies and other statements do not have: a plan from an empty table might
+        # otherwise read all rows of a tenant for what `live_due` finds.
+        Index("live_tenant_id", text("(tenant::bigint)"), "id"),
         # Only jobs with a key that is held while they run are in these: the waking of a job reads both.
         Index(
             "live_running_key",
-            *("running_key", "queue", "needs", "priority", "claimable_at", "id"),
+            *("tenant", "running_key", "queue", "needs", "priority", "claimable_at", "id"),
             postgresql_where=text("running_key IS NOT NULL AND claimable_at < 'infinity'"),
         ),
         Index(
             "live_parked",
-            *("running_key", "queue", "needs", "priority", "due_since", "id"),
+            *("tenant", "running_key", "queue", "needs", "priority", "due_since", "id"),
             postgresql_where=text("claimable_at = 'infinity'"),
         ),
         {
@@ -135,19 +139,24 @@ class Outcome(Base):
         CheckConstraint("(status = 'SUCCESS') = (result IS NOT NULL)", name="success_has_result"),
         CheckConstraint("(status = 'FAILED') = (error_type IS NOT NULL)", name="failed_has_error"),
         # For lists. Without successes, which are nearly all rows: an index of those would cost 2 to 5 % of the jobs/s.
-        Index("outcomes_unsuccessful_id", "id", postgresql_where=text("status <> 'SUCCESS'")),
-        Index("outcomes_unsuccessful_finished_at", "finished_at", "id", postgresql_where=text("status <> 'SUCCESS'")),
+        Index("outcomes_unsuccessful_id", "tenant", "id", postgresql_where=text("status <> 'SUCCESS'")),
+        Index(
+            "outcomes_unsuccessful_finished_at",
+            *("tenant", "finished_at", "id"),
+            postgresql_where=text("status <> 'SUCCESS'"),
+        ),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     run: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     attempt: Mapped[int] = mapped_column(SmallInteger)
-    released: Mapped[int] = mapped_column(SmallInteger)
     rev: Mapped[int]
     worker: Mapped[int | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    released: Mapped[int] = mapped_column(SmallInteger)
     status: Mapped[str]
     result: Mapped[Json | None]
     error_type: Mapped[str | None]
@@ -172,6 +181,7 @@ class Attempt(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     run: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     worker: Mapped[int]
@@ -198,6 +208,7 @@ class JobLog(Base):
     run: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     last_line: Mapped[int] = mapped_column(Integer, primary_key=True)  #: the number of the last of these lines
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     total_bytes: Mapped[int]  #: of all lines of the attempt up to the last of these
     lines: Mapped[Json]  #: an array of objects
 
@@ -211,6 +222,7 @@ class RunRow(Base):
     __tablename__ = "runs"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     run: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     input: Mapped[Json | None]  #: None: the input of the run before
@@ -222,9 +234,10 @@ class Tag(Base):
     """A tag of a job. Deleted with its partition."""
 
     __tablename__ = "tags"
-    __table_args__ = (Index("tags_tag_id", "tag", "id"), {"postgresql_partition_by": "RANGE (id)"})
+    __table_args__ = (Index("tags_tag_id", "tenant", "tag", "id"), {"postgresql_partition_by": "RANGE (id)"})
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     tag: Mapped[str] = mapped_column(primary_key=True)
 
 
@@ -235,6 +248,7 @@ class Deadline(Base):
     __table_args__ = (Index("deadlines_at", "at"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     at: Mapped[datetime]
 
 
@@ -245,4 +259,5 @@ class Expiry(Base):
     __table_args__ = (Index("expiries_at", "at"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     at: Mapped[datetime]  #: when the controller checks it next

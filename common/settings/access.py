@@ -39,6 +39,10 @@ class AccessSettings(SettingsGroup):
         description="API: time in seconds for which a process goes on with the API keys that it knows while the "
         "database is away; then requests get 503.",
     )
+    max_tenants: Count = Field(
+        10_000,
+        description="API: largest number of tenants; more are refused with 409. Each process keeps all in memory.",
+    )
     max_api_keys_per_tenant: Count = Field(
         1_000, description="API: largest number of valid API keys of one tenant; more are refused with 409."
     )

@@ -73,6 +73,11 @@ class ControllerSettings(SettingsGroup):
         description="Controller: time in seconds since its last change after which a bulk action is deleted, "
         "with the records that its undo needs.",
     )
+    tenant_removal_delay_seconds: Seconds = Field(
+        60,
+        description="Controller: time in seconds from the request to remove a tenant to the deletion of its rows. "
+        "Within it every API process has learned to refuse its clients, and has answered their requests.",
+    )
     queue_count_limit: Count = Field(
         100_000,
         description="Controller: number up to which the jobs of a queue are counted for gauges; "

@@ -111,6 +111,8 @@ EVENTS = {
     "supervisor_failed": "A check of the supervisor failed with an unexpected error; the next check retries.",
     "tls_certificate_loaded": "The API has loaded a changed certificate; new connections get it.",
     "tls_certificate_refused": "The changed files of the API's certificate cannot be used; it keeps the earlier one.",
+    "tenant_changed": "An operator has created, changed, suspended, resumed, drained or removed a tenant; `by` is who.",
+    "tenant_removed": "The last row of a tenant that was being removed is deleted; its name can be used again.",
     "tracing_disabled": "A worker process could not set up the export of traces; it works without.",
     "wait_poll_failed": "A poll of jobs with waiting clients failed with an unexpected error; the next one retries.",
     "worker_ready": "A worker has begun to claim jobs: of its queues, and of its operations.",

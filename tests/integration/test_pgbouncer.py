@@ -142,7 +142,7 @@ def test_an_input_with_special_characters_is_stored_unchanged(pooled_url: str, r
         pool = DatabasePool(settings)
         async with pool.acquire(Lane.INTAKE) as connection:
             await insert.insert_jobs(connection, [job], 4)
-        record = await pool.run(lambda connection: reads.job(connection, job.id), Lane.BY_ID)
+        record = await pool.run(lambda connection: reads.job(connection, 1, job.id), Lane.BY_ID)
         await pool.close()
         return record
 

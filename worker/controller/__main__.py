@@ -27,7 +27,7 @@ from common.store.schema.startup import wait_for_schema
 from common.store.workers import leader, leases
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
-from worker.controller import maintenance
+from worker.controller import maintenance, tenant_removal
 from worker.controller.bulk_actions import BulkActions
 from worker.controller.leader import Leadership
 from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
@@ -125,6 +125,7 @@ class Controller:
         self._every(
             "audit", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_audit_entries(self._engine, self._settings)
         )
+        self._run_task("tenant_removal", lambda: tenant_removal.run_steps(connection, self._settings))
         self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine))
         self._every("bulk_action_expiry", EXPIRY_INTERVAL_S, lambda: self._bulk_actions.expire(connection))
         self._every(

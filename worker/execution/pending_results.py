@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from common.domain.decisions import AttemptUsage, Decision
-from common.domain.job import ClaimedJob
+from common.domain.job import ClaimedJob, RunningKey
 from common.store.jobs.claims import Results
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -19,7 +19,7 @@ class PendingResults:
     def __init__(self) -> None:
         self.results = Results()
         self.decisions: list[tuple[ClaimedJob, Decision]] = []
-        self.running_keys: set[str] = set()  #: unique keys that the attempts held while they ran
+        self.running_keys: set[RunningKey] = set()  #: unique keys that the attempts held while they ran
         self.spans: list[tuple[str, SpanContext]] = []  #: of the traced attempts, each with its queue
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ import psycopg2
 
 from common import failpoints
 from common.domain.decisions import RELEASED, AttemptOutcome, AttemptUsage, Fail, Failure, Release, decide
-from common.domain.job import ClaimedJob
+from common.domain.job import ClaimedJob, RunningKey
 from common.domain.retry import DEFAULT_RETRY
 from common.domain.states import State
 from common.settings import Settings
@@ -206,12 +206,12 @@ class Settler:
         """Drop the attempts that have ended and are not settled: their jobs run again."""
         self.pending = PendingResults()
 
-    def _share_keys(self, freed: Collection[str], jobs: list[ClaimedJob]) -> list[ClaimedJob]:
+    def _share_keys(self, freed: Collection[RunningKey], jobs: list[ClaimedJob]) -> list[ClaimedJob]:
         """Park all but the first claimed job of each unique key; returns the jobs that may run.
 
         Wakes parked jobs of freed keys of which no job was claimed. Raises DatabaseUnavailable.
         """
-        session, ready, rivals, keys = self._session, list[ClaimedJob](), list[ClaimedJob](), set[str]()
+        session, ready, rivals, keys = self._session, list[ClaimedJob](), list[ClaimedJob](), set[RunningKey]()
         for job in jobs:
             if job.running_key is None or job.running_key not in keys:
                 ready.append(job)

@@ -6,6 +6,7 @@ phase: expand
 from alembic import op
 
 from common.migrations.access_tables import ACCESS
+from common.migrations.bulk_action_tables import BULK_ACTIONS
 from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
 from common.migrations.usage_tables import USAGE
@@ -41,6 +42,7 @@ CREATE TABLE jobs (
     CONSTRAINT jobs_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 1000),
     CONSTRAINT jobs_timeout_positive CHECK (timeout_ms > 0)
 ) PARTITION BY RANGE (id);
+CREATE INDEX jobs_tenant_id ON jobs (tenant, id);
 
 CREATE TABLE live (
     id uuid NOT NULL,
@@ -77,19 +79,22 @@ CREATE TABLE live (
 );
 CREATE INDEX live_due ON live (queue, priority, claimable_at, id);
 CREATE INDEX live_line ON live (line, priority, claimable_at, id) WHERE line IS NOT NULL;
-CREATE INDEX live_running_key ON live (running_key, queue, needs, priority, claimable_at, id)
+CREATE INDEX live_tenant_id ON live ((tenant::bigint), id);
+CREATE INDEX live_running_key ON live (tenant, running_key, queue, needs, priority, claimable_at, id)
     WHERE running_key IS NOT NULL AND claimable_at < 'infinity';
-CREATE INDEX live_parked ON live (running_key, queue, needs, priority, due_since, id) WHERE claimable_at = 'infinity';
+CREATE INDEX live_parked ON live (tenant, running_key, queue, needs, priority, due_since, id)
+    WHERE claimable_at = 'infinity';
 
 CREATE TABLE outcomes (
     id uuid NOT NULL,
+    tenant integer NOT NULL DEFAULT 1,
     run smallint NOT NULL,
     attempt smallint NOT NULL,
-    released smallint NOT NULL,
     rev bigint NOT NULL,
     worker bigint,
     started_at timestamptz,
     finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    released smallint NOT NULL,
     status text NOT NULL,
     result json,
     error_type text,
@@ -103,11 +108,12 @@ CREATE TABLE outcomes (
     CONSTRAINT outcomes_success_has_result CHECK ((status = 'SUCCESS') = (result IS NOT NULL)),
     CONSTRAINT outcomes_failed_has_error CHECK ((status = 'FAILED') = (error_type IS NOT NULL))
 ) PARTITION BY RANGE (id);
-CREATE INDEX outcomes_unsuccessful_id ON outcomes (id) WHERE status <> 'SUCCESS';
-CREATE INDEX outcomes_unsuccessful_finished_at ON outcomes (finished_at, id) WHERE status <> 'SUCCESS';
+CREATE INDEX outcomes_unsuccessful_id ON outcomes (tenant, id) WHERE status <> 'SUCCESS';
+CREATE INDEX outcomes_unsuccessful_finished_at ON outcomes (tenant, finished_at, id) WHERE status <> 'SUCCESS';
 
 CREATE TABLE attempts (
     id uuid NOT NULL,
+    tenant integer NOT NULL DEFAULT 1,
     run smallint NOT NULL,
     attempt smallint NOT NULL,
     worker bigint NOT NULL,
@@ -130,6 +136,7 @@ CREATE TABLE attempts (
 SIDE_TABLES = """
 CREATE TABLE runs (
     id uuid NOT NULL,
+    tenant integer NOT NULL DEFAULT 1,
     run smallint NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     input json,
@@ -139,13 +146,15 @@ CREATE TABLE runs (
 
 CREATE TABLE tags (
     id uuid NOT NULL,
+    tenant integer NOT NULL DEFAULT 1,
     tag text NOT NULL,
     CONSTRAINT tags_pkey PRIMARY KEY (id, tag)
 ) PARTITION BY RANGE (id);
-CREATE INDEX tags_tag_id ON tags (tag, id);
+CREATE INDEX tags_tag_id ON tags (tenant, tag, id);
 
 CREATE TABLE deadlines (
     id uuid NOT NULL,
+    tenant integer NOT NULL DEFAULT 1,
     at timestamptz NOT NULL,
     CONSTRAINT deadlines_pkey PRIMARY KEY (id)
 );
@@ -153,6 +162,7 @@ CREATE INDEX deadlines_at ON deadlines (at);
 
 CREATE TABLE expiries (
     id uuid NOT NULL,
+    tenant integer NOT NULL DEFAULT 1,
     at timestamptz NOT NULL,
     CONSTRAINT expiries_pkey PRIMARY KEY (id)
 );
@@ -176,57 +186,10 @@ CREATE TABLE unique_keys (
 );
 """
 
-BULK_ACTIONS = """
-CREATE TABLE bulk_actions (
-    id uuid NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    started_at timestamptz,
-    stepped_at timestamptz,
-    as_of timestamptz NOT NULL,
-    position uuid,
-    locked uuid[] NOT NULL DEFAULT '{}',
-    count bigint NOT NULL,
-    matched bigint NOT NULL DEFAULT 0,
-    done bigint NOT NULL DEFAULT 0,
-    cancels_requested bigint NOT NULL DEFAULT 0,
-    undone bigint NOT NULL DEFAULT 0,
-    jobs_per_second integer NOT NULL,
-    priority smallint,
-    count_is_exact boolean NOT NULL,
-    kind text NOT NULL,
-    phase text NOT NULL DEFAULT 'PREVIEW',
-    filter json NOT NULL,
-    sample json NOT NULL,
-    skipped json NOT NULL,
-    not_undone json NOT NULL,
-    error text,
-    CONSTRAINT bulk_actions_pkey PRIMARY KEY (id),
-    CONSTRAINT bulk_actions_kind_known CHECK (kind IN ('cancel', 'retry', 'reprioritise')),
-    CONSTRAINT bulk_actions_phase_known CHECK (
-        phase IN ('PREVIEW', 'RUNNING', 'STOPPED', 'DONE', 'UNDOING', 'UNDONE', 'EXPIRED')),
-    CONSTRAINT bulk_actions_priority_range CHECK (priority BETWEEN 0 AND 9),
-    CONSTRAINT bulk_actions_reprioritise_has_priority CHECK ((kind = 'reprioritise') = (priority IS NOT NULL))
-);
-CREATE INDEX bulk_actions_active ON bulk_actions (id) WHERE phase IN ('RUNNING', 'UNDOING');
-CREATE INDEX bulk_actions_previews ON bulk_actions (created_at) WHERE phase = 'PREVIEW';
-
-CREATE TABLE bulk_action_jobs (
-    bulk_action uuid NOT NULL,
-    id uuid NOT NULL,
-    claimable_at timestamptz,
-    run smallint NOT NULL,
-    priority smallint,
-    crashes smallint,
-    isolated boolean,
-    needs text,
-    CONSTRAINT bulk_action_jobs_pkey PRIMARY KEY (bulk_action, id)
-);
-"""
-
-# The state of a job in one snapshot: that of its live row if it has one, else that of its newest outcome.
+# The state of a job in one snapshot: that of its live row if it has one, else that of its newest outcome. Its reader's
+# policies hold for its tables, not its owner's.
 VIEW = """
-CREATE VIEW job_states AS
+CREATE VIEW job_states WITH (security_invoker = true) AS
 SELECT j.id, j.tenant, j.queue, j.operation, j.created_at, j.run_at, j.timeout_ms,
        CASE WHEN l.worker IS NOT NULL THEN 'IN_PROGRESS'
             WHEN l.claimable_at > statement_timestamp() AND l.claimable_at < 'infinity'

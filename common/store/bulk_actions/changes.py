@@ -44,14 +44,14 @@ CANCEL = Statement(
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE worker IS NULL))),
     ended AS (
-        INSERT INTO outcomes (id, run, attempt, released, rev, status)
-        SELECT id, run, attempt, released, rev + 1, 'CANCELLED' FROM mine WHERE worker IS NULL),
+        INSERT INTO outcomes (id, tenant, run, attempt, released, rev, status)
+        SELECT id, tenant, run, attempt, released, rev + 1, 'CANCELLED' FROM mine WHERE worker IS NULL),
     asked AS (
         UPDATE live SET cancel_requested = true, rev = rev + (NOT cancel_requested)::int
         WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE worker IS NOT NULL))),
     written AS (
-        INSERT INTO bulk_action_jobs (bulk_action, id, claimable_at, run, priority, crashes, isolated, needs)
-        SELECT $1, id, CASE WHEN worker IS NULL THEN {DUE_AT} END, run, priority, crashes, isolated, needs
+        INSERT INTO bulk_action_jobs (bulk_action, id, tenant, claimable_at, run, priority, crashes, isolated, needs)
+        SELECT $1, id, tenant, CASE WHEN worker IS NULL THEN {DUE_AT} END, run, priority, crashes, isolated, needs
         FROM mine WHERE wanted IS NULL)
     SELECT id::text, CASE WHEN worker IS NULL THEN 'changed' ELSE 'asked' END FROM mine UNION ALL {_LOCKED}
     """,
@@ -73,8 +73,8 @@ REPRIORITISE = Statement(
         SET priority = mine.wanted, claimable_at = greatest(live.claimable_at, clock_timestamp()), rev = live.rev + 1
         FROM mine WHERE live.id = mine.id AND mine.priority <> mine.wanted),
     written AS (
-        INSERT INTO bulk_action_jobs (bulk_action, id, run, priority)
-        SELECT $1, id, run, priority FROM mine WHERE of IS NULL AND priority <> wanted)
+        INSERT INTO bulk_action_jobs (bulk_action, id, tenant, run, priority)
+        SELECT $1, id, tenant, run, priority FROM mine WHERE of IS NULL AND priority <> wanted)
     SELECT id::text, CASE priority WHEN wanted THEN 'unchanged' ELSE 'changed' END FROM mine UNION ALL {_LOCKED}
     """,
 )
@@ -91,7 +91,7 @@ CHECK_RETRYABLE = Statement(
     "bulk_action_read",
     "uuid[], smallint[], text[]",
     f"""
-    SELECT d.id::text,
+    SELECT d.id::text, j.tenant,
            CASE WHEN l.id IS NOT NULL OR o.run IS NULL OR o.run <> d.run OR o.run = 32767 OR NOT o.status = ANY ($3)
                 THEN '{SkipReason.MOVED_ON}'
                 WHEN NOT {HAS_INPUT.format(id="d.id")} THEN '{SkipReason.INPUT_REMOVED}' END,
@@ -100,7 +100,7 @@ CHECK_RETRYABLE = Statement(
                       AND {ORIGINAL_RUN.format(row="o")})
                 THEN j.unique_key END
     FROM unnest($1, $2) AS d(id, run)
-    CROSS JOIN LATERAL (SELECT unique_key, unique_while FROM jobs WHERE jobs.id = d.id OFFSET 0) j
+    CROSS JOIN LATERAL (SELECT tenant, unique_key, unique_while FROM jobs WHERE jobs.id = d.id OFFSET 0) j
     LEFT JOIN LATERAL (
         SELECT id, run, attempt, status FROM outcomes WHERE outcomes.id = d.id ORDER BY run DESC LIMIT 1) o ON true
     LEFT JOIN LATERAL (SELECT id FROM live WHERE live.id = d.id OFFSET 0) l ON true
@@ -109,18 +109,18 @@ CHECK_RETRYABLE = Statement(
 
 LOCK_KEYS = Statement(
     "bulk_action_lock_keys",
-    "text[], uuid[]",
+    "int[], text[], uuid[]",
     """
-    INSERT INTO unique_keys (key, id) SELECT * FROM unnest($1, $2)
+    INSERT INTO unique_keys (tenant, key, id) SELECT * FROM unnest($1, $2, $3)
     ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING true
     """,
 )
 TAKE_KEYS = Statement(
     "bulk_action_take_keys",
-    "text[], uuid[]",
+    "int[], text[], uuid[]",
     f"""
-    UPDATE unique_keys SET id = d.id FROM unnest($1, $2) AS d(key, id)
-    WHERE unique_keys.tenant = 1 AND unique_keys.key = d.key
+    UPDATE unique_keys SET id = d.id FROM unnest($1, $2, $3) AS d(tenant, key, id)
+    WHERE unique_keys.tenant = d.tenant AND unique_keys.key = d.key
       AND (unique_keys.id = d.id OR NOT EXISTS (
           SELECT FROM live l JOIN jobs j ON j.id = l.id WHERE l.id = unique_keys.id AND {HOLDS_UNIQUE_KEY} OFFSET 0))
     RETURNING d.id::text
@@ -141,10 +141,10 @@ RETRY = Statement(
                {NEEDS.format(operation="j.operation", version="j.needed")}, {RUNNING_KEY}
         FROM last
         CROSS JOIN LATERAL (SELECT j.*, {NEXT_RUN_VERSION} AS needed FROM jobs j WHERE j.id = last.id OFFSET 0) j
-        RETURNING id, run),
+        RETURNING id, tenant, run),
     again AS (
-        INSERT INTO runs (id, run) SELECT id, run FROM new)
-    INSERT INTO bulk_action_jobs (bulk_action, id, run) SELECT $1, id, run FROM new RETURNING id::text
+        INSERT INTO runs (id, tenant, run) SELECT id, tenant, run FROM new)
+    INSERT INTO bulk_action_jobs (bulk_action, id, tenant, run) SELECT $1, id, tenant, run FROM new RETURNING id::text
     """,
 )
 
@@ -167,12 +167,13 @@ UNDO_CANCEL = Statement(
                {RUNNING_KEY}
         FROM (SELECT * FROM was ORDER BY claimable_at, id) w
         CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = w.id OFFSET 0) j
-        RETURNING id, run),
+        RETURNING id, tenant, run),
     again AS (
-        INSERT INTO runs (id, run, undo) SELECT id, run, true FROM new),
+        INSERT INTO runs (id, tenant, run, undo) SELECT id, tenant, run, true FROM new),
     late AS (
-        INSERT INTO deadlines (id, at)
-        SELECT j.id, j.deadline FROM new CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = new.id OFFSET 0) j
+        INSERT INTO deadlines (id, tenant, at)
+        SELECT j.id, j.tenant, j.deadline
+        FROM new CROSS JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = new.id OFFSET 0) j
         WHERE j.deadline IS NOT NULL
         ON CONFLICT (id) DO NOTHING)
     SELECT id::text FROM new
@@ -263,25 +264,26 @@ def _lock_retryable(
     connection.run(LOCK, (array_literal(ids),))
     rows = connection.run(CHECK_RETRYABLE, (array_literal(ids), runs, [str(status) for status in statuses]))
     reasons = [SkipReason.REMOVED] * (len(ids) - len(rows))
-    reasons += [SkipReason(reason) for _, reason, _ in rows if reason is not None]
-    keys: dict[str, str] = {}
-    for job_id, reason, key in rows:
+    reasons += [SkipReason(reason) for _, _, reason, _ in rows if reason is not None]
+    keys: dict[tuple[int, str], str] = {}
+    for job_id, tenant, reason, key in rows:
         if reason is None and key is not None:
-            keys.setdefault(key, job_id)
+            keys.setdefault((tenant, key), job_id)
     keyed = _take_unique_keys(connection, keys)
-    retryable = [job_id for job_id, reason, key in rows if reason is None and (key is None or job_id in keyed)]
+    retryable = [job_id for job_id, _, reason, key in rows if reason is None and (key is None or job_id in keyed)]
     return retryable, reasons + [SkipReason.UNIQUE_CONFLICT] * (len(ids) - len(reasons) - len(retryable))
 
 
-def _take_unique_keys(connection: WorkerConnection, keys: dict[str, str]) -> set[str]:
-    """Take unique keys, each for a job; return the jobs that got theirs.
+def _take_unique_keys(connection: WorkerConnection, keys: dict[tuple[int, str], str]) -> set[str]:
+    """Take unique keys of tenants, each for a job; return the jobs that got theirs.
 
     A first statement locks the keys, so that the second one sees with its later snapshot which job holds each of them.
     """
     if not keys:
         return set()
     ordered = sorted(keys)
-    arguments = (ordered, array_literal(keys[key] for key in ordered))
+    tenants, names = array_literal(tenant for tenant, _ in ordered), [name for _, name in ordered]
+    arguments = (tenants, names, array_literal(keys[key] for key in ordered))
     connection.run(LOCK_KEYS, arguments)
     return {row[0] for row in connection.run(TAKE_KEYS, arguments)}
 

@@ -17,7 +17,7 @@ from common.domain.bulk_actions import (
     next_phase,
 )
 from common.domain.errors import BulkActionNotFound, TooManyPreviews
-from common.domain.job_search import JobSearch, ListPosition
+from common.domain.job_search import JobSearch, ListPosition, ScanIndex
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan
 from common.store.listing.index_scan import PAGE_STATEMENTS, SCANS, Record, ScanLimits
@@ -36,22 +36,23 @@ _COLUMNS = """id, kind, phase, filter::text, priority, jobs_per_second, as_of, c
 # A repeat after a lost answer returns what was stored.
 _INSERT = f"""
 INSERT INTO bulk_actions (
-    id, kind, filter, priority, jobs_per_second, as_of, count, count_is_exact, sample, skipped, not_undone)
-VALUES ($1, $2, $3::text::json, $4, $5, $6, $7, $8, $9::text::json, '{{}}', '{{}}')
+    id, kind, filter, priority, jobs_per_second, as_of, count, count_is_exact, sample, tenant, skipped, not_undone)
+VALUES ($1, $2, $3::text::json, $4, $5, $6, $7, $8, $9::text::json, $10, '{{}}', '{{}}')
 ON CONFLICT (id) DO UPDATE SET error = bulk_actions.error
 RETURNING {_COLUMNS}
 """
-_READ = f"SELECT {_COLUMNS} FROM bulk_actions WHERE id = $1"
-_PAGE = f"SELECT {_COLUMNS} FROM bulk_actions WHERE id < $1 ORDER BY id DESC LIMIT $2"
-_LOCK = "SELECT phase, kind, filter::text, count FROM bulk_actions WHERE id = $1 FOR UPDATE"
+_READ = f"SELECT {_COLUMNS} FROM bulk_actions WHERE id = $1 AND tenant = $2"
+_PAGE = f"SELECT {_COLUMNS} FROM bulk_actions WHERE tenant = $3 AND id < $1 ORDER BY id DESC LIMIT $2"
+_LOCK = "SELECT phase, kind, filter::text, count FROM bulk_actions WHERE id = $1 AND tenant = $2 FOR UPDATE"
 # Where previews are at their limit, the oldest give way to the new one, if they are old enough. A preview that is being
 # started does not. Previews at the same time may exceed the limit.
 _MAKE_ROOM = """
-WITH previews AS (SELECT count(*) AS number, min(created_at) AS oldest FROM bulk_actions WHERE phase = 'PREVIEW'),
+WITH previews AS (
+    SELECT count(*) AS number, min(created_at) AS oldest FROM bulk_actions WHERE tenant = $3 AND phase = 'PREVIEW'),
 expired AS (
     UPDATE bulk_actions SET phase = 'EXPIRED', changed_at = clock_timestamp() WHERE id = ANY (ARRAY(
         SELECT id FROM bulk_actions
-        WHERE phase = 'PREVIEW' AND created_at <= clock_timestamp() - $2::float8 * interval '1 s'
+        WHERE tenant = $3 AND phase = 'PREVIEW' AND created_at <= clock_timestamp() - $2::float8 * interval '1 s'
         ORDER BY created_at LIMIT greatest(0, (SELECT number FROM previews) - $1::bigint + 1)
         FOR UPDATE SKIP LOCKED)) RETURNING true)
 SELECT number - (SELECT count(*) FROM expired) < $1,
@@ -62,8 +63,14 @@ _CHANGE = """
 UPDATE bulk_actions
 SET phase = $2, changed_at = clock_timestamp(), error = NULL,
     started_at = CASE $2 WHEN 'RUNNING' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END
-WHERE id = $1
+WHERE id = $1 AND tenant = $3
 """
+_TABLES = {
+    ScanIndex.JOBS: "jobs",
+    ScanIndex.LIVE: "live",
+    ScanIndex.UNSUCCESSFUL: "outcomes",
+    ScanIndex.TAGGED: "tags",
+}
 _LAST = UUID(int=(1 << 128) - 1)
 
 
@@ -84,60 +91,71 @@ class PreviewLimits:
 
     scanned: int  #: rows that one preview scans
     skew_s: float  #: see `JobSearch.id_range`
-    previews: int  #: that may wait for their start
+    previews: int  #: of a tenant that may wait for their start
     protected_s: float  #: time for which a preview gives way to no other
 
 
-def preview(connection: Connection, new: NewBulkAction, limits: PreviewLimits) -> Record:
-    """Count the jobs that match an action now, store the action, and return it. Needs a transaction; safe to repeat.
+def preview(connection: Connection, tenant: int, new: NewBulkAction, limits: PreviewLimits) -> Record:
+    """Count a tenant's jobs that match an action now, store the action, and return it.
+
+    Needs a transaction; safe to repeat.
 
     Beyond the limit of scanned rows the count is an estimate: the share of matches among the scanned rows, times the
     planner's estimate of all rows. Raises TooManyPreviews before it scans.
     """
-    has_room, wait_s = connection.exec_driver_sql(_MAKE_ROOM, (limits.previews, limits.protected_s)).one()
+    has_room, wait_s = connection.exec_driver_sql(_MAKE_ROOM, (limits.previews, limits.protected_s, tenant)).one()
     if not has_room:
         raise TooManyPreviews(limits.previews, max(1, math.ceil(wait_s)))
     connection.exec_driver_sql(SET_INDEX_SCAN_PLANS)
     search = replace(
         new.search, as_of=connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one(), descending=False
     )
-    arguments = index_scan.scan_arguments(search, None, ScanLimits(limits.scanned, limits.scanned, limits.skew_s))
+    arguments = index_scan.scan_arguments(
+        tenant, search, None, ScanLimits(limits.scanned, limits.scanned, limits.skew_s)
+    )
     count, scanned, sample = connection.exec_driver_sql(PAGE_STATEMENTS[search.index, False] + _COUNT, arguments).one()
     exact = scanned < limits.scanned
     if not exact:
         count = max(count, round(count / scanned * _estimated_scan_rows(connection, search, arguments)))
     values = (new.id, new.kind, search.to_json(), new.priority, new.jobs_per_second, search.as_of, count, exact, sample)
-    return dict(connection.exec_driver_sql(_INSERT, values).mappings().one())
+    return dict(connection.exec_driver_sql(_INSERT, (*values, tenant)).mappings().one())
 
 
-def read(connection: Connection, bulk_action_id: UUID) -> Record:
-    """Return an action, with its columns of type json as text. Raises BulkActionNotFound."""
-    row = connection.exec_driver_sql(_READ, (bulk_action_id,)).mappings().one_or_none()
+def read(connection: Connection, tenant: int, bulk_action_id: UUID) -> Record:
+    """Return an action of a tenant, with its columns of type json as text. Raises BulkActionNotFound."""
+    row = connection.exec_driver_sql(_READ, (bulk_action_id, tenant)).mappings().one_or_none()
     if row is None:
         raise BulkActionNotFound
     return dict(row)
 
 
-def page(connection: Connection, after: ListPosition | None, limit: int) -> tuple[list[Record], ListPosition | None]:
-    """Return a page of actions, newest first, and the position behind which the next page begins; None: the last page.
+def page(
+    connection: Connection, tenant: int, after: ListPosition | None, limit: int
+) -> tuple[list[Record], ListPosition | None]:
+    """Return a page of a tenant's actions, newest first, and the position behind which the next page begins.
 
-    `after` is the position of the page before; None: the first page.
+    No position: this is the last page. `after` is the position of the page before; None: the first page.
     """
-    rows = connection.exec_driver_sql(_PAGE, (_LAST if after is None else after.job_id, limit + 1)).mappings()
+    before = _LAST if after is None else after.job_id
+    rows = connection.exec_driver_sql(_PAGE, (before, limit + 1, tenant)).mappings()
     actions = [dict(row) for row in rows]
     return actions[:limit], ListPosition(actions[limit - 1]["id"]) if len(actions) > limit else None
 
 
 def request(
-    connection: Connection, bulk_action_id: UUID, verb: ActionRequest, entry: AuditEntry, count: int | None = None
+    connection: Connection,
+    tenant: int,
+    bulk_action_id: UUID,
+    verb: ActionRequest,
+    entry: AuditEntry,
+    count: int | None = None,
 ) -> tuple[Record, bool]:
-    """Start, stop or undo an action. Return it, and True if its phase changed. Needs a transaction; safe to repeat.
+    """Start, stop or undo a tenant's action. Return it, and True if its phase changed.
 
-    Stores the audit entry if the phase changed.
-    `count`: the count of the preview, which a start confirms. Waits for a step in progress. Raises BulkActionNotFound,
-    WrongPhase or CountNotConfirmed.
+    Stores the audit entry if the phase changed. `count`: the count of the preview, which a start confirms. Waits for a
+    step in progress. Needs a transaction; safe to repeat. Raises BulkActionNotFound, WrongPhase or CountNotConfirmed.
     """
-    locked = connection.exec_driver_sql(_LOCK, (bulk_action_id,)).one_or_none()
+    locked = connection.exec_driver_sql(_LOCK, (bulk_action_id, tenant)).one_or_none()
     if locked is None:
         raise BulkActionNotFound
     before, kind, filters, preview_count = locked
@@ -146,13 +164,15 @@ def request(
         is_on_all = is_on_all_jobs(ActionKind(kind), JobSearch.from_json(filters))
         check_confirmation(Phase(before), is_on_all=is_on_all, preview_count=preview_count, count=count)
     if after != before:
-        connection.exec_driver_sql(_CHANGE, (bulk_action_id, after))
+        connection.exec_driver_sql(_CHANGE, (bulk_action_id, after, tenant))
         audit.record_sync(connection, entry)
-    return read(connection, bulk_action_id), after != before
+    return read(connection, tenant, bulk_action_id), after != before
 
 
 def _estimated_scan_rows(connection: Connection, search: JobSearch, arguments: Sequence[object]) -> int:
     """Return the planner's estimate of all rows that the scan would read."""
-    scan = SCANS[search.index].format(to="ASC").replace("$6", "$3")
-    tag = [] if search.tag is None else [search.tag]
-    return int(estimates.query_plan(connection, scan, (*arguments[:2], *tag))["Plan Rows"])
+    scan = SCANS[search.index].format(to="ASC").replace("$13", "$3").replace("$6", "$4")
+    ids, tag = tuple(arguments[:2]), [] if search.tag is None else [search.tag]
+    rows = int(estimates.query_plan(connection, scan, (*ids, arguments[12], *tag))["Plan Rows"])
+    guesses = estimates.policy_guesses(connection, _TABLES[search.index], ids)
+    return round(rows * len(guesses) / sum(guesses.values())) if guesses else rows

@@ -47,7 +47,7 @@ BEGIN = Statement(
     "uuid, text",
     """
     SELECT kind, phase, filter::text, priority, position::text, locked::text[], skipped::text, not_undone::text,
-           set_config('lock_timeout', $2, true)
+           set_config('lock_timeout', $2, true), tenant
     FROM bulk_actions WHERE id = $1 AND phase IN ('RUNNING', 'UNDOING') FOR UPDATE SKIP LOCKED
     """,
 )
@@ -131,6 +131,7 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class _BulkAction:
     id: str
+    tenant: int
     kind: ActionKind
     phase: Phase
     search: JobSearch
@@ -191,9 +192,10 @@ def expire(connection: WorkerConnection, preview_s: float, keep_s: float) -> int
 
 
 def _from_row(bulk_action_id: str, row: Row) -> _BulkAction:
-    kind, phase, filters, priority, position, locked, skipped, not_undone, _ = row
+    kind, phase, filters, priority, position, locked, skipped, not_undone, _, tenant = row
     return _BulkAction(
         bulk_action_id,
+        tenant,
         ActionKind(kind),
         Phase(phase),
         JobSearch.from_json(filters),
@@ -225,7 +227,7 @@ def _next_matches(
     search = action.search
     arguments = [
         str(argument) if isinstance(argument, UUID) else argument
-        for argument in index_scan.scan_arguments(search, action.position, limits)
+        for argument in index_scan.scan_arguments(action.tenant, search, action.position, limits)
     ]
     rows = [
         {"n": n, "id": UUID(job_id), "at": None, "status": status}

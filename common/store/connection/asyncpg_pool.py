@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from common.domain.errors import JobprocError, ReadTimeout, StoreUnavailable
 from common.settings import Settings
 from common.store.connection.asyncpg_connector import AsyncpgConnector
+from common.store.connection.caller import TENANTS_SETTING, array, set_caller
 from common.store.connection.lanes import ClientLeft, ConnectionLanes, Lane
 from common.store.connection.outages import is_outage_code
 from common.store.connection.pooler import application_name, pooled
@@ -184,14 +185,16 @@ class DatabasePool:
         query: Callable[[asyncpg.Connection], Awaitable[T]],
         lane: Lane,
         client_left: ClientLeft | None = None,
+        tenant: int | None = None,
     ) -> T:
         """Run a query that may be repeated. On a dead connection it is retried on the next one, within one time limit.
 
+        `tenant`: of the caller of an expensive read; in other lanes each statement names its own.
         Raises StoreUnavailable when the database does not answer in time. In the lane of expensive reads it also raises
         TooManyReads (see ConnectionLanes.enter), or ReadTimeout when a statement takes too long.
         """
         if lane is Lane.EXPENSIVE:
-            query = self._with_read_timeout(query)
+            query = self._with_read_timeout(query, tenant)
         return await self._run_in_lane(partial(self._run, query), lane, client_left)
 
     async def _run(self, query: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
@@ -222,14 +225,16 @@ class DatabasePool:
         return await run_once()
 
     def _with_read_timeout(
-        self, query: Callable[[asyncpg.Connection], Awaitable[T]]
+        self, query: Callable[[asyncpg.Connection], Awaitable[T]], tenant: int | None
     ) -> Callable[[asyncpg.Connection], Awaitable[T]]:
-        """Return a query that runs in one transaction with the statement timeout of expensive reads."""
+        """Return a query that runs for a tenant in one transaction, with the statement timeout of expensive reads."""
+        timeout = f"SET LOCAL statement_timeout = {self._expensive_timeout_s * 1000:.0f}"
+        begin = timeout if tenant is None else f"{timeout}; SELECT {set_caller([tenant])}"
 
         async def run_limited(connection: asyncpg.Connection) -> T:
             try:
                 async with connection.transaction():
-                    await connection.execute(f"SET LOCAL statement_timeout = {self._expensive_timeout_s * 1000:.0f}")
+                    await connection.execute(begin)
                     return await query(connection)
             except asyncpg.QueryCanceledError as error:
                 raise self._read_timeout(error) from error
@@ -240,27 +245,37 @@ class DatabasePool:
         log.warning("read_timeout", reason=f"{type(error).__name__}: {error}")
         return ReadTimeout(self._expensive_timeout_s)
 
-    async def run_sync(self, query: Callable[[Connection], T], lane: Lane, client_left: ClientLeft | None = None) -> T:
-        """Run sync SQLAlchemy code that may be repeated, in a transaction of its own. Retries and raises as `run`."""
-        return await self._run_in_lane(partial(self._run_sync, query, lane), lane, client_left)
+    async def run_sync(
+        self,
+        query: Callable[[Connection], T],
+        lane: Lane,
+        client_left: ClientLeft | None = None,
+        tenant: int | None = None,
+    ) -> T:
+        """Run sync SQLAlchemy code that may be repeated, in a transaction of its own. Retries and raises as `run`.
 
-    async def _run_sync(self, query: Callable[[Connection], T], lane: Lane) -> T:
+        `tenant`: that of the caller; None: the code reads no rows of tenants.
+        """
+        return await self._run_in_lane(partial(self._run_sync, query, lane, tenant), lane, client_left)
+
+    async def _run_sync(self, query: Callable[[Connection], T], lane: Lane, tenant: int | None) -> T:
         try:
             async with self.engine.connect() as connection:
                 await connection.execution_options(isolation_level="READ COMMITTED")
                 async with connection.begin():
-                    await connection.exec_driver_sql(set_local(self._transaction_settings(lane)))
+                    await connection.exec_driver_sql(set_local(self._transaction_settings(lane, tenant)))
                     return await connection.run_sync(query)
         except DBAPIError as error:
             if lane is Lane.EXPENSIVE and _is_cancelled_by_server(error):
                 raise self._read_timeout(error) from error
             raise
 
-    def _transaction_settings(self, lane: Lane) -> Mapping[str, str]:
+    def _transaction_settings(self, lane: Lane, tenant: int | None) -> Mapping[str, str]:
         """Return the settings of a transaction of `run_sync`: lists are planned for their filters."""
         timeout_s = self._expensive_timeout_s if lane is Lane.EXPENSIVE else self._timeout_s * 0.8
         settings = {"jit": "off"} if self.pooled else CUSTOM_PLAN_SETTINGS
-        return {**settings, "statement_timeout": f"{timeout_s * 1000:.0f}"}
+        caller = {} if tenant is None else {TENANTS_SETTING: array([tenant])}
+        return {**settings, **caller, "statement_timeout": f"{timeout_s * 1000:.0f}"}
 
     async def close(self) -> None:
         """Close every connection."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras
+from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras, RunningKey
 from common.store.connection.statement import Row, Statement, array_literal
 from common.store.jobs.fragments import ORIGINAL_RUN
 from common.store.workers.fragments import LEASE_ALIVE
@@ -24,7 +24,7 @@ MARK_SLACK = "interval '0.5 s'"
 # acknowledged before, the result is discarded.
 SETTLING = """
 mine AS MATERIALIZED (
-    SELECT l.id, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested,
+    SELECT l.id, l.tenant, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested,
            d.result, d.execution_us / 1e6 AS execution_s
     FROM ROWS FROM (unnest($2), unnest($3), json_array_elements($4), unnest($5)) AS d(id, attempt, result, execution_us)
     JOIN live l ON l.id = d.id
@@ -34,8 +34,8 @@ gone AS (
     DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine))),
 done AS (
     INSERT INTO outcomes (
-        id, run, attempt, released, rev, worker, started_at, status, result, execution_s, cpu_s, peak_mib)
-    SELECT id, run, attempt, released, rev + 1, $1, started_at,
+        id, tenant, run, attempt, released, rev, worker, started_at, status, result, execution_s, cpu_s, peak_mib)
+    SELECT id, tenant, run, attempt, released, rev + 1, $1, started_at,
            CASE WHEN cancel_requested THEN 'CANCELLED' ELSE 'SUCCESS' END,
            CASE WHEN cancel_requested THEN NULL ELSE result END, execution_s, execution_s * $6, $7
     FROM mine
@@ -61,7 +61,7 @@ CLAIM_EXTRAS = f"""
         'run', t.run, 'isolated', t.isolated, 'crashes', t.crashes,
         'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
         'deadline_in_s', CASE WHEN {_ORIGINAL_RUN} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
-        'running_key', CASE j.unique_while WHEN 'running' THEN j.unique_key END,
+        'running_key', CASE j.unique_while WHEN 'running' THEN json_build_array(j.tenant, j.unique_key) END,
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,
         'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END)::text END"""
 
@@ -253,7 +253,12 @@ def claimed_jobs(rows: list[Row]) -> list[ClaimedJob]:
 
 def claim_extras(text: str | None) -> ClaimExtras | None:
     """Parse a value of CLAIM_EXTRAS."""
-    return None if text is None else ClaimExtras(**json.loads(text))
+    if text is None:
+        return None
+    extras = json.loads(text)
+    if extras["running_key"] is not None:
+        extras["running_key"] = RunningKey(*extras["running_key"])
+    return ClaimExtras(**extras)
 
 
 def _queue_position(row: Row) -> Row:

@@ -21,8 +21,8 @@ FAIL_EXPIRED = Statement(
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine))),
     ended AS (
-        INSERT INTO outcomes (id, run, attempt, released, rev, status, error_type, error_text)
-        SELECT id, run, attempt, released, rev + 1, 'FAILED', $2, $3 FROM mine),
+        INSERT INTO outcomes (id, tenant, run, attempt, released, rev, status, error_type, error_text)
+        SELECT id, tenant, run, attempt, released, rev + 1, 'FAILED', $2, $3 FROM mine),
     done AS (
         DELETE FROM deadlines WHERE id = ANY (ARRAY(
             SELECT id FROM late EXCEPT (SELECT id FROM unfinished EXCEPT SELECT id FROM mine))))

@@ -27,7 +27,7 @@ FAIL = Statement(
     "bigint, uuid[], smallint[], json, json, json, float8[], float8[], float8[]",
     f"""
     WITH mine AS MATERIALIZED (
-        SELECT l.id, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested,
+        SELECT l.id, l.tenant, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested,
                d.error_type, d.error_text, d.traceback, d.execution_s, d.cpu_s, d.peak_mib
         FROM ROWS FROM (unnest($2), unnest($3), json_array_elements_text($4), json_array_elements_text($5),
                         json_array_elements_text($6), unnest($7), unnest($8), unnest($9))
@@ -35,9 +35,9 @@ FAIL = Statement(
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine)))
     INSERT INTO outcomes (
-        id, run, attempt, released, rev, worker, started_at, status, error_type, error_text, traceback, execution_s,
-        cpu_s, peak_mib)
-    SELECT id, run, attempt, released, rev + 1, $1, started_at,
+        id, tenant, run, attempt, released, rev, worker, started_at, status, error_type, error_text, traceback,
+        execution_s, cpu_s, peak_mib)
+    SELECT id, tenant, run, attempt, released, rev + 1, $1, started_at,
            CASE WHEN cancel_requested THEN 'CANCELLED' ELSE 'FAILED' END,
            CASE WHEN NOT cancel_requested THEN error_type END, CASE WHEN NOT cancel_requested THEN error_text END,
            CASE WHEN NOT cancel_requested THEN traceback END, execution_s, cpu_s, peak_mib
@@ -51,8 +51,8 @@ RETRY_OR_RELEASE = Statement(
     "bigint, uuid[], smallint[], json, json, json, float8[], float8[], float8[], float8[], text[], boolean[]",
     f"""
     WITH mine AS MATERIALIZED (
-        SELECT l.id, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested, d.outcome, d.isolated,
-               d.error_type, d.error_text, d.traceback, d.execution_s, d.cpu_s, d.peak_mib,
+        SELECT l.id, l.tenant, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested,
+               d.outcome, d.isolated, d.error_type, d.error_text, d.traceback, d.execution_s, d.cpu_s, d.peak_mib,
                clock_timestamp() + d.delay_s * interval '1 s' AS retry_at
         FROM ROWS FROM (unnest($2), unnest($3), json_array_elements_text($4), json_array_elements_text($5),
                         json_array_elements_text($6), unnest($7), unnest($8), unnest($9), unnest($10), unnest($11),
@@ -63,8 +63,9 @@ RETRY_OR_RELEASE = Statement(
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel_requested))),
     cancelled AS (
-        INSERT INTO outcomes (id, run, attempt, released, rev, worker, started_at, status, execution_s, cpu_s, peak_mib)
-        SELECT id, run, attempt, released, rev + 1, $1, started_at, 'CANCELLED', execution_s, cpu_s, peak_mib
+        INSERT INTO outcomes (
+            id, tenant, run, attempt, released, rev, worker, started_at, status, execution_s, cpu_s, peak_mib)
+        SELECT id, tenant, run, attempt, released, rev + 1, $1, started_at, 'CANCELLED', execution_s, cpu_s, peak_mib
         FROM mine WHERE cancel_requested),
     waiting AS (
         UPDATE live
@@ -76,10 +77,10 @@ RETRY_OR_RELEASE = Statement(
         FROM mine WHERE live.id = mine.id AND NOT mine.cancel_requested),
     ended AS (
         INSERT INTO attempts (
-            id, run, attempt, worker, started_at, retry_at, outcome, error_type, error_text, traceback, execution_s,
-            cpu_s, peak_mib)
-        SELECT id, run, attempt, $1, started_at, retry_at, outcome, error_type, error_text, traceback, execution_s,
-               cpu_s, peak_mib
+            id, tenant, run, attempt, worker, started_at, retry_at, outcome, error_type, error_text, traceback,
+            execution_s, cpu_s, peak_mib)
+        SELECT id, tenant, run, attempt, $1, started_at, retry_at, outcome, error_type, error_text, traceback,
+               execution_s, cpu_s, peak_mib
         FROM mine WHERE NOT cancel_requested)
     SELECT id::text FROM mine
     """,

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from common.store.connection.caller import for_caller
 from common.store.connection.statement import Statement, array_literal
 
 if TYPE_CHECKING:  # each process has the driver of its part alone
@@ -30,10 +31,11 @@ STORE = Statement(
     "uuid[], smallint[], smallint[], integer[], bigint[], json",
     """
     WITH stored AS (
-        INSERT INTO job_logs (id, run, attempt, last_line, total_bytes, lines)
-        SELECT d.* FROM ROWS FROM (unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), json_array_elements($6))
+        INSERT INTO job_logs (id, run, attempt, last_line, total_bytes, lines, tenant)
+        SELECT d.*, j.tenant
+        FROM ROWS FROM (unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), json_array_elements($6))
             AS d(id, run, attempt, last_line, total_bytes, lines)
-        WHERE EXISTS (SELECT FROM jobs j WHERE j.id = d.id OFFSET 0)
+        CROSS JOIN LATERAL (SELECT tenant FROM jobs WHERE jobs.id = d.id OFFSET 0) j
         ON CONFLICT DO NOTHING)
     SELECT 1
     """,
@@ -47,16 +49,19 @@ TRIM = Statement(
     """,
 )
 # OFFSET 0 keeps the look-up by id, which prunes partitions.
-_PAGE = f"""
+_PAGE = for_caller(
+    f"""
 SELECT s.status, s.newest_run, s.run, s.is_complete, l.attempt, l.lines::text
-FROM (SELECT status, run AS newest_run, coalesce($2::int, run) AS run,
-             coalesce(finished_at <= clock_timestamp() - $6 * interval '1 s', false) AS is_complete
-      FROM job_states WHERE id = $1) s
+FROM (SELECT status, run AS newest_run, coalesce($3::int, run) AS run,
+             coalesce(finished_at <= clock_timestamp() - $7::float8 * interval '1 s', false) AS is_complete
+      FROM job_states WHERE id = $2 AND tenant = $1) s
 LEFT JOIN LATERAL (
     SELECT attempt, lines FROM job_logs
-    WHERE id = $1 AND run = s.run AND (attempt, last_line) > ($3, $4) AND attempt <= $5
+    WHERE id = $2 AND run = s.run AND (attempt, last_line) > ($4, $5) AND attempt <= $6
     ORDER BY attempt, last_line LIMIT {MAX_CHUNKS} OFFSET 0) l ON true
-"""
+""",
+    "ARRAY[$1::int]",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +148,20 @@ class LogPage:
 
 
 async def page(
-    connection: "asyncpg.Connection", job_id: UUID, after: LogPosition, attempt: int | None, delay_s: float
+    connection: "asyncpg.Connection",
+    tenant: int,
+    job_id: UUID,
+    after: LogPosition,
+    attempt: int | None,
+    delay_s: float,
 ) -> LogPage | None:
-    """Return the next lines of a run after a position, `attempt` None: of all attempts; None for an unknown id.
+    """Return the next lines of a run of a tenant's job after a position; None for an unknown id.
 
-    `delay_s`: seconds after the end of a job within which its last lines are stored.
+    `attempt` None: of all attempts. `delay_s`: seconds after the end of a job within which its last lines are stored.
     """
     first, line = (attempt, 0) if attempt is not None and after.attempt < attempt else (after.attempt, after.line)
     last = MAX_ATTEMPT if attempt is None else attempt
-    rows = await connection.fetch(_PAGE, job_id, after.run, first, line, last, delay_s)
+    rows = await connection.fetch(_PAGE, tenant, job_id, after.run, first, line, last, delay_s)
     if not rows:
         return None
     chunks = [(row[4], row[5]) for row in rows if row[4] is not None]

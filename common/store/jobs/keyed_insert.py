@@ -12,42 +12,51 @@ import asyncpg
 
 from common.domain.errors import KeyReused, UniqueConflict
 from common.domain.job import HeldWhile, NewJob, OnConflict
+from common.domain.tenants import DEFAULT_TENANT
+from common.store.connection.caller import caller_cte, for_caller
 from common.store.jobs import insert
 from common.store.jobs.fragments import HOLDS_UNIQUE_KEY
 
 # A second request with the key waits for the commit of the first one, and then finds its row.
-_TAKE_IDEMPOTENCY_KEY = """
-INSERT INTO idempotency_keys AS k (key, ids, digest, until)
-VALUES ($1, $2, $3, clock_timestamp() + $4 * interval '1 s')
+_TAKE_IDEMPOTENCY_KEY = f"""
+WITH {caller_cte("ARRAY[$1::int]")}
+INSERT INTO idempotency_keys AS k (tenant, key, ids, digest, until)
+SELECT $1, $2, $3, $4, clock_timestamp() + $5::float8 * interval '1 s' FROM caller
 ON CONFLICT (tenant, key) DO UPDATE SET ids = excluded.ids, digest = excluded.digest, until = excluded.until
 WHERE k.until < clock_timestamp()
 RETURNING true
 """
-_IDEMPOTENCY_KEY = "SELECT ids, digest FROM idempotency_keys WHERE tenant = 1 AND key = $1"
+# The statements that follow are part of the transaction in which this one, or the next one, has set the tenant.
+_IDEMPOTENCY_KEY = "SELECT ids, digest FROM idempotency_keys WHERE tenant = $1 AND key = $2"
+_SET_IDS = "UPDATE idempotency_keys SET ids = $3 WHERE tenant = $1 AND key = $2"
 
 # Locks the rows of the keys in the order of the array, whichever jobs hold them.
-_LOCK_UNIQUE_KEYS = """
-INSERT INTO unique_keys AS u (key, id) SELECT * FROM unnest($1::text[], $2::uuid[])
+_LOCK_UNIQUE_KEYS = f"""
+WITH {caller_cte("ARRAY[$1::int]")}
+INSERT INTO unique_keys AS u (tenant, key, id)
+SELECT $1, d.* FROM caller CROSS JOIN unnest($2::text[], $3::uuid[]) AS d(key, id)
 ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING u.key, u.id
 """
 # Read after the lock. A job without a row no longer holds its key.
 _HOLDING = f"""
-SELECT d.id FROM unnest($1::uuid[]) AS d(id)
-CROSS JOIN LATERAL (SELECT * FROM live WHERE live.id = d.id OFFSET 0) l
-CROSS JOIN LATERAL (SELECT unique_while FROM jobs WHERE jobs.id = d.id OFFSET 0) j
+SELECT d.id FROM unnest($2::uuid[]) AS d(id)
+CROSS JOIN LATERAL (SELECT * FROM live WHERE live.id = d.id AND live.tenant = $1 OFFSET 0) l
+CROSS JOIN LATERAL (SELECT unique_while FROM jobs WHERE jobs.id = d.id AND jobs.tenant = $1 OFFSET 0) j
 WHERE {HOLDS_UNIQUE_KEY}
 """
 _TAKE_UNIQUE_KEYS = """
-UPDATE unique_keys SET id = d.id FROM unnest($1::text[], $2::uuid[]) AS d(key, id)
-WHERE unique_keys.tenant = 1 AND unique_keys.key = d.key
+UPDATE unique_keys SET id = d.id FROM unnest($2::text[], $3::uuid[]) AS d(key, id)
+WHERE unique_keys.tenant = $1 AND unique_keys.key = d.key
 """
-_CANCEL_WAITING = """
-WITH gone AS (DELETE FROM live WHERE {is_job} AND worker IS NULL RETURNING *)
-INSERT INTO outcomes (id, run, attempt, released, rev, status)
-SELECT id, run, attempt, released, rev + 1, 'CANCELLED' FROM gone RETURNING id
+_CANCEL_WAITING = f"""
+WITH gone AS (DELETE FROM live WHERE {{is_job}} AND tenant = $1 AND worker IS NULL RETURNING *),
+ended AS (
+    INSERT INTO outcomes (id, tenant, run, attempt, released, rev, status)
+    SELECT id, tenant, run, attempt, released, rev + 1, 'CANCELLED' FROM gone RETURNING id)
+{for_caller("SELECT id FROM ended", "ARRAY[$1::int]")}
 """
-CANCEL_WAITING = _CANCEL_WAITING.format(is_job="id = $1")
-_CANCEL_ALL_WAITING = _CANCEL_WAITING.format(is_job="id = ANY ($1)")
+CANCEL_WAITING = _CANCEL_WAITING.format(is_job="id = $2")
+_CANCEL_ALL_WAITING = _CANCEL_WAITING.format(is_job="id = ANY ($2)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +86,41 @@ class _KeyClaim:
 
 
 async def insert_keyed(
-    connection: asyncpg.Connection, jobs: Sequence[NewJob], key: IdempotencyKey | None, timeout_s: float | None = None
+    connection: asyncpg.Connection,
+    jobs: Sequence[NewJob],
+    key: IdempotencyKey | None,
+    timeout_s: float | None = None,
+    *,
+    tenant: int = DEFAULT_TENANT,
 ) -> InsertOutcome:
     """Insert the jobs, all or none, unless a request with this key has done so; safe to repeat with the same jobs.
 
-    `timeout_s` limits each statement. Raises KeyReused if the key was used with another body, and UniqueConflict if
-    another job holds a unique key and the options neither replace nor return it.
+    `tenant`: that of the caller, whose keys are meant. `timeout_s` limits each statement. Raises KeyReused if
+    the key was used with another body, and UniqueConflict if another job holds a unique key and the options neither
+    replace nor return it.
     """
     async with connection.transaction():
         if timeout_s is not None:
             await connection.execute(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}")
-        if key is not None and (earlier := await _replayed(connection, jobs, key)) is not None:
+        if key is not None and (earlier := await _replayed(connection, tenant, jobs, key)) is not None:
             return earlier
-        holders = await _take_unique_keys(connection, _claims(jobs))
+        holders = await _take_unique_keys(connection, tenant, _claims(jobs))
         new = [job for job in jobs if job.id not in holders]
         if new:
-            await insert.insert_jobs(connection, new)
+            await insert.insert_jobs(connection, new, tenants=(tenant,))
         ids = [holders.get(job.id, job.id) for job in jobs]
         if key is not None and new != list(jobs):
-            await connection.execute("UPDATE idempotency_keys SET ids = $2 WHERE tenant = 1 AND key = $1", key.key, ids)
+            await connection.execute(_SET_IDS, tenant, key.key, ids)
         return InsertOutcome(ids, new)
 
 
 async def _replayed(
-    connection: asyncpg.Connection, jobs: Sequence[NewJob], key: IdempotencyKey
+    connection: asyncpg.Connection, tenant: int, jobs: Sequence[NewJob], key: IdempotencyKey
 ) -> InsertOutcome | None:
     """Return the jobs of an earlier request with this key. None: this request has taken the key."""
     ids = [job.id for job in jobs]
-    while not await connection.fetchrow(_TAKE_IDEMPOTENCY_KEY, key.key, ids, key.body_digest, key.ttl_s):
-        row = await connection.fetchrow(_IDEMPOTENCY_KEY, key.key)
+    while not await connection.fetchrow(_TAKE_IDEMPOTENCY_KEY, tenant, key.key, ids, key.body_digest, key.ttl_s):
+        row = await connection.fetchrow(_IDEMPOTENCY_KEY, tenant, key.key)
         if row is None:  # it had expired, and was deleted meanwhile
             continue
         if row["digest"] != key.body_digest:
@@ -116,13 +131,13 @@ async def _replayed(
     return None
 
 
-async def take_unique_key(connection: asyncpg.Connection, key: str, job_id: UUID) -> None:
-    """Take a unique key for an existing job, in the caller's transaction. Raises UniqueConflict if it is held."""
-    await _take_unique_keys(connection, {key: [_KeyClaim(job_id, OnConflict.REJECT)]})
+async def take_unique_key(connection: asyncpg.Connection, tenant: int, key: str, job_id: UUID) -> None:
+    """Take a unique key for an existing job, in the open transaction. Raises UniqueConflict if it is held."""
+    await _take_unique_keys(connection, tenant, {key: [_KeyClaim(job_id, OnConflict.REJECT)]})
 
 
 async def _take_unique_keys(
-    connection: asyncpg.Connection, claims: Mapping[str, Sequence[_KeyClaim]]
+    connection: asyncpg.Connection, tenant: int, claims: Mapping[str, Sequence[_KeyClaim]]
 ) -> dict[UUID, UUID]:
     """Take each key for the first job that can have it. `claims` has the keys in order, and their jobs in order.
 
@@ -132,15 +147,16 @@ async def _take_unique_keys(
     if not claims:
         return {}
     first_ids = [key_claims[0].job_id for key_claims in claims.values()]
-    locked = await connection.fetch(_LOCK_UNIQUE_KEYS, list(claims), first_ids)
+    locked = await connection.fetch(_LOCK_UNIQUE_KEYS, tenant, list(claims), first_ids)
     holders: dict[str, UUID] = {row[0]: row[1] for row in locked}
     takers = await _takers(
         connection,
+        tenant,
         claims,
         {key: holder for key, holder in locked if all(claim.job_id != holder for claim in claims[key])},
     )
     if takers:
-        await connection.execute(_TAKE_UNIQUE_KEYS, list(takers), list(takers.values()))
+        await connection.execute(_TAKE_UNIQUE_KEYS, tenant, list(takers), list(takers.values()))
     returned: dict[UUID, UUID] = {}
     for key, key_claims in claims.items():
         holder = holders[key]
@@ -155,7 +171,10 @@ async def _take_unique_keys(
 
 
 async def _takers(
-    connection: asyncpg.Connection, claims: Mapping[str, Sequence[_KeyClaim]], others: Mapping[str, UUID]
+    connection: asyncpg.Connection,
+    tenant: int,
+    claims: Mapping[str, Sequence[_KeyClaim]],
+    others: Mapping[str, UUID],
 ) -> dict[str, UUID]:
     """Return the jobs that take keys of other jobs: of those that have ended, and of those that are cancelled here.
 
@@ -163,7 +182,7 @@ async def _takers(
     """
     if not others:
         return {}
-    holding = {row[0] for row in await connection.fetch(_HOLDING, list(others.values()))}
+    holding = {row[0] for row in await connection.fetch(_HOLDING, tenant, list(others.values()))}
     takers = {key: claims[key][0].job_id for key, holder in others.items() if holder not in holding}
     replacing = {
         holder: (key, claim.job_id)
@@ -171,7 +190,7 @@ async def _takers(
         if holder in holding and (claim := _first_that_insists(claims[key])).on_conflict is OnConflict.REPLACE
     }
     if replacing:
-        takers |= [replacing[row[0]] for row in await connection.fetch(_CANCEL_ALL_WAITING, list(replacing))]
+        takers |= [replacing[row[0]] for row in await connection.fetch(_CANCEL_ALL_WAITING, tenant, list(replacing))]
     return takers
 
 

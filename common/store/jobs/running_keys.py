@@ -5,13 +5,16 @@ release of the key wakes the first one. Nothing is counted: whether a job may be
 that frees a key or parks a job asks that after its commit, so the later one of two sees both. If it dies before it has
 asked, the controller wakes the job: it asks for all parked jobs in turn.
 
-Jobs of a key that the same workers can claim are a group: those of one queue and one `needs`. Of each group one job is
+Each tenant has its own keys. Jobs of a key that the same workers can claim are a group: those of one queue and one
+`needs`. Of each group one job is
 in the queue, so that a job which no worker can run holds up no others.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from common.domain.job import RunningKey
+from common.store.connection.caller import for_caller
 from common.store.connection.statement import Statement, array_literal
 
 if TYPE_CHECKING:  # with them come drivers: the API does without psycopg2, the worker without asyncpg
@@ -24,23 +27,24 @@ if TYPE_CHECKING:  # with them come drivers: the API does without psycopg2, the 
 RUNNING_PREFIX = "while running: "  # keeps these keys apart from keys that waiting jobs hold
 MAX_PARKED = 10_000  # jobs that have not been claimed, parked in one statement: about 0.2 s
 MAX_WOKEN_GROUPS = 1_000  # of one key
-NO_GROUP = ("", "", "")  # before the first one
+Group = tuple[int, str, str, str]  #: tenant, key, queue, needs
+NO_GROUP: Group = (0, "", "", "")  # before the first one
 
 # LOCK locks the row, whichever job holds the key. TAKE is a separate statement, so its snapshot is of after the lock.
 LOCK = Statement(
     "lock_running_key",
-    "text, uuid",
+    "int, text, uuid",
     """
-    INSERT INTO unique_keys AS u (key, id) VALUES ($1, $2)
+    INSERT INTO unique_keys AS u (tenant, key, id) VALUES ($1, $2, $3)
     ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING u.id
     """,
 )
 TAKE = Statement(
     "take_running_key",
-    "text, uuid",
+    "int, text, uuid",
     """
-    UPDATE unique_keys SET id = $2 WHERE tenant = 1 AND key = $1
-      AND (id = $2 OR NOT EXISTS (SELECT FROM live l WHERE l.id = unique_keys.id AND l.worker IS NOT NULL))
+    UPDATE unique_keys SET id = $3 WHERE tenant = $1 AND key = $2
+      AND (id = $3 OR NOT EXISTS (SELECT FROM live l WHERE l.id = unique_keys.id AND l.worker IS NOT NULL))
     RETURNING true
     """,
 )
@@ -51,9 +55,10 @@ PARKED, NOT_PARKED = "l.claimable_at = 'infinity'", "l.claimable_at < 'infinity'
 #: True if a running job holds the key. Evaluates the condition of TAKE.
 HELD = f"""EXISTS (
     SELECT FROM unique_keys u JOIN live h ON h.id = u.id
-    WHERE u.tenant = 1 AND u.key = '{RUNNING_PREFIX}' || {{key}} AND h.worker IS NOT NULL)"""
+    WHERE u.tenant = {{of}}.tenant AND u.key = '{RUNNING_PREFIX}' || {{of}}.running_key AND h.worker IS NOT NULL)"""
 
-_GROUP = "l.running_key = {group}.running_key AND l.queue = {group}.queue AND l.needs = {group}.needs"
+_GROUP = """l.tenant = {group}.tenant AND l.running_key = {group}.running_key
+          AND l.queue = {group}.queue AND l.needs = {group}.needs"""
 # True if a job of the group is claimed, or due in the queue, and would be claimed before those of the priority.
 _IN_QUEUE = f"""EXISTS (
     SELECT FROM generate_series(0, {{group}}.priority) AS p(priority)
@@ -66,11 +71,11 @@ _PARKED_BEFORE = f"""EXISTS (
         SELECT FROM live l
         WHERE {_GROUP} AND l.priority = p.priority AND {PARKED} LIMIT 1) first)"""
 
-#: True if a new job has to wait for its key: of a row with running_key, queue, needs, priority, is_due, and its place
-#: among the due jobs of its group in the statement.
+#: True if a new job has to wait for its key: of a row with tenant, running_key, queue, needs, priority, is_due, and
+#: its place among the due jobs of its group in the statement.
 MUST_WAIT = f"""(
     d.running_key IS NOT NULL AND d.is_due
-    AND (d.place > 1 OR {HELD.format(key="d.running_key")}
+    AND (d.place > 1 OR {HELD.format(of="d")}
          OR {_IN_QUEUE.format(group="d")} OR {_PARKED_BEFORE.format(group="d")}))"""
 
 # Reverses the claim, because waiting for the key is no attempt. A job that was asked to stop meanwhile ends CANCELLED.
@@ -88,11 +93,11 @@ PARK = Statement(
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel_requested))),
     cancelled AS (
-        INSERT INTO outcomes (id, run, attempt, released, rev, status)
-        SELECT id, run, attempt - 1, released, rev + 1, 'CANCELLED' FROM mine WHERE cancel_requested),
+        INSERT INTO outcomes (id, tenant, run, attempt, released, rev, status)
+        SELECT id, tenant, run, attempt - 1, released, rev + 1, 'CANCELLED' FROM mine WHERE cancel_requested),
     due AS MATERIALIZED (
         SELECT first.id
-        FROM (SELECT DISTINCT unique_key AS running_key, queue, needed AS needs FROM mine) g
+        FROM (SELECT DISTINCT tenant, unique_key AS running_key, queue, needed AS needs FROM mine) g
         CROSS JOIN generate_series(0, 9) AS p(priority)
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
@@ -113,11 +118,13 @@ PARK = Statement(
 
 # The next group in the order of the index; an index scan of one row.
 _NEXT_GROUP = f"""
-    SELECT l.running_key, l.queue, l.needs FROM live l
+    SELECT l.tenant, l.running_key, l.queue, l.needs FROM live l
     WHERE {PARKED} AND {{after}}
-    ORDER BY l.running_key, l.queue, l.needs LIMIT 1"""
-_AFTER = "(l.running_key, l.queue, l.needs) > ({group}.running_key, {group}.queue, {group}.needs)"
-_AFTER_IN_KEY = "l.running_key = groups.running_key AND (l.queue, l.needs) > (groups.queue, groups.needs)"
+    ORDER BY l.tenant, l.running_key, l.queue, l.needs LIMIT 1"""
+_AFTER = """(l.tenant, l.running_key, l.queue, l.needs)
+      > ({group}.tenant, {group}.running_key, {group}.queue, {group}.needs)"""
+_AFTER_IN_KEY = """l.tenant = groups.tenant AND l.running_key = groups.running_key
+      AND (l.queue, l.needs) > (groups.queue, groups.needs)"""
 _FIRST_PARKED = f"""
     SELECT l.id, l.priority FROM live l
     WHERE {_GROUP.format(group="g")} AND {PARKED}
@@ -127,54 +134,55 @@ _FIRST_PARKED = f"""
 # so that a claim in the same transaction finds the job.
 _WAKE = f"""
     free AS MATERIALIZED (
-        SELECT running_key, queue, needs
+        SELECT tenant, running_key, queue, needs
         FROM (SELECT g.*, first.priority FROM g CROSS JOIN LATERAL ({_FIRST_PARKED}) first) t
-        WHERE NOT {HELD.format(key="t.running_key")} AND NOT {_IN_QUEUE.format(group="t")}),
+        WHERE NOT {HELD.format(of="t")} AND NOT {_IN_QUEUE.format(group="t")}),
     next AS MATERIALIZED (
         SELECT first.id FROM free g CROSS JOIN LATERAL ({_FIRST_PARKED} FOR UPDATE SKIP LOCKED) first),
     woken AS (
         UPDATE live SET claimable_at = now(), rev = rev + 1 WHERE id = ANY (ARRAY(SELECT id FROM next))
         RETURNING queue)
 """
-WAKE = Statement(
-    "wake",
-    "text[], bigint",
-    f"""
+_WITH_KEYS = f"""
     WITH RECURSIVE groups AS (
         SELECT first.*
-        FROM (SELECT key FROM unnest($1::text[]) AS k(key) WHERE NOT {HELD.format(key="k.key")} OFFSET 0) k
-        CROSS JOIN LATERAL ({_NEXT_GROUP.format(after="l.running_key = k.key")}) first
+        FROM (SELECT * FROM unnest($1::int[], $2::text[]) AS k(tenant, running_key)
+              WHERE NOT {HELD.format(of="k")} OFFSET 0) k
+        CROSS JOIN LATERAL (
+            {_NEXT_GROUP.format(after="l.tenant = k.tenant AND l.running_key = k.running_key")}) first
         UNION ALL
         SELECT next.* FROM groups CROSS JOIN LATERAL (
             {_NEXT_GROUP.format(after=_AFTER_IN_KEY)}) next),
-    g AS MATERIALIZED (SELECT * FROM groups LIMIT $2),
+    g AS MATERIALIZED (SELECT * FROM groups LIMIT $3),
     {_WAKE}
-    SELECT queue FROM woken
-    """,
-)
+"""
+_WOKEN = "SELECT queue FROM woken"
+WAKE = Statement("wake", "int[], text[], bigint", f"{_WITH_KEYS} {_WOKEN}")
+_WAKE_OF_CALLER = f"{_WITH_KEYS} {for_caller(_WOKEN)}"
 WAKE_IN_TURN = Statement(
     "wake_in_turn",
-    "text, text, text, bigint",
+    "int, text, text, text, bigint",
     f"""
     WITH RECURSIVE groups AS (
-        SELECT first.* FROM (SELECT $1 AS running_key, $2 AS queue, $3 AS needs) place
+        SELECT first.* FROM (SELECT $1 AS tenant, $2 AS running_key, $3 AS queue, $4 AS needs) place
         CROSS JOIN LATERAL ({_NEXT_GROUP.format(after=_AFTER.format(group="place"))}) first
         UNION ALL
         SELECT next.* FROM groups
         CROSS JOIN LATERAL ({_NEXT_GROUP.format(after=_AFTER.format(group="groups"))}) next),
-    g AS MATERIALIZED (SELECT * FROM groups LIMIT $4),
+    g AS MATERIALIZED (SELECT * FROM groups LIMIT $5),
     {_WAKE}
     SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM g), last.* FROM (VALUES (1)) AS single(n)
-    LEFT JOIN (SELECT * FROM g ORDER BY running_key DESC, queue DESC, needs DESC LIMIT 1) last ON true
+    LEFT JOIN (SELECT * FROM g ORDER BY tenant DESC, running_key DESC, queue DESC, needs DESC LIMIT 1) last ON true
     """,
 )
 
 
-def take(connection: "WorkerConnection", worker: int, job: "ClaimedJob", key: str) -> bool:
+def take(connection: "WorkerConnection", worker: int, job: "ClaimedJob", key: RunningKey) -> bool:
     """Take the key for a job that is about to run. Return False if another running job holds it: the job is parked."""
     with connection.transaction():
-        connection.run(LOCK, (RUNNING_PREFIX + key, job.id))
-        if connection.run(TAKE, (RUNNING_PREFIX + key, job.id)):
+        arguments = (key.tenant, RUNNING_PREFIX + key.key, job.id)
+        connection.run(LOCK, arguments)
+        if connection.run(TAKE, arguments):
             return True
     park(connection, worker, [job])
     wake(connection, [key])
@@ -190,26 +198,31 @@ def park(connection: "WorkerConnection", worker: int, jobs: "Sequence[ClaimedJob
     connection.run(PARK, (worker, ids, attempts, MAX_PARKED))
 
 
-def wake(connection: "WorkerConnection", keys: Iterable[str]) -> list[str]:
+def wake(connection: "WorkerConnection", keys: Iterable[RunningKey]) -> list[str]:
     """Wake the first parked job of each group of the keys that are free; return the queues of the woken ones.
 
     In the transaction that frees the keys, a claim that follows may take the woken jobs. To be called again after the
     commit for keys of which no job was claimed: another transaction may have parked a job meanwhile.
     """
-    return [row[0] for row in connection.run(WAKE, (sorted(keys), MAX_WOKEN_GROUPS))]
+    return [row[0] for row in connection.run(WAKE, (*_arrays(keys), MAX_WOKEN_GROUPS))]
 
 
-async def wake_after_insert(connection: "asyncpg.Connection", keys: Iterable[str]) -> None:
-    """Do the same for keys of new jobs. To be called after their commit."""
-    await connection.fetch(WAKE.sql, sorted(keys), MAX_WOKEN_GROUPS)
+async def wake_after_insert(connection: "asyncpg.Connection", tenant: int, keys: Iterable[RunningKey]) -> None:
+    """Do the same for keys of new jobs of a tenant. To be called after their commit."""
+    names = sorted(key.key for key in keys if key.tenant == tenant)
+    await connection.fetch(_WAKE_OF_CALLER, [tenant] * len(names), names, MAX_WOKEN_GROUPS)
 
 
-def wake_in_turn(
-    connection: "WorkerConnection", after: tuple[str, str, str], limit: int
-) -> tuple[int, tuple[str, str, str]]:
+def wake_in_turn(connection: "WorkerConnection", after: Group, limit: int) -> tuple[int, Group]:
     """Wake parked jobs of up to `limit` groups after a group, as `wake` does.
 
     Return how many, and the last group; NO_GROUP once all have had their turn.
     """
     woken, groups, *last = connection.run(WAKE_IN_TURN, (*after, limit))[0]
-    return int(woken), NO_GROUP if groups < limit else (last[0], last[1], last[2])
+    return int(woken), NO_GROUP if groups < limit else (last[0], last[1], last[2], last[3])
+
+
+def _arrays(keys: Iterable[RunningKey]) -> tuple[str, list[str]]:
+    """Return tenants and names of keys in their order."""
+    ordered = sorted(keys)
+    return array_literal(key.tenant for key in ordered), [key.key for key in ordered]

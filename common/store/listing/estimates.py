@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from common.domain.job_search import JobSearch
 from common.domain.states import TERMINAL
+from common.store.connection.caller import OF_CALLER
 
 # table → filters that its statistics cover. Every table covers the time of creation, which is in the id. For filters of
 # two tables, and for a substring, there are no statistics: the planner would guess.
@@ -16,20 +17,25 @@ _FILTERS = {
     "tags": ("tag",),
     "outcomes": ("statuses", "finished_after", "finished_before"),
 }
-_ROWS = "SELECT FROM {table} WHERE id BETWEEN $1 AND $2 AND {filters}"
+_ROWS = "SELECT FROM {table} WHERE id BETWEEN $1 AND $2 AND tenant = $3 AND {filters}"
 # The planner sees the values, so it ignores a filter that is NULL. Two statuses are given as the third, to exclude: the
 # planner multiplies the shares of several in an array, as if a job could have all of them.
 _ESTIMATES = {
     "jobs": _ROWS.format(
-        table="jobs", filters="($3::text IS NULL OR operation = $3) AND ($4::text IS NULL OR queue = $4)"
+        table="jobs", filters="($4::text IS NULL OR operation = $4) AND ($5::text IS NULL OR queue = $5)"
     ),
-    "tags": _ROWS.format(table="tags", filters="($3::text IS NULL OR tag = $3)"),
+    "tags": _ROWS.format(table="tags", filters="($4::text IS NULL OR tag = $4)"),
     "outcomes": _ROWS.format(
         table="outcomes",
-        filters="($3::text IS NULL OR status = $3) AND ($4::text IS NULL OR status <> $4) "
-        "AND ($5::timestamptz IS NULL OR finished_at >= $5) AND ($6::timestamptz IS NULL OR finished_at < $6)",
+        filters="($4::text IS NULL OR status = $4) AND ($5::text IS NULL OR status <> $5) "
+        "AND ($6::timestamptz IS NULL OR finished_at >= $6) AND ($7::timestamptz IS NULL OR finished_at < $7)",
     ),
 }
+# The planner multiplies each estimate with a guess for the policy of row level security. A second such condition shows
+# the guess: then it is divided out.
+_OF_CALLER = f"SELECT FROM {{table}} WHERE id BETWEEN $1 AND $2 AND {OF_CALLER}"
+_OF_ANYONE = "SELECT FROM {table} WHERE id BETWEEN $1 AND $2"
+_HAS_POLICY = "SELECT row_security_active($1::text)"
 _NO_JOB = "?" * 65  # longer than any value: the planner expects as many rows as for another one without statistics
 _VALUES = {"operation": ("operation",), "queue": ("queue",), "tag": ("tag",), "statuses": ("status", "other_status")}
 _TIMES = ("created_after", "created_before", "finished_after", "finished_before")
@@ -56,8 +62,8 @@ class _Statistics:
     changed: int  #: rows since then
 
 
-def estimated_total(connection: Connection, search: JobSearch, skew_s: float) -> int | None:
-    """Return the estimated number of jobs that match, counting a retried job once for each outcome.
+def estimated_total(connection: Connection, tenant: int, search: JobSearch, skew_s: float) -> int | None:
+    """Return the estimated number of a tenant's jobs that match, counting a retried job once for each outcome.
 
     None: no statistics cover the search, or a partition is not analysed yet, or the estimate may be wrong by more than
     a factor of two: it stands for rows that have changed since, for a value that is not in the statistics, or for fewer
@@ -67,11 +73,13 @@ def estimated_total(connection: Connection, search: JobSearch, skew_s: float) ->
     table = table_with_statistics(search)
     if table is None:
         return None
-    values = _values(search, table)
+    values, ids = _values(search, table), search.id_range(skew_s)
+    guesses = policy_guesses(connection, table, ids)
 
     def plan(other_values: Mapping[str, object]) -> _Rows:
-        arguments = (*search.id_range(skew_s), *{**values, **other_values}.values())
-        return dict(_plan_rows(query_plan(connection, _ESTIMATES[table], arguments)))
+        arguments = (*ids, tenant, *{**values, **other_values}.values())
+        rows = dict(_plan_rows(query_plan(connection, _ESTIMATES[table], arguments)))
+        return {name: max(1, round(count / guesses.get(name, 1.0))) for name, count in rows.items()}
 
     rows = plan({})
     statistics = {row[0]: _Statistics(*row[1:]) for row in connection.exec_driver_sql(_STATISTICS, (list(rows),)).all()}
@@ -83,6 +91,16 @@ def estimated_total(connection: Connection, search: JobSearch, skew_s: float) ->
         and _knows_times(search, statistics, plan)
     )
     return sum(rows.values()) if is_known else None
+
+
+def policy_guesses(connection: Connection, table: str, ids: tuple[object, ...]) -> dict[str, float]:
+    """Return, by partition, the share of its rows that the planner expects to pass the policy; empty: there is none."""
+    if not connection.exec_driver_sql(_HAS_POLICY, (table,)).scalar_one():
+        return {}
+    once, twice = (
+        dict(_plan_rows(query_plan(connection, sql.format(table=table), ids))) for sql in (_OF_ANYONE, _OF_CALLER)
+    )
+    return {name: twice[name] / once[name] for name in once if twice.get(name)}
 
 
 def _values(search: JobSearch, table: str) -> dict[str, object]:

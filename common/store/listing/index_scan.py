@@ -8,17 +8,20 @@ from common.domain.job_search import JobSearch, ListPosition, Order, ScanIndex
 
 Record = dict[str, Any]
 
-# $1 and $2 are the lowest and the highest id that can match. A manually retried job has an outcome for each run.
+# $1 and $2 are the lowest and the highest id that can match, $13 is the tenant. A manually retried job
+# has an outcome for each run.
 SCANS = {
-    ScanIndex.JOBS: "SELECT id, NULL::timestamptz AS at FROM jobs WHERE id BETWEEN $1 AND $2 ORDER BY id {to}",
-    ScanIndex.LIVE: "SELECT id, NULL::timestamptz AS at FROM live WHERE id BETWEEN $1 AND $2 ORDER BY id {to}",
+    ScanIndex.JOBS: """SELECT id, NULL::timestamptz AS at FROM jobs
+        WHERE tenant = $13 AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
+    ScanIndex.LIVE: """SELECT id, NULL::timestamptz AS at FROM live
+        WHERE tenant::bigint = $13::int AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.UNSUCCESSFUL: """SELECT DISTINCT ON (id) id, NULL::timestamptz AS at FROM outcomes
-        WHERE status <> 'SUCCESS' AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
+        WHERE tenant = $13 AND status <> 'SUCCESS' AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.TAGGED: """SELECT id, NULL::timestamptz AS at FROM tags
-        WHERE tag = $6 AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
+        WHERE tenant = $13 AND tag = $6 AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.FINISHED: """SELECT id, finished_at AS at FROM outcomes
-        WHERE status <> 'SUCCESS' AND finished_at >= $7 AND finished_at < $8
-          AND (finished_at, id) {beyond} ($13, $14) AND id BETWEEN $1 AND $2
+        WHERE tenant = $13 AND status <> 'SUCCESS' AND finished_at >= $7 AND finished_at < $8
+          AND (finished_at, id) {beyond} ($14, $15) AND id BETWEEN $1 AND $2
         ORDER BY finished_at {to}, id {to}""",
 }
 _TAGGED = "($6::text IS NULL OR (SELECT $6 = ANY (j.tags) FROM jobs j WHERE j.id = w.id))"
@@ -33,7 +36,7 @@ page AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT v.id, v.status, v.operation, v.queue, v.priority, v.created_at, v.due_at, v.started_at, v.finished_at,
                v.attempt, v.max_attempts, v.run, v.error_type, v.error_text
-        FROM job_states v WHERE v.id = w.id OFFSET 0) s
+        FROM job_states v WHERE v.id = w.id AND v.tenant = $13 OFFSET 0) s
     WHERE ($3::text[] IS NULL OR s.status = ANY ($3)) AND ($4::text IS NULL OR s.operation = $4)
       AND ($5::text IS NULL OR s.queue = $5)
       AND ($7::timestamptz IS NULL OR s.finished_at >= $7) AND ($8::timestamptz IS NULL OR s.finished_at < $8)
@@ -55,7 +58,7 @@ PAGE_STATEMENTS = {
 #: The last scanned row, where the next page begins; no row if the page is full.
 LAST_SCANNED = "FROM (SELECT * FROM walked ORDER BY n DESC LIMIT 1) l WHERE (SELECT count(*) FROM page) < $11"
 #: Types of the arguments of PAGE_STATEMENTS; by the time of the end there are two more.
-TYPES = "uuid, uuid, text[], text, text, text, timestamptz, timestamptz, text, bigint, bigint, timestamptz"
+TYPES = "uuid, uuid, text[], text, text, text, timestamptz, timestamptz, text, bigint, bigint, timestamptz, int"
 TYPES_BY_FINISH = f"{TYPES}, timestamptz, uuid"
 
 _EARLIEST, _LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
@@ -92,8 +95,10 @@ def page_of_rows(rows: list[Record], limits: ScanLimits) -> JobPage:
     return JobPage(jobs, 0 if last is None else last["n"], after)
 
 
-def scan_arguments(search: JobSearch, after: ListPosition | None, limits: ScanLimits) -> tuple[object, ...]:
-    """Return the arguments of PAGE_STATEMENTS for the page behind a position; None: the first page.
+def scan_arguments(
+    tenant: int, search: JobSearch, after: ListPosition | None, limits: ScanLimits
+) -> tuple[object, ...]:
+    """Return the arguments of PAGE_STATEMENTS for a tenant's page behind a position; None: the first page.
 
     They ask for one job more than the page holds, which shows if there is a next page.
     """
@@ -114,6 +119,7 @@ def scan_arguments(search: JobSearch, after: ListPosition | None, limits: ScanLi
         limits.scanned,
         limits.jobs + 1,
         search.as_of,
+        tenant,
     )
     if not by_finish:
         return arguments

@@ -21,18 +21,23 @@ SELECT l.n, l.id, l.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NU
 LISTS = {key: statement + _PAGE for key, statement in PAGE_STATEMENTS.items()}
 
 
-def page(connection: Connection, search: JobSearch, after: ListPosition | None, limits: ScanLimits) -> JobPage:
-    """Return the page behind a position; None: the first page, with an estimated total. Needs a transaction."""
+def page(
+    connection: Connection, tenant: int, search: JobSearch, after: ListPosition | None, limits: ScanLimits
+) -> JobPage:
+    """Return the page of a tenant's jobs behind a position; None: the first page, with an estimated total.
+
+    Needs a transaction.
+    """
     connection.exec_driver_sql(SET_INDEX_SCAN_PLANS)
     rows = [
         dict(row)
         for row in connection.exec_driver_sql(
-            LISTS[search.index, search.descending], index_scan.scan_arguments(search, after, limits)
+            LISTS[search.index, search.descending], index_scan.scan_arguments(tenant, search, after, limits)
         ).mappings()
     ]
     job_page = index_scan.page_of_rows(rows, limits)
     if after is not None:
         return job_page
     last = job_page.next is None
-    total = len(job_page.jobs) if last else estimates.estimated_total(connection, search, limits.skew_s)
+    total = len(job_page.jobs) if last else estimates.estimated_total(connection, tenant, search, limits.skew_s)
     return replace(job_page, estimated_total=None if total is None else max(total, len(rows)))

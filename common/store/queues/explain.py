@@ -17,7 +17,7 @@ from common.store.workers.fragments import LEASE_ALIVE
 # order of the claim by line. Who else waits is read from what the workers say, not from the jobs of other tenants.
 _UNFINISHED = f"""
 WITH {FRONTS},
-job AS MATERIALIZED (SELECT * FROM live WHERE id = $1),
+job AS MATERIALIZED (SELECT * FROM live WHERE id = $1 AND tenant = $3),
 ahead AS MATERIALIZED (
     SELECT FROM job
     CROSS JOIN generate_series(0, job.priority) AS p(priority)
@@ -47,51 +47,56 @@ SELECT l.queue, l.priority, l.needs, now() AS now, l.started_at,
        (SELECT t.weight FROM tenants t WHERE t.id = l.tenant)::float8 AS weight,
        (SELECT coalesce(sum(t.weight), 0) FROM tenants t WHERE t.id = ANY (ARRAY(SELECT tenant FROM others))
         AND t.state <> 'SUSPENDED')::float8 AS weight_of_others,
-       (SELECT u.id FROM jobs j JOIN unique_keys u ON u.tenant = 1 AND u.key = '{RUNNING_PREFIX}' || j.unique_key
+       (SELECT u.id FROM jobs j JOIN unique_keys u ON u.tenant = $3 AND u.key = '{RUNNING_PREFIX}' || j.unique_key
         WHERE j.id = $1 AND j.unique_while = 'running' AND u.id <> $1
           AND EXISTS (SELECT FROM live o WHERE o.id = u.id AND o.worker IS NOT NULL)) AS key_holder
 FROM job l
 """
 _ATTEMPT_TIMES = """
-SELECT run, started_at, finished_at, retry_at, attempt FROM attempts WHERE id = $1
+SELECT run, started_at, finished_at, retry_at, attempt FROM attempts WHERE id = $1 AND tenant = $3
 UNION ALL
-SELECT run, started_at, finished_at, NULL, attempt FROM outcomes WHERE id = $1 AND started_at IS NOT NULL
+SELECT run, started_at, finished_at, NULL, attempt FROM outcomes
+WHERE id = $1 AND tenant = $3 AND started_at IS NOT NULL
 ORDER BY run, attempt LIMIT $2
 """
 _RUN_STARTS = """
-SELECT 0 AS run, created_at AS came, coalesce(greatest(run_at, created_at), created_at) AS due FROM jobs WHERE id = $1
+SELECT 0 AS run, created_at AS came, coalesce(greatest(run_at, created_at), created_at) AS due FROM jobs
+WHERE id = $1 AND tenant = $2
 UNION ALL
 SELECT r.run, r.at, CASE WHEN r.undo THEN greatest(r.at, j.run_at) ELSE r.at END
-FROM runs r JOIN jobs j ON j.id = r.id WHERE r.id = $1
+FROM runs r JOIN jobs j ON j.id = r.id WHERE r.id = $1 AND r.tenant = $2
 """
-_LAST_OUTCOME = "SELECT status, finished_at FROM outcomes WHERE id = $1 ORDER BY run DESC LIMIT 1"
+_LAST_OUTCOME = "SELECT status, finished_at FROM outcomes WHERE id = $1 AND tenant = $2 ORDER BY run DESC LIMIT 1"
 
 UnfinishedJob = dict[str, Any]
 
 
-async def unfinished_job(connection: asyncpg.Connection, job_id: UUID, count_limit: int) -> UnfinishedJob | None:
-    """Return the conditions of the claim for an unfinished job; None for any other.
+async def unfinished_job(
+    connection: asyncpg.Connection, tenant: int, job_id: UUID, count_limit: int
+) -> UnfinishedJob | None:
+    """Return the conditions of the claim for a tenant's unfinished job; None for any other.
 
-    Jobs ahead of it are counted up to `count_limit`.
+    The tenant's jobs ahead of it are counted up to `count_limit`.
     """
-    row = await connection.fetchrow(_UNFINISHED, job_id, count_limit)
+    row = await connection.fetchrow(_UNFINISHED, job_id, count_limit, tenant)
     return None if row is None else dict(row)
 
 
-async def last_outcome(connection: asyncpg.Connection, job_id: UUID) -> tuple[str, datetime] | None:
+async def last_outcome(connection: asyncpg.Connection, tenant: int, job_id: UUID) -> tuple[str, datetime] | None:
     """Return the status and time of a job's last outcome; None if it has none."""
-    row = await connection.fetchrow(_LAST_OUTCOME, job_id)
+    row = await connection.fetchrow(_LAST_OUTCOME, job_id, tenant)
     return None if row is None else (row["status"], row["finished_at"])
 
 
-async def run_starts(connection: asyncpg.Connection, job_id: UUID) -> dict[int, tuple[datetime, datetime]]:
+async def run_starts(connection: asyncpg.Connection, tenant: int, job_id: UUID) -> dict[int, tuple[datetime, datetime]]:
     """Return, by run, when a job was submitted and from when it was due; empty for an unknown id."""
-    return {row["run"]: (row["came"], row["due"]) for row in await connection.fetch(_RUN_STARTS, job_id)}
+    rows = await connection.fetch(_RUN_STARTS, job_id, tenant)
+    return {row["run"]: (row["came"], row["due"]) for row in rows}
 
 
-async def attempt_times(connection: asyncpg.Connection, job_id: UUID, limit: int) -> list[AttemptTimes]:
+async def attempt_times(connection: asyncpg.Connection, tenant: int, job_id: UUID, limit: int) -> list[AttemptTimes]:
     """Return the first `limit` ended attempts, in order."""
     return [
         AttemptTimes(row["run"], row["started_at"], row["finished_at"], row["retry_at"])
-        for row in await connection.fetch(_ATTEMPT_TIMES, job_id, limit)
+        for row in await connection.fetch(_ATTEMPT_TIMES, job_id, limit, tenant)
     ]

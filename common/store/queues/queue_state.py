@@ -36,7 +36,7 @@ _SUSPENDED = SUSPENDED.format(also="")
 
 # Queue names come from operations and workers, not from `live`: there, a queue's first row may be behind a million dead
 # ones.
-_QUEUES = """
+QUEUES = """
 known AS MATERIALIZED (
     SELECT queue FROM operations UNION SELECT unnest(queues) FROM workers WHERE ended_at IS NULL)
 """
@@ -53,7 +53,7 @@ DUE = Statement(
     "due_queues",
     "int",
     f"""
-    WITH {_QUEUES}, {_RUNNABLE}, {FRONTS}, {_SUSPENDED}
+    WITH {QUEUES}, {_RUNNABLE}, {FRONTS}, {_SUSPENDED}
     SELECT k.queue FROM known k LEFT JOIN runnable ON runnable.queue = k.queue
     WHERE EXISTS (
         SELECT FROM generate_series(0, $1) AS p(priority)
@@ -110,7 +110,7 @@ RAISE_STARVED = Statement(
     "raise_starved",
     "float8, bigint",
     f"""
-    WITH {_QUEUES}, {FRONTS}, {_SUSPENDED},
+    WITH {QUEUES}, {FRONTS}, {_SUSPENDED},
     starved AS MATERIALIZED (
         SELECT job.id FROM known k CROSS JOIN generate_series(1, 9) AS p(priority)
         LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
@@ -130,7 +130,7 @@ DEPTH = Statement(
     "depth",
     "bigint",
     f"""
-    WITH {_QUEUES}, {_SUSPENDED}
+    WITH {QUEUES}, {_SUSPENDED}
     SELECT k.queue, d.queued, d.running FROM known k
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE due.worker IS NULL) AS queued, count(due.worker) AS running
@@ -145,7 +145,7 @@ PARKED = Statement(
     "parked_jobs",
     "bigint",
     f"""
-    WITH {_QUEUES}
+    WITH {QUEUES}
     SELECT k.queue, d.parked FROM known k
     CROSS JOIN LATERAL (
         SELECT count(*) AS parked
@@ -162,7 +162,7 @@ OLDEST_DUE = Statement(
     "oldest_due",
     "int",
     f"""
-    WITH {_QUEUES}, {FRONTS}, {_SUSPENDED}
+    WITH {QUEUES}, {FRONTS}, {_SUSPENDED}
     SELECT k.queue, coalesce(extract(epoch FROM now() - oldest.claimable_at), 0)::float8
     FROM known k
     CROSS JOIN LATERAL (

@@ -1,6 +1,6 @@
-"""Statistics of the queues for GET /stats: depth, age, workers, and rates of the last minutes."""
+"""Statistics of the queues for GET /stats: depth, age, workers, and rates of the last minutes, of a tenant's jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -10,23 +10,59 @@ from sqlalchemy import Connection
 from common.domain.job import first_job_id, job_unix_ms
 from common.store.connection.statement import SET_QUEUE_STATS_PLANS
 from common.store.queues import queue_state
+from common.store.queues.queue_state import FRONTS, QUEUES
 
 WINDOW_S = 60  # for the rate of submissions
 MINUTES = 20  # a worker whose lease ended before has finished nothing in the last fifteen
 SAMPLE = 10_000  # newest jobs that are read for the rate
+FINISHED_SAMPLE = 2_000  # newest jobs whose ends are counted, while other tenants have jobs too
 
+_DEPTH = f"""
+WITH {QUEUES}
+SELECT k.queue, d.queued, d.running FROM known k
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE due.worker IS NULL) AS queued, count(due.worker) AS running
+    FROM (SELECT l.worker FROM live l
+          WHERE l.queue = k.queue AND l.tenant = $2 AND l.claimable_at <= now() LIMIT $1) due) d
+"""
+# Scanned from the marks on, as a claim does. Below them are dead entries, and strays, which are requeued within a tick.
+_OLDEST_DUE = f"""
+WITH {QUEUES}, {FRONTS}
+SELECT k.queue, coalesce(extract(epoch FROM now() - oldest.claimable_at), 0)::float8
+FROM known k
+CROSS JOIN LATERAL (
+    SELECT min(due.claimable_at) AS claimable_at
+    FROM generate_series(0, 9) AS p(priority)
+    LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
+    CROSS JOIN LATERAL (
+        SELECT l.claimable_at FROM live l
+        WHERE l.queue = k.queue AND l.priority = p.priority AND l.tenant = $1 AND l.worker IS NULL
+          AND l.claimable_at >= coalesce(f.claimable_at, '-infinity') AND l.claimable_at <= now()
+        ORDER BY l.claimable_at LIMIT 1) due) oldest
+"""
 # From the newest job back: at a high rate the sample spans less than the window.
 _ARRIVED = """
-WITH newest AS MATERIALIZED (SELECT id, queue FROM jobs WHERE id >= $1 ORDER BY id DESC LIMIT $2)
+WITH newest AS MATERIALIZED (SELECT id, queue FROM jobs WHERE tenant = $3 AND id >= $1 ORDER BY id DESC LIMIT $2)
 SELECT queue, count(*), (SELECT count(*) FROM newest), (SELECT id FROM newest ORDER BY id LIMIT 1)
 FROM newest GROUP BY 1
 """
-
+# What worker processes have counted of all tenants together.
 _FINISHED = """
 SELECT q.key, m.key::bigint, sum((q.value ->> 0)::bigint)::bigint, sum((q.value ->> 1)::bigint)::bigint
 FROM workers w, jsonb_each(w.finished_by_minute) m, jsonb_each(m.value) q
 WHERE w.alive_until > now() - $1::interval GROUP BY 1, 2
 """
+_FINISHED_OF_TENANT = """
+WITH newest AS MATERIALIZED (SELECT id, queue FROM jobs WHERE tenant = $2 ORDER BY id DESC LIMIT $3)
+SELECT n.queue, extract(epoch FROM date_trunc('minute', o.finished_at))::bigint / 60,
+       count(*) FILTER (WHERE o.status = 'SUCCESS'), count(*) FILTER (WHERE o.status = 'FAILED')
+FROM newest n
+CROSS JOIN LATERAL (
+    SELECT status, finished_at FROM outcomes
+    WHERE outcomes.id = n.id AND outcomes.tenant = $2 ORDER BY run DESC LIMIT 1) o
+WHERE o.finished_at > now() - $1::interval GROUP BY 1, 2
+"""
+_IS_ALONE = "SELECT count(*) = 1 FROM (SELECT FROM tenants LIMIT 2) t"
 
 
 @dataclass(slots=True)
@@ -42,39 +78,52 @@ class QueueStats:
     finished: dict[int, tuple[int, int]] = field(default_factory=dict)  #: by Unix minute: succeeded, failed jobs
 
 
-def oldest_due_s(connection: Connection) -> dict[str, float]:
-    """Return, by queue, for how many seconds its oldest claimable job has been due; 0 if there is none.
+def oldest_due_s(connection: Connection, tenant: int) -> dict[str, float]:
+    """Return, by queue, for how many seconds a tenant's oldest claimable job has been due; 0 if there is none.
 
-    Each queue and priority is one look-up in an index. Needs a transaction of the caller.
+    Each queue and priority is one look-up in an index. Needs the caller's transaction.
     """
     connection.exec_driver_sql(SET_QUEUE_STATS_PLANS)
-    return {row[0]: row[1] for row in connection.exec_driver_sql(queue_state.OLDEST_DUE.sql, (9,))}
+    return {row[0]: row[1] for row in connection.exec_driver_sql(_OLDEST_DUE, (tenant,))}
 
 
-def read(connection: Connection, count_limit: int, unix_ms: int) -> list[QueueStats]:
+def read(connection: Connection, tenant: int, count_limit: int, unix_ms: int) -> list[QueueStats]:
     """Return every queue of an operation or a living worker, in the caller's transaction.
 
-    Jobs are counted up to `count_limit`. `unix_ms` is the present time.
+    A tenant's jobs are counted up to `count_limit`. `unix_ms` is the present time.
     """
-    oldest = oldest_due_s(connection)
+    oldest = oldest_due_s(connection, tenant)
 
     def rows(sql: str, *arguments: object) -> list[Any]:
         return list(connection.exec_driver_sql(sql, arguments))
 
     alive = dict(rows(queue_state.WORKERS_ALIVE.sql, timedelta()))
-    depths = rows(queue_state.DEPTH.sql, count_limit)
+    depths = rows(_DEPTH, count_limit, tenant)
     stats = {
         queue: QueueStats(queue, queued, running, oldest.get(queue, 0.0), alive.get(queue, 0))
         for queue, queued, running in depths
     }
-    for queue, count, sampled, first in rows(_ARRIVED, first_job_id(unix_ms - WINDOW_S * 1000), SAMPLE):
+    for queue, count, sampled, first in rows(_ARRIVED, first_job_id(unix_ms - WINDOW_S * 1000), SAMPLE, tenant):
         span_s = WINDOW_S if sampled < SAMPLE else max(0.001, (unix_ms - job_unix_ms(first)) / 1000)
         if queue in stats:
             stats[queue].accepted_per_s = count / span_s
-    for queue, minute, succeeded, failed in rows(_FINISHED, timedelta(minutes=MINUTES)):
+    for queue, minute, succeeded, failed in _finished(connection, tenant):
         if queue in stats:
             stats[queue].finished[minute] = succeeded, failed
     return [stats[queue] for queue in sorted(stats)]
+
+
+def is_alone(connection: Connection) -> bool:
+    """Return True if the installation has one tenant, whose are then all jobs that workers have counted."""
+    return bool(connection.exec_driver_sql(_IS_ALONE).scalar_one())
+
+
+def _finished(connection: Connection, tenant: int) -> Iterable[Any]:
+    """Return queue, Unix minute, and numbers of succeeded and failed jobs; beside other tenants from a sample."""
+    window = timedelta(minutes=MINUTES)
+    if is_alone(connection):
+        return connection.exec_driver_sql(_FINISHED, (window,))
+    return connection.exec_driver_sql(_FINISHED_OF_TENANT, (window, tenant, FINISHED_SAMPLE))
 
 
 def finished_per_s(finished: Mapping[int, tuple[int, int]], minutes: int, unix_s: float) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from common.models import Base
 from common.settings import Settings
-from common.store.schema import partitions
+from common.store.schema import partitions, row_security
 from common.store.schema.version import wait_for_exclusive
 from common.telemetry import logs
 
@@ -85,7 +85,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
         "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",
-        "tenants": "SELECT",
+        "tenants": "SELECT, DELETE",
+        "api_keys": "SELECT (tenant), DELETE",
         "tenant_usage": "SELECT, INSERT, UPDATE, DELETE",
         "usage_counts": "SELECT, INSERT, UPDATE",
         "stored_bytes": "SELECT, INSERT, DELETE",
@@ -96,6 +97,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
 _TABLES = sorted(Base.metadata.tables)
 _ROLE_EXISTS = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :name)")
 _IS_SUPERUSER = text("SELECT current_setting('is_superuser') = 'on', current_setting('server_version_num')::int")
+_CURRENT_USER = text("SELECT quote_ident(current_user)")
 _PLACE = text("SELECT quote_ident(current_schema()), quote_ident(current_database())")
 _PARTITIONS = text("""
     SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -146,9 +148,28 @@ def create(engine: Engine, settings: Settings) -> dict[str, str]:
             existing[part] = role
         else:
             missing[role] = reason
+    if settings.database_roles:
+        _create_owner(engine, settings)
     if missing:
         log.warning("roles_missing", roles=", ".join(missing), reason=", ".join(sorted(set(missing.values()))))
     return existing
+
+
+def _create_owner(engine: Engine, settings: Settings) -> None:
+    """Create the role without a login that will own the schema, if the migration runs as a superuser."""
+    with engine.begin() as connection:
+        is_superuser, _ = connection.execute(_IS_SUPERUSER).one()
+        wait_for_exclusive(connection, "roles", in_database=True)
+        owner = role_of(settings.database_roles, "owner")
+        if is_superuser and not connection.execute(_ROLE_EXISTS, {"name": owner}).scalar_one():
+            connection.exec_driver_sql(f"CREATE ROLE {owner} NOLOGIN")
+
+
+def secure(connection: Connection, roles: Mapping[str, str], settings: Settings) -> None:
+    """Give the tables the policies of row level security. The caller commits."""
+    is_superuser, _ = connection.execute(_IS_SUPERUSER).one()
+    owner = role_of(settings.database_roles, "owner") if settings.database_roles and is_superuser else None
+    row_security.apply(connection, roles, owner or connection.execute(_CURRENT_USER).scalar_one())
 
 
 def grant(connection: Connection, roles: Mapping[str, str]) -> None:
@@ -198,8 +219,6 @@ def transfer(engine: Engine, settings: Settings) -> None:
             return
         owner = role_of(settings.database_roles, "owner")
         schema, _ = connection.execute(_PLACE).one()
-        if not connection.execute(_ROLE_EXISTS, {"name": owner}).scalar_one():
-            connection.exec_driver_sql(f"CREATE ROLE {owner} NOLOGIN")
         connection.exec_driver_sql(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {owner}")
         of_table = [name for table in (*partitions.TABLES, partitions.AUDIT) for name in _partitions(connection, table)]
         names = [*_TABLES, VIEW, VERSION_TABLE, *of_table]

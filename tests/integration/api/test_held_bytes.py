@@ -84,15 +84,15 @@ def _assert_snapshots(system: System, small: str, repetitive: str, large: str) -
     stored_bytes = system.database.value("SELECT pg_column_size(result) FROM outcomes WHERE id = %s", (repetitive,))
     assert stored_bytes < reads.LARGE_RESULT_BYTES
 
-    async def snapshots() -> dict[str, reads.JobSnapshot]:
+    async def snapshots() -> dict[tuple[int, str], reads.JobSnapshot]:
         connection = await asyncpg.connect(system.database.url)
         try:
-            return await reads.snapshots(connection, [UUID(job_id) for job_id in (small, repetitive, large)])
+            return await reads.snapshots(connection, [(1, UUID(job_id)) for job_id in (small, repetitive, large)])
         finally:
             await connection.close()
 
     found = asyncio.run(snapshots())
-    assert [(found[job_id].result, found[job_id].is_result_large) for job_id in (small, repetitive, large)] == [
+    assert [(found[1, job_id].result, found[1, job_id].is_result_large) for job_id in (small, repetitive, large)] == [
         ('"x"', False),
         (None, True),
         (None, True),

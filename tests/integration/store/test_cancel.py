@@ -72,7 +72,7 @@ def test_an_unknown_job_is_not_found(storage: Storage, client: Client) -> None:
     (new,) = storage.new()
     assert client.cancel(str(new.id)).result(10) is None
     assert client.retry(str(new.id)).result(10) is None
-    assert client.start(cancel_retry.operation_name(client.connection, new.id)).result(10) is None
+    assert client.start(cancel_retry.operation_name(client.connection, 1, new.id)).result(10) is None
 
 
 @pytest.mark.parametrize("commits", [True, False])

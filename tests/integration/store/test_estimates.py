@@ -30,7 +30,7 @@ def estimate(storage: Storage) -> Estimate:
     def total(search: JobSearch) -> int | None:
         def work(connection: Connection) -> int | None:
             connection.exec_driver_sql(SET_INDEX_SCAN_PLANS)
-            return estimates.estimated_total(connection, search, 0)
+            return estimates.estimated_total(connection, 1, search, 0)
 
         return storage.with_pool(lambda pool: pool.run_sync(work, Lane.EXPENSIVE))
 
@@ -56,7 +56,7 @@ def test_a_tag_that_the_statistics_do_not_have_is_not_estimated_until_they_are_r
     assert estimate(JobSearch(tag="fresh")) is None
     page = storage.with_pool(
         lambda pool: pool.run_sync(
-            lambda connection: job_list.page(connection, JobSearch(tag="fresh"), None, LIMITS), Lane.EXPENSIVE
+            lambda connection: job_list.page(connection, 1, JobSearch(tag="fresh"), None, LIMITS), Lane.EXPENSIVE
         )
     )
     assert (len(page.jobs), page.estimated_total) == (50, None)

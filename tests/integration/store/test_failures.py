@@ -188,7 +188,7 @@ def test_the_attempts_of_a_job_are_read_in_order(storage: Storage) -> None:
     first.write(first.claim(), retry_after(0))
     second.write(second.claim(), RELEASE)
     first.write(first.claim(), LOST)
-    record = storage.api(lambda connection: reads.job(connection, new.id))
+    record = storage.api(lambda connection: reads.job(connection, 1, new.id))
     assert record is not None
     history = reads.ended_attempts(record)
     assert [
@@ -199,7 +199,7 @@ def test_the_attempts_of_a_job_are_read_in_order(storage: Storage) -> None:
         (3, first.id, "failed", "worker_lost"),
     ]
     assert all(attempt["started_at"] <= attempt["finished_at"] for attempt in history)
-    last = storage.api(lambda connection: reads.job(connection, new.id, 1))
+    last = storage.api(lambda connection: reads.job(connection, 1, new.id, 1))
     assert last is not None
     assert reads.ended_attempts(last) == history[1:], (
         "the last retried or released attempt, and the one that ended the job"

@@ -27,7 +27,7 @@ def chunk(job_id: str, last_line: int, attempt: int = 1, run: int = 0) -> LogChu
 
 
 def read(storage: Storage, job_id: str, after: LogPosition, attempt: int | None = None) -> LogPage:
-    page = storage.api(lambda connection: job_logs.page(connection, UUID(job_id), after, attempt, 1.0))
+    page = storage.api(lambda connection: job_logs.page(connection, 1, UUID(job_id), after, attempt, 1.0))
     assert page is not None
     return page
 
@@ -51,7 +51,7 @@ def test_lines_are_read_behind_a_position_by_run_and_attempt(storage: Storage) -
     assert lines(read(storage, job_id, within, attempt=1), within) == [(1, 4)]
     assert lines(read(storage, job_id, start, attempt=2), start) == [(2, 1), (2, 2)]
     assert lines(read(storage, job_id, LogPosition(1)), start) == [(1, 1), (1, 2)]
-    assert storage.api(lambda connection: job_logs.page(connection, uuid4(), start, None, 1.0)) is None
+    assert storage.api(lambda connection: job_logs.page(connection, 1, uuid4(), start, None, 1.0)) is None
 
 
 def test_a_page_is_bounded_and_the_next_one_continues(storage: Storage) -> None:
@@ -115,7 +115,7 @@ def test_a_job_is_complete_only_when_its_last_lines_must_be_stored(storage: Stor
     (job_id,) = storage.submit()
     claimer = storage.claimer()
     claimer.settle(claimer.claim())
-    page = storage.api(lambda connection: job_logs.page(connection, UUID(job_id), LogPosition(None), None, 60.0))
+    page = storage.api(lambda connection: job_logs.page(connection, 1, UUID(job_id), LogPosition(None), None, 60.0))
     assert page is not None
     assert (page.status, page.is_complete) == ("SUCCESS", False)
     storage.rows("UPDATE outcomes SET finished_at = finished_at - interval '1 minute'")
@@ -135,10 +135,10 @@ def test_pages_and_stores_touch_one_partition_of_each_table(plan_database: PlanD
         0
     ]
     stored = chunk(job_id, 2)
-    page = Statement("page", "uuid, int, int, int, int, float8", job_logs._PAGE)
+    page = Statement("page", "int, uuid, int, int, int, int, float8", job_logs._PAGE)
     of_chunk = (job_id, stored.run, stored.attempt, stored.last_line, stored.total_bytes)
     for statement, arguments in (
-        (page, (job_id, None, 0, 0, 32_767, 1.0)),
+        (page, (1, job_id, None, 0, 0, 32_767, 1.0)),
         (job_logs.STORE, (*(array_literal([value]) for value in of_chunk), f"[{stored.lines}]")),
         (job_logs.TRIM, (job_id, 0, 1, 100)),
     ):

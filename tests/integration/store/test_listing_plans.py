@@ -136,7 +136,7 @@ def explain(storage: Storage, search: JobSearch, beyond: ListPosition | None, mo
     with storage.engine.begin() as connection:
         connection.exec_driver_sql(SET_INDEX_SCAN_PLANS)
         connection.exec_driver_sql(f"SET LOCAL plan_cache_mode = {mode}")
-        arguments = index_scan.scan_arguments(search, beyond, LIMITS)
+        arguments = index_scan.scan_arguments(1, search, beyond, LIMITS)
         types = index_scan.TYPES_BY_FINISH if search.order is Order.FINISHED else index_scan.TYPES
         connection.exec_driver_sql("DEALLOCATE ALL")
         connection.exec_driver_sql(f"PREPARE page ({types}) AS {job_list.LISTS[search.index, search.descending]}")
@@ -189,7 +189,7 @@ def test_a_step_of_a_bulk_action_scans_one_index_within_its_budget_from_its_posi
     for beyond in (None, middle):
         arguments = [
             str(argument) if isinstance(argument, UUID) else argument
-            for argument in index_scan.scan_arguments(search, beyond, LIMITS)
+            for argument in index_scan.scan_arguments(1, search, beyond, LIMITS)
         ]
         plan = explain_statement(connection, steps.SCANS[index], arguments)
         scanned = max(
@@ -219,7 +219,7 @@ def test_an_estimate_is_near_the_count_or_absent(known: Storage, request: pytest
 
     def work(connection: Connection) -> list[int | None]:
         connection.exec_driver_sql(SET_INDEX_SCAN_PLANS)
-        return [estimates.estimated_total(connection, search, 0) for search, _ in expected]
+        return [estimates.estimated_total(connection, 1, search, 0) for search, _ in expected]
 
     totals = known.with_pool(lambda pool: pool.run_sync(work, Lane.EXPENSIVE))
     for (search, count), total in zip(expected, totals, strict=True):

@@ -43,7 +43,7 @@ def test_a_manual_retry_begins_a_new_run_and_keeps_the_history(
         new_input or '{"data":[1,2,3]}',
     )
     claimer.settle([job])
-    record = client.start(reads.job(client.connection, UUID(job_id))).result(10)
+    record = client.start(reads.job(client.connection, 1, UUID(job_id))).result(10)
     assert record is not None
     history = reads.ended_attempts(record)
     assert [(attempt["run"], attempt["attempt"], attempt["outcome"]) for attempt in history] == [

@@ -107,7 +107,7 @@ class StoreMachine(RaceMachine):
     def _check_history(self) -> None:
         """Check that each attempt has one record, in order, and that clients get the result of the last one."""
         for job_id, job in self.model.jobs.items():
-            record = self.apis["api"].run(partial(reads.job, job_id=UUID(job_id), limit=1_000))
+            record = self.apis["api"].run(partial(reads.job, tenant=1, job_id=UUID(job_id), limit=1_000))
             assert record is not None
             history = reads.ended_attempts(record)
             assert [(attempt["run"], attempt["attempt"]) for attempt in history] == [
@@ -121,7 +121,7 @@ class StoreMachine(RaceMachine):
                     *[run.state.lower()] * (run.worker is not None),
                 ]
             ]
-            result = self.apis["api"].run(partial(reads.result, job_id=UUID(job_id)))
+            result = self.apis["api"].run(partial(reads.result, tenant=1, job_id=UUID(job_id)))
             assert result is not None
             assert (result.revision.status, result.text) == (job.state, job.result)
 

@@ -10,9 +10,12 @@ from integration.store.support.running_keys import keyed, parked, run_one, settl
 from integration.store.support.storage import Storage, ids
 
 from common.domain.bulk_actions import ActionKind
+from common.domain.job import RunningKey
 from common.domain.states import State
 from common.store.jobs import deadlines, insert, running_keys
 from common.store.queues import explain, queue_state
+
+KEY = RunningKey(1, "k")
 
 READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'live'"
 
@@ -33,7 +36,7 @@ def test_a_parked_job_is_cancelled_ends_at_its_deadline_and_runs_again_on_reques
         client.retry(job_id, None).result(10)
         assert storage.rows("SELECT running_key, due_since FROM live WHERE id = %s", (job_id,)) == [("k", None)]
     for job in claimer.claim():
-        assert not running_keys.take(claimer.connection, claimer.id, job, "k")
+        assert not running_keys.take(claimer.connection, claimer.id, job, KEY)
     assert set(parked(storage)) == {rest, cancelled, late}
     settle_and_wake(claimer, holder)
     assert len(claimer.claim()) == 1
@@ -56,7 +59,7 @@ def test_bulk_actions_cancel_move_and_restore_parked_jobs(storage: Storage, acti
     runs = []
     for _ in range(3):
         jobs = claimer.claim()
-        assert running_keys.take(claimer.connection, claimer.id, jobs[0], "k")
+        assert running_keys.take(claimer.connection, claimer.id, jobs[0], KEY)
         running_keys.park(claimer.connection, claimer.id, jobs[1:])
         runs.append(jobs[0].id)
         settle_and_wake(claimer, jobs[0])
@@ -69,7 +72,7 @@ def test_a_parked_job_explains_for_which_job_it_waits(storage: Storage) -> None:
     (waiting,) = submit(storage)
 
     async def read(connection: asyncpg.Connection) -> tuple[object, ...]:
-        job = await explain.unfinished_job(connection, UUID(waiting), 100)
+        job = await explain.unfinished_job(connection, 1, UUID(waiting), 100)
         assert job is not None
         return str(job["key_holder"]), job["parked"], job["due"], job["due_at"] <= job["now"]
 
@@ -83,8 +86,8 @@ def test_jobs_of_a_version_that_did_not_write_the_key_are_parked_by_their_claim(
     storage.store(keyed(storage.new(2), delay_s=3_600.0))
     storage.rows("UPDATE live SET claimable_at = clock_timestamp(), running_key = NULL, needs = NULL")
     (first,), (second,) = claimer.claim(1), other.claim(1)
-    assert running_keys.take(claimer.connection, claimer.id, first, "k")
-    assert not running_keys.take(other.connection, other.id, second, "k")
+    assert running_keys.take(claimer.connection, claimer.id, first, KEY)
+    assert not running_keys.take(other.connection, other.id, second, KEY)
     assert parked(storage) == [second.id]
     settle_and_wake(claimer, first)
     assert ids(other.claim()) == [second.id]
@@ -105,11 +108,11 @@ def test_a_hundred_thousand_parked_jobs_cost_a_claim_and_a_wake_nothing(storage:
     assert before == {"default": (0, 1)}
     storage.submit(10)
     assert len(claimer.claim()) == 10
-    wake = query_plan(claimer.connection, running_keys.WAKE, (["k"], 1_000))
+    wake = query_plan(claimer.connection, running_keys.WAKE, ("{1}", ["k"], 1_000))
     assert wake.unbounded("live") == [] and wake.buffers < 40, wake
-    in_turn = query_plan(claimer.connection, running_keys.WAKE_IN_TURN, ("", "", "", 100))
+    in_turn = query_plan(claimer.connection, running_keys.WAKE_IN_TURN, (0, "", "", "", 100))
     assert in_turn.unbounded("live") == [] and in_turn.buffers < 100 * 60, in_turn
-    free = query_plan(claimer.connection, running_keys.WAKE, (["k7", "k8"], 1_000))
+    free = query_plan(claimer.connection, running_keys.WAKE, ("{1,1}", ["k7", "k8"], 1_000))
     assert free.unbounded("live") == [] and free.buffers < 2 * 120, free
     job = keyed(storage.new())[0]
 

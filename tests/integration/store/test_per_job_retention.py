@@ -61,7 +61,7 @@ def test_an_expired_job_is_deleted_with_all_of_its_rows(storage: Storage, connec
     claimer = storage.claimer()
     claimer.settle(claimer.claim())
     storage.rows("INSERT INTO runs (id, run) VALUES (%s, 1)", (job,))
-    storage.rows("INSERT INTO attempts SELECT id, 0, 0, 1, now(), now(), now(), 'error', 'E', 'e' FROM outcomes")
+    storage.rows("INSERT INTO attempts SELECT id, 1, 0, 0, 1, now(), now(), now(), 'error', 'E', 'e' FROM outcomes")
     other = store_finished(storage, ago_s=HOUR_S - 5)[0]
     storage.rows("UPDATE outcomes SET finished_at = clock_timestamp() - interval '1 hour 1 s' WHERE id = %s", (job,))
     assert rows_of(storage, job) == {
@@ -91,7 +91,7 @@ def test_an_unfinished_job_is_checked_less_and_less_often(storage: Storage, conn
 
 
 def test_a_row_without_its_job_is_deleted(storage: Storage, connection: WorkerConnection) -> None:
-    storage.rows("INSERT INTO expiries VALUES (uuidv7(), now())")
+    storage.rows("INSERT INTO expiries (id, at) VALUES (uuidv7(), now())")
     assert per_job.delete_expired(connection, LIMIT) == (1, 0)
     assert storage.rows("SELECT * FROM expiries") == []
 
@@ -211,8 +211,8 @@ def test_a_reader_sees_the_whole_job_during_a_deletion_and_none_after_it(
             by_row.delete_jobs(connection, [(row[0], row[1]) for row in connection.run(per_job.CHECK_DUE, (LIMIT,))])
             == 1
         )
-        assert (storage.api(lambda api: reads.job(api, UUID(job))) or {})["result"] == "14.0"
-    assert storage.api(lambda api: reads.job(api, UUID(job))) is None
+        assert (storage.api(lambda api: reads.job(api, 1, UUID(job))) or {})["result"] == "14.0"
+    assert storage.api(lambda api: reads.job(api, 1, UUID(job))) is None
 
 
 def test_a_submission_with_the_id_of_a_job_under_deletion_waits_and_stores_a_new_job(

@@ -22,10 +22,10 @@ BACKLOG, COUNT_LIMIT = 20_000, 100
 
 
 async def _reads(connection: asyncpg.Connection, job_id: UUID) -> None:
-    await reads.status(connection, job_id)
-    await reads.result(connection, job_id)
-    await reads.snapshots(connection, [job_id])
-    await reads.job(connection, job_id)
+    await reads.status(connection, 1, job_id)
+    await reads.result(connection, 1, job_id)
+    await reads.snapshots(connection, [(1, job_id)])
+    await reads.job(connection, 1, job_id)
 
 
 def _prepare(storage: Storage, *, drained: bool) -> None:
@@ -67,12 +67,12 @@ def test_requests_about_one_job_read_few_others(storage: Storage, drained: bool)
     _prepare(storage, drained=drained)
 
     async def run_requests(connection: asyncpg.Connection, job_id: UUID) -> None:
-        await explain.unfinished_job(connection, job_id, COUNT_LIMIT)
-        await explain.run_starts(connection, job_id)
-        await explain.attempt_times(connection, job_id, COUNT_LIMIT)
-        await cancel_retry.cancel_job(connection, job_id)
-        await explain.last_outcome(connection, job_id)
-        await cancel_retry.retry_job(connection, job_id, None)
+        await explain.unfinished_job(connection, 1, job_id, COUNT_LIMIT)
+        await explain.run_starts(connection, 1, job_id)
+        await explain.attempt_times(connection, 1, job_id, COUNT_LIMIT)
+        await cancel_retry.cancel_job(connection, 1, job_id)
+        await explain.last_outcome(connection, 1, job_id)
+        await cancel_retry.retry_job(connection, 1, job_id, None)
 
     async def work(pool: DatabasePool) -> tuple[int, int]:
         async with pool.acquire(Lane.BY_ID) as connection:
@@ -87,7 +87,7 @@ def test_requests_about_one_job_read_few_others(storage: Storage, drained: bool)
             )
             async with connection.transaction():
                 before = await connection.fetchval(READ) or 0
-                unfinished = await explain.unfinished_job(connection, last, COUNT_LIMIT)
+                unfinished = await explain.unfinished_job(connection, 1, last, COUNT_LIMIT)
                 assert unfinished is not None
                 await run_requests(connection, last)
                 return unfinished["ahead"], await connection.fetchval(READ) - before

@@ -22,12 +22,12 @@ def test_a_read_by_id_scans_one_partition_of_each_table(plan_database: PlanDatab
         connection = plan_database.storage.connection(by_index=False)
         connection._cursor.execute(f"SET plan_cache_mode = {mode}")
         for name, (sql, types, arguments) in {
-            "status": (reads._STATUS, "uuid", (job_id,)),
-            "result": (reads._RESULT, "uuid", (job_id,)),
-            "job": (reads._JOB, "uuid, int, int, int, int", (job_id, 100, 10, 16_384, 65_536)),
-            "input": (reads._INPUT, "uuid, int", (job_id, None)),
-            "waiting": (queue_explain._UNFINISHED, "uuid, bigint", (job_id, 100)),
-            "history": (queue_explain._ATTEMPT_TIMES, "uuid, int", (job_id, 100)),
+            "status": (reads._STATUS, "int, uuid", (1, job_id)),
+            "result": (reads._RESULT, "int, uuid", (1, job_id)),
+            "job": (reads._JOB, "int, uuid, int, int, int, int", (1, job_id, 100, 10, 16_384, 65_536)),
+            "input": (reads._INPUT, "int, uuid, int", (1, job_id, None)),
+            "waiting": (queue_explain._UNFINISHED, "uuid, bigint, int", (job_id, 100, 1)),
+            "history": (queue_explain._ATTEMPT_TIMES, "uuid, int, int", (job_id, 100, 1)),
         }.items():
             plan = explain(connection, Statement(name, types, sql), arguments)
             others = {
@@ -45,7 +45,8 @@ def test_snapshots_of_hundreds_of_jobs_are_read_by_id(plan_database: PlanDatabas
     today = plan_database.storage.value("SELECT right(max(tableoid::regclass::text), 8) FROM jobs")
     connection = plan_database.storage.connection(by_index=False)
     connection._cursor.execute("SET plan_cache_mode = force_custom_plan")
-    plan = explain(connection, Statement("seen", "uuid[]", reads._SNAPSHOTS), ("{" + ",".join(ids) + "}",))
+    arguments = ("{1}", array_literal([1] * len(ids)), array_literal(ids))
+    plan = explain(connection, Statement("seen", "int[], int[], uuid[]", reads._SNAPSHOTS), arguments)
     assert {table: plan.partitions(table) - {f"{table}_{today}"} for table in ("jobs", "outcomes")} == {
         "jobs": set(),
         "outcomes": set(),
@@ -56,14 +57,14 @@ def test_snapshots_of_hundreds_of_jobs_are_read_by_id(plan_database: PlanDatabas
 
 @pytest.mark.parametrize("plan_database", ["new"], indirect=True)
 def test_snapshots_do_not_keep_a_plan_of_when_live_was_empty(plan_database: PlanDatabase) -> None:
-    async def read_snapshots(connection: asyncpg.Connection) -> tuple[int, dict[str, reads.JobSnapshot]]:
+    async def read_snapshots(connection: asyncpg.Connection) -> tuple[int, dict[tuple[int, str], reads.JobSnapshot]]:
         for _ in range(8):  # from the sixth on PostgreSQL may cache a generic plan
-            await reads.snapshots(connection, [UUID(claims.NIL_UUID)])
+            await reads.snapshots(connection, [(1, UUID(claims.NIL_UUID))])
         plan_database.fill(20_000, "now()")
         ids = [row[0] for row in await connection.fetch("SELECT id FROM live LIMIT 500")]
         before = await connection.fetchval("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'")
         async with connection.transaction():
-            snapshots = await reads.snapshots(connection, ids)
+            snapshots = await reads.snapshots(connection, [(1, job_id) for job_id in ids])
             return await connection.fetchval(
                 "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'"
             ) - (before or 0), snapshots
@@ -82,12 +83,12 @@ def test_a_cancel_and_a_manual_retry_scan_one_partition_of_each_table(plan_datab
         connection = plan_database.storage.connection(by_index=False)
         connection._cursor.execute(f"SET plan_cache_mode = {mode}")
         for name, (sql, types, arguments) in {
-            "cancel_running": (cancel_retry._CANCEL_RUNNING, "uuid", (job_id,)),
-            "state": (cancel_retry._STATE, "uuid", (job_id,)),
-            "lock": (cancel_retry._LOCK, "uuid", (job_id,)),
-            "retry": (cancel_retry._RETRY, "uuid, text", (job_id, None)),
-            "cancel_waiting": (keyed_insert.CANCEL_WAITING, "uuid", (job_id,)),
-            "holding": (keyed_insert._HOLDING, "uuid[]", (array_literal([job_id]),)),
+            "cancel_running": (cancel_retry._CANCEL_RUNNING, "int, uuid", (1, job_id)),
+            "state": (cancel_retry._STATE, "int, uuid", (1, job_id)),
+            "lock": (cancel_retry._LOCK, "int, uuid", (1, job_id)),
+            "retry": (cancel_retry._RETRY, "int, uuid, text", (1, job_id, None)),
+            "cancel_waiting": (keyed_insert.CANCEL_WAITING, "int, uuid", (1, job_id)),
+            "holding": (keyed_insert._HOLDING, "int, uuid[]", (1, array_literal([job_id]))),
         }.items():
             plan = explain(connection, Statement(name, types, sql), arguments)
             others = {
@@ -107,6 +108,7 @@ def test_a_submission_scans_no_table(plan_database: PlanDatabase) -> None:
             text = await connection.fetchval(
                 f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {insert._INSERT}",
                 *([getattr(job, name) for job in new] for name in insert._NAMES),
+                [1],
             )
             return Plan(json.loads(text)[0]["Plan"])
 

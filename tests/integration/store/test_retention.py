@@ -183,7 +183,7 @@ def test_a_reader_sees_a_survivor_during_and_after_a_clearing(past: PastDay) -> 
     job_id, storage = id_in(past.period, 3), past.storage
     with storage.engine.connect() as connection:
         assert past.clear(connection) == 1
-        record = storage.begin(lambda: storage.api(lambda api: reads.job(api, job_id)))
+        record = storage.begin(lambda: storage.api(lambda api: reads.job(api, 1, job_id)))
         storage.until_blocked(past.blocked_pid(), by=past.pid(connection))
         connection.commit()
     assert (record.result(10) or {})["status"] == "PENDING"

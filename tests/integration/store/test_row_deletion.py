@@ -139,7 +139,8 @@ def test_rows_in_unpartitioned_tables_are_deleted_after_the_partition(past: Past
     storage = past.storage
     for job in [*gone, stays]:
         storage.rows(
-            "INSERT INTO runs (id, run) VALUES (%s, 1); INSERT INTO deadlines VALUES (%s, now() + interval '300 days')",
+            "INSERT INTO runs (id, run) VALUES (%s, 1);"
+            "INSERT INTO deadlines (id, at) VALUES (%s, now() + interval '300 days')",
             (job, job),
         )
     assert past.clear_and_commit() == 1
@@ -169,7 +170,7 @@ def test_inputs_of_finished_jobs_are_deleted_and_results_stay(past: PastDay, con
     assert has_input == {old: False, fresh: True, kept: False, running: True, waiting: True}
     storage.rows("UPDATE runs SET input = '{}'")
     assert delete_inputs(connection, past) == 1, "the input of a manual retry is deleted too"
-    record = storage.api(lambda api: reads.job(api, UUID(old))) or {}
+    record = storage.api(lambda api: reads.job(api, 1, UUID(old))) or {}
     assert (record["input"], record["result"], storage.value("SELECT input FROM runs")) == (None, "14.0", None)
 
 

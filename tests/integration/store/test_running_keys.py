@@ -8,8 +8,11 @@ from integration.store.support.clients import Client
 from integration.store.support.running_keys import keyed, parked, run_one, settle_and_wake, submit, sweep
 from integration.store.support.storage import LOST, Storage, ids, retry_after
 
+from common.domain.job import RunningKey
 from common.store.jobs import insert, running_keys
 from common.store.queues import queue_state
+
+KEY = RunningKey(1, "k")
 
 
 def test_jobs_of_a_held_key_are_parked_and_cost_nothing_until_it_is_free(storage: Storage) -> None:
@@ -26,7 +29,7 @@ def test_jobs_of_a_held_key_are_parked_and_cost_nothing_until_it_is_free(storage
     assert queue_state.parked(claimer.connection, 1_000) == {"default": 50}
     assert queue_state.parked(claimer.connection, 20) == {"default": 20}
     assert sweep(storage) == 0
-    assert running_keys.wake(claimer.connection, ["k"]) == []
+    assert running_keys.wake(claimer.connection, [KEY]) == []
     assert storage.rows("SELECT id, xmin::text FROM live WHERE claimable_at = 'infinity' ORDER BY 1") == before
     assert storage.value("SELECT count(*) FROM live WHERE claimable_at = 'infinity' AND xmax::text <> '0'") == 0, (
         "no row was even locked"
@@ -85,9 +88,9 @@ def test_a_claimed_job_that_finds_its_key_held_is_parked_with_all_that_are_due(s
     storage.store(keyed(storage.new(20), delay_s=3_600.0))
     storage.rows("UPDATE live SET claimable_at = clock_timestamp() - interval '1 s' * attempt")
     first, second, *_ = jobs = [*claimer.claim(1), *other.claim(1)]
-    assert running_keys.take(claimer.connection, claimer.id, first, "k")
+    assert running_keys.take(claimer.connection, claimer.id, first, KEY)
     revisions = dict(storage.rows("SELECT id::text, rev FROM live"))
-    assert not running_keys.take(other.connection, other.id, second, "k")
+    assert not running_keys.take(other.connection, other.id, second, KEY)
     assert len(parked(storage)) == 19
     assert storage.rows("SELECT attempt, worker, rev FROM live WHERE id = %s", (second.id,)) == [
         (0, None, revisions[second.id] + 1)
@@ -105,10 +108,10 @@ def test_a_parked_job_that_was_asked_to_stop_is_cancelled(storage: Storage, clie
     storage.store(keyed(storage.new(2), delay_s=3_600.0))
     storage.rows("UPDATE live SET claimable_at = clock_timestamp()")
     (running,), (waiting,) = claimer.claim(1), other.claim(1)
-    assert running_keys.take(claimer.connection, claimer.id, running, "k")
+    assert running_keys.take(claimer.connection, claimer.id, running, KEY)
     if asked:
         client.cancel(waiting.id).result(10)
-    assert not running_keys.take(other.connection, other.id, waiting, "k")
+    assert not running_keys.take(other.connection, other.id, waiting, KEY)
     assert storage.state(waiting.id) == ("CANCELLED" if asked else "PENDING")
     assert storage.rows("SELECT attempt, started_at, status FROM outcomes") == (
         [(0, None, "CANCELLED")] if asked else []
@@ -154,9 +157,9 @@ def test_a_job_that_is_inserted_beside_the_release_of_its_key_is_woken(storage: 
         async with connection.transaction():
             await insert.insert_jobs(connection, [job])
             settle_and_wake(claimer, holder)
-            assert running_keys.wake(claimer.connection, ["k"]) == []
+            assert running_keys.wake(claimer.connection, [KEY]) == []
         assert parked(storage) == [str(job.id)]
-        await running_keys.wake_after_insert(connection, ["k"])
+        await running_keys.wake_after_insert(connection, 1, [KEY])
 
     storage.api(work)
     assert ids(claimer.claim()) == [str(job.id)]
@@ -170,9 +173,9 @@ def test_a_job_that_is_parked_beside_the_release_of_its_key_is_woken(storage: St
     (job,) = other.claim()
     with claimer.connection.transaction():
         claimer.settle([holder])
-        taken = storage.begin(lambda: running_keys.take(other.connection, other.id, job, "k"))
+        taken = storage.begin(lambda: running_keys.take(other.connection, other.id, job, KEY))
         assert taken.result(10) is False
-        assert running_keys.wake(claimer.connection, ["k"]) == ["default"], "it is woken by the release"
+        assert running_keys.wake(claimer.connection, [KEY]) == ["default"], "it is woken by the release"
     assert ids(other.claim()) == [job.id]
 
 
@@ -182,12 +185,12 @@ def test_two_that_wake_at_once_lose_no_job(storage: Storage) -> None:
     waiting = submit(storage, 3)
     claimer.settle([holder])
     with claimer.connection.transaction():
-        assert running_keys.wake(claimer.connection, ["k"]) == ["default"]
-        assert running_keys.wake(other.connection, ["k"]) == ["default"], "it does not wait for the first one"
+        assert running_keys.wake(claimer.connection, [KEY]) == ["default"]
+        assert running_keys.wake(other.connection, [KEY]) == ["default"], "it does not wait for the first one"
     first, second = claimer.claim()
     assert [first.id, second.id] == waiting[:2]
-    assert running_keys.take(claimer.connection, claimer.id, first, "k")
-    assert not running_keys.take(claimer.connection, claimer.id, second, "k")
+    assert running_keys.take(claimer.connection, claimer.id, first, KEY)
+    assert not running_keys.take(claimer.connection, claimer.id, second, KEY)
     assert parked(storage) == waiting[1:], "it has its place again"
 
 
@@ -195,7 +198,7 @@ def test_a_key_that_is_held_by_a_job_of_another_queue_is_held(storage: Storage) 
     elsewhere = storage.claimer(queue="elsewhere")
     submit(storage, queue="elsewhere")
     (holder,) = elsewhere.claim()
-    assert running_keys.take(elsewhere.connection, elsewhere.id, holder, "k")
+    assert running_keys.take(elsewhere.connection, elsewhere.id, holder, KEY)
     (waiting,) = submit(storage)
     assert parked(storage) == [waiting]
     assert sweep(storage) == 0
@@ -209,5 +212,5 @@ def test_a_new_job_does_not_pass_those_that_nobody_has_woken_yet(storage: Storag
     claimer.settle([holder])
     waiting += submit(storage)
     assert parked(storage) == waiting
-    assert running_keys.wake(claimer.connection, ["k"]) == ["default"]
+    assert running_keys.wake(claimer.connection, [KEY]) == ["default"]
     assert ids(claimer.claim()) == waiting[:1]

@@ -43,7 +43,7 @@ def test_a_read_of_a_job_is_one_consistent_snapshot(storage: Storage) -> None:
     storage.store([new])
 
     def job() -> reads.Record:
-        return storage.api(lambda connection: reads.job(connection, new.id)) or {}
+        return storage.api(lambda connection: reads.job(connection, 1, new.id)) or {}
 
     waiting = job()
     assert waiting["due_at"] is not None
@@ -84,11 +84,11 @@ def test_a_read_of_a_job_is_one_consistent_snapshot(storage: Storage) -> None:
         3,
         '{"data":[1,2,3]}',
     ]
-    assert storage.api(lambda connection: reads.result(connection, new.id)) == JobResult(
+    assert storage.api(lambda connection: reads.result(connection, 1, new.id)) == JobResult(
         JobRevision("SUCCESS", 0, ended["rev"]),
         "14.0",
     )
-    assert storage.api(lambda connection: reads.status(connection, new.id)) == (
+    assert storage.api(lambda connection: reads.status(connection, 1, new.id)) == (
         JobRevision("SUCCESS", 0, ended["rev"]),
         None,
         None,

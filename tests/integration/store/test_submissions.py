@@ -122,8 +122,8 @@ def test_an_id_of_the_distant_past_or_future_has_no_partition(storage: Storage, 
 def test_an_unknown_id_is_none_with_and_without_a_partition(storage: Storage) -> None:
     for ago_s in (0.0, 400.0 * DAY_S):
         (job,) = storage.new(ago_s=ago_s)
-        assert storage.api(lambda connection, job=job: reads.job(connection, job.id)) is None  # type: ignore[misc]  # bound in the loop
-        assert storage.api(lambda connection, job=job: reads.result(connection, job.id)) is None  # type: ignore[misc]  # bound in the loop
+        assert storage.api(lambda connection, job=job: reads.job(connection, 1, job.id)) is None  # type: ignore[misc]  # bound in the loop
+        assert storage.api(lambda connection, job=job: reads.result(connection, 1, job.id)) is None  # type: ignore[misc]  # bound in the loop
 
 
 def test_urgent_jobs_are_claimed_first_and_equal_ones_in_order_of_submission(storage: Storage) -> None:

@@ -120,7 +120,7 @@ def test_explain_and_claim_agree_about_every_job(storage: Storage, rows: list[di
         claimer.expire()
 
     async def read_free(connection: Any) -> set[str]:
-        details = {job_id: await explain.unfinished_job(connection, UUID(job_id), 1_000) for job_id in ids}
+        details = {job_id: await explain.unfinished_job(connection, 1, UUID(job_id), 1_000) for job_id in ids}
         return {
             job_id
             for job_id, job in details.items()

@@ -63,7 +63,7 @@ class ActionDriver:
             int(self.storage.value("SELECT extract(epoch FROM clock_timestamp()) * 1000")), id(search)
         )
         new = NewBulkAction(bulk_action_id, kind, search, priority, 100)
-        return _parsed(self.call(lambda connection: lifecycle.preview(connection, new, limits)))
+        return _parsed(self.call(lambda connection: lifecycle.preview(connection, 1, new, limits)))
 
     def start(self, kind: ActionKind, *statuses: State, priority: int | None = None, **filters: Any) -> str:
         """Create a bulk action and start it. Returns its id."""
@@ -72,11 +72,11 @@ class ActionDriver:
         return str(preview["id"])
 
     def request(self, bulk_action_id: str, verb: ActionRequest, count: int | None = None) -> Record:
-        action, _ = self.call(lambda connection: lifecycle.request(connection, UUID(bulk_action_id), verb, count))
+        action, _ = self.call(lambda connection: lifecycle.request(connection, 1, UUID(bulk_action_id), verb, count))
         return _parsed(action)
 
     def read(self, bulk_action_id: str) -> Record:
-        return _parsed(self.call(lambda connection: lifecycle.read(connection, UUID(bulk_action_id))))
+        return _parsed(self.call(lambda connection: lifecycle.read(connection, 1, UUID(bulk_action_id))))
 
     def run_step(
         self, bulk_action_id: str, max_jobs: int = 100, *, max_scanned: int = 1_000, lock_s: float = 10
@@ -111,7 +111,7 @@ def step_arguments(ids: Sequence[str]) -> dict[Statement, Sequence[object]]:
         (NIL_UUID, job_ids, array_literal([1] * len(ids)), nulls, 1),
     ]
     arguments += [
-        (["key"], array_literal(ids[:1] or [NIL_UUID])),
+        ("{1}", ["key"], array_literal(ids[:1] or [NIL_UUID])),
         (job_ids, nulls, ["CANCELLED"]),
         (NIL_UUID, job_ids),
         (NIL_UUID, job_ids),

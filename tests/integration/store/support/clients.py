@@ -48,10 +48,10 @@ class Client:
         self._loop.run(self._open.commit() if commits else self._open.rollback())
 
     def cancel(self, job_id: str) -> "Future[State | None]":
-        return self.start(cancel_retry.cancel_job(self.connection, UUID(job_id)))
+        return self.start(cancel_retry.cancel_job(self.connection, 1, UUID(job_id)))
 
     def retry(self, job_id: str, new_input: str | None = None) -> "Future[ManualRetry | None]":
-        return self.start(cancel_retry.retry_job(self.connection, UUID(job_id), new_input))
+        return self.start(cancel_retry.retry_job(self.connection, 1, UUID(job_id), new_input))
 
     def close(self) -> None:
         self._loop.run(self.connection.close())

@@ -9,12 +9,14 @@ from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 
 _BY_ID = ("live_pkey",)
+_OF_KEY = r"tenant = [^()]*\) AND \(running_key = "
+#: By index, the beginning of a condition with which a scan begins at a known position.
 _FIRST_COLUMN = {
     "live_pkey": ("id = ",),
     "live_due": ("queue = ",),
-    "live_line": ("line = ", "ROW(line, "),
-    "live_running_key": ("running_key = ",),
-    "live_parked": ("running_key = ", "ROW(running_key, "),
+    "live_line": ("line = ", r"ROW\(line, "),
+    "live_running_key": (_OF_KEY,),
+    "live_parked": (_OF_KEY, r"ROW\(tenant, running_key, "),
 }
 _ANALYZE = "EXPLAIN (ANALYZE, BUFFERS, WAL, FORMAT JSON)"
 
@@ -77,9 +79,8 @@ class Plan:
 
 def _is_bounded(node: dict[str, Any]) -> bool:
     """Return True if the scan has a condition on the first column of its index; by a later one it reads all of it."""
-    return (
-        str(node.get("Index Cond", "")).lstrip("(").startswith(_FIRST_COLUMN.get(str(node.get("Index Name")), ("?",)))
-    )
+    condition = str(node.get("Index Cond", "")).lstrip("(")
+    return any(re.match(first, condition) for first in _FIRST_COLUMN.get(str(node.get("Index Name")), ()))
 
 
 def _descendants(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from integration.store.support.storage import Claimer, Storage
 
-from common.domain.job import ClaimedJob, HeldWhile, NewJob, OnConflict, Options, Unique
+from common.domain.job import ClaimedJob, HeldWhile, NewJob, OnConflict, Options, RunningKey, Unique
 from common.store.jobs import running_keys
 
 
@@ -35,7 +35,7 @@ def run_one(storage: Storage, claimer: Claimer, key: str = "k") -> ClaimedJob:
     """Store a job with a key, claim it, and take the key for it."""
     submit(storage, key=key)
     (job,) = claimer.claim()
-    assert running_keys.take(claimer.connection, claimer.id, job, key)
+    assert running_keys.take(claimer.connection, claimer.id, job, RunningKey(1, key))
     return job
 
 
@@ -53,4 +53,4 @@ def settle_and_wake(claimer: Claimer, job: ClaimedJob, *keys: str) -> list[str]:
     """End a job as its process does: settle it, wake the next one of its key. Returns the queues of woken jobs."""
     with claimer.connection.transaction():
         assert claimer.settle([job]) == {job.id}
-        return running_keys.wake(claimer.connection, keys or ["k"])
+        return running_keys.wake(claimer.connection, [RunningKey(1, key) for key in keys or ["k"]])

@@ -113,11 +113,11 @@ class Api:
 
     def cancel(self, job_id: str) -> "Future[State | None]":
         """Cancel a job. Returns at once."""
-        return self._loop.start(cancel_retry.cancel_job(self.connection, UUID(job_id)))
+        return self._loop.start(cancel_retry.cancel_job(self.connection, 1, UUID(job_id)))
 
     def retry(self, job_id: str, new_input: str | None) -> "Future[ManualRetry | None]":
         """Retry a job by request. Returns at once."""
-        return self._loop.start(cancel_retry.retry_job(self.connection, UUID(job_id), new_input))
+        return self._loop.start(cancel_retry.retry_job(self.connection, 1, UUID(job_id), new_input))
 
     def run(self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, T]]) -> T:
         return self._loop.run(work(self.connection))

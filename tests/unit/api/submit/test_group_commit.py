@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from uuid import UUID
 
 import pytest
@@ -25,12 +25,12 @@ class _RecordedCommits(GroupCommit):
         self.sizes: list[int] = []
         self.later_submissions: list[asyncio.Task[None]] = []
 
-    async def _insert(self, jobs: Sequence[NewJob]) -> None:
+    async def _insert(self, jobs: Sequence[NewJob], _tenants: Collection[int]) -> None:
         self.sizes.append(len(jobs))
         if len(self.sizes) == 1:
-            self.later_submissions.append(asyncio.create_task(self.submit(_job(1))))
+            self.later_submissions.append(asyncio.create_task(self.submit(_job(1), 1)))
             await asyncio.sleep(0)
-            self.later_submissions.append(asyncio.create_task(self.submit(_job(2))))
+            self.later_submissions.append(asyncio.create_task(self.submit(_job(2), 1)))
 
 
 def _job(number: int) -> NewJob:
@@ -40,7 +40,7 @@ def _job(number: int) -> NewJob:
 def test_submissions_received_by_the_end_of_a_commit_join_the_next_one() -> None:
     async def commit_sizes() -> list[int]:
         group_commit = _RecordedCommits(settings_from("postgresql://x@127.0.0.1:1/x", "redis://127.0.0.1:1/0"))
-        await group_commit.submit(_job(0))
+        await group_commit.submit(_job(0), 1)
         await asyncio.gather(*group_commit.later_submissions)
         return group_commit.sizes
 
@@ -62,7 +62,7 @@ class _StalledCommits(GroupCommit):
         self.fails = False
         self.sizes: list[int] = []
 
-    async def _insert(self, jobs: Sequence[NewJob]) -> None:
+    async def _insert(self, jobs: Sequence[NewJob], _tenants: Collection[int]) -> None:
         self.sizes.append(len(jobs))
         await self.resume.wait()
         if self.fails:
@@ -97,7 +97,7 @@ def _submit_while_stalled(
         outcomes = await asyncio.gather(*tasks)
         group_commit.fails = False
         for number in range(2):  # all bytes are free again
-            await group_commit.submit(_large_job(number))
+            await group_commit.submit(_large_job(number), 1)
         assert group_commit._waiting_bytes == 0
         return outcomes, group_commit.sizes[:-2]
 
@@ -107,7 +107,7 @@ def _submit_while_stalled(
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize(
     "submit",
-    [lambda commits, job: commits.submit(job), lambda commits, job: commits.submit_all([job])],
+    [lambda commits, job: commits.submit(job, 1), lambda commits, job: commits.submit_all([job], 1)],
     ids=["single", "batch"],
 )
 def test_submissions_beyond_the_limit_of_bytes_are_refused(
@@ -122,7 +122,7 @@ def test_a_group_commit_has_a_limit_of_bytes_and_a_larger_job_is_committed_alone
         group_commit = _StalledCommits(JOBPROC_GROUP_COMMIT_MAX_BYTES=str(3 * INPUT_BYTES))
         jobs = [_large_job(number) for number in range(5)]
         jobs += [_large_job(5, 10 * INPUT_BYTES), _large_job(6), _large_job(7)]
-        tasks = [asyncio.create_task(group_commit.submit(job)) for job in jobs]
+        tasks = [asyncio.create_task(group_commit.submit(job, 1)) for job in jobs]
         await asyncio.sleep(0)
         group_commit.resume.set()
         await asyncio.gather(*tasks)
@@ -133,7 +133,7 @@ def test_a_group_commit_has_a_limit_of_bytes_and_a_larger_job_is_committed_alone
 
 def test_a_submission_above_the_limit_of_bytes_is_accepted_alone() -> None:
     outcomes, _ = _submit_while_stalled(
-        2, submit=lambda commits, job: commits.submit(job), JOBPROC_MAX_BUFFERED_BYTES="10"
+        2, submit=lambda commits, job: commits.submit(job, 1), JOBPROC_MAX_BUFFERED_BYTES="10"
     )
     assert outcomes == ["stored", Overloaded.__name__]
 

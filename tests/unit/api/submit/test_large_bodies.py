@@ -87,7 +87,7 @@ def test_many_large_bodies_at_once_leave_the_event_loop_free(raw: bytes, is_batc
     async def submit() -> None:
         try:
             async with bodies.json(request_of(raw)) as body:
-                await (jobs._parse_batch(services, body) if is_batch else parser.parse(body))
+                await (jobs._parse_batch(services, 1, body) if is_batch else parser.parse(body, 1))
         except (ProblemError, JobprocError):
             return
 

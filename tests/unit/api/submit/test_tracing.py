@@ -35,7 +35,7 @@ def test_the_repetition_of_a_refused_group_commit_has_a_span(exported_spans: InM
     async def submitted() -> list[BaseException | None]:
         settings = settings_from("postgresql://x@127.0.0.1:1/x", "redis://127.0.0.1:1/0")
         group_commit = _RefusedOnce(settings, DatabasePool(settings), lambda _queue, _jobs: None, ApiMetrics())
-        return await asyncio.gather(*map(group_commit.submit, jobs), return_exceptions=True)
+        return await asyncio.gather(*(group_commit.submit(job, 1) for job in jobs), return_exceptions=True)
 
     errors = asyncio.run(submitted())
     assert [str(error) for error in errors] == ["this one", "None"]

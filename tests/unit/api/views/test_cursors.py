@@ -16,7 +16,7 @@ POSITIONS = [
     ListPosition(JOB, datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)),
     ListPosition(JOB, datetime(1969, 1, 1, tzinfo=UTC)),
 ]
-CURSORS = Cursors(Settings(cursor_key="secret"))
+CURSORS = Cursors(Settings(cursor_key="secret"), 1)
 BY_END = JobSearch(statuses=frozenset({State.FAILED, State.CANCELLED}), order=Order.FINISHED)
 
 
@@ -65,18 +65,19 @@ def test_a_cursor_is_valid_for_one_list_whatever_the_order_of_its_statuses() -> 
 
 
 def test_without_a_key_processes_of_the_same_database_accept_each_others_cursors() -> None:
-    cursor = Cursors(Settings(database_url="postgresql://u:p@db/jobs")).encode(JobSearch(), POSITIONS[0])
-    assert Cursors(Settings(database_url="postgresql://u:p@db/jobs")).decode(JobSearch(), cursor) == POSITIONS[0]
-    assert Cursors(Settings(database_url="postgresql://u:p@db/others")).decode(JobSearch(), cursor) is None
+    cursor = Cursors(Settings(database_url="postgresql://u:p@db/jobs"), 1).encode(JobSearch(), POSITIONS[0])
+    assert Cursors(Settings(database_url="postgresql://u:p@db/jobs"), 1).decode(JobSearch(), cursor) == POSITIONS[0]
+    assert Cursors(Settings(database_url="postgresql://u:p@db/others"), 1).decode(JobSearch(), cursor) is None
     assert (
-        Cursors(Settings(database_url="postgresql://u:p@db/jobs", cursor_key="x")).decode(JobSearch(), cursor) is None
+        Cursors(Settings(database_url="postgresql://u:p@db/jobs", cursor_key="x"), 1).decode(JobSearch(), cursor)
+        is None
     )
 
 
 def test_the_key_depends_on_a_password_beside_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the chart the URL has no password, so anybody could compute the key from it."""
     settings = Settings(database_url="postgresql://u@db/jobs")
-    cursor = Cursors(settings).encode(JobSearch(), POSITIONS[0])
+    cursor = Cursors(settings, 1).encode(JobSearch(), POSITIONS[0])
     monkeypatch.setenv("PGPASSWORD", "secret")
     settings = Settings(database_url="postgresql://u@db/jobs")
-    assert Cursors(settings).decode(JobSearch(), cursor) is None
+    assert Cursors(settings, 1).decode(JobSearch(), cursor) is None

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from rig.settings import settings_from
 
+from api.auth.principal import ANYONE, SCOPE_KEY
 from api.telemetry.metrics import ApiMetrics
 from api.watch.watchers import EARLY_POLLS_S, Watchers
 from common.store.connection.lanes import Lane
@@ -25,9 +26,14 @@ class _Database:
     async def run(self, work: Callable[[Any], Awaitable[Any]], _lane: Lane) -> Any:
         return await work(self)
 
-    async def fetch(self, _query: str, ids: Sequence[UUID]) -> list[tuple[object, ...]]:
+    async def fetch(
+        self, _query: str, _tenants: Sequence[int], of: Sequence[int], ids: Sequence[UUID]
+    ) -> list[tuple[object, ...]]:
         self.statements += 1
-        return [(str(job_id), 0, 2, "SUCCESS", 1, None, None, "14.0", False) for job_id in ids]
+        return [
+            (tenant, str(job_id), 0, 2, "SUCCESS", 1, None, None, "14.0", False)
+            for tenant, job_id in zip(of, ids, strict=True)
+        ]
 
 
 async def _never() -> dict[str, Any]:
@@ -35,7 +41,7 @@ async def _never() -> dict[str, Any]:
     raise AssertionError("the event is never set")
 
 
-REQUEST: Any = SimpleNamespace(receive=_never, scope={})
+REQUEST: Any = SimpleNamespace(receive=_never, scope={SCOPE_KEY: ANYONE})
 
 
 def _watchers(*, publishers_ready: bool) -> tuple[Any, _Database]:

@@ -8,7 +8,7 @@ from integration.store.support.machine.sessions import Claims
 from integration.store.support.storage import ids
 
 from common.domain.decisions import RELEASED, AttemptOutcome, Failure, decide
-from common.domain.job import ClaimedJob
+from common.domain.job import ClaimedJob, RunningKey
 from common.domain.retry import RetryPolicy
 from common.domain.states import State
 from common.store.jobs import claims, failures, running_keys
@@ -121,7 +121,7 @@ class AttemptMachine(ClientMachine):
         fits, before = self._unfenced(session, batch), self._parked(session)
         taken, _ = self._run(
             session,
-            lambda: running_keys.take(self.sessions[session].connection, worker, job, key),
+            lambda: running_keys.take(self.sessions[session].connection, worker, job, RunningKey(1, key)),
             (True, True),
             set(),
         )
@@ -145,7 +145,7 @@ class AttemptMachine(ClientMachine):
         work = (
             (lambda: running_keys.wake_in_turn(connection, running_keys.NO_GROUP, 100)[0])
             if in_turn
-            else (lambda: len(running_keys.wake(connection, ["a", "b"])))
+            else (lambda: len(running_keys.wake(connection, [RunningKey(1, "a"), RunningKey(1, "b")])))
         )
         count, _ = self._run(session, work, (True, True), set())
         woken = before - self._parked(session)

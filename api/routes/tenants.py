@@ -1,0 +1,170 @@
+"""Create, list, change, suspend, drain and remove tenants: for operators."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from api.auth.principal import principal_of
+from api.auth.route import SecuredRoute, requires
+from api.limits.path_prefix import root_path
+from api.openapi.bodies import json_body
+from api.services import get_services
+from api.views.tenants import (
+    PATH,
+    TenantBody,
+    TenantChangeBody,
+    TenantList,
+    TenantListQuery,
+    TenantName,
+    TenantView,
+    parse_new_tenant,
+    parse_tenant_change,
+    tenant_view,
+)
+from api.web.problem_kinds import (
+    BODY_PROBLEMS,
+    DEFAULT_TENANT_NEEDED,
+    INVALID_PARAMETER,
+    OVERLOADED,
+    STORE_UNAVAILABLE,
+    TENANT_EXISTS,
+    TENANT_NOT_FOUND,
+    TENANT_REMOVING,
+    TOO_MANY_TENANTS,
+    UNSUPPORTED_MEDIA_TYPE,
+)
+from api.web.problems import problem_responses
+from api.web.request_body import check_ignored_body
+from api.web.responses import JsonResponse
+from common.domain.scopes import Scope
+from common.domain.tenants import Tenant, TenantRequest
+from common.store.connection.lanes import Lane
+from common.store.tenancy import tenants
+from common.telemetry import logs
+
+log = logs.get("api")
+router = APIRouter(tags=["tenants"], route_class=SecuredRoute)
+_CREATE_PROBLEMS = problem_responses(*BODY_PROBLEMS, OVERLOADED, TENANT_EXISTS, TOO_MANY_TENANTS, STORE_UNAVAILABLE)
+_READ_PROBLEMS = problem_responses(TENANT_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE)
+_CHANGE_PROBLEMS = problem_responses(
+    TENANT_NOT_FOUND, *BODY_PROBLEMS, INVALID_PARAMETER, OVERLOADED, TENANT_REMOVING, STORE_UNAVAILABLE
+)
+_STATE_PROBLEMS = problem_responses(
+    TENANT_NOT_FOUND,
+    INVALID_PARAMETER,
+    UNSUPPORTED_MEDIA_TYPE,
+    TENANT_REMOVING,
+    DEFAULT_TENANT_NEEDED,
+    STORE_UNAVAILABLE,
+)
+_NameInPath = Annotated[TenantName, Path()]
+
+
+@router.post("/tenants/", status_code=201, include_in_schema=False)
+@router.post(
+    "/tenants",
+    status_code=201,
+    response_model=TenantView,
+    responses=_CREATE_PROBLEMS,
+    openapi_extra=json_body(TenantBody, required=True),
+)
+@requires(Scope.ADMIN)
+async def create_tenant(request: Request) -> Response:
+    """Create a tenant. Its first API key is created by `POST /keys` with the header `Jobproc-Tenant`."""
+    services = get_services(request)
+    async with services.bodies.json(request) as body:
+        name, values = parse_new_tenant(body)
+    limit = services.settings.max_tenants
+    tenant = await services.pool.run(lambda connection: tenants.create(connection, name, values, limit), Lane.INTAKE)
+    return _respond(request, tenant, "created", 201)
+
+
+@router.get("/tenants/", include_in_schema=False)
+@router.get("/tenants", response_model=TenantList, responses=problem_responses(INVALID_PARAMETER, STORE_UNAVAILABLE))
+@requires(Scope.ADMIN)
+async def list_tenants(request: Request, query: Annotated[TenantListQuery, Query()]) -> Response:
+    """List tenants by name."""
+    services = get_services(request)
+    found = await services.pool.run(lambda connection: tenants.page(connection, query.after, query.limit), Lane.BY_ID)
+    root = root_path(request.scope)
+    next_path = f"{root}{PATH}?limit={query.limit}&after={found[-1].name}" if len(found) == query.limit else None
+    view = TenantList(tenants=[tenant_view(tenant) for tenant in found], next=next_path)
+    return JsonResponse(view.model_dump_json().encode())
+
+
+@router.get("/tenants/{tenant_name}/", include_in_schema=False)
+@router.get("/tenants/{tenant_name}", response_model=TenantView, responses=_READ_PROBLEMS)
+@requires(Scope.ADMIN)
+async def get_tenant(tenant_name: _NameInPath, request: Request) -> Response:
+    """Retrieve a tenant with its weight and quotas."""
+    services = get_services(request)
+    tenant = await services.pool.run(lambda connection: tenants.read(connection, tenant_name), Lane.BY_ID)
+    return JsonResponse(tenant_view(tenant).model_dump_json().encode())
+
+
+@router.patch("/tenants/{tenant_name}/", include_in_schema=False)
+@router.patch(
+    "/tenants/{tenant_name}",
+    response_model=TenantView,
+    responses=_CHANGE_PROBLEMS,
+    openapi_extra=json_body(TenantChangeBody, required=True),
+)
+@requires(Scope.ADMIN)
+async def change_tenant(tenant_name: _NameInPath, request: Request) -> Response:
+    """Change the weight or quotas of a tenant. What the body does not have stays as it is; null: no limit."""
+    services = get_services(request)
+    async with services.bodies.json(request) as body:
+        values = parse_tenant_change(body)
+    tenant = await services.pool.run(lambda connection: tenants.change(connection, tenant_name, values), Lane.INTAKE)
+    return _respond(request, tenant, "changed")
+
+
+@router.post("/tenants/{tenant_name}/suspend/", include_in_schema=False)
+@router.post("/tenants/{tenant_name}/suspend", response_model=TenantView, responses=_STATE_PROBLEMS)
+@requires(Scope.ADMIN)
+async def suspend_tenant(tenant_name: _NameInPath, request: Request) -> Response:
+    """Suspend a tenant: its clients are refused with 403, and no waiting job of it begins. Safe to repeat."""
+    return await _request(tenant_name, request, TenantRequest.SUSPEND)
+
+
+@router.post("/tenants/{tenant_name}/resume/", include_in_schema=False)
+@router.post("/tenants/{tenant_name}/resume", response_model=TenantView, responses=_STATE_PROBLEMS)
+@requires(Scope.ADMIN)
+async def resume_tenant(tenant_name: _NameInPath, request: Request) -> Response:
+    """End the suspension or draining of a tenant. Safe to repeat."""
+    return await _request(tenant_name, request, TenantRequest.RESUME)
+
+
+@router.post("/tenants/{tenant_name}/drain/", include_in_schema=False)
+@router.post("/tenants/{tenant_name}/drain", response_model=TenantView, responses=_STATE_PROBLEMS)
+@requires(Scope.ADMIN)
+async def drain_tenant(tenant_name: _NameInPath, request: Request) -> Response:
+    """Drain a tenant: its clients submit and retry nothing, and its jobs run to their end. Safe to repeat."""
+    return await _request(tenant_name, request, TenantRequest.DRAIN)
+
+
+@router.post("/tenants/{tenant_name}/remove/", include_in_schema=False)
+@router.post("/tenants/{tenant_name}/remove", response_model=TenantView, responses=_STATE_PROBLEMS)
+@requires(Scope.ADMIN)
+async def remove_tenant(tenant_name: _NameInPath, request: Request) -> Response:
+    """Remove a tenant for good: its keys are revoked, then all that it has is deleted, and at last the tenant.
+
+    The deletion begins after JOBPROC_TENANT_REMOVAL_DELAY_SECONDS. Until its end the tenant is here as `REMOVING`; from
+    then on its name can be used again. Safe to repeat.
+    """
+    return await _request(tenant_name, request, TenantRequest.REMOVE)
+
+
+async def _request(name: str, request: Request, verb: TenantRequest) -> Response:
+    services = get_services(request)
+    await check_ignored_body(request, services.settings)
+    tenant, changed = await services.pool.run(lambda connection: tenants.request(connection, name, verb), Lane.INTAKE)
+    return _respond(request, tenant, tenant.state.lower() if changed else None)
+
+
+def _respond(request: Request, tenant: Tenant, change: str | None, status: int = 200) -> Response:
+    """Return the tenant; `change` is what the log says about it. This process knows the change at once."""
+    get_services(request).directory.learn_tenant(tenant)
+    if change is not None:
+        log.info("tenant_changed", tenant=tenant.name, change=change, by=principal_of(request).subject)
+    return JsonResponse(tenant_view(tenant).model_dump_json().encode(), status)

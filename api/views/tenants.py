@@ -1,0 +1,98 @@
+"""Tenants: request bodies, validated, and responses."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api.web.problem_kinds import INVALID_BODY
+from api.web.problems import validation_problem
+from common.domain.tenants import NAME_PATTERN, QUOTAS, Tenant, TenantState
+
+PATH = "/tenants"
+MAX_COUNT = (1 << 31) - 1
+TenantName = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", description="The name of the tenant.")]
+_Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
+_Large = Annotated[int, Field(strict=True, ge=0, lt=1 << 63)]
+_Weight = Annotated[float, Field(strict=True, ge=0.001, le=1_000)]
+
+
+class TenantQuotas(BaseModel):
+    """The quotas of a tenant; null: no limit."""
+
+    max_waiting_jobs: _Large | None = Field(None, description="Jobs that wait at the same time. Null: no limit.")
+    max_running_jobs: _Count | None = Field(None, description="Jobs that run at the same time. Null: no limit.")
+    max_jobs_per_minute: _Count | None = Field(None, description="Submitted jobs a minute. Null: no limit.")
+    max_stored_bytes: _Large | None = Field(None, description="Bytes of its stored jobs. Null: no limit.")
+    max_webhooks: _Count | None = Field(None, description="Webhooks. Null: no limit.")
+    max_schedules: _Count | None = Field(None, description="Schedules. Null: no limit.")
+
+
+class TenantChangeBody(TenantQuotas):
+    """A change of a tenant."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"weight": 2, "max_waiting_jobs": 100_000}]}
+    )
+
+    weight: _Weight = Field(
+        1.0, description="Its share of the workers while others wait too, in proportion to theirs. Default: 1."
+    )
+
+
+class TenantBody(TenantChangeBody):
+    """A new tenant."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "acme", "weight": 2}]})
+
+    name: TenantName = Field(description="The name of the tenant: lower-case letters, digits and hyphens.")
+
+
+class TenantView(TenantQuotas):
+    """A tenant."""
+
+    name: str = Field(examples=["acme"])
+    state: TenantState
+    weight: float = Field(description="Its share of the workers while others wait too, in proportion to theirs.")
+    created_at: datetime
+    changed_at: datetime = Field(description="When its state, weight or quotas last changed.")
+
+
+class TenantList(BaseModel):
+    """A page of tenants, by name."""
+
+    tenants: list[TenantView]
+    next: str | None = Field(description="The path of the next page. Null on the last page.")
+
+
+class TenantListQuery(BaseModel):
+    """The parameters of GET /tenants."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=200)] = Field(50, description="The number of tenants on a page. Default: 50.")
+    after: TenantName | None = Field(None, description="The name of the last tenant of the previous page.")
+
+
+def parse_new_tenant(body: Any) -> tuple[str, Mapping[str, float | None]]:
+    """Return the name of a new tenant, and its weight and quotas. Raises ProblemError."""
+    try:
+        tenant = TenantBody.model_validate(body)
+    except ValidationError as error:
+        raise validation_problem(error, INVALID_BODY) from error
+    return tenant.name, tenant.model_dump(exclude={"name"})
+
+
+def parse_tenant_change(body: Any) -> Mapping[str, float | None]:
+    """Return the weight and quotas that a body changes. Raises ProblemError."""
+    try:
+        return TenantChangeBody.model_validate(body).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise validation_problem(error, INVALID_BODY) from error
+
+
+def tenant_view(tenant: Tenant) -> TenantView:
+    """Return a tenant as operators see it."""
+    names = ("name", "state", "weight", "created_at", "changed_at", *QUOTAS)
+    return TenantView(**{name: getattr(tenant, name) for name in names})
