@@ -12,7 +12,6 @@ from starlette.middleware.cors import CORSMiddleware
 from api.limits.path_prefix import PathPrefix
 from api.openapi import document, pages
 from api.routes import (
-    audit,
     bulk_actions,
     cancel_retry,
     events,
@@ -22,12 +21,10 @@ from api.routes import (
     job_logs,
     job_payload,
     jobs,
-    keys,
     operations,
-    tenants,
 )
 from api.routes.health import EventLoopProbes
-from api.routes.tenancy import usage
+from api.routes.tenancy import audit, keys, tenants, usage
 from api.services import Services
 from api.telemetry.loop_lag import LoopLag
 from api.telemetry.metrics import ApiMetrics

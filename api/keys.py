@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 
 from common.command_line import command_line
-from common.domain.api_keys import ApiKey
 from common.domain.errors import JobprocError, StartupError
-from common.domain.scopes import Scope, parsed_scopes
+from common.domain.tenancy.api_keys import ApiKey
+from common.domain.tenancy.scopes import Scope, parsed_scopes
 from common.settings import Settings, variables_of
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.tenancy import api_keys, key_changes, tenants

@@ -4,8 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from common.domain.api_keys import ApiKeyToken
 from common.domain.errors import StartupError
+from common.domain.tenancy.api_keys import ApiKeyToken
 
 MODE = 0o600  # its owner alone may read it
 

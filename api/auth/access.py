@@ -19,11 +19,11 @@ from api.web.problem_kinds import (
     UNAUTHENTICATED,
 )
 from api.web.problems import ProblemError
-from common.domain.api_keys import ApiKeyToken, digest_of
-from common.domain.scopes import Scope
-from common.domain.tenants import TenantState
+from common.domain.tenancy.api_keys import ApiKeyToken, digest_of
+from common.domain.tenancy.scopes import Scope
+from common.domain.tenancy.tenants import TenantState
 from common.settings import Settings
-from common.settings.access import Authentication
+from common.settings.access.authentication import Authentication
 
 MAX_CREDENTIAL_BYTES = 8_192
 TENANT_HEADER = "Jobproc-Tenant"

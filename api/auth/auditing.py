@@ -3,13 +3,14 @@
 import secrets
 import time
 from collections.abc import Mapping
+from typing import cast
 
 from fastapi import Request
 
 from api.auth.principal import principal_of
-from api.services import get_services
-from common.domain.audit import AuditAction, AuditEntry
+from api.limits.addresses import ClientAddresses
 from common.domain.job import new_job_id
+from common.domain.tenancy.audit import AuditAction, AuditEntry
 from common.telemetry import logs
 
 log = logs.get("audit")
@@ -20,11 +21,12 @@ def audit_entry(
 ) -> AuditEntry:
     """Return the entry for what the caller of a request does. It is to be stored with the change, and logged after."""
     caller = principal_of(request)
+    addresses = cast("ClientAddresses", request.app.state.services.addresses)
     return AuditEntry(
         id=new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74)),
         tenant=caller.tenant,
         subject=caller.subject,
-        address=get_services(request).addresses.of_request(request.scope),
+        address=addresses.of_request(request.scope),
         request_id=logs.request_id.get().decode("ascii"),
         action=action,
         thing=str(thing),

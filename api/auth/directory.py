@@ -9,9 +9,9 @@ from typing import NamedTuple
 import asyncpg
 
 from api.auth.principal import Principal
-from common.domain.api_keys import ApiKey
 from common.domain.errors import StoreUnavailable
-from common.domain.tenants import Tenant
+from common.domain.tenancy.api_keys import ApiKey
+from common.domain.tenancy.tenants import Tenant
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane

@@ -3,7 +3,7 @@
 from common.domain.errors import StartupError
 from common.server_urls.addresses import is_loopback
 from common.settings import Settings
-from common.settings.access import Authentication
+from common.settings.access.authentication import Authentication
 from common.telemetry import logs
 
 log = logs.get("api")

@@ -7,8 +7,8 @@ from fastapi import Request
 
 from api.web.problem_kinds import TENANT_DRAINING
 from api.web.problems import ProblemError
-from common.domain.scopes import ALL_SCOPES, Scope
-from common.domain.tenants import DEFAULT_TENANT, DEFAULT_TENANT_NAME
+from common.domain.tenancy.scopes import ALL_SCOPES, Scope
+from common.domain.tenancy.tenants import DEFAULT_TENANT, DEFAULT_TENANT_NAME
 
 SCOPE_KEY = "jobproc.principal"  # of the ASGI scope
 

@@ -11,7 +11,7 @@ from api.auth.access import Access
 from api.auth.principal import SCOPE_KEY
 from api.limits.rates.request_limits import with_headers
 from api.web.problems import ProblemError
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 
 F = TypeVar("F", bound=Callable[..., Any])
 BEARER, OPEN_ID = "bearer", "openId"  #: the names of the security schemes in the OpenAPI document

@@ -29,8 +29,8 @@ from api.web.problem_kinds import (
 )
 from api.web.problems import MEDIA_TYPE, problem_responses
 from api.web.responses import JsonResponse
-from common.domain.scopes import DESCRIPTIONS
-from common.settings.oidc import DISCOVERY_PATH
+from common.domain.tenancy.scopes import DESCRIPTIONS
+from common.settings.access.oidc import DISCOVERY_PATH
 
 
 def install(app: FastAPI, issuer: str) -> None:

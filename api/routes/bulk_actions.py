@@ -7,10 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from api.auth.auditing import audit_entry, log_entry
+from api.auth.expensive_read import until_disconnected
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
-from api.openapi.bodies import json_body
 from api.services import get_services
 from api.views.bulk_actions import (
     PATH,
@@ -26,7 +26,7 @@ from api.views.bulk_actions import (
 )
 from api.views.cursors import Cursors
 from api.views.job_list import page_limit
-from api.web.expensive_read import until_disconnected
+from api.web.json_body import json_body
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
     BULK_ACTION_NOT_FOUND,
@@ -44,10 +44,10 @@ from api.web.problem_kinds import (
 from api.web.problems import field_problem, problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
-from common.domain.audit import AuditAction
 from common.domain.bulk_actions import ActionKind, ActionRequest, Phase
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
-from common.domain.scopes import Scope
+from common.domain.tenancy.audit import AuditAction
+from common.domain.tenancy.scopes import Scope
 from common.store.bulk_actions import lifecycle
 from common.store.bulk_actions.lifecycle import PreviewLimits
 from common.store.connection.lanes import Lane

@@ -34,10 +34,10 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
-from common.domain.audit import AuditAction
 from common.domain.errors import JobNotFound, NotRetryable, OutcomeUnknown, StoreUnavailable
-from common.domain.scopes import Scope
 from common.domain.states import State
+from common.domain.tenancy.audit import AuditAction
+from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.jobs import cancel_retry
 

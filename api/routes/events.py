@@ -9,7 +9,7 @@ from api.services import get_services
 from api.watch.event_stream import LAST_EVENT_ID_PARAMETER, RESPONSES, EventStream
 from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
 from api.web.problems import problem_responses
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 
 router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
 _RESPONSES = RESPONSES | problem_responses(

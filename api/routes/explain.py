@@ -6,15 +6,15 @@ from uuid import UUID
 import asyncpg
 from fastapi import APIRouter, Request
 
+from api.auth.expensive_read import ExpensiveReadRoute, until_disconnected
 from api.auth.principal import principal_of
 from api.auth.route import requires
 from api.services import get_services
 from api.views.explanation import ExplainInput, Explanation, explanation
-from api.web.expensive_read import ExpensiveReadRoute, until_disconnected
 from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER, JOB_NOT_FOUND
 from api.web.problems import problem_responses
 from common.domain.errors import JobNotFound
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.queues import explain
 

@@ -16,7 +16,7 @@ from api.watch.log_stream import CONTENT, LAST_EVENT_ID_PARAMETER, JobLog, LogSt
 from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
 from api.web.problems import problem_responses
 from api.web.responses import JsonResponse
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 
 router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
 _RESPONSES = {

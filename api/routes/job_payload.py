@@ -16,7 +16,7 @@ from api.web import responses
 from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
 from api.web.problems import field_problem, problem_responses
 from common.domain.errors import JobNotFound
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 

@@ -46,8 +46,8 @@ from api.web.problems import ProblemError, field_problem, problem_responses
 from api.web.responses import Headers, JsonResponse
 from common.domain.errors import JobNotFound
 from common.domain.job import NewJob
-from common.domain.scopes import Scope
 from common.domain.states import State
+from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 from common.store.jobs.keyed_insert import IdempotencyKey

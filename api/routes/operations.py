@@ -9,7 +9,7 @@ from api.services import get_services
 from api.views.operations import OperationList
 from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS
 from api.web.problems import problem_responses
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 
 router = APIRouter(route_class=SecuredRoute)
 

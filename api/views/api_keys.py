@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import field_problem, validation_problem
 from api.web.stored_text import StoredText
-from common.domain.api_keys import ID_CHARACTERS, ApiKey
-from common.domain.scopes import Scope
+from common.domain.tenancy.api_keys import ID_CHARACTERS, ApiKey
+from common.domain.tenancy.scopes import Scope
 
 Body = TypeVar("Body", bound=BaseModel)
 PATH = "/keys"

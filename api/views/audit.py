@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.schemas import EXAMPLE_ID
 from api.web.stored_text import StoredText
 from api.web.timestamps import Timestamp
-from common.domain.audit import AuditAction
+from common.domain.tenancy.audit import AuditAction
 from common.store.tenancy.audit import AuditSearch
 
 PATH = "/audit"

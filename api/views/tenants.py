@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import validation_problem
-from common.domain.tenants import NAME_PATTERN, QUOTAS, Tenant, TenantState
+from common.domain.tenancy.tenants import NAME_PATTERN, QUOTAS, Tenant, TenantState
 
 PATH = "/tenants"
 MAX_COUNT = (1 << 31) - 1

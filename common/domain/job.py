@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from common.domain.tenants import DEFAULT_TENANT
+from common.domain.tenancy.tenants import DEFAULT_TENANT
 
 QUEUE_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"  # the name is part of a Redis key, a metric label and a URL
 DEFAULT_QUEUE = "default"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from common.domain.api_keys import ApiKeyToken
+from common.domain.tenancy.api_keys import ApiKeyToken
 from common.settings.field_types import Secret, SettingsGroup
 
 

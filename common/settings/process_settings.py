@@ -10,13 +10,13 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsC
 
 from common.domain.errors import StartupError
 from common.server_urls import masked_url
-from common.settings.access import AccessSettings
+from common.settings.access.authentication import AccessSettings
+from common.settings.access.oidc import OidcSettings
+from common.settings.access.rate_limits import RateLimitSettings
 from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import PREFIX, UNPREFIXED, Environment, is_secret, name_of
 from common.settings.migration import MigrationSettings
-from common.settings.oidc import OidcSettings
-from common.settings.rate_limits import RateLimitSettings
 from common.settings.renamed import RENAMED
 from common.settings.requests import RequestSettings
 from common.settings.secret_files import SUFFIX, SecretFileError, SecretFiles

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from pydantic.fields import FieldInfo
 
 from common.command_line import Variable
-from common.settings.access import AccessSettings
+from common.settings.access.authentication import AccessSettings
+from common.settings.access.oidc import OidcSettings
+from common.settings.access.rate_limits import RateLimitSettings
 from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import SettingsGroup, is_secret, name_of
 from common.settings.migration import MigrationSettings
-from common.settings.oidc import OidcSettings
 from common.settings.process_settings import Settings
-from common.settings.rate_limits import RateLimitSettings
 from common.settings.requests import RequestSettings
 from common.settings.secret_files import SUFFIX
 from common.settings.shared import SharedSettings

@@ -22,7 +22,7 @@ from chart.manifests import (
     render,
 )
 
-from common.domain.api_keys import ApiKeyToken
+from common.domain.tenancy.api_keys import ApiKeyToken
 from common.settings import Settings, name_of
 
 pytestmark = pytest.mark.needs("helm")

@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 
-from common.domain.api_keys import ApiKeyToken
-from common.domain.scopes import Scope
+from common.domain.tenancy.api_keys import ApiKeyToken
+from common.domain.tenancy.scopes import Scope
 from rig.system import Database, System
 
 REQUIRED = {

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import httpx
 
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 from rig.keys import client_of, new_key
 from rig.system import Database, System
 

@@ -9,7 +9,7 @@ from api.auth.directory import Directory
 from api.auth.openid.provider import Provider
 from api.auth.openid.tokens import TokenVerification
 from api.auth.principal import Principal
-from common.domain.tenants import Tenant
+from common.domain.tenancy.tenants import Tenant
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
 from rig.issuer import AUDIENCE, Issuer

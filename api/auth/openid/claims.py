@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from api.auth.access import InvalidToken
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 from common.settings import Settings
 
 SUBJECT_PREFIX = "user:"

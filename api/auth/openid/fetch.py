@@ -16,8 +16,8 @@ import jiter
 
 from common.domain.errors import StartupError
 from common.server_urls.addresses import is_loopback
+from common.settings.access.oidc import checked_url
 from common.settings.field_types import name_of
-from common.settings.oidc import checked_url
 
 MAX_DOCUMENT_BYTES = 262_144
 _HEADERS = {"Accept": "application/json", "User-Agent": "jobproc"}

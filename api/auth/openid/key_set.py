@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from common.settings.oidc import ALGORITHMS
+from common.settings.access.oidc import ALGORITHMS
 
 MAX_KEYS = 100
 MIN_RSA_BITS, MAX_RSA_BITS = 2_048, 8_192

@@ -12,7 +12,7 @@ from api.auth.openid.key_set import KeySet
 from api.web.problem_kinds import ISSUER_UNAVAILABLE
 from api.web.problems import ProblemError
 from common.settings import Settings
-from common.settings.oidc import DISCOVERY_PATH
+from common.settings.access.oidc import DISCOVERY_PATH
 from common.telemetry import logs
 from common.telemetry.access_metrics import FETCH_OUTCOMES, ISSUER_FETCHES, ISSUER_LAST_SUCCESS
 

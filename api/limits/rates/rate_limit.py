@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from api.limits.rates.local_share import LocalShare
 from api.limits.rates.shared_windows import WINDOW_S, RedisAway, SharedWindows
-from common.settings.rate_limits import WithoutRedis
+from common.settings.access.rate_limits import WithoutRedis
 
 PARTS = 20  # of a limit, that all processes together hold at most without having used them
 MAX_SUBJECTS = 10_000  # of which a process has seen one lately; it remembers up to as many others

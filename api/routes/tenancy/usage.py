@@ -8,7 +8,7 @@ from api.services import get_services
 from api.views.usage import UsageView, usage_view
 from api.web.problem_kinds import STORE_UNAVAILABLE
 from api.web.problems import problem_responses
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.tenancy import usage
 

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from common.domain.audit import AuditEntry
 from common.domain.bulk_actions import (
     ActionKind,
     ActionRequest,
@@ -18,6 +17,7 @@ from common.domain.bulk_actions import (
 )
 from common.domain.errors import BulkActionNotFound, TooManyPreviews
 from common.domain.job_search import JobSearch, ListPosition, ScanIndex
+from common.domain.tenancy.audit import AuditEntry
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan
 from common.store.listing.index_scan import PAGE_STATEMENTS, SCANS, Record, ScanLimits

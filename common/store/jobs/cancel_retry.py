@@ -5,9 +5,9 @@ from uuid import UUID
 
 import asyncpg
 
-from common.domain.audit import AuditEntry
 from common.domain.errors import InputRemoved, StoreUnavailable
 from common.domain.states import TERMINAL, State
+from common.domain.tenancy.audit import AuditEntry
 from common.store.connection.asyncpg_pool import is_outage
 from common.store.connection.caller import for_caller
 from common.store.jobs import keyed_insert

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 
 import psycopg2
 
-from common.domain.fair_share import FairShare
 from common.domain.job import PRIORITIES, ClaimedJob
+from common.domain.tenancy.fair_share import FairShare
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.connection.statement import Row, array_literal
 from common.store.jobs import claims

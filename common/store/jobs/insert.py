@@ -7,7 +7,7 @@ import asyncpg
 import orjson
 
 from common.domain.job import HeldWhile, NewJob, Options, RunningKey
-from common.domain.tenants import DEFAULT_TENANT
+from common.domain.tenancy.tenants import DEFAULT_TENANT
 from common.store.connection.asyncpg_pool import is_outage
 from common.store.connection.caller import array, caller_cte
 from common.store.jobs.fragments import NEEDS

@@ -12,7 +12,7 @@ import asyncpg
 
 from common.domain.errors import KeyReused, UniqueConflict
 from common.domain.job import HeldWhile, NewJob, OnConflict
-from common.domain.tenants import DEFAULT_TENANT
+from common.domain.tenancy.tenants import DEFAULT_TENANT
 from common.store.connection.caller import caller_cte, for_caller
 from common.store.jobs import insert
 from common.store.jobs.fragments import HOLDS_UNIQUE_KEY

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from common.domain.job import first_job_id
-from common.store.queues.queue_stats import is_alone
 from common.store.schema.partitions import DAY_MS
+from common.store.tenancy.only_tenant import is_alone
 
 SAMPLE = 5_000  # newest finished jobs that are read, of all operations together; beside other tenants: newest jobs
 PERCENTILES = (0.5, 0.95, 0.99)

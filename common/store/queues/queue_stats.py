@@ -11,6 +11,7 @@ from common.domain.job import first_job_id, job_unix_ms
 from common.store.connection.statement import SET_QUEUE_STATS_PLANS
 from common.store.queues import queue_state
 from common.store.queues.queue_state import FRONTS, QUEUES
+from common.store.tenancy.only_tenant import is_alone
 
 WINDOW_S = 60  # for the rate of submissions
 MINUTES = 20  # a worker whose lease ended before has finished nothing in the last fifteen
@@ -62,7 +63,6 @@ CROSS JOIN LATERAL (
     WHERE outcomes.id = n.id AND outcomes.tenant = $2 ORDER BY run DESC LIMIT 1) o
 WHERE o.finished_at > now() - $1::interval GROUP BY 1, 2
 """
-_IS_ALONE = "SELECT count(*) = 1 FROM (SELECT FROM tenants LIMIT 2) t"
 
 
 @dataclass(slots=True)
@@ -111,11 +111,6 @@ def read(connection: Connection, tenant: int, count_limit: int, unix_ms: int) ->
         if queue in stats:
             stats[queue].finished[minute] = succeeded, failed
     return [stats[queue] for queue in sorted(stats)]
-
-
-def is_alone(connection: Connection) -> bool:
-    """Return True if the installation has one tenant, whose are then all jobs that workers have counted."""
-    return bool(connection.exec_driver_sql(_IS_ALONE).scalar_one())
 
 
 def _finished(connection: Connection, tenant: int) -> Iterable[Any]:

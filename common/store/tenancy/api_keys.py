@@ -5,8 +5,8 @@ from datetime import datetime
 
 import asyncpg
 
-from common.domain.api_keys import ApiKey
-from common.domain.scopes import Scope
+from common.domain.tenancy.api_keys import ApiKey
+from common.domain.tenancy.scopes import Scope
 
 COLUMNS = "id, tenant, name, scopes, digest, created_at, expires_at, revoked_at, last_used_at, created_by"
 # A transaction that commits late has an earlier changed_at than the last one that was read, hence the overlap.

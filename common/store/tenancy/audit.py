@@ -9,8 +9,8 @@ import asyncpg
 import orjson
 from sqlalchemy import Connection
 
-from common.domain.audit import AuditEntry
 from common.domain.job import first_job_id
+from common.domain.tenancy.audit import AuditEntry
 
 SCANNED = 20_000  # entries that one page reads at most
 _INSERT = """

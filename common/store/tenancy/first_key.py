@@ -2,9 +2,9 @@
 
 from sqlalchemy import Connection, text
 
-from common.domain.api_keys import ApiKeyToken
-from common.domain.scopes import Scope
-from common.domain.tenants import DEFAULT_TENANT
+from common.domain.tenancy.api_keys import ApiKeyToken
+from common.domain.tenancy.scopes import Scope
+from common.domain.tenancy.tenants import DEFAULT_TENANT
 from common.settings import Settings
 from common.telemetry import logs
 

@@ -5,9 +5,9 @@ from datetime import datetime
 
 import asyncpg
 
-from common.domain.api_keys import ApiKey, ApiKeyToken
 from common.domain.errors import KeyNotFound, TooManyKeys
-from common.domain.scopes import Scope
+from common.domain.tenancy.api_keys import ApiKey, ApiKeyToken
+from common.domain.tenancy.scopes import Scope
 from common.store.tenancy.api_keys import COLUMNS, key_of
 
 # Two requests at once may pass the limit by one.

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from common.domain.tenants import DEFAULT_TENANT
+from common.domain.tenancy.tenants import DEFAULT_TENANT
 from common.store.connection.statement import Statement, array_literal
 
 if TYPE_CHECKING:  # it imports psycopg2, which the API does without

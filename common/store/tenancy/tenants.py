@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import asyncpg
 
 from common.domain.errors import DefaultTenant, TenantExists, TenantIsRemoved, TenantNotFound, TooManyTenants
-from common.domain.tenants import (
+from common.domain.tenancy.tenants import (
     DEFAULT_TENANT,
     NOT_OF_DEFAULT,
     QUOTAS,

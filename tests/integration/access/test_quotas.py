@@ -10,7 +10,7 @@ from rig.keys import REQUIRED, client_of, new_key
 from rig.system import System, until
 
 from api.limits.quotas.usage_reader import READ_INTERVAL_S
-from common.domain.tenants import DEFAULT_TENANT
+from common.domain.tenancy.tenants import DEFAULT_TENANT
 from common.store.retention.stored_bytes import JOB_BYTES
 from tools.servers import Redis
 

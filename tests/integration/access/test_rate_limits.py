@@ -15,7 +15,7 @@ from rig.scrape import MetricsPage
 from rig.system import System, until
 
 from api.limits.rates.request_limits import REFUSAL_PAUSE_S
-from common.domain.api_keys import ApiKeyToken
+from common.domain.tenancy.api_keys import ApiKeyToken
 from tools.servers import Redis
 
 RATE_LIMITED = "urn:jobproc:problem:rate-limited"

@@ -8,7 +8,7 @@ from rig.keys import client_of, new_key
 from rig.system import System
 
 from api.auth.route import SecuredRoute
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 
 UNKNOWN = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
 

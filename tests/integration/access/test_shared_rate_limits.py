@@ -11,7 +11,7 @@ from rig.settings import settings_from
 
 from api.limits.rates.rate_limit import PARTS, RateLimit, Refusal
 from api.limits.rates.shared_windows import PAUSE_S, RedisAway, SharedWindows
-from common.settings.rate_limits import WithoutRedis
+from common.settings.access.rate_limits import WithoutRedis
 from tools.servers import Redis
 
 LIMIT = 200

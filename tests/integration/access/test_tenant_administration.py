@@ -10,7 +10,7 @@ from rig.keys import client_of, new_key
 from rig.system import System, until
 from rig.tenants import CLIENT_SCOPES, TenantClient
 
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 from common.store.schema.row_security import TABLES
 
 DELAYED = {"operation": "square_sum", "data": [1], "delay_seconds": 3_600}

@@ -8,7 +8,7 @@ from rig.issuer import Issuer, Key
 from rig.verification import principal
 
 from api.auth.access import InvalidToken
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 
 KEY = Key("EdDSA", "one")
 R, W, ADMIN = Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.ADMIN

@@ -15,7 +15,7 @@ from rig.verification import verification
 
 from api.auth.access import InvalidToken
 from api.auth.principal import Principal
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 
 RSA, EC, ED = Key("RS256", "rsa"), Key("ES256", "ec"), Key("EdDSA", "ed")
 PS = Key("PS256", "ps")

@@ -6,7 +6,7 @@ from typing import Any
 from rig.keys import REQUIRED, client_of, new_key
 from rig.system import System
 
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 
 
 def run(system: System, operation: str, **job_input: Any) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from common.domain.api_keys import ApiKeyToken
 from common.domain.errors import StartupError
+from common.domain.tenancy.api_keys import ApiKeyToken
 from common.first_key_file import kept_key
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from common.domain.errors import StartupError
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 from common.settings import Settings
 
 GOOD = {"JOBPROC_OIDC_ISSUER": "https://id.example/realms/acme", "JOBPROC_OIDC_AUDIENCES": "jobproc, other"}

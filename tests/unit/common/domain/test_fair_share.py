@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from common.domain.fair_share import MAX_TURNS, FairShare
+from common.domain.tenancy.fair_share import MAX_TURNS, FairShare
 
 
 def serve(share: FairShare, waiting: dict[int, float], jobs: int, claims: int) -> dict[int, float]:

@@ -9,7 +9,6 @@ from api.auth.auditing import audit_entry, log_entry
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
-from api.openapi.bodies import json_body
 from api.services import get_services
 from api.views.api_keys import (
     PATH,
@@ -26,6 +25,7 @@ from api.views.api_keys import (
     parse_new_key,
     parse_rotation,
 )
+from api.web.json_body import json_body
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
     INVALID_PARAMETER,
@@ -38,9 +38,9 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
-from common.domain.api_keys import ApiKey
-from common.domain.audit import AuditAction
-from common.domain.scopes import Scope
+from common.domain.tenancy.api_keys import ApiKey
+from common.domain.tenancy.audit import AuditAction
+from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.tenancy import api_keys, audit, key_changes
 

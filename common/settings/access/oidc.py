@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from common.domain.scopes import Scope, parsed_scopes
-from common.domain.tenants import is_tenant_name
+from common.domain.tenancy.scopes import Scope, parsed_scopes
+from common.domain.tenancy.tenants import is_tenant_name
 from common.server_urls.addresses import is_loopback
 from common.settings.field_types import PREFIX, Seconds, SettingsGroup
 

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
-from api.openapi.bodies import json_body
 from api.services import get_services
 from api.views.tenants import (
     PATH,
@@ -21,6 +20,7 @@ from api.views.tenants import (
     parse_tenant_change,
     tenant_view,
 )
+from api.web.json_body import json_body
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
     DEFAULT_TENANT_NEEDED,
@@ -36,8 +36,8 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
-from common.domain.scopes import Scope
-from common.domain.tenants import Tenant, TenantRequest
+from common.domain.tenancy.scopes import Scope
+from common.domain.tenancy.tenants import Tenant, TenantRequest
 from common.store.connection.lanes import Lane
 from common.store.tenancy import tenants
 from common.telemetry import logs

@@ -5,16 +5,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.auth.expensive_read import ExpensiveReadRoute, until_disconnected
 from api.auth.principal import principal_of
 from api.auth.route import requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
 from api.views.audit import AuditPage, AuditQuery, page_body, to_search
-from api.web.expensive_read import ExpensiveReadRoute, until_disconnected
 from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER
 from api.web.problems import problem_responses
 from api.web.responses import JsonResponse
-from common.domain.scopes import Scope
+from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.tenancy import audit
 

@@ -1,0 +1,4 @@
+"""Settings of who may use the API, and how much.
+
+Start at `authentication.py`.
+"""
