@@ -105,8 +105,9 @@ async def preview_bulk_action(request: Request) -> Response:
     settings = services.settings
     async with services.bodies.json(request) as body:
         new = parse_bulk_action(body, settings)
+    caller = principal_of(request)
     if new.kind is ActionKind.RETRY:
-        principal_of(request).check_may_submit()
+        caller.check_may_submit()
     limits = PreviewLimits(
         settings.list_scan_jobs,
         settings.max_clock_skew_seconds,
@@ -114,7 +115,10 @@ async def preview_bulk_action(request: Request) -> Response:
         settings.bulk_action_preview_min_seconds,
     )
     row = await services.pool.run_sync(
-        partial(lifecycle.preview, new=new, limits=limits), Lane.EXPENSIVE, partial(until_disconnected, request)
+        partial(lifecycle.preview, tenant=caller.tenant, new=new, limits=limits),
+        Lane.EXPENSIVE,
+        partial(until_disconnected, request),
+        caller.tenant,
     )
     root = root_path(request.scope)
     location = (b"location", f"{root}{PATH}/{new.id}".encode("ascii"))
