@@ -34,12 +34,13 @@ async def explain_job(job_id: UUID, request: Request) -> Explanation:
     job's position in its queue, its expected start, and the time it has spent waiting, by cause.
     """
     services, tenant = get_services(request), principal_of(request).tenant
-    count_limit = services.settings.queue_count_limit
+    settings = services.settings
+    count_limit, most_running = settings.queue_count_limit, settings.default_max_running_jobs
 
     async def read(connection: asyncpg.Connection) -> ExplainInput:
         """Read the state, the runs and the attempts of the job."""
         # The unfinished job first: if it ends in between, the statements that follow find its end.
-        unfinished = await explain.unfinished_job(connection, tenant, job_id, count_limit)
+        unfinished = await explain.unfinished_job(connection, tenant, job_id, count_limit, most_running)
         starts = await explain.run_starts(connection, tenant, job_id)
         attempts = await explain.attempt_times(connection, tenant, job_id, MAX_ATTEMPTS)
         outcome = None if unfinished else await explain.last_outcome(connection, tenant, job_id)

@@ -25,6 +25,7 @@ class ReasonCode(StrEnum):
     OPERATION_NOT_KNOWN = "operation_not_known"  #: no live worker process of the queue knows the operation's version
     KEY_IN_USE = "key_in_use"  #: a job with the same unique key runs, or runs before it
     TENANT_SUSPENDED = "tenant_suspended"  #: no job of the tenant is claimed
+    RUNNING_QUOTA = "running_quota"  #: as many jobs of the tenant run as its quota allows
     JOBS_AHEAD = "jobs_ahead"  #: other jobs of the tenant are claimed first
     OTHER_TENANTS = "other_tenants"  #: jobs of other tenants wait in the queue too, and get their share
     NEXT = "next"  #: the next free worker process claims the job
@@ -164,6 +165,10 @@ def _block_reasons(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason
         yield BlockReason(code=ReasonCode.KEY_IN_USE, text="Another job with the same unique key runs before it.")
     if job["suspended"]:
         yield BlockReason(code=ReasonCode.TENANT_SUSPENDED, text="Its tenant is suspended: none of its jobs starts.")
+    most = job["most_running"]
+    if job["due"] and most is not None and job["tenants_running"] >= most:
+        text = f"Its tenant has {job['tenants_running']} running jobs, and its quota of running_jobs is {most}."
+        yield BlockReason(code=ReasonCode.RUNNING_QUOTA, text=text)
     if not job["parked"]:
         yield from _jobs_before(job, count_limit)
 

@@ -36,7 +36,7 @@ class WorkerSession:
         self._slot = slot
         self.queues = queues  #: the queues that it serves
         self._operations = operations
-        self._tenants = Tenants()
+        self._tenants = Tenants(settings.default_max_running_jobs)
         self._claims: dict[str, QueueClaims] = {}
         self._marks_published_at = 0.0
         self._connection: WorkerConnection | None = None
@@ -84,9 +84,12 @@ class WorkerSession:
         return self._claims[queue]
 
     def ran(self, queue: str, job: ClaimedJob, seconds: float) -> None:
-        """Count what an ended attempt took of its tenant's share in a queue."""
-        if self._tenants.several and queue in self._claims:
+        """Count what an ended attempt took of its tenant's share in a queue, and that it runs no longer."""
+        tenants = self._tenants
+        if tenants.several and queue in self._claims:
             self._claims[queue].share.ran(job.tenant, seconds)
+        if tenants.has_running_quotas:
+            tenants.ended(job.tenant)
 
     def report_progress(self, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
         """Store the progress of an attempt: a fraction from 0 to 1 and a text, None for neither.

@@ -5,7 +5,7 @@ with the lowest counts are served next. A tenant that comes begins at the lowest
 next, and has no credit for the time in which it wanted nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from heapq import nsmallest
 
 MAX_TURNS = 16  # tenants in one claim; each costs it 25 us, and the others come next
@@ -29,9 +29,12 @@ class FairShare:
         """Forget what everyone has had: nobody waits."""
         self._served.clear()
 
-    def turns(self, waiting: Iterable[int], jobs: int) -> list[tuple[int, int]]:
+    def turns(
+        self, waiting: Iterable[int], jobs: int, places: Callable[[int], int | None] = lambda _: None
+    ) -> list[tuple[int, int]]:
         """Return the tenants of the next claim of `jobs` jobs, and the most that it may take of each.
 
+        `places`: how many jobs of a tenant may begin to run; None: any number.
         The shares even out what the tenants have had, as far as one claim can. The last one may have all the jobs,
         because the others may have fewer than their share.
         """
@@ -48,7 +51,11 @@ class FairShare:
             for start, rate in zip(starts, rates, strict=True)
         ]
         shares[-1] = jobs
-        return list(zip(turns, shares, strict=True))
+        limits = map(places, turns)
+        return [
+            (tenant, share if limit is None else min(share, limit))
+            for tenant, share, limit in zip(turns, shares, limits, strict=True)
+        ]
 
     def claimed(self, tenant: int, jobs: int) -> None:
         """Count jobs that a claim has taken as what they will probably be."""

@@ -53,8 +53,8 @@ class RateLimitSettings(SettingsGroup):
     )
     default_max_running_jobs: Quota = Field(
         0,
-        description="Controller, worker: largest number of running jobs of a tenant without a quota of its own. "
-        "0: no limit.",
+        description="API, controller, worker: largest number of running jobs of a tenant without a quota of its own; "
+        "more wait. 0: no limit.",
     )
     default_max_jobs_per_minute: PerMinute = Field(
         0,

@@ -90,10 +90,10 @@ class QueueClaims:
         """Look which tenants wait, if that is due; begin or end to claim by line."""
         tenants, resumed = self._tenants, self._suspended - self._tenants.suspended
         self._suspended = tenants.suspended
-        if not self._by_line and not tenants.suspended and not (tenants.several and self._was_full):
+        if not self._by_line and not tenants.are_claimed_by_line and not (tenants.several and self._was_full):
             return
         now = time.monotonic()
-        if at_once or resumed or now >= self._look_at or (tenants.suspended and not self._by_line):
+        if at_once or resumed or now >= self._look_at or (tenants.are_claimed_by_line and not self._by_line):
             self._read_bands(connection, worker, now, resumed)
         if self._by_line:
             self._end_if_alone()
@@ -104,7 +104,8 @@ class QueueClaims:
         if not self._by_line:
             bands += [(self._alone, priority) for priority in PRIORITIES] if self._alone is not None else []
             tenants = {tenant for tenant, _ in bands}
-            if len(tenants) <= 1 and self._walked_to is None and not self._suspended and not resumed:
+            must_be_by_line = self._tenants.are_claimed_by_line or bool(resumed)
+            if len(tenants) <= 1 and self._walked_to is None and not must_be_by_line:
                 self._alone, self._floor = min(tenants, default=None), floor
                 return
             self._by_line, self._alone = True, None
@@ -147,7 +148,7 @@ class QueueClaims:
 
     def _end_if_alone(self) -> None:
         """Claim from the whole queue again if at most one tenant waits. Its marks become those of the queue."""
-        if len(self._bands) > 1 or self._suspended or self._walked_to is not None:
+        if len(self._bands) > 1 or self._tenants.are_claimed_by_line or self._walked_to is not None:
             return
         self._by_line, self._was_full, self._alone = False, bool(self._bands), None
         for tenant, bands in self._bands.items():
@@ -194,7 +195,8 @@ class QueueClaims:
         self, connection: WorkerConnection, worker: int, results: Results, limit: int
     ) -> tuple[int, list[ClaimedJob]]:
         """Settle, and claim of the tenants that this process has served least."""
-        turns = self.share.turns((tenant for tenant in self._bands if self._tenants.may_run(tenant)), limit)
+        tenants = self._tenants
+        turns = self.share.turns(filter(tenants.may_run, self._bands), limit, tenants.places)
         first, last = list[int](), list[int]()
         priorities, marks = list[int](), list[Mark]()
         for tenant, _ in turns:
@@ -240,6 +242,7 @@ class QueueClaims:
             mine = taken.get(tenant, ())
             if mine:
                 self.share.claimed(tenant, len(mine))
+                self._tenants.claimed(tenant, len(mine))
             bands = self._bands[tenant]
             if len(mine) < jobs and not (is_full and number == last_turn):
                 del self._bands[tenant]

@@ -4,8 +4,10 @@
 """
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from common.domain.tenancy.running_quota import RunningJobs
 from common.store.connection.statement import Statement
 from common.store.jobs.claims import DUE, MARK_SLACK, RUNNABLE_HERE, SETTLING, TAKE_PICKED, UNCLAIMED
 from common.store.tenancy.line_numbers import LINES_OF, OF_QUEUE
@@ -93,28 +95,46 @@ NEW_BANDS = Statement(
     """,
 )
 
-# Only tenants that are not as all others. One that was suspended has jobs below the marks.
+# Only tenants that are not as all others. One that was suspended has jobs below the marks. $2: the quota of running jobs
+# of tenants that have none of their own; 0: no limit.
 READ_TENANTS = Statement(
     "read_tenants",
-    "int",
+    "int, bigint",
     """
-    SELECT (SELECT count(*) FROM (SELECT FROM tenants LIMIT 2) two) > 1, t.id, t.weight::float8, t.state = 'SUSPENDED'
+    SELECT (SELECT count(*) FROM (SELECT FROM tenants LIMIT 2) two) > 1,
+           (SELECT extract(epoch FROM clock_timestamp() - at)::float8 FROM usage_counts WHERE what = 'jobs'),
+           t.id, t.weight::float8, t.state = 'SUSPENDED', t.max_running_jobs,
+           coalesce((SELECT u.running FROM tenant_usage u WHERE u.tenant = t.id), 0)
     FROM (VALUES (1)) AS single(n)
-    LEFT JOIN (SELECT id, weight, state FROM tenants WHERE weight <> 1 OR state = 'SUSPENDED' LIMIT $1) t ON true
+    LEFT JOIN (
+        SELECT id, weight, state, max_running_jobs FROM tenants
+        WHERE weight <> 1 OR state = 'SUSPENDED' OR max_running_jobs IS NOT NULL
+           OR ($2 > 0 AND (SELECT u.running FROM tenant_usage u WHERE u.tenant = id) > 0)
+        LIMIT $1) t ON true
     """,
+)
+COUNT_PROCESSES = Statement(
+    "count_processes", "boolean", "SELECT count(*) FROM workers WHERE ended_at IS NULL AND $1"
 )
 
 READ_INTERVAL_S = 1.0
-MAX_TENANTS = 10_000  # that are suspended, or have a weight of their own
+MAX_COUNT_AGE_S = 30.0  # an older count of running jobs is not used: no controller leads, or none has counted yet
+MAX_TENANTS = 10_000  # that are suspended, or have a weight or a quota of running jobs of their own
 
 
 class Tenants:
     """The tenants as one worker process knows them: at most a second old at each claim."""
 
-    def __init__(self) -> None:
+    def __init__(self, default_max_running_jobs: int = 0) -> None:
+        """`default_max_running_jobs`: of tenants that have no such quota of their own; 0: no limit."""
         self.several = False  #: False: all jobs are the only tenant's
         self.suspended: frozenset[int] = frozenset()  #: their jobs are not claimed
         self.weights: dict[int, float] = {}  #: of the tenants whose weight is not 1
+        self.has_running_quotas = False  #: a quota of running jobs is known, and how many run
+        self._default = default_max_running_jobs
+        self._limits: dict[int, int] = {}
+        self._running: dict[int, RunningJobs] = {}
+        self._processes = 1
         self._read_at = float("-inf")
 
     def refresh(self, connection: "WorkerConnection") -> None:
@@ -122,14 +142,54 @@ class Tenants:
         now = time.monotonic()
         if now - self._read_at < READ_INTERVAL_S:
             return
-        rows = connection.run(READ_TENANTS, (MAX_TENANTS,))
+        rows = connection.run(READ_TENANTS, (MAX_TENANTS, self._default))
         self._read_at = now
-        self.several = rows[0][0]
-        rows = [row for row in rows if row[1] is not None]
-        self.suspended = frozenset(tenant for _, tenant, _, is_suspended in rows if is_suspended)
+        self.several, age_s = rows[0][:2]
+        rows = [row[2:] for row in rows if row[2] is not None]
+        self.suspended = frozenset(tenant for tenant, _, is_suspended, _, _ in rows if is_suspended)
         self.weights.clear()  # the shares of all queues hold this dictionary
-        self.weights.update((tenant, weight) for _, tenant, weight, _ in rows)
+        self.weights.update((tenant, weight) for tenant, weight, _, _, _ in rows)
+        self._limits = {tenant: limit for tenant, _, _, limit, _ in rows if limit is not None}
+        self.has_running_quotas = bool(self._limits or self._default) and (age_s or MAX_COUNT_AGE_S) < MAX_COUNT_AGE_S
+        if self.has_running_quotas:
+            self._processes = connection.run(COUNT_PROCESSES, (True,))[0][0]
+            self._set_running({tenant: running for tenant, _, _, _, running in rows}, now - age_s)
+        else:
+            self._running.clear()
+
+    def _set_running(self, counted: Mapping[int, int], at: float) -> None:
+        """Replace what was counted; forget the changes that the count has seen."""
+        for tenant in counted.keys() | self._running.keys():
+            running = self._running.setdefault(tenant, RunningJobs())
+            running.counted = counted.get(tenant, 0)
+            running.forget_before(at)
+
+    @property
+    def are_claimed_by_line(self) -> bool:
+        """True if some jobs of a queue may not be claimed now, so that each claim must be by line."""
+        return self.has_running_quotas or bool(self.suspended)
 
     def may_run(self, tenant: int) -> bool:
         """Return False if no job of a tenant may be claimed now, although its jobs stay in their lines."""
-        return tenant not in self.suspended
+        return tenant not in self.suspended and self.places(tenant) != 0
+
+    def places(self, tenant: int) -> int | None:
+        """Return how many more jobs of a tenant this process may claim; None: its quota is no limit."""
+        limit = self._limits.get(tenant, self._default or None) if self.has_running_quotas else None
+        return None if limit is None else self._running_of(tenant).places(limit, self._processes)
+
+    def claimed(self, tenant: int, jobs: int) -> None:
+        """Count claimed jobs as running."""
+        if self.has_running_quotas:
+            self._running_of(tenant).claimed(time.monotonic(), jobs)
+
+    def ended(self, tenant: int) -> None:
+        """Count a claimed job as ended."""
+        if self.has_running_quotas:
+            self._running_of(tenant).ended(time.monotonic())
+
+    def _running_of(self, tenant: int) -> RunningJobs:
+        running = self._running.get(tenant)
+        if running is None:
+            running = self._running[tenant] = RunningJobs()
+        return running

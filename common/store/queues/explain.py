@@ -45,6 +45,8 @@ SELECT l.queue, l.priority, l.needs, now() AS now, l.started_at,
        AS capable_workers,
        (SELECT count(*) FROM ahead) AS ahead,
        (SELECT t.state = 'SUSPENDED' FROM tenants t WHERE t.id = l.tenant) AS suspended,
+       (SELECT coalesce(t.max_running_jobs, nullif($4::bigint, 0)) FROM tenants t WHERE t.id = l.tenant) AS most_running,
+       coalesce((SELECT u.running FROM tenant_usage u WHERE u.tenant = l.tenant), 0) AS tenants_running,
        (SELECT t.weight FROM tenants t WHERE t.id = l.tenant)::float8 AS weight,
        (SELECT coalesce(sum(t.weight), 0) FROM tenants t WHERE t.id = ANY (ARRAY(SELECT tenant FROM others))
         AND t.state <> 'SUSPENDED')::float8 AS weight_of_others,
@@ -73,13 +75,14 @@ UnfinishedJob = dict[str, Any]
 
 
 async def unfinished_job(
-    connection: asyncpg.Connection, tenant: int, job_id: UUID, count_limit: int
+    connection: asyncpg.Connection, tenant: int, job_id: UUID, count_limit: int, default_max_running_jobs: int = 0
 ) -> UnfinishedJob | None:
     """Return the conditions of the claim for a tenant's unfinished job; None for any other.
 
-    The tenant's jobs ahead of it are counted up to `count_limit`.
+    The tenant's jobs ahead of it are counted up to `count_limit`. `default_max_running_jobs`: of a tenant without such
+    a quota of its own; 0: no limit.
     """
-    row = await connection.fetchrow(_UNFINISHED, job_id, count_limit, tenant)
+    row = await connection.fetchrow(_UNFINISHED, job_id, count_limit, tenant, default_max_running_jobs)
     return None if row is None else dict(row)
 
 

@@ -66,6 +66,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "operations": "SELECT, INSERT, UPDATE",
         "tenants": "SELECT",
         "tenant_usage": "SELECT (tenant, running)",
+        "usage_counts": "SELECT",
     },
     "controller": {
         # TRUNCATE and INSERT: retention by partition, which copies back what stays.

@@ -17,9 +17,9 @@ JOB_S = 0.001  # how long the jobs of these tests take
 class FairClaimer(Claimer):
     """A worker process that shares its claims between tenants, and looks which of them wait at each claim."""
 
-    def __init__(self, storage: Storage, queue: str = "default") -> None:
+    def __init__(self, storage: Storage, queue: str = "default", *, default_max_running_jobs: int = 0) -> None:
         super().__init__(storage, 300, queue)
-        self.tenants = Tenants()
+        self.tenants = Tenants(default_max_running_jobs)
         self.known = QueueClaims(queue, self.tenants, 0.05)
         self.job_s: dict[int, float] = {}  #: by tenant
 
