@@ -168,6 +168,7 @@ class Settler:
         """Release jobs of a queue that have not started, uncharged, with the next settle."""
         for job in jobs:
             self.pending.decisions.append((job, Release(RELEASED)))
+            self._session.ended(job)
             self._metrics.count_attempt(job.operation, queue, OutcomeLabel.RELEASED, None)
 
     def may_run(self, job: ClaimedJob) -> bool:

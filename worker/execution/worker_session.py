@@ -84,12 +84,15 @@ class WorkerSession:
         return self._claims[queue]
 
     def ran(self, queue: str, job: ClaimedJob, seconds: float) -> None:
-        """Count what an ended attempt took of its tenant's share in a queue, and that it runs no longer."""
-        tenants = self._tenants
-        if tenants.several and queue in self._claims:
+        """Count what an ended attempt took of its tenant's share in a queue."""
+        if self._tenants.several and queue in self._claims:
             self._claims[queue].share.ran(job.tenant, seconds)
-        if tenants.has_running_quotas:
-            tenants.ended(job.tenant)
+        self.ended(job)
+
+    def ended(self, job: ClaimedJob) -> None:
+        """Count a job as no longer running here. Its settle follows."""
+        if self._tenants.has_running_quotas:
+            self._tenants.ended(job.tenant)
 
     def report_progress(self, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
         """Store the progress of an attempt: a fraction from 0 to 1 and a text, None for neither.
@@ -107,7 +110,8 @@ class WorkerSession:
         return is_owned
 
     def publish_finished(self, pending: PendingResults) -> None:
-        """Publish the jobs whose attempts have ended, for waiting clients. To be called after the commit."""
+        """Publish the jobs whose attempts have ended, for waiting clients, and count them as settled. After the commit."""
+        self._tenants.settled()
         if self.change_feed is not None and not self.change_feed.paused:
             self.change_feed.publish([*pending.results.ids, *(job.id for job, _ in pending.decisions)])
 
@@ -127,6 +131,7 @@ class WorkerSession:
             raise
         self._connection, self.worker = connection, worker
         self._claims.clear()
+        self._tenants.forget_running()
         self._slot.publish_low_water_marks({})
         self._slot.register(worker)
         log.debug("worker_registered", worker=worker)

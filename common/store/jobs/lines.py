@@ -134,6 +134,7 @@ class Tenants:
         self._default = default_max_running_jobs
         self._limits: dict[int, int] = {}
         self._running: dict[int, RunningJobs] = {}
+        self._unsettled: set[int] = set()
         self._processes = 1
         self._read_at = float("-inf")
 
@@ -155,7 +156,7 @@ class Tenants:
             self._processes = connection.run(COUNT_PROCESSES, (True,))[0][0]
             self._set_running({tenant: running for tenant, _, _, _, running in rows}, now - age_s)
         else:
-            self._running.clear()
+            self.forget_running()
 
     def _set_running(self, counted: Mapping[int, int], at: float) -> None:
         """Replace what was counted; forget the changes that the count has seen."""
@@ -184,9 +185,21 @@ class Tenants:
             self._running_of(tenant).claimed(time.monotonic(), jobs)
 
     def ended(self, tenant: int) -> None:
-        """Count a claimed job as ended."""
+        """Count a claimed job as ended. Its settle follows."""
         if self.has_running_quotas:
-            self._running_of(tenant).ended(time.monotonic())
+            self._running_of(tenant).ended()
+            self._unsettled.add(tenant)
+
+    def settled(self) -> None:
+        """Take note that all jobs that have ended are settled."""
+        now = time.monotonic()
+        while self._unsettled:
+            self._running_of(self._unsettled.pop()).settled(now)
+
+    def forget_running(self) -> None:
+        """Forget which jobs this process has: it has none any more."""
+        self._running.clear()
+        self._unsettled.clear()
 
     def _running_of(self, tenant: int) -> RunningJobs:
         running = self._running.get(tenant)

@@ -29,6 +29,7 @@ def end(claimer: FairClaimer, jobs: list[ClaimedJob]) -> None:
         claimer.known.share.ran(job.tenant, 0.001)
         claimer.tenants.ended(job.tenant)
     claimer.settle(jobs)
+    claimer.tenants.settled()
 
 
 def test_two_processes_claim_together_no_more_than_the_quota_and_others_get_the_rest(
