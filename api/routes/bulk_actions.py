@@ -113,9 +113,9 @@ async def preview_bulk_action(request: Request) -> Response:
         settings.bulk_action_max_previews,
         settings.bulk_action_preview_min_seconds,
     )
-    row = await services.pool.run_sync(
-        partial(lifecycle.preview, new=new, limits=limits), Lane.EXPENSIVE, partial(until_disconnected, request)
-    )
+    tenant, left = principal_of(request).tenant, partial(until_disconnected, request)
+    preview = partial(lifecycle.preview, tenant=tenant, new=new, limits=limits)
+    row = await services.pool.run_sync(preview, Lane.EXPENSIVE, left, tenant)
     root = root_path(request.scope)
     location = (b"location", f"{root}{PATH}/{new.id}".encode("ascii"))
     return JsonResponse(bulk_action_body(row, root), 201, [location])
