@@ -137,7 +137,8 @@ def create(engine: Engine, settings: Settings) -> dict[str, str]:
                 if password:
                     verifier = encrypt_password(password, role, connection.connection.driver_connection)
                     verb = "ALTER" if exists else "CREATE"
-                    connection.exec_driver_sql(f"{verb} ROLE {role} LOGIN PASSWORD '{verifier}'")
+                    # As a parameter, which the text of an error does not have.
+                    connection.exec_driver_sql(f"{verb} ROLE {role} LOGIN PASSWORD %s", (verifier,))
                     exists = True
             reason = "it has no password in the settings"
         except DBAPIError as error:
