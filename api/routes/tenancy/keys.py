@@ -10,7 +10,7 @@ from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
-from api.views.api_keys import (
+from api.views.tenancy.api_keys import (
     PATH,
     ApiKeyBody,
     ApiKeyList,

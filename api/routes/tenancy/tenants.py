@@ -12,7 +12,7 @@ from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
-from api.views.tenants import (
+from api.views.tenancy.tenants import (
     PATH,
     TenantBody,
     TenantChangeBody,
