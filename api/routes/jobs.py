@@ -10,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from api.auth.access import check_scope
-from api.auth.principal import principal_of
+from api.auth.principal import Principal, principal_of
 from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
 from api.limits.quotas.quotas import Admission
@@ -77,7 +77,7 @@ async def submit_job(request: Request) -> Response:
     if wait_s := requested_wait_s(request, services.settings):
         check_scope(caller, Scope.JOBS_PAYLOAD)  # the response has the result
     async with services.bodies.json(request) as body:
-        key, job = idempotency_key(request, body, services.settings), await services.parser.parse(body, tenant)
+        key, job = idempotency_key(request, body, services.settings), await services.parser.parse(body, caller)
     del body  # in memory a parsed body takes up to 25 times its bytes: it does not wait for the commit
     if services.backpressure.limit_s:
         await services.backpressure.check(tenant, (job.queue,))
@@ -144,7 +144,7 @@ async def submit_batch(request: Request) -> Response:
     tenant = caller.tenant
     async with services.bodies.json(request) as submissions:
         key = idempotency_key(request, submissions, services.settings)
-        jobs = await _parse_batch(services, tenant, submissions)
+        jobs = await _parse_batch(services, caller, submissions)
         submissions.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(tenant, (job.queue for job in jobs))
         ids, status, headers = [job.id for job in jobs], 202, Headers()
@@ -159,7 +159,7 @@ async def submit_batch(request: Request) -> Response:
     return JsonResponse(orjson.dumps({"job_ids": ids, "status": State.PENDING}), status, headers)
 
 
-async def _parse_batch(services: Services, tenant: int, submissions: Any) -> Sequence[NewJob]:
+async def _parse_batch(services: Services, caller: Principal, submissions: Any) -> Sequence[NewJob]:
     """Return the jobs of a batch. Raises ProblemError if the body is no batch, else as the parser does."""
     if not isinstance(submissions, list) or not 1 <= len(submissions) <= services.settings.max_batch_jobs:
         raise field_problem(
@@ -171,7 +171,7 @@ async def _parse_batch(services: Services, tenant: int, submissions: Any) -> Seq
         if time.perf_counter() > slice_end:
             await asyncio.sleep(0)  # other requests run
             slice_end = time.perf_counter() + PARSE_SLICE_S
-        jobs.append(await services.parser.parse(submission, tenant, f"{index}."))
+        jobs.append(await services.parser.parse(submission, caller, f"{index}."))
     check_unique_keys(jobs)
     return jobs
 

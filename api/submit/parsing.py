@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from api.auth.principal import Principal
 from api.submit.operations import CachedOperation, OperationCache
 from api.submit.request_models import DAY_S, InputSubmission, PlainSubmission, RetryBody, Submission
 from api.web.problem_kinds import INVALID_BODY
@@ -48,8 +49,8 @@ class SubmissionParser:
         self._settings = settings
         self._operations = operations
 
-    async def parse(self, value: Any, tenant: int, prefix: str = "") -> NewJob:
-        """Return the job of a tenant's valid submission. `prefix` is its path in the body, such as `3.` in a batch.
+    async def parse(self, value: Any, caller: Principal, prefix: str = "") -> NewJob:
+        """Return the job of a caller's valid submission. `prefix` is its path in the body, such as `3.` in a batch.
 
         Raises InvalidSubmission or ProblemError, which name the field, or StoreUnavailable if no operations are cached.
         """
@@ -70,7 +71,8 @@ class SubmissionParser:
             max_attempts=spec.retry.max_attempts,
             timeout_ms=spec.timeout_ms,
             version=spec.version,
-            tenant=tenant,
+            tenant=caller.tenant,
+            submitted_by=caller.submitted_by,
         )
         if isinstance(submission, PlainSubmission):
             return job

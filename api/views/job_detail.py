@@ -37,6 +37,7 @@ def response_body(row: Record, root: str = "") -> bytes:
         "input_omitted": row["has_input"] and row["input"] is None,
         "tags": row["tags"] or [],
         "metadata": _stored_json(row["metadata"]),
+        "submitted_by": row["submitted_by"],
         "created_at": row["created_at"],
         "run_at": row["run_at"],
         "due_at": row["due_at"],

@@ -153,6 +153,11 @@ class JobView(BaseModel):
     )
     tags: list[str]
     metadata: dict[str, Any] | None = Field(description="The submitted metadata.")
+    submitted_by: str | None = Field(
+        description="Who submitted it: `key:` and the id of an API key, or `user:` and the subject of a token. Null if "
+        "callers were not authenticated.",
+        examples=["key:4fGh7KqLw2Zx"],
+    )
     created_at: datetime
     run_at: datetime | None = Field(description="The submitted earliest start. Null: immediately.")
     due_at: datetime | None = Field(

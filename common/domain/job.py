@@ -95,6 +95,7 @@ class NewJob:
     version: int = 1  #: version of the operation
     options: Options | None = None
     tenant: int = DEFAULT_TENANT  #: that of the caller who submits it
+    submitted_by: str | None = None  #: the subject of that caller; None: callers are not authenticated
 
 
 class RunningKey(NamedTuple):

@@ -47,6 +47,7 @@ class Job(Base):
     metadata_: Mapped[Json | None] = mapped_column("metadata")  #: of the client; returned as submitted
     unique_key: Mapped[str | None]
     unique_while: Mapped[str | None]  #: waiting, running or both
+    submitted_by: Mapped[str | None]  #: the subject of the caller; None: callers were not authenticated
 
 
 class Live(Base):

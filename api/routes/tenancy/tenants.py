@@ -121,7 +121,7 @@ async def get_tenant(tenant_name: _NameInPath, request: Request) -> Response:
 )
 @requires(Scope.ADMIN)
 async def change_tenant(tenant_name: _NameInPath, request: Request) -> Response:
-    """Change the weight or quotas of a tenant. What the body does not have stays as it is; null: no limit."""
+    """Change the weight or quotas of a tenant. What the body does not have stays as it is."""
     services = get_services(request)
     async with services.bodies.json(request) as body:
         values = parse_tenant_change(body)

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.services import get_services
-from api.views.tenancy.usage import UsageView, usage_view
+from api.views.tenancy.usage import TenantUsageView, usage_view
 from api.web.problem_kinds import STORE_UNAVAILABLE
 from api.web.problems import problem_responses
 from common.domain.tenancy.scopes import Scope
@@ -18,7 +18,7 @@ router = APIRouter(tags=["tenants"], route_class=SecuredRoute)
 @router.get("/usage/", include_in_schema=False)
 @router.get("/usage", responses=problem_responses(STORE_UNAVAILABLE))
 @requires(Scope.JOBS_READ)
-async def get_usage(request: Request) -> UsageView:
+async def get_usage(request: Request) -> TenantUsageView:
     """Retrieve the quotas of the caller's tenant, and what it uses of them."""
     services, caller = get_services(request), principal_of(request)
     quotas = services.quotas

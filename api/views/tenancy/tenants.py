@@ -18,18 +18,14 @@ _Large = Annotated[int, Field(strict=True, ge=0, lt=1 << 63)]
 _Weight = Annotated[float, Field(strict=True, ge=0.001, le=1_000)]
 
 
-class TenantQuotas(BaseModel):
-    """The quotas of a tenant; null: no limit."""
-
-    max_waiting_jobs: _Large | None = Field(None, description="Jobs that wait at the same time. Null: no limit.")
-    max_running_jobs: _Count | None = Field(None, description="Jobs that run at the same time. Null: no limit.")
-    max_jobs_per_minute: _Count | None = Field(None, description="Submitted jobs a minute. Null: no limit.")
-    max_stored_bytes: _Large | None = Field(None, description="Bytes of its stored jobs. Null: no limit.")
-    max_webhooks: _Count | None = Field(None, description="Webhooks. Null: no limit.")
-    max_schedules: _Count | None = Field(None, description="Schedules. Null: no limit.")
+_WAITING = "Unfinished jobs that do not run. Null: JOBPROC_DEFAULT_MAX_WAITING_JOBS."
+_RUNNING = "Jobs that run at the same time. Null: JOBPROC_DEFAULT_MAX_RUNNING_JOBS."
+_PER_MINUTE = "Submitted jobs a minute. Null: JOBPROC_DEFAULT_MAX_JOBS_PER_MINUTE."
+_BYTES = "Bytes of its stored jobs. Null: JOBPROC_DEFAULT_MAX_STORED_BYTES."
+_WEBHOOKS, _SCHEDULES = "Webhooks. Null: no limit.", "Schedules. Null: no limit."
 
 
-class TenantChangeBody(TenantQuotas):
+class TenantChangeBody(BaseModel):
     """A change of a tenant."""
 
     model_config = ConfigDict(
@@ -39,6 +35,12 @@ class TenantChangeBody(TenantQuotas):
     weight: _Weight = Field(
         1.0, description="Its share of the workers while others wait too, in proportion to theirs. Default: 1."
     )
+    max_waiting_jobs: _Large | None = Field(None, description=_WAITING)
+    max_running_jobs: _Count | None = Field(None, description=_RUNNING)
+    max_jobs_per_minute: _Count | None = Field(None, description=_PER_MINUTE)
+    max_stored_bytes: _Large | None = Field(None, description=_BYTES)
+    max_webhooks: _Count | None = Field(None, description=_WEBHOOKS)
+    max_schedules: _Count | None = Field(None, description=_SCHEDULES)
 
 
 class TenantBody(TenantChangeBody):
@@ -49,7 +51,7 @@ class TenantBody(TenantChangeBody):
     name: TenantName = Field(description="The name of the tenant: lower-case letters, digits and hyphens.")
 
 
-class TenantView(TenantQuotas):
+class TenantView(BaseModel):
     """A tenant."""
 
     name: str = Field(examples=["acme"])
@@ -57,6 +59,12 @@ class TenantView(TenantQuotas):
     weight: float = Field(description="Its share of the workers while others wait too, in proportion to theirs.")
     created_at: datetime
     changed_at: datetime = Field(description="When its state, weight or quotas last changed.")
+    max_waiting_jobs: int | None = Field(description=_WAITING)
+    max_running_jobs: int | None = Field(description=_RUNNING)
+    max_jobs_per_minute: int | None = Field(description=_PER_MINUTE)
+    max_stored_bytes: int | None = Field(description=_BYTES)
+    max_webhooks: int | None = Field(description=_WEBHOOKS)
+    max_schedules: int | None = Field(description=_SCHEDULES)
 
 
 class TenantList(BaseModel):

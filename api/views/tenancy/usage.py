@@ -18,7 +18,7 @@ class QuotaView(BaseModel):
     )
 
 
-class UsageView(BaseModel):
+class TenantUsageView(BaseModel):
     """The quotas of the caller's tenant, and what it uses of them."""
 
     tenant: str = Field(description="The name of the tenant.", examples=["default"])
@@ -29,7 +29,7 @@ class UsageView(BaseModel):
     )
 
 
-def usage_view(tenant: str, limits: QuotaLimits, usage: TenantUsage, submitted: int | None) -> UsageView:
+def usage_view(tenant: str, limits: QuotaLimits, usage: TenantUsage, submitted: int | None) -> TenantUsageView:
     """Return the view of a tenant. `submitted`: jobs within the last minute; None: not known."""
     counts_jobs = limits.waiting_jobs is not None or limits.running_jobs is not None
     used = {
@@ -38,6 +38,6 @@ def usage_view(tenant: str, limits: QuotaLimits, usage: TenantUsage, submitted: 
         Quota.JOBS_PER_MINUTE: submitted,
         Quota.STORED_BYTES: usage.stored_bytes,
     }
-    return UsageView(
+    return TenantUsageView(
         tenant=tenant, quotas={quota: QuotaView(limit=limits.of(quota), used=used[quota]) for quota in Quota}
     )

@@ -37,6 +37,7 @@ CREATE TABLE jobs (
     metadata json,
     unique_key text,
     unique_while text,
+    submitted_by text,
     CONSTRAINT jobs_pkey PRIMARY KEY (id),
     CONSTRAINT jobs_priority_range CHECK (priority BETWEEN 0 AND 9),
     CONSTRAINT jobs_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 1000),

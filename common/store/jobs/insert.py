@@ -14,14 +14,17 @@ from common.store.jobs.fragments import NEEDS
 from common.store.jobs.running_keys import MUST_WAIT
 from common.store.retention.per_job import FIRST_CHECK_AT
 
-_NAMES = ("id", "operation", "queue", "input", "max_attempts", "timeout_ms", "priority", "trace", "version", "tenant")
-_ARRAYS = """unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallint[], $6::integer[], $7::smallint[],
-                    $8::text[], $9::smallint[], $10::integer[])
-    AS d(id, operation, queue, input, max_attempts, timeout_ms, priority, trace, version, tenant)"""
+_NAMES = (
+    *("id", "operation", "queue", "input", "max_attempts", "timeout_ms", "priority", "trace", "version", "tenant"),
+    "submitted_by",
+)
+_ARRAYS = f"""unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallint[], $6::integer[], $7::smallint[],
+                    $8::text[], $9::smallint[], $10::integer[], $11::text[])
+    AS d({", ".join(_NAMES)})"""
 _RECORDS = """json_to_recordset({jobs})
     AS d(id uuid, operation text, queue text, input text, max_attempts smallint, timeout_ms integer, priority smallint,
-         trace text, version smallint, tenant integer, run_at timestamptz, delay_s float8, retry_base_s float8,
-         retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[], metadata json,
+         trace text, version smallint, tenant integer, submitted_by text, run_at timestamptz, delay_s float8,
+         retry_base_s float8, retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[], metadata json,
          unique_key text, unique_while text)"""
 _REQUIRED = {name: f"d.{name}" for name in _NAMES}
 _OPTIONAL = {
@@ -78,7 +81,7 @@ def _insert_statement(
         {side_tables}{live}"""
 
 
-_INSERT = _insert_statement("$11", _ARRAYS, _REQUIRED)
+_INSERT = _insert_statement("$12", _ARRAYS, _REQUIRED)
 _RUN_AT = "coalesce(d.run_at, clock_timestamp() + d.delay_s * interval '1 s')"
 _ALL = _REQUIRED | _OPTIONAL | {"input": "d.input::json", "created_at": "clock_timestamp()", "run_at": _RUN_AT}
 _INSERT_WITH_OPTIONS = _insert_statement("{tenants}", _RECORDS, _ALL, _SIDE_TABLES)
@@ -120,6 +123,7 @@ async def insert_jobs(
         [job.trace for job in jobs],
         [job.version for job in jobs],
         [job.tenant for job in jobs],
+        [job.submitted_by for job in jobs],
         tenants,
     )
 

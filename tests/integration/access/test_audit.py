@@ -9,6 +9,7 @@ import pytest
 from rig.keys import client_of, new_key
 from rig.settings import ROLE_PREFIX
 from rig.system import SUPERUSER, Database, System
+from rig.tenants import new_tenant
 
 SLEEP = {"data": [30], "operation": "sleep"}
 
@@ -91,6 +92,43 @@ def test_a_tenant_sees_its_own_entries_alone(secured: System, owner: httpx.Clien
     tenant = secured.database.value("SELECT id FROM tenants WHERE name = 'audited'")
     with client_of(secured, new_key(secured.database, tenant=tenant)) as other:
         assert other.get("/audit").json() == {"entries": [], "next": None}
+
+
+def test_changes_of_a_tenant_are_in_its_log_and_in_that_of_the_operator(secured: System, owner: httpx.Client) -> None:
+    """What leaves it as it is, or fails, is not recorded."""
+    for body in ({"name": "globex", "weight": 2}, {"name": "globex"}):
+        owner.post("/tenants", json=body)
+    owner.patch("/tenants/globex", json={"max_running_jobs": 3})
+    for verb in ("suspend", "suspend", "resume", "drain", "resume"):
+        owner.post(f"/tenants/globex/{verb}").raise_for_status()
+    actions = ["create", "change", "suspend", "resume", "drain", "resume"]
+    subject = f"key:{owner.headers['Authorization'].split('_')[1]}"
+    tenant = secured.database.value("SELECT id FROM tenants WHERE name = 'globex'")
+    with client_of(secured, new_key(secured.database, tenant=tenant)) as client:
+        for reader in (owner, client):
+            found = reader.get("/audit", params={"thing": "globex"}).json()["entries"][::-1]
+            assert [entry["action"] for entry in found] == [f"tenant.{action}" for action in actions]
+            assert {entry["subject"] for entry in found} == {subject}
+            assert found[0]["details"] == {"weight": 2, "operator_of": "default"}
+            assert found[1]["details"] == {"max_running_jobs": 3, "operator_of": "default"}
+        owner.post("/tenants/globex/remove").raise_for_status()
+        assert owner.get("/audit", params={"thing": "globex"}).json()["entries"][0]["action"] == "tenant.remove"
+    logged = [entry["tenant"] for entry in secured.events("api", "audit") if entry["thing"] == "globex"]
+    assert logged == [tenant] * (len(actions) + 1)
+
+
+def test_what_an_operator_does_for_a_tenant_is_in_the_log_of_that_tenant_alone(
+    secured: System, owner: httpx.Client, entries: Callable[..., Any]
+) -> None:
+    tenant = new_tenant(secured.database, "initech")
+    across = {"Jobproc-Tenant": "initech"}
+    job_id = owner.post("/jobs/", json={**SLEEP, "delay_seconds": 3_600}, headers=across).json()["job_id"]
+    assert owner.post(f"/jobs/{job_id}/cancel", headers=across).status_code == 200
+    assert entries(job_id) == []
+    with client_of(secured, new_key(secured.database, tenant=tenant)) as client:
+        (entry,) = client.get("/audit", params={"thing": job_id}).json()["entries"]
+    assert (entry["action"], entry["details"]) == ("job.cancel", {"operator_of": "default"})
+    assert entry["subject"] == f"key:{owner.headers['Authorization'].split('_')[1]}"
 
 
 @pytest.mark.parametrize("part", ["api", "worker", "controller"])

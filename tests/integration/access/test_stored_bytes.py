@@ -101,6 +101,7 @@ def test_single_deletions_take_their_bytes_off(
 
 
 def test_the_rows_of_past_hours_are_added_up(database: Database, engine: Engine, day: Period) -> None:
+    database.rows("INSERT INTO tenants (name) VALUES ('second')")
     database.rows("INSERT INTO stored_bytes (tenant, hour, bytes) SELECT tenant, hour, -1 FROM stored_bytes")
     before = recorded(database)
     for _ in range(2):
@@ -109,3 +110,11 @@ def test_the_rows_of_past_hours_are_added_up(database: Database, engine: Engine,
     assert recorded(database) == before
     assert database.value("SELECT count(*) FROM stored_bytes") == 2
     assert dict(database.rows("SELECT tenant, bytes::int FROM tenant_usage")) == before
+
+
+def test_bytes_that_are_written_after_the_end_of_their_tenant_are_forgotten(database: Database, engine: Engine) -> None:
+    database.rows("INSERT INTO stored_bytes (tenant, hour, bytes) VALUES (1, now(), 5), (77, now(), 5)")
+    with engine.begin() as connection:
+        usage_counts.count_bytes(connection)
+    assert database.rows("SELECT DISTINCT tenant FROM stored_bytes") == [(1,)]
+    assert database.rows("SELECT tenant, bytes::int FROM tenant_usage") == [(1, 5)]

@@ -11,6 +11,7 @@ from rig.system import System, until
 from rig.tenants import CLIENT_SCOPES, TenantClient
 
 from common.domain.tenancy.scopes import Scope
+from common.store.schema.partitions import AUDIT
 from common.store.schema.row_security import TABLES
 
 DELAYED = {"operation": "square_sum", "data": [1], "delay_seconds": 3_600}
@@ -20,7 +21,7 @@ DELAYED = {"operation": "square_sum", "data": [1], "delay_seconds": 3_600}
 def acme(secured: System, owner: httpx.Client, request: pytest.FixtureRequest) -> Iterator[TenantClient]:
     """Return a client of a tenant that an operator has created by the API."""
     name = f"acme-{abs(hash(request.node.name)) % 10_000_000}"
-    created = owner.post("/tenants", json={"name": name, "weight": 2, "max_waiting_jobs": 10})
+    created = owner.post("/tenants", json={"name": name, "weight": 2, "max_waiting_jobs": 100_000})
     assert created.status_code == 201, created.text
     tenant = secured.database.value("SELECT id FROM tenants WHERE name = %s", (name,))
     with client_of(secured, new_key(secured.database, CLIENT_SCOPES, tenant)) as client:
@@ -40,7 +41,7 @@ def refused(tenant: TenantClient, kind: str, method: str = "GET", path: str = "/
 def test_a_tenant_is_created_read_listed_and_changed(owner: httpx.Client, acme: TenantClient) -> None:
     name = name_of(acme)
     shown = owner.get(f"/tenants/{name}").json()
-    assert (shown["name"], shown["state"], shown["weight"], shown["max_waiting_jobs"]) == (name, "ACTIVE", 2, 10)
+    assert (shown["name"], shown["state"], shown["weight"], shown["max_waiting_jobs"]) == (name, "ACTIVE", 2, 100_000)
     assert shown["max_running_jobs"] is None
     names, path = [], "/tenants?limit=1"
     while path:
@@ -88,12 +89,15 @@ def test_the_default_tenant_is_neither_suspended_nor_removed(owner: httpx.Client
 
 def test_clients_of_a_suspended_tenant_are_refused_until_it_is_resumed(owner: httpx.Client, acme: TenantClient) -> None:
     job_id = acme.submit(delay_seconds=3_600)
-    assert owner.post(f"/tenants/{name_of(acme)}/suspend").json()["state"] == "SUSPENDED"
+    suspended = owner.post(f"/tenants/{name_of(acme)}/suspend").json()
+    assert suspended["state"] == "SUSPENDED"
     assert refused(acme, "tenant-suspended"), "the process that has suspended it knows it at once"
     assert refused(acme, "tenant-suspended", "POST", "/jobs/", json=DELAYED)
     across = {"Jobproc-Tenant": name_of(acme)}
     assert owner.get(f"/jobs/{job_id}/status", headers=across).status_code == 200, "operators see its jobs"
-    assert owner.post(f"/tenants/{name_of(acme)}/resume").json()["state"] == "ACTIVE"
+    resumed = owner.post(f"/tenants/{name_of(acme)}/resume").json()
+    assert resumed["state"] == "ACTIVE"
+    assert resumed["changed_at"] > suspended["changed_at"], "the controller leaves the places of its jobs for a while"
     assert acme.client.get(f"/jobs/{job_id}/status").json()["status"] == "SCHEDULED"
 
 
@@ -147,6 +151,11 @@ def test_a_removal_deletes_all_that_the_tenant_has_and_frees_its_name(
     name = name_of(acme)
     secured.end("controller")
     secured.controller("remover", JOBPROC_TENANT_REMOVAL_DELAY_SECONDS="1")
+    secured.database.rows(
+        "INSERT INTO stored_bytes (tenant, hour, bytes) SELECT %s, now(), 1 FROM generate_series(1, 700)",
+        (acme.tenant,),
+    )
+    used = "SELECT waiting, bytes FROM tenant_usage WHERE tenant = %s"
     other = owner.post("/jobs/", json=DELAYED).json()["job_id"]
     options = {
         "tags": ["red"],
@@ -166,6 +175,7 @@ def test_a_removal_deletes_all_that_the_tenant_has_and_frees_its_name(
     acme.client.post("/jobs/batch", json=[DELAYED] * 1_200).raise_for_status()
     running = acme.submit("sleep", data=[30])
     until("it runs", lambda: acme.client.get(f"/jobs/{running}/status").json()["status"] == "IN_PROGRESS")
+    until("its usage is counted", lambda: secured.database.rows(used, (acme.tenant,)))
     assert owner.post(f"/tenants/{name}/remove").json()["state"] == "REMOVING"
     assert acme.client.get("/jobs/").status_code in (401, 403)
     until("its keys are refused", lambda: acme.client.get("/jobs/").status_code == 401, 5)
@@ -173,10 +183,12 @@ def test_a_removal_deletes_all_that_the_tenant_has_and_frees_its_name(
     if response.status_code != 404:  # it may have ended already
         assert response.json()["type"].endswith("tenant-removing")
     until("it has ended", lambda: owner.get(f"/tenants/{name}").status_code == 404, 30)
-    for table in (*TABLES, "api_keys"):
+    for table in {*TABLES, "api_keys", "tenant_usage"} - {AUDIT}:
         assert secured.database.value(f"SELECT count(*) FROM {table} WHERE tenant = %s", (acme.tenant,)) == 0, table
     assert owner.get(f"/jobs/{other}/status").status_code == 200
     assert secured.events("remover", "tenant_removed")[0]["tenant"] == name
+    assert secured.database.value(f"SELECT count(*) FROM {AUDIT} WHERE tenant = %s", (acme.tenant,)) > 0
+    assert owner.get("/audit", params={"thing": name}).json()["entries"][0]["action"] == "tenant.remove"
     assert owner.post("/tenants", json={"name": name}).status_code == 201
     again = secured.database.value("SELECT id FROM tenants WHERE name = %s", (name,))
     assert again != acme.tenant

@@ -28,9 +28,11 @@ BODY = {
     "overloaded",
 }
 BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key", "queue-late"}
+BODY |= {"quota-exceeded", "quota-too-small", "tenant-draining"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
 ACTION = {"bulk-action-not-found", "invalid-parameter", "store-unavailable"}
 EXPENSIVE = {"store-unavailable", "too-many-reads", "read-timeout"}
+TENANT = {"tenant-not-found", "invalid-parameter", "store-unavailable"}
 JSON_BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "overloaded"}
 ROUTES = {
     ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter", "job-not-found"},
@@ -47,10 +49,12 @@ ROUTES = {
     | {"not-retryable", "input-removed"}
     | BODY - {"queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
     ("get", "/jobs/{job_id}/explain"): READ | EXPENSIVE,
-    ("post", "/bulk-actions"): JSON_BODY | {"too-many-previews"} | EXPENSIVE,
+    ("post", "/bulk-actions"): JSON_BODY | {"too-many-previews", "tenant-draining"} | EXPENSIVE,
     ("get", "/bulk-actions"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/bulk-actions/{bulk_action_id}"): ACTION,
-    ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION | {"wrong-phase", "count-not-confirmed"} | JSON_BODY,
+    ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION
+    | {"wrong-phase", "count-not-confirmed", "quota-exceeded", "quota-too-small", "tenant-draining"}
+    | JSON_BODY,
     ("post", "/bulk-actions/{bulk_action_id}/stop"): ACTION | {"wrong-phase", "unsupported-media-type"},
     ("post", "/bulk-actions/{bulk_action_id}/undo"): ACTION | {"wrong-phase", "unsupported-media-type"},
     ("get", "/keys"): {"invalid-parameter", "store-unavailable"},
@@ -64,6 +68,16 @@ ROUTES = {
         "store-unavailable",
     },
     ("get", "/audit"): {"invalid-parameter"} | EXPENSIVE,
+    ("get", "/usage"): {"store-unavailable"},
+    ("get", "/tenants"): {"invalid-parameter", "store-unavailable"},
+    ("post", "/tenants"): JSON_BODY | {"tenant-exists", "too-many-tenants", "store-unavailable"},
+    ("get", "/tenants/{tenant_name}"): TENANT,
+    ("patch", "/tenants/{tenant_name}"): TENANT | JSON_BODY | {"tenant-removing"},
+    **{
+        ("post", f"/tenants/{{tenant_name}}/{verb}"): TENANT
+        | {"unsupported-media-type", "tenant-removing", "default-tenant"}
+        for verb in ("suspend", "resume", "drain", "remove")
+    },
     ("get", "/operations"): EXPENSIVE,
     ("get", "/stats"): EXPENSIVE,
     ("get", "/livez"): set(),
@@ -172,6 +186,9 @@ SUCCESSES = {
     ("post", "/keys"): {"201"},
     ("post", "/keys/{key_id}/rotate"): {"201"},
     ("post", "/keys/{key_id}/revoke"): {"200"},
+    ("post", "/tenants"): {"201"},
+    ("patch", "/tenants/{tenant_name}"): {"200"},
+    **{("post", f"/tenants/{{tenant_name}}/{verb}"): {"200"} for verb in ("suspend", "resume", "drain", "remove")},
     ("get", LOGS): {"200", "204"},
 }
 
@@ -231,9 +248,9 @@ def test_every_error_of_a_route_is_a_problem_with_an_example(document: dict[str,
             body = ProblemBody.model_validate(example["value"])
             assert (body.type, body.title, body.status) == (kinds[name].type, kinds[name].title, int(status))
             documented.add(name)
-    everywhere = {"internal", "host-not-allowed"} | ({"origin-not-allowed"} if method == "post" else set())
+    everywhere = {"internal", "host-not-allowed"} | ({"origin-not-allowed"} if method != "get" else set())
     if document["paths"][path][method].get("security"):
-        everywhere |= {"unauthenticated", "scope-missing", "tenant-suspended", "issuer-unavailable"}
+        everywhere |= {"unauthenticated", "scope-missing", "tenant-suspended", "rate-limited", "issuer-unavailable"}
     assert documented == ROUTES[method, path] | everywhere
 
 

@@ -12,6 +12,7 @@ import pytest
 from rig.settings import settings_from
 from starlette.requests import Request
 
+from api.auth.principal import ANYONE
 from api.routes import jobs
 from api.services import Services
 from api.submit.operations import CachedOperation, OperationCache
@@ -87,7 +88,7 @@ def test_many_large_bodies_at_once_leave_the_event_loop_free(raw: bytes, is_batc
     async def submit() -> None:
         try:
             async with bodies.json(request_of(raw)) as body:
-                await (jobs._parse_batch(services, 1, body) if is_batch else parser.parse(body, 1))
+                await (jobs._parse_batch(services, ANYONE, body) if is_batch else parser.parse(body, ANYONE))
         except (ProblemError, JobprocError):
             return
 
