@@ -21,7 +21,7 @@ class Job(Base):
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
         CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="max_attempts_range"),
         CheckConstraint("timeout_ms > 0", name="timeout_positive"),
-        Index("jobs_tenant_id", "tenant", "id"),
+        Index("jobs_tenant_id", "tenant", "id", postgresql_where=text("tenant <> 1")),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
@@ -73,7 +73,7 @@ class Live(Base):
         Index("live_line", *("line", "priority", "claimable_at", "id"), postgresql_where=text("line IS NOT NULL")),
         # For lists. Of an expression, which policies and other statements do not have: a plan from an empty table might
         # otherwise read all rows of a tenant for what `live_due` finds.
-        Index("live_tenant_id", text("(tenant::bigint)"), "id"),
+        Index("live_tenant_id", text("(tenant::bigint)"), "id", postgresql_where=text("tenant <> 1")),
         # Only jobs with a key that is held while they run are in these: the waking of a job reads both.
         Index(
             "live_running_key",

@@ -42,7 +42,7 @@ CREATE TABLE jobs (
     CONSTRAINT jobs_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 1000),
     CONSTRAINT jobs_timeout_positive CHECK (timeout_ms > 0)
 ) PARTITION BY RANGE (id);
-CREATE INDEX jobs_tenant_id ON jobs (tenant, id);
+CREATE INDEX jobs_tenant_id ON jobs (tenant, id) WHERE tenant <> 1;
 
 CREATE TABLE live (
     id uuid NOT NULL,
@@ -79,7 +79,7 @@ CREATE TABLE live (
 );
 CREATE INDEX live_due ON live (queue, priority, claimable_at, id);
 CREATE INDEX live_line ON live (line, priority, claimable_at, id) WHERE line IS NOT NULL;
-CREATE INDEX live_tenant_id ON live ((tenant::bigint), id);
+CREATE INDEX live_tenant_id ON live ((tenant::bigint), id) WHERE tenant <> 1;
 CREATE INDEX live_running_key ON live (tenant, running_key, queue, needs, priority, claimable_at, id)
     WHERE running_key IS NOT NULL AND claimable_at < 'infinity';
 CREATE INDEX live_parked ON live (tenant, running_key, queue, needs, priority, due_since, id)

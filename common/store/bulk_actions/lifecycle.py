@@ -20,7 +20,7 @@ from common.domain.job_search import JobSearch, ListPosition, ScanIndex
 from common.domain.tenancy.audit import AuditEntry
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan
-from common.store.listing.index_scan import PAGE_STATEMENTS, SCANS, Record, ScanLimits
+from common.store.listing.index_scan import PAGE_STATEMENTS, Record, ScanLimits
 from common.store.tenancy import audit
 
 SAMPLE = 10  # jobs shown with a preview
@@ -113,10 +113,12 @@ def preview(connection: Connection, tenant: int, new: NewBulkAction, limits: Pre
     arguments = index_scan.scan_arguments(
         tenant, search, None, ScanLimits(limits.scanned, limits.scanned, limits.skew_s)
     )
-    count, scanned, sample = connection.exec_driver_sql(PAGE_STATEMENTS[search.index, False] + _COUNT, arguments).one()
+    count, scanned, sample = connection.exec_driver_sql(
+        PAGE_STATEMENTS[search.index, False, index_scan.is_indexed(tenant)] + _COUNT, arguments
+    ).one()
     exact = scanned < limits.scanned
     if not exact:
-        count = max(count, round(count / scanned * _estimated_scan_rows(connection, search, arguments)))
+        count = max(count, round(count / scanned * _estimated_scan_rows(connection, tenant, search, arguments)))
     values = (new.id, new.kind, search.to_json(), new.priority, new.jobs_per_second, search.as_of, count, exact, sample)
     return dict(connection.exec_driver_sql(_INSERT, (*values, tenant)).mappings().one())
 
@@ -169,9 +171,10 @@ def request(
     return read(connection, tenant, bulk_action_id), after != before
 
 
-def _estimated_scan_rows(connection: Connection, search: JobSearch, arguments: Sequence[object]) -> int:
+def _estimated_scan_rows(connection: Connection, tenant: int, search: JobSearch, arguments: Sequence[object]) -> int:
     """Return the planner's estimate of all rows that the scan would read."""
-    scan = SCANS[search.index].format(to="ASC").replace("$13", "$3").replace("$6", "$4")
+    indexed = index_scan.is_indexed(tenant)
+    scan = index_scan.scan(search.index, descending=False, indexed=indexed).replace("$13", "$3").replace("$6", "$4")
     ids, tag = tuple(arguments[:2]), [] if search.tag is None else [search.tag]
     rows = int(estimates.query_plan(connection, scan, (*ids, arguments[12], *tag))["Plan Rows"])
     guesses = estimates.policy_guesses(connection, _TABLES[search.index], ids)

@@ -23,7 +23,12 @@ MAX_DELETED = 10_000  # records in one transaction
 # Actions scan by id, from the oldest job on, so never the index by the time of the end.
 _MATCHES = f"SELECT p.n, p.id::text, p.status FROM page p UNION ALL SELECT l.n, l.id::text, NULL {LAST_SCANNED}"
 SCANS = {
-    index: Statement(f"bulk_action_scan_{index}", TYPES, PAGE_STATEMENTS[index, False] + _MATCHES)
+    (index, indexed): Statement(
+        f"bulk_action_scan_{index}{'' if indexed else '_of_default'}",
+        TYPES,
+        PAGE_STATEMENTS[index, False, indexed] + _MATCHES,
+    )
+    for indexed in (False, True)
     for index in (ScanIndex.LIVE, ScanIndex.UNSUCCESSFUL, ScanIndex.TAGGED)
 }
 
@@ -231,7 +236,7 @@ def _next_matches(
     ]
     rows = [
         {"n": n, "id": UUID(job_id), "at": None, "status": status}
-        for n, job_id, status in connection.run(SCANS[search.index], arguments)
+        for n, job_id, status in connection.run(SCANS[search.index, index_scan.is_indexed(action.tenant)], arguments)
     ]
     last = rows[-1]["id"] if rows else None
     page = index_scan.page_of_rows(rows, limits)

@@ -5,16 +5,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from common.domain.job_search import JobSearch, ListPosition, Order, ScanIndex
+from common.domain.tenancy.tenants import DEFAULT_TENANT
 
 Record = dict[str, Any]
 
-# $1 and $2 are the lowest and the highest id that can match, $13 is the tenant. A manually retried job
-# has an outcome for each run.
+# $1 and $2 are the lowest and the highest id that can match, $13 is the tenant. A manually retried job has an outcome
+# for each run. {indexed}: the condition of the indexes by tenant, which have no row of the default tenant; its lists
+# read the primary keys, and where it has the fewest jobs of all tenants their pages are short.
 SCANS = {
     ScanIndex.JOBS: """SELECT id, NULL::timestamptz AS at FROM jobs
-        WHERE tenant = $13 AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
+        WHERE tenant = $13{indexed} AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.LIVE: """SELECT id, NULL::timestamptz AS at FROM live
-        WHERE tenant::bigint = $13::int AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
+        WHERE {live_tenant} = $13::int{indexed} AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.UNSUCCESSFUL: """SELECT DISTINCT ON (id) id, NULL::timestamptz AS at FROM outcomes
         WHERE tenant = $13 AND status <> 'SUCCESS' AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.TAGGED: """SELECT id, NULL::timestamptz AS at FROM tags
@@ -46,14 +48,33 @@ page AS MATERIALIZED (
       AND {tagged}
     LIMIT $11)
 """
-#: Begins of statements that read `page`, the at most $11 matching jobs, and `walked`, the at most $10 scanned rows.
+
+
+def is_indexed(tenant: int) -> bool:
+    """Return True if the indexes by tenant have the jobs of a tenant: those of all but the default tenant."""
+    return tenant != DEFAULT_TENANT
+
+
+def scan(index: ScanIndex, *, descending: bool, indexed: bool) -> str:
+    """Return the scan of an index for a tenant that is in the indexes by tenant, or for the default tenant."""
+    return SCANS[index].format(
+        to="DESC" if descending else "ASC",
+        beyond="<" if descending else ">",
+        indexed=" AND tenant <> 1" if indexed else "",
+        live_tenant="tenant::bigint" if indexed else "tenant",
+    )
+
+
+#: Begins of statements that read `page`, the at most $11 matching jobs, and `walked`, the at most $10 scanned rows. By
+#: index, descending, and `is_indexed` of the tenant.
 PAGE_STATEMENTS = {
-    (index, descending): _PAGE.format(
-        scan=scan.format(to="DESC" if descending else "ASC", beyond="<" if descending else ">"),
+    (index, descending, indexed): _PAGE.format(
+        scan=scan(index, descending=descending, indexed=indexed),
         tagged="true" if index is ScanIndex.TAGGED else _TAGGED,
     )
-    for index, scan in SCANS.items()
+    for index in SCANS
     for descending in (False, True)
+    for indexed in (False, True)
 }
 #: The last scanned row, where the next page begins; no row if the page is full.
 LAST_SCANNED = "FROM (SELECT * FROM walked ORDER BY n DESC LIMIT 1) l WHERE (SELECT count(*) FROM page) < $11"

@@ -32,7 +32,8 @@ def page(
     rows = [
         dict(row)
         for row in connection.exec_driver_sql(
-            LISTS[search.index, search.descending], index_scan.scan_arguments(tenant, search, after, limits)
+            LISTS[search.index, search.descending, index_scan.is_indexed(tenant)],
+            index_scan.scan_arguments(tenant, search, after, limits),
         ).mappings()
     ]
     job_page = index_scan.page_of_rows(rows, limits)

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from common.domain.job import first_job_id
 from common.store.schema.partitions import DAY_MS
-from common.store.tenancy.only_tenant import is_alone
+from common.store.tenancy.only_tenant import indexed, is_alone
 
 SAMPLE = 5_000  # newest finished jobs that are read, of all operations together; beside other tenants: newest jobs
 PERCENTILES = (0.5, 0.95, 0.99)
@@ -17,7 +17,7 @@ _ONLY_TENANT = """
 """
 # Not by `outcomes`, where the rows of others may be between any two of a tenant.
 _ONE_OF_TENANTS = """
-    SELECT o.* FROM (SELECT id FROM jobs WHERE tenant = $4 AND id >= $1 ORDER BY id DESC LIMIT $2) j
+    SELECT o.* FROM (SELECT id FROM jobs WHERE tenant = $4{indexed} AND id >= $1 ORDER BY id DESC LIMIT $2) j
     CROSS JOIN LATERAL (
         SELECT id, execution_s, cpu_s, peak_mib FROM outcomes
         WHERE outcomes.id = j.id AND outcomes.tenant = $4 AND execution_s IS NOT NULL OFFSET 0) o
@@ -46,7 +46,8 @@ def read(connection: Connection, tenant: int, unix_ms: int) -> dict[str, Operati
 
     They were submitted within a day before `unix_ms`. An operation without such a job is absent.
     """
-    usage = _USAGE.format(newest=_ONLY_TENANT if is_alone(connection) else _ONE_OF_TENANTS)
+    newest = _ONLY_TENANT if is_alone(connection) else _ONE_OF_TENANTS.format(indexed=indexed(tenant))
+    usage = _USAGE.format(newest=newest)
     rows = connection.exec_driver_sql(usage, (first_job_id(unix_ms - DAY_MS), SAMPLE, list(PERCENTILES), tenant))
     return {
         row[0]: OperationUsage(row[1], *(list(values or [None] * len(PERCENTILES)) for values in row[2:]))

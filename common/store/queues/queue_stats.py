@@ -11,7 +11,7 @@ from common.domain.job import first_job_id, job_unix_ms
 from common.store.connection.statement import SET_QUEUE_STATS_PLANS
 from common.store.queues import queue_state
 from common.store.queues.queue_state import FRONTS, QUEUES
-from common.store.tenancy.only_tenant import is_alone
+from common.store.tenancy.only_tenant import indexed, is_alone
 
 WINDOW_S = 60  # for the rate of submissions
 MINUTES = 20  # a worker whose lease ended before has finished nothing in the last fifteen
@@ -43,7 +43,8 @@ CROSS JOIN LATERAL (
 """
 # From the newest job back: at a high rate the sample spans less than the window.
 _ARRIVED = """
-WITH newest AS MATERIALIZED (SELECT id, queue FROM jobs WHERE tenant = $3 AND id >= $1 ORDER BY id DESC LIMIT $2)
+WITH newest AS MATERIALIZED (
+    SELECT id, queue FROM jobs WHERE tenant = $3{indexed} AND id >= $1 ORDER BY id DESC LIMIT $2)
 SELECT queue, count(*), (SELECT count(*) FROM newest), (SELECT id FROM newest ORDER BY id LIMIT 1)
 FROM newest GROUP BY 1
 """
@@ -54,7 +55,7 @@ FROM workers w, jsonb_each(w.finished_by_minute) m, jsonb_each(m.value) q
 WHERE w.alive_until > now() - $1::interval GROUP BY 1, 2
 """
 _FINISHED_OF_TENANT = """
-WITH newest AS MATERIALIZED (SELECT id, queue FROM jobs WHERE tenant = $2 ORDER BY id DESC LIMIT $3)
+WITH newest AS MATERIALIZED (SELECT id, queue FROM jobs WHERE tenant = $2{indexed} ORDER BY id DESC LIMIT $3)
 SELECT n.queue, extract(epoch FROM date_trunc('minute', o.finished_at))::bigint / 60,
        count(*) FILTER (WHERE o.status = 'SUCCESS'), count(*) FILTER (WHERE o.status = 'FAILED')
 FROM newest n
@@ -103,7 +104,9 @@ def read(connection: Connection, tenant: int, count_limit: int, unix_ms: int) ->
         queue: QueueStats(queue, queued, running, oldest.get(queue, 0.0), alive.get(queue, 0))
         for queue, queued, running in depths
     }
-    for queue, count, sampled, first in rows(_ARRIVED, first_job_id(unix_ms - WINDOW_S * 1000), SAMPLE, tenant):
+    for queue, count, sampled, first in rows(
+        _ARRIVED.format(indexed=indexed(tenant)), first_job_id(unix_ms - WINDOW_S * 1000), SAMPLE, tenant
+    ):
         span_s = WINDOW_S if sampled < SAMPLE else max(0.001, (unix_ms - job_unix_ms(first)) / 1000)
         if queue in stats:
             stats[queue].accepted_per_s = count / span_s
@@ -118,7 +121,9 @@ def _finished(connection: Connection, tenant: int) -> Iterable[Any]:
     window = timedelta(minutes=MINUTES)
     if is_alone(connection):
         return connection.exec_driver_sql(_FINISHED, (window,))
-    return connection.exec_driver_sql(_FINISHED_OF_TENANT, (window, tenant, FINISHED_SAMPLE))
+    return connection.exec_driver_sql(
+        _FINISHED_OF_TENANT.format(indexed=indexed(tenant)), (window, tenant, FINISHED_SAMPLE)
+    )
 
 
 def finished_per_s(finished: Mapping[int, tuple[int, int]], minutes: int, unix_s: float) -> tuple[float, float]:

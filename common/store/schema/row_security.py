@@ -20,6 +20,8 @@ WITHOUT_TENANT: Mapping[str, str] = {
     "leaders": "the locks of controllers",
     "tenants": "the tenants themselves: each API process keeps all of them in memory",
     "api_keys": "each API process keeps all keys in memory, to find the tenant of a caller",
+    "tenant_usage": "each API process keeps in memory what all tenants use, as it does the tenants",
+    "usage_counts": "when all tenants were counted; it has rows of none",
 }
 TABLES = sorted(Base.metadata.tables.keys() - WITHOUT_TENANT.keys())
 OWN, ALL = "own_tenants", "all_tenants"
@@ -44,7 +46,7 @@ def apply(connection: Connection, roles: Mapping[str, str], owner: str) -> None:
     others = sorted({owner, *(role for part, role in roles.items() if part != "api")})
     wanted = {ALL: others} | ({OWN: [roles["api"]]} if "api" in roles else {})
     existing = {(row[0], row[1]): list(row[2]) for row in connection.execute(_POLICIES)}
-    arguments = {"tables": TABLES, "parents": list(partitions.TABLES)}
+    arguments = {"tables": TABLES, "parents": [*partitions.TABLES, partitions.AUDIT]}
     for table, is_secured in connection.execute(_TABLES_AND_PARTITIONS, arguments).all():
         for policy, names in wanted.items():
             if (table, policy) not in existing:

@@ -1,6 +1,8 @@
-"""Whether an installation has one tenant, so that figures of all jobs are those of its own."""
+"""The only tenant: an installation that has one pays for no index by tenant, and figures of all jobs are its own."""
 
 from sqlalchemy import Connection
+
+from common.domain.tenancy.tenants import DEFAULT_TENANT
 
 _IS_ALONE = "SELECT count(*) = 1 FROM (SELECT FROM tenants LIMIT 2) t"
 
@@ -8,3 +10,8 @@ _IS_ALONE = "SELECT count(*) = 1 FROM (SELECT FROM tenants LIMIT 2) t"
 def is_alone(connection: Connection) -> bool:
     """Return True if there is one tenant: all jobs that workers have counted are then its own."""
     return bool(connection.exec_driver_sql(_IS_ALONE).scalar_one())
+
+
+def indexed(tenant: int) -> str:
+    """Return the condition under which the indexes by tenant have a tenant's jobs; the default tenant's are in none."""
+    return "" if tenant == DEFAULT_TENANT else " AND tenant <> 1"

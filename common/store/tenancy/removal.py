@@ -29,7 +29,9 @@ DELETE_UNFINISHED = Statement(
     """,
 )
 NEXT_JOBS = Statement(
-    "jobs_of_tenant", "int, bigint", "SELECT j.id::text FROM jobs j WHERE j.tenant = $1 ORDER BY j.id LIMIT $2"
+    "jobs_of_tenant",
+    "int, bigint",
+    "SELECT j.id::text FROM jobs j WHERE j.tenant = $1 AND j.tenant <> 1 ORDER BY j.id LIMIT $2",
 )
 _TABLES_BY_ID = ("outcomes", "attempts", "tags", "job_logs", "runs", "deadlines", "expiries", "jobs")
 _MATCHING = "id BETWEEN $2 AND $3 AND id = ANY ($1)"  # the lowest and highest id prune partitions

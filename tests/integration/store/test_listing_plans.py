@@ -139,7 +139,9 @@ def explain(storage: Storage, search: JobSearch, beyond: ListPosition | None, mo
         arguments = index_scan.scan_arguments(1, search, beyond, LIMITS)
         types = index_scan.TYPES_BY_FINISH if search.order is Order.FINISHED else index_scan.TYPES
         connection.exec_driver_sql("DEALLOCATE ALL")
-        connection.exec_driver_sql(f"PREPARE page ({types}) AS {job_list.LISTS[search.index, search.descending]}")
+        connection.exec_driver_sql(
+            f"PREPARE page ({types}) AS {job_list.LISTS[search.index, search.descending, False]}"
+        )
         placeholders = ", ".join(["%s"] * len(arguments))
         parameters = tuple(str(argument) if isinstance(argument, UUID) else argument for argument in arguments)
         text = connection.exec_driver_sql(
@@ -191,7 +193,7 @@ def test_a_step_of_a_bulk_action_scans_one_index_within_its_budget_from_its_posi
             str(argument) if isinstance(argument, UUID) else argument
             for argument in index_scan.scan_arguments(1, search, beyond, LIMITS)
         ]
-        plan = explain_statement(connection, steps.SCANS[index], arguments)
+        plan = explain_statement(connection, steps.SCANS[index, False], arguments)
         scanned = max(
             node["Actual Rows"] * node["Actual Loops"] for node in plan.nodes if node["Node Type"] == "WindowAgg"
         )

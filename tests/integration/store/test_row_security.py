@@ -226,7 +226,7 @@ def test_the_page_of_a_small_tenant_is_quick_behind_many_jobs_of_others(storage:
         for search in (JobSearch(), JobSearch(statuses=frozenset({State.PENDING})), JobSearch(tag="red")):
             for descending in (True, False):
                 one_way = replace(search, descending=descending)
-                sql = LISTS[one_way.index, descending]
+                sql = LISTS[one_way.index, descending, True]
                 arguments = index_scan.scan_arguments(2, one_way, None, limits)
                 for number in range(len(arguments), 0, -1):
                     sql = sql.replace(f"${number}", f"%({number})s")
