@@ -8,7 +8,7 @@ from faults.history import Answer, now_s
 from faults.jobs import request_body
 from faults.keys import key_id
 
-OVERLAP_S = 3.0  # of a rotated key and its successor
+OVERLAP_S = 3  # of a rotated key and its successor
 LAST_ENDED = 5  # keys of a tenant that are tried again
 
 

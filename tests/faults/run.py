@@ -121,6 +121,7 @@ class Run:
         except BaseException:
             self._stack.close()
             raise
+        self._interrupted = False
         self._faults = list[PastFault]()
         self._disturbed = list[tuple[float, float]]()
 
