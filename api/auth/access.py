@@ -89,6 +89,7 @@ class Access:
             tenant=tenant.id,
             tenant_name=tenant.name,
             is_draining=tenant.state is TenantState.DRAINING,
+            own_tenant=None if tenant.id == principal.tenant else principal.tenant_name,
         )
 
     async def close(self) -> None:

@@ -19,8 +19,12 @@ log = logs.get("audit")
 def audit_entry(
     request: Request, action: AuditAction, thing: object, details: Mapping[str, object] | None = None
 ) -> AuditEntry:
-    """Return the entry for what the caller of a request does. It is to be stored with the change, and logged after."""
+    """Return the entry for what the caller of a request does. It is to be stored with the change, and logged after.
+
+    It is in the log of the tenant for which the caller acts. Of an operator the details have the own tenant.
+    """
     caller = principal_of(request)
+    of_operator = {} if caller.own_tenant is None else {"operator_of": caller.own_tenant}
     addresses = cast("ClientAddresses", request.app.state.services.addresses)
     return AuditEntry(
         id=new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74)),
@@ -30,7 +34,7 @@ def audit_entry(
         request_id=logs.request_id.get().decode("ascii"),
         action=action,
         thing=str(thing),
-        details=details or {},
+        details={**(details or {}), **of_operator},
     )
 
 

@@ -11,6 +11,7 @@ from common.domain.tenancy.scopes import ALL_SCOPES, Scope
 from common.domain.tenancy.tenants import DEFAULT_TENANT, DEFAULT_TENANT_NAME
 
 SCOPE_KEY = "jobproc.principal"  # of the ASGI scope
+NOBODY = "anyone"  #: the subject of callers that are not authenticated; all others begin with `key:` or `user:`
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,12 @@ class Principal:
     scopes: frozenset[Scope]
     subject: str  #: `key:` and the id of an API key, or the subject of a token; at most 255 characters
     is_draining: bool = False  #: its tenant submits nothing new
+    own_tenant: str | None = None  #: of an operator who acts for another tenant; None: the caller acts for its own
+
+    @property
+    def submitted_by(self) -> str | None:
+        """Who is stored with the jobs that it submits; None: callers are not authenticated."""
+        return None if self.subject == NOBODY else self.subject
 
     def check_may_submit(self) -> None:
         """Raise ProblemError if the tenant submits and retries nothing."""
@@ -30,7 +37,7 @@ class Principal:
 
 
 #: The caller while JOBPROC_AUTHENTICATION is off.
-ANYONE = Principal(DEFAULT_TENANT, DEFAULT_TENANT_NAME, ALL_SCOPES, "anyone")
+ANYONE = Principal(DEFAULT_TENANT, DEFAULT_TENANT_NAME, ALL_SCOPES, NOBODY)
 
 
 def principal_of(request: Request) -> Principal:

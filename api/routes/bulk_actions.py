@@ -37,6 +37,7 @@ from api.web.problem_kinds import (
     QUOTA_EXCEEDED,
     QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
+    TENANT_DRAINING,
     TOO_MANY_PREVIEWS,
     UNSUPPORTED_MEDIA_TYPE,
     WRONG_PHASE,
@@ -62,7 +63,9 @@ _AUDITED = {
     ActionRequest.UNDO: AuditAction.BULK_ACTION_UNDO,
 }
 
-_PREVIEW_PROBLEMS = problem_responses(*BODY_PROBLEMS, OVERLOADED, TOO_MANY_PREVIEWS, *EXPENSIVE_READ_PROBLEMS)
+_PREVIEW_PROBLEMS = problem_responses(
+    *BODY_PROBLEMS, TENANT_DRAINING, OVERLOADED, TOO_MANY_PREVIEWS, *EXPENSIVE_READ_PROBLEMS
+)
 _LOCATION = {"description": "The path of the bulk action.", "schema": {"type": "string"}}
 _READ_PROBLEMS = problem_responses(BULK_ACTION_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE)
 _CHANGE_PROBLEMS = problem_responses(
@@ -77,6 +80,7 @@ _START_PROBLEMS = problem_responses(
     COUNT_NOT_CONFIRMED,
     QUOTA_EXCEEDED,
     QUOTA_TOO_SMALL,
+    TENANT_DRAINING,
     STORE_UNAVAILABLE,
 )
 
@@ -105,8 +109,9 @@ async def preview_bulk_action(request: Request) -> Response:
     settings = services.settings
     async with services.bodies.json(request) as body:
         new = parse_bulk_action(body, settings)
+    caller = principal_of(request)
     if new.kind is ActionKind.RETRY:
-        principal_of(request).check_may_submit()
+        caller.check_may_submit()
     limits = PreviewLimits(
         settings.list_scan_jobs,
         settings.max_clock_skew_seconds,
@@ -114,7 +119,10 @@ async def preview_bulk_action(request: Request) -> Response:
         settings.bulk_action_preview_min_seconds,
     )
     row = await services.pool.run_sync(
-        partial(lifecycle.preview, new=new, limits=limits), Lane.EXPENSIVE, partial(until_disconnected, request)
+        partial(lifecycle.preview, tenant=caller.tenant, new=new, limits=limits),
+        Lane.EXPENSIVE,
+        partial(until_disconnected, request),
+        caller.tenant,
     )
     root = root_path(request.scope)
     location = (b"location", f"{root}{PATH}/{new.id}".encode("ascii"))

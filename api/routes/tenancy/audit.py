@@ -36,5 +36,6 @@ async def list_audit_entries(request: Request, query: Annotated[AuditQuery, Quer
         lambda connection: audit.page(connection, to_search(query, tenant), query.cursor, query.limit),
         Lane.EXPENSIVE,
         partial(until_disconnected, request),
+        tenant,
     )
     return JsonResponse(page_body(query, entries, position, root_path(request.scope)))

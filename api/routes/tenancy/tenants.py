@@ -1,9 +1,13 @@
 """Create, list, change, suspend, drain and remove tenants: for operators."""
 
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Annotated
 
+import asyncpg
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from api.auth.auditing import audit_entry, log_entry
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
@@ -36,10 +40,11 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
+from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope
 from common.domain.tenancy.tenants import Tenant, TenantRequest
 from common.store.connection.lanes import Lane
-from common.store.tenancy import tenants
+from common.store.tenancy import audit, tenants
 from common.telemetry import logs
 
 log = logs.get("api")
@@ -75,7 +80,12 @@ async def create_tenant(request: Request) -> Response:
     async with services.bodies.json(request) as body:
         name, values = parse_new_tenant(body)
     limit = services.settings.max_tenants
-    tenant = await services.pool.run(lambda connection: tenants.create(connection, name, values, limit), Lane.INTAKE)
+
+    async def create(connection: asyncpg.Connection) -> tuple[Tenant, bool]:
+        return await tenants.create(connection, name, values, limit), True
+
+    set_values = {column: value for column, value in values.items() if value is not None}
+    tenant, _ = await _audited(request, AuditAction.TENANT_CREATE, name, create, set_values)
     return _respond(request, tenant, "created", 201)
 
 
@@ -115,7 +125,11 @@ async def change_tenant(tenant_name: _NameInPath, request: Request) -> Response:
     services = get_services(request)
     async with services.bodies.json(request) as body:
         values = parse_tenant_change(body)
-    tenant = await services.pool.run(lambda connection: tenants.change(connection, tenant_name, values), Lane.INTAKE)
+
+    async def change(connection: asyncpg.Connection) -> tuple[Tenant, bool]:
+        return await tenants.change(connection, tenant_name, values), True
+
+    tenant, _ = await _audited(request, AuditAction.TENANT_CHANGE, tenant_name, change, values)
     return _respond(request, tenant, "changed")
 
 
@@ -158,8 +172,38 @@ async def remove_tenant(tenant_name: _NameInPath, request: Request) -> Response:
 async def _request(name: str, request: Request, verb: TenantRequest) -> Response:
     services = get_services(request)
     await check_ignored_body(request, services.settings)
-    tenant, changed = await services.pool.run(lambda connection: tenants.request(connection, name, verb), Lane.INTAKE)
+    tenant, changed = await _audited(
+        request, AuditAction(f"tenant.{verb}"), name, lambda connection: tenants.request(connection, name, verb)
+    )
     return _respond(request, tenant, tenant.state.lower() if changed else None)
+
+
+async def _audited(
+    request: Request,
+    action: AuditAction,
+    name: str,
+    change: Callable[[asyncpg.Connection], Awaitable[tuple[Tenant, bool]]],
+    details: Mapping[str, object] | None = None,
+) -> tuple[Tenant, bool]:
+    """Run a change of a tenant; return the tenant, and True if it changed.
+
+    Then one entry is in the logs of two tenants: of this one, and of the operator, whose log outlives a removal.
+    """
+    of_operator = {"operator_of": principal_of(request).tenant_name}
+    entry = audit_entry(request, action, name, {**(details or {}), **of_operator})
+
+    async def run(connection: asyncpg.Connection) -> tuple[Tenant, bool]:
+        async with connection.transaction():
+            tenant, changed = await change(connection)
+            if changed:
+                for owner in sorted({tenant.id, entry.tenant}):
+                    await audit.record(connection, replace(entry, tenant=owner))
+            return tenant, changed
+
+    tenant, changed = await get_services(request).pool.run(run, Lane.INTAKE)
+    if changed:
+        log_entry(replace(entry, tenant=tenant.id))
+    return tenant, changed
 
 
 def _respond(request: Request, tenant: Tenant, change: str | None, status: int = 200) -> Response:

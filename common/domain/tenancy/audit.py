@@ -19,6 +19,9 @@ class AuditAction(StrEnum):
     KEY_REVOKE = "key.revoke"
     TENANT_CREATE = "tenant.create"
     TENANT_CHANGE = "tenant.change"
+    TENANT_SUSPEND = "tenant.suspend"
+    TENANT_RESUME = "tenant.resume"
+    TENANT_DRAIN = "tenant.drain"
     TENANT_REMOVE = "tenant.remove"
 
     @property

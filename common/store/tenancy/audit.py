@@ -11,11 +11,14 @@ from sqlalchemy import Connection
 
 from common.domain.job import first_job_id
 from common.domain.tenancy.audit import AuditEntry
+from common.store.connection.caller import caller_cte
 
 SCANNED = 20_000  # entries that one page reads at most
-_INSERT = """
+# The tenant of an entry is the one for which its caller acts, so the statement sets it.
+_INSERT = f"""
+WITH {caller_cte("ARRAY[$2::int]")}
 INSERT INTO audit_entries (id, tenant, subject, address, request_id, action, thing, details)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::json) ON CONFLICT (tenant, id) DO NOTHING
+SELECT $1, $2, $3, $4, $5, $6, $7, $8::text::json FROM caller ON CONFLICT (tenant, id) DO NOTHING
 """
 _PAGE = f"""
 WITH scanned AS MATERIALIZED (
@@ -72,7 +75,7 @@ async def page(
 ) -> tuple[list[dict[str, Any]], UUID | None]:
     """Return up to `limit` entries that match, newest first, and the position of the next page; None: the last one.
 
-    `position`: entries before this one; None: the newest. A page reads at most SCANNED entries.
+    In a transaction that is the tenant's. `position`: entries before this one; None: the newest. A page reads at most SCANNED entries.
     """
     upper = position or (_LAST if search.before is None else first_job_id(_unix_ms(search.before)))
     lower = first_job_id(0 if search.after is None else _unix_ms(search.after))

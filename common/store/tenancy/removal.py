@@ -1,4 +1,7 @@
-"""The removal of tenants: the controller deletes all rows of one, a bounded number in each transaction."""
+"""The removal of tenants: the controller deletes all rows of one, a bounded number in each transaction.
+
+All but its audit log, which is kept as long as that of any tenant: who removed it, and what was done before.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -64,6 +67,17 @@ DELETE_KEYS = Statement(
     SELECT (SELECT count(*) FROM idempotent) + (SELECT count(*) FROM uniques)
     """,
 )
+DELETE_USAGE = Statement(
+    "delete_usage_of_tenant",
+    "int, bigint",
+    """
+    WITH used AS (DELETE FROM tenant_usage WHERE tenant = $1 RETURNING true),
+    bytes AS (
+        DELETE FROM stored_bytes WHERE id = ANY (ARRAY(
+            SELECT id FROM stored_bytes WHERE tenant = $1 LIMIT $2)) RETURNING true)
+    SELECT (SELECT count(*) FROM used) + (SELECT count(*) FROM bytes)
+    """,
+)
 DELETE_TENANT = Statement(
     "delete_tenant",
     "int",
@@ -91,7 +105,8 @@ def run_step(connection: "WorkerConnection", tenant: int, limit: int) -> int | N
         return int(deleted)
     if ids := [row[0] for row in connection.run(NEXT_JOBS, (tenant, limit))]:
         return int(connection.run(DELETE_JOBS, (array_literal(ids), ids[0], ids[-1]))[0][0])
-    if deleted := int(connection.run(DELETE_KEYS, (tenant, limit))[0][0]):
-        return deleted
+    for statement in (DELETE_KEYS, DELETE_USAGE):
+        if deleted := int(connection.run(statement, (tenant, limit))[0][0]):
+            return deleted
     connection.run(DELETE_TENANT, (tenant,))
     return None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from common.domain.tenancy.quotas import QuotaLimits, TenantUsage
+from common.store.connection.caller import caller_cte
 
 # All tenants only if the settings limit those without quotas of their own ($1).
 _READ = """
@@ -22,8 +23,11 @@ SELECT t.id, t.max_waiting_jobs, t.max_running_jobs, t.max_jobs_per_minute, t.ma
        coalesce(u.waiting, 0) AS waiting, coalesce(u.running, 0) AS running, coalesce(u.bytes, 0) AS bytes
 FROM tenants t LEFT JOIN tenant_usage u ON u.tenant = t.id WHERE t.id = $1
 """
-_ADD_BYTES = """
-INSERT INTO stored_bytes (tenant, hour, bytes) SELECT * FROM unnest($1::integer[], $2::timestamptz[], $3::bigint[])
+# The tenants are those whose callers this process has served.
+_ADD_BYTES = f"""
+WITH {caller_cte("$4")}
+INSERT INTO stored_bytes (tenant, hour, bytes)
+SELECT d.* FROM caller CROSS JOIN unnest($1::integer[], $2::timestamptz[], $3::bigint[]) AS d
 """
 
 
@@ -59,6 +63,7 @@ async def add_bytes(connection: asyncpg.Connection, by_tenant_and_hour: Mapping[
         [tenant for tenant, _ in keys],
         [datetime.fromtimestamp(hour * 3_600, UTC) for _, hour in keys],
         [by_tenant_and_hour[key] for key in keys],
+        sorted({tenant for tenant, _ in keys}),
     )
 
 

@@ -31,6 +31,8 @@ _COUNT_BYTES = text("""
     WHERE c.bytes IS DISTINCT FROM coalesce(before.bytes, 0)
     ON CONFLICT (tenant) DO UPDATE SET bytes = excluded.bytes, at = clock_timestamp()
 """)
+# An API process writes the bytes of its last minute also after the end of their tenant.
+_FORGET_REMOVED = text("DELETE FROM stored_bytes s WHERE NOT EXISTS (SELECT FROM tenants t WHERE t.id = s.tenant)")
 # Of hours to which no process adds rows any more, so that a tenant has one row an hour.
 _ADD_UP = text("""
     WITH many AS (
@@ -51,5 +53,6 @@ def count_jobs(connection: Connection, *, everyone: bool) -> None:
 
 def count_bytes(connection: Connection) -> None:
     """Add up the bytes of each tenant. The caller commits."""
+    connection.execute(_FORGET_REMOVED)
     connection.execute(_ADD_UP)
     connection.execute(_COUNT_BYTES)

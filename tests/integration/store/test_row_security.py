@@ -28,6 +28,7 @@ from common.store.schema.row_security import ALL, OWN, TABLES, WITHOUT_TENANT
 
 DENIED = psycopg2.errors.InsufficientPrivilege
 VIEW = "job_states"
+NOT_READ = ("bulk_action_jobs", "stored_bytes")  # by the API
 OURS, THEIRS = 7, 8
 #: One row of each table for a tenant, by a superuser, whom no policy stops.
 ROWS = """
@@ -50,6 +51,9 @@ INSERT INTO bulk_actions (
     id, tenant, as_of, count, jobs_per_second, count_is_exact, kind, filter, sample, skipped, not_undone)
 SELECT id, tenant, now(), 1, 1, true, 'cancel', '{}', '[]', '{}', '{}' FROM d;
 INSERT INTO bulk_action_jobs (bulk_action, id, tenant, run) SELECT id, id, tenant, 0 FROM d;
+INSERT INTO audit_entries (id, tenant, subject, address, request_id, action, thing, details)
+SELECT id, tenant, 'key:k', '', 'r', 'job.cancel', id::text, '{}' FROM d;
+INSERT INTO stored_bytes (tenant, hour, bytes) SELECT tenant, now(), 1 FROM d;
 """
 
 
@@ -88,15 +92,16 @@ def test_every_table_has_a_tenant_and_policies_or_a_reason_why_not(storage: Stor
     assert storage.value("SELECT count(*) FROM pg_class WHERE relname ~ '^jobs_[0-9]{8}$'") > 0
 
 
-def test_a_partition_that_is_created_later_has_the_policies(storage: Storage) -> None:
+@pytest.mark.parametrize("table", ["outcomes", partitions.AUDIT])
+def test_a_partition_that_is_created_later_has_the_policies(storage: Storage, table: str) -> None:
     first, after = "f0000000-0000-0000-0000-000000000000", "f1000000-0000-0000-0000-000000000000"
-    storage.rows("SELECT create_partition('outcomes', '20990101', %s, %s)", (first, after))
-    policies = storage.rows("SELECT policyname, roles::text FROM pg_policies WHERE tablename = 'outcomes_20990101'")
-    assert policies == storage.rows("SELECT policyname, roles::text FROM pg_policies WHERE tablename = 'outcomes'")
-    assert len(policies) == 2
+    storage.rows("SELECT create_partition(%s, '20990101', %s, %s)", (table, first, after))
+    policies = "SELECT policyname, roles::text FROM pg_policies WHERE tablename = %s"
+    assert storage.rows(policies, (f"{table}_20990101",)) == storage.rows(policies, (table,))
+    assert len(storage.rows(policies, (table,))) == 2
 
 
-@pytest.mark.parametrize("table", [*(table for table in TABLES if table != "bulk_action_jobs"), VIEW])
+@pytest.mark.parametrize("table", [*(table for table in TABLES if table not in NOT_READ), VIEW])
 def test_a_read_that_forgets_the_tenant_finds_nothing(as_part: Callable[[str], Database], table: str) -> None:
     api = as_part("api")
     read = f"SELECT tenant FROM {table}"
@@ -139,6 +144,9 @@ def test_a_change_that_forgets_the_tenant_changes_nothing(as_part: Callable[[str
         "expiries (id, tenant, at) VALUES (uuidv7(), {}, now())",
         "unique_keys (tenant, key, id) VALUES ({}, 'new', uuidv7())",
         "idempotency_keys (tenant, key, until, ids, digest) VALUES ({}, 'new', now(), '{{}}', '')",
+        "stored_bytes (tenant, hour, bytes) VALUES ({}, now(), 1)",
+        "audit_entries (id, tenant, subject, address, request_id, action, thing, details) "
+        "VALUES (uuidv7(), {}, 'key:k', '', 'r', 'job.cancel', 'x', '{{}}')",
     ],
 )
 def test_a_row_of_another_tenant_is_refused(as_part: Callable[[str], Database], insert: str) -> None:
