@@ -12,7 +12,7 @@ from rig.tenants import CLIENT_SCOPES
 from faults.history import now_s
 
 _REVOKE = """
-UPDATE api_keys SET revoked_at = clock_timestamp(), changed_at = clock_timestamp()
+UPDATE api_keys SET revoked_at = clock_timestamp(), changed_in = pg_current_xact_id()::text::bigint
 WHERE id = %s AND revoked_at IS NULL
 """
 
