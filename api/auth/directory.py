@@ -81,26 +81,31 @@ class Directory:
     async def look_for(self, key_id: str) -> KnownKey | None:
         """Return an unknown key after the next read: it may have been created a moment ago. None: it does not exist.
 
-        All unknown keys together cause one read a second.
+        All unknown keys together cause one read a second. Raises StoreUnavailable if the read fails.
         """
         await self._look()
         return self.keys.get(key_id)
 
     async def _look(self) -> None:
-        """Wait for the next read, unless too many requests do."""
+        """Wait for a read that begins after this call. Raises StoreUnavailable if it fails, or if too many wait."""
+        asked_at = time.monotonic()
         if self._waiting >= MAX_WAITING_FOR_LOOK:
-            return
+            raise StoreUnavailable
         self._waiting += 1
         try:
-            pause_s = self._tried_at + LOOK_INTERVAL_S - time.monotonic()
-            if self._reading is None or self._reading.done():
-                if pause_s > 0:
-                    await asyncio.sleep(pause_s)
-                self._start()
-            if self._reading is not None:
+            if self._reading is not None:  # it may have passed the key already
                 await asyncio.shield(self._reading)
+            pause_s = self._tried_at + LOOK_INTERVAL_S - time.monotonic()
+            if self._read_at < asked_at and pause_s > 0:
+                await asyncio.sleep(pause_s)
+            if self._read_at < asked_at:
+                self._start()
+                if self._reading is not None:
+                    await asyncio.shield(self._reading)
         finally:
             self._waiting -= 1
+        if self._read_at < asked_at:
+            raise StoreUnavailable
 
     def learn(self, key: ApiKey) -> None:
         """Know a key that this process has created or changed, at once."""

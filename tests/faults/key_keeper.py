@@ -9,7 +9,7 @@ from faults.jobs import request_body
 from faults.keys import key_id
 
 OVERLAP_S = 3  # of a rotated key and its successor
-LAST_ENDED = 5  # keys of a tenant that are tried again
+LAST_ENDED = 15  # keys of a tenant that are tried again
 
 
 class KeyKeeper:
