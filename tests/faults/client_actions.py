@@ -213,5 +213,5 @@ ACTIONS: dict[str, tuple[int, Action]] = {
     "timed": (3, submit_timed),
     "bulk_action": (1, run_bulk_action),
     "list": (1, list_jobs),
-    "intrude": (3, intrude),
+    "intrude": (5, intrude),
 }

@@ -87,9 +87,8 @@ def _clocks_matter(run: Evidence, call: Call, life: KeyLife) -> bool:
 
 def _waits(run: Evidence) -> Iterator[Wait]:
     """Yield the waits of all first attempts. Those that wait for a unique key are not due, and left out."""
-    for job_id, row in run.stored.items():
-        options = run.options[job_id]
+    for job_id, options in run.options.items():
         starts = run.attempt_starts(job_id, 0)
-        if starts and options.unique_while != "running":
+        if starts and job_id in run.stored and options.unique_while != "running":
             due = max(options.created_at[0], options.run_at or options.created_at[0])
-            yield Wait(job_id, row.tenant, QUEUE, due.timestamp(), starts[0].timestamp())
+            yield Wait(job_id, run.stored[job_id].tenant, QUEUE, due.timestamp(), starts[0].timestamp())
