@@ -43,7 +43,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "unique_keys": "SELECT, INSERT, UPDATE",
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
         "audit_entries": "SELECT, INSERT",
-        "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_at)",
+        "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
         "workers": "SELECT",
         "operations": "SELECT",
         "tenants": "SELECT, INSERT, UPDATE",
