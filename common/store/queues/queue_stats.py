@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from common.domain.job import first_job_id, job_unix_ms
 from common.store.connection.statement import SET_QUEUE_STATS_PLANS
+from common.store.jobs.lines import LINES_OF, OF_QUEUE
 from common.store.queues import queue_state
 from common.store.queues.queue_state import FRONTS, QUEUES
 from common.store.tenancy.only_tenant import indexed, is_alone
@@ -18,13 +19,21 @@ MINUTES = 20  # a worker whose lease ended before has finished nothing in the la
 SAMPLE = 10_000  # newest jobs that are read for the rate
 FINISHED_SAMPLE = 2_000  # newest jobs whose ends are counted, while other tenants have jobs too
 
+# By the lines of the tenant: in `live_due` its jobs may be behind those of all others. The order, and no condition
+# on the tenant beside that on the line, keep PostgreSQL from that index.
+_LINE, _OF_QUEUE = LINES_OF.format(queue="k.queue") + " | {tenant}::int", OF_QUEUE.format(queue="k.queue")
 _DEPTH = f"""
 WITH {QUEUES}
 SELECT k.queue, d.queued, d.running FROM known k
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE due.worker IS NULL) AS queued, count(due.worker) AS running
-    FROM (SELECT l.worker FROM live l
-          WHERE l.queue = k.queue AND l.tenant = $2 AND l.claimable_at <= now() LIMIT $1) due) d
+    FROM (SELECT job.worker FROM generate_series(0, 9) AS p(priority)
+          CROSS JOIN LATERAL (
+              SELECT l.worker FROM live l
+              WHERE l.line = {_LINE.format(tenant="$2")} AND l.priority = p.priority AND {_OF_QUEUE}
+                AND l.claimable_at <= now()
+              ORDER BY l.claimable_at, l.id LIMIT $1) job
+          LIMIT $1) due) d
 """
 # Scanned from the marks on, as a claim does. Below them are dead entries, and strays, which are requeued within a tick.
 _OLDEST_DUE = f"""
@@ -37,9 +46,10 @@ CROSS JOIN LATERAL (
     LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
     CROSS JOIN LATERAL (
         SELECT l.claimable_at FROM live l
-        WHERE l.queue = k.queue AND l.priority = p.priority AND l.tenant = $1 AND l.worker IS NULL
+        WHERE l.line = {_LINE.format(tenant="$1")} AND l.priority = p.priority AND {_OF_QUEUE}
+          AND l.worker IS NULL
           AND l.claimable_at >= coalesce(f.claimable_at, '-infinity') AND l.claimable_at <= now()
-        ORDER BY l.claimable_at LIMIT 1) due) oldest
+        ORDER BY l.claimable_at, l.id LIMIT 1) due) oldest
 """
 # From the newest job back: at a high rate the sample spans less than the window.
 _ARRIVED = """
