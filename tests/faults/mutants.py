@@ -16,7 +16,7 @@ from pathlib import Path
 from common.command_line import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED_FOLDERS = ("api", "worker", "common", "clients", "tests", "tools")
+COPIED_FOLDERS = ("api", "worker", "common", "clients", "tests", "tools", "charts")
 RUN_S = 15
 TIMEOUT_S = 240.0  # of one run, its start and end included
 

@@ -184,7 +184,8 @@ class Requests:
         """Return the next request."""
         kinds, weights = zip(*self._kinds, strict=True)
         self._caller = self._callers.next(self._chance)
-        request = replace(self._chance.choices(kinds, weights)[0](), caller=self._caller)
+        made: Request = self._chance.choices(kinds, weights)[0]()
+        request = replace(made, caller=self._caller)
         if self._chance.random() < 0.25:
             more = self._chance.sample(_HEADERS, self._chance.randint(1, 3))
             request = replace(request, headers=more, submission=None)
