@@ -1,4 +1,4 @@
-"""What the API accepted of a tenant, shared by all its clients."""
+"""The part that the API accepted of a tenant, shared by all its clients."""
 
 import random
 

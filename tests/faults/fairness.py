@@ -17,7 +17,7 @@ class Wait:
 
     @property
     def waited_s(self) -> float:
-        """How long it waited."""
+        """The seconds that it waited."""
         return self.started_s - self.due_s
 
 

@@ -1,4 +1,4 @@
-"""Who submitted a job: in the job itself, however it was submitted, and nobody where callers do not authenticate."""
+"""The submitter of a job: in the job itself, however it was submitted, and nobody where callers do not authenticate."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the laws of tenants and keys do not judge, because the product promises nothing there."""
+"""The breaches that the laws of tenants and keys do not judge, because the product promises nothing there."""
 
 from dataclasses import replace
 
