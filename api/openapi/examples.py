@@ -59,7 +59,7 @@ _EXPLANATION = {
 _USAGE = {
     "tenant": "default",
     "quotas": {
-        "waiting_jobs": {"limit": 100_000, "used": 1_204}, "running_jobs": {"limit": None, "used": 12},
+        "waiting_jobs": {"limit": 100_000, "used": 1_204}, "running_jobs": {"limit": 50, "used": 12},
         "jobs_per_minute": {"limit": 6_000, "used": 350}, "stored_bytes": {"limit": None, "used": 48_211_904},
     },
 }  # fmt: skip

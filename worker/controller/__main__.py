@@ -109,7 +109,7 @@ class Controller:
         self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
         self._ring(queue_state.due_queues(connection))
-        self._run_task("usage", self._usage.count)
+        self._run_task("usage", lambda: self._usage.count(connection))
         if self._deletion_costs.is_enabled:
             self._every(
                 "pod_deletion_cost",

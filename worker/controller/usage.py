@@ -6,10 +6,11 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 
 from common.settings import Settings
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.tenancy import usage_counts
 
 BYTES_INTERVAL_S = 60.0
-MAX_SHARE = 0.05  # of the time, that the counts of jobs may take: they read all unfinished jobs
+MAX_SHARE = 0.05  # of the time, that the counts of jobs may take
 
 
 class UsageCounter:
@@ -18,16 +19,15 @@ class UsageCounter:
     def __init__(self, engine: Engine, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock`: monotonic seconds."""
         self._engine = engine
-        self._everyone = bool(settings.default_max_waiting_jobs or settings.default_max_running_jobs)
+        self._defaults = settings.default_max_waiting_jobs, settings.default_max_running_jobs
         self._clock = clock
         self._jobs_due_at = self._bytes_due_at = float("-inf")
 
-    def count(self) -> int:
-        """Count what is due. Returns 0: no job is changed."""
+    def count(self, jobs: WorkerConnection) -> int:
+        """Count what is due, the jobs on this connection. Returns 0: no job is changed."""
         now = self._clock()
         if now >= self._jobs_due_at:
-            with self._engine.begin() as connection:
-                usage_counts.count_jobs(connection, everyone=self._everyone)
+            usage_counts.count_jobs(jobs, *self._defaults)
             took_s = self._clock() - now
             self._jobs_due_at = now + took_s / MAX_SHARE
         if now >= self._bytes_due_at:

@@ -13,7 +13,8 @@ class QuotaView(BaseModel):
     )
     used: int | None = Field(
         description="The number that is used, a second or two old, of bytes a minute or two; null: it is not counted, "
-        "because the tenant has no such quota. Of `jobs_per_minute`, what this API process knows of the last minute.",
+        "because the tenant has no such quota. Waiting jobs are counted up to the limit. Of `jobs_per_minute`, what "
+        "this API process knows of the last minute.",
         examples=[42],
     )
 
@@ -31,10 +32,9 @@ class TenantUsageView(BaseModel):
 
 def usage_view(tenant: str, limits: QuotaLimits, usage: TenantUsage, submitted: int | None) -> TenantUsageView:
     """Return the view of a tenant. `submitted`: jobs within the last minute; None: not known."""
-    counts_jobs = limits.waiting_jobs is not None or limits.running_jobs is not None
     used = {
-        Quota.WAITING_JOBS: usage.waiting_jobs if counts_jobs else None,
-        Quota.RUNNING_JOBS: usage.running_jobs if counts_jobs else None,
+        Quota.WAITING_JOBS: None if limits.waiting_jobs is None else usage.waiting_jobs,
+        Quota.RUNNING_JOBS: None if limits.running_jobs is None else usage.running_jobs,
         Quota.JOBS_PER_MINUTE: submitted,
         Quota.STORED_BYTES: usage.stored_bytes,
     }

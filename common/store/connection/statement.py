@@ -37,8 +37,8 @@ SET_INDEX_SCAN_PLANS = set_local(
         "max_parallel_workers_per_gather": "0",
     }
 )
-#: For the statistics of the queues.
-SET_QUEUE_STATS_PLANS = set_local({"enable_seqscan": "off", "enable_bitmapscan": "off"})
+#: For the statistics of the queues, which take jobs in the order of an index.
+SET_QUEUE_STATS_PLANS = set_local({"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off"})
 
 
 def array_literal(values: Iterable[object]) -> str:

@@ -1,9 +1,6 @@
 """Lines: the waiting jobs of one tenant in one queue, each in the order of its priorities, and the claim by line.
 
-`live.line` is a number: a hash of the queue above 32 bits of the tenant. So the lines of a queue are neighbours in the
-index `live_line`, and each is one range of it. Two queues may have the same hash, so statements compare the queue too,
-but as an expression: with the column, PostgreSQL takes the smaller index `live_due` after an ANALYZE of a table that is
-mostly one tenant's, and filters a million rows.
+`live.line` is a number (common/store/tenancy/line_numbers.py), by which `live_line` finds each line as a range.
 """
 
 import time
@@ -11,13 +8,11 @@ from typing import TYPE_CHECKING
 
 from common.store.connection.statement import Statement
 from common.store.jobs.claims import DUE, MARK_SLACK, RUNNABLE_HERE, SETTLING, TAKE_PICKED, UNCLAIMED
+from common.store.tenancy.line_numbers import LINES_OF, OF_QUEUE
 
 if TYPE_CHECKING:  # the API does not import psycopg2
     from common.store.connection.psycopg2_session import WorkerConnection
 
-#: The lines of a queue: this, and each tenant in its lower bits.
-LINES_OF = "(hashtextextended({queue}, 0) & -4294967296)"
-OF_QUEUE = "l.queue || '' = {queue}"
 OTHERS = "0"  #: no tenant's number: the published marks of all lines that have none of their own
 HIGHEST_TENANT = 2_147_483_647
 _LINES = LINES_OF.format(queue="$8")

@@ -8,9 +8,10 @@ import asyncpg
 
 from common.domain.timeline import AttemptTimes
 from common.store.jobs.claims import DUE, RUNNABLE, UNCLAIMED
-from common.store.jobs.lines import OF_QUEUE, OTHERS
+from common.store.jobs.lines import OTHERS
 from common.store.jobs.running_keys import PARKED, RUNNING_PREFIX
 from common.store.queues.queue_state import FRONTS
+from common.store.tenancy.line_numbers import OF_QUEUE
 from common.store.workers.fragments import LEASE_ALIVE
 
 # `ahead`: the jobs of its tenant that a claim would take first. Counted from the low-water mark on, by the index and

@@ -7,7 +7,8 @@ above it and yet below the mark of its own line, or of all lines without one of 
 from typing import TYPE_CHECKING
 
 from common.store.connection.statement import Statement
-from common.store.jobs.lines import LINES_OF, OF_QUEUE, OTHERS, next_band
+from common.store.jobs.lines import OTHERS, next_band
+from common.store.tenancy.line_numbers import LINES_OF, OF_QUEUE
 
 if TYPE_CHECKING:  # the API does not import psycopg2
     from common.store.connection.psycopg2_session import WorkerConnection

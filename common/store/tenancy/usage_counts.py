@@ -1,26 +1,70 @@
 """Counts of what tenants use, by the leading controller: their jobs once a second, their bytes once a minute."""
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import Connection, text
 
-_IS_LIMITED = "(:everyone OR num_nonnulls(max_waiting_jobs, max_running_jobs) > 0)"
-_ANY_LIMITED = text(f"SELECT EXISTS (SELECT FROM tenants WHERE {_IS_LIMITED})")
-# Reads `live` once for all tenants. With an index that begins with the tenant, each could be counted up to its limit.
-# Tenants that have no row and no jobs get none.
-_COUNT_JOBS = text(f"""
-    WITH counted AS MATERIALIZED (
-        SELECT tenant, count(*) FILTER (WHERE worker IS NULL) AS waiting, count(worker) AS running
-        FROM live GROUP BY tenant),
+from common.store.connection.statement import Statement
+from common.store.tenancy.line_numbers import LINES_OF, OF_QUEUE
+
+if TYPE_CHECKING:  # the API does not import psycopg2
+    from common.store.connection.psycopg2_session import WorkerConnection
+
+#: Waiting jobs of a band that may be before a running one, such as jobs of an operation that no worker knows.
+PASSED = 1_000
+ANY_LIMITED = Statement(
+    "any_tenant_limited",
+    "bigint, bigint",
+    """
+    SELECT $1 > 0 OR $2 > 0
+           OR EXISTS (SELECT FROM tenants WHERE num_nonnulls(max_waiting_jobs, max_running_jobs) > 0)
+    """,
+)
+_LINE, _OF_QUEUE = LINES_OF.format(queue="q.queue") + " | t.id", OF_QUEUE.format(queue="q.queue")
+# $1 and $2: the quotas of tenants that have none of their own; 0: no limit. Read by the lines of tenants with a quota.
+# Waiting jobs are counted up to the quota. Running ones are the first of their bands, because jobs are claimed in
+# the order of these.
+COUNT_JOBS = Statement(
+    "count_jobs_of_tenants",
+    "bigint, bigint",
+    f"""
+    WITH limited AS MATERIALIZED (
+        SELECT id, coalesce(max_waiting_jobs, nullif($1, 0)) AS most_waiting,
+               coalesce(max_running_jobs, nullif($2, 0)) AS most_running
+        FROM tenants WHERE $1 > 0 OR $2 > 0 OR num_nonnulls(max_waiting_jobs, max_running_jobs) > 0),
+    queues AS MATERIALIZED (
+        SELECT queue FROM operations UNION SELECT unnest(queues) FROM operations
+        UNION SELECT unnest(queues) FROM workers WHERE ended_at IS NULL),
+    counted AS MATERIALIZED (
+        SELECT t.id,
+               (SELECT count(*) FROM (
+                    SELECT FROM queues q
+                    CROSS JOIN LATERAL (
+                        SELECT FROM live l WHERE l.line = {_LINE} AND {_OF_QUEUE} AND l.worker IS NULL
+                        ORDER BY l.priority, l.claimable_at, l.id LIMIT coalesce(t.most_waiting, 0)) job
+                    LIMIT coalesce(t.most_waiting, 0)) jobs) AS waiting,
+               (SELECT count(job.worker) FROM queues q
+                CROSS JOIN LATERAL (SELECT FROM live l WHERE l.line = {_LINE} ORDER BY l.priority LIMIT 1) has_jobs
+                CROSS JOIN generate_series(0, 9) AS p(priority)
+                CROSS JOIN LATERAL (
+                    SELECT l.worker FROM live l WHERE l.line = {_LINE} AND l.priority = p.priority AND {_OF_QUEUE}
+                    ORDER BY l.claimable_at, l.id LIMIT t.most_running + {PASSED}) job
+                WHERE t.most_running IS NOT NULL) AS running
+        FROM limited t),
     now AS (
         INSERT INTO usage_counts (what, at) VALUES ('jobs', statement_timestamp())
-        ON CONFLICT (what) DO UPDATE SET at = excluded.at)
-    INSERT INTO tenant_usage AS u (tenant, waiting, running)
-    SELECT t.id, coalesce(c.waiting, 0), coalesce(c.running, 0)
-    FROM tenants t LEFT JOIN counted c ON c.tenant = t.id LEFT JOIN tenant_usage before ON before.tenant = t.id
-    WHERE {_IS_LIMITED} AND (coalesce(c.waiting, 0), coalesce(c.running, 0))
-          IS DISTINCT FROM (coalesce(before.waiting, 0), coalesce(before.running, 0))
-    ON CONFLICT (tenant) DO UPDATE
-    SET waiting = excluded.waiting, running = excluded.running, at = clock_timestamp()
-""")
+        ON CONFLICT (what) DO UPDATE SET at = excluded.at),
+    changed AS (
+        INSERT INTO tenant_usage AS u (tenant, waiting, running)
+        SELECT c.id, c.waiting, c.running
+        FROM counted c LEFT JOIN tenant_usage before ON before.tenant = c.id
+        WHERE (c.waiting, c.running) IS DISTINCT FROM (coalesce(before.waiting, 0), coalesce(before.running, 0))
+        ON CONFLICT (tenant) DO UPDATE
+        SET waiting = excluded.waiting, running = excluded.running, at = clock_timestamp()
+        RETURNING true)
+    SELECT count(*) FROM changed
+    """,
+)
 _COUNT_BYTES = text("""
     WITH counted AS MATERIALIZED (SELECT tenant, sum(bytes)::bigint AS bytes FROM stored_bytes GROUP BY tenant),
     now AS (
@@ -45,10 +89,14 @@ _ADD_UP = text("""
 """)
 
 
-def count_jobs(connection: Connection, *, everyone: bool) -> None:
-    """Count the jobs of the tenants that have a quota of them, or of everyone. The caller commits."""
-    if connection.execute(_ANY_LIMITED, {"everyone": everyone}).scalar_one():
-        connection.execute(_COUNT_JOBS, {"everyone": everyone})
+def count_jobs(connection: "WorkerConnection", default_waiting: int, default_running: int) -> None:
+    """Count the jobs of the tenants that have a quota of them. Atomic.
+
+    `default_waiting`, `default_running`: the quotas of tenants that have none of their own; 0: no limit.
+    """
+    defaults = default_waiting, default_running
+    if connection.run(ANY_LIMITED, defaults)[0][0]:
+        connection.run(COUNT_JOBS, defaults)
 
 
 def count_bytes(connection: Connection) -> None:
