@@ -1,4 +1,4 @@
-"""The part that the API accepted of a tenant, shared by all its clients."""
+"""The jobs and bulk actions of a tenant that the API accepted, shared by all its clients."""
 
 import random
 

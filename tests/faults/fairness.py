@@ -17,7 +17,7 @@ class Wait:
 
     @property
     def waited_s(self) -> float:
-        """The seconds that it waited."""
+        """The time between both, in seconds."""
         return self.started_s - self.due_s
 
 

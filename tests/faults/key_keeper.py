@@ -9,13 +9,12 @@ from faults.jobs import request_body
 from faults.keys import key_id
 
 OVERLAP_S = 3  # of a rotated key and its successor
-LAST_ENDED = 15  # keys of a tenant that are tried again
 
 
 class KeyKeeper:
     """A thread that rotates and revokes the keys of all tenants, and tries those that have ended."""
 
-    def __init__(self, clients: list[ApiClient], chance: random.Random, pause_s: float = 0.4) -> None:
+    def __init__(self, clients: list[ApiClient], chance: random.Random, pause_s: float = 0.25) -> None:
         """`clients`: one of each tenant, of this thread alone. `pause_s`: mean time between two changes."""
         self._clients = clients
         self._chance = chance
@@ -71,7 +70,7 @@ class KeyKeeper:
     def _try(self, client: ApiClient) -> None:
         """Submit or read with a key that has ended."""
         if ended := client.tenant.keys.ended:
-            token = self._chance.choice(ended[-LAST_ENDED:])
+            token = self._chance.choice(ended)
             if self._chance.random() < 0.5:
                 client.call("list", "/jobs?limit=5", token=token)
             else:

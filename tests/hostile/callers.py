@@ -24,7 +24,7 @@ RIGHTS = frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.JOBS_CANCEL, Scope.
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A caller that sends a request: its headers, and what the API must take it for."""
+    """The sender of a request: its headers, and what the API must take it for."""
 
     name: str
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)

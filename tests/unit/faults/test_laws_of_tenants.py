@@ -1,4 +1,4 @@
-"""The breaches that the laws of tenants and keys do not judge, because the product promises nothing there."""
+"""The laws of tenants and keys do not judge where the product promises nothing."""
 
 from dataclasses import replace
 
