@@ -21,6 +21,8 @@ clean-data: install ## delete the data and logs of `make run`
 .PHONY: check test test-again clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock wheel
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
+# Empty is unset: pytest would prepare each file of tests anew, in every process and every time.
+check test test-again: export PYTHONDONTWRITEBYTECODE :=
 test: install ## every test that needs no cluster, on real servers (BOUNCER=1: through PgBouncer)
 	@$(PY) -m pytest -q -n 4 --no-loadscope-reorder $(if $(BOUNCER),--pgbouncer -rs) -m "not needs" --ignore tests/e2e tests
 test-again: install ## the tests that failed last, one at a time

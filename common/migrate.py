@@ -13,7 +13,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 
 from common import failpoints, process_environment
 from common.command_line import command_line
@@ -80,6 +80,8 @@ def _applied(**_facts: object) -> None:
 def migrate_when_possible(settings: Settings) -> None:
     """Migrate, and try again while the database is starting or a long transaction holds a lock.
 
+    Also after a migration of another database has changed the same roles at the same moment: roles belong to the
+    server, so PostgreSQL refuses one of the two ("tuple concurrently updated", or a name that exists by now).
     Raises StartupError if that takes too long.
     """
     wait = StartupWait(settings, limit_s=settings.startup_max_wait_seconds)
@@ -87,7 +89,7 @@ def migrate_when_possible(settings: Settings) -> None:
         try:
             migrate(settings)
             return
-        except OperationalError as error:
+        except (OperationalError, InternalError, IntegrityError) as error:
             wait.is_over(of_error(error.orig or error, settings))
             time.sleep(PAUSE_S)
 

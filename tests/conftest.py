@@ -15,17 +15,17 @@ from rig import pgbouncer, redis_users
 from rig.databases import TEMPLATE, database
 from rig.fork_server import ForkServer
 from rig.pgbouncer import PgBouncer
-from rig.servers import folder_for_data, migrated_data, remove_migrated_data
-from rig.settings import WITH_ROLES, settings_from
+from rig.servers import folder_for_data, make_migrated_data, migrated_data
+from rig.settings import settings_from
 from rig.system import QUICK, System
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # xdist has no types
 
-from common.migrate import migrate
 from common.settings import Settings
 from tools.servers import Postgres, Redis
 
-#: fsync is off because each CREATE or DROP DATABASE would wait for the disk. Tests that kill PostgreSQL start another.
-SESSION = {"shared_buffers": "256MB", "max_wal_size": "1GB", "fsync": "off"}
+#: fsync is off because each CREATE or DROP DATABASE would wait for the disk, and full_page_writes because each is a
+#: checkpoint, after which whole pages would be logged. Tests that kill PostgreSQL start another.
+SESSION = {"shared_buffers": "256MB", "max_wal_size": "1GB", "fsync": "off", "full_page_writes": "off"}
 _servers: list[Postgres | Redis | PgBouncer] = []
 
 
@@ -73,7 +73,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     folder = folder_for_data("tests")
     os.environ["JOBPROC_TESTS_FOLDER"] = str(folder)
-    postgres = Postgres(folder / "postgres", folder / "postgres.log", options=SESSION)
+    make_migrated_data(folder / "migrated")
+    postgres = Postgres(migrated_data(folder), folder / "postgres.log", options=SESSION)
     options = ("--save", "", "--databases", "64", *redis_users.options(folder / "redis"))
     redis = Redis(folder / "redis", folder / "redis.log", options=options)
     _servers.extend([postgres, redis])
@@ -81,11 +82,10 @@ def pytest_configure(config: pytest.Config) -> None:
     redis.start()
     os.environ["JOBPROC_TESTS_POSTGRES"] = postgres.url("{}")
     os.environ["JOBPROC_TESTS_REDIS"] = redis.url.removesuffix("/0")
-    connection = psycopg2.connect(postgres.url())
+    connection = psycopg2.connect(postgres.url("template1"))
     connection.autocommit = True
-    connection.cursor().execute(f"CREATE DATABASE {TEMPLATE}")
+    connection.cursor().execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE postgres")
     connection.close()
-    migrate(settings_from(postgres.url(TEMPLATE), redis.url, **WITH_ROLES))
     if config.getoption("--pgbouncer"):
         pooler = PgBouncer(folder / "pgbouncer", postgres.port).start()
         _servers.append(pooler)
@@ -93,7 +93,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    remove_migrated_data()
     for server in reversed(_servers):
         server.stop()
     if _servers:

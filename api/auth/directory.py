@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -44,7 +45,7 @@ class Directory:
         self.keys: dict[str, KnownKey] = {}
         self.tenants: dict[int, Tenant] = {}
         self.tenants_by_name: dict[str, Tenant] = {}
-        self._newest_change: datetime | None = None
+        self._read_to: int | None = None  # the transaction from which the next read goes on
         self._read_at = float("-inf")  # time.monotonic() before the last successful read
         self._tried_at = float("-inf")  # and before the last one
         self._reading: asyncio.Task[None] | None = None
@@ -80,26 +81,31 @@ class Directory:
     async def look_for(self, key_id: str) -> KnownKey | None:
         """Return an unknown key after the next read: it may have been created a moment ago. None: it does not exist.
 
-        All unknown keys together cause one read a second.
+        All unknown keys together cause one read a second. Raises StoreUnavailable if the read fails.
         """
         await self._look()
         return self.keys.get(key_id)
 
     async def _look(self) -> None:
-        """Wait for the next read, unless too many requests do."""
+        """Wait for a read that begins after this call. Raises StoreUnavailable if it fails, or if too many wait."""
+        asked_at = time.monotonic()
         if self._waiting >= MAX_WAITING_FOR_LOOK:
-            return
+            raise StoreUnavailable
         self._waiting += 1
         try:
-            pause_s = self._tried_at + LOOK_INTERVAL_S - time.monotonic()
-            if self._reading is None or self._reading.done():
-                if pause_s > 0:
-                    await asyncio.sleep(pause_s)
-                self._start()
-            if self._reading is not None:
+            if self._reading is not None:  # it may have passed the key already
                 await asyncio.shield(self._reading)
+            pause_s = self._tried_at + LOOK_INTERVAL_S - time.monotonic()
+            if self._read_at < asked_at and pause_s > 0:
+                await asyncio.sleep(pause_s)
+            if self._read_at < asked_at:
+                self._start()
+                if self._reading is not None:
+                    await asyncio.shield(self._reading)
         finally:
             self._waiting -= 1
+        if self._read_at < asked_at:
+            raise StoreUnavailable
 
     def learn(self, key: ApiKey) -> None:
         """Know a key that this process has created or changed, at once."""
@@ -130,15 +136,15 @@ class Directory:
         logs.request_id.set(b"")  # one request starts the read, but it serves all
         began = time.monotonic()
 
-        async def read(connection: asyncpg.Connection) -> tuple[list[ApiKey], datetime | None, list[Tenant]]:
-            keys, newest = await api_keys.changed(connection, self._newest_change)
+        async def read(connection: asyncpg.Connection) -> tuple[list[ApiKey], int, list[Tenant]]:
+            keys, read_to = await api_keys.changed(connection, self._read_to)
             if used:
                 await api_keys.record_uses(connection, used)
-            return keys, newest, await tenants.read_all(connection)
+            return keys, read_to, await tenants.read_all(connection)
 
         used = self._take_uses() if began - self._uses_stored_at >= STORE_USES_INTERVAL_S else []
         try:
-            keys, newest, all_tenants = await self._pool.run(read, Lane.BY_ID)
+            keys, read_to, all_tenants = await self._pool.run(read, Lane.BY_ID)
         except (StoreUnavailable, asyncpg.PostgresError) as error:  # such as a schema that is not there yet
             log.warning("keys_unread", reason=f"{type(error).__name__}: {error}")
             return
@@ -148,7 +154,7 @@ class Directory:
             self.learn(key)
         for key_id in [key_id for key_id, known in self.keys.items() if known.key.tenant not in self.tenants]:
             del self.keys[key_id]  # of a tenant that was removed
-        self._newest_change, self._read_at = newest, began
+        self._read_to, self._read_at = read_to, began
 
     def _take_uses(self) -> list[tuple[str, datetime]]:
         """Return the uses that are not stored yet. Those that a failed write loses are followed by later ones."""
@@ -166,6 +172,7 @@ class Directory:
 
 
 def _end(key: ApiKey) -> float:
-    """Return when a key ends, in Unix seconds."""
-    ends = [end.timestamp() for end in (key.expires_at, key.revoked_at) if end is not None]
-    return min(ends, default=datetime.max.replace(tzinfo=UTC).timestamp())
+    """Return when a key ends, in Unix seconds. A revoked one has ended, whatever this machine's clock says."""
+    if key.revoked_at is not None:
+        return 0.0
+    return math.inf if key.expires_at is None else key.expires_at.timestamp()

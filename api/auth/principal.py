@@ -27,7 +27,7 @@ class Principal:
 
     @property
     def submitted_by(self) -> str | None:
-        """Who is stored with the jobs that it submits; None: callers are not authenticated."""
+        """The subject that is stored with the jobs that it submits; None: callers are not authenticated."""
         return None if self.subject == NOBODY else self.subject
 
     def check_may_submit(self) -> None:

@@ -14,9 +14,9 @@ from api.limits.path_prefix import root_path
 from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
-from api.views.api_keys import ApiKeyBody, ApiKeyRotationBody
 from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
-from api.views.tenants import TenantBody, TenantChangeBody
+from api.views.tenancy.api_keys import ApiKeyBody, ApiKeyRotationBody
+from api.views.tenancy.tenants import TenantBody, TenantChangeBody
 from api.web.problem_kinds import (
     HOST_NOT_ALLOWED,
     ISSUER_UNAVAILABLE,

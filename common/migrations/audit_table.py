@@ -2,9 +2,9 @@
 
 AUDIT = """
 CREATE TABLE audit_entries (
+    tenant integer NOT NULL,
     id uuid NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    tenant integer NOT NULL,
     subject text NOT NULL,
     address text NOT NULL,
     request_id text NOT NULL,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Integer, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -17,14 +17,14 @@ class ApiKeyRow(Base):
     __table_args__ = (
         CheckConstraint("id ~ '^[0-9A-Za-z]{12}$'", name="id_form"),
         CheckConstraint("octet_length(digest) = 32", name="digest_size"),
-        Index("api_keys_changed_at", "changed_at"),
+        Index("api_keys_changed_in", "changed_in"),
         Index("api_keys_tenant_id", "tenant", "created_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)  #: the public part of the token
     tenant: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
-    changed_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    changed_in: Mapped[int] = mapped_column(BigInteger, server_default=text("(pg_current_xact_id()::text::bigint)"))
     expires_at: Mapped[datetime | None]  #: None: never
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]  #: within a minute

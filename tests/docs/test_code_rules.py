@@ -13,7 +13,7 @@ from rig.project_files import PRODUCT, ROOT, all_files, files
 EVERYTHING = (*PRODUCT, "tools", "tests")
 STORE = ("common/store/", "common/migrations/")
 MAX_LINES = 300
-MADE_BY_TOOLS = {".json", ".lock", ".pyc"}
+MADE_BY_TOOLS = {".json", ".lock", ".pyc", ".html"}
 VAGUE_NAMES = {"util", "utils", "helper", "helpers", "manager", "managers", "misc", "core", "lib", "stuff"}
 CELERY_OPTIONS = {"eta", "countdown", "rate_limit", "beat_schedule"}
 CELERY_CALLS = {

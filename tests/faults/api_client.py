@@ -1,61 +1,36 @@
-"""A client's HTTP calls, each recorded in the history, and the accepted jobs that all clients share."""
+"""A client's HTTP calls for a tenant, each recorded in the history."""
 
 import random
 import threading
 from typing import Any
 
 import httpx
+from rig.keys import bearer
 
 from faults.history import Answer, Call, History, now_s
 from faults.jobs import SentJob, random_job
+from faults.keys import key_id
+from faults.tenants import TenantOfRun, Tenants
 
 CLIENT_TIMEOUT_S = 20.0  # longer than the API's own limits
 NOT_STORED = "urn:jobproc:problem:overloaded"  # the one 503 that promises that nothing was stored
 CLOSING = "closing"  # added to a response: the API closes the connection, because it shuts down
-READS = frozenset({"read", "wait", "read_bulk_action"})  # actions that are a GET
-_NEWEST_MEAN = 20  # mean distance of a random job from the newest one
-
-
-class AcceptedJobs:
-    """The jobs that the API accepted, for all clients to read, cancel and retry."""
-
-    def __init__(self) -> None:
-        self._ids: list[str] = []
-        self._cancelled: list[str] = []
-        self.sent: dict[str, SentJob] = {}  #: by job id
-        self.waited: dict[int, str] = {}  #: job id by the number of the client that waits for it
-
-    def add(self, job_ids: tuple[str, ...], sent: tuple[SentJob, ...]) -> None:
-        """Remember accepted jobs."""
-        self.sent.update(zip(job_ids, sent, strict=True))
-        self._ids.extend(job_ids)
-
-    def add_cancelled(self, job_id: str) -> None:
-        """Remember that a job is cancelled, or will be."""
-        self._cancelled.append(job_id)
-
-    def random_id(self, chance: random.Random) -> str | None:
-        """Return a job id, more likely a new one than an old one; None while there is none."""
-        return _random_newest(self._ids, chance)
-
-    def random_cancelled_id(self, chance: random.Random) -> str | None:
-        """Return the id of a job with a cancel request, like `random_id`."""
-        return _random_newest(self._cancelled, chance)
-
-
-def _random_newest(job_ids: list[str], chance: random.Random) -> str | None:
-    if not job_ids:
-        return None
-    return job_ids[-1 - min(int(chance.expovariate(1 / _NEWEST_MEAN)), len(job_ids) - 1)]
+READS = frozenset({"read", "wait", "read_bulk_action", "list"})  # actions that are a GET
 
 
 class ApiClient:
     """The HTTP client of one thread, its source of randomness and its numbering of jobs."""
 
-    def __init__(self, number: int, url: str, history: History, jobs: AcceptedJobs, chance: random.Random) -> None:
+    def __init__(
+        self, number: int, url: str, history: History, tenants: Tenants, tenant: TenantOfRun, chance: random.Random
+    ) -> None:
+        """Act for `tenant`, one of `tenants`."""
         self.number = number
         self.chance = chance
-        self.jobs = jobs
+        self.tenant = tenant
+        self.others = list(tenants.others(tenant))
+        self.jobs = tenant.jobs
+        self.secret = ""  #: the API key that the last call has created
         self.history = history
         self.stopping = threading.Event()
         self._sent_jobs = 0
@@ -79,20 +54,31 @@ class ApiClient:
         """Wait; return early when the client is stopped."""
         self.stopping.wait(seconds)
 
-    def call(self, action: str, path: str, body: Any = None, sent: tuple[SentJob, ...] = (), **details: Any) -> Call:
-        """Make a call, record and return it. `details`: further fields of `Call`.
+    def call(
+        self,
+        action: str,
+        path: str,
+        body: Any = None,
+        sent: tuple[SentJob, ...] = (),
+        *,
+        method: str | None = None,
+        token: str | None = None,
+        **details: Any,
+    ) -> Call:
+        """Make a call, record and return it. `token`: another API key than the newest of the tenant.
 
-        These are `job_ids`, `retry_input`, `idempotency_key` and `wait_s`.
+        `details`: further fields of `Call`. These are `job_ids`, `retry_input`, `idempotency_key` and `wait_s`.
         """
+        token = token or self.tenant.keys.current
+        headers = bearer(token)
+        if "idempotency_key" in details:
+            headers["Idempotency-Key"] = details["idempotency_key"]
         began_s, status, content, answer = now_s(), None, {}, Answer.UNKNOWN
         try:
-            response = self._http.request(
-                "GET" if action in READS else "POST",
-                path,
-                json=body,
-                headers={"Idempotency-Key": details["idempotency_key"]} if "idempotency_key" in details else {},
-            )
+            method = method or ("GET" if action in READS else "POST")
+            response = self._http.request(method, path, json=body, headers=headers)
             status, content = response.status_code, response.json()
+            self.secret = content.pop("key", "")
             if "wait_s" in details:
                 content[CLOSING] = response.headers.get("connection") == "close"
             answer = _answer(status, content)
@@ -102,6 +88,7 @@ class ApiClient:
         if accepted:
             details["job_ids"] = tuple(content.get("job_ids") or [content["job_id"]])
         shown = content if answer is Answer.OK and (not sent or "result" in content) else {}
+        details |= {"tenant": self.tenant.number, "key": key_id(token), "problem": content.get("type", "")}
         call = Call(action, self.number, began_s, now_s(), answer, status, sent, response=shown, **details)
         self.history.add(call)
         if accepted:

@@ -12,6 +12,23 @@ from faults.jobs import SentJob, request_body
 MAX_KEYED_REQUESTS = 4  # under one idempotency key
 UNIQUE_KEYS = 3
 MAX_BULK_ACTION_READS = 20  # until a bulk action is done
+INTRUSIONS = (
+    ("GET", "/jobs/{}"),
+    ("GET", "/jobs/{}/status"),
+    ("GET", "/jobs/{}/result"),
+    ("GET", "/jobs/{}/result?wait=1"),
+    ("GET", "/jobs/{}/input"),
+    ("GET", "/jobs/{}/explain"),
+    ("GET", "/jobs/{}/logs"),
+    ("POST", "/jobs/{}/cancel"),
+    ("POST", "/jobs/{}/retry"),
+)
+INTRUSIONS_ON_BULK_ACTIONS = (
+    ("GET", "/bulk-actions/{}"),
+    ("POST", "/bulk-actions/{}/start"),
+    ("POST", "/bulk-actions/{}/stop"),
+    ("POST", "/bulk-actions/{}/undo"),
+)
 Action = Callable[[ApiClient], None]
 
 
@@ -149,6 +166,7 @@ def run_bulk_action(client: ApiClient) -> None:
     )
     if preview.answer is not Answer.OK:
         return
+    client.jobs.bulk_actions.append(preview.response["bulk_action_id"])
     path = f"/bulk-actions/{preview.response['bulk_action_id']}"
     for verb, final_phase in (("start", "DONE"), ("undo", "UNDONE")):
         client.call(verb, f"{path}/{verb}", job_ids=batch.job_ids)
@@ -159,6 +177,25 @@ def run_bulk_action(client: ApiClient) -> None:
                 break
         if chance.random() < 0.5:
             return
+
+
+def list_jobs(client: ApiClient) -> None:
+    """List the newest jobs, which must be those of the tenant alone."""
+    client.call("list", "/jobs?limit=50")
+
+
+def intrude(client: ApiClient) -> None:
+    """Ask for a job or a bulk action of another tenant; often one for which that tenant waits."""
+    jobs, chance = client.chance.choice(client.others).jobs, client.chance
+    if jobs.bulk_actions and chance.random() < 0.2:
+        method, path = chance.choice(INTRUSIONS_ON_BULK_ACTIONS)
+        client.call("intrude", path.format(chance.choice(jobs.bulk_actions)), method=method)
+        return
+    waited = list(jobs.waited.values())
+    job_id = chance.choice(waited) if waited and chance.random() < 0.5 else jobs.random_id(chance)
+    if job_id is not None:
+        method, path = chance.choice(INTRUSIONS)
+        client.call("intrude", path.format(job_id), method=method, job_ids=(job_id,))
 
 
 #: Weight and function of each action of a client.
@@ -175,4 +212,6 @@ ACTIONS: dict[str, tuple[int, Action]] = {
     "unique": (2, submit_unique),
     "timed": (3, submit_timed),
     "bulk_action": (1, run_bulk_action),
+    "list": (1, list_jobs),
+    "intrude": (5, intrude),
 }

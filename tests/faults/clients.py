@@ -1,20 +1,25 @@
 """Clients: threads that call the API, each with its own seed."""
 
-import random
 import threading
 
-from faults.api_client import CLIENT_TIMEOUT_S, AcceptedJobs, ApiClient
-from faults.client_actions import ACTIONS
-from faults.history import History
+from faults.api_client import CLIENT_TIMEOUT_S, ApiClient
+from faults.client_actions import ACTIONS, Action
+
+
+def act(client: ApiClient) -> None:
+    """Do anything that a client does."""
+    names = [name for name, (weight, _) in ACTIONS.items() for _ in range(weight)]
+    ACTIONS[client.chance.choice(names)][1](client)
 
 
 class Client:
-    """One client thread. `pause_s`: mean time between two calls."""
+    """One client thread, which repeats an action. `pause_s`: mean time between two."""
 
-    def __init__(self, number: int, url: str, history: History, jobs: AcceptedJobs, seed: int, pause_s: float) -> None:
-        self._api = ApiClient(number, url, history, jobs, random.Random(f"{seed}-{number}"))
+    def __init__(self, api: ApiClient, pause_s: float, action: Action = act) -> None:
+        self._api = api
         self._pause_s = pause_s
-        self._thread = threading.Thread(target=self._run, name=f"client-{number}")
+        self._action = action
+        self._thread = threading.Thread(target=self._run, name=f"client-{api.number}")
 
     def start(self) -> None:
         """Start calling."""
@@ -28,7 +33,5 @@ class Client:
         self._api.close()
 
     def _run(self) -> None:
-        names = [name for name, (weight, _) in ACTIONS.items() for _ in range(weight)]
-        chance = self._api.chance
-        while not self._api.stopping.wait(chance.expovariate(1 / self._pause_s)):
-            ACTIONS[chance.choice(names)][1](self._api)
+        while not self._api.stopping.wait(self._api.chance.expovariate(1 / self._pause_s)):
+            self._action(self._api)

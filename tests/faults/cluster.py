@@ -11,14 +11,12 @@ from e2e.cluster import Namespace, forward, until
 from kubernetes import config
 from rig.proxy import Proxy
 
-from faults.environment import MAX_CRASHES, FaultEnvironment, PatientDatabase
+from faults.environment import AUTHENTICATED, MAX_CRASHES, FaultEnvironment, PatientDatabase
 
 REPLICAS = {"api": 2, "worker": 2, "controller": 2}
 LEASE_S, HEARTBEAT_S = 6.0, 1.0
 RECOVERY_S = 20.0  # after PostgreSQL is available again: its readiness, and a time limit of a read
 LEDGER = "ledger"
-#: As in a run on this machine: what is tested is what becomes of jobs.
-UNAUTHENTICATED = ("authentication.enabled=false", "authentication.acceptUnauthenticatedNetwork=true")
 
 
 class ForwardedPort:
@@ -61,6 +59,7 @@ class ClusterEnvironment(FaultEnvironment):
     lease_s, heartbeat_s = LEASE_S, HEARTBEAT_S
     drain_s = 3 * LEASE_S + 20.0  # and pods that start
     wait_s = 2.0 + 3.0  # two ticks, and a claim
+    fair_wait_s = 1.0 + 1.0 + 3.0  # JOBPROC_BATCH_MAX_SECONDS, the longest job, and a claim
 
     def _start(self) -> None:
         config.load_kube_config()  # type: ignore[no-untyped-call]  # the client has no type for it
@@ -78,7 +77,7 @@ class ClusterEnvironment(FaultEnvironment):
             f"settings.JOBPROC_HEARTBEAT_SECONDS={HEARTBEAT_S:g}",
             f"settings.JOBPROC_MAX_CRASHES={MAX_CRASHES}",
             "worker.drainSeconds=5",
-            *UNAUTHENTICATED,
+            *[f"settings.{name}={value}" for name, value in AUTHENTICATED.items() if name != "JOBPROC_AUTHENTICATION"],
         )
         self.postgres_url = self.namespace.database_url(
             "jobproc-postgresql", self._forwarded_port("pod/jobproc-postgresql-0", 5432)

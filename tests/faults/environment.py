@@ -27,10 +27,14 @@ WORKERS = ("first", "second")
 PROCESSES = 2  # of each worker
 MAX_CRASHES = "1000"  # otherwise jobs whose process the faults kill repeatedly would fail for that
 DRAIN_S = 3 * LEASE_S + 6.0  # and the work that four processes may have left
-WAIT_S = 2 * TICK_S + 2.0  # of a due job beside an idle worker; 2 s for a claim on a busy machine
+CLAIM_S = 2.0  # on a busy machine
+WAIT_S = 2 * TICK_S + CLAIM_S  # of a due job beside an idle worker
+FAIR_WAIT_S = 1.0 + 1.0 + CLAIM_S  # of a due job beside a flood: JOBPROC_BATCH_MAX_SECONDS, and the longest job
 DISK_MIB = 400  # of PostgreSQL
 DATABASE_RETRY_S = 20.0  # longer than any fault makes PostgreSQL unavailable
 PARTS = ("api", "worker", "controller")
+#: Keys are read at the default interval. All clients have one address, and try keys that have ended.
+AUTHENTICATED = {"JOBPROC_AUTHENTICATION": "required", "JOBPROC_MAX_FAILED_AUTHENTICATIONS_PER_MINUTE": "0"}
 
 
 class PatientDatabase(Database):
@@ -56,6 +60,8 @@ class FaultEnvironment(Environment):
     """The common part of environments on this machine and in a cluster."""
 
     database: Database  #: a connection beside the product
+    postgres_url: str  #: of the superuser, not through a proxy
+    url: str  #: of the API
     recovery_s: float  #: how long an outage of PostgreSQL may be noticed after its end
 
     def __init__(self, folder: Path) -> None:
@@ -100,6 +106,7 @@ class LocalEnvironment(FaultEnvironment):
 
     recovery_s = RECOVERY_S
     lease_s, heartbeat_s, drain_s, wait_s = LEASE_S, float(QUICK["JOBPROC_HEARTBEAT_SECONDS"]), DRAIN_S, WAIT_S
+    fair_wait_s = FAIR_WAIT_S
 
     def _start(self) -> None:
         self.disk = self._mounted(self.folder / "disk")
@@ -107,23 +114,16 @@ class LocalEnvironment(FaultEnvironment):
         self.postgres, self.redis = self._start_servers(self.disk or self.folder, options)
         self.postgres_proxies = {part: self._stack.enter_context(Proxy(self.postgres.port)) for part in PARTS}
         self.redis_proxies = {part: self._stack.enter_context(Proxy(self.redis.port)) for part in PARTS}
-        self.system = System(self.folder, self.postgres.url(), self.redis.url, JOBPROC_MAX_CRASHES=MAX_CRASHES)
+        self.postgres_url = self.postgres.url()
+        settings = {"JOBPROC_MAX_CRASHES": MAX_CRASHES, **AUTHENTICATED}
+        self.system = System(self.folder, self.postgres_url, self.redis.url, **settings)
+        self.url = str(self.system.client.base_url)
         self.database = self.system.database = PatientDatabase(self.postgres.url())
         self._stack.callback(self.system.close)
         self.start_api()
         for name in WORKERS:
             self.start_worker(name)
         self.start_controller()
-
-    @property
-    def url(self) -> str:
-        """The URL of the API."""
-        return str(self.system.client.base_url)
-
-    @property
-    def postgres_url(self) -> str:
-        """The URL of PostgreSQL, not through a proxy."""
-        return self.postgres.url()
 
     def effects(self) -> list[dict[str, Any]]:
         """Return the lines of the effects ledger."""

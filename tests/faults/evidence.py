@@ -10,6 +10,7 @@ from rig.system import Database
 
 from faults.history import Call
 from faults.jobs import SentJob
+from faults.keys import KeyLife
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class StoredJob:
 
     sent: SentJob
     max_attempts: int
+    tenant: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class JobOptions:
     created_at: Mapping[int, datetime]  #: by run number
     run_at: datetime | None = None
     deadline: datetime | None = None
-    unique_key: str | None = None
+    unique_key: str | None = None  #: with its tenant
     unique_while: str | None = None
 
 
@@ -77,6 +79,15 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class PastFault:
+    """A fault that was injected; times are of the harness's monotonic clock."""
+
+    name: str
+    began_s: float
+    ended_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All evidence of a run. Tables are by job id; runs of a job are by run number."""
 
@@ -94,6 +105,11 @@ class Evidence:
     samples: Sequence[Sample] = ()
     wait_limit_s: float = 0.0  #: how long a due job may wait beside an idle process
     outages: Sequence[tuple[float, float]] = ()  #: from when to when PostgreSQL was unreliable
+    faults: Sequence[PastFault] = ()
+    keys: Mapping[str, KeyLife] = field(default_factory=dict)  #: by key id
+    fair_wait_s: float = 0.0  #: how long a job may wait beside a flood of another tenant
+    #: From when to when, in Unix seconds, workers may have been unable to claim.
+    disturbed: Sequence[tuple[float, float]] = ()
     #: From when to when times of the database's clock do not give the order of events.
     clock_steps: Sequence[tuple[datetime, datetime]] = ()
     interrupted: bool = True  #: True if any fault could end or repeat an attempt
@@ -151,16 +167,16 @@ def tables(database: Database) -> dict[str, Any]:
         "SELECT id::text, attempt, outcome, started_at, finished_at, retry_at, run FROM attempts ORDER BY run, attempt"
     ):
         attempts[job_id].append(PastAttempt(*columns))
-    jobs = database.rows("SELECT id::text, operation, input, max_attempts FROM jobs")
+    jobs = database.rows("SELECT id::text, operation, input, max_attempts, tenant FROM jobs")
     stored = {
-        job_id: StoredJob(SentJob(operation, tuple(body["data"])), max_attempts)
-        for job_id, operation, body, max_attempts in jobs
+        job_id: StoredJob(SentJob(operation, tuple(body["data"])), max_attempts, tenant)
+        for job_id, operation, body, max_attempts, tenant in jobs
     }
     retry_inputs: dict[str, dict[int, SentJob | None]] = defaultdict(dict)
     options = {
         job_id: JobOptions({0: created_at}, *columns)
         for job_id, created_at, *columns in database.rows(
-            "SELECT id::text, created_at, run_at, deadline, unique_key, unique_while FROM jobs"
+            "SELECT id::text, created_at, run_at, deadline, tenant || ' ' || unique_key, unique_while FROM jobs"
         )
     }
     undo_runs: dict[str, frozenset[int]] = {}

@@ -22,6 +22,11 @@ class Fault:
     where: str  #: the kind of environment that it needs
 
     @property
+    def may_stop_claims(self) -> bool:
+        """True if workers may be unable to claim during the fault."""
+        return self.interrupts or self.name.startswith("worker")
+
+    @property
     def kind(self) -> str:
         """The group of the fault. Two faults of one group would interfere, so they never run together."""
         return self.inject.__module__

@@ -35,6 +35,9 @@ class Call:
     retry_input: SentJob | None = None  #: the new input of a manual retry, None: the input stays
     idempotency_key: str | None = None
     wait_s: float = 0.0  #: the `wait` of a long poll
+    tenant: int = 1  #: of the client
+    key: str = ""  #: id of the API key that was sent
+    problem: str = ""  #: type of the problem that was answered
 
 
 class History:

@@ -30,6 +30,12 @@ from faults.laws_of_service import (
     everything_is_drained,
     no_due_job_waits_beside_an_idle_worker,
 )
+from faults.laws_of_tenants import (
+    a_flood_delays_nobody_else,
+    a_valid_key_is_accepted,
+    an_ended_key_is_refused,
+    tenants_are_kept_apart,
+)
 from faults.verdict import Law, Verdict
 
 MAX_SHOWN = 10  # violations of a law in a report
@@ -55,6 +61,10 @@ LAWS: tuple[Law, ...] = (
     jobs_of_a_running_key_take_turns,
     times_are_kept,
     a_bulk_action_is_complete,
+    tenants_are_kept_apart,
+    a_valid_key_is_accepted,
+    an_ended_key_is_refused,
+    a_flood_delays_nobody_else,
 )
 
 

@@ -58,9 +58,9 @@ def nothing_is_invented(run: Evidence, verdict: Verdict) -> None:
 
 
 def an_accepted_job_can_be_read(run: Evidence, verdict: Verdict) -> None:
-    """A read, cancel or retry finds its job. Clients name only accepted jobs."""
-    for call in run.calls:
-        if call.action in FOUND_STATUSES and call.answer is not Answer.UNKNOWN:
+    """A read, cancel or retry finds its job. Clients name only accepted jobs of their tenant."""
+    for call in run.calls:  # laws of API keys judge 401
+        if call.action in FOUND_STATUSES and call.answer is not Answer.UNKNOWN and call.status != 401:
             verdict.expect(
                 call.status in FOUND_STATUSES[call.action],
                 f"{call.job_ids[0]} was accepted and its {call.action} is answered with {call.status}",

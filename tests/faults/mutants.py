@@ -16,7 +16,7 @@ from pathlib import Path
 from common.command_line import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED_FOLDERS = ("api", "worker", "common", "clients", "tests", "tools")
+COPIED_FOLDERS = ("api", "worker", "common", "clients", "tests", "tools", "charts")
 RUN_S = 15
 TIMEOUT_S = 240.0  # of one run, its start and end included
 
@@ -59,8 +59,9 @@ MUTANTS = (
     Mutant(
         "a submission is answered before its commit",
         "api/routes/jobs.py",
-        "await services.group_commit.submit(job)\n        return _accepted(",
-        "job.__class__.kept = asyncio.create_task(services.group_commit.submit(job))\n        return _accepted(",
+        "await services.group_commit.submit(job, tenant)\n        return _accepted(",
+        "job.__class__.kept = asyncio.create_task(services.group_commit.submit(job, tenant))\n"
+        "        return _accepted(",
         ("api_killed", "postgres_killed"),
         ("nothing is lost", "an accepted job can be read"),
     ),
@@ -135,8 +136,8 @@ MUTANTS = (
     Mutant(
         "a running job is cancelled like a waiting one",
         "common/store/jobs/keyed_insert.py",
-        "DELETE FROM live WHERE {is_job} AND worker IS NULL",
-        "DELETE FROM live WHERE {is_job}",
+        "DELETE FROM live WHERE {{is_job}} AND tenant = $1 AND worker IS NULL",
+        "DELETE FROM live WHERE {{is_job}} AND tenant = $1",
         ("redis_flushed",),
         ("attempts are complete", "effects are bounded"),
     ),
@@ -164,6 +165,41 @@ MUTANTS = (
         "",
         ("redis_flushed",),
         ("a manual retry is one more run",),
+    ),
+    Mutant(
+        "a status is read for all tenants",
+        "common/store/jobs/reads.py",
+        'progress, progress_text FROM job_states WHERE id = $2 AND tenant = $1", _CALLER\n',
+        'progress, progress_text FROM job_states WHERE id = $2 AND $1::int > 0",\n'
+        '    "(SELECT array_agg(id) FROM tenants)",\n',
+        ("redis_flushed",),
+        ("tenants are kept apart",),
+        seconds=45,
+    ),
+    Mutant(
+        "a key acts for the default tenant",
+        "api/auth/directory.py",
+        "Principal(key.tenant, tenant.name,",
+        "Principal(1, tenant.name,",
+        ("redis_flushed",),
+        ("tenants are kept apart",),
+    ),
+    Mutant(
+        "a revoked key goes on",
+        "api/auth/directory.py",
+        "    if key.revoked_at is not None:\n",
+        "    if False:\n",
+        ("redis_flushed",),
+        ("an ended key is refused",),
+        seconds=45,
+    ),
+    Mutant(
+        "a claim does not look who else waits",
+        "common/store/jobs/fair_claims.py",
+        "self._was_full = len(jobs) == limit",
+        "self._was_full = False",
+        ("redis_flushed",),
+        ("a flood delays nobody else",),
     ),
 )
 

@@ -31,16 +31,16 @@ from faults import (
     faults_of_servers,  # noqa: F401 - its faults register themselves
     laws,
 )
-from faults.api_client import AcceptedJobs
-from faults.clients import Client
 from faults.environment import LocalEnvironment
-from faults.evidence import Evidence
+from faults.evidence import Evidence, PastFault
 from faults.fault import CLUSTER, FAULTS, LOCAL, Fault
 from faults.history import History, now_s
 from faults.idle_watch import IdleWatch
+from faults.load import Load
 from faults.verdict import Verdict
 
 DRAIN_MAX_S = 120.0
+CALM_S = 10.0  # before the first fault: a flood, and quiet tenants beside it
 WORK_S = 0.02  # of the four processes, for each job that is left when the faults are over
 EVIDENCE = "evidence.pickle"
 _UNFINISHED = """
@@ -76,6 +76,7 @@ class Report:
             "calls": len(run.calls),
             "jobs": len(run.stored),
             "retried": sum(len(attempts) for attempts in run.attempts.values()),
+            "keys": len(run.keys),
             **answers,
         }
 
@@ -99,7 +100,10 @@ class Run:
         pause_s: float = 0.05,
         make: Callable[[Path], Any] = LocalEnvironment,
     ) -> None:
-        """Start the environment. `pause_s`: mean time between two calls of a client; `make` makes the environment."""
+        """Start the environment. `clients`: random ones; `pause_s`: mean time between two calls of one.
+
+        `make` makes the environment.
+        """
         self._folder = folder
         self._report = Report(seed)
         self._chance = random.Random(f"{seed}-faults")
@@ -113,32 +117,22 @@ class Run:
             self._watch = self._stack.enter_context(IdleWatch(self.environment.postgres_url, fresh_s))
             self._history = History(folder / "history.jsonl")
             self._stack.callback(self._history.close)
+            self._load = self._stack.enter_context(Load(self.environment, self._history, seed, clients, pause_s))
         except BaseException:
             self._stack.close()
             raise
-        jobs = AcceptedJobs()
-        self._clients = [
-            Client(number, self.environment.url, self._history, jobs, seed, pause_s) for number in range(1, clients + 1)
-        ]
         self._interrupted = False
-
-    @contextlib.contextmanager
-    def _load(self) -> Iterator[None]:
-        for client in self._clients:
-            client.start()
-        try:
-            yield
-        finally:
-            for client in self._clients:
-                client.stop()
+        self._faults = list[PastFault]()
+        self._disturbed = list[tuple[float, float]]()
 
     def inject_until(self, faults: Sequence[Fault], gap_s: float, until_s: float, beside: float = 0.0) -> Report:
-        """Inject all faults in random order, repeatedly until a time; then check the laws.
+        """After a calm time inject all faults in random order, repeatedly until a time; then check the laws.
 
         `gap_s`: mean time between two faults. `beside`: the probability that a second fault of another kind happens at
         the same time. Raises AssertionError when a process does not recover.
         """
-        with self._load():
+        with self._load.running():
+            time.sleep(CALM_S)
             for fault in self._in_random_order(faults):
                 time.sleep(self._chance.expovariate(1 / gap_s))
                 others = [other for other in faults if other.kind != fault.kind]
@@ -154,7 +148,7 @@ class Run:
 
         `tries`: of each fault, at most. `slack_s`: added to the laws' time limits, on a machine that does other work.
         """
-        with self._load():
+        with self._load.running():
             for fault in self._chance.sample(faults, len(faults)):
                 for _ in range(tries):
                     self._inject(fault)
@@ -179,7 +173,12 @@ class Run:
         self._interrupted |= fault.interrupts
         shown = fault.inject(self.environment, chance)
         (self._report.happened if shown else self._report.missed)[fault.name] += 1
-        line = {"fault": fault.name, "began_s": began_s, "ended_s": now_s(), "shown": shown}
+        past = PastFault(fault.name, began_s, now_s())
+        self._faults.append(past)
+        if fault.may_stop_claims:
+            until_s = past.ended_s + self.environment.lease_s
+            self._disturbed.append((began_s, until_s))
+        line = {"fault": fault.name, "began_s": began_s, "ended_s": past.ended_s, "shown": shown}
         with (self._folder / "faults.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -190,12 +189,17 @@ class Run:
         with contextlib.suppress(AssertionError):  # a law reports it
             until("nothing is unfinished", lambda: not environment.database.value(_UNFINISHED), DRAIN_MAX_S)
         drained_s = now_s() - faults_over_s
+        unix_s = time.time() - now_s()
         run = Evidence(
             calls=self._history.calls,
             effects=evidence.effects(environment.effects()),
             samples=self._watch.samples,
             wait_limit_s=environment.wait_s + slack_s,
             outages=environment.outages,
+            faults=self._faults,
+            keys=self._load.keys(),
+            fair_wait_s=environment.fair_wait_s + slack_s,
+            disturbed=[(unix_s + began_s, unix_s + ended_s) for began_s, ended_s in self._disturbed],
             clock_steps=environment.clock_steps,
             interrupted=self._interrupted,
             drained_s=drained_s,

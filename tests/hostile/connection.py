@@ -1,5 +1,6 @@
 """Sends bytes to the API and reads the answers, however many there are."""
 
+import gzip
 import io
 import json
 import socket
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
+from api.web.problem_kinds import PREFIX
+from hostile.callers import Caller
 from hostile.requests import Request
 
 ANSWER_LIMIT_S = 20.0  # longer than any limit of the API for a request
@@ -23,10 +26,21 @@ class Answer:
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def text(self) -> bytes:
+        """The body, decompressed."""
+        return gzip.decompress(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
+
+    @property
+    def problem(self) -> str:
+        """The name of the problem that it is; empty: none, or without a body."""
+        content = self.json() if self.status >= 400 else None
+        return str(content.get("type", "")).removeprefix(PREFIX) if isinstance(content, dict) else ""
+
     def json(self) -> Any:
         """Return the body as JSON, None if it is none."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.text)
         except ValueError:
             return None
 
@@ -40,10 +54,16 @@ class Exchange:
     seconds: float  #: until the last answer
     is_closed: bool  #: by the API
     request: Request | None = None  #: None: broken bytes
+    caller: Caller = field(default_factory=lambda: Caller("none"))
 
 
-def exchange(port: int, segments: Sequence[bytes], request: Request | None = None) -> Exchange:
-    """Send bytes over a new connection. A whole request has an answer; broken bytes may have any number."""
+def exchange(
+    port: int, segments: Sequence[bytes], request: Request | None = None, caller: Caller | None = None
+) -> Exchange:
+    """Send bytes over a new connection. A whole request has an answer; broken bytes may have any number.
+
+    `caller`: of broken bytes.
+    """
     began_s = ended_s = time.monotonic()
     received, is_closed, sent = bytearray(), False, b"".join(segments)
     with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_LIMIT_S) as connection:
@@ -65,7 +85,8 @@ def exchange(port: int, segments: Sequence[bytes], request: Request | None = Non
         except (ConnectionResetError, BrokenPipeError):
             is_closed = True
     is_head = sent.startswith(b"HEAD ")
-    return Exchange(sent, answers(bytes(received), is_head), ended_s - began_s, is_closed, request)
+    caller = request.caller if request else caller or Caller("none")
+    return Exchange(sent, answers(bytes(received), is_head), ended_s - began_s, is_closed, request, caller)
 
 
 def answers(received: bytes, is_head: bool = False) -> list[Answer]:

@@ -3,9 +3,12 @@
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
+
+from common.domain.tenancy.scopes import Scope
+from hostile.callers import Caller, Callers
 
 TEXTS = [
     *(
@@ -83,6 +86,17 @@ _UUIDS = [
 ]
 _GETS = ["", "/status", "/result", "/explain", "/result?wait=0", "/status?wait=-1", "/input", "/nothing"]
 _QUERIES = ["status", "operation", "queue", "tag", "error", "created_after", "cursor", "limit", "order", "zzz", "wait"]
+_PAYLOADS = {"/result", "/result?wait=0", "/input"}  # those of _GETS that need the scope jobs:payload
+_ACCESS: list[tuple[str, str, Scope]] = [
+    ("GET", "/keys", Scope.KEYS),
+    ("POST", "/keys", Scope.KEYS),
+    ("POST", "/keys/AAAAAAAAAAAA/rotate", Scope.KEYS),
+    ("GET", "/audit", Scope.AUDIT),
+    ("GET", "/tenants", Scope.ADMIN),
+    ("POST", "/tenants", Scope.ADMIN),
+    ("POST", "/tenants/hostile/suspend", Scope.ADMIN),
+]
+REFUSED_TAG = "refused"  # of jobs that their senders may not submit
 _PATHS = [
     "/stats",
     "/operations",
@@ -120,6 +134,7 @@ _HEADERS: list[tuple[bytes, bytes]] = [
         (b"X-Forwarded-For", b"::1, 1.2.3.4"),
         (b"Connection", b"Upgrade, HTTP2-Settings"),
     ),
+    *((b"Jobproc-Tenant", b"default"), (b"Jobproc-Tenant", b"hostile"), (b"Jobproc-Tenant", b"\xff")),
     *((b"Upgrade", b"h2c"), (b"Content-Type", b"text/plain"), (b"Content-Type", b'application/json; charset="utf-16"')),
 ]
 
@@ -133,11 +148,14 @@ class Request:
     body: bytes = b""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     submission: dict[str, Any] | None = None
+    scope: Scope | None = None  #: that it needs; None: any or none, such as where there is no such path
+    caller: Caller = field(default_factory=lambda: Caller("none"))
 
     def raw(self) -> bytes:
         """Return the bytes of the request."""
         head = [f"{self.method} {self.target} HTTP/1.1".encode()]
-        lines = [(b"Host", b"localhost"), (b"Content-Length", b"%d" % len(self.body)), *self.headers]
+        lines = [(b"Host", b"localhost"), (b"Content-Length", b"%d" % len(self.body))]
+        lines += [*self.caller.headers, *self.headers]
         if self.body and not any(name == b"Content-Type" for name, _ in self.headers):
             lines.append((b"Content-Type", b"application/json"))
         return b"\r\n".join([*head, *(name + b": " + value for name, value in lines), b"", self.body])
@@ -146,8 +164,9 @@ class Request:
 class Requests:
     """A seeded source of requests. The same seed makes the same ones, as long as the same ids are accepted."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
+    def __init__(self, chance: random.Random, callers: Callers) -> None:
+        self._chance, self._callers = chance, callers
+        self._caller = callers.next(chance)  # of the next request
         self.job_ids = list(_UUIDS)  #: of which requests choose; ids of accepted jobs are added
         self._kinds: list[tuple[Callable[[], Request], int]] = [
             (self._submission, 8),
@@ -157,16 +176,19 @@ class Requests:
             (self._list, 3),
             (self._change, 3),
             (self._bulk_action, 1),
+            (self._access, 1),
             (self._any_path, 2),
         ]
 
     def next(self) -> Request:
         """Return the next request."""
         kinds, weights = zip(*self._kinds, strict=True)
-        request: Request = self._chance.choices(kinds, weights)[0]()
+        self._caller = self._callers.next(self._chance)
+        made: Request = self._chance.choices(kinds, weights)[0]()
+        request = replace(made, caller=self._caller)
         if self._chance.random() < 0.25:
             more = self._chance.sample(_HEADERS, self._chance.randint(1, 3))
-            request = Request(request.method, request.target, request.body, more)
+            request = replace(request, headers=more, submission=None)
         return request
 
     def accepted(self, job_id: str) -> None:
@@ -193,11 +215,11 @@ class Requests:
         body = self._body()
         for _ in range(self._chance.choice((0, 0, 0, 1, 2))):
             body[self._chance.choice([*body, "zzz", ""])] = self._value()
-        return body
+        return body if self._caller.may_submit else {**body, "tags": [REFUSED_TAG]}
 
     def _submission(self) -> Request:
         body = self._hostile_body()
-        return Request("POST", "/jobs/", _json(body), submission=body)
+        return Request("POST", "/jobs/", _json(body), submission=body, scope=Scope.JOBS_WRITE)
 
     def _raw_body(self) -> Request:
         target = self._chance.choice(("/jobs/", "/jobs", "/jobs/batch", "/bulk-actions", f"/jobs/{self._id()}/retry"))
@@ -205,27 +227,36 @@ class Requests:
 
     def _batch(self) -> Request:
         bodies = [self._hostile_body() for _ in range(self._chance.choice((0, 1, 2, 50)))]
-        return Request("POST", "/jobs/batch", _json(self._chance.choice((bodies, bodies, {"jobs": bodies}))))
+        body = self._chance.choice((bodies, bodies, {"jobs": bodies}))
+        return Request("POST", "/jobs/batch", _json(body), scope=Scope.JOBS_WRITE)
 
     def _id(self) -> str:
         return self._chance.choice(self.job_ids)
 
     def _read(self) -> Request:
-        return Request(self._chance.choice(("GET", "GET", "HEAD")), f"/jobs/{self._id()}{self._chance.choice(_GETS)}")
+        method, what = self._chance.choice(("GET", "GET", "HEAD")), self._chance.choice(_GETS)
+        scope = Scope.JOBS_PAYLOAD if what in _PAYLOADS else None if what == "/nothing" else Scope.JOBS_READ
+        return Request(method, f"/jobs/{self._id()}{what}", scope=scope)
 
     def _list(self) -> Request:
         names = self._chance.sample(_QUERIES, self._chance.choice((0, 1, 2)))
         pairs = [f"{name}={quote(_text(self._value()), errors='surrogatepass')}" for name in names]
-        return Request("GET", "/jobs?" + "&".join(pairs))
+        return Request("GET", "/jobs?" + "&".join(pairs), scope=Scope.JOBS_READ)
 
     def _change(self) -> Request:
         body = self._chance.choice((b"", b"{}", _json({"data": [self._value()]}), _json({"input": self._value()})))
-        return Request("POST", f"/jobs/{self._id()}/{self._chance.choice(('cancel', 'retry'))}", body)
+        change, scope = self._chance.choice((("cancel", Scope.JOBS_CANCEL), ("retry", Scope.JOBS_WRITE)))
+        return Request("POST", f"/jobs/{self._id()}/{change}", body, scope=scope)
 
     def _bulk_action(self) -> Request:
         body = {"kind": self._chance.choice(("cancel", "retry", "reprioritise", "zzz")), "tag": self._value()}
         body[self._chance.choice(("rate", "priority", "status", "all"))] = self._value()
-        return Request("POST", "/bulk-actions", _json(body))
+        return Request("POST", "/bulk-actions", _json(body), scope=Scope.BULK)
+
+    def _access(self) -> Request:
+        method, path, scope = self._chance.choice(_ACCESS)
+        body = {"name": self._chance.choice(TEXTS), "scopes": ["jobs:read"]} if method == "POST" else None
+        return Request(method, path, b"" if body is None else _json(body), scope=scope)
 
     def _any_path(self) -> Request:
         path = self._chance.choice((*_PATHS, "/" + quote(self._chance.choice(TEXTS), errors="surrogatepass")))

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import redis
@@ -16,12 +17,15 @@ from faults.laws import report
 from faults.lifecycle import Environment
 from faults.verdict import Verdict
 from rig.hostile_messages import fuzzed
+from rig.issuer import AUDIENCE, Issuer, Key
+from rig.keys import REQUIRED, bearer, new_key
 from rig.process_usage import memory_mib
 from rig.system import Database, System
 
 from common.broker.doorbells import celery_queue
 from common.command_line import command_line
 from hostile import laws
+from hostile.callers import Callers
 from hostile.connection import Exchange, exchange
 from hostile.laws import SLOW_S, Observations, StoredJob
 from hostile.requests import Requests
@@ -30,26 +34,35 @@ from hostile.wire import broken
 SECONDS, REQUESTS, CLIENTS = 60.0, 5_000, 4
 MESSAGES_A_REQUEST = 0.5  # pushed into Redis beside the requests
 PARTS = ("api", "worker", "controller")
-_STORED = "SELECT id::text, operation, input::text, tags, metadata::text FROM jobs"
+_STORED = "SELECT id::text, operation, input::text, tags, metadata::text, tenant FROM jobs"
 
 
 class HostileEnvironment(Environment):
-    """An API, a worker of two processes and a controller, with their default limits."""
+    """The servers of a run, and a system that is not started."""
 
     def _start(self) -> None:
         self.postgres, self.redis = self._start_servers(self.folder, {"max_connections": "60"})
         self.system = System(self.folder, self.postgres.url(), self.redis.url)
         self._stack.callback(self.system.close)
         self.system.database = Database(self.postgres.url())
-        self.system.all()
+
+
+@contextlib.contextmanager
+def started(system: System) -> Iterator[Callers]:
+    """Start an API that requires authentication, a worker of two processes and a controller. Yields its callers."""
+    key = Key("RS256", "a")
+    with contextlib.closing(Issuer(key)) as issuer:
+        system.all(**REQUIRED, JOBPROC_OIDC_ISSUER=issuer.url, JOBPROC_OIDC_AUDIENCES=AUDIENCE)
+        system.client.headers.update(bearer(new_key(system.database)))
+        yield Callers.create(system.database, issuer, Key("RS256", "a"))
 
 
 class Run:
     """Hostile clients of one running system."""
 
-    def __init__(self, system: System, seed: int) -> None:
+    def __init__(self, system: System, callers: Callers, seed: int) -> None:
         """`system` has an API, a worker and a controller."""
-        self._system, self._seed = system, seed
+        self._system, self._callers, self._seed = system, callers, seed
         self._exchanges: list[Exchange] = []
         self._early_mib: dict[str, float] = {}
         self._pids = self._processes()
@@ -66,7 +79,7 @@ class Run:
         for thread in threads:
             thread.join()
         again_s = {
-            index: exchange(self._system.port, [seen.sent], seen.request).seconds
+            index: exchange(self._system.port, [seen.sent], seen.request, seen.caller).seconds
             for index, seen in enumerate(self._exchanges)
             if seen.seconds > SLOW_S
         }
@@ -86,14 +99,15 @@ class Run:
     def _attack(self, number: int, until_s: float, count: int) -> None:
         """Send requests, broken bytes and messages, as one of the clients."""
         chance = random.Random(f"{self._seed}-{number}")
-        requests, messages = Requests(chance), fuzzed(chance.randrange(2**32), count)
+        requests, messages = Requests(chance, self._callers), fuzzed(chance.randrange(2**32), count)
         with redis.Redis.from_url(self._system.env["REDIS_URL"]) as client:
             for sent in range(count):
                 if time.monotonic() > until_s:
                     break
                 request = requests.next()
-                if chance.random() < 0.3:
-                    seen = exchange(self._system.port, broken(request.raw(), chance))
+                # A changed byte could make a wrong key a right one.
+                if chance.random() < 0.3 and (request.caller.is_known or not request.caller.headers):
+                    seen = exchange(self._system.port, broken(request.raw(), chance), caller=request.caller)
                 else:
                     seen = exchange(self._system.port, [request.raw()], request)
                     for answer in seen.answers:
@@ -133,8 +147,8 @@ def main() -> int:
     print(f"seed {options.seed}, at most {options.seconds:g} s, in {folder}", flush=True)
     environment = HostileEnvironment(folder)
     try:
-        run = Run(environment.system, options.seed)
-        verdicts = run.execute(options.seconds, options.requests)
+        with started(environment.system) as callers:
+            verdicts = Run(environment.system, callers, options.seed).execute(options.seconds, options.requests)
     finally:
         environment.close()
     print(report(verdicts))

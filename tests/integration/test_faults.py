@@ -20,8 +20,14 @@ TEN = (
     "leader_frozen",
     "connections_terminated",
 )
-#: Laws on actions of which two clients may have done none in this time.
-RARE = {"a_unique_key_is_held_by_one", "jobs_of_a_running_key_take_turns", "a_bulk_action_is_complete"}
+#: Laws on what may not have happened in this time, or not apart from the faults.
+RARE = {
+    "a_unique_key_is_held_by_one",
+    "jobs_of_a_running_key_take_turns",
+    "a_bulk_action_is_complete",
+    "an_ended_key_is_refused",
+    "a_flood_delays_nobody_else",
+}
 TRIES = 4  # injections of a fault that missed its window
 SLACK_S = 8.0  # added to limits of the laws, because other tests run concurrently
 

@@ -1,12 +1,11 @@
 """A process of the migrations, as a test starts it."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rig.fork_server import ROOT
+from rig.fork_server import python_path
+from rig.system import System
 
 Start = Callable[..., "Run"]
 
@@ -23,15 +22,14 @@ class Run:
         env |= {
             "DATABASE_URL": url,
             "REDIS_URL": "redis://127.0.0.1:1/0",
-            "PYTHONPATH": str(ROOT),
+            **python_path(),
             "JOBPROC_LOCK_TIMEOUT_SECONDS": "0.2",
             **settings,
         }
         self._log = folder / f"run{len(list(folder.iterdir()))}.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *(arguments or ("-m", "common.migrate"))], stdout=log, stderr=log, cwd=folder, env=env
-            )
+        self._log.touch()
+        assert System.fork_server is not None
+        self.process = System.fork_server.fork("common.migrate", arguments, self._log, env, folder)
 
     @property
     def log(self) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 from migrations.run import Run
+from rig.databases import database
 from rig.settings import settings_from
 from rig.system import Database, until
 
@@ -139,6 +140,29 @@ def test_a_table_that_is_in_use_is_transferred_by_a_later_try(cluster: Cluster) 
     holder.close()
     assert run.wait() == 0
     assert cluster.owners() == {f"{cluster.prefix}_owner"}
+
+
+@pytest.mark.parametrize("statement", ["ALTER ROLE {role} CONNECTION LIMIT 7", "CREATE ROLE {role}"])
+def test_a_role_that_a_migration_of_another_database_changes_meanwhile_is_changed_by_a_later_try(
+    cluster: Cluster, statement: str
+) -> None:
+    """Roles belong to the server, and the lock of a migration to its database."""
+    if statement.startswith("ALTER"):
+        cluster.with_roles()
+    with database(None) as other:
+        holder = psycopg2.connect(other)
+        holder.cursor().execute(statement.format(role=f"{cluster.prefix}_worker"))
+        settings = {"JOBPROC_DATABASE_ROLES": cluster.prefix, "JOBPROC_LOCK_TIMEOUT_SECONDS": "20"}
+        run = Run(cluster._folder, cluster.url, **settings, **PASSWORDS)
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        until("the run waits for the role", lambda: cluster.database.value(waits))
+        holder.commit()
+        holder.close()
+        assert run.wait() == 0, run.log
+    assert "startup_waiting" in run.log
+    assert "SCRAM-SHA-256" not in run.log
+    assert missing(run) == []
+    assert can_work(cluster)
 
 
 def test_an_owner_that_may_create_roles_needs_no_superuser(cluster: Cluster) -> None:

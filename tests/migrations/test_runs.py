@@ -112,7 +112,7 @@ def test_a_schema_of_a_later_version_ends_a_run_without_a_traceback(start: Start
 def test_a_waiting_run_applies_nothing_and_ends_after_another_run_has_migrated(
     start: Start, empty_database_url: str
 ) -> None:
-    waiting = start(empty_database_url, "-m", "common.migrate", "--wait", "30")
+    waiting = start(empty_database_url, "--wait", "30")
     until("the waiting run has started", lambda: "starting" in waiting.log)
     assert schema(empty_database_url)["tables"] == []
     assert start(empty_database_url).wait() == 0

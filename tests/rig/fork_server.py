@@ -4,6 +4,7 @@ A forked process runs and ends as if it had been started by `python -m`; only th
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -36,15 +38,31 @@ AHEAD = (
     "worker.controller.row_deletion",
     "worker.controller.leader",
     "worker.controller.maintenance",
+    "worker.start",
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.log",
+    "celery.app.routes",
     "celery.apps.worker",
+    "celery.backends.base",
     "celery.concurrency.prefork",
-    "celery.worker.components",
+    "celery.events.receiver",
     "celery.fixups.django",
     "celery.loaders.app",
+    "celery.worker.autoscale",
+    "celery.worker.components",
+    "celery.worker.consumer.delayed_delivery",
+    "celery.worker.strategy",
     "kombu.transport.redis",
+    "billiard.popen_fork",
+    "billiard.sharedctypes",
+    "common.migrate",
     "sqlalchemy.dialects.postgresql.psycopg2",
     "psycopg2.extras",
 )
+#: With which billiard asks the kernel for the signal at the death of a parent, if they are installed.
+IF_INSTALLED = ("_cffi_backend", "cffi.cparser")
 #: Prefixes of variables that the interpreter or its loader reads before any code of jobproc runs.
 EARLY = ("PYTHON", "LD_", "FAKETIME")
 PAUSE_S = 0.01
@@ -130,16 +148,26 @@ class ForkServer:
             self._process.wait()
 
 
+#: Folders of PYTHONPATH: the code of jobproc and the operations of its tests.
+PATH = tuple(map(str, (ROOT, ROOT / SDK, ROOT / "tests" / "operations")))
+
+
 def python_path() -> dict[str, str]:
     """Return PYTHONPATH with the code of jobproc and the operations of its tests."""
-    folders = (ROOT, ROOT / SDK, ROOT / "tests" / "operations")
-    return {"PYTHONPATH": os.pathsep.join(map(str, folders))}
+    return {"PYTHONPATH": os.pathsep.join(PATH)}
 
 
 def can_fork(env: Mapping[str, str]) -> bool:
-    """Return True if a process with this environment can be forked: no variable is read before the fork."""
-    early = {name: value for name, value in env.items() if name.startswith(EARLY)}
-    return early == {**{name: value for name, value in os.environ.items() if name.startswith(EARLY)}, **python_path()}
+    """Return True if a process with this environment can be forked: no variable is read before the fork.
+
+    Of PYTHONPATH the first folders are; those of further packages may follow.
+    """
+    folders = env.get("PYTHONPATH", "").split(os.pathsep)
+    return tuple(folders[: len(PATH)]) == PATH and _early(env) == _early(os.environ)
+
+
+def _early(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(EARLY) and name != "PYTHONPATH"}
 
 
 def serve() -> dict[str, Any] | None:
@@ -175,8 +203,11 @@ def run_module(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["folder"])
+    behind = sys.path.index(PATH[-1]) + 1
+    sys.path[behind:behind] = request["env"]["PYTHONPATH"].split(os.pathsep)[len(PATH) :]
     sys.path[0] = request["folder"]
     sys.argv = [request["module"], *request["arguments"]]
+    sys.modules.pop(request["module"], None)  # else runpy would warn
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
@@ -185,6 +216,11 @@ def main() -> None:
     command_line("rig.fork_server", __doc__).parse_args()
     for module in AHEAD:
         import_module(module)
+    for module in IF_INSTALLED:
+        with suppress(ModuleNotFoundError):
+            import_module(module)
+    gc.collect()
+    gc.freeze()  # a collection in a forked process does not write to these pages, so none of them is copied
     if request := serve():
         run_module(request)
 

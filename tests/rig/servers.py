@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 from common.migrate import migrate
@@ -18,6 +17,7 @@ from rig.settings import WITH_ROLES, settings_from
 from rig.system import Database
 from tools.servers import Postgres, Redis
 
+MIGRATED = "JOBPROC_TESTS_MIGRATED"
 MAX_STANDSTILL_S = 0.2  # of processes of PostgreSQL, before one of them is killed
 
 
@@ -62,23 +62,16 @@ def folder_for_data(name: str) -> Path:
     return folder
 
 
-@cache
-def _migrated() -> Path:
-    data = folder_for_data("made") / "data"
-    server = Postgres(data, data.parent / "log")
+def make_migrated_data(data: Path) -> None:
+    """Create the data of a PostgreSQL whose database postgres is migrated. `migrated_data` copies them."""
+    server = Postgres(data, data.parent / "migrated.log", options={"fsync": "off"})
     server.start()
     migrate(settings_from(server.url(), "redis://127.0.0.1:1/0", **WITH_ROLES))
     server.stop()
-    return data
+    os.environ[MIGRATED] = str(data)
 
 
 def migrated_data(folder: Path) -> Path:
     """Copy the data of a migrated PostgreSQL, created once a session, into a folder; return the copy's path."""
-    subprocess.run(["cp", "-a", str(_migrated()), str(folder)], check=True)
+    subprocess.run(["cp", "-a", os.environ[MIGRATED], str(folder / "data")], check=True)
     return folder / "data"
-
-
-def remove_migrated_data() -> None:
-    """Remove the migrated data of this session."""
-    if _migrated.cache_info().currsize:
-        shutil.rmtree(_migrated().parent, ignore_errors=True)

@@ -129,6 +129,7 @@ def with_headers(scope: Scope, send: Send) -> Send:
         return send
 
     async def send_with_headers(message: Message) -> None:
+        """Add the headers to the response."""
         if message["type"] == "http.response.start":
             policies = ", ".join([_policy(limit) for limit, _ in counted])
             left = ", ".join([f'"{limit.name}";r={limit.left(subject)}' for limit, subject in counted])

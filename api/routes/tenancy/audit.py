@@ -10,7 +10,7 @@ from api.auth.principal import principal_of
 from api.auth.route import requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
-from api.views.audit import AuditPage, AuditQuery, page_body, to_search
+from api.views.tenancy.audit import AuditPage, AuditQuery, page_body, to_search
 from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER
 from api.web.problems import problem_responses
 from api.web.responses import JsonResponse

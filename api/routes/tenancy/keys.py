@@ -10,7 +10,7 @@ from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
-from api.views.api_keys import (
+from api.views.tenancy.api_keys import (
     PATH,
     ApiKeyBody,
     ApiKeyList,
@@ -80,6 +80,7 @@ async def create_key(request: Request) -> Response:
     entry = audit_entry(request, AuditAction.KEY_CREATE, new.token.id, {"name": new.name, "scopes": sorted(new.scopes)})
 
     async def create(connection: asyncpg.Connection) -> ApiKey:
+        """Store the key and its audit entry."""
         async with connection.transaction():
             await audit.record(connection, entry)
             return await key_changes.create(connection, new, limit)
@@ -124,6 +125,7 @@ async def rotate_key(key_id: _KeyIdInPath, request: Request) -> Response:
     entry = audit_entry(request, AuditAction.KEY_ROTATE, key_id, {"overlap_seconds": overlap_s})
 
     async def rotate(connection: asyncpg.Connection) -> key_changes.Rotation:
+        """Store the successor and its audit entry."""
         async with connection.transaction():
             old = await key_changes.lock(connection, caller.tenant, key_id)
             check_grantable(sorted(old.scopes), caller.scopes)
@@ -148,6 +150,7 @@ async def revoke_key(key_id: _KeyIdInPath, request: Request) -> Response:
     entry = audit_entry(request, AuditAction.KEY_REVOKE, key_id)
 
     async def revoke(connection: asyncpg.Connection) -> ApiKey:
+        """Revoke the key and store the audit entry."""
         async with connection.transaction():
             await audit.record(connection, entry)
             return await key_changes.revoke(connection, caller.tenant, key_id)

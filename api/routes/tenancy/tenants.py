@@ -12,7 +12,7 @@ from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
-from api.views.tenants import (
+from api.views.tenancy.tenants import (
     PATH,
     TenantBody,
     TenantChangeBody,
@@ -82,6 +82,7 @@ async def create_tenant(request: Request) -> Response:
     limit = services.settings.max_tenants
 
     async def create(connection: asyncpg.Connection) -> tuple[Tenant, bool]:
+        """Store the tenant and its audit entry."""
         return await tenants.create(connection, name, values, limit), True
 
     set_values = {column: value for column, value in values.items() if value is not None}
@@ -127,6 +128,7 @@ async def change_tenant(tenant_name: _NameInPath, request: Request) -> Response:
         values = parse_tenant_change(body)
 
     async def change(connection: asyncpg.Connection) -> tuple[Tenant, bool]:
+        """Change the tenant and store the audit entry."""
         return await tenants.change(connection, tenant_name, values), True
 
     tenant, _ = await _audited(request, AuditAction.TENANT_CHANGE, tenant_name, change, values)

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.services import get_services
-from api.views.usage import TenantUsageView, usage_view
+from api.views.tenancy.usage import TenantUsageView, usage_view
 from api.web.problem_kinds import STORE_UNAVAILABLE
 from api.web.problems import problem_responses
 from common.domain.tenancy.scopes import Scope

@@ -55,7 +55,7 @@ class ApiKey:
     digest: bytes
     created_at: datetime
     expires_at: datetime | None = None  #: None: never
-    revoked_at: datetime | None = None  #: a time in the future: until then the key of before a rotation is valid
+    revoked_at: datetime | None = None
     last_used_at: datetime | None = None  #: within a minute; None: not yet
     created_by: str = ""  #: the subject that created it
 

@@ -1,4 +1,4 @@
 """Settings of who may use the API, and how much.
 
-Start at `authentication.py`.
+Start at `authentication.py`. Imports nothing but `common.settings`, `common.domain` and `common.server_urls`.
 """

@@ -43,7 +43,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "unique_keys": "SELECT, INSERT, UPDATE",
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
         "audit_entries": "SELECT, INSERT",
-        "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_at)",
+        "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
         "workers": "SELECT",
         "operations": "SELECT",
         "tenants": "SELECT, INSERT, UPDATE",
@@ -138,7 +138,8 @@ def create(engine: Engine, settings: Settings) -> dict[str, str]:
                 if password:
                     verifier = encrypt_password(password, role, connection.connection.driver_connection)
                     verb = "ALTER" if exists else "CREATE"
-                    connection.exec_driver_sql(f"{verb} ROLE {role} LOGIN PASSWORD '{verifier}'")
+                    # As a parameter, which the text of an error does not have.
+                    connection.exec_driver_sql(f"{verb} ROLE {role} LOGIN PASSWORD %s", (verifier,))
                     exists = True
             reason = "it has no password in the settings"
         except DBAPIError as error:

@@ -75,7 +75,8 @@ async def page(
 ) -> tuple[list[dict[str, Any]], UUID | None]:
     """Return up to `limit` entries that match, newest first, and the position of the next page; None: the last one.
 
-    In a transaction that is the tenant's. `position`: entries before this one; None: the newest. A page reads at most SCANNED entries.
+    In a transaction that is the tenant's. `position`: entries before this one; None: the newest. A page reads at most
+    SCANNED entries.
     """
     upper = position or (_LAST if search.before is None else first_job_id(_unix_ms(search.before)))
     lower = first_job_id(0 if search.after is None else _unix_ms(search.after))

@@ -20,12 +20,14 @@ RETURNING {COLUMNS}
 """
 _LOCK = f"SELECT {COLUMNS} FROM api_keys WHERE tenant = $1 AND id = $2 FOR UPDATE"
 _REVOKE = f"""
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()), changed_at = clock_timestamp()
+UPDATE api_keys
+SET revoked_at = coalesce(revoked_at, clock_timestamp()), changed_in = pg_current_xact_id()::text::bigint
 WHERE tenant = $1 AND id = $2 RETURNING {COLUMNS}
 """
 _EXPIRE = f"""
 UPDATE api_keys
-SET expires_at = least(expires_at, clock_timestamp() + $2 * interval '1 s'), changed_at = clock_timestamp()
+SET expires_at = least(expires_at, clock_timestamp() + $2 * interval '1 s'),
+    changed_in = pg_current_xact_id()::text::bigint
 WHERE id = $1 RETURNING {COLUMNS}
 """
 

@@ -34,7 +34,7 @@ WHERE id = $1 RETURNING {COLUMNS}
 """
 _SET_STATE = f"UPDATE tenants SET state = $2, changed_at = clock_timestamp() WHERE id = $1 RETURNING {COLUMNS}"
 _REVOKE_KEYS = """
-UPDATE api_keys SET revoked_at = clock_timestamp(), changed_at = clock_timestamp()
+UPDATE api_keys SET revoked_at = clock_timestamp(), changed_in = pg_current_xact_id()::text::bigint
 WHERE tenant = $1 AND revoked_at IS NULL
 """
 

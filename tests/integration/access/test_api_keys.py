@@ -148,6 +148,34 @@ def test_a_revoked_key_is_refused_within_five_seconds_by_another_process(
         other.close()
 
 
+@pytest.mark.parametrize("minutes", [-10, 10], ids=["behind", "ahead"])
+def test_a_key_that_was_revoked_while_the_clock_of_the_database_was_wrong_is_refused(
+    secured: System, minutes: int
+) -> None:
+    headers = bearer(new_key(secured.database))
+    assert secured.client.get("/jobs/", headers=headers).status_code == 200
+    secured.database.rows(
+        """UPDATE api_keys SET revoked_at = clock_timestamp() + %s * interval '1 min',
+           changed_in = pg_current_xact_id()::text::bigint WHERE id = %s""",
+        (minutes, headers["Authorization"].split("_")[1]),
+    )
+    until("it is refused", lambda: secured.client.get("/jobs/", headers=headers).status_code == 401, REVOKED_WITHIN_S)
+
+
+def test_keys_of_a_restored_database_are_known_and_those_that_change_are_read(secured: System) -> None:
+    """Their rows are of transactions of another cluster, such as this one will have in a long time."""
+    headers = bearer(new_key(secured.database, changed_in=2**40))
+    secured.end("api")
+    secured.api(**REQUIRED)
+    assert secured.client.get("/jobs/", headers=headers).status_code == 200
+    secured.database.rows(
+        """UPDATE api_keys SET revoked_at = clock_timestamp(), changed_in = pg_current_xact_id()::text::bigint
+           WHERE id = %s""",
+        (headers["Authorization"].split("_")[1],),
+    )
+    until("it is refused", lambda: secured.client.get("/jobs/", headers=headers).status_code == 401, REVOKED_WITHIN_S)
+
+
 def test_a_rotated_key_is_accepted_as_long_as_it_overlaps(owner: httpx.Client, secured: System) -> None:
     old = owner.post("/keys", json={"name": "rolling", "scopes": ["jobs:read"]}).json()
     new = owner.post(f"/keys/{old['id']}/rotate", json={"overlap_seconds": 3_600}).json()

@@ -95,7 +95,7 @@ def test_a_tenant_sees_its_own_entries_alone(secured: System, owner: httpx.Clien
 
 
 def test_changes_of_a_tenant_are_in_its_log_and_in_that_of_the_operator(secured: System, owner: httpx.Client) -> None:
-    """What leaves it as it is, or fails, is not recorded."""
+    """A request that leaves it as it is, or fails, is not recorded."""
     for body in ({"name": "globex", "weight": 2}, {"name": "globex"}):
         owner.post("/tenants", json=body)
     owner.patch("/tenants/globex", json={"max_running_jobs": 3})

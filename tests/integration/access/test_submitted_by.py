@@ -1,4 +1,4 @@
-"""Who submitted a job: in the job itself, however it was submitted, and nobody where callers do not authenticate."""
+"""The submitter of a job: in the job itself, however it was submitted, and nobody where callers do not authenticate."""
 
 from typing import Any
 
@@ -39,7 +39,9 @@ def test_a_retry_by_another_leaves_who_submitted_it(owner: httpx.Client, secured
     with client_of(secured, new_key(secured.database)) as other:
         other.post(f"/jobs/{job_id}/cancel").raise_for_status()
         other.post(f"/jobs/{job_id}/retry").raise_for_status()
-        assert other.get(f"/jobs/{job_id}").json()["submitted_by"].endswith(owner.headers["Authorization"].split("_")[1])
+        assert (
+            other.get(f"/jobs/{job_id}").json()["submitted_by"].endswith(owner.headers["Authorization"].split("_")[1])
+        )
 
 
 def test_without_authentication_nobody_is_named(shared: System) -> None:

@@ -144,7 +144,7 @@ def test_an_operator_acts_for_a_tenant_and_others_do_not(
         assert (response.status_code, response.json()["scope"]) == (403, Scope.ADMIN)
 
 
-def test_a_removal_deletes_all_that_the_tenant_has_and_frees_its_name(
+def test_a_removal_deletes_all_that_the_tenant_has_and_frees_its_name(  # noqa: PLR0915 - rows in every table
     owner: httpx.Client, acme: TenantClient, secured: System
 ) -> None:
     """Jobs that wait, run and have ended, with rows in every table; another tenant's jobs stay."""

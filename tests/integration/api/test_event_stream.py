@@ -177,11 +177,10 @@ def test_a_client_that_does_not_read_is_disconnected(system: System) -> None:
         JOBPROC_EVENT_HEARTBEAT_SECONDS="0.00001",
     )
     job_id = system.submit("square_sum", 1)
-    reader = socket.socket()
-    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    reader.connect(("127.0.0.1", system.port))
-    reader.sendall(f"GET /jobs/{job_id}/events HTTP/1.1\r\nHost: api\r\n\r\n".encode())
-    with httpx.Client(base_url=system.client.base_url, timeout=5) as client:
+    with socket.socket() as reader, httpx.Client(base_url=system.client.base_url, timeout=5) as client:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        reader.connect(("127.0.0.1", system.port))
+        reader.sendall(f"GET /jobs/{job_id}/events HTTP/1.1\r\nHost: api\r\n\r\n".encode())
 
         def status() -> int:
             with client.stream("GET", f"/jobs/{job_id}/events") as response:
@@ -189,4 +188,3 @@ def test_a_client_that_does_not_read_is_disconnected(system: System) -> None:
 
         until("its slot is taken", lambda: status() == 503)
         until("its slot is free", lambda: status() == 200, 30)
-    reader.close()

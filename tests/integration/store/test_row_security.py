@@ -145,8 +145,8 @@ def test_a_change_that_forgets_the_tenant_changes_nothing(as_part: Callable[[str
         "unique_keys (tenant, key, id) VALUES ({}, 'new', uuidv7())",
         "idempotency_keys (tenant, key, until, ids, digest) VALUES ({}, 'new', now(), '{{}}', '')",
         "stored_bytes (tenant, hour, bytes) VALUES ({}, now(), 1)",
-        "audit_entries (id, tenant, subject, address, request_id, action, thing, details) "
-        "VALUES (uuidv7(), {}, 'key:k', '', 'r', 'job.cancel', 'x', '{{}}')",
+        """audit_entries (id, tenant, subject, address, request_id, action, thing, details)
+           VALUES (uuidv7(), {}, 'key:k', '', 'r', 'job.cancel', 'x', '{{}}')""",
     ],
 )
 def test_a_row_of_another_tenant_is_refused(as_part: Callable[[str], Database], insert: str) -> None:

@@ -1,4 +1,4 @@
-"""What is counted of one tenant beside a huge backlog of another: bounded scans of its own lines, with any statistics."""
+"""Counts of one tenant beside a huge backlog of another: bounded scans of its own lines, with any statistics."""
 
 import asyncio
 from collections.abc import Callable

@@ -75,7 +75,7 @@ def run_pytest(folder: Path, *arguments: str, **variables: str) -> subprocess.Co
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rs", "-s", *arguments],
+        [sys.executable, "-m", "pytest", "-p", "no:schemathesis", "-q", "-rs", "-s", *arguments],
         cwd=folder,
         env={**kept, "PYTHONPATH": f"{ROOT / SDK}:{folder / 'packages'}", **variables},
         capture_output=True,

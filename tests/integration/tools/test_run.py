@@ -71,7 +71,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_make_run_shows_its_first_job_and_ends_every_process_on_ctrl_c(runs: Runs) -> None:
-    """A second run in the same folder still has the jobs of the first one."""
+    """Beside it another run in the same folder is refused in one sentence. A later one has the jobs of the first."""
     port = free_port()
     first = runs.start(port)
     output = _wait_until_serving(first)
@@ -80,6 +80,10 @@ def test_make_run_shows_its_first_job_and_ends_every_process_on_ctrl_c(runs: Run
     assert job is not None
     base = f"http://127.0.0.1:{port}"
     assert "swagger-ui" in httpx.get(f"{base}/docs").text
+    refused = runs.start(free_port())
+    _, error = refused.communicate(timeout=30)
+    assert refused.returncode == 1
+    assert error == "run: `make run` already runs in this folder: end it with Ctrl-C first\n"
     processes = _descendants(first.pid)
     assert len(processes) >= 7  # PostgreSQL and its children, Redis, API, worker with two processes, controller
     first.send_signal(signal.SIGINT)
@@ -91,18 +95,10 @@ def test_make_run_shows_its_first_job_and_ends_every_process_on_ctrl_c(runs: Run
     assert httpx.get(f"{base}/jobs/{job[1]}/result").json()["result"] == 14.0
 
 
-def test_a_second_run_in_a_folder_and_a_taken_port_are_refused_in_one_sentence(runs: Runs) -> None:
-    port = free_port()
-    _wait_until_serving(runs.start(port))
-    second = runs.start(free_port())
-    _, error = second.communicate(timeout=30)
-    assert second.returncode == 1
-    assert error == "run: `make run` already runs in this folder: end it with Ctrl-C first\n"
-
+def test_a_taken_port_is_refused_in_one_sentence(runs: Runs) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        runs.folder = runs.folder.with_name("other")
         refused = runs.start(taken.getsockname()[1])
         _, error = refused.communicate(timeout=30)
     assert refused.returncode == 1

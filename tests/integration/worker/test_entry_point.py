@@ -6,27 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from rig.fork_server import ROOT
 from rig.system import System, until
 
 
 def _refusal(system: System, *arguments: str, path: Path | None = None, **environ: str) -> str:
     """Start a worker that must end by itself with an error; return its only line of text."""
-    env = {**system.env, **environ}
     if path is not None:
-        env["PYTHONPATH"] = f"{env['PYTHONPATH']}:{path}"
-    process = subprocess.run(
-        [sys.executable, "-m", "worker", *arguments],
-        cwd=system.folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    lines = [line for line in process.stderr.splitlines() if not line.startswith("{")]
-    assert process.returncode not in (0, None), process.stderr
-    assert len(lines) == 1, process.stderr
+        environ["PYTHONPATH"] = f"{system.env['PYTHONPATH']}:{path}"
+    process = system.spawn("worker", "worker", *arguments, **environ)
+    code, log = process.wait(20), system.log("worker")
+    lines = [line for line in log.splitlines() if not line.startswith("{")]
+    assert code != 0, log
+    assert len(lines) == 1, log
     assert lines[0].startswith("worker: ")
     assert not system.database.value("SELECT count(*) FROM workers")
     return lines[0]
@@ -48,17 +39,8 @@ def test_an_invalid_concurrency_is_refused_with_the_allowed_range(system: System
 
 def test_a_concurrency_that_is_not_a_number_is_refused(system: System) -> None:
     """The error is that of argparse, with the usage before the message."""
-    process = subprocess.run(
-        [sys.executable, "-m", "worker", "--concurrency", "many"],
-        cwd=ROOT,
-        env=system.env,
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert process.returncode == 2
-    assert "invalid int value: 'many'" in process.stderr.splitlines()[-1]
+    assert system.spawn("worker", "worker", "--concurrency", "many").wait(20) == 2
+    assert "invalid int value: 'many'" in system.log("worker").splitlines()[-1]
 
 
 def _package(folder: Path, module: str, code: str | None) -> Path:

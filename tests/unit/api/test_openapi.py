@@ -9,80 +9,13 @@ from typing import Any
 import pytest
 import schemathesis
 from pydantic import BaseModel
+from unit.api.route_problems import ROUTES
 
 from api.app import create_app
 from api.submit.request_models import InputSubmission, Submission
 from api.web.problem_kinds import PROBLEM_KINDS
 from api.web.problems import MEDIA_TYPE, ProblemBody
 from common.settings import Settings
-
-#: The problems of each route, by kind, without those that every route has.
-BODY = {
-    "malformed-json",
-    "body-timeout",
-    "body-too-large",
-    "unsupported-media-type",
-    "invalid-body",
-    "unknown-operation",
-    "store-unavailable",
-    "overloaded",
-}
-BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key", "queue-late"}
-BODY |= {"quota-exceeded", "quota-too-small", "tenant-draining"}
-READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
-ACTION = {"bulk-action-not-found", "invalid-parameter", "store-unavailable"}
-EXPENSIVE = {"store-unavailable", "too-many-reads", "read-timeout"}
-TENANT = {"tenant-not-found", "invalid-parameter", "store-unavailable"}
-JSON_BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "overloaded"}
-ROUTES = {
-    ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter", "job-not-found"},
-    ("post", "/jobs/batch"): BODY,
-    ("get", "/jobs/"): {"invalid-parameter"} | EXPENSIVE,
-    ("get", "/jobs/{job_id}"): READ,
-    ("get", "/jobs/{job_id}/status"): READ,
-    ("get", "/jobs/{job_id}/input"): READ,
-    ("get", "/jobs/{job_id}/result"): READ | {"too-many-waiting"},
-    ("get", "/jobs/{job_id}/events"): READ | {"too-many-waiting"},
-    ("get", "/jobs/{job_id}/logs"): READ | {"too-many-waiting"},
-    ("post", "/jobs/{job_id}/cancel"): READ | {"unsupported-media-type"},
-    ("post", "/jobs/{job_id}/retry"): READ
-    | {"not-retryable", "input-removed"}
-    | BODY - {"queue-late", "idempotency-key-reused", "invalid-idempotency-key"},
-    ("get", "/jobs/{job_id}/explain"): READ | EXPENSIVE,
-    ("post", "/bulk-actions"): JSON_BODY | {"too-many-previews", "tenant-draining"} | EXPENSIVE,
-    ("get", "/bulk-actions"): {"invalid-parameter"} | EXPENSIVE,
-    ("get", "/bulk-actions/{bulk_action_id}"): ACTION,
-    ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION
-    | {"wrong-phase", "count-not-confirmed", "quota-exceeded", "quota-too-small", "tenant-draining"}
-    | JSON_BODY,
-    ("post", "/bulk-actions/{bulk_action_id}/stop"): ACTION | {"wrong-phase", "unsupported-media-type"},
-    ("post", "/bulk-actions/{bulk_action_id}/undo"): ACTION | {"wrong-phase", "unsupported-media-type"},
-    ("get", "/keys"): {"invalid-parameter", "store-unavailable"},
-    ("post", "/keys"): JSON_BODY | {"too-many-keys", "store-unavailable"},
-    ("post", "/keys/{key_id}/rotate"): JSON_BODY
-    | {"key-not-found", "invalid-parameter", "too-many-keys", "store-unavailable"},
-    ("post", "/keys/{key_id}/revoke"): {
-        "key-not-found",
-        "invalid-parameter",
-        "unsupported-media-type",
-        "store-unavailable",
-    },
-    ("get", "/audit"): {"invalid-parameter"} | EXPENSIVE,
-    ("get", "/usage"): {"store-unavailable"},
-    ("get", "/tenants"): {"invalid-parameter", "store-unavailable"},
-    ("post", "/tenants"): JSON_BODY | {"tenant-exists", "too-many-tenants", "store-unavailable"},
-    ("get", "/tenants/{tenant_name}"): TENANT,
-    ("patch", "/tenants/{tenant_name}"): TENANT | JSON_BODY | {"tenant-removing"},
-    **{
-        ("post", f"/tenants/{{tenant_name}}/{verb}"): TENANT
-        | {"unsupported-media-type", "tenant-removing", "default-tenant"}
-        for verb in ("suspend", "resume", "drain", "remove")
-    },
-    ("get", "/operations"): EXPENSIVE,
-    ("get", "/stats"): EXPENSIVE,
-    ("get", "/livez"): set(),
-    ("get", "/readyz"): {"not-ready"},
-}
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,11 @@ from common.settings import Settings, name_of, secret_variables
 from common.settings.field_types import is_secret
 
 CANARY = "c4n4ry"
-URLS = {
+VALUES = {
     "database_url": f"postgresql://u:{CANARY}@h/db",
     "redis_url": f"redis://u:{CANARY}@h:6379/0",
+    "api_key": CANARY,
+    "first_api_key": f"jp_{CANARY:0<12}_{CANARY:0<43}",
 }
 SECRETS = [field for field, info in Settings.model_fields.items() if is_secret(info)]
 
@@ -41,7 +43,8 @@ def file(content: str | bytes, name: str = "secret") -> str:
 
 def test_every_setting_whose_name_is_that_of_a_secret_is_one() -> None:
     named = {field for field in Settings.model_fields if re.search(r"password|secret|token|_key$|_url$", field)}
-    assert named - {"api_url"} == set(SECRETS)
+    others = {"api_url", "oidc_jwks_url", "oidc_max_token_seconds", "max_requests_per_minute_per_key"}
+    assert named - others == set(SECRETS)
     assert {name_of(field) for field in SECRETS} | {"PGPASSWORD"} == secret_variables()
 
 
@@ -50,7 +53,7 @@ def test_every_setting_whose_name_is_that_of_a_secret_is_one() -> None:
 def test_each_secret_is_read_from_its_file_without_the_line_break_at_its_end(
     bare: pytest.MonkeyPatch, field: str, end: str
 ) -> None:
-    value = URLS.get(field, f" {CANARY}é ")
+    value = VALUES.get(field, f" {CANARY}é ")
     settings = read(bare, **{f"{name_of(field)}_FILE": file(value + end)})
     assert getattr(settings, field) == value
     assert CANARY not in repr(settings)
@@ -60,13 +63,13 @@ def test_each_secret_is_read_from_its_file_without_the_line_break_at_its_end(
 @pytest.mark.parametrize("field", SECRETS)
 def test_a_secret_that_is_given_twice_is_refused(bare: pytest.MonkeyPatch, field: str) -> None:
     name = name_of(field)
-    message = refused(bare, **{name: URLS.get(field, CANARY), f"{name}_FILE": file(URLS.get(field, CANARY))})
+    message = refused(bare, **{name: VALUES.get(field, CANARY), f"{name}_FILE": file(VALUES.get(field, CANARY))})
     assert f"{name}_FILE and {name} are both given; remove one of them" in message
 
 
 def test_an_empty_variable_is_none_beside_a_file(bare: pytest.MonkeyPatch) -> None:
-    settings = read(bare, DATABASE_URL="", DATABASE_URL_FILE=file(URLS["database_url"]))
-    assert settings.database_url == URLS["database_url"]
+    settings = read(bare, DATABASE_URL="", DATABASE_URL_FILE=file(VALUES["database_url"]))
+    assert settings.database_url == VALUES["database_url"]
 
 
 def test_the_variable_of_libpq_and_a_file_of_the_password_are_too_many(bare: pytest.MonkeyPatch) -> None:
@@ -97,7 +100,7 @@ def test_a_file_that_cannot_be_used_is_one_clear_sentence(
 
 
 def test_a_secret_in_the_place_of_the_name_of_its_file_is_not_shown(bare: pytest.MonkeyPatch) -> None:
-    refused(bare, DATABASE_URL_FILE=URLS["database_url"], JOBPROC_CURSOR_KEY_FILE=CANARY)
+    refused(bare, DATABASE_URL_FILE=VALUES["database_url"], JOBPROC_CURSOR_KEY_FILE=CANARY)
 
 
 def test_a_folder_is_no_file_of_a_secret(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -106,8 +109,8 @@ def test_a_folder_is_no_file_of_a_secret(bare: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_the_file_env_may_name_the_file_of_a_secret(bare: pytest.MonkeyPatch) -> None:
-    Path(".env").write_text(f"REDIS_URL_FILE={file(URLS['redis_url'])}\n")
-    assert read(bare).redis_url == URLS["redis_url"]
+    Path(".env").write_text(f"REDIS_URL_FILE={file(VALUES['redis_url'])}\n")
+    assert read(bare).redis_url == VALUES["redis_url"]
 
 
 def test_another_setting_has_no_file(bare: pytest.MonkeyPatch) -> None:
@@ -133,7 +136,7 @@ def test_the_password_of_libpq_is_read_before_it_is_removed(bare: pytest.MonkeyP
 
 
 def test_user_and_password_of_a_changed_file_count_and_the_rest_stays(bare: pytest.MonkeyPatch) -> None:
-    path, other = file(URLS["database_url"]), file(URLS["redis_url"], "redis")
+    path, other = file(VALUES["database_url"]), file(VALUES["redis_url"], "redis")
     settings = read(bare, DATABASE_URL_FILE=path, REDIS_URL_FILE=other)
     Path(path).write_text("postgresql://v:new@elsewhere/other\n")
     Path(other).write_text("redis://v:new@elsewhere\n")
@@ -150,7 +153,7 @@ def test_user_and_password_of_a_changed_file_count_and_the_rest_stays(bare: pyte
 def test_a_changed_file_that_cannot_be_used_is_an_error_without_its_content(
     bare: pytest.MonkeyPatch, content: str | None
 ) -> None:
-    path = file(URLS["database_url"])
+    path = file(VALUES["database_url"])
     settings = read(bare, DATABASE_URL_FILE=path)
     Path(path).unlink()
     if content is not None:
@@ -161,4 +164,4 @@ def test_a_changed_file_that_cannot_be_used_is_an_error_without_its_content(
 
 
 def test_celery_is_told_no_password(bare: pytest.MonkeyPatch) -> None:
-    assert CANARY not in repr(celery_settings(read(bare, REDIS_URL=URLS["redis_url"])))
+    assert CANARY not in repr(celery_settings(read(bare, REDIS_URL=VALUES["redis_url"])))

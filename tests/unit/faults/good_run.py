@@ -7,6 +7,7 @@ from typing import Any
 from faults.evidence import Effect, Evidence, JobOptions, Outcome, PastAttempt, Sample, StoredJob
 from faults.history import Answer, Call
 from faults.jobs import SentJob
+from faults.keys import KeyLife
 
 A, B, C, D, E = (f"01a210bb-0000-7000-8000-00000000000{letter}" for letter in "abcde")
 T0 = datetime(2026, 11, 25, tzinfo=UTC)
@@ -100,6 +101,19 @@ def bulk_action(phase: str, changed_s: float, *job_ids: str, **counts: Any) -> C
     return Call("read_bulk_action", 4, 2.0, 2.1, Answer.OK, 200, job_ids=job_ids, response=response)
 
 
+def intrusion(status: int, problem: str = "job-not-found", tenant: int = 2) -> Call:
+    answer = Answer.OK if status < 400 else Answer.REFUSED
+    return Call(
+        "intrude", 5, 1.0, 1.1, answer, status, job_ids=(A,), tenant=tenant, problem=f"urn:jobproc:problem:{problem}"
+    )
+
+
+def listing(key: str, began_s: float, status: int, *job_ids: str, tenant: int = 1) -> Call:
+    answer = Answer.OK if status < 400 else Answer.REFUSED
+    response = {"jobs": [{"job_id": job_id} for job_id in job_ids]}
+    return Call("list", 5, began_s, began_s + 0.1, answer, status, response=response, tenant=tenant, key=key)
+
+
 GOOD = Evidence(
     calls=[
         Call("submit", 1, 0.0, 0.1, Answer.OK, 202, (SENT[A],), (A,)),
@@ -137,7 +151,15 @@ GOOD = Evidence(
         bulk_action("DONE", 2.0, E),
         Call("undo", 4, 2.1, 2.2, Answer.UNKNOWN, None, job_ids=(E,)),
         bulk_action("UNDONE", 2.5, E, undone=1),
+        # One key is valid all the time. Another one was rotated at 5 s and has ended at 8 s.
+        intrusion(404),
+        listing("valid", 1.0, 200, A),
+        listing("rotated", 7.0, 200, A),
+        listing("rotated", 9.0, 200, A),
+        listing("rotated", 14.0, 401),
     ],
+    keys={"valid": KeyLife(1), "rotated": KeyLife(1, 8.0, 8.2, expires_after_s=5.0)},
+    fair_wait_s=2.0,
     stored={
         A: StoredJob(SENT[A], 20),
         B: StoredJob(SENT[B], 3),
@@ -244,3 +266,7 @@ def without_faults() -> Evidence:
 
 def with_samples(*times_s: float) -> Evidence:
     return replace(GOOD, samples=[*GOOD.samples, *(Sample(time_s, 7.0 + time_s, frozenset({1})) for time_s in times_s)])
+
+
+def of_second_tenant(job_id: str, run: Evidence = GOOD) -> Evidence:
+    return replace(run, stored={**run.stored, job_id: replace(run.stored[job_id], tenant=2)})

@@ -24,6 +24,8 @@ _NAMES = (
 FIELDS = frozenset(_NAMES.split())
 #: Fields that a page neither sets nor needs, by reason.
 BROWSERS_SET = {"accept-encoding", "content-length", "host", "origin", "sec-fetch-site", "transfer-encoding", "upgrade"}
+#: Of requests to the OpenID provider.
+TO_OTHERS = {"accept", "user-agent"}
 PROXIES_SET = {"forwarded", "x-forwarded-for", "x-forwarded-prefix", "x-accel-buffering"}
 BIND_BROWSERS = {
     "content-security-policy",
@@ -37,7 +39,7 @@ ALWAYS_READABLE = {"cache-control", "content-type"}
 OF_THE_CONNECTION = {"connection", "content-encoding"}
 #: Fields whose names are words of the code too; none of them is used.
 WORDS = {"date", "server", "priority", "from", "upgrade", "warning"}
-OTHERS = BROWSERS_SET | PROXIES_SET | BIND_BROWSERS | ALWAYS_READABLE | OF_THE_CONNECTION
+OTHERS = TO_OTHERS | BROWSERS_SET | PROXIES_SET | BIND_BROWSERS | ALWAYS_READABLE | OF_THE_CONNECTION
 
 
 def _named() -> set[str]:

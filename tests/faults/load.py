@@ -1,0 +1,60 @@
+"""The load of a run: random clients of three tenants, a flood, a quiet tenant, and keys that change."""
+
+import random
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+
+from faults.api_client import ApiClient
+from faults.clients import Client
+from faults.environment import FaultEnvironment
+from faults.flood import be_quiet, flood
+from faults.history import History
+from faults.key_keeper import KeyKeeper
+from faults.keys import KeyLife
+from faults.tenants import TenantOfRun, Tenants
+
+FLOOD_PAUSE_S, QUIET_PAUSE_S = 2.0, 0.1  # mean times between two floods, and between two jobs of the quiet tenant
+FLOODING, QUIET, KEEPING = 100, 200, 300  # numbers of clients
+
+
+class Load(AbstractContextManager["Load"]):
+    """The clients of a run, and the keeper of their keys."""
+
+    def __init__(
+        self, environment: FaultEnvironment, history: History, seed: int, clients: int, pause_s: float
+    ) -> None:
+        """Store the tenants and their keys. `clients`: random ones; `pause_s`: mean time between two calls of one."""
+        self._tenants = tenants = Tenants.create(environment.database, environment.postgres_url)
+
+        def client(number: int, tenant: TenantOfRun) -> ApiClient:
+            chance = random.Random(f"{seed}-{number}")
+            return ApiClient(number, environment.url, history, tenants, tenant, chance)
+
+        keeping = [client(KEEPING + tenant.number, tenant) for tenant in tenants.all]
+        self._threads: list[Client | KeyKeeper] = [
+            *(Client(client(number, tenants.of_client(number)), pause_s) for number in range(1, clients + 1)),
+            Client(client(FLOODING, tenants.flooding), FLOOD_PAUSE_S, flood),
+            Client(client(QUIET, tenants.quiet), QUIET_PAUSE_S, be_quiet),
+            KeyKeeper(keeping, random.Random(f"{seed}-keys")),
+        ]
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run the load during the block."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            for thread in self._threads:
+                thread.stop()
+
+    def keys(self) -> dict[str, KeyLife]:
+        """Return the lives of all keys, by their ids."""
+        return {key_id: life for tenant in self._tenants.all for key_id, life in tenant.keys.lives.items()}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._tenants.close()
