@@ -24,7 +24,10 @@ _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
         (RequestSettings, ApiSettings, AccessSettings, OidcSettings, RateLimitSettings, SharedSettings),
         ("partition_days", "partitions_ahead", "queue_count_limit"),
     ),
-    "worker": ((WorkerSettings, SharedSettings), ("tick_seconds", "database_timeout_seconds", "default_max_running_jobs")),
+    "worker": (
+        (WorkerSettings, SharedSettings),
+        ("tick_seconds", "database_timeout_seconds", "default_max_running_jobs"),
+    ),
     "controller": (
         (ControllerSettings, SharedSettings),
         (

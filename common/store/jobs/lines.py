@@ -95,8 +95,8 @@ NEW_BANDS = Statement(
     """,
 )
 
-# Only tenants that are not as all others. One that was suspended has jobs below the marks. $2: the quota of running jobs
-# of tenants that have none of their own; 0: no limit.
+# Only tenants that are not as all others. One that was suspended has jobs below the marks. $2: the quota of running
+# jobs of tenants that have none of their own; 0: no limit.
 READ_TENANTS = Statement(
     "read_tenants",
     "int, bigint",
@@ -113,9 +113,7 @@ READ_TENANTS = Statement(
         LIMIT $1) t ON true
     """,
 )
-COUNT_PROCESSES = Statement(
-    "count_processes", "boolean", "SELECT count(*) FROM workers WHERE ended_at IS NULL AND $1"
-)
+COUNT_PROCESSES = Statement("count_processes", "boolean", "SELECT count(*) FROM workers WHERE ended_at IS NULL AND $1")
 
 READ_INTERVAL_S = 1.0
 MAX_COUNT_AGE_S = 30.0  # an older count of running jobs is not used: no controller leads, or none has counted yet
