@@ -288,4 +288,4 @@ def test_metrics_have_no_names_of_tenants(two: Two, secured: System) -> None:
     text = page.text()
     assert "jobproc_" in text
     assert "acme" not in text
-    assert "tenant" not in text
+    assert "tenant=" not in text, "no label"

@@ -4,9 +4,11 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from integration.store.support.cancel_retry import an_entry
 from integration.store.support.storage import Storage
 from sqlalchemy import Connection
 
+from common.domain.tenancy.audit import AuditAction
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.store.jobs import cancel_retry, claims, insert, reads
@@ -70,9 +72,9 @@ def test_requests_about_one_job_read_few_others(storage: Storage, drained: bool)
         await explain.unfinished_job(connection, 1, job_id, COUNT_LIMIT)
         await explain.run_starts(connection, 1, job_id)
         await explain.attempt_times(connection, 1, job_id, COUNT_LIMIT)
-        await cancel_retry.cancel_job(connection, 1, job_id)
+        await cancel_retry.cancel_job(connection, 1, job_id, an_entry(AuditAction.JOB_CANCEL, job_id))
         await explain.last_outcome(connection, 1, job_id)
-        await cancel_retry.retry_job(connection, 1, job_id, None)
+        await cancel_retry.retry_job(connection, 1, job_id, None, an_entry(AuditAction.JOB_RETRY, job_id))
 
     async def work(pool: DatabasePool) -> tuple[int, int]:
         async with pool.acquire(Lane.BY_ID) as connection:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
+from integration.store.support.cancel_retry import an_entry
 from integration.store.support.storage import Storage
 from sqlalchemy import Connection
 
@@ -12,6 +13,7 @@ from common.domain.bulk_actions import STATES_CHANGED_BY, ActionKind, ActionRequ
 from common.domain.job import new_job_id
 from common.domain.job_search import JobSearch
 from common.domain.states import State
+from common.domain.tenancy.audit import AuditAction
 from common.store.bulk_actions import changes, lifecycle, steps
 from common.store.bulk_actions.lifecycle import NewBulkAction, PreviewLimits
 from common.store.bulk_actions.steps import Step
@@ -72,7 +74,8 @@ class ActionDriver:
         return str(preview["id"])
 
     def request(self, bulk_action_id: str, verb: ActionRequest, count: int | None = None) -> Record:
-        action, _ = self.call(lambda connection: lifecycle.request(connection, 1, UUID(bulk_action_id), verb, count))
+        entry, action_id = an_entry(AuditAction(f"bulk_action.{verb}"), bulk_action_id), UUID(bulk_action_id)
+        action, _ = self.call(lambda connection: lifecycle.request(connection, 1, action_id, verb, entry, count))
         return _parsed(action)
 
     def read(self, bulk_action_id: str) -> Record:

@@ -3,16 +3,16 @@
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
-from uuid import UUID
 
 import asyncpg
+from integration.store.support.cancel_retry import cancelled, retried
 from integration.store.support.sessions import Loop
 from integration.store.support.storage import ERROR, LOST, RELEASE, Claimer, Storage, results, retry_after
 
 from common.domain.decisions import CANCELLED, WORKER_LOST, Decision, Fail, Retry
 from common.domain.job import ClaimedJob
 from common.domain.states import State
-from common.store.jobs import cancel_retry, claims, failures
+from common.store.jobs import claims, failures
 from common.store.jobs.cancel_retry import ManualRetry
 
 T = TypeVar("T")
@@ -48,10 +48,10 @@ class Client:
         self._loop.run(self._open.commit() if commits else self._open.rollback())
 
     def cancel(self, job_id: str) -> "Future[State | None]":
-        return self.start(cancel_retry.cancel_job(self.connection, 1, UUID(job_id)))
+        return self.start(cancelled(self.connection, job_id))
 
     def retry(self, job_id: str, new_input: str | None = None) -> "Future[ManualRetry | None]":
-        return self.start(cancel_retry.retry_job(self.connection, 1, UUID(job_id), new_input))
+        return self.start(retried(self.connection, job_id, new_input))
 
     def close(self) -> None:
         self._loop.run(self.connection.close())

@@ -6,16 +6,16 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any, TypeVar
-from uuid import UUID
 
 import asyncpg
+from integration.store.support.cancel_retry import cancelled, retried
 from integration.store.support.storage import Storage
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from common.domain.job import NewJob
 from common.domain.states import State
 from common.store.connection.psycopg2_session import WorkerConnection
-from common.store.jobs import cancel_retry, insert
+from common.store.jobs import insert
 from common.store.jobs.cancel_retry import ManualRetry
 
 T = TypeVar("T")
@@ -113,11 +113,11 @@ class Api:
 
     def cancel(self, job_id: str) -> "Future[State | None]":
         """Cancel a job. Returns at once."""
-        return self._loop.start(cancel_retry.cancel_job(self.connection, 1, UUID(job_id)))
+        return self._loop.start(cancelled(self.connection, job_id))
 
     def retry(self, job_id: str, new_input: str | None) -> "Future[ManualRetry | None]":
         """Retry a job by request. Returns at once."""
-        return self._loop.start(cancel_retry.retry_job(self.connection, 1, UUID(job_id), new_input))
+        return self._loop.start(retried(self.connection, job_id, new_input))
 
     def run(self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, T]]) -> T:
         return self._loop.run(work(self.connection))
