@@ -24,6 +24,7 @@ OWN_SEGMENTS = (
     "operations",
     "readyz",
     "stats",
+    "tenants",
     "usage",
 )
 

@@ -56,6 +56,18 @@ class PatientDatabase(Database):
                 time.sleep(0.1)
 
 
+class EndingSystem(System):
+    """A system that remembers which worker processes were told to end: they claim nothing more."""
+
+    def __init__(self, folder: Path, database_url: str, redis_url: str, **settings: str) -> None:
+        super().__init__(folder, database_url, redis_url, **settings)
+        self.ending: list[int] = []  #: pids
+
+    def end(self, name: str, sign: int = signal.SIGTERM, limit_s: float = 20) -> int:
+        self.ending += self.children(name)
+        return super().end(name, sign, limit_s)
+
+
 class FaultEnvironment(Environment):
     """The common part of environments on this machine and in a cluster."""
 
@@ -79,6 +91,10 @@ class FaultEnvironment(Environment):
         finally:
             self.outages.append((began_s, now_s() + self.recovery_s))
             self.database.close()  # the connection beside the product is lost too
+
+    def ending(self) -> list[int]:
+        """Return the pids of the worker processes that were told to end, as far as they are known."""
+        return []
 
     def end_connections(self) -> int:
         """Terminate every connection of jobproc, and return how many there were."""
@@ -116,7 +132,7 @@ class LocalEnvironment(FaultEnvironment):
         self.redis_proxies = {part: self._stack.enter_context(Proxy(self.redis.port)) for part in PARTS}
         self.postgres_url = self.postgres.url()
         settings = {"JOBPROC_MAX_CRASHES": MAX_CRASHES, **AUTHENTICATED}
-        self.system = System(self.folder, self.postgres_url, self.redis.url, **settings)
+        self.system = EndingSystem(self.folder, self.postgres_url, self.redis.url, **settings)
         self.url = str(self.system.client.base_url)
         self.database = self.system.database = PatientDatabase(self.postgres.url())
         self._stack.callback(self.system.close)
@@ -128,6 +144,10 @@ class LocalEnvironment(FaultEnvironment):
     def effects(self) -> list[dict[str, Any]]:
         """Return the lines of the effects ledger."""
         return self.system.effects()
+
+    def ending(self) -> list[int]:
+        """Return the pids of the worker processes that were told to end."""
+        return list(self.system.ending)
 
     def impossible_faults(self) -> dict[str, str]:
         """Return the faults that cannot be injected on this machine, and what each would need."""

@@ -1,5 +1,7 @@
 """Samples, taken all through a run, of the oldest due job and of the worker processes that are idle."""
 
+from collections.abc import Callable
+
 import psycopg2
 from rig.background import BackgroundThread
 from rig.system import Database
@@ -14,6 +16,7 @@ WITH due AS (SELECT min(claimable_at) AS claimable_at, needs FROM live
              WHERE worker IS NULL AND claimable_at <= now() GROUP BY needs),
 idle AS (SELECT w.id, w.operations FROM workers w
          WHERE w.ended_at IS NULL AND w.held_jobs = 0 AND w.alive_until > now() + %s * interval '1 s'
+           AND w.pid <> ALL (%s::int[])
            AND NOT EXISTS (SELECT FROM live l WHERE l.worker = w.id)),
 met AS (SELECT idle.id, due.claimable_at FROM idle JOIN due ON due.needs IS NULL OR due.needs = ANY (idle.operations))
 SELECT coalesce(extract(epoch FROM now() - (SELECT min(claimable_at) FROM met)), 0)::float8,
@@ -24,10 +27,14 @@ SELECT coalesce(extract(epoch FROM now() - (SELECT min(claimable_at) FROM met)),
 class IdleWatch(BackgroundThread):
     """A thread with its own connection. While PostgreSQL is unavailable its samples are empty."""
 
-    def __init__(self, url: str, fresh_s: float) -> None:
-        """Count a process as idle only if its lease lasts for `fresh_s` more: it is neither frozen nor dead."""
+    def __init__(self, url: str, fresh_s: float, ending: Callable[[], list[int]]) -> None:
+        """Count a process as idle only if its lease lasts for `fresh_s` more: it is neither frozen nor dead.
+
+        `ending` returns the pids of those that were told to end.
+        """
         super().__init__()
         self._fresh_s = fresh_s
+        self._ending = ending
         self.samples: list[Sample] = []
         self._database = Database(url)
 
@@ -38,7 +45,7 @@ class IdleWatch(BackgroundThread):
 
     def _sample(self) -> Sample:
         try:
-            due_s, idle = self._database.rows(_SAMPLE, (self._fresh_s,))[0]
+            due_s, idle = self._database.rows(_SAMPLE, (self._fresh_s, self._ending()))[0]
         except psycopg2.Error:
             self._database.close()
             return Sample(now_s(), 0.0, frozenset())

@@ -114,7 +114,9 @@ class Run:
             self.environment = make(folder)
             self._stack.callback(self.environment.close)
             fresh_s = self.environment.lease_s - 2 * self.environment.heartbeat_s
-            self._watch = self._stack.enter_context(IdleWatch(self.environment.postgres_url, fresh_s))
+            self._watch = self._stack.enter_context(
+                IdleWatch(self.environment.postgres_url, fresh_s, self.environment.ending)
+            )
             self._history = History(folder / "history.jsonl")
             self._stack.callback(self._history.close)
             self._load = self._stack.enter_context(Load(self.environment, self._history, seed, clients, pause_s))

@@ -136,9 +136,9 @@ def test_a_table_that_is_in_use_is_transferred_by_a_later_try(cluster: Cluster) 
     holder.cursor().execute("SELECT FROM runs")
     run = Run(cluster._folder, cluster.url, JOBPROC_DATABASE_ROLES=cluster.prefix, **PASSWORDS)
     until("the run tries again", lambda: "startup_waiting" in run.log)
-    assert can_work(cluster), "the rights are granted before"
     holder.close()
     assert run.wait() == 0
+    assert can_work(cluster)
     assert cluster.owners() == {f"{cluster.prefix}_owner"}
 
 

@@ -35,6 +35,7 @@ def test_an_occupied_port_is_named(system: System) -> None:
 
 
 def test_an_address_that_cannot_be_listened_on_is_named(system: System) -> None:
+    system.env["JOBPROC_UNAUTHENTICATED_NETWORK"] = "true"
     assert startup_error(system, "--host", "192.0.2.1", "--port", "8000").startswith(
         "api: cannot listen on 192.0.2.1:8000: "
     )

@@ -70,7 +70,8 @@ def store(system: System, job_id: str, *last_lines: int) -> None:
             for number in range(last - 9, last + 1)
         ]
         system.database.rows(
-            "INSERT INTO job_logs VALUES (%s, 0, 1, %s, %s, %s)", (job_id, last, last * 100, json.dumps(chunk))
+            "INSERT INTO job_logs (id, run, attempt, last_line, total_bytes, lines) VALUES (%s, 0, 1, %s, %s, %s)",
+            (job_id, last, last * 100, json.dumps(chunk)),
         )
 
 

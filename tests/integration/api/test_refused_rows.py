@@ -64,7 +64,7 @@ def submit_together(settings: Settings, jobs: Sequence[NewJob]) -> tuple[dict[UU
         pool = DatabasePool(settings)
         group_commit = GroupCommit(settings, pool, lambda _queue, count: rung.append(count), ApiMetrics())
         try:
-            return await asyncio.gather(*map(group_commit.submit, jobs), return_exceptions=True)
+            return await asyncio.gather(*(group_commit.submit(job, job.tenant) for job in jobs), return_exceptions=True)
         finally:
             await pool.close()
 
