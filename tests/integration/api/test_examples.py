@@ -35,6 +35,7 @@ ELSEWHERE = {
     "rate-limited": "tests/integration/access/test_rate_limits.py",
     "quota-exceeded": "tests/integration/access/test_quotas.py",
     "quota-too-small": "tests/integration/access/test_quotas.py",
+    "tenant-draining": "tests/integration/access/test_tenant_administration.py",
 }
 
 
