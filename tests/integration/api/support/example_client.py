@@ -221,7 +221,11 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     ),
     "body-too-large": lambda client, operation: (
         client.wire(client.system)
-        .head("Content-Length: 2000000", path=path_of(operation[1], client.row_for(operation)))
+        .head(
+            "Content-Length: 2000000",
+            path=path_of(operation[1], client.row_for(operation)),
+            method=operation[0].upper(),
+        )
         .read_response()
     ),
     "invalid-body": lambda client, operation: client.submit(operation, JOB | {"data": [1, 2, 3, "x"]}),

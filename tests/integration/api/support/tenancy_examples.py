@@ -31,7 +31,7 @@ def request_one_key_more(client: ExampleClient, operation: Operation) -> httpx.R
     try:
         return client.send(operation, "kkkkkkkkkkk1", json=body_examples(operation)[0], headers={TENANT_HEADER: name})
     finally:
-        client.system.database.rows("DELETE FROM api_keys WHERE id LIKE 'kkkkkkkk%%'")
+        client.system.database.rows("DELETE FROM api_keys WHERE id LIKE 'kkkkkkkk%'")
 
 
 def request_one_tenant_more(client: ExampleClient, operation: Operation) -> httpx.Response:
@@ -40,7 +40,7 @@ def request_one_tenant_more(client: ExampleClient, operation: Operation) -> http
     try:
         return client.send(operation, json={"name": "one-too-many"})
     finally:
-        client.system.database.rows("DELETE FROM tenants WHERE name LIKE 'one-of-many-%%'")
+        client.system.database.rows("DELETE FROM tenants WHERE name LIKE 'one-of-many-%'")
 
 
 #: By the name of an example, or by path and name, as in `example_client.PROVOKED`.
