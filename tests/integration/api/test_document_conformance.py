@@ -10,8 +10,10 @@ import pytest
 from integration.api.support.documented_examples import OPERATIONS
 from rig.keys import REQUIRED, bearer, new_key
 from rig.system import System
+from rig.tenants import new_tenant
 
 from api.views.tenancy.api_keys import EXAMPLE_KEY_ID
+from common.domain.tenancy.audit import AuditAction
 
 CHECKS = [
     "not_a_server_error",
@@ -26,6 +28,17 @@ EXAMPLES = 10  # for each operation and kind of request
 SEED = 20261126
 # Follow only the links of the document; infer no others.
 DOCUMENTED_LINKS_ONLY = "[phases.stateful]\nmax-steps = 10\n[phases.stateful.inference]\nalgorithms = []\n"
+# A key of its own for rotations, and a tenant for removals: others revoke the key of the examples and need its tenant.
+OWN_KEY_ID, OWN_TENANT = "OwnKey123456", "own"
+OWN_VALUES = f"""
+[[operations]]
+include-name = "POST /keys/{{key_id}}/rotate"
+parameters = {{ key_id = "{OWN_KEY_ID}" }}
+
+[[operations]]
+include-name = "POST /tenants/{{tenant_name}}/remove"
+parameters = {{ tenant_name = "{OWN_TENANT}" }}
+"""
 MIN_LINKS = 8  # followed to a response; usually there are at least twice as many
 
 
@@ -67,11 +80,16 @@ def test_responses_to_generated_requests_are_as_documented(
     short_poll_system: System, token: str, tmp_path: Path
 ) -> None:
     """Valid requests may be refused: operations and limits have rules that a document cannot express."""
-    new_key(short_poll_system.database, id=EXAMPLE_KEY_ID)  # so that the examples of requests about a key find it
+    for key_id in (EXAMPLE_KEY_ID, OWN_KEY_ID):
+        new_key(short_poll_system.database, id=key_id)
+    new_tenant(short_poll_system.database, OWN_TENANT)
+    (tmp_path / "schemathesis.toml").write_text(OWN_VALUES)
     output = run_schemathesis(
         tmp_path, token, f"{short_poll_system.client.base_url}/openapi.json", "--phases", "examples,coverage,fuzzing"
     )
     assert f"{len(OPERATIONS)} selected" in output
+    done = short_poll_system.database.rows("SELECT DISTINCT action FROM audit_entries")
+    assert {action for (action,) in done} >= {action for action in AuditAction if action.kind in {"key", "tenant"}}
     assert short_poll_system.client.get("/keys", headers=bearer(token)).status_code == 200, "the key is valid still"
 
 
