@@ -37,15 +37,11 @@ ELSEWHERE = {
     "rate-limited": "tests/integration/access/test_rate_limits.py",
     "quota-exceeded": "tests/integration/access/test_quotas.py",
     "quota-too-small": "tests/integration/access/test_quotas.py",
-<<<<<<< HEAD
-    "tenant-draining": "tests/integration/access/test_tenant_administration.py",
-=======
     "unauthenticated": "tests/integration/access/test_api_keys.py",
     "scope-missing": "tests/integration/access/test_scopes.py",
     "tenant-suspended": "tests/integration/access/test_tenant_administration.py",
     "tenant-draining": "tests/integration/access/test_tenant_administration.py",
     "issuer-unavailable": "tests/integration/openid/test_sign_in.py",
->>>>>>> examples
 }
 
 
