@@ -26,7 +26,7 @@ PROCESSES = {
     "controller": ("worker.controller",),
 }
 SERVICES = ("api", "worker", "controller")
-MAX_LINES = 4  # of a process that does not start: its settings, what it waits for, its end
+MAX_LINES = 5  # of a process that does not start: its settings, no authentication, what it waits for, its end
 ENDED = (0, -signal.SIGTERM)  # uvicorn raises the signal again
 MakeSystem = Callable[..., System]
 

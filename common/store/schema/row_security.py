@@ -41,7 +41,8 @@ _POLICIES = text("""
 def apply(connection: Connection, roles: Mapping[str, str], owner: str) -> None:
     """Give all tables and partitions the policies of the parts' roles. What is as it should be is not locked.
 
-    `roles`: by part; parts without a role of their own connect as the owner. The caller commits.
+    `roles`: by part; parts without a role of their own connect as the owner. Roles that a policy has stay: a run
+    without the settings of the roles takes nothing from them. The caller commits.
     """
     others = sorted({owner, *(role for part, role in roles.items() if part != "api")})
     wanted = {ALL: others} | ({OWN: [roles["api"]]} if "api" in roles else {})
@@ -53,7 +54,8 @@ def apply(connection: Connection, roles: Mapping[str, str], owner: str) -> None:
                 connection.exec_driver_sql(
                     f"CREATE POLICY {policy} ON {table} TO {', '.join(names)} USING ({_CONDITIONS[policy]})"
                 )
-            elif existing[table, policy] != names:
-                connection.exec_driver_sql(f"ALTER POLICY {policy} ON {table} TO {', '.join(names)}")
+            elif missing := sorted(set(names) - set(existing[table, policy])):
+                names_and_more = ", ".join([*existing[table, policy], *missing])
+                connection.exec_driver_sql(f"ALTER POLICY {policy} ON {table} TO {names_and_more}")
         if not is_secured:
             connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
