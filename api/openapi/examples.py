@@ -3,6 +3,8 @@
 from typing import Any
 
 from api.schemas import EXAMPLE_ID as ID
+from api.views.tenancy.api_keys import EXAMPLE_KEY, EXAMPLE_KEY_ID
+from common.domain.tenancy.tenants import STATE_AFTER
 
 _OTHER_ID = "019aa5d4-7b1c-7d02-a8f5-52b0c9f1d4e7"
 _SUBMITTED, _STARTED, _ENDED = "2025-11-21T09:52:37.151Z", "2025-11-21T09:52:37.159Z", "2025-11-21T09:52:37.160Z"
@@ -62,6 +64,20 @@ _USAGE = {
         "waiting_jobs": {"limit": 100_000, "used": 1_204}, "running_jobs": {"limit": 50, "used": 12},
         "jobs_per_minute": {"limit": 6_000, "used": 350}, "stored_bytes": {"limit": None, "used": 48_211_904},
     },
+}  # fmt: skip
+_KEY = {
+    "id": EXAMPLE_KEY_ID, "name": "billing", "tenant": "default", "scopes": ["jobs:read", "jobs:write"],
+    "created_at": _SUBMITTED, "created_by": "user:ada", "expires_at": None, "revoked_at": None, "last_used_at": None,
+}  # fmt: skip
+_NEW_KEY = _KEY | {"key": EXAMPLE_KEY}
+_AUDIT_ENTRY = {
+    "id": _OTHER_ID, "at": _STARTED, "subject": f"key:{EXAMPLE_KEY_ID}", "address": "203.0.113.7",
+    "request_id": "5f0c6a1e9b", "action": "job.cancel", "thing": ID, "details": {},
+}  # fmt: skip
+_TENANT = {
+    "name": "acme", "state": "ACTIVE", "weight": 2.0, "created_at": _SUBMITTED, "changed_at": _SUBMITTED,
+    "max_waiting_jobs": 100_000, "max_running_jobs": None, "max_jobs_per_minute": 6_000, "max_stored_bytes": None,
+    "max_webhooks": None, "max_schedules": None,
 }  # fmt: skip
 _OPERATION = {
     "name": "square_sum", "version": 1, "oldest_version": 1, "queue": "default", "queues": ["default"],
@@ -167,6 +183,21 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     },
     ("get", "/operations"): {"200": {"operation": {"operations": [_OPERATION]}}},
     ("get", "/stats"): {"200": {"queue": {"queues": [_QUEUE]}}},
+    ("post", "/keys"): {"201": {"key created": _NEW_KEY}},
+    ("get", "/keys"): {"200": {"keys": {"keys": [_KEY], "next": f"/keys?limit=1&after={EXAMPLE_KEY_ID}"}}},
+    ("post", "/keys/{key_id}/rotate"): {"201": {"key rotated": _NEW_KEY | {"created_by": f"key:{EXAMPLE_KEY_ID}"}}},
+    ("post", "/keys/{key_id}/revoke"): {"200": {"key revoked": _KEY | {"revoked_at": _ENDED}}},
+    ("get", "/audit"): {"200": {"entries": {"entries": [_AUDIT_ENTRY], "next": f"/audit?limit=1&cursor={_OTHER_ID}"}}},
+    ("post", "/tenants"): {"201": {"tenant created": _TENANT}},
+    ("get", "/tenants"): {"200": {"tenants": {"tenants": [_TENANT], "next": "/tenants?limit=1&after=acme"}}},
+    ("get", "/tenants/{tenant_name}"): {"200": {"tenant": _TENANT}},
+    ("patch", "/tenants/{tenant_name}"): {"200": {"tenant changed": _TENANT | {"changed_at": _ENDED}}},
+    **{
+        ("post", f"/tenants/{{tenant_name}}/{verb}"): {
+            "200": {f"tenant {state.lower()}": _TENANT | {"state": state, "changed_at": _ENDED}}
+        }
+        for verb, state in STATE_AFTER.items()
+    },
     ("get", "/usage"): {"200": {"usage": _USAGE}},
     ("get", "/livez"): {"200": {"alive": {"alive": True}}},
     ("get", "/readyz"): {

@@ -110,7 +110,7 @@ class WorkerSession:
         return is_owned
 
     def publish_finished(self, pending: PendingResults) -> None:
-        """Publish the jobs whose attempts have ended, and count them as settled. To be called after the commit."""
+        """Publish the jobs whose attempts have ended, for waiting clients; count them as settled. After the commit."""
         self._tenants.settled()
         if self.change_feed is not None and not self.change_feed.paused:
             self.change_feed.publish([*pending.results.ids, *(job.id for job, _ in pending.decisions)])

@@ -54,14 +54,10 @@ _READ_PROBLEMS = problem_responses(TENANT_NOT_FOUND, INVALID_PARAMETER, STORE_UN
 _CHANGE_PROBLEMS = problem_responses(
     TENANT_NOT_FOUND, *BODY_PROBLEMS, INVALID_PARAMETER, OVERLOADED, TENANT_REMOVING, STORE_UNAVAILABLE
 )
-_STATE_PROBLEMS = problem_responses(
-    TENANT_NOT_FOUND,
-    INVALID_PARAMETER,
-    UNSUPPORTED_MEDIA_TYPE,
-    TENANT_REMOVING,
-    DEFAULT_TENANT_NEEDED,
-    STORE_UNAVAILABLE,
-)
+_STATE_KINDS = (TENANT_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE)
+_STATE_PROBLEMS = problem_responses(*_STATE_KINDS, TENANT_REMOVING)
+_SUSPEND_PROBLEMS = problem_responses(*_STATE_KINDS, TENANT_REMOVING, DEFAULT_TENANT_NEEDED)
+_REMOVE_PROBLEMS = problem_responses(*_STATE_KINDS, DEFAULT_TENANT_NEEDED)
 _NameInPath = Annotated[TenantName, Path()]
 
 
@@ -136,7 +132,7 @@ async def change_tenant(tenant_name: _NameInPath, request: Request) -> Response:
 
 
 @router.post("/tenants/{tenant_name}/suspend/", include_in_schema=False)
-@router.post("/tenants/{tenant_name}/suspend", response_model=TenantView, responses=_STATE_PROBLEMS)
+@router.post("/tenants/{tenant_name}/suspend", response_model=TenantView, responses=_SUSPEND_PROBLEMS)
 @requires(Scope.ADMIN)
 async def suspend_tenant(tenant_name: _NameInPath, request: Request) -> Response:
     """Suspend a tenant: its clients are refused with 403, and no waiting job of it begins. Safe to repeat."""
@@ -160,7 +156,7 @@ async def drain_tenant(tenant_name: _NameInPath, request: Request) -> Response:
 
 
 @router.post("/tenants/{tenant_name}/remove/", include_in_schema=False)
-@router.post("/tenants/{tenant_name}/remove", response_model=TenantView, responses=_STATE_PROBLEMS)
+@router.post("/tenants/{tenant_name}/remove", response_model=TenantView, responses=_REMOVE_PROBLEMS)
 @requires(Scope.ADMIN)
 async def remove_tenant(tenant_name: _NameInPath, request: Request) -> Response:
     """Remove a tenant for good: its keys are revoked, then all that it has is deleted, and at last the tenant.

@@ -17,8 +17,13 @@ PATH = "/keys"
 MAX_LIFETIME_S = 86_400 * 3_650
 MAX_OVERLAP_S = 86_400 * 30
 EXAMPLE_KEY_ID = "4fGh7KqLw2Zx"
-_EXAMPLE_KEY = f"jp_{EXAMPLE_KEY_ID}_{'x' * 43}"
-KeyId = Annotated[str, Field(pattern=f"^[0-9A-Za-z]{{{ID_CHARACTERS}}}$", description="The public id of the key.")]
+EXAMPLE_KEY = f"jp_{EXAMPLE_KEY_ID}_{'x' * 43}"
+KeyId = Annotated[
+    str,
+    Field(
+        pattern=f"^[0-9A-Za-z]{{{ID_CHARACTERS}}}$", description="The public id of the key.", examples=[EXAMPLE_KEY_ID]
+    ),
+]
 
 
 class ApiKeyBody(BaseModel):
@@ -67,7 +72,7 @@ class NewApiKeyView(ApiKeyView):
     """A new API key with its secret, which no later response has."""
 
     key: str = Field(
-        description="The key: send it as `Authorization: Bearer …`. It is shown this once.", examples=[_EXAMPLE_KEY]
+        description="The key: send it as `Authorization: Bearer …`. It is shown this once.", examples=[EXAMPLE_KEY]
     )
 
 
@@ -83,8 +88,12 @@ class ApiKeyListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=200)] = Field(50, description="The number of keys on a page. Default: 50.")
-    after: KeyId | None = Field(None, description="The id of the last key of the previous page.")
+    limit: Annotated[int, Field(ge=1, le=200)] = Field(
+        50, description="The number of keys on a page. Default: 50.", examples=[50]
+    )
+    after: KeyId | None = Field(
+        None, description="The id of the last key of the previous page.", examples=[EXAMPLE_KEY_ID]
+    )
 
 
 def parse_new_key(body: Any) -> ApiKeyBody:

@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import EXAMPLE_ID
+from api.views.tenancy.api_keys import EXAMPLE_KEY_ID
 from api.web.stored_text import StoredText
 from api.web.timestamps import Timestamp
 from common.domain.tenancy.audit import AuditAction
@@ -26,7 +27,9 @@ class AuditQuery(BaseModel):
 
     action: AuditAction | None = Field(None, description="What was done.", examples=["job.cancel"])
     subject: Annotated[StoredText, Field(min_length=1, max_length=255)] | None = Field(
-        None, description="Who did it: `key:` and the id of an API key, or `user:` and the subject of a token."
+        None,
+        description="Who did it: `key:` and the id of an API key, or `user:` and the subject of a token.",
+        examples=[f"key:{EXAMPLE_KEY_ID}"],
     )
     thing: Annotated[StoredText, Field(min_length=1, max_length=255)] | None = Field(
         None, description="The id or the name of what was changed.", examples=[EXAMPLE_ID]
@@ -35,7 +38,9 @@ class AuditQuery(BaseModel):
         None, description="Entries of this time or later. RFC 3339 with an offset.", examples=[_EXAMPLE_TIME]
     )
     before: Timestamp | None = Field(None, description="Entries before this time.", examples=[_EXAMPLE_TIME])
-    limit: Annotated[int, Field(ge=1, le=200)] = Field(50, description="The number of entries on a page. Default: 50.")
+    limit: Annotated[int, Field(ge=1, le=200)] = Field(
+        50, description="The number of entries on a page. Default: 50.", examples=[50]
+    )
     cursor: UUID | None = Field(
         None, description="The position of the page, from `next` of the previous page. Keep the other parameters."
     )
@@ -46,7 +51,7 @@ class AuditEntryView(BaseModel):
 
     id: UUID = Field(description="The id of the entry, a UUIDv7.", examples=[EXAMPLE_ID])
     at: datetime = Field(description="When it was done.")
-    subject: str = Field(description="Who did it.", examples=["key:4fGh7KqLw2Zx"])
+    subject: str = Field(description="Who did it.", examples=[f"key:{EXAMPLE_KEY_ID}"])
     address: str = Field(description="The address of the client.", examples=["203.0.113.7"])
     request_id: str = Field(description="The `X-Request-ID` of the request.")
     action: AuditAction

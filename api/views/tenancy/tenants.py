@@ -12,7 +12,9 @@ from common.domain.tenancy.tenants import NAME_PATTERN, QUOTAS, Tenant, TenantSt
 
 PATH = "/tenants"
 MAX_COUNT = (1 << 31) - 1
-TenantName = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", description="The name of the tenant.")]
+TenantName = Annotated[
+    str, Field(pattern=f"^{NAME_PATTERN}$", description="The name of the tenant.", examples=["acme"])
+]
 _Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
 _Large = Annotated[int, Field(strict=True, ge=0, lt=1 << 63)]
 _Weight = Annotated[float, Field(strict=True, ge=0.001, le=1_000)]
@@ -79,8 +81,12 @@ class TenantListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=200)] = Field(50, description="The number of tenants on a page. Default: 50.")
-    after: TenantName | None = Field(None, description="The name of the last tenant of the previous page.")
+    limit: Annotated[int, Field(ge=1, le=200)] = Field(
+        50, description="The number of tenants on a page. Default: 50.", examples=[50]
+    )
+    after: TenantName | None = Field(
+        None, description="The name of the last tenant of the previous page.", examples=["acme"]
+    )
 
 
 def parse_new_tenant(body: Any) -> tuple[str, Mapping[str, float | None]]:

@@ -45,8 +45,8 @@ SELECT l.queue, l.priority, l.needs, now() AS now, l.started_at,
        AS capable_workers,
        (SELECT count(*) FROM ahead) AS ahead,
        (SELECT t.state = 'SUSPENDED' FROM tenants t WHERE t.id = l.tenant) AS suspended,
-       (SELECT coalesce(t.max_running_jobs, nullif($4::bigint, 0)) FROM tenants t WHERE t.id = l.tenant)
-       AS most_running,
+       (SELECT coalesce(t.max_running_jobs, nullif($4::bigint, 0))
+        FROM tenants t WHERE t.id = l.tenant) AS most_running,
        coalesce((SELECT u.running FROM tenant_usage u WHERE u.tenant = l.tenant), 0) AS tenants_running,
        (SELECT t.weight FROM tenants t WHERE t.id = l.tenant)::float8 AS weight,
        (SELECT coalesce(sum(t.weight), 0) FROM tenants t WHERE t.id = ANY (ARRAY(SELECT tenant FROM others))

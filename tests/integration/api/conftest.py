@@ -102,11 +102,11 @@ class Wire:
         self.socket.sendall(data)
         return self
 
-    def head(self, *lines: str, path: str = "/jobs/") -> "Wire":
-        """Send the header of a POST of JSON."""
+    def head(self, *lines: str, path: str = "/jobs/", method: str = "POST") -> "Wire":
+        """Send the header of a request with JSON."""
         return self.send(
             "\r\n".join(
-                [f"POST {path} HTTP/1.1", "Host: api", "Content-Type: application/json", *lines, "", ""]
+                [f"{method} {path} HTTP/1.1", "Host: api", "Content-Type: application/json", *lines, "", ""]
             ).encode()
         )
 

@@ -14,6 +14,8 @@ from rig.databases import database
 
 from common.domain.bulk_actions import SkipReason
 from common.domain.job import new_job_id
+from common.domain.tenancy.scopes import Scope
+from common.domain.tenancy.tenants import TenantRequest
 
 MAX_HELD_S = 0.05
 BODY_BYTES = 1_048_576
@@ -51,6 +53,16 @@ INSERT INTO operations (
 INSERT INTO bulk_actions (id, as_of, count, jobs_per_second, count_is_exact, kind, filter, sample, skipped, not_undone)
     SELECT unnest(%(ids)s::uuid[]), now(), 1, 1, true, 'cancel', %(filter)s, %(sample)s, %(skipped)s, %(skipped)s
 """
+TENANCY = """
+INSERT INTO tenants (name) SELECT 'tenant-' || n FROM generate_series(1, 1000) n;
+INSERT INTO api_keys (id, tenant, name, created_by, scopes, digest)
+    SELECT lpad(n::text, 12, 'k'), 1, repeat('\U0001f600', 100), 'test', %(scopes)s, sha256(n::text::bytea)
+    FROM generate_series(1, 998) n;
+INSERT INTO audit_entries (tenant, id, subject, address, request_id, action, thing, details)
+    SELECT 1, unnest(%(ids)s::uuid[]), repeat('s', 255), '203.0.113.7', repeat('r', 64), 'bulk_action.start',
+    repeat('t', 64), %(filter)s;
+"""
+KEY_ID = "kkkkkkkkkkk1"
 PAGE = 200
 
 
@@ -90,6 +102,17 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "start_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/start", {})],
     "stop_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/stop", {})],
     "undo_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/undo", {})],
+    "create_key": [("POST", "/keys", {"json": {"name": "\U0001f600" * 100, "scopes": list(Scope)}})],
+    "list_keys": [("GET", f"/keys?limit={PAGE}", {})],
+    "rotate_key": [("POST", f"/keys/{KEY_ID}/rotate", {})],
+    "revoke_key": [("POST", f"/keys/{KEY_ID}/revoke", {})],
+    "list_audit_entries": [("GET", f"/audit?limit={PAGE}{query}", {}) for query in ("", "&subject=nobody")],
+    "create_tenant": [("POST", "/tenants", {"json": {"name": "a" * 63}})],
+    "list_tenants": [("GET", f"/tenants?limit={PAGE}", {})],
+    "get_tenant": [("GET", "/tenants/tenant-1", {})],
+    "change_tenant": [("PATCH", "/tenants/tenant-1", {"json": {"weight": 2}})],
+    **{f"{verb}_tenant": [("POST", f"/tenants/tenant-1/{verb}", {})] for verb in TenantRequest},
+    "get_usage": [("GET", "/usage", {})],
     "list_operations": [("GET", "/operations", {})],
     "get_queue_stats": [("GET", "/stats", {})],
     "get_liveness": [("GET", "/livez", {})],
@@ -109,6 +132,7 @@ def _store(database_url: str) -> None:
         "schema": json.dumps({"properties": {f"field_{n}": {"type": "number"} for n in range(200)}}),
         "filter": json.dumps({"statuses": ["FAILED"], "tag": "t" * 64, "error": "e" * 200, "queue": "q"} | TIMES),
         "sample": json.dumps([{"job_id": LIVE_ID, "status": "FAILED", "operation": "o" * 64} for _ in range(10)]),
+        "scopes": list(Scope),
         "skipped": json.dumps(dict.fromkeys(SkipReason, 1)),
     }
     connection = psycopg2.connect(database_url)
@@ -121,6 +145,7 @@ def _store(database_url: str) -> None:
         cursor.execute(FAILED, values | {"id": RETRIED_ID})
         cursor.execute(FAILED_JOBS, values | {"ids": ids(4, PAGE + 1)})
         cursor.execute(OPERATIONS_AND_ACTIONS, values | {"ids": ACTION_IDS})
+        cursor.execute(TENANCY, values | {"ids": ids(2_000, PAGE + 1)})
     connection.close()
 
 

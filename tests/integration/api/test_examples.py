@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from integration.api.support import example_client, tenancy_examples
 from integration.api.support.documented_examples import (
     OPERATIONS,
     ROOT,
@@ -17,10 +18,11 @@ from integration.api.support.documented_examples import (
     response_examples,
     valid_body,
 )
-from integration.api.support.example_client import PROVOKED, ExampleClient
+from integration.api.support.example_client import ExampleClient
 from rig.system import System
 
-#: Problems that a healthy system never sends, and the tests that provoke them.
+PROVOKED = example_client.PROVOKED | tenancy_examples.PROVOKED
+#: Problems that a healthy system without authentication never sends, and the tests that provoke them.
 ELSEWHERE = {
     "internal": "tests/integration/api/test_http_conventions.py",
     "store-unavailable": "tests/integration/api/test_database_outage.py",
@@ -35,6 +37,11 @@ ELSEWHERE = {
     "rate-limited": "tests/integration/access/test_rate_limits.py",
     "quota-exceeded": "tests/integration/access/test_quotas.py",
     "quota-too-small": "tests/integration/access/test_quotas.py",
+    "unauthenticated": "tests/integration/access/test_api_keys.py",
+    "scope-missing": "tests/integration/access/test_scopes.py",
+    "tenant-suspended": "tests/integration/access/test_tenant_administration.py",
+    "tenant-draining": "tests/integration/access/test_tenant_administration.py",
+    "issuer-unavailable": "tests/integration/openid/test_sign_in.py",
 }
 
 

@@ -26,7 +26,7 @@ def test_a_read_by_id_scans_one_partition_of_each_table(plan_database: PlanDatab
             "result": (reads._RESULT, "int, uuid", (1, job_id)),
             "job": (reads._JOB, "int, uuid, int, int, int, int", (1, job_id, 100, 10, 16_384, 65_536)),
             "input": (reads._INPUT, "int, uuid, int", (1, job_id, None)),
-            "waiting": (queue_explain._UNFINISHED, "uuid, bigint, int", (job_id, 100, 1)),
+            "waiting": (queue_explain._UNFINISHED, "uuid, bigint, int, bigint", (job_id, 100, 1, 0)),
             "history": (queue_explain._ATTEMPT_TIMES, "uuid, int, int", (job_id, 100, 1)),
         }.items():
             plan = explain(connection, Statement(name, types, sql), arguments)

@@ -23,6 +23,7 @@ NOT_IN_A_TEST = {
     *("leave_process", "end_process", "compute_in_processes"),  # about the processes that they start
     *("tell_progress", "say_then_wait", "current_span"),  # wait for the test, or need a tracer
     *("leave", "say", "say_and_die", "say_in_threads", "leave_talker"),  # about their process and its files
+    "read_environment",  # returns that of its process
     *("tell_facts", "await_facts", "hand_out", "await_hand_out", "hand_out_slowly"),  # return ids of jobs
     "await_stubborn",  # never ends when it is cancelled
 }

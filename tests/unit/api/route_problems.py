@@ -58,9 +58,13 @@ ROUTES = {
     ("get", "/tenants/{tenant_name}"): TENANT,
     ("patch", "/tenants/{tenant_name}"): TENANT | JSON_BODY | {"tenant-removing"},
     **{
-        ("post", f"/tenants/{{tenant_name}}/{verb}"): TENANT
-        | {"unsupported-media-type", "tenant-removing", "default-tenant"}
-        for verb in ("suspend", "resume", "drain", "remove")
+        ("post", f"/tenants/{{tenant_name}}/{verb}"): TENANT | {"unsupported-media-type"} | refusals
+        for verb, refusals in {
+            "suspend": {"tenant-removing", "default-tenant"},
+            "resume": {"tenant-removing"},
+            "drain": {"tenant-removing"},
+            "remove": {"default-tenant"},
+        }.items()
     },
     ("get", "/operations"): EXPENSIVE,
     ("get", "/stats"): EXPENSIVE,

@@ -1,5 +1,6 @@
 """Requests that make the API send each documented example of a response."""
 
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,11 @@ from rig.system import System, until
 JOB = {"data": [1, 2, 3], "operation": "square_sum"}
 LATER = JOB | {"delay_seconds": 1_000}
 UNUSED_ID = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
+
+
+def path_of(path: str, value: str) -> str:
+    """Return a path whose parameter, if it has one, is `value`."""
+    return re.sub(r"\{\w+\}", value, path)
 
 
 class ExampleClient:
@@ -40,7 +46,7 @@ class ExampleClient:
 
     def send(self, operation: Operation, row_id: str = "", **request: Any) -> httpx.Response:
         method, path = operation
-        return self.system.client.request(method, path.format(job_id=row_id, bulk_action_id=row_id), **request)
+        return self.system.client.request(method, path_of(path, row_id), **request)
 
     def submit(self, operation: Operation, job: Any, **request: Any) -> httpx.Response:
         """Send a submission: as a job, in a batch, or as the body of a manual retry."""
@@ -106,13 +112,30 @@ class ExampleClient:
         return str(links["self"]).rpartition("/")[2]
 
     def row_for(self, operation: Operation) -> str:
-        """Return the id of a job or a bulk action that accepts the documented request; empty if the path has none."""
+        """Return what the path names and accepts the documented request: a job, bulk action, key or tenant, or none."""
         _, path = operation
+        if "{key_id}" in path:
+            return self.key()
+        if "{tenant_name}" in path:
+            return self.tenant()
         if "{bulk_action_id}" in path:
             return self.edit(self.bulk_action(), "UPDATE bulk_actions SET count = 1204 WHERE id = %s")
         if "{" not in path:
             return ""
         return self.cancelled_job() if path.endswith("/retry") else self.job("SUCCESS")
+
+    def key(self) -> str:
+        """Create an API key; return its id."""
+        body = {"name": "billing", "scopes": ["jobs:read"]}
+        return str(self.system.client.post("/keys", json=body).raise_for_status().json()["id"])
+
+    def tenant(self, *verbs: str) -> str:
+        """Create a tenant, then suspend, resume, drain or remove it as `verbs` say; return its name."""
+        name = f"acme-{uuid.uuid4().hex}"
+        self.system.client.post("/tenants", json={"name": name}).raise_for_status()
+        for verb in verbs:
+            self.system.client.post(f"/tenants/{name}/{verb}").raise_for_status()
+        return name
 
     def request_bulk_actions(self, operation: Operation) -> httpx.Response:
         """Preview or list bulk actions while a job matches the documented filter."""
@@ -187,10 +210,10 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     ("/jobs/{job_id}/events", ""): lambda client, operation: client.request_ended_stream(operation),
     # problems
     "malformed-json": lambda client, operation: client.send(
-        operation, client.cancelled_job(), content=b"{", headers={"Content-Type": "application/json"}
+        operation, client.row_for(operation), content=b"{", headers={"Content-Type": "application/json"}
     ),
     "unsupported-media-type": lambda client, operation: client.send(
-        operation, client.cancelled_job(), content=b"{}", headers={"Content-Type": "text/plain"}
+        operation, client.row_for(operation), content=b"{}", headers={"Content-Type": "text/plain"}
     ),
     "host-not-allowed": lambda client, operation: client.send(operation, UNUSED_ID, headers={"Host": "a.example"}),
     "origin-not-allowed": lambda client, operation: client.send(
@@ -200,7 +223,8 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         client.wire(client.system)
         .head(
             "Content-Length: 2000000",
-            path=operation[1].format(**dict.fromkeys(("job_id", "bulk_action_id"), client.cancelled_job())),
+            path=path_of(operation[1], client.row_for(operation)),
+            method=operation[0].upper(),
         )
         .read_response()
     ),
@@ -221,7 +245,7 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         operation, LATER | {"unique": {"key": "a"}}, LATER | {"unique": {"key": "a"}}
     ),
     ("/jobs/{job_id}/retry", "unique-conflict"): lambda client, operation: client.retry_with_held_key(operation),
-    "invalid-parameter": lambda client, operation: client.send(operation, "x", params={"wait": "x"}),
+    "invalid-parameter": lambda client, operation: client.send(operation, "X_", params={"wait": "x"}),
     "job-not-found": lambda client, operation: client.send(operation, str(uuid.uuid4())),
     ("/jobs/", "job-not-found"): lambda client, operation: client.repeat_request_of_removed_job(operation),
     "bulk-action-not-found": lambda client, operation: client.send(operation, str(uuid.uuid4())),
