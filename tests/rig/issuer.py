@@ -13,7 +13,9 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_
 
 DISCOVERY, JWKS = "/.well-known/openid-configuration", "/jwks"
 AUDIENCE = "jobproc"
-_FORMS = {"RS": RSAAlgorithm, "PS": RSAAlgorithm, "ES": ECAlgorithm, "Ed": OKPAlgorithm}
+_FORMS: dict[str, Callable[..., dict[str, Any]]] = {
+    "RS": RSAAlgorithm.to_jwk, "PS": RSAAlgorithm.to_jwk, "ES": ECAlgorithm.to_jwk, "Ed": OKPAlgorithm.to_jwk,
+}  # fmt: skip
 
 
 class Key:
@@ -30,7 +32,7 @@ class Key:
             if curve
             else rsa.generate_private_key(65_537, bits)
         )
-        form = _FORMS[algorithm[:2]].to_jwk(self.private.public_key(), as_dict=True)
+        form = _FORMS[algorithm[:2]](self.private.public_key(), as_dict=True)
         form = {**form, "kid": key_id, "use": "sig", "alg": algorithm, **members}
         self.public = {name: value for name, value in form.items() if value is not None and name != "key_ops"}
 

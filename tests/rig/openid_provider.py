@@ -16,7 +16,7 @@ from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from authlib.oidc.core import UserInfo
 from authlib.oidc.core.grants import OpenIDCode
 from flask import Flask, Response, jsonify
-from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
+from joserfc.jwk import ECKey, KeyParameters, KeySet, OKPKey, RSAKey
 from werkzeug.serving import make_server
 
 from rig.issuer import AUDIENCE, DISCOVERY, JWKS
@@ -34,35 +34,35 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
         self.client_id = client_id
         self.client_metadata = {"id_token_signed_response_alg": "RS256"}
 
-    def get_client_id(self):
+    def get_client_id(self) -> str:
         return self.client_id
 
-    def get_default_redirect_uri(self):
+    def get_default_redirect_uri(self) -> str:
         return REDIRECT
 
-    def get_allowed_scope(self, scope):
+    def get_allowed_scope(self, scope: str | None) -> str:
         return " ".join(name for name in (scope or "").split() if name in _SCOPES)
 
-    def check_redirect_uri(self, redirect_uri):
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
         return redirect_uri == REDIRECT
 
-    def check_client_secret(self, client_secret):
+    def check_client_secret(self, client_secret: str) -> bool:
         return self.client_id == ROBOT and client_secret == ROBOT_SECRET
 
-    def check_endpoint_auth_method(self, method, endpoint):
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         return method == ("client_secret_basic" if self.client_id == ROBOT else "none")
 
-    def check_response_type(self, response_type):
+    def check_response_type(self, response_type: str) -> bool:
         return self.client_id == APP and response_type == "code"
 
-    def check_grant_type(self, grant_type):
+    def check_grant_type(self, grant_type: str) -> bool:
         return grant_type == ("client_credentials" if self.client_id == ROBOT else "authorization_code")
 
 
 class Ada:
     """The person."""
 
-    def get_user_id(self):
+    def get_user_id(self) -> str:
         return "ada"
 
 
@@ -70,27 +70,28 @@ class Code(AuthorizationCodeMixin):  # type: ignore[misc]  # Authlib has no type
     """An authorization code, until it is used."""
 
     def __init__(self, request: Any) -> None:
-        self.client_id, self.user = request.client.client_id, request.user
-        self.scope = request.payload.scope
+        self.client_id: str = request.client.client_id
+        self.user: Ada = request.user
+        self.scope: str = request.payload.scope
         self.code_challenge = request.payload.data.get("code_challenge")
         self.code_challenge_method = request.payload.data.get("code_challenge_method")
 
-    def get_redirect_uri(self):
+    def get_redirect_uri(self) -> str:
         return REDIRECT
 
-    def get_scope(self):
+    def get_scope(self) -> str:
         return self.scope
 
-    def get_nonce(self):
+    def get_nonce(self) -> None:
         return None
 
-    def get_auth_time(self):
+    def get_auth_time(self) -> None:
         return None
 
-    def get_acr(self):
+    def get_acr(self) -> None:
         return None
 
-    def get_amr(self):
+    def get_amr(self) -> None:
         return None
 
 
@@ -128,20 +129,20 @@ class OpenIdProvider:
 
         class Tokens(JWTBearerTokenGenerator):  # type: ignore[misc]  # Authlib has no types
             @property
-            def alg(self):
+            def alg(self) -> str | None:
                 return provider.keys.keys[0].alg
 
             @alg.setter
-            def alg(self, value):
+            def alg(self, value: str) -> None:
                 pass  # that of the constructor
 
-            def get_jwks(self):
+            def get_jwks(self) -> KeySet:
                 return KeySet([provider.keys.keys[0]])
 
-            def get_audiences(self, client, user, scope):
+            def get_audiences(self, client: Client, user: Ada | None, scope: str) -> list[str]:
                 return [AUDIENCE, client.client_id]
 
-            def get_extra_claims(self, client, grant_type, user, scope):
+            def get_extra_claims(self, client: Client, grant_type: str, user: Ada | None, scope: str) -> dict[str, str]:
                 return {"tenant": _TENANTS[client.client_id]}
 
         return Tokens(self.url, expires_generator=lambda *_: 300)
@@ -152,18 +153,18 @@ class OpenIdProvider:
         class CodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no types
             TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
 
-            def save_authorization_code(self, code, request):
+            def save_authorization_code(self, code: str, request: Any) -> None:
                 codes[code] = Code(request)
 
-            def query_authorization_code(self, code, client):
+            def query_authorization_code(self, code: str, client: Client) -> Code | None:
                 found = codes.get(code)
                 return found if found is not None and found.client_id == client.client_id else None
 
-            def delete_authorization_code(self, authorization_code):
+            def delete_authorization_code(self, authorization_code: Code) -> None:
                 for code in [code for code, value in codes.items() if value is authorization_code]:
                     del codes[code]
 
-            def authenticate_user(self, authorization_code):
+            def authenticate_user(self, authorization_code: Code) -> Ada:
                 return authorization_code.user
 
         return CodeGrant
@@ -172,16 +173,16 @@ class OpenIdProvider:
         provider = self
 
         class OpenId(OpenIDCode):  # type: ignore[misc]  # Authlib has no types
-            def resolve_client_private_key(self, client):
+            def resolve_client_private_key(self, client: Client) -> KeySet:
                 return KeySet([key for key in provider.keys.keys if key.alg == "RS256"])
 
-            def get_client_claims(self, client):
+            def get_client_claims(self, client: Client) -> dict[str, str]:
                 return {"iss": provider.url}
 
-            def exists_nonce(self, nonce, request):
+            def exists_nonce(self, nonce: str, request: Any) -> bool:
                 return False
 
-            def generate_user_info(self, user, scope):
+            def generate_user_info(self, user: Ada, scope: str) -> UserInfo:
                 return UserInfo(sub="ada")
 
         return OpenId()
@@ -193,12 +194,14 @@ class OpenIdProvider:
 
 
 def _authorize(server: AuthorizationServer) -> Response:
-    return server.create_authorization_response(grant_user=Ada(), grant=server.get_consent_grant(end_user=Ada()))
+    grant = server.get_consent_grant(end_user=Ada())
+    response: Response = server.create_authorization_response(grant_user=Ada(), grant=grant)
+    return response
 
 
 def new_key(algorithm: str, key_id: str) -> Any:
     """Return a key that signs by an algorithm."""
-    parameters = {"alg": algorithm, "use": "sig", "kid": key_id}
+    parameters: KeyParameters = {"alg": algorithm, "use": "sig", "kid": key_id}
     match algorithm:
         case "EdDSA":
             return OKPKey.generate_key("Ed25519", parameters)

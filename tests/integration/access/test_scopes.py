@@ -33,12 +33,17 @@ def routes() -> list[SecuredRoute]:
     return [route for module in modules for route in module.router.routes]
 
 
-@pytest.mark.parametrize("route", routes(), ids=lambda route: f"{min(route.methods)} {route.path}")
+def methods(route: SecuredRoute) -> list[str]:
+    assert route.methods
+    return sorted(route.methods)
+
+
+@pytest.mark.parametrize("route", routes(), ids=lambda route: f"{methods(route)[0]} {route.path}")
 def test_a_route_lets_its_own_scope_in(
     route: SecuredRoute, clients: dict[Scope, httpx.Client], secured: System
 ) -> None:
     assert isinstance(route, SecuredRoute)
-    method = min(route.methods)
+    method = methods(route)[0]
     path = route.path.replace("{key_id}", "A" * 12).replace("{tenant_name}", "nobody")
     for name in ("job_id", "bulk_action_id"):
         path = path.replace(f"{{{name}}}", UNKNOWN)
@@ -70,7 +75,7 @@ def test_the_document_has_the_scope_of_each_operation(secured: System) -> None:
     expected = {
         (route.path, method.lower()): route.required_scope and [{"bearer": [route.required_scope]}]
         for route in routes()
-        for method in route.methods
+        for method in methods(route)
         if route.include_in_schema
     }
     assert declared == expected

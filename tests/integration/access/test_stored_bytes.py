@@ -87,15 +87,15 @@ def test_single_deletions_take_their_bytes_off(
     with engine.begin() as connection:
         cutoffs, _ = by_partition.removable_periods(connection, RetentionDays(7, 7, 7))
     before = recorded(database)
-    connection = WorkerConnection(settings, "test", by_index=True)
+    worker = WorkerConnection(settings, "test", by_index=True)
     try:
         position = by_row.first_position(day)
         if what == "jobs":
-            batch = by_row.delete_past_retention(connection, day, position, 20, cutoffs)
+            batch = by_row.delete_past_retention(worker, day, position, 20, cutoffs)
         else:
-            batch = by_row.delete_inputs(connection, day, position, 20, cutoffs.success_ms)
+            batch = by_row.delete_inputs(worker, day, position, 20, cutoffs.success_ms)
     finally:
-        connection.close()
+        worker.close()
     assert batch.deleted == 19
     assert recorded(database) == kept(database) != before
 

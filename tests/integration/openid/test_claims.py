@@ -1,6 +1,7 @@
 """The claims of a token give a subject, a tenant and scopes."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ TENANTS = json.dumps({"g-acme": "acme", "g-acme-too": "acme", "g-default": "defa
 
 
 @pytest.fixture(scope="module")
-def issuer():
+def issuer() -> Iterator[Issuer]:
     issuer = Issuer(KEY)
     yield issuer
     issuer.close()

@@ -7,6 +7,8 @@ import json
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeVar
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -42,12 +44,18 @@ NO_KEY = "The token names no key (header kid)."
 OTHER_ALGORITHM = "The algorithm of the token is not that of its key."
 
 
+Value = TypeVar("Value")
 Case = tuple[str, Callable[[Issuer], str], str]
 HEADER = {"alg": "RS256", "kid": "rsa"}
 
 
 def seconds(name: str) -> str:
     return f"The claim {name} of the token must be a number of seconds."
+
+
+def given(value: Value, make: Callable[[Issuer, Value], str]) -> Callable[[Issuer], str]:
+    """Return what makes the token of one value."""
+    return lambda issuer: make(issuer, value)
 
 
 def unsigned(issuer: Issuer, algorithm: object, signature: str = "AAAA") -> str:
@@ -73,52 +81,36 @@ def altered(token: str) -> str:
 
 
 def forged_algorithms() -> Iterator[Case]:
-    for name in (
-        "none",
-        "None",
-        "NONE",
-        "nOnE",
-        "",
-        "HS256",
-        "hs256",
-        "RS256\0",
-        "rs256",
-        "ES256K",
-        "RS384",
-        None,
-        7,
-        [],
-    ):
-        yield f"algorithm {name!r}", lambda i, name=name: unsigned(i, name), NOT_ALLOWED
+    texts = ("none", "None", "NONE", "nOnE", "", "HS256", "hs256", "RS256\0", "rs256", "ES256K", "RS384")
+    others: list[object] = [None, 7, []]
+    for name in (*texts, *others):
+        yield f"algorithm {name!r}", given(name, unsigned), NOT_ALLOWED
     yield "no signature", lambda i: unsigned(i, "none", ""), FORM
     yield "RS256 without signature", lambda i: unsigned(i, "RS256", ""), FORM
-    for name, form in (("PKIX", PublicFormat.SubjectPublicKeyInfo), ("PKCS1", PublicFormat.PKCS1)):
+    for encoding, form in (("PKIX", PublicFormat.SubjectPublicKeyInfo), ("PKCS1", PublicFormat.PKCS1)):
         for algorithm in ("HS256", "HS384", "HS512"):
             yield (
-                f"{algorithm} with the public key as {name}",
-                lambda i, f=form, a=algorithm: hmac_with_public_key(i, f, a),
+                f"{algorithm} with the public key as {encoding}",
+                partial(hmac_with_public_key, form=form, algorithm=algorithm),
                 NOT_ALLOWED,
             )
     yield "HS256 with a secret of the JWKS", lambda i: i.token(RSA, {"alg": "HS256", "kid": "secret"}), NOT_ALLOWED
 
 
 def foreign_keys() -> Iterator[Case]:
-    for kid in (
-        "stranger",
-        "../../../dev/null",
-        "/etc/passwd",
-        "rsa' OR '1'='1",
-        "rsa\0",
-        "",
-        "RSA",
-        "http://127.0.0.1/",
-    ):
-        yield f"foreign kid {kid!r}", lambda i, kid=kid: i.token(THIEF, {"kid": kid}), FOREIGN
+    kid: object
+    paths = ("../../../dev/null", "/etc/passwd", "http://127.0.0.1/")
+    for kid in ("stranger", *paths, "rsa' OR '1'='1", "rsa\0", "", "RSA"):
+        yield f"foreign kid {kid!r}", given(kid, lambda i, kid: i.token(THIEF, {"kid": kid})), FOREIGN
     for kid in (None, 1, ["rsa"], {"rsa": 1}):
-        yield f"kid {kid!r}", lambda i, kid=kid: i.token(RSA, {"kid": kid}), NO_KEY
+        yield f"kid {kid!r}", given(kid, lambda i, kid: i.token(RSA, {"kid": kid})), NO_KEY
     for name in ("jku", "x5u"):
-        yield name, lambda i, n=name: i.token(THIEF, {n: f"{i.url}/thief"}), WRONG
-        yield f"{name}, foreign kid", lambda i, n=name: i.token(THIEF, {n: f"{i.url}/thief", "kid": "t"}), FOREIGN
+        yield name, given(name, lambda i, n: i.token(THIEF, {n: f"{i.url}/thief"})), WRONG
+        yield (
+            f"{name}, foreign kid",
+            given(name, lambda i, n: i.token(THIEF, {n: f"{i.url}/thief", "kid": "t"})),
+            FOREIGN,
+        )
     yield "embedded jwk", lambda i: i.token(THIEF, {"jwk": THIEF.public}), WRONG
     yield "embedded jwk, foreign kid", lambda i: i.token(THIEF, {"jwk": THIEF.public, "kid": "thief"}), FOREIGN
     yield "embedded x5c", lambda i: i.token(THIEF, {"x5c": ["MIIB"]}), WRONG
@@ -130,7 +122,7 @@ def foreign_keys() -> Iterator[Case]:
     yield "RS256 for a PS256 key", lambda i: i.token(RSA, {"kid": "ps"}), OTHER_ALGORITHM
     yield "ES384", lambda i: i.token(OTHER_CURVE), NOT_ALLOWED
     for key in (ENCRYPTION, SMALL, PRIVATE, WRAPPING):
-        yield f"key {key.id}", lambda i, key=key: i.token(key), FOREIGN
+        yield f"key {key.id}", given(key, Issuer.token), FOREIGN
 
 
 def bad_signatures() -> Iterator[Case]:
@@ -142,7 +134,7 @@ def bad_signatures() -> Iterator[Case]:
     ):
         yield (
             f"ES256 with {name}",
-            lambda i, z=zeros: f"{part({'alg': 'ES256', 'kid': 'ec'})}.{part(i.claims())}.{part(z)}",
+            given(zeros, lambda i, z: f"{part({'alg': 'ES256', 'kid': 'ec'})}.{part(i.claims())}.{part(z)}"),
             WRONG,
         )
     yield (
@@ -154,15 +146,16 @@ def bad_signatures() -> Iterator[Case]:
 
 def tokens_for_others() -> Iterator[Case]:
     for name, wrong in {"text": "other", "list": ["a", "b"], "prefix": "jobproc2"}.items():
-        yield f"audience {name}", lambda i, w=wrong: i.token(aud=w), AUDIENCE_WRONG
+        yield f"audience {name}", given(wrong, lambda i, w: i.token(aud=w)), AUDIENCE_WRONG
     yield "audience of another type", lambda i: i.token(aud={"jobproc": 1}), AUDIENCE_WRONG
     yield "no audience", lambda i: i.token(aud=None), LACKS
     for name, change in {"slash": "/", "path": "/realm", "query": "?a", "case": "X"}.items():
-        yield f"issuer with {name}", lambda i, c=change: i.token(iss=i.url + c), ISSUER_WRONG
+        yield f"issuer with {name}", given(change, lambda i, c: i.token(iss=i.url + c)), ISSUER_WRONG
     yield "issuer as list", lambda i: i.token(iss=[i.url]), ISSUER_WRONG
     yield "no issuer", lambda i: i.token(iss=None), LACKS
-    for name, empty in {"empty": "", "no entry": [], "null": None}.items():
-        yield f"audience {name}", lambda i, e=empty: RSA.token(HEADER, {**i.claims(), "aud": e}), LACKS
+    nothing: dict[str, object] = {"empty": "", "no entry": [], "null": None}
+    for name, empty in nothing.items():
+        yield f"audience {name}", given(empty, lambda i, e: RSA.token(HEADER, {**i.claims(), "aud": e})), LACKS
 
 
 def wrong_times() -> Iterator[Case]:
@@ -173,17 +166,19 @@ def wrong_times() -> Iterator[Case]:
     yield "no expiry", lambda i: i.token(exp=None), LACKS
     yield "expiry too late", lambda i: i.token(exp=int(time.time()) + 86_400 * 2), "The token expires too late."
     for name in ("exp", "nbf", "iat"):
+        value: object
         for value in ("4102444800", True, 10**30, 10**400, -1, -(10**30), [1], {}, 1e300):
-            yield f"{name} {value!r}"[:30], lambda i, n=name, v=value: i.token(**{n: v}), seconds(name)
+            claims: dict[str, Any] = {name: value}
+            yield f"{name} {value!r}"[:30], given(claims, lambda i, c: i.token(**c)), seconds(name)
     for raw in (b"1e999", b"NaN", b"Infinity", b"null", b"0x10"):
         text = b'{"exp": ' + raw + b"}"
         sentence = seconds("exp") if raw in (b"1e999", b"null") else MALFORMED
-        yield f"exp {raw!r}", lambda _i, t=text: RSA.token(HEADER, t), sentence
+        yield f"exp {raw!r}", given(text, lambda _, t: RSA.token(HEADER, t)), sentence
 
 
 def other_forms() -> Iterator[Case]:
     for kind in ("logout+jwt", "dpop+jwt", "secevent+jwt", "JWE", 7, None):
-        yield f"type {kind!r}", lambda i, k=kind: i.token(RSA, {"typ": k}), TYPE
+        yield f"type {kind!r}", given(kind, lambda i, k: i.token(RSA, {"typ": k})), TYPE
     yield "nested", lambda i: i.token(RSA, {"cty": "JWT"}), TYPE
     yield "critical header", lambda i: i.token(RSA, {"crit": ["exp"]}), TYPE
     yield "unencoded payload", lambda i: i.token(RSA, {"b64": False, "crit": ["b64"]}), TYPE
@@ -194,13 +189,13 @@ def other_forms() -> Iterator[Case]:
         ("The token is bound to a key (claim cnf), which the API does not check."),
     )
     for end in (".", "..", ".AAAA", ".AAAA.AAAA", "=", "==", " x", "\n", "%", "\xff", "~"):
-        yield f"trailing {end!r}", lambda i, e=end: i.token() + e, FORM
+        yield f"trailing {end!r}", given(end, lambda i, e: i.token() + e), FORM
     for start in (".", "Bearer ", " "):
-        yield f"leading {start!r}", lambda i, s=start: s + i.token(), FORM
+        yield f"leading {start!r}", given(start, lambda i, s: s + i.token()), FORM
     for text in ("", ".", "..", "a", "a.b", "...", "null", "e30.e30", "jp_short_x"):
-        yield f"the text {text!r}", lambda _i, t=text: t, FORM
+        yield f"the text {text!r}", given(text, lambda _, t: t), FORM
     for text in ("a.b.c", "e30x.e30.AA", "bnVsbA.e30.AA", "W10.e30.AA"):
-        yield f"no objects {text!r}", lambda _i, t=text: t, MALFORMED
+        yield f"no objects {text!r}", given(text, lambda _, t: t), MALFORMED
     yield "claims as a list", lambda _i: RSA.token(HEADER, []), MALFORMED
     yield "claims in UTF-16", lambda _i: RSA.token(HEADER, "{}".encode("utf-16")), MALFORMED
     yield "deep claims", lambda _i: RSA.token(HEADER, b"[" * 2_000), MALFORMED
@@ -217,22 +212,31 @@ def other_forms() -> Iterator[Case]:
 
 
 def wrong_claims() -> Iterator[Case]:
+    value: object
     for value in (1, True, {"default": 1}, ["default"], [], ["default", "acme"]):
-        yield f"tenant {value!r}", lambda i, v=value: i.token(tenant=v), "The tenant of the token must be a text."
+        yield (
+            f"tenant {value!r}",
+            given(value, lambda i, v: i.token(tenant=v)),
+            "The tenant of the token must be a text.",
+        )
     for value in ("", "Default", "nobody", "1", "default\0", "../default", "default' --"):
-        yield f"tenant {value!r}", lambda i, v=value: i.token(tenant=v), "The tenant of the token does not exist."
+        yield (
+            f"tenant {value!r}",
+            given(value, lambda i, v: i.token(tenant=v)),
+            "The tenant of the token does not exist.",
+        )
     yield "no tenant", lambda i: i.token(tenant=None), "The token has no tenant."
     for value in (7, {"jobs:read": True}, [1], [["jobs:read"]], True, ["jobs:read"] * 1_001):
         yield (
             f"scopes {value!r}"[:30],
-            lambda i, v=value: i.token(scope=v),
+            given(value, lambda i, v: i.token(scope=v)),
             "The scopes of the token must be a text with spaces, or a list of texts.",
         )
     subject = "The token has no subject, or one that is no printable text of up to 250 characters."
     for value in (None, "", "x" * 251, "a\nb", "a\0", "\u202e", "\x1b[31m"):
-        yield f"subject {value!r}"[:30], lambda i, v=value: i.token(sub=v), subject
+        yield f"subject {value!r}"[:30], given(value, lambda i, v: i.token(sub=v)), subject
     for value in (1, ["ada"], {}):
-        yield f"subject {value!r}", lambda i, v=value: i.token(sub=v), MALFORMED
+        yield f"subject {value!r}", given(value, lambda i, v: i.token(sub=v)), MALFORMED
 
 
 CASES = [

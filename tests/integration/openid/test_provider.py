@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from api.web.problems import ProblemError
 from common.domain.errors import StartupError
 
 OLD, NEW = Key("ES256", "old"), Key("EdDSA", "new")
-NO_INTERVAL = {"oidc_jwks_min_interval_seconds": 0.001}
+NO_INTERVAL: dict[str, Any] = {"oidc_jwks_min_interval_seconds": 0.001}
 
 
 @pytest.fixture
-def issuer():
+def issuer() -> Iterator[Issuer]:
     issuer = Issuer(OLD)
     yield issuer
     issuer.close()
@@ -117,8 +117,12 @@ def test_an_outage_is_survived_with_the_known_keys(issuer: Issuer) -> None:
     assert [entry["event"] for entry in logged] == ["issuer_keys_read", "issuer_unavailable", "issuer_keys_read"]
     assert "status 500" in logged[1]["reason"]
     assert registry.get_sample_value("jobproc_issuer_fetches_total", {"outcome": "ok"}) == 2
-    assert registry.get_sample_value("jobproc_issuer_fetches_total", {"outcome": "failed"}) >= 3
-    assert registry.get_sample_value("jobproc_issuer_last_success_timestamp_seconds") > 1e9
+    failed = registry.get_sample_value("jobproc_issuer_fetches_total", {"outcome": "failed"})
+    assert failed is not None
+    assert failed >= 3
+    last_success = registry.get_sample_value("jobproc_issuer_last_success_timestamp_seconds")
+    assert last_success is not None
+    assert last_success > 1e9
 
 
 def slow(after: bytes) -> Callable[[BaseHTTPRequestHandler], None]:

@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -139,6 +140,9 @@ def test_keys_rotate_while_requests_flow(signed: System, provider: OpenIdProvide
             while not ended.is_set():
                 statuses.append(client.get("/jobs/", headers=bearer(robot_token(provider))).status_code)
 
+    def has_more_than(count: int) -> bool:
+        return len(statuses) > count
+
     clients = [threading.Thread(target=flow) for _ in range(3)]
     for client in clients:
         client.start()
@@ -146,7 +150,7 @@ def test_keys_rotate_while_requests_flow(signed: System, provider: OpenIdProvide
         for number, algorithm in enumerate(("ES256", "RS256", "ES256")):
             before = len(statuses)
             provider.keys = KeySet([new_signing_key(algorithm, f"next-{number}"), *provider.keys.keys[:1]])
-            until("requests with the new key", lambda before=before: len(statuses) > before + 10)
+            until("requests with the new key", partial(has_more_than, before + 10))
     finally:
         ended.set()
         for client in clients:

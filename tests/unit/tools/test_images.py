@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tools import images
+from tools import ROOT, images
 
 DIGEST = f"@sha256:{1:064}"
 
@@ -32,7 +32,7 @@ def test_an_image_with_a_digest_gets_none(image: str) -> None:
 
 
 def test_it_finds_the_images_of_dockerfiles_compose_and_charts() -> None:
-    found = set(images.images(images.ROOT))
+    found = set(images.images(ROOT))
     assert {name for name, _ in found} == {*images.DOCKERFILES, *images.CHARTS, "compose.yaml"}
     assert ("Dockerfile.api", "python:3.13-slim-trixie") in found
     assert ("compose.yaml", "postgres:18") in found

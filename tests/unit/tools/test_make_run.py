@@ -36,7 +36,7 @@ def test_a_file_env_is_read_with_comments_exports_and_quotes(tmp_path: Path) -> 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(
     folder: Path, bare: pytest.MonkeyPatch
 ) -> None:
-    (processes.ROOT / ".env").write_text(
+    (folder.parent / ".env").write_text(
         "DATABASE_URL=postgresql://file/db\nREDIS_URL=redis://file\nJOBPROC_LOG_FORMAT=json\n"
     )
     bare.setenv("DATABASE_URL", "postgresql://environment/db")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from common.domain.job import ClaimedJob
-from worker.shared_memory.slots import MarksByQueue, RunningAttempt, Slots, slot_size
+from worker.shared_memory.published_marks import MarksByQueue
+from worker.shared_memory.slots import RunningAttempt, Slots, slot_size
 
 ROOM = 5
 #: Python 3.12 and later warn of a fork beside other threads; the children here need no lock.
