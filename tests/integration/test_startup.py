@@ -198,6 +198,7 @@ def test_processes_that_wait_for_the_schema_begin_as_soon_as_it_is_there(
         until("its operations are known", lambda: system.database.rows("SELECT name FROM operations"))
         assert system.wait(system.submit("square_sum", 3))["result"] == 9
         for name in SERVICES:
+            until(f"{name} has seen it", partial(system.events, name, "schema_ready"))
             assert len(system.events(name, "schema_ready")) == 1
             assert len(system.events(name, "startup_waiting")) == 1
             assert system.end(name) in ENDED
