@@ -27,6 +27,8 @@ _ROLES = "needs the rights of a role; the rig's pooler connects with one user"
 _SCHEMAS = "looks into several schemas by a parameter of the connection; one of its tests has a pooler of its own"
 #: By a part of a test's id: the reason why the test needs a direct connection to PostgreSQL.
 NOT_THROUGH = {
+    "test_row_security.py": _ROLES,
+    "test_no_part_can_change_an_entry": _ROLES,
     "test_a_claim_that_is_killed_before_its_commit_leaves_strays_that_are_requeued[terminate]": _PROCESS,
     "test_each_job_ends_once_whatever_sessions_do_at_the_same_time": _PROCESS,
     "test_concurrent_requests_share_one_query": _NAMED,
