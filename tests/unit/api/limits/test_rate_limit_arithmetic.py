@@ -1,7 +1,7 @@
 """The arithmetic of rate limits: windows, shares of a process, and what was accepted since a count."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.limits.quotas.accepted import STEP_S, Accepted
@@ -11,9 +11,9 @@ from api.limits.rates.shared_windows import WINDOW_S, Window
 
 def after(window: Window, seconds: float) -> Window:
     """Return a window as Redis has it some seconds later, without further events."""
-    present_s = window.present_ends_in_s - seconds
-    if present_s > WINDOW_S:
-        return Window(window.limit, window.before, window.before_ends_in_s - seconds, window.present, present_s)
+    before_s, present_s = window.before_ends_in_s - seconds, window.present_ends_in_s - seconds
+    if before_s > 0 or present_s > WINDOW_S:
+        return Window(window.limit, window.before, before_s, window.present, max(0.0, present_s))
     return Window(window.limit, window.present, max(0.0, present_s), 0, present_s + WINDOW_S)
 
 
@@ -30,6 +30,7 @@ def test_events_of_the_minute_before_count_less_and_less() -> None:
     left_s=st.floats(0.001, 60),
     amount=st.integers(1, 10_000),
 )
+@example(limit=3, before=3, present=0, left_s=41.0, amount=2)
 def test_the_wait_is_long_enough_and_no_longer(
     limit: int, before: int, present: int, left_s: float, amount: int
 ) -> None:
