@@ -4,12 +4,11 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
 
 import asyncpg
 
 from common.command_line import command_line
-from common.domain.errors import JobprocError, StartupError
+from common.domain.errors import JobprocError, StartupError, TenantNotFound
 from common.domain.tenancy.api_keys import ApiKey
 from common.domain.tenancy.scopes import Scope, parsed_scopes
 from common.settings import Settings, variables_of
@@ -19,15 +18,14 @@ from common.telemetry import logs
 
 CREATED_BY = "command line"
 PAGE = 200
-Query = Callable[[asyncpg.Connection], Awaitable[None]]
 
 
 async def _tenant(connection: asyncpg.Connection, name: str) -> int:
     """Return the number of a tenant. Raises StartupError."""
-    for tenant in await tenants.read_all(connection):
-        if tenant.name == name:
-            return tenant.id
-    raise StartupError(f"no tenant has the name {name}")
+    try:
+        return (await tenants.read(connection, name)).id
+    except TenantNotFound as error:
+        raise StartupError(f"no tenant has the name {name}") from error
 
 
 async def _create(connection: asyncpg.Connection, arguments: argparse.Namespace, settings: Settings) -> None:

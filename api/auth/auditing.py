@@ -2,17 +2,22 @@
 
 import secrets
 import time
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar, cast
 
+import asyncpg
 from fastapi import Request
 
 from api.auth.principal import principal_of
 from api.limits.addresses import ClientAddresses
 from common.domain.job import new_job_id
 from common.domain.tenancy.audit import AuditAction, AuditEntry
+from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
+from common.store.tenancy import audit
 from common.telemetry import logs
 
+T = TypeVar("T")
 log = logs.get("audit")
 
 
@@ -36,6 +41,23 @@ def audit_entry(
         thing=str(thing),
         details={**(details or {}), **of_operator},
     )
+
+
+async def change_audited(
+    pool: DatabasePool, entry: AuditEntry, change: Callable[[asyncpg.Connection], Awaitable[T]]
+) -> T:
+    """Run a change and store its entry in one transaction, then log the entry; return what the change returns."""
+
+    async def run(connection: asyncpg.Connection) -> T:
+        """Change, then store the entry."""
+        async with connection.transaction():
+            result = await change(connection)
+            await audit.record(connection, entry)
+            return result
+
+    result = await pool.run(run, Lane.INTAKE)
+    log_entry(entry)
+    return result
 
 
 def log_entry(entry: AuditEntry) -> None:

@@ -32,7 +32,6 @@ class KnownKey(NamedTuple):
     digest: bytes
     principal: Principal
     expires_at: float  #: Unix seconds
-    key: ApiKey
 
 
 class Directory:
@@ -112,7 +111,7 @@ class Directory:
         tenant = self.tenants.get(key.tenant)
         if tenant is not None:
             principal = Principal(key.tenant, tenant.name, key.scopes, f"key:{key.id}")
-            self.keys[key.id] = KnownKey(key.digest, principal, _end(key), key)
+            self.keys[key.id] = KnownKey(key.digest, principal, _end(key))
 
     def learn_tenant(self, tenant: Tenant) -> None:
         """Know a tenant that this process has created or changed, at once."""
@@ -152,7 +151,7 @@ class Directory:
         self.tenants_by_name = {tenant.name: tenant for tenant in all_tenants}
         for key in keys:
             self.learn(key)
-        for key_id in [key_id for key_id, known in self.keys.items() if known.key.tenant not in self.tenants]:
+        for key_id in [key_id for key_id, known in self.keys.items() if known.principal.tenant not in self.tenants]:
             del self.keys[key_id]  # of a tenant that was removed
         self._read_to, self._read_at = read_to, began
 

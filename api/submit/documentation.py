@@ -6,14 +6,11 @@ from api.schemas import BatchAccepted, SubmittedJob
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.web.problem_kinds import (
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
+    BODY_PROBLEMS,
     IDEMPOTENCY_KEY_REUSED,
-    INVALID_BODY,
     INVALID_IDEMPOTENCY_KEY,
     INVALID_PARAMETER,
     JOB_NOT_FOUND,
-    MALFORMED_JSON,
     OVERLOADED,
     QUEUE_LATE,
     QUOTA_EXCEEDED,
@@ -23,17 +20,12 @@ from api.web.problem_kinds import (
     TOO_MANY_WAITING_CLIENTS,
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
-    UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import problem_responses
 
 _SUBMISSION_PROBLEMS = (
-    MALFORMED_JSON,
+    *BODY_PROBLEMS,
     UNIQUE_CONFLICT,
-    BODY_TIMEOUT,
-    BODY_TOO_LARGE,
-    UNSUPPORTED_MEDIA_TYPE,
-    INVALID_BODY,
     UNKNOWN_OPERATION,
     INVALID_IDEMPOTENCY_KEY,
     IDEMPOTENCY_KEY_REUSED,

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import EXAMPLE_ID, SelfLink
 from api.views.cursors import MAX_CURSOR_CHARACTERS
 from api.views.filters import FieldErrors, JobFilters
 from api.web.problem_kinds import INVALID_BODY
-from api.web.problems import MAX_ERRORS, field_problem, validation_problem
+from api.web.problems import MAX_ERRORS, field_problem, validated
 from common.domain.bulk_actions import STATES_CHANGED_BY, ActionKind, ActionRequest, Phase, SkipReason, progress
 from common.domain.job import new_job_id
 from common.domain.job_search import JobSearch
@@ -146,10 +146,7 @@ def parse_bulk_action(value: Any, settings: Settings) -> NewBulkAction:
     Raises ProblemError, which names the field and its rule.
     """
     _check_size(value)
-    try:
-        body = BulkActionBody.model_validate(value)
-    except ValidationError as error:
-        raise validation_problem(error) from error
+    body = validated(BulkActionBody, value)
     errors = _contradictions(body, settings)
     if errors:
         raise field_problem(INVALID_BODY, errors, len(errors))
@@ -168,10 +165,7 @@ def parse_bulk_action(value: Any, settings: Settings) -> NewBulkAction:
 def parse_start(value: Any) -> int | None:
     """Return the count in the parsed body of a start. Raises ProblemError, which names the field and its rule."""
     _check_size(value)
-    try:
-        return BulkActionStartBody.model_validate(value).count
-    except ValidationError as error:
-        raise validation_problem(error) from error
+    return validated(BulkActionStartBody, value).count
 
 
 def _check_size(value: Any) -> None:

@@ -4,7 +4,7 @@ Problems never repeat the client's values: NaN or a lone surrogate could not eve
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -17,6 +17,7 @@ from common.domain.bulk_actions import Phase
 from common.domain.states import State
 from common.domain.tenancy.quotas import Quota
 
+Body = TypeVar("Body", bound=BaseModel)
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20  # field errors in one problem
 MAX_FIELD_CHARACTERS = 100  # of a field's name: that of an unknown field is the client's text
@@ -113,6 +114,14 @@ def validation_problem(
         ],
         len(details),
     )
+
+
+def validated(model: type[Body], value: Any) -> Body:
+    """Return a parsed body as its model. Raises ProblemError, which names the fields and their rules."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise validation_problem(error) from error
 
 
 def field_problem(kind: ProblemKind, field_errors: Sequence[tuple[str, str]], count: int) -> ProblemError:

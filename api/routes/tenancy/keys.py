@@ -5,7 +5,7 @@ from typing import Annotated
 import asyncpg
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.auth.auditing import audit_entry, log_entry
+from api.auth.auditing import audit_entry, change_audited
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
@@ -38,11 +38,10 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
-from common.domain.tenancy.api_keys import ApiKey
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
-from common.store.tenancy import api_keys, audit, key_changes
+from common.store.tenancy import api_keys, key_changes
 
 router = APIRouter(tags=["keys"], route_class=SecuredRoute)
 _CREATE_PROBLEMS = problem_responses(*BODY_PROBLEMS, OVERLOADED, TOO_MANY_KEYS, STORE_UNAVAILABLE)
@@ -78,15 +77,7 @@ async def create_key(request: Request) -> Response:
     )
     limit = services.settings.max_api_keys_per_tenant
     entry = audit_entry(request, AuditAction.KEY_CREATE, new.token.id, {"name": new.name, "scopes": sorted(new.scopes)})
-
-    async def create(connection: asyncpg.Connection) -> ApiKey:
-        """Store the key and its audit entry."""
-        async with connection.transaction():
-            await audit.record(connection, entry)
-            return await key_changes.create(connection, new, limit)
-
-    key = await services.pool.run(create, Lane.INTAKE)
-    log_entry(entry)
+    key = await change_audited(services.pool, entry, lambda connection: key_changes.create(connection, new, limit))
     services.directory.learn(key)
     view = new_key_view(key, caller.tenant_name, new.token.text)
     return JsonResponse(view.model_dump_json().encode(), 201, [_NO_STORE])
@@ -125,15 +116,12 @@ async def rotate_key(key_id: _KeyIdInPath, request: Request) -> Response:
     entry = audit_entry(request, AuditAction.KEY_ROTATE, key_id, {"overlap_seconds": overlap_s})
 
     async def rotate(connection: asyncpg.Connection) -> key_changes.Rotation:
-        """Store the successor and its audit entry."""
-        async with connection.transaction():
-            old = await key_changes.lock(connection, caller.tenant, key_id)
-            check_grantable(sorted(old.scopes), caller.scopes)
-            await audit.record(connection, entry)
-            return await key_changes.replace(connection, old, caller.subject, overlap_s, limit)
+        """Store the successor, if the caller could create it."""
+        old = await key_changes.lock(connection, caller.tenant, key_id)
+        check_grantable(sorted(old.scopes), caller.scopes)
+        return await key_changes.replace(connection, old, caller.subject, overlap_s, limit)
 
-    rotation = await services.pool.run(rotate, Lane.INTAKE)
-    log_entry(entry)
+    rotation = await change_audited(services.pool, entry, rotate)
     for key in (rotation.old, rotation.new):
         services.directory.learn(key)
     view = new_key_view(rotation.new, caller.tenant_name, rotation.token.text)
@@ -148,14 +136,8 @@ async def revoke_key(key_id: _KeyIdInPath, request: Request) -> Response:
     services, caller = get_services(request), principal_of(request)
     await check_ignored_body(request, services.settings)
     entry = audit_entry(request, AuditAction.KEY_REVOKE, key_id)
-
-    async def revoke(connection: asyncpg.Connection) -> ApiKey:
-        """Revoke the key and store the audit entry."""
-        async with connection.transaction():
-            await audit.record(connection, entry)
-            return await key_changes.revoke(connection, caller.tenant, key_id)
-
-    key = await services.pool.run(revoke, Lane.INTAKE)
-    log_entry(entry)
+    key = await change_audited(
+        services.pool, entry, lambda connection: key_changes.revoke(connection, caller.tenant, key_id)
+    )
     services.directory.learn(key)
     return JsonResponse(key_view(key, caller.tenant_name).model_dump_json().encode())

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.web.problem_kinds import INVALID_BODY
-from api.web.problems import field_problem, validation_problem
+from api.web.problems import field_problem, validated
 from api.web.stored_text import StoredText
 from common.domain.tenancy.api_keys import ID_CHARACTERS, ApiKey
 from common.domain.tenancy.scopes import Scope
 
-Body = TypeVar("Body", bound=BaseModel)
 PATH = "/keys"
 MAX_LIFETIME_S = 86_400 * 3_650
 MAX_OVERLAP_S = 86_400 * 30
@@ -98,12 +97,12 @@ class ApiKeyListQuery(BaseModel):
 
 def parse_new_key(body: Any) -> ApiKeyBody:
     """Return a validated body. Raises ProblemError."""
-    return _parsed(ApiKeyBody, body)
+    return validated(ApiKeyBody, body)
 
 
 def parse_rotation(body: Any) -> ApiKeyRotationBody:
     """Return a validated body. Raises ProblemError."""
-    return _parsed(ApiKeyRotationBody, body)
+    return validated(ApiKeyRotationBody, body)
 
 
 def check_grantable(scopes: Sequence[Scope], of_caller: frozenset[Scope]) -> None:
@@ -135,10 +134,3 @@ def _members(key: ApiKey, tenant: str) -> dict[str, Any]:
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
     }
-
-
-def _parsed(model: type[Body], body: Any) -> Body:
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise validation_problem(error, INVALID_BODY) from error

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from api.web.problem_kinds import INVALID_BODY
-from api.web.problems import validation_problem
+from api.web.problems import validated
 from common.domain.tenancy.tenants import NAME_PATTERN, QUOTAS, Tenant, TenantState
 
 PATH = "/tenants"
@@ -91,19 +90,13 @@ class TenantListQuery(BaseModel):
 
 def parse_new_tenant(body: Any) -> tuple[str, Mapping[str, float | None]]:
     """Return the name of a new tenant, and its weight and quotas. Raises ProblemError."""
-    try:
-        tenant = TenantBody.model_validate(body)
-    except ValidationError as error:
-        raise validation_problem(error, INVALID_BODY) from error
+    tenant = validated(TenantBody, body)
     return tenant.name, tenant.model_dump(exclude={"name"})
 
 
 def parse_tenant_change(body: Any) -> Mapping[str, float | None]:
     """Return the weight and quotas that a body changes. Raises ProblemError."""
-    try:
-        return TenantChangeBody.model_validate(body).model_dump(exclude_unset=True)
-    except ValidationError as error:
-        raise validation_problem(error, INVALID_BODY) from error
+    return validated(TenantChangeBody, body).model_dump(exclude_unset=True)
 
 
 def tenant_view(tenant: Tenant) -> TenantView:

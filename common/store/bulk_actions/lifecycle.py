@@ -22,6 +22,7 @@ from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan
 from common.store.listing.index_scan import PAGE_STATEMENTS, Record, ScanLimits
 from common.store.tenancy import audit
+from common.store.tenancy.only_tenant import is_indexed
 
 SAMPLE = 10  # jobs shown with a preview
 
@@ -114,7 +115,7 @@ def preview(connection: Connection, tenant: int, new: NewBulkAction, limits: Pre
         tenant, search, None, ScanLimits(limits.scanned, limits.scanned, limits.skew_s)
     )
     count, scanned, sample = connection.exec_driver_sql(
-        PAGE_STATEMENTS[search.index, False, index_scan.is_indexed(tenant)] + _COUNT, arguments
+        PAGE_STATEMENTS[search.index, False, is_indexed(tenant)] + _COUNT, arguments
     ).one()
     exact = scanned < limits.scanned
     if not exact:
@@ -173,7 +174,7 @@ def request(
 
 def _estimated_scan_rows(connection: Connection, tenant: int, search: JobSearch, arguments: Sequence[object]) -> int:
     """Return the planner's estimate of all rows that the scan would read."""
-    indexed = index_scan.is_indexed(tenant)
+    indexed = is_indexed(tenant)
     scan = index_scan.scan(search.index, descending=False, indexed=indexed).replace("$13", "$3").replace("$6", "$4")
     ids, tag = tuple(arguments[:2]), [] if search.tag is None else [search.tag]
     rows = int(estimates.query_plan(connection, scan, (*ids, arguments[12], *tag))["Plan Rows"])

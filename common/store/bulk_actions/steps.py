@@ -16,6 +16,7 @@ from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Row, Statement, array_literal
 from common.store.listing import index_scan
 from common.store.listing.index_scan import LAST_SCANNED, PAGE_STATEMENTS, TYPES, ScanLimits
+from common.store.tenancy.only_tenant import is_indexed
 
 MAX_EXPIRED = 1_000  # actions in one transaction
 MAX_DELETED = 10_000  # records in one transaction
@@ -236,7 +237,7 @@ def _next_matches(
     ]
     rows = [
         {"n": n, "id": UUID(job_id), "at": None, "status": status}
-        for n, job_id, status in connection.run(SCANS[search.index, index_scan.is_indexed(action.tenant)], arguments)
+        for n, job_id, status in connection.run(SCANS[search.index, is_indexed(action.tenant)], arguments)
     ]
     last = rows[-1]["id"] if rows else None
     page = index_scan.page_of_rows(rows, limits)

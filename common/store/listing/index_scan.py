@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from common.domain.job_search import JobSearch, ListPosition, Order, ScanIndex
-from common.domain.tenancy.tenants import DEFAULT_TENANT
+from common.store.tenancy.only_tenant import INDEXED
 
 Record = dict[str, Any]
 
@@ -50,17 +50,12 @@ page AS MATERIALIZED (
 """
 
 
-def is_indexed(tenant: int) -> bool:
-    """Return True if the indexes by tenant have the jobs of a tenant: those of all but the default tenant."""
-    return tenant != DEFAULT_TENANT
-
-
 def scan(index: ScanIndex, *, descending: bool, indexed: bool) -> str:
     """Return the scan of an index for a tenant that is in the indexes by tenant, or for the default tenant."""
     return SCANS[index].format(
         to="DESC" if descending else "ASC",
         beyond="<" if descending else ">",
-        indexed=" AND tenant <> 1" if indexed else "",
+        indexed=INDEXED if indexed else "",
         live_tenant="tenant::bigint" if indexed else "tenant",
     )
 

@@ -8,6 +8,7 @@ from common.domain.job_search import JobSearch, ListPosition
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan
 from common.store.listing.index_scan import LAST_SCANNED, PAGE_STATEMENTS, JobPage, ScanLimits
+from common.store.tenancy.only_tenant import is_indexed
 
 _PAGE = f"""
 SELECT p.n, p.id, p.at, p.status, p.operation, p.queue, p.priority, p.created_at, p.due_at, p.started_at, p.finished_at,
@@ -32,7 +33,7 @@ def page(
     rows = [
         dict(row)
         for row in connection.exec_driver_sql(
-            LISTS[search.index, search.descending, index_scan.is_indexed(tenant)],
+            LISTS[search.index, search.descending, is_indexed(tenant)],
             index_scan.scan_arguments(tenant, search, after, limits),
         ).mappings()
     ]
