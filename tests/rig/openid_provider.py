@@ -105,6 +105,7 @@ class OpenIdProvider:
         self._server = make_server("127.0.0.1", port, app, threaded=True)
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
+        self.key_reads = 0
         self._codes: dict[str, Code] = {}
         server = AuthorizationServer(app, {name: Client(name) for name in _TENANTS}.get, lambda *_: None)
         server.register_token_generator("default", self._tokens())
@@ -112,10 +113,14 @@ class OpenIdProvider:
         server.register_grant(self._code_grant(), [CodeChallenge(required=True), self._open_id()])
         app.add_url_rule("/token", view_func=server.create_token_response, methods=["POST"], endpoint="token")
         app.add_url_rule("/authorize", view_func=lambda: _authorize(server), endpoint="authorize")
-        app.add_url_rule(JWKS, view_func=lambda: jsonify(self.keys.as_dict(private=False)), endpoint="jwks")
+        app.add_url_rule(JWKS, view_func=self._published_keys, endpoint="jwks")
         app.add_url_rule(DISCOVERY, view_func=lambda: jsonify(self._metadata()), endpoint="discovery")
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
+
+    def _published_keys(self) -> Response:
+        self.key_reads += 1
+        return jsonify(self.keys.as_dict(private=False))
 
     def _metadata(self) -> dict[str, Any]:
         return {

@@ -6,7 +6,6 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -131,31 +130,40 @@ def test_a_suspended_tenant_is_refused_and_served_again(signed: System, provider
 
 
 def test_keys_rotate_while_requests_flow(signed: System, provider: OpenIdProvider) -> None:
-    """A provider adds a key, signs with it, and removes the old one when its tokens have expired."""
-    statuses: list[int] = []
+    """A provider publishes a key, signs with it once it is known, and removes the old one when its tokens are used up."""
+    statuses: list[list[int]] = [[], [], []]  # by client
     ended = threading.Event()
 
-    def flow() -> None:
+    def flow(answers: list[int]) -> None:
         with httpx.Client(base_url=signed.client.base_url) as client:
             while not ended.is_set():
-                statuses.append(client.get("/jobs/", headers=bearer(robot_token(provider))).status_code)
+                answers.append(client.get("/jobs/", headers=bearer(robot_token(provider))).status_code)
 
-    def has_more_than(count: int) -> bool:
-        return len(statuses) > count
+    def until_known() -> None:
+        """Wait until the API has read the keys as they are, and every client has used up its token."""
+        reads, before = provider.key_reads, [len(answers) for answers in statuses]
+        until(
+            "the API knows the keys",
+            lambda: (
+                provider.key_reads > reads + 1
+                and all(len(answers) > count + 1 for answers, count in zip(statuses, before, strict=True))
+            ),
+        )
 
-    clients = [threading.Thread(target=flow) for _ in range(3)]
+    clients = [threading.Thread(target=flow, args=[answers]) for answers in statuses]
     for client in clients:
         client.start()
     try:
         for number, algorithm in enumerate(("ES256", "RS256", "ES256")):
-            before = len(statuses)
-            provider.keys = KeySet([new_signing_key(algorithm, f"next-{number}"), *provider.keys.keys[:1]])
-            until("requests with the new key", partial(has_more_than, before + 10))
+            old, new = provider.keys.keys[0], new_signing_key(algorithm, f"next-{number}")
+            for keys in ([old, new], [new, old]):
+                provider.keys = KeySet(keys)
+                until_known()
     finally:
         ended.set()
         for client in clients:
             client.join()
-    assert set(statuses) == {200}
+    assert {status for answers in statuses for status in answers} == {200}
 
 
 def test_tokens_of_a_removed_key_are_refused(signed: System, provider: OpenIdProvider) -> None:
