@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api.limits.path_prefix import PathPrefix
 from api.openapi import document, pages
 from api.routes import (
+    batches,
     bulk_actions,
     cancel_retry,
     events,
@@ -104,6 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
         job_logs,
         job_list,
         cancel_retry,
+        batches,
         bulk_actions,
         keys,
         audit,

@@ -45,6 +45,9 @@ class BatchAccepted(BaseModel):
 
     job_ids: list[UUID] = Field(description="The ids of the jobs, in the order of the submissions.")
     status: State = Field(description="Always `PENDING`.", examples=[State.PENDING])
+    batch_id: UUID = Field(
+        description="The id of the batch of the jobs. Jobs that existed before are not in it.", examples=[EXAMPLE_ID]
+    )
 
 
 class ProgressView(BaseModel):

@@ -20,6 +20,8 @@ from api.submit.parsing import SubmissionParser
 from api.telemetry.metrics import ApiMetrics, PoolGauges
 from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
+from api.watch.batch_reader import BatchReader
+from api.watch.batch_watchers import BatchWatchers
 from api.watch.watchers import Watchers
 from api.web.request_body import RequestBodies
 from api.web.ttl_cache import TenantCache
@@ -48,6 +50,8 @@ class Services:
     backpressure: Backpressure
     operation_list: TenantCache[OperationList]
     watchers: Watchers
+    batches: BatchReader
+    batch_watchers: BatchWatchers
 
     @classmethod
     def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":
@@ -79,11 +83,14 @@ class Services:
             backpressure=Backpressure(settings, pool, queue_stats),
             operation_list=operation_list_cache(pool),
             watchers=Watchers(settings, pool, metrics),
+            batches=BatchReader(pool),
+            batch_watchers=BatchWatchers(settings, pool),
         )
 
     async def stop(self) -> None:
         """Close the connections and end the background tasks."""
         await self.watchers.close()
+        await self.batch_watchers.close()
         await self.doorbells.close()
         await self.access.close()
         await self.directory.close()

@@ -1,21 +1,19 @@
 """Submit jobs and retrieve them."""
 
-import asyncio
-import time
-from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Request, Response
 
 from api.auth.access import check_scope
-from api.auth.principal import Principal, principal_of
+from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
 from api.limits.quotas.quotas import Admission
+from api.routes.batch_responses import accepted_batch
 from api.schemas import BatchAccepted, JobAccepted, StatusView
 from api.services import Services, get_services
+from api.submit.batches import batch_body, make_batch_id, new_batch, parse_follow_up, parse_jobs
 from api.submit.documentation import (
     BATCH_PROBLEMS,
     BATCH_SCHEMA,
@@ -25,7 +23,7 @@ from api.submit.documentation import (
     submission_body,
 )
 from api.submit.idempotency import REPLAYED_HEADER, idempotency_key
-from api.submit.parsing import check_unique_keys, initial_state
+from api.submit.parsing import initial_state
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.views import job_detail
 from api.views.job_schema import JobView
@@ -36,25 +34,24 @@ from api.watch.long_poll import (
 )
 from api.web import responses
 from api.web.problem_kinds import (
-    INVALID_BODY,
     INVALID_PARAMETER,
     JOB_NOT_FOUND,
     METHOD_NOT_ALLOWED,
     STORE_UNAVAILABLE,
 )
-from api.web.problems import ProblemError, field_problem, problem_responses
+from api.web.problems import ProblemError, problem_responses
 from api.web.responses import Headers, JsonResponse
 from common.domain.errors import JobNotFound
 from common.domain.job import NewJob
 from common.domain.states import State
 from common.domain.tenancy.scopes import Scope
+from common.store.batches.submission import NewBatchRow
 from common.store.connection.lanes import Lane
 from common.store.jobs import reads
 from common.store.jobs.keyed_insert import IdempotencyKey
 from common.store.jobs.reads import JobRevision
 
 router = APIRouter(tags=["jobs"], route_class=SecuredRoute)
-PARSE_SLICE_S = 0.003  # so long a batch is parsed before other requests run
 
 
 @router.post("/jobs", status_code=202, include_in_schema=False)
@@ -134,46 +131,28 @@ def _accepted(job_id: UUID, state: str, status: int, headers: Headers = ()) -> R
 )
 @requires(Scope.JOBS_WRITE)
 async def submit_batch(request: Request) -> Response:
-    """Submit up to 10,000 jobs in one transaction, all or none.
+    """Submit up to 10,000 jobs in one transaction, all or none. They are a batch, which is closed.
 
-    The response has their ids, in the order of the submissions. Two of the jobs may not want the same unique key,
+    The response has their ids, in the order of the submissions, and that of the batch: see GET /batches/{batch_id}.
+    The body may be an object with the submissions as `jobs` and with a `follow_up`, a submission that is stored once
+    when all jobs have ended; its metadata then have the `batch_id`. Two of the jobs may not want the same unique key,
     unless the later one has `on_conflict` `return`, or holds the key only while it runs.
     """
     services, caller = get_services(request), principal_of(request)
     caller.check_may_submit()
-    tenant = caller.tenant
-    async with services.bodies.json(request) as submissions:
-        key = idempotency_key(request, submissions, services.settings)
-        jobs = await _parse_batch(services, caller, submissions)
-        submissions.clear()  # they take up ten times the bytes of the body
+    tenant, batch_id = caller.tenant, make_batch_id()
+    async with services.bodies.json(request) as value:
+        key = idempotency_key(request, value, services.settings)
+        body = batch_body(value)
+        follow_up = await parse_follow_up(services.parser, caller, body.follow_up, batch_id)
+        jobs = await parse_jobs(services.parser, caller, body, batch_id, services.settings.max_batch_jobs)
+        body.submissions.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(tenant, (job.queue for job in jobs))
-        ids, status, headers = [job.id for job in jobs], 202, Headers()
+        row = NewBatchRow(new_batch(caller, batch_id, follow_up, closed=True), len(jobs))
         with await services.quotas.admit(tenant, jobs) as admission:
-            if key is not None or any(job.options is not None and job.options.unique is not None for job in jobs):
-                outcome = await services.group_commit.submit_once(jobs, key, tenant)
-                admission.keep(outcome.inserted)
-                ids, status = outcome.ids, 202 if outcome.inserted else 200
-                headers = REPLAYED_HEADER if outcome.replayed else ()
-            else:
-                await services.group_commit.submit_all(jobs, tenant)
-    return JsonResponse(orjson.dumps({"job_ids": ids, "status": State.PENDING}), status, headers)
-
-
-async def _parse_batch(services: Services, caller: Principal, submissions: Any) -> Sequence[NewJob]:
-    """Return the jobs of a batch. Raises ProblemError if the body is no batch, else as the parser does."""
-    if not isinstance(submissions, list) or not 1 <= len(submissions) <= services.settings.max_batch_jobs:
-        raise field_problem(
-            INVALID_BODY, [("", f"an array of 1 to {services.settings.max_batch_jobs} submissions is expected")], 1
-        )
-    jobs = []
-    slice_end = time.perf_counter() + PARSE_SLICE_S
-    for index, submission in enumerate(submissions):
-        if time.perf_counter() > slice_end:
-            await asyncio.sleep(0)  # other requests run
-            slice_end = time.perf_counter() + PARSE_SLICE_S
-        jobs.append(await services.parser.parse(submission, caller, f"{index}."))
-    check_unique_keys(jobs)
-    return jobs
+            outcome = await services.group_commit.submit_once(jobs, key, tenant, row)
+            admission.keep(outcome.inserted)
+    return accepted_batch(request, outcome)
 
 
 _NOT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]

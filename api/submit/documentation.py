@@ -6,6 +6,9 @@ from api.schemas import BatchAccepted, SubmittedJob
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.web.problem_kinds import (
+    BATCH_CLOSED,
+    BATCH_FULL,
+    BATCH_NOT_FOUND,
     BODY_PROBLEMS,
     IDEMPOTENCY_KEY_REUSED,
     INVALID_IDEMPOTENCY_KEY,
@@ -39,6 +42,8 @@ _SUBMISSION_PROBLEMS = (
 
 
 BATCH_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS)
+# Of jobs for a batch that exists.
+ADD_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, BATCH_NOT_FOUND, BATCH_CLOSED, BATCH_FULL, INVALID_PARAMETER)
 # Not found: the job of the request's Idempotency-Key, if it was removed.
 JOB_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, JOB_NOT_FOUND, INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS)
 _REPLAYED = {

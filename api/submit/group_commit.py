@@ -21,7 +21,7 @@ from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool, is_outage
 from common.store.connection.lanes import Lane
 from common.store.jobs import insert, keyed_insert, running_keys
-from common.store.jobs.keyed_insert import IdempotencyKey, InsertOutcome
+from common.store.jobs.keyed_insert import BatchWrite, IdempotencyKey, InsertOutcome
 from common.store.schema import partitions
 from common.telemetry import logs
 from common.telemetry.refusal_reasons import BUFFERED_BYTES, BUFFERED_SUBMISSIONS
@@ -66,20 +66,19 @@ class GroupCommit:
             self._flusher = asyncio.create_task(self._flush())
         await committed
 
-    async def submit_all(self, jobs: Sequence[NewJob], tenant: int) -> None:
-        """Store a tenant's jobs in a separate transaction, all or none. Raises Overloaded or StoreUnavailable."""
-        with self._waiting(jobs):
-            await self._insert(jobs, (tenant,))
-        self._after_commit(jobs)
+    async def submit_once(
+        self, jobs: Sequence[NewJob], key: IdempotencyKey | None, tenant: int, batch: BatchWrite | None = None
+    ) -> InsertOutcome:
+        """Store a tenant's jobs with unique keys, of a batch, or under an idempotency key, in a transaction.
 
-    async def submit_once(self, jobs: Sequence[NewJob], key: IdempotencyKey | None, tenant: int) -> InsertOutcome:
-        """Store a tenant's jobs with unique keys or under an idempotency key, in a transaction, all or none.
-
-        Raises KeyReused, UniqueConflict, Overloaded or StoreUnavailable; then nothing was stored.
+        All or none. Raises KeyReused, UniqueConflict, Overloaded, StoreUnavailable, or what `batch` raises; then
+        nothing was stored.
         """
         with self._waiting(jobs):
             outcome = await self._retry_until_timeout(
-                lambda connection, timeout_s: keyed_insert.insert_keyed(connection, jobs, key, timeout_s, tenant=tenant)
+                lambda connection, timeout_s: keyed_insert.insert_keyed(
+                    connection, jobs, key, timeout_s, tenant=tenant, batch=batch
+                )
             )
             if keys := insert.running_keys_of(outcome.inserted):
                 await self._wake(tenant, keys)

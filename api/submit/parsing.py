@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -49,10 +50,11 @@ class SubmissionParser:
         self._settings = settings
         self._operations = operations
 
-    async def parse(self, value: Any, caller: Principal, prefix: str = "") -> NewJob:
+    async def parse(self, value: Any, caller: Principal, prefix: str = "", job_id: UUID | None = None) -> NewJob:
         """Return the job of a caller's valid submission. `prefix` is its path in the body, such as `3.` in a batch.
 
-        Raises InvalidSubmission or ProblemError, which name the field, or StoreUnavailable if no operations are cached.
+        `job_id`: its id; None: a new one. Raises InvalidSubmission or ProblemError, which name the field, or
+        StoreUnavailable if no operations are cached.
         """
         if isinstance(value, dict):
             _check_shape(value, self._settings.max_numbers, prefix)
@@ -64,7 +66,7 @@ class SubmissionParser:
         text = _checked_input(value, operation, prefix)
         spec = operation.spec
         job = NewJob(
-            id=new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74)),
+            id=job_id or new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74)),
             operation=spec.name,
             queue=spec.queue,
             input=text,
@@ -199,8 +201,10 @@ def _allowed_queue(queue: str, spec: OperationSpec, prefix: str) -> str:
     return queue
 
 
-def check_unique_keys(jobs: Iterable[NewJob]) -> None:
+def check_unique_keys(jobs: Iterable[NewJob], prefix: str = "") -> None:
     """Refuse a batch in which a job wants the unique key of an earlier one. Raises ProblemError, which names both.
+
+    `prefix`: the path of the submissions in the body.
 
     With `on_conflict: return` the earlier job is returned. Jobs that hold their key only while they run take turns.
     """
@@ -212,7 +216,7 @@ def check_unique_keys(jobs: Iterable[NewJob]) -> None:
             continue
         earlier = first.setdefault(unique.key, index)
         if earlier != index and unique.on_conflict is not OnConflict.RETURN:
-            errors.append((f"{index}.unique.key", f"is also the key of {earlier}"))
+            errors.append((f"{prefix}{index}.unique.key", f"is also the key of {earlier}"))
     if errors:
         raise field_problem(INVALID_BODY, errors, len(errors))
 

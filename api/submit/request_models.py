@@ -122,6 +122,24 @@ class InputSubmission(_Options):
     )
 
 
+_SUBMISSIONS = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in (Submission, InputSubmission)]
+
+
+class BatchBody(_Model):
+    """An open batch without jobs."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"follow_up": {"operation": "square_sum", "data": [1, 2, 3]}}, {}]}
+    )
+
+    follow_up: Any = Field(
+        None,
+        description="A submission that is stored once, when the batch has ended. Its metadata then have the "
+        "`batch_id`. It cannot have a `unique` key.",
+        json_schema_extra={"anyOf": [*_SUBMISSIONS, {"type": "null"}]},
+    )
+
+
 class RetryBody(_Model):
     """A new input for the job, as `data` or `input`. Without either, the job runs with the input that it has."""
 
@@ -138,7 +156,12 @@ class PlainSubmission(_Model):
     data: _Numbers
 
 
-BODIES = (Submission, InputSubmission, RetryBody)  #: added to the OpenAPI document; their routes read bodies themselves
+BODIES = (
+    Submission,
+    InputSubmission,
+    RetryBody,
+    BatchBody,
+)  #: added to the OpenAPI document; their routes read bodies themselves
 REF = "#/components/schemas/{model}"
-SUBMISSION_SCHEMA = {"anyOf": [{"$ref": REF.format(model=model.__name__)} for model in (Submission, InputSubmission)]}
+SUBMISSION_SCHEMA = {"anyOf": _SUBMISSIONS}
 RETRY_SCHEMA = {"$ref": REF.format(model=RetryBody.__name__)}

@@ -10,7 +10,7 @@ from opentelemetry.trace import Span, SpanKind, get_current_span
 
 from api.submit.group_commit import GroupCommit
 from common.domain.job import NewJob
-from common.store.jobs.keyed_insert import IdempotencyKey, InsertOutcome
+from common.store.jobs.keyed_insert import BatchWrite, IdempotencyKey, InsertOutcome
 from common.telemetry import traces
 
 
@@ -26,22 +26,15 @@ class TracedGroupCommit(GroupCommit):
         with _SendSpan(request, [job]) as jobs:
             await super().submit(jobs[0], tenant)
 
-    async def submit_all(self, jobs: Sequence[NewJob], tenant: int) -> None:
-        """Store jobs, all or none; see GroupCommit."""
+    async def submit_once(
+        self, jobs: Sequence[NewJob], key: IdempotencyKey | None, tenant: int, batch: BatchWrite | None = None
+    ) -> InsertOutcome:
+        """Store jobs with keys or of a batch, all or none; see GroupCommit."""
         request = get_current_span()
         if not request.is_recording():
-            await super().submit_all(jobs, tenant)
-            return
-        with _SendSpan(request, jobs) as traced_jobs:
-            await super().submit_all(traced_jobs, tenant)
-
-    async def submit_once(self, jobs: Sequence[NewJob], key: IdempotencyKey | None, tenant: int) -> InsertOutcome:
-        """Store jobs with keys, all or none; see GroupCommit."""
-        request = get_current_span()
-        if not request.is_recording():
-            return await super().submit_once(jobs, key, tenant)
-        with _SendSpan(request, jobs) as traced_jobs:
-            return await super().submit_once(traced_jobs, key, tenant)
+            return await super().submit_once(jobs, key, tenant, batch)
+        with _SendSpan(request, jobs) as traced_jobs, _insert_spans(traced_jobs if batch else ()):
+            return await super().submit_once(traced_jobs, key, tenant, batch)
 
     async def _flush(self) -> None:
         # Started by one request, the flusher serves all. The context ends with the task: nothing to detach.

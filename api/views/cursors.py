@@ -27,14 +27,17 @@ class Cursors:
         secret = settings.cursor_key or settings.database_url + settings.database_password
         self._key = hashlib.sha256(f"jobproc cursors {secret}".encode()).digest()
 
-    def encode(self, search: JobSearch | None, position: ListPosition) -> str:
-        """Return the cursor for a position in a list of jobs, or in the list of bulk actions if `search` is None."""
+    def encode(self, search: JobSearch | str | None, position: ListPosition) -> str:
+        """Return the cursor for a position in a list of jobs, or in the list of bulk actions if `search` is None.
+
+        A text names another list, with its filters.
+        """
         is_by_end = position.finished_at is not None
         micros = 0 if position.finished_at is None else (position.finished_at - _EPOCH) // timedelta(microseconds=1)
         body = _LAYOUT.pack(_VERSION, _digest(self._tenant, search), is_by_end, micros, position.job_id.bytes)
         return _text(body + self._mac(body))
 
-    def decode(self, search: JobSearch | None, cursor: str) -> ListPosition | None:
+    def decode(self, search: JobSearch | str | None, cursor: str) -> ListPosition | None:
         """Return the position of a cursor, None if its signature is invalid or it belongs to another list."""
         try:
             raw = base64.b64decode(cursor[:MAX_CURSOR_CHARACTERS] + "==", b"-_", validate=False)
@@ -58,16 +61,19 @@ def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _digest(tenant: int, search: JobSearch | None) -> bytes:
+def _digest(tenant: int, search: JobSearch | str | None) -> bytes:
     """Return the identity of a list: its tenant, its filters and its order, but not its page size."""
     if search is None:
         return hashlib.sha256(f"actions {tenant}".encode()).digest()[:8]
+    if isinstance(search, str):
+        return hashlib.sha256(f"list {tenant} {search}".encode()).digest()[:8]
     filters = [
         tenant,
         sorted(search.statuses),
         search.operation,
         search.queue,
         search.tag,
+        search.batch and str(search.batch),
         search.error,
         search.order,
         search.descending,

@@ -1,9 +1,11 @@
 """Filters on jobs: the same names and meanings in GET /jobs and in bulk actions."""
 
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from api.schemas import EXAMPLE_ID
 from api.web.stored_text import StoredText
 from api.web.timestamps import Timestamp
 from common.domain.job import QUEUE_PATTERN
@@ -47,6 +49,7 @@ class JobFilters(BaseModel):
     tag: Annotated[StoredText, Field(min_length=1, max_length=64)] | None = Field(
         None, description="A tag of the job.", examples=["nightly"]
     )
+    batch: UUID | None = Field(None, description="The id of the batch of the job.", examples=[EXAMPLE_ID])
     created_after: Timestamp | None = Field(
         None,
         description="Jobs created at this time or later, by the time in their ids. RFC 3339 with an offset.",

@@ -11,6 +11,9 @@ from starlette.types import ASGIApp
 
 from api.web.browser_guard import RESPONSE_HEADERS
 from api.web.problem_kinds import (
+    BATCH_CLOSED,
+    BATCH_FULL,
+    BATCH_NOT_FOUND,
     BULK_ACTION_NOT_FOUND,
     COUNT_NOT_CONFIRMED,
     DEFAULT_TENANT_NEEDED,
@@ -43,6 +46,9 @@ from api.web.problem_kinds import (
 )
 from api.web.problems import ProblemError, validation_problem
 from common.domain.errors import (
+    BatchClosed,
+    BatchFull,
+    BatchNotFound,
     BulkActionNotFound,
     CountNotConfirmed,
     DefaultTenant,
@@ -86,6 +92,9 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     TenantIsRemoved: TENANT_REMOVING,
     DefaultTenant: DEFAULT_TENANT_NEEDED,
     TooManyTenants: TOO_MANY_TENANTS,
+    BatchNotFound: BATCH_NOT_FOUND,
+    BatchClosed: BATCH_CLOSED,
+    BatchFull: BATCH_FULL,
     BulkActionNotFound: BULK_ACTION_NOT_FOUND,
     WrongPhase: WRONG_PHASE,
     CountNotConfirmed: COUNT_NOT_CONFIRMED,
@@ -161,7 +170,7 @@ def _domain_problem(error: JobprocError) -> ProblemError:
             members = {"phase": error.phase}
         case CountNotConfirmed():
             members = {"count": error.count}
-        case OutcomeUnknown() | ReadTimeout() | TooManyKeys():
+        case BatchFull() | OutcomeUnknown() | ReadTimeout() | TooManyKeys():
             pass
         case _:
             return ProblemError(kind)

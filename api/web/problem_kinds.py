@@ -56,6 +56,7 @@ ORIGIN_NOT_ALLOWED = ProblemKind(
 NOT_FOUND = ProblemKind("not-found", 404, "No such path", "The API has no resource at this path.")
 JOB_NOT_FOUND = ProblemKind("job-not-found", 404, "No such job", "No job has this id.")
 BULK_ACTION_NOT_FOUND = ProblemKind("bulk-action-not-found", 404, "No such bulk action", "No bulk action has this id.")
+BATCH_NOT_FOUND = ProblemKind("batch-not-found", 404, "No such batch", "No batch has this id.")
 METHOD_NOT_ALLOWED = ProblemKind(
     "method-not-allowed", 405, "Method not allowed", "The Allow header lists the methods of this path."
 )
@@ -79,6 +80,15 @@ COUNT_NOT_CONFIRMED = ProblemKind(
     409,
     "The count of the preview is not confirmed",
     'The action is on all jobs. To start it, send the count of its preview: {"count": 1204}.',
+)
+BATCH_CLOSED = ProblemKind(
+    "batch-closed", 409, "The batch is closed", "The batch is closed: no job can be added to it. Nothing was stored."
+)
+BATCH_FULL = ProblemKind(
+    "batch-full",
+    409,
+    "The batch would have too many jobs",
+    "A batch has at most 1000000 jobs; nothing was stored.",
 )
 INPUT_REMOVED = ProblemKind(
     "input-removed",

@@ -5,6 +5,9 @@ JobprocError
 │   └── UnknownOperation   no operation has that name
 ├── JobNotFound            no job has that id
 ├── BulkActionNotFound     no bulk action has that id
+├── BatchNotFound          no batch has that id
+├── BatchClosed            no job can be added to the batch
+├── BatchFull              the batch has as many jobs as one can have; names the limit
 ├── KeyNotFound            no API key of the tenant has that id
 ├── TooManyKeys            the limit of API keys of a tenant is reached; names it
 ├── TenantNotFound         no tenant has that name
@@ -60,6 +63,21 @@ class JobNotFound(JobprocError):
 
 class BulkActionNotFound(JobprocError):
     """No action has this id."""
+
+
+class BatchNotFound(JobprocError):
+    """No batch has this id."""
+
+
+class BatchClosed(JobprocError):
+    """The batch is closed: no job can be added to it."""
+
+
+class BatchFull(JobprocError):
+    """The batch would have too many jobs."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A batch has at most {limit} jobs; nothing was stored.")
 
 
 class KeyNotFound(JobprocError):

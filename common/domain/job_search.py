@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from common.domain.batches import batch_job_id, last_job_id
 from common.domain.job import first_job_id
 from common.domain.states import TERMINAL, State
 
@@ -53,6 +54,7 @@ class JobSearch:
     operation: str | None = None
     queue: str | None = None
     tag: str | None = None
+    batch: UUID | None = None  #: the jobs of this batch, by their ids
     created_after: datetime | None = None
     created_before: datetime | None = None
     finished_after: datetime | None = None
@@ -91,7 +93,7 @@ class JobSearch:
             for name, value in asdict(self).items()
             if value is not None and name not in {"order", "descending"}
         }
-        return json.dumps(filters | {"statuses": sorted(self.statuses)}, default=datetime.isoformat)
+        return json.dumps(filters | {"statuses": sorted(self.statuses)}, default=_text)
 
     @staticmethod
     def from_json(text: str) -> "JobSearch":
@@ -99,6 +101,8 @@ class JobSearch:
         filters = json.loads(text)
         times = {name: datetime.fromisoformat(filters[name]) for name in _TIMES & filters.keys()}
         statuses = frozenset(map(State, filters["statuses"]))
+        if "batch" in filters:
+            filters["batch"] = UUID(filters["batch"])
         return JobSearch(**filters | times | {"statuses": statuses, "descending": False})
 
     def id_range(self, skew_s: float) -> tuple[UUID, UUID]:
@@ -114,7 +118,14 @@ class JobSearch:
         for until in (self.finished_before, self.as_of):
             if until is not None:
                 end = min(end, first_job_id(_unix_ms(until) + round(skew_s * 1000)).int)
-        return first, UUID(int=max(0, end - (end != LAST_ID.int)))
+        last = UUID(int=max(0, end - (end != LAST_ID.int)))
+        if self.batch is not None:
+            first, last = max(first, batch_job_id(self.batch, 1)), min(last, last_job_id(self.batch))
+        return first, last
+
+
+def _text(value: datetime | UUID) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _unix_ms(instant: datetime) -> int:

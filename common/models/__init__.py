@@ -8,6 +8,7 @@ Imports SQLAlchemy alone.
 
 from common.models.access import ApiKeyRow, AuditRow
 from common.models.base import Base
+from common.models.batches import Batch
 from common.models.bulk_actions import BulkAction, BulkActionJob
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
 from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
@@ -20,6 +21,7 @@ __all__ = [
     "Attempt",
     "AuditRow",
     "Base",
+    "Batch",
     "BulkAction",
     "BulkActionJob",
     "Deadline",

@@ -20,6 +20,7 @@ class IdempotencyKeyRow(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     until: Mapped[datetime]  #: from then on the key is free again
     ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))  #: in the order of the submissions
+    batch: Mapped[UUID | None]  #: the batch that its request has made
     digest: Mapped[bytes] = mapped_column(LargeBinary)  #: of the body: the same key with another body is refused
 
 

@@ -15,6 +15,7 @@ _PREFIX = re.compile(r"(/(?!\.+(/|$))[A-Za-z0-9._~-]+)*")
 #: First segments of the API's own paths. A prefix that began with one could not be told from them.
 OWN_SEGMENTS = (
     "audit",
+    "batches",
     "bulk-actions",
     "docs",
     "jobs",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from common.settings.field_types import Count, Seconds, SettingsGroup
+from common.settings.field_types import Bytes, Count, Seconds, SettingsGroup
 
 
 class RequestSettings(SettingsGroup):
@@ -80,6 +80,32 @@ class RequestSettings(SettingsGroup):
     )
     max_batch_jobs: Count = Field(
         10_000, description="API: largest number of jobs in one POST /jobs/batch; more are refused with 422."
+    )
+    max_ndjson_jobs: Annotated[int, Field(ge=1, le=100_000_000)] = Field(
+        1_000_000,
+        description="API: largest number of jobs in one body of NDJSON, and in one batch; more are refused with 422.",
+    )
+    max_ndjson_line_bytes: Count = Field(
+        262_144, description="API: longest line of a body of NDJSON in bytes; a longer one is refused with 422."
+    )
+    max_ndjson_body_bytes: Bytes = Field(
+        1_073_741_824,
+        description="API: largest body of NDJSON in bytes; a larger one is refused with 413. One whose jobs are stored "
+        "all or none is kept in a temporary file until its end.",
+    )
+    ndjson_body_seconds: Seconds = Field(
+        600, description="API: longest time in seconds for a body of NDJSON to arrive; then the request gets 408."
+    )
+    ndjson_concurrency: Annotated[int, Field(ge=1, le=100)] = Field(
+        2,
+        description="API: number of bodies of NDJSON that one process reads at a time; more are refused with 503.",
+    )
+    ndjson_chunk_jobs: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        1_000, description="API: largest number of jobs of a body of NDJSON that one statement stores."
+    )
+    batch_open_seconds: Seconds = Field(
+        86_400,
+        description="API and controller: time in seconds from its creation after which an open batch is closed.",
     )
     max_attempts: Annotated[int, Field(ge=1, le=1_000)] = Field(
         100, description="API: largest `max_attempts` of a submission; a larger one is refused with 422."

@@ -28,6 +28,7 @@ from common.store.workers import leader, leases
 from common.telemetry import logs, traces
 from common.telemetry.exposition import Exposition
 from worker.controller import maintenance, tenant_removal
+from worker.controller.batches import Batches
 from worker.controller.bulk_actions import BulkActions
 from worker.controller.leader import Leadership
 from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
@@ -59,6 +60,7 @@ class Controller:
         self._rescue = Rescue(settings.max_crashes, OutcomeLog(settings))
         self._row_deletion = RowDeletion(settings)
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
+        self._batches = Batches(settings)
         self._deletion_costs = DeletionCosts(settings)
         self._usage = UsageCounter(self._engine, settings)
         self._operations: dict[str, OperationSpec] = {}
@@ -108,6 +110,7 @@ class Controller:
         self._run_task("strays", lambda: self._rescue.requeue_strays(connection))
         self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
+        self._run_task("batches", lambda: self._batches.run(connection))  # after all that end jobs
         self._ring(queue_state.due_queues(connection))
         self._run_task("usage", lambda: self._usage.count(connection))
         if self._deletion_costs.is_enabled:
@@ -131,6 +134,7 @@ class Controller:
             "api_keys", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_api_keys(self._engine, self._settings)
         )
         self._every("bulk_action_expiry", EXPIRY_INTERVAL_S, lambda: self._bulk_actions.expire(connection))
+        self._every("batch_expiry", PARTITIONS_INTERVAL_S, lambda: self._batches.delete_ended(connection))
         self._every(
             "workers", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_workers(connection, self._settings)
         )

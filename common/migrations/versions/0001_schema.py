@@ -1,4 +1,4 @@
-"""The whole schema: jobs and their side tables, keys, bulk actions, workers, operations, tenants, the view job_states.
+"""The whole schema: jobs, batches, keys, bulk actions, workers, operations, tenants, and the view job_states.
 
 phase: expand
 """
@@ -6,6 +6,7 @@ phase: expand
 from alembic import op
 
 from common.migrations.access_tables import ACCESS
+from common.migrations.batch_tables import BATCHES
 from common.migrations.bulk_action_tables import BULK_ACTIONS
 from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
@@ -173,6 +174,7 @@ CREATE TABLE idempotency_keys (
     key text NOT NULL,
     until timestamptz NOT NULL,
     ids uuid[] NOT NULL,
+    batch uuid,
     digest bytea NOT NULL,
     CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant, key)
 );
@@ -217,5 +219,16 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
-    for statements in (JOBS, JOB_LOGS, SIDE_TABLES, BULK_ACTIONS, WORKERS, ACCESS, USAGE, VIEW, PARTITION_FUNCTIONS):
+    for statements in (
+        JOBS,
+        JOB_LOGS,
+        SIDE_TABLES,
+        BATCHES,
+        BULK_ACTIONS,
+        WORKERS,
+        ACCESS,
+        USAGE,
+        VIEW,
+        PARTITION_FUNCTIONS,
+    ):
         op.execute(statements)

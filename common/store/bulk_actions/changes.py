@@ -20,6 +20,7 @@ from common.store.jobs.fragments import (
     NEEDS,
     NEXT_RUN_VERSION,
     ORIGINAL_RUN,
+    REACTIVATED_BATCHES,
     RUNNING_KEY,
 )
 
@@ -143,7 +144,8 @@ RETRY = Statement(
         CROSS JOIN LATERAL (SELECT j.*, {NEXT_RUN_VERSION} AS needed FROM jobs j WHERE j.id = last.id OFFSET 0) j
         RETURNING id, tenant, run),
     again AS (
-        INSERT INTO runs (id, tenant, run) SELECT id, tenant, run FROM new)
+        INSERT INTO runs (id, tenant, run) SELECT id, tenant, run FROM new),
+    {REACTIVATED_BATCHES}
     INSERT INTO bulk_action_jobs (bulk_action, id, tenant, run) SELECT $1, id, tenant, run FROM new RETURNING id::text
     """,
 )
@@ -170,6 +172,7 @@ UNDO_CANCEL = Statement(
         RETURNING id, tenant, run),
     again AS (
         INSERT INTO runs (id, tenant, run, undo) SELECT id, tenant, run, true FROM new),
+    {REACTIVATED_BATCHES},
     late AS (
         INSERT INTO deadlines (id, tenant, at)
         SELECT j.id, j.tenant, j.deadline

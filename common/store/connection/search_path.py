@@ -10,6 +10,7 @@ TABLES = (
     "api_keys",
     "attempts",
     "audit_entries",
+    "batches",
     "bulk_action_jobs",
     "bulk_actions",
     "deadlines",

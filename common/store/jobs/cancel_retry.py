@@ -11,7 +11,14 @@ from common.domain.tenancy.audit import AuditEntry
 from common.store.connection.asyncpg_pool import is_outage
 from common.store.connection.caller import for_caller
 from common.store.jobs import keyed_insert
-from common.store.jobs.fragments import HAS_INPUT, NEEDS, NEWEST_VERSION, NEXT_RUN_VERSION, RUNNING_KEY
+from common.store.jobs.fragments import (
+    HAS_INPUT,
+    NEEDS,
+    NEWEST_VERSION,
+    NEXT_RUN_VERSION,
+    REACTIVATED_BATCHES,
+    RUNNING_KEY,
+)
 from common.store.tenancy import audit
 
 # Claim, settle, release and cancel lock the job's row in `live`, so they run one after the other. Each of these
@@ -60,7 +67,8 @@ new AS (
     ON CONFLICT (id) DO NOTHING
     RETURNING id, tenant, run),
 run_row AS (
-    INSERT INTO runs (id, tenant, run, input) SELECT id, tenant, run, $3::text::json FROM new)
+    INSERT INTO runs (id, tenant, run, input) SELECT id, tenant, run, $3::text::json FROM new),
+{REACTIVATED_BATCHES}
 SELECT (SELECT run FROM new), (SELECT status FROM job_states WHERE id = $2 AND tenant = $1)
 """
 

@@ -1,5 +1,7 @@
 """SQL fragments shared by statements of the API and of the controller that insert into `live` or check its rows."""
 
+from common.store.schema.batch_of_job import BATCH_OF
+
 #: `live.needs`: the operation and version that a worker must know, in the form of `common.domain.job.needs`.
 NEEDS = "CASE {version} WHEN 1 THEN {operation} ELSE {operation} || '@' || {version} END"
 
@@ -22,3 +24,12 @@ RUNNING_KEY = "CASE j.unique_while WHEN 'running' THEN j.unique_key END"
 
 #: True if the live row l of job j holds the job's unique key.
 HOLDS_UNIQUE_KEY = f"(j.unique_while = 'both' OR (l.attempt = 0 AND {ORIGINAL_RUN.format(row='l')}))"
+
+#: A CTE: the batches of the jobs that `new` puts into `live` again. Their counts are read from the rows again. It locks
+#: the row of a batch, so it is exact beside the controller, which looks for live jobs after it has locked the row.
+REACTIVATED_BATCHES = f"""reactivated AS (
+    UPDATE batches SET retried = true, failed = NULL, cancelled = NULL, rev = batches.rev + 1,
+                       place = least(batches.place, again_in.id)
+    FROM (SELECT {BATCH_OF.format(id="new.id")} AS batch, (array_agg(new.id ORDER BY new.id))[1] AS id, new.tenant
+          FROM new GROUP BY 1, 3) AS again_in
+    WHERE batches.id = again_in.batch AND batches.tenant = again_in.tenant AND again_in.id <= batches.last)"""

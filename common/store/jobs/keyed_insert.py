@@ -6,6 +6,7 @@ batch of any size.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 import asyncpg
@@ -20,14 +21,20 @@ from common.store.jobs.fragments import HOLDS_UNIQUE_KEY
 # A second request with the key waits for the commit of the first one, and then finds its row.
 _TAKE_IDEMPOTENCY_KEY = f"""
 WITH {caller_cte("ARRAY[$1::int]")}
-INSERT INTO idempotency_keys AS k (tenant, key, ids, digest, until)
-SELECT $1, $2, $3, $4, clock_timestamp() + $5::float8 * interval '1 s' FROM caller
-ON CONFLICT (tenant, key) DO UPDATE SET ids = excluded.ids, digest = excluded.digest, until = excluded.until
+INSERT INTO idempotency_keys AS k (tenant, key, ids, digest, until, batch)
+SELECT $1, $2, $3, $4, clock_timestamp() + $5::float8 * interval '1 s', $6 FROM caller
+ON CONFLICT (tenant, key) DO UPDATE
+SET ids = excluded.ids, digest = excluded.digest, until = excluded.until, batch = excluded.batch
 WHERE k.until < clock_timestamp()
 RETURNING true
 """
 # The statements that follow are part of the transaction in which this one, or the next one, has set the tenant.
-_IDEMPOTENCY_KEY = "SELECT ids, digest FROM idempotency_keys WHERE tenant = $1 AND key = $2"
+_IDEMPOTENCY_KEY = "SELECT ids, digest, batch FROM idempotency_keys WHERE tenant = $1 AND key = $2"
+_REPLAY = for_caller(
+    """SELECT ids, digest, batch FROM idempotency_keys
+    WHERE tenant = $1 AND key = $2 AND until >= clock_timestamp()""",
+    "ARRAY[$1::int]",
+)
 _SET_IDS = "UPDATE idempotency_keys SET ids = $3 WHERE tenant = $1 AND key = $2"
 
 # Locks the rows of the keys in the order of the array, whichever jobs hold them.
@@ -75,6 +82,18 @@ class InsertOutcome:
     ids: list[UUID]  #: in the order of the submissions. With `on_conflict: return`, that of the job that holds the key
     inserted: list[NewJob]  #: the jobs that were inserted
     replayed: bool = False  #: an earlier request with this idempotency key inserted the jobs
+    batch: UUID | None = None  #: the batch of the jobs
+
+
+class BatchWrite(Protocol):
+    """What a submission writes about its batch, in the transaction that inserts the jobs."""
+
+    @property
+    def id(self) -> UUID:
+        """The id of the batch."""
+
+    async def write(self, connection: asyncpg.Connection, inserted: Sequence[NewJob]) -> None:
+        """Write it, after the jobs were inserted. Safe to repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +111,18 @@ async def insert_keyed(
     timeout_s: float | None = None,
     *,
     tenant: int = DEFAULT_TENANT,
+    batch: BatchWrite | None = None,
 ) -> InsertOutcome:
     """Insert the jobs, all or none, unless a request with this key has done so; safe to repeat with the same jobs.
 
-    `tenant`: that of the caller, whose keys are meant. `timeout_s` limits each statement. Raises KeyReused if
-    the key was used with another body, and UniqueConflict if another job holds a unique key and the options neither
-    replace nor return it.
+    `tenant`: that of the caller, whose keys are meant. `timeout_s` limits each statement. `batch`: the batch of the
+    jobs; its row is the last one that is locked. Raises KeyReused if the key was used with another body, UniqueConflict
+    if another job holds a unique key and the options neither replace nor return it, and what `batch` raises.
     """
     async with connection.transaction():
         if timeout_s is not None:
             await connection.execute(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}")
-        if key is not None and (earlier := await _replayed(connection, tenant, jobs, key)) is not None:
+        if key is not None and (earlier := await _replayed(connection, tenant, jobs, key, batch)) is not None:
             return earlier
         holders = await _take_unique_keys(connection, tenant, _claims(jobs))
         new = [job for job in jobs if job.id not in holders]
@@ -111,15 +131,22 @@ async def insert_keyed(
         ids = [holders.get(job.id, job.id) for job in jobs]
         if key is not None and new != list(jobs):
             await connection.execute(_SET_IDS, tenant, key.key, ids)
-        return InsertOutcome(ids, new)
+        if batch is not None:
+            await batch.write(connection, new)
+        return InsertOutcome(ids, new, batch=batch and batch.id)
 
 
 async def _replayed(
-    connection: asyncpg.Connection, tenant: int, jobs: Sequence[NewJob], key: IdempotencyKey
+    connection: asyncpg.Connection,
+    tenant: int,
+    jobs: Sequence[NewJob],
+    key: IdempotencyKey,
+    batch: BatchWrite | None,
 ) -> InsertOutcome | None:
     """Return the jobs of an earlier request with this key. None: this request has taken the key."""
     ids = [job.id for job in jobs]
-    while not await connection.fetchrow(_TAKE_IDEMPOTENCY_KEY, tenant, key.key, ids, key.body_digest, key.ttl_s):
+    taken = (tenant, key.key, ids, key.body_digest, key.ttl_s, batch and batch.id)
+    while not await connection.fetchrow(_TAKE_IDEMPOTENCY_KEY, *taken):
         row = await connection.fetchrow(_IDEMPOTENCY_KEY, tenant, key.key)
         if row is None:  # it had expired, and was deleted meanwhile
             continue
@@ -127,8 +154,20 @@ async def _replayed(
             raise KeyReused
         stored_ids = [_standard_uuid(job_id) for job_id in row["ids"]]
         is_own = stored_ids == ids  # an earlier try of this request was committed, and its answer was lost
-        return InsertOutcome(stored_ids, list(jobs) if is_own else [], replayed=not is_own)
+        batch_id = row["batch"] and _standard_uuid(row["batch"])
+        return InsertOutcome(stored_ids, list(jobs) if is_own else [], replayed=not is_own, batch=batch_id)
     return None
+
+
+async def replay(connection: asyncpg.Connection, tenant: int, key: IdempotencyKey) -> InsertOutcome | None:
+    """Return the jobs of an earlier request of a tenant with this key; None: there was none. Raises KeyReused."""
+    row = await connection.fetchrow(_REPLAY, tenant, key.key)
+    if row is None:
+        return None
+    if row["digest"] != key.body_digest:
+        raise KeyReused
+    batch_id = row["batch"] and _standard_uuid(row["batch"])
+    return InsertOutcome([_standard_uuid(job_id) for job_id in row["ids"]], [], replayed=True, batch=batch_id)
 
 
 async def take_unique_key(connection: asyncpg.Connection, tenant: int, key: str, job_id: UUID) -> None:

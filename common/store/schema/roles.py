@@ -41,6 +41,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "runs": "SELECT, INSERT",
         "idempotency_keys": "SELECT, INSERT, UPDATE",
         "unique_keys": "SELECT, INSERT, UPDATE",
+        "batches": "SELECT, INSERT, UPDATE (place, closed_at, ended_at, cancelled_at, jobs, numbers, failed, "
+        "cancelled, rev, follow_up_job, cancel_action, retried)",
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
         "audit_entries": "SELECT, INSERT",
         "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
@@ -77,10 +79,12 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "job_logs": "SELECT, INSERT, DELETE, TRUNCATE",
         "live": "SELECT, INSERT, UPDATE, DELETE",
         "deadlines": "SELECT, INSERT, DELETE, UPDATE (at)",
-        "expiries": "SELECT, DELETE, UPDATE (at)",
+        "expiries": "SELECT, INSERT, DELETE, UPDATE (at)",
         "runs": "SELECT, INSERT, DELETE, UPDATE (input)",
         "idempotency_keys": "SELECT, DELETE, UPDATE (until)",
         "unique_keys": "SELECT, INSERT, UPDATE, DELETE",
+        "batches": "SELECT, DELETE, UPDATE (place, closed_at, ended_at, failed, cancelled, rev, follow_up_job, "
+        "retried)",
         "bulk_actions": "SELECT, UPDATE, DELETE",
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",

@@ -54,6 +54,17 @@ DELETE_BULK_ACTIONS = Statement(
     SELECT (SELECT count(*) FROM records) + (SELECT count(*) FROM gone)
     """,
 )
+# Before the jobs: a batch without jobs would end, and its follow-up would be stored.
+DELETE_BATCHES = Statement(
+    "delete_batches_of_tenant",
+    "int, bigint",
+    """
+    WITH gone AS (
+        DELETE FROM batches WHERE id = ANY (ARRAY(
+            SELECT id FROM batches WHERE tenant = $1 ORDER BY id LIMIT $2)) RETURNING true)
+    SELECT count(*) FROM gone
+    """,
+)
 DELETE_KEYS = Statement(
     "delete_keys_of_tenant",
     "int, bigint",
@@ -98,8 +109,9 @@ def run_step(connection: "WorkerConnection", tenant: int, limit: int) -> int | N
 
     Return how many; 0: another transaction holds the rest. None: the tenant itself is deleted, nothing was left.
     """
-    if deleted := int(connection.run(DELETE_BULK_ACTIONS, (tenant, limit))[0][0]):
-        return deleted
+    for statement in (DELETE_BULK_ACTIONS, DELETE_BATCHES):
+        if deleted := int(connection.run(statement, (tenant, limit))[0][0]):
+            return deleted
     deleted, before = connection.run(DELETE_UNFINISHED, (tenant, limit))[0]
     if before:
         return int(deleted)

@@ -20,7 +20,7 @@ def test_a_batch_is_stored_in_one_transaction_with_ids_in_the_order_of_its_submi
     )
     assert response.status_code == 202
     body = response.json()
-    assert set(body) == {"job_ids", "status"}
+    assert set(body) == {"job_ids", "status", "batch_id"}
     assert body["status"] == "PENDING"
     assert {uuid.UUID(job_id).version for job_id in body["job_ids"]} == {7}
     stored = {str(row[0]): row[1:] for row in system.database.rows("SELECT id, operation, input FROM jobs")}

@@ -1,0 +1,109 @@
+"""Clients that wait for the ends of batches. One statement a second asks for all of them, whoever waits for what."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from fastapi import Request
+
+from common.domain.errors import StoreUnavailable
+from common.settings import Settings
+from common.store.batches import reads
+from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
+from common.telemetry import logs
+
+log = logs.get("api")
+MAX_IDS = 500  # batches in one statement
+_Key = tuple[int, UUID]
+
+
+class BatchWatchers:
+    """The batches whose end clients of this process wait for, and the task that polls them."""
+
+    def __init__(self, settings: Settings, pool: DatabasePool) -> None:
+        self._interval_s = settings.wait_poll_seconds
+        self._pool = pool
+        self._waiting: dict[_Key, set[asyncio.Event]] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self.is_draining = False  #: the process shuts down: no client waits any longer
+
+    async def wait_until_ended(self, request: Request, tenant: int, batch_id: UUID, timeout_s: float) -> bool:
+        """Return True once a tenant's batch has ended, the time is up, or the process drains.
+
+        False: the client has disconnected. The caller holds a slot.
+        """
+        with self._watch(tenant, batch_id) as event:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await _first_of(event, request)
+            except TimeoutError:
+                return True
+
+    @contextmanager
+    def _watch(self, tenant: int, batch_id: UUID) -> Iterator[asyncio.Event]:
+        event, key = asyncio.Event(), (tenant, batch_id)
+        if self.is_draining:
+            event.set()
+        self._waiting.setdefault(key, set()).add(event)
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._poll_until_idle())
+        try:
+            yield event
+        finally:
+            self._waiting[key].discard(event)
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+    async def _poll_until_idle(self) -> None:
+        logs.request_id.set(b"")  # one request starts the task, but it serves all
+        try:
+            while self._waiting:
+                keys = list(self._waiting)
+                for start in range(0, len(keys), MAX_IDS):
+                    await self._poll(keys[start : start + MAX_IDS])
+                await asyncio.sleep(self._interval_s)
+        finally:
+            self._poller = None
+
+    async def _poll(self, keys: list[_Key]) -> None:
+        try:
+            ended = await self._pool.run(lambda connection: reads.ended(connection, keys), Lane.BY_ID)
+        except StoreUnavailable:  # the next poll asks again
+            return
+        except Exception:
+            log.exception("wait_poll_failed", count=len(keys))
+            return
+        for key in ended:
+            for event in self._waiting.get(key, ()):
+                event.set()
+
+    def drain(self) -> None:
+        """Wake every waiting client, so it is answered before the process ends."""
+        self.is_draining = True
+        for events in self._waiting.values():
+            for event in events:
+                event.set()
+
+    async def close(self) -> None:
+        """Stop polling."""
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
+
+
+async def _first_of(event: asyncio.Event, request: Request) -> bool:
+    """Wait for an event. Return False if the client disconnects first."""
+    left, woken = asyncio.ensure_future(_disconnect(request)), asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({left, woken}, return_when=asyncio.FIRST_COMPLETED)
+        return woken.done()
+    finally:
+        left.cancel()
+        woken.cancel()
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

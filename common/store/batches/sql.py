@@ -1,0 +1,33 @@
+"""SQL of batches that both drivers run: the counts of unsuccessful jobs, and the end with the follow-up."""
+
+from common.store.jobs.insert_sql import COLUMNS, LIVE, RECORD, SIDE_TABLES, new_jobs
+
+#: True if the row of `live` or `outcomes` with this id belongs to batch b, at its place or later.
+FROM_PLACE = "{id} >= b.place AND {id} <= b.last"
+
+#: FAILED and CANCELLED jobs of batch b, by their newest runs. A run after the first has a row in `runs`.
+UNSUCCESSFUL = """SELECT count(*) FILTER (WHERE o.status = 'FAILED') AS failed,
+           count(*) FILTER (WHERE o.status = 'CANCELLED') AS cancelled
+    FROM outcomes o
+    WHERE b.failed IS NULL AND o.tenant = b.tenant AND o.status <> 'SUCCESS' AND o.id > b.id AND o.id <= b.last
+      AND (NOT b.retried OR NOT EXISTS (SELECT FROM runs r WHERE r.id = o.id AND r.run > o.run))"""
+
+_FOLLOW_UP = COLUMNS | {"id": "ended.follow_up_job"}
+_FOLLOW_UPS = f"ended CROSS JOIN LATERAL {RECORD.format(row='ended.follow_up')} WHERE ended.is_first"
+#: Ends the closed batch $1, whose row the transaction has locked before it found no live job. The first time this
+#: stores the follow-up, if there is one, with the id $2. Returns the id and queue of the follow-up.
+END = f"""
+WITH counted AS MATERIALIZED (
+    SELECT b.id, c.* FROM batches b CROSS JOIN LATERAL ({UNSUCCESSFUL}) c WHERE b.id = $1),
+ended AS (
+    UPDATE batches b
+    SET ended_at = coalesce(b.ended_at, clock_timestamp()), place = b.last, rev = b.rev + 1,
+        failed = counted.failed, cancelled = counted.cancelled,
+        follow_up_job = CASE WHEN b.ended_at IS NULL AND b.follow_up IS NOT NULL THEN $2::uuid
+                             ELSE b.follow_up_job END
+    FROM counted WHERE b.id = counted.id AND b.closed_at IS NOT NULL AND b.failed IS NULL
+    RETURNING b.id, b.follow_up, b.follow_up_job, coalesce(b.follow_up_job = $2, false) AS is_first),
+{new_jobs(_FOLLOW_UPS, _FOLLOW_UP)}{SIDE_TABLES},
+live_rows AS ({LIVE})
+SELECT ended.id::text, new.id::text, new.queue FROM ended LEFT JOIN new ON new.id = ended.follow_up_job
+"""
