@@ -40,13 +40,48 @@ class SubmittedJob(BaseModel):
     error: ErrorView | None = Field(None, description="With `wait`, if the job has ended `FAILED`. Otherwise absent.")
 
 
-class BatchAccepted(BaseModel):
-    """A batch of jobs, all of which are stored and will run."""
+class LineRange(BaseModel):
+    """Lines whose jobs have ids that follow each other."""
 
-    job_ids: list[UUID] = Field(description="The ids of the jobs, in the order of the submissions.")
+    first_line: int = Field(description="The number of the first line, from 1.", examples=[1])
+    last_line: int = Field(description="The number of the last line.", examples=[1_000_000])
+    first_job_id: UUID = Field(
+        description="The id of the job of the first line. That of line n is higher by n - `first_line`.",
+        examples=[EXAMPLE_ID],
+    )
+
+
+class RefusedLineView(BaseModel):
+    """A line of which no job was stored."""
+
+    line: int = Field(description="The number of the line, from 1.", examples=[17])
+    type: str = Field(description="URI of the kind of problem.", examples=["urn:jobproc:problem:invalid-body"])
+    detail: str = Field(description="Explanation, for people.", examples=["17.data: Field required"])
+
+
+class BatchAccepted(BaseModel):
+    """Jobs of a batch, which are stored and will run."""
+
+    job_ids: list[UUID] = Field(
+        description="The ids of the jobs, in the order of the submissions. Empty for NDJSON, which has `ranges`."
+    )
     status: State = Field(description="Always `PENDING`.", examples=[State.PENDING])
     batch_id: UUID = Field(
         description="The id of the batch of the jobs. Jobs that existed before are not in it.", examples=[EXAMPLE_ID]
+    )
+    jobs: int | None = Field(
+        None, description="The number of jobs of NDJSON that are stored. Otherwise absent.", examples=[999_999]
+    )
+    ranges: list[LineRange] | None = Field(
+        None, description="The ids of the jobs of NDJSON. Lines of refused jobs may lie in a range. Otherwise absent."
+    )
+    refused: list[RefusedLineView] | None = Field(
+        None,
+        description="The lines of NDJSON of which no job was stored, if `atomic` is false. After a thousand of them no "
+        "further line is read. Otherwise absent.",
+    )
+    complete: bool | None = Field(
+        None, description="False if not all lines of NDJSON were read. Otherwise absent.", examples=[True]
     )
 
 

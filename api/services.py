@@ -15,6 +15,8 @@ from api.schemas import QueueStatsView
 from api.submit.backpressure import Backpressure
 from api.submit.doorbells import Doorbells
 from api.submit.group_commit import GroupCommit
+from api.submit.ndjson import NdjsonPlaces
+from api.submit.ndjson_jobs import NdjsonJobs
 from api.submit.operations import OperationCache
 from api.submit.parsing import SubmissionParser
 from api.telemetry.metrics import ApiMetrics, PoolGauges
@@ -50,6 +52,8 @@ class Services:
     backpressure: Backpressure
     operation_list: TenantCache[OperationList]
     watchers: Watchers
+    ndjson: NdjsonJobs
+    ndjson_places: NdjsonPlaces
     batches: BatchReader
     batch_watchers: BatchWatchers
 
@@ -66,23 +70,29 @@ class Services:
         if traces.tracer is not None:
             from api.submit.tracing import TracedGroupCommit as group_commit_class  # noqa: N813 - one of two classes
         operations, queue_stats = OperationCache(settings, pool), queue_stats_cache(settings, pool)
+        bodies, parser = RequestBodies(settings), SubmissionParser(settings, operations)
+        quotas = Quotas(settings, pool, windows, metrics.refusals)
+        group_commit = group_commit_class(settings, pool, doorbells.ring_soon, metrics)
+        backpressure = Backpressure(settings, pool, queue_stats)
         return cls(
             settings=settings,
-            bodies=RequestBodies(settings),
+            bodies=bodies,
             pool=pool,
             directory=directory,
             access=Access(settings, directory, request_limits, _tokens(settings, directory, metrics)),
             addresses=ClientAddresses(settings.trusted_proxies),
             windows=windows,
-            quotas=Quotas(settings, pool, windows, metrics.refusals),
+            quotas=quotas,
             doorbells=doorbells,
-            group_commit=group_commit_class(settings, pool, doorbells.ring_soon, metrics),
+            group_commit=group_commit,
             operations=operations,
-            parser=SubmissionParser(settings, operations),
+            parser=parser,
             queue_stats=queue_stats,
-            backpressure=Backpressure(settings, pool, queue_stats),
+            backpressure=backpressure,
             operation_list=operation_list_cache(pool),
             watchers=Watchers(settings, pool, metrics),
+            ndjson=NdjsonJobs(pool, bodies, parser, group_commit, (backpressure, quotas)),
+            ndjson_places=NdjsonPlaces(settings),
             batches=BatchReader(pool),
             batch_watchers=BatchWatchers(settings, pool),
         )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.openapi.batch_examples import RESPONSES as BATCH_RESPONSES
 from api.schemas import EXAMPLE_ID as ID
 from api.views.tenancy.api_keys import EXAMPLE_KEY, EXAMPLE_KEY_ID
 from common.domain.tenancy.tenants import STATE_AFTER
@@ -107,7 +108,7 @@ _PREVIEW = {
     "bulk_action_id": _OTHER_ID, "action": "cancel", "phase": "PREVIEW",
     "filter": {
         "status": ["IN_PROGRESS", "PENDING", "RETRYING", "SCHEDULED"], "operation": None, "queue": None,
-        "tag": "nightly", "created_after": None, "created_before": None, "finished_after": None,
+        "tag": "nightly", "batch": None, "created_after": None, "created_before": None, "finished_after": None,
         "finished_before": None, "error": None,
     },
     "priority": None, "jobs_per_second": 200, "as_of": _ENDED, "count": 1_204, "count_is_exact": True,
@@ -133,10 +134,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             "repeated request": {"job_id": ID, "status": "SCHEDULED"},
         },
     },
-    ("post", "/jobs/batch"): {
-        "202": {"stored": {"job_ids": [ID, _OTHER_ID], "status": "PENDING"}},
-        "200": {"repeated request": {"job_ids": [ID, _OTHER_ID], "status": "PENDING"}},
-    },
+    **BATCH_RESPONSES,
     ("get", "/jobs/"): {
         "200": {
             "page": {

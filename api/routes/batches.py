@@ -1,8 +1,7 @@
 """Batches: create, add jobs, close, cancel, read, list."""
 
-import secrets
-import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -17,22 +16,25 @@ from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.routes.batch_responses import LOCATION, accepted_batch, location
+from api.routes.ndjson_submission import submit_ndjson
+from api.schemas import BatchAccepted
 from api.services import Services, get_services
 from api.submit.batches import (
     SubmittedBatch,
     make_batch_id,
     new_batch,
+    new_job_id_now,
     parse_batch,
     parse_follow_up,
     parse_jobs,
     renumbered,
 )
-from api.submit.documentation import ADD_PROBLEMS, BATCH_SCHEMA, EXISTING_JOBS, submission_body
+from api.submit.documentation import ADD_PROBLEMS, BATCH_SCHEMA, EXISTING_JOBS, batch_submission_body
 from api.submit.idempotency import idempotency_key
+from api.submit.ndjson import is_ndjson
 from api.submit.request_models import BatchBody
 from api.views.batches import (
     PATH,
-    BatchJobsAdded,
     BatchList,
     BatchListQuery,
     BatchView,
@@ -62,7 +64,7 @@ from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
 from common.domain.batches import range_of, state_of
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
-from common.domain.job import first_job_id, new_job_id
+from common.domain.job import first_job_id
 from common.domain.job_search import ListPosition
 from common.domain.tenancy.audit import AuditAction, AuditEntry
 from common.domain.tenancy.scopes import Scope
@@ -132,15 +134,11 @@ async def list_batches(request: Request, query: Annotated[BatchListQuery, Query(
         raise field_problem(
             INVALID_PARAMETER, [("cursor", "is not a cursor of this list; use `next` of the previous page")], 1
         )
-    first, end = (
-        at and first_job_id(max(0, -int(-at.timestamp() * 1000 // 1)))
-        for at in (query.created_after, query.created_before)
-    )
     page = partial(
         reads.page,
         tenant=tenant,
-        before=after and after.job_id,
-        range_=(first, end),
+        before=None if after is None else after.job_id,
+        range_=(_first_id(query.created_after), _first_id(query.created_before)),
         state=query.status,
         limits=(limit, services.settings.list_scan_jobs),
     )
@@ -185,18 +183,21 @@ async def get_batch(batch_id: UUID, request: Request) -> Response:
 @router.post(
     "/batches/{batch_id}/jobs",
     status_code=202,
-    response_model=BatchJobsAdded,
+    response_model=BatchAccepted,
     responses=EXISTING_JOBS | ADD_PROBLEMS,
-    openapi_extra=submission_body(BATCH_SCHEMA),
+    openapi_extra=batch_submission_body(BATCH_SCHEMA),
 )
 @requires(Scope.JOBS_WRITE)
 async def add_batch_jobs(batch_id: UUID, request: Request) -> Response:
     """Add up to 10,000 jobs to an open batch in one transaction, all or none.
 
-    The jobs run at once: they do not wait for the batch to be closed.
+    The jobs run at once: they do not wait for the batch to be closed. A body of NDJSON may have up to
+    JOBPROC_MAX_NDJSON_JOBS.
     """
     services, caller = get_services(request), principal_of(request)
     caller.check_may_submit()
+    if is_ndjson(request):
+        return await submit_ndjson(request, batch_id)
     tenant, settings = caller.tenant, services.settings
     async with services.bodies.json(request) as submissions:
         key = idempotency_key(request, submissions, settings)
@@ -207,7 +208,7 @@ async def add_batch_jobs(batch_id: UUID, request: Request) -> Response:
         submissions.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(tenant, (job.queue for job in jobs))
         with await services.quotas.admit(tenant, jobs) as admission:
-            first = await _reserve(services, tenant, batch_id, len(jobs))
+            first = await services.ndjson.reserve(tenant, batch_id, len(jobs))
             outcome = await services.group_commit.submit_once(
                 renumbered(jobs, first), key, tenant, AddedJobs(batch_id, tenant)
             )
@@ -224,7 +225,7 @@ async def close_batch(batch_id: UUID, request: Request) -> Response:
     tenant = principal_of(request).tenant
     await check_ignored_body(request, get_services(request).settings)
     entry = audit_entry(request, AuditAction.BATCH_CLOSE, batch_id)
-    change = partial(changes.close, tenant=tenant, batch_id=batch_id, entry=entry, follow_up_id=_new_id())
+    change = partial(changes.close, tenant=tenant, batch_id=batch_id, entry=entry, follow_up_id=new_job_id_now())
     return await _change(request, batch_id, change, entry)
 
 
@@ -245,7 +246,7 @@ async def cancel_batch(batch_id: UUID, request: Request) -> Response:
         tenant=tenant,
         batch_id=batch_id,
         entry=entry,
-        new_ids=(_new_id(), _new_id()),
+        new_ids=(new_job_id_now(), new_job_id_now()),
         jobs_per_second=services.settings.bulk_action_max_jobs_per_second,
     )
     return await _change(request, batch_id, change, entry)
@@ -254,14 +255,6 @@ async def cancel_batch(batch_id: UUID, request: Request) -> Response:
 async def _replay(services: Services, tenant: int, key: IdempotencyKey) -> InsertOutcome | None:
     """Return the jobs of an earlier request with this key, which may have closed the batch meanwhile."""
     return await services.pool.run(lambda connection: keyed_insert.replay(connection, tenant, key), Lane.INTAKE)
-
-
-async def _reserve(services: Services, tenant: int, batch_id: UUID, count: int) -> int:
-    """Return the first of the next `count` numbers of a batch. Raises BatchNotFound, BatchClosed or BatchFull."""
-    most = services.settings.max_ndjson_jobs
-    return await services.pool.run(
-        lambda connection: submission.reserve_numbers(connection, tenant, batch_id, count, most), Lane.INTAKE
-    )
 
 
 async def _change(
@@ -285,5 +278,6 @@ async def _change(
     return JsonResponse(batch_body(row, root_path(request.scope)))
 
 
-def _new_id() -> UUID:
-    return new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74))
+def _first_id(at: datetime | None) -> UUID | None:
+    """Return the lowest id of a time, rounded up to milliseconds."""
+    return None if at is None else first_job_id(max(0, -int(-at.timestamp() * 1000 // 1)))

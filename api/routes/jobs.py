@@ -11,18 +11,21 @@ from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
 from api.limits.quotas.quotas import Admission
 from api.routes.batch_responses import accepted_batch
+from api.routes.ndjson_submission import submit_ndjson
 from api.schemas import BatchAccepted, JobAccepted, StatusView
 from api.services import Services, get_services
 from api.submit.batches import batch_body, make_batch_id, new_batch, parse_follow_up, parse_jobs
 from api.submit.documentation import (
+    BATCH_OR_ARRAY_SCHEMA,
     BATCH_PROBLEMS,
-    BATCH_SCHEMA,
     EXISTING_JOB,
     EXISTING_JOBS,
     JOB_PROBLEMS,
+    batch_submission_body,
     submission_body,
 )
 from api.submit.idempotency import REPLAYED_HEADER, idempotency_key
+from api.submit.ndjson import is_ndjson
 from api.submit.parsing import initial_state
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.views import job_detail
@@ -127,7 +130,7 @@ def _accepted(job_id: UUID, state: str, status: int, headers: Headers = ()) -> R
     status_code=202,
     response_model=BatchAccepted,
     responses=EXISTING_JOBS | BATCH_PROBLEMS,
-    openapi_extra=submission_body(BATCH_SCHEMA),
+    openapi_extra=batch_submission_body(BATCH_OR_ARRAY_SCHEMA),
 )
 @requires(Scope.JOBS_WRITE)
 async def submit_batch(request: Request) -> Response:
@@ -135,11 +138,14 @@ async def submit_batch(request: Request) -> Response:
 
     The response has their ids, in the order of the submissions, and that of the batch: see GET /batches/{batch_id}.
     The body may be an object with the submissions as `jobs` and with a `follow_up`, a submission that is stored once
-    when all jobs have ended; its metadata then have the `batch_id`. Two of the jobs may not want the same unique key,
+    when all jobs have ended; its metadata then have the `batch_id`. A body of NDJSON, with a submission a line, may
+    have up to JOBPROC_MAX_NDJSON_JOBS; see `atomic`. Two of the jobs may not want the same unique key,
     unless the later one has `on_conflict` `return`, or holds the key only while it runs.
     """
     services, caller = get_services(request), principal_of(request)
     caller.check_may_submit()
+    if is_ndjson(request):
+        return await submit_ndjson(request, None)
     tenant, batch_id = caller.tenant, make_batch_id()
     async with services.bodies.json(request) as value:
         key = idempotency_key(request, value, services.settings)

@@ -17,7 +17,7 @@ from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import MAX_ERRORS, field_problem, validated
 from common.domain.batches import NewBatch, batch_job_id, new_batch_id
 from common.domain.errors import InvalidSubmission
-from common.domain.job import NewJob, Options
+from common.domain.job import NewJob, Options, new_job_id
 
 PARSE_SLICE_S = 0.003  # so long a batch is parsed before other requests run
 FOLLOW_UP_METADATA = "batch_id"  #: the member of a follow-up's metadata with the id of the batch
@@ -35,6 +35,11 @@ class SubmittedBatch:
 def make_batch_id() -> UUID:
     """Return the id of a new batch."""
     return new_batch_id(time.time_ns() // 1_000_000, secrets.randbits(42))
+
+
+def new_job_id_now() -> UUID:
+    """Return a new id of a single job or of a bulk action."""
+    return new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74))
 
 
 def batch_body(value: Any) -> SubmittedBatch:

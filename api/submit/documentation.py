@@ -4,6 +4,7 @@ from typing import Any
 
 from api.schemas import BatchAccepted, SubmittedJob
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER
+from api.submit.ndjson import MEDIA_TYPE as NDJSON
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.web.problem_kinds import (
     BATCH_CLOSED,
@@ -41,7 +42,8 @@ _SUBMISSION_PROBLEMS = (
 )
 
 
-BATCH_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS)
+# Of NDJSON: an invalid parameter, and more lines than a batch has jobs.
+BATCH_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, INVALID_PARAMETER)
 # Of jobs for a batch that exists.
 ADD_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, BATCH_NOT_FOUND, BATCH_CLOSED, BATCH_FULL, INVALID_PARAMETER)
 # Not found: the job of the request's Idempotency-Key, if it was removed.
@@ -69,6 +71,25 @@ EXISTING_JOBS: dict[int | str, dict[str, Any]] = {
 }
 
 
+ATOMIC_PARAMETER = {
+    "name": "atomic",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "boolean", "examples": [False]},
+    "description": "With NDJSON: `false` stores the jobs of all valid lines, in several transactions, and names the "
+    "others in `refused`. Default: `true`, all or none.",
+}
+_LINE = '{"data":[1,2,3],"operation":"square_sum"}'
+
+
+def batch_submission_body(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the body and the parameters of a submission of many jobs: JSON, or NDJSON with a submission a line."""
+    body = submission_body(schema, ATOMIC_PARAMETER)
+    text = "A submission as JSON in each line, such as `" + _LINE + "`."
+    body["requestBody"]["content"][NDJSON] = {"schema": {"type": "string", "description": text}}
+    return body
+
+
 def submission_body(schema: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the body and the parameters of a submission.
 
@@ -86,4 +107,16 @@ BATCH_SCHEMA = {
     "minItems": 1,
     "maxItems": 10_000,
     "examples": [[{"data": [1, 2, 3], "operation": "square_sum"}]],
+}
+#: The body of POST /jobs/batch: an array, or an object with it.
+BATCH_OR_ARRAY_SCHEMA = {
+    "anyOf": [
+        BATCH_SCHEMA,
+        {
+            "type": "object",
+            "properties": {"jobs": BATCH_SCHEMA, "follow_up": SUBMISSION_SCHEMA},
+            "required": ["jobs"],
+            "additionalProperties": False,
+        },
+    ]
 }

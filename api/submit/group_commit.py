@@ -86,6 +86,12 @@ class GroupCommit:
             self._after_commit(outcome.inserted)
         return outcome
 
+    def announce(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Count jobs that were committed by others, by operation and queue, and ring for them."""
+        self._metrics.add_accepted(counts)
+        for (_, queue), count in counts.items():
+            self._on_committed(queue, count)
+
     @contextmanager
     def _waiting(self, jobs: Sequence[NewJob]) -> Iterator[None]:
         """Count jobs among the submissions that wait for their commit during the block. Raises Overloaded."""

@@ -34,16 +34,22 @@ def idempotency_key(request: Request, body: Any, settings: Settings) -> Idempote
 
     Raises ProblemError for a key that is not 1 to 255 printable ASCII characters.
     """
+    key = checked_key(request)
+    if key is None:
+        return None
+    return IdempotencyKey(key, _digest(_path(request), body), settings.idempotency_seconds)
+
+
+def checked_key(request: Request) -> str | None:
+    """Return the text of a request's idempotency key; None if it has none. Raises as `idempotency_key`."""
     # Faster than the framework's look-up for requests without a key.
     for name, value in request.scope["headers"]:
         if name == _NAME:
-            key = value.decode("latin-1")
-            break
-    else:
-        return None
-    if not _FORM.fullmatch(key):
-        raise ProblemError(INVALID_IDEMPOTENCY_KEY)
-    return IdempotencyKey(key, _digest(_path(request), body), settings.idempotency_seconds)
+            key = str(value.decode("latin-1"))
+            if not _FORM.fullmatch(key):
+                raise ProblemError(INVALID_IDEMPOTENCY_KEY)
+            return key
+    return None
 
 
 def _path(request: Request) -> str:

@@ -122,7 +122,9 @@ class InputSubmission(_Options):
     )
 
 
-_SUBMISSIONS = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in (Submission, InputSubmission)]
+_SUBMISSIONS: list[Any] = [
+    {"$ref": f"#/components/schemas/{model.__name__}"} for model in (Submission, InputSubmission)
+]
 
 
 class BatchBody(_Model):

@@ -2,7 +2,7 @@
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,6 +61,10 @@ class ApiMetrics:
         for job in jobs:
             labels = job.operation, job.queue
             counts[labels] = counts.get(labels, 0) + 1
+        self.add_accepted(counts)
+
+    def add_accepted(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Count jobs that were committed, by operation and queue."""
         for labels, count in counts.items():
             self._accepted.labels(*labels).inc(count)
 

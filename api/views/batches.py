@@ -12,7 +12,6 @@ from api.schemas import EXAMPLE_ID, SelfLink
 from api.views.cursors import MAX_CURSOR_CHARACTERS
 from api.web.timestamps import Timestamp
 from common.domain.batches import BatchState, progress, state_of
-from common.domain.states import State
 from common.store.batches.reads import Record
 
 PATH = "/batches"
@@ -61,7 +60,6 @@ class BatchLinks(SelfLink):
     add: str = Field(description="POST adds jobs.")
     close: str
     cancel: str
-    events: str
 
 
 class BatchSummary(BaseModel):
@@ -97,14 +95,6 @@ class BatchList(BaseModel):
 
     batches: list[BatchSummary]
     next: str | None = Field(description="The path of the next page. Null on the last page.")
-
-
-class BatchJobsAdded(BaseModel):
-    """Jobs that were added to a batch."""
-
-    job_ids: list[UUID] = Field(description="The ids of the jobs, in the order of the submissions.")
-    status: State = Field(description="Always `PENDING`.", examples=[State.PENDING])
-    batch_id: UUID = Field(description="The id of the batch.", examples=[EXAMPLE_ID])
 
 
 def counts_of(row: Record) -> dict[str, int]:
@@ -158,6 +148,5 @@ def _summary(row: Mapping[str, Any], root: str) -> dict[str, Any]:
             "add": f"{path}/jobs",
             "close": f"{path}/close",
             "cancel": f"{path}/cancel",
-            "events": f"{path}/events",
         },
     }

@@ -14,6 +14,7 @@ from common.telemetry import logs
 
 KEPT_FOR = 20  # times what the count took
 MIN_COUNT_S = 0.005  # a shorter count is not kept
+MIN_JOBS = 10_000  # nor one of fewer jobs, which takes milliseconds
 MAX_KEPT = 1_000  # batches
 
 
@@ -57,7 +58,8 @@ class BatchReader:
         try:
             row = await self._pool.run(lambda connection: reads.read(connection, tenant, batch_id), Lane.BY_ID)
             ended, is_newest = time.monotonic(), self._reading.get(key) is task
-            if row is not None and is_newest and ended - began >= MIN_COUNT_S:
+            is_long = ended - began >= MIN_COUNT_S
+            if row is not None and is_newest and is_long and row["jobs"] >= MIN_JOBS:
                 self._kept[key] = _Counted(row, ended + KEPT_FOR * (ended - began))
                 if len(self._kept) > MAX_KEPT:
                     del self._kept[next(iter(self._kept))]

@@ -78,6 +78,9 @@ class ControllerSettings(SettingsGroup):
         description="Controller: time in seconds since its last change after which a bulk action is deleted, "
         "with the records that its undo needs.",
     )
+    batch_open_seconds: Seconds = Field(
+        86_400, description="Controller: time in seconds from its creation after which an open batch is closed."
+    )
     tenant_removal_delay_seconds: Seconds = Field(
         60,
         description="Controller: time in seconds from the request to remove a tenant to the deletion of its rows. "

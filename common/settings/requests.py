@@ -103,10 +103,6 @@ class RequestSettings(SettingsGroup):
     ndjson_chunk_jobs: Annotated[int, Field(ge=1, le=10_000)] = Field(
         1_000, description="API: largest number of jobs of a body of NDJSON that one statement stores."
     )
-    batch_open_seconds: Seconds = Field(
-        86_400,
-        description="API and controller: time in seconds from its creation after which an open batch is closed.",
-    )
     max_attempts: Annotated[int, Field(ge=1, le=1_000)] = Field(
         100, description="API: largest `max_attempts` of a submission; a larger one is refused with 422."
     )

@@ -67,8 +67,8 @@ MUTANTS = (
     ),
     Mutant(
         "a commit whose answer was lost is repeated",
-        "common/store/jobs/insert.py",
-        "    ON CONFLICT (id) DO NOTHING\n",
+        "common/store/jobs/insert_sql.py",
+        "        ON CONFLICT (id) DO NOTHING\n",
         "",
         ("answers_lost",),
         ("errors are those of an absent database", "nothing is invented"),

@@ -58,8 +58,12 @@ class Quotas:
 
     async def admit(self, tenant: int, jobs: Sequence[NewJob]) -> "Admission":
         """Return the admission of new jobs, to be held while they are committed. Raises ProblemError (429, 403)."""
-        size = sum(map(_bytes_of, jobs))
+        size = sum(map(bytes_of, jobs))
         return Admission(self, tenant, len(jobs), size, await self._check(tenant, len(jobs), size))
+
+    async def admit_counted(self, tenant: int, jobs: int, size: int) -> "Admission":
+        """Return the admission of so many new jobs that store so many bytes; see `admit`."""
+        return Admission(self, tenant, jobs, size, await self._check(tenant, jobs, size))
 
     async def admit_retry(self, tenant: int, input_json: str | None) -> "Admission":
         """Return the admission of a manual retry, with a new input or without. Raises as `admit`."""
@@ -189,7 +193,7 @@ class Admission:
 
     def keep(self, jobs: Sequence[NewJob]) -> None:
         """Count these jobs alone as committed: the others existed already."""
-        self.jobs, self.size = len(jobs), sum(map(_bytes_of, jobs))
+        self.jobs, self.size = len(jobs), sum(map(bytes_of, jobs))
 
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
@@ -200,7 +204,7 @@ class Admission:
             self._quotas.committed(self)
 
 
-def _bytes_of(job: NewJob) -> int:
+def bytes_of(job: NewJob) -> int:
     """Return the bytes that a job stores: its input and its metadata, as JSON text."""
     size = _text_bytes(job.input)
     return size if job.options is None or job.options.metadata is None else size + _text_bytes(job.options.metadata)

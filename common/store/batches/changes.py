@@ -43,18 +43,20 @@ class BatchChange:
 
 
 async def close(
-    connection: asyncpg.Connection, tenant: int, batch_id: UUID, entry: AuditEntry, follow_up_id: UUID
+    connection: asyncpg.Connection, tenant: int, batch_id: UUID, entry: AuditEntry | None, follow_up_id: UUID
 ) -> BatchChange:
-    """Close a tenant's batch, and store the audit entry. Without jobs it ends in the same transaction. Safe to repeat.
+    """Close a tenant's batch, and store the audit entry, if any. Safe to repeat.
 
-    `follow_up_id`: the id that the follow-up then gets. Raises BatchNotFound.
+    Without jobs the batch ends in the same transaction. `follow_up_id`: the id that the follow-up then gets. Raises
+    BatchNotFound.
     """
     async with connection.transaction():
         batch = await _lock(connection, tenant, batch_id)
         if batch["is_closed"]:
             return BatchChange(has_changed=False)
         queue = await _close(connection, tenant, batch_id, batch["jobs"], follow_up_id)
-        await audit.record(connection, entry)
+        if entry is not None:
+            await audit.record(connection, entry)
         return BatchChange(has_changed=True, follow_up_queue=queue)
 
 

@@ -73,7 +73,10 @@ class AddedJobs:
         if not inserted:
             await _check_open(connection, self.tenant, self.id)
             return
-        first, last = numbers_of(inserted)
+        await self.count(connection, *numbers_of(inserted))
+
+    async def count(self, connection: asyncpg.Connection, first: UUID, last: UUID) -> None:
+        """Count those jobs of a range of ids that the open transaction has inserted. Raises as `write`."""
         if not await connection.fetchrow(_ADD, self.tenant, self.id, first, last):
             await _check_open(connection, self.tenant, self.id)
             raise BatchClosed  # it was closed, and removed meanwhile

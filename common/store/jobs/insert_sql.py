@@ -19,8 +19,8 @@ _ARRAYS = f"""unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallin
     AS d({", ".join(NAMES)})"""
 _TYPES = """id uuid, operation text, queue text, input text, max_attempts smallint, timeout_ms integer,
     priority smallint, trace text, version smallint, tenant integer, submitted_by text, run_at timestamptz,
-    delay_s float8, retry_base_s float8, retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[], metadata json,
-    unique_key text, unique_while text"""
+    delay_s float8, retry_base_s float8, retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[],
+    metadata json, unique_key text, unique_while text"""
 RECORDS = f"json_to_recordset({{jobs}}) AS d({_TYPES})"
 #: A row of `job_row` in a column of the type json.
 RECORD = f"json_to_record({{row}}) AS d({_TYPES})"

@@ -133,7 +133,7 @@ async def insert_keyed(
             await connection.execute(_SET_IDS, tenant, key.key, ids)
         if batch is not None:
             await batch.write(connection, new)
-        return InsertOutcome(ids, new, batch=batch and batch.id)
+        return InsertOutcome(ids, new, batch=None if batch is None else batch.id)
 
 
 async def _replayed(
@@ -145,8 +145,7 @@ async def _replayed(
 ) -> InsertOutcome | None:
     """Return the jobs of an earlier request with this key. None: this request has taken the key."""
     ids = [job.id for job in jobs]
-    taken = (tenant, key.key, ids, key.body_digest, key.ttl_s, batch and batch.id)
-    while not await connection.fetchrow(_TAKE_IDEMPOTENCY_KEY, *taken):
+    while not await take_idempotency_key(connection, tenant, ids, key, None if batch is None else batch.id):
         row = await connection.fetchrow(_IDEMPOTENCY_KEY, tenant, key.key)
         if row is None:  # it had expired, and was deleted meanwhile
             continue
@@ -157,6 +156,14 @@ async def _replayed(
         batch_id = row["batch"] and _standard_uuid(row["batch"])
         return InsertOutcome(stored_ids, list(jobs) if is_own else [], replayed=not is_own, batch=batch_id)
     return None
+
+
+async def take_idempotency_key(
+    connection: asyncpg.Connection, tenant: int, ids: Sequence[UUID], key: IdempotencyKey, batch: UUID | None
+) -> bool:
+    """Take the key of a request for these jobs, in the open transaction. Return False if an earlier request has it."""
+    taken = (tenant, key.key, ids, key.body_digest, key.ttl_s, batch)
+    return bool(await connection.fetchrow(_TAKE_IDEMPOTENCY_KEY, *taken))
 
 
 async def replay(connection: asyncpg.Connection, tenant: int, key: IdempotencyKey) -> InsertOutcome | None:

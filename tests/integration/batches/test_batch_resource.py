@@ -141,7 +141,9 @@ def test_a_batch_that_has_ended_stays_so_when_a_job_is_retried_and_its_counts_fo
     assert (retried["status"], retried["ended_at"]) == ("ENDED", before["ended_at"])
     system.worker("again")
     until("it has failed again", lambda: counts(system, body["batch_id"])["failed"] == 1)
-    until("the counts are stored", lambda: not system.database.value("SELECT count(*) FROM batches WHERE failed IS NULL"))
+    until(
+        "the counts are stored", lambda: not system.database.value("SELECT count(*) FROM batches WHERE failed IS NULL")
+    )
     assert batch(system, body["batch_id"])["counts"] == before["counts"]
     assert len(follow_ups(system, body["batch_id"])) == 1
 

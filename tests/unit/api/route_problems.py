@@ -14,13 +14,20 @@ BODY = {
 BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key", "queue-late"}
 BODY |= {"quota-exceeded", "quota-too-small", "tenant-draining"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
+BATCH = {"batch-not-found", "invalid-parameter", "store-unavailable"}
 ACTION = {"bulk-action-not-found", "invalid-parameter", "store-unavailable"}
 EXPENSIVE = {"store-unavailable", "too-many-reads", "read-timeout"}
 TENANT = {"tenant-not-found", "invalid-parameter", "store-unavailable"}
 JSON_BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "overloaded"}
 ROUTES = {
     ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter", "job-not-found"},
-    ("post", "/jobs/batch"): BODY,
+    ("post", "/jobs/batch"): BODY | {"invalid-parameter"},
+    ("post", "/batches"): JSON_BODY | {"unknown-operation", "tenant-draining", "store-unavailable"},
+    ("get", "/batches"): {"invalid-parameter"} | EXPENSIVE,
+    ("get", "/batches/{batch_id}"): BATCH | {"too-many-waiting"},
+    ("post", "/batches/{batch_id}/jobs"): BATCH | BODY | {"batch-closed", "batch-full"},
+    ("post", "/batches/{batch_id}/close"): BATCH | {"unsupported-media-type"},
+    ("post", "/batches/{batch_id}/cancel"): BATCH | {"unsupported-media-type"},
     ("get", "/jobs/"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,

@@ -112,9 +112,13 @@ def test_keywords_of_schemas_are_those_of_json_schema_2020_12(document: dict[str
 
 #: By schema, the members that are absent at times.
 OPTIONAL = {"StatusView": {"progress"}, "SubmittedJob": {"result", "error"}, "ResultView": {"error"}}
+OPTIONAL |= {"BatchAccepted": {"jobs", "ranges", "refused", "complete"}}
 EVENTS, LOGS = "/jobs/{job_id}/events", "/jobs/{job_id}/logs"
 SUCCESSES = {
     ("post", "/jobs/{job_id}/retry"): {"202"},
+    ("post", "/batches"): {"201"},
+    ("post", "/batches/{batch_id}/close"): {"200"},
+    ("post", "/batches/{batch_id}/cancel"): {"200"},
     ("post", "/bulk-actions"): {"201"},
     ("post", "/keys"): {"201"},
     ("post", "/keys/{key_id}/rotate"): {"201"},

@@ -12,7 +12,8 @@ from api import routes
 MODULES = [
     import_module(module.name) for module in walk_packages(routes.__path__, f"{routes.__name__}.") if not module.ispkg
 ]
-ROUTES = [route for module in MODULES for route in module.router.routes if isinstance(route, APIRoute)]
+ROUTERS = [module.router for module in MODULES if hasattr(module, "router")]
+ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{min(route.methods)} {route.path}")

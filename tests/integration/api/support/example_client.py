@@ -112,17 +112,33 @@ class ExampleClient:
         return str(links["self"]).rpartition("/")[2]
 
     def row_for(self, operation: Operation) -> str:
-        """Return what the path names and accepts the documented request: a job, bulk action, key or tenant, or none."""
+        """Return what the path names and accepts the documented request: a job, batch, key or tenant, or none."""
         _, path = operation
         if "{key_id}" in path:
             return self.key()
         if "{tenant_name}" in path:
             return self.tenant()
+        if "{batch_id}" in path:
+            return self.batch_for(path)
         if "{bulk_action_id}" in path:
             return self.edit(self.bulk_action(), "UPDATE bulk_actions SET count = 1204 WHERE id = %s")
         if "{" not in path:
             return ""
         return self.cancelled_job() if path.endswith("/retry") else self.job("SUCCESS")
+
+    def batch_for(self, path: str) -> str:
+        """Return a batch with a job, which is open for requests that need that."""
+        batch_id = str(self.system.client.post("/batches").raise_for_status().json()["batch_id"])
+        self.system.client.post(f"/batches/{batch_id}/jobs", json=[LATER]).raise_for_status()
+        if not path.endswith(("/jobs", "/close")):
+            self.system.client.post(f"/batches/{batch_id}/close").raise_for_status()
+        return batch_id
+
+    def held_key(self) -> str:
+        """Return a unique key that a job holds."""
+        key = uuid.uuid4().hex
+        self.job(delay_seconds=1_000, unique={"key": key})
+        return key
 
     def key(self) -> str:
         """Create an API key; return its id."""

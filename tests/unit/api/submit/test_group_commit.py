@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import sys
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,7 @@ from common.domain.errors import JobprocError, Overloaded, StoreUnavailable
 from common.domain.job import NewJob, Options
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.jobs.keyed_insert import InsertOutcome
 
 
 class _RecordedCommits(GroupCommit):
@@ -64,6 +66,13 @@ class _StalledCommits(GroupCommit):
 
     async def _insert(self, jobs: Sequence[NewJob], _tenants: Collection[int]) -> None:
         self.sizes.append(len(jobs))
+        await self._stall()
+
+    async def _retry_until_timeout(self, _store: object) -> Any:
+        await self._stall()
+        return InsertOutcome([], [])
+
+    async def _stall(self) -> None:
         await self.resume.wait()
         if self.fails:
             raise StoreUnavailable
@@ -107,7 +116,7 @@ def _submit_while_stalled(
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize(
     "submit",
-    [lambda commits, job: commits.submit(job, 1), lambda commits, job: commits.submit_all([job], 1)],
+    [lambda commits, job: commits.submit(job, 1), lambda commits, job: commits.submit_once([job], None, 1)],
     ids=["single", "batch"],
 )
 def test_submissions_beyond_the_limit_of_bytes_are_refused(

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import time
 from collections.abc import Awaitable
-from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
@@ -13,8 +12,7 @@ from rig.settings import settings_from
 from starlette.requests import Request
 
 from api.auth.principal import ANYONE
-from api.routes import jobs
-from api.services import Services
+from api.submit.batches import batch_body, make_batch_id, parse_jobs
 from api.submit.operations import CachedOperation, OperationCache
 from api.submit.parsing import SubmissionParser
 from api.web.problems import ProblemError
@@ -83,12 +81,15 @@ BATCHES = {
 def test_many_large_bodies_at_once_leave_the_event_loop_free(raw: bytes, is_batch: bool) -> None:
     parser = SubmissionParser(SETTINGS, cast("OperationCache", _Operations()))
     bodies = RequestBodies(SETTINGS)
-    services = cast("Services", SimpleNamespace(settings=SETTINGS, parser=parser))
 
     async def submit() -> None:
         try:
             async with bodies.json(request_of(raw)) as body:
-                await (jobs._parse_batch(services, ANYONE, body) if is_batch else parser.parse(body, ANYONE))
+                await (
+                    parse_jobs(parser, ANYONE, batch_body(body), make_batch_id(), 10_000)
+                    if is_batch
+                    else parser.parse(body, ANYONE)
+                )
         except (ProblemError, JobprocError):
             return
 

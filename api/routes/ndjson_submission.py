@@ -1,0 +1,79 @@
+"""Submissions of NDJSON, for the routes that take arrays too."""
+
+from uuid import UUID
+
+import orjson
+from fastapi import Request, Response
+
+from api.auth.principal import principal_of
+from api.routes.batch_responses import location
+from api.services import get_services
+from api.submit.batches import make_batch_id, new_batch, new_job_id_now
+from api.submit.idempotency import REPLAYED_HEADER, checked_key
+from api.submit.ndjson import NdjsonBody
+from api.submit.ndjson_jobs import StoredLines
+from api.web.problem_kinds import INVALID_PARAMETER
+from api.web.problems import field_problem
+from api.web.responses import Headers, JsonResponse
+from common.domain.states import State
+from common.store.batches import changes, submission
+from common.store.connection.lanes import Lane
+
+_ATOMIC = {"true": True, "false": False}
+
+
+async def submit_ndjson(request: Request, batch_id: UUID | None) -> Response:
+    """Store the jobs of a body in an open batch; None: in a new batch, which is closed then."""
+    services, caller = get_services(request), principal_of(request)
+    is_atomic, key = _is_atomic(request), checked_key(request)
+    if key is not None and not is_atomic:
+        raise field_problem(INVALID_PARAMETER, [("atomic", "cannot be false with an Idempotency-Key")], 1)
+    new_id = batch_id or make_batch_id()
+    with services.ndjson_places.take():
+        body = NdjsonBody(request, services.settings)
+        if is_atomic:
+            new = new_batch(caller, new_id, None, closed=True) if batch_id is None else None
+            stored = await services.ndjson.store_all(caller, body, new_id, new, key)
+        elif batch_id is not None:
+            stored = await services.ndjson.store_each(caller, body, batch_id)
+        else:
+            stored = await _store_each_in_new(request, body, new_id)
+    services.batches.forget(caller.tenant, stored.batch_id)
+    return _respond(request, stored)
+
+
+async def _store_each_in_new(request: Request, body: NdjsonBody, batch_id: UUID) -> StoredLines:
+    """Store the jobs in a new batch, which is open until the end of the body, however that comes."""
+    services, caller = get_services(request), principal_of(request)
+    batch = new_batch(caller, batch_id, None, closed=False)
+    await services.pool.run(lambda connection: submission.insert_batch(connection, batch), Lane.INTAKE)
+    try:
+        return await services.ndjson.store_each(caller, body, batch_id)
+    finally:
+        await services.pool.run(
+            lambda connection: changes.close(connection, caller.tenant, batch_id, None, new_job_id_now()), Lane.INTAKE
+        )
+
+
+def _is_atomic(request: Request) -> bool:
+    text = request.query_params.get("atomic", "true")
+    if text not in _ATOMIC:
+        raise field_problem(INVALID_PARAMETER, [("atomic", "true or false is expected")], 1)
+    return _ATOMIC[text]
+
+
+def _respond(request: Request, stored: StoredLines) -> Response:
+    headers: Headers = REPLAYED_HEADER if stored.replayed else ()
+    body = {
+        "job_ids": [],
+        "status": State.PENDING,
+        "batch_id": stored.batch_id,
+        "jobs": stored.jobs,
+        "ranges": [
+            {"first_line": first, "last_line": last, "first_job_id": job_id} for first, last, job_id in stored.ranges
+        ],
+        "refused": [{"line": line.line, "type": line.type, "detail": line.detail} for line in stored.refused],
+        "complete": stored.is_complete,
+    }
+    status = 200 if stored.replayed else 202
+    return JsonResponse(orjson.dumps(body), status, (*headers, location(request, stored.batch_id)))

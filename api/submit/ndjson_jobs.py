@@ -1,0 +1,299 @@
+"""Stores the jobs of a body of NDJSON: part by part, each on its own, or all or none in one transaction."""
+
+import asyncio
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import IO
+from uuid import UUID
+
+import asyncpg
+
+from api.auth.principal import Principal
+from api.limits.quotas.quotas import Quotas, bytes_of
+from api.submit.backpressure import Backpressure
+from api.submit.group_commit import GroupCommit
+from api.submit.ndjson import CLOSE, Lines, NdjsonBody
+from api.submit.parsing import SubmissionParser
+from api.web.problem_kinds import INVALID_BODY, UNKNOWN_OPERATION
+from api.web.problems import ProblemError, field_problem
+from api.web.request_body import RequestBodies
+from common.domain.batches import NewBatch, batch_job_id
+from common.domain.errors import (
+    InvalidSubmission,
+    JobprocError,
+    OutcomeUnknown,
+    StoreUnavailable,
+    UnknownOperation,
+)
+from common.domain.job import HeldWhile, NewJob
+from common.store.batches import submission
+from common.store.batches.submission import AddedJobs
+from common.store.connection.asyncpg_pool import DatabasePool, is_outage
+from common.store.connection.lanes import Lane
+from common.store.jobs import insert, keyed_insert
+from common.store.jobs.keyed_insert import IdempotencyKey
+
+PARSE_SLICE_S = 0.003  # so long lines are parsed before other requests run
+MAX_REFUSED = 1_000  # lines that are named in a response; at one more no further line is read
+SPOOLED_BYTES = 1_048_576  # of a body that are kept in memory; a larger one is in a temporary file until its end
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLine:
+    """A line that is not stored."""
+
+    line: int  #: from 1
+    type: str  #: URI of the kind of problem
+    detail: str
+
+
+@dataclass(slots=True)
+class StoredLines:
+    """The outcome of a body. The job of a line has the id of the first line of its range, counted on."""
+
+    batch_id: UUID
+    jobs: int = 0  #: that were stored
+    ranges: list[tuple[int, int, UUID]] = field(default_factory=list)  #: first line, last line, id of the first one
+    refused: list[RefusedLine] = field(default_factory=list)
+    is_complete: bool = True  #: False: too many lines were refused, so the rest was not read
+    replayed: bool = False  #: an earlier request with this idempotency key has stored the jobs
+
+    def add(self, first_line: int, last_line: int, first_id: UUID) -> None:
+        """Add lines whose jobs have the next ids."""
+        if self.ranges:
+            first, last, start = self.ranges[-1]
+            if last + 1 == first_line and start.int + first_line - first == first_id.int:
+                self.ranges[-1] = (first, last_line, start)
+                return
+        self.ranges.append((first_line, last_line, first_id))
+
+
+class NdjsonJobs:
+    """Stores jobs of bodies of NDJSON in batches."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        bodies: RequestBodies,
+        parser: SubmissionParser,
+        group_commit: GroupCommit,
+        limits: tuple[Backpressure, Quotas],
+    ) -> None:
+        self._settings = bodies.settings
+        self._pool = pool
+        self._bodies = bodies
+        self._parser = parser
+        self._group_commit = group_commit
+        self._backpressure, self._quotas = limits
+
+    async def store_each(self, caller: Principal, body: NdjsonBody, batch_id: UUID) -> StoredLines:
+        """Store the jobs of valid lines in an open batch; each part is a transaction. Refused lines are in the outcome.
+
+        Raises ProblemError for the body as a whole, and what a part raises unless it is a problem of its jobs; earlier
+        parts are stored then.
+        """
+        stored = StoredLines(batch_id)
+        async for lines in body.parts():
+            jobs = [job async for job in self._valid(caller, lines, stored)]
+            if jobs:
+                await self._store_part(caller, stored, jobs)
+            if len(stored.refused) >= MAX_REFUSED:
+                stored.is_complete = False
+                break
+        return stored
+
+    async def _store_part(self, caller: Principal, stored: StoredLines, jobs: Sequence[tuple[int, NewJob]]) -> None:
+        """Store the jobs of lines; if the part is refused as a whole, all of its lines are."""
+        tenant, batch_id, first_line, last_line = caller.tenant, stored.batch_id, jobs[0][0], jobs[-1][0]
+        count = last_line - first_line + 1
+        new = [job for _, job in jobs]
+        try:
+            await self._backpressure.check(tenant, (job.queue for job in new))
+            with await self._quotas.admit(tenant, new) as admission:
+                start = await self.reserve(tenant, batch_id, count)
+                numbered = [replace(job, id=batch_job_id(batch_id, start + n - first_line)) for n, job in jobs]
+                outcome = await self._group_commit.submit_once(numbered, None, tenant, AddedJobs(batch_id, tenant))
+                admission.keep(outcome.inserted)
+        except ProblemError as error:
+            stored.refused += [RefusedLine(n, error.kind.type, error.detail) for n, _ in jobs]
+            return
+        stored.jobs += len(new)
+        stored.add(first_line, last_line, batch_job_id(batch_id, start))
+
+    async def reserve(self, tenant: int, batch_id: UUID, count: int) -> int:
+        """Return the first of the next `count` numbers of a batch. Raises BatchNotFound, BatchClosed or BatchFull."""
+        most = self._settings.max_ndjson_jobs
+        return await self._pool.run(
+            lambda connection: submission.reserve_numbers(connection, tenant, batch_id, count, most), Lane.INTAKE
+        )
+
+    async def _valid(self, caller: Principal, lines: Lines, stored: StoredLines) -> AsyncIterator[tuple[int, NewJob]]:
+        slice_end = time.perf_counter() + PARSE_SLICE_S
+        for number, line in lines:
+            if time.perf_counter() > slice_end:
+                await asyncio.sleep(0)  # other requests run
+                slice_end = time.perf_counter() + PARSE_SLICE_S
+            try:
+                yield number, await self._parse(caller, number, line)
+            except StoreUnavailable:
+                raise
+            except ProblemError as error:
+                stored.refused.append(RefusedLine(number, error.kind.type, error.detail))
+            except JobprocError as error:
+                kind = UNKNOWN_OPERATION if isinstance(error, UnknownOperation) else INVALID_BODY
+                stored.refused.append(RefusedLine(number, kind.type, str(error)))
+
+    async def _parse(self, caller: Principal, number: int, line: bytes) -> NewJob:
+        job = await self._parser.parse(self._bodies.parse(line), caller, f"{number}.")
+        unique = None if job.options is None else job.options.unique
+        if unique is not None and unique.held_while is not HeldWhile.RUNNING:
+            raise InvalidSubmission(f"{number}.unique", "is possible in NDJSON only with `while` `running`")
+        return job
+
+    # --- all or none
+
+    async def store_all(
+        self, caller: Principal, body: NdjsonBody, batch_id: UUID, new: NewBatch | None, key: str | None
+    ) -> StoredLines:
+        """Store the jobs of all lines in one transaction, or none. Every line is checked before it begins.
+
+        `new`: the batch that is stored with them; None: it is open. `key`: the idempotency key of the request. Raises
+        ProblemError, KeyReused, BatchNotFound, BatchClosed, BatchFull, or OutcomeUnknown if the answer of the database
+        was lost.
+        """
+        with tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as spool:
+            checked = await self._spool(caller, body, spool)
+            keyed = None if key is None else IdempotencyKey(key, body.digest, self._settings.idempotency_seconds)
+            if keyed and (earlier := await self._replay(caller.tenant, keyed, checked)):
+                return earlier
+            await self._backpressure.check(caller.tenant, checked.queues)
+            with await self._quotas.admit_counted(caller.tenant, checked.jobs, checked.size) as admission:
+                first = 1 if new else await self.reserve(caller.tenant, batch_id, checked.jobs)
+                stored = checked.stored(batch_id, batch_job_id(batch_id, first))
+                if await self._insert_all(caller, spool, stored, new, keyed):
+                    return stored
+                admission.keep([])
+        assert keyed  # noqa: S101 - a request at the same time has taken it
+        return await self._replay(caller.tenant, keyed, checked) or stored
+
+    async def _replay(self, tenant: int, key: IdempotencyKey, checked: "_CheckedBody") -> StoredLines | None:
+        outcome = await self._pool.run(lambda connection: keyed_insert.replay(connection, tenant, key), Lane.INTAKE)
+        if outcome is None or outcome.batch is None:
+            return None
+        stored = checked.stored(outcome.batch, outcome.ids[0])
+        stored.replayed = True
+        return stored
+
+    async def _spool(self, caller: Principal, body: NdjsonBody, spool: IO[bytes]) -> "_CheckedBody":
+        """Check all lines and write them to a file. Raises ProblemError, which names the first invalid line."""
+        checked, most = _CheckedBody(), self._settings.max_ndjson_jobs
+        async for lines in body.parts():
+            refused = StoredLines(UUID(int=0))
+            async for number, job in self._valid(caller, lines, refused):
+                checked.add(number, job)
+            if refused.refused:
+                first = refused.refused[0]
+                raise ProblemError(
+                    INVALID_BODY, first.detail, [{"field": str(first.line), "reason": first.detail}], CLOSE
+                )
+            if checked.jobs > most:
+                raise field_problem(INVALID_BODY, [("", f"has more than {most} submissions")], 1)
+            spool.writelines(b"%d %b\n" % (number, line) for number, line in lines)
+        if not checked.jobs:
+            raise field_problem(INVALID_BODY, [("", "a submission in each line is expected")], 1)
+        return checked
+
+    async def _insert_all(
+        self, caller: Principal, spool: IO[bytes], stored: StoredLines, new: NewBatch | None, key: IdempotencyKey | None
+    ) -> bool:
+        """Insert the jobs of a spooled body in one transaction. Return False if another request has the key.
+
+        Raises as `store_all`.
+        """
+        first_id, count = stored.ranges[0][2], stored.jobs
+        try:
+            async with (
+                asyncio.timeout(self._settings.ndjson_body_seconds),
+                self._pool.acquire(Lane.INTAKE) as connection,
+                connection.transaction(),
+            ):
+                take = keyed_insert.take_idempotency_key
+                if key and not await take(connection, caller.tenant, [first_id], key, stored.batch_id):
+                    return False
+                counts = await self._insert_parts(connection, caller, spool, first_id)
+                if new is not None:
+                    await submission.insert_batch(connection, new, count, count)
+                else:
+                    last_id = UUID(int=first_id.int + count - 1)
+                    await AddedJobs(stored.batch_id, caller.tenant).count(connection, first_id, last_id)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if isinstance(error, TimeoutError) or is_outage(error):
+                raise OutcomeUnknown from error
+            raise
+        self._group_commit.announce(counts)
+        return True
+
+    async def _insert_parts(
+        self, connection: asyncpg.Connection, caller: Principal, spool: IO[bytes], first_id: UUID
+    ) -> Counter[tuple[str, str]]:
+        """Insert the jobs of a spooled body in the open transaction. Return how many, by operation and queue."""
+        counts, refused = Counter[tuple[str, str]](), StoredLines(first_id)
+        for lines in _chunks(_spooled(spool), self._settings.ndjson_chunk_jobs):
+            first, jobs = first_id.int + counts.total(), list[NewJob]()
+            async for _, job in self._valid(caller, lines, refused):
+                jobs.append(replace(job, id=UUID(int=first + len(jobs))))
+            if refused.refused:  # an operation was forgotten meanwhile
+                raise InvalidSubmission(str(refused.refused[0].line), refused.refused[0].detail)
+            await insert.insert_jobs(connection, jobs, tenants=(caller.tenant,))
+            counts.update((job.operation, job.queue) for job in jobs)
+        return counts
+
+
+@dataclass(slots=True)
+class _CheckedBody:
+    """What is known of a body whose lines are valid."""
+
+    jobs: int = 0
+    size: int = 0  #: bytes that the jobs store
+    queues: set[str] = field(default_factory=set)
+    runs: list[list[int]] = field(default_factory=list)  #: first and last line of those that follow each other
+
+    def add(self, line: int, job: NewJob) -> None:
+        """Add the job of a line."""
+        self.jobs, self.size = self.jobs + 1, self.size + bytes_of(job)
+        self.queues.add(job.queue)
+        if self.runs and self.runs[-1][1] + 1 == line:
+            self.runs[-1][1] = line
+        else:
+            self.runs.append([line, line])
+
+    def stored(self, batch_id: UUID, first_id: UUID) -> StoredLines:
+        """Return the outcome if the jobs are stored, with ids from `first_id` on."""
+        stored, number = StoredLines(batch_id, self.jobs), first_id.int
+        for first, last in self.runs:
+            stored.ranges.append((first, last, UUID(int=number)))
+            number += last - first + 1
+        return stored
+
+
+def _spooled(spool: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    spool.seek(0)
+    for line in spool:
+        number, _, text = line.partition(b" ")
+        yield int(number), text
+
+
+def _chunks(lines: Iterable[tuple[int, bytes]], size: int) -> Iterator[Lines]:
+    chunk = Lines()
+    for line in lines:
+        chunk.append(line)
+        if len(chunk) == size:
+            yield chunk
+            chunk = Lines()
+    if chunk:
+        yield chunk
