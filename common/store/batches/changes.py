@@ -15,13 +15,16 @@ from common.store.tenancy import audit
 
 _CALLER = "ARRAY[$1::int]"
 _LOCK = for_caller(
-    """SELECT closed_at IS NOT NULL AS is_closed, failed IS NOT NULL AS has_ended, jobs, cancel_action
+    """SELECT closed_at IS NOT NULL AS is_closed, failed IS NOT NULL AS has_ended, retried, jobs, cancel_action
     FROM batches WHERE id = $2 AND tenant = $1 FOR UPDATE""",
     _CALLER,
 )
 # The statements that follow are part of the transaction in which this one has set the tenant.
 _CLOSE = "UPDATE batches SET closed_at = clock_timestamp(), rev = rev + 1 WHERE id = $2 AND tenant = $1"
-_IS_RUNNING = "SELECT phase = 'RUNNING' FROM bulk_actions WHERE id = $2 AND tenant = $1"
+# One that is done has nothing left to cancel, unless a job was retried since.
+_IS_ENOUGH = """
+SELECT phase = 'RUNNING' OR (phase = 'DONE' AND NOT $3) FROM bulk_actions WHERE id = $2 AND tenant = $1
+"""
 _CANCEL = """
 UPDATE batches SET cancelled_at = clock_timestamp(), cancel_action = $3, rev = rev + 1 WHERE id = $2 AND tenant = $1
 """
@@ -71,13 +74,13 @@ async def cancel(
     """Close a tenant's batch, start a bulk action that cancels its jobs, and store the audit entry. Atomic.
 
     `new_ids`: those of the follow-up of an empty batch, and of the bulk action. Changes nothing if all jobs have ended,
-    or if an earlier cancel still runs; so it is safe to repeat. Raises BatchNotFound.
+    or if an earlier cancel does it; so it is safe to repeat. Raises BatchNotFound.
     """
     follow_up_id, action_id = new_ids
     async with connection.transaction():
         batch = await _lock(connection, tenant, batch_id)
         earlier = batch["cancel_action"]
-        if batch["has_ended"] or (earlier and await connection.fetchval(_IS_RUNNING, tenant, earlier)):
+        if batch["has_ended"] or (earlier and await connection.fetchval(_IS_ENOUGH, tenant, earlier, batch["retried"])):
             return BatchChange(has_changed=False)
         queue = None
         if not batch["is_closed"]:

@@ -156,55 +156,6 @@ def test_a_commit_whose_reply_was_lost_stores_no_job_twice(
     database.close()
 
 
-#: Lets a commit that has stored or changed a batch wait for an advisory lock, which the test holds.
-WAIT_AT_COMMIT = """
-CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;
-CREATE CONSTRAINT TRIGGER wait_at_commit AFTER INSERT OR UPDATE ON batches DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION wait_at_commit();
-"""
-
-
-@pytest.mark.parametrize("is_open", [False, True])
-def test_a_batch_whose_commit_was_lost_stores_and_counts_no_job_twice(
-    make_system: Callable[..., System], database_url: str, redis_url: str, *, is_open: bool
-) -> None:
-    """The connection ends after the commit and before its reply: of a new batch, or of jobs for an open one."""
-    database, path, stored = Database(database_url), "/jobs/batch", 5
-    with Proxy.before(database_url) as proxy:
-        system = api_with_long_timeout(make_system(proxy.url_of(database_url), redis_url))
-        if is_open:
-            batch_id = system.client.post("/batches").json()["batch_id"]
-            path = f"/batches/{batch_id}/jobs"
-        with clients(system, 1) as submit:
-            assert submit(path, [GOOD]).result().status_code == 202
-            database.rows(WAIT_AT_COMMIT)
-            lock = psycopg2.connect(database.url)
-            lock.cursor().execute("SELECT pg_advisory_lock(1)")
-            future = submit(path, [GOOD] * 5)
-            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            if is_open:  # the numbers are handed out in a commit of its own
-                until("the first commit waits", lambda: database.value(waiting))
-                database.rows("SELECT pg_advisory_unlock_all()")
-                lock.cursor().execute("SELECT pg_advisory_unlock(1)")
-                until("the numbers are stored", lambda: database.value("SELECT max(numbers) FROM batches") == 6)
-                lock.cursor().execute("SELECT pg_advisory_lock(1)")
-            until("the commit waits", lambda: database.value(waiting))
-            proxy.swallow()
-            lock.close()
-            until("the jobs are stored", lambda: database.value("SELECT count(*) FROM jobs") == 6)
-            assert not future.done()
-            proxy.heal()
-            proxy.reset()
-            body = future.result().json()
-    assert len(body["job_ids"]) == stored
-    assert database.value("SELECT count(*) FROM live") == database.value("SELECT count(*) FROM jobs") == 6
-    counted = database.rows("SELECT jobs, numbers FROM batches WHERE id = %s", (body["batch_id"],))
-    assert counted == [(6, 6) if is_open else (5, 5)]
-    assert system.events("api", "database_unavailable")
-    database.close()
-
-
 def test_a_finished_job_whose_commit_is_repeated_does_not_run_again(
     make_system: Callable[..., System], database_url: str, redis_url: str
 ) -> None:
