@@ -12,7 +12,6 @@ from starlette.middleware.cors import CORSMiddleware
 from api.limits.path_prefix import PathPrefix
 from api.openapi import document, pages
 from api.routes import (
-    batches,
     bulk_actions,
     cancel_retry,
     events,
@@ -24,6 +23,7 @@ from api.routes import (
     jobs,
     operations,
 )
+from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
 from api.routes.tenancy import audit, keys, tenants, usage
 from api.services import Services
@@ -105,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
         job_logs,
         job_list,
         cancel_retry,
-        batches,
+        resource,
         bulk_actions,
         keys,
         audit,

@@ -13,10 +13,10 @@ from api.limits.rates.request_limits import RequestLimits
 from api.limits.rates.shared_windows import SharedWindows
 from api.schemas import QueueStatsView
 from api.submit.backpressure import Backpressure
+from api.submit.batches.ndjson import NdjsonPlaces
+from api.submit.batches.ndjson_jobs import NdjsonJobs
 from api.submit.doorbells import Doorbells
 from api.submit.group_commit import GroupCommit
-from api.submit.ndjson import NdjsonPlaces
-from api.submit.ndjson_jobs import NdjsonJobs
 from api.submit.operations import OperationCache
 from api.submit.parsing import SubmissionParser
 from api.telemetry.metrics import ApiMetrics, PoolGauges

@@ -10,11 +10,11 @@ from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
 from api.limits.quotas.quotas import Admission
-from api.routes.batch_responses import accepted_batch
-from api.routes.ndjson_submission import submit_ndjson
+from api.routes.batches.submission import accepted_batch, is_atomic, submit_ndjson
 from api.schemas import BatchAccepted, JobAccepted, StatusView
 from api.services import Services, get_services
-from api.submit.batches import batch_body, make_batch_id, new_batch, parse_follow_up, parse_jobs
+from api.submit.batches.bodies import batch_body, make_batch_id, new_batch, parse_follow_up, parse_jobs
+from api.submit.batches.ndjson import is_ndjson
 from api.submit.documentation import (
     BATCH_OR_ARRAY_SCHEMA,
     BATCH_PROBLEMS,
@@ -25,7 +25,6 @@ from api.submit.documentation import (
     submission_body,
 )
 from api.submit.idempotency import REPLAYED_HEADER, idempotency_key
-from api.submit.ndjson import is_ndjson
 from api.submit.parsing import initial_state
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.views import job_detail
@@ -144,6 +143,7 @@ async def submit_batch(request: Request) -> Response:
     """
     services, caller = get_services(request), principal_of(request)
     caller.check_may_submit()
+    is_atomic(request)  # checked for any body
     if is_ndjson(request):
         return await submit_ndjson(request, None)
     tenant, batch_id = caller.tenant, make_batch_id()

@@ -3,8 +3,8 @@
 from typing import Any
 
 from api.schemas import BatchAccepted, SubmittedJob
+from api.submit.batches.ndjson import MEDIA_TYPE as NDJSON
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER
-from api.submit.ndjson import MEDIA_TYPE as NDJSON
 from api.submit.request_models import SUBMISSION_SCHEMA
 from api.web.problem_kinds import (
     BATCH_CLOSED,
@@ -114,7 +114,10 @@ BATCH_OR_ARRAY_SCHEMA = {
         BATCH_SCHEMA,
         {
             "type": "object",
-            "properties": {"jobs": BATCH_SCHEMA, "follow_up": SUBMISSION_SCHEMA},
+            "properties": {
+                "jobs": BATCH_SCHEMA,
+                "follow_up": {"anyOf": [*SUBMISSION_SCHEMA["anyOf"], {"type": "null"}]},
+            },
             "required": ["jobs"],
             "additionalProperties": False,
         },

@@ -24,9 +24,13 @@ class BatchListQuery(BaseModel):
 
     status: BatchState | None = Field(None, description="Batches in this state.", examples=["OPEN"])
     created_after: Timestamp | None = Field(
-        None, description="Batches created at this time or later. RFC 3339 with an offset."
+        None,
+        description="Batches created at this time or later. RFC 3339 with an offset.",
+        examples=["2026-01-01T00:00:00+00:00"],
     )
-    created_before: Timestamp | None = Field(None, description="Batches created before this time.")
+    created_before: Timestamp | None = Field(
+        None, description="Batches created before this time.", examples=["2026-01-01T00:00:00+00:00"]
+    )
     limit: Annotated[int, Field(ge=1, le=1_000)] | None = Field(
         None,
         description="The number of batches on a page, at most JOBPROC_LIST_PAGE_JOBS. Default: 50.",

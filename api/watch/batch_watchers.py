@@ -1,4 +1,4 @@
-"""Clients that wait for the ends of batches. One statement a second asks for all of them, whoever waits for what."""
+"""Clients that wait for the ends of batches. One statement a second asks for all of them."""
 
 import asyncio
 from collections.abc import Iterator

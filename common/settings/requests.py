@@ -89,9 +89,9 @@ class RequestSettings(SettingsGroup):
         262_144, description="API: longest line of a body of NDJSON in bytes; a longer one is refused with 422."
     )
     max_ndjson_body_bytes: Bytes = Field(
-        1_073_741_824,
+        104_857_600,
         description="API: largest body of NDJSON in bytes; a larger one is refused with 413. One whose jobs are stored "
-        "all or none is kept in a temporary file until its end.",
+        "all or none is in a temporary file until its end. Times JOBPROC_NDJSON_CONCURRENCY it must fit in /tmp.",
     )
     ndjson_body_seconds: Seconds = Field(
         600, description="API: longest time in seconds for a body of NDJSON to arrive; then the request gets 408."

@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         "a commit whose answer was lost is repeated",
-        "common/store/jobs/insert_sql.py",
+        "common/store/jobs/fragments.py",
         "        ON CONFLICT (id) DO NOTHING\n",
         "",
         ("answers_lost",),

@@ -1,7 +1,7 @@
 """The controller's statements: it moves the places of batches, and ends those of which no job is unfinished.
 
-Whether a batch has ended is asked after its row is locked, in a statement of its own. Whoever stores or retries a job
-of it changes the row in the same transaction, so the later of the two sees what the earlier one did.
+Whether a batch has ended is asked after its row is locked, in a statement of its own. A transaction
+that adds or retries a job of it changes the row too, so the later of the two sees what the earlier one did.
 """
 
 from dataclasses import dataclass

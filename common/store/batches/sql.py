@@ -1,6 +1,6 @@
 """SQL of batches that both drivers run: the counts of unsuccessful jobs, and the end with the follow-up."""
 
-from common.store.jobs.insert_sql import COLUMNS, LIVE, RECORD, SIDE_TABLES, new_jobs
+from common.store.jobs.fragments import COLUMNS, LIVE, RECORD, SIDE_TABLES, new_jobs
 
 #: True if the row of `live` or `outcomes` with this id belongs to batch b, at its place or later.
 FROM_PLACE = "{id} >= b.place AND {id} <= b.last"

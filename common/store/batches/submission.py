@@ -16,7 +16,7 @@ from common.domain.batches import MAX_NUMBER, NewBatch, last_job_id, numbers_of
 from common.domain.errors import BatchClosed, BatchFull, BatchNotFound
 from common.domain.job import NewJob
 from common.store.connection.caller import caller_cte, for_caller
-from common.store.jobs.insert_sql import job_row
+from common.store.jobs.fragments import job_row
 
 _CALLER = "ARRAY[$1::int]"
 _INSERT = f"""

@@ -10,7 +10,7 @@ from common.domain.job import HeldWhile, NewJob, RunningKey
 from common.domain.tenancy.tenants import DEFAULT_TENANT
 from common.store.connection.asyncpg_pool import is_outage
 from common.store.connection.caller import array
-from common.store.jobs.insert_sql import INSERT, INSERT_WITH_OPTIONS, INSERT_WITH_RUNNING_KEYS, job_row
+from common.store.jobs.fragments import INSERT, INSERT_WITH_OPTIONS, INSERT_WITH_RUNNING_KEYS, job_row
 
 
 async def insert_jobs(

@@ -86,7 +86,7 @@ class InsertOutcome:
 
 
 class BatchWrite(Protocol):
-    """What a submission writes about its batch, in the transaction that inserts the jobs."""
+    """The write of a submission to its batch, in the transaction that inserts the jobs."""
 
     @property
     def id(self) -> UUID:

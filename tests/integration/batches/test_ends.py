@@ -122,7 +122,7 @@ def test_counts_are_exact_while_jobs_are_added_run_and_cancelled(system: System)
 
 
 def test_jobs_are_added_before_a_close_or_refused(system: System) -> None:
-    """Whatever was accepted has run when the batch ends."""
+    """All jobs that were accepted have run when the batch ends."""
     system.all(**QUICK_TICK)
     for _ in range(5):
         batch_id = create(system, follow_up=FOLLOW_UP)

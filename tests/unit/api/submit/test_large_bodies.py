@@ -12,7 +12,7 @@ from rig.settings import settings_from
 from starlette.requests import Request
 
 from api.auth.principal import ANYONE
-from api.submit.batches import batch_body, make_batch_id, parse_jobs
+from api.submit.batches.bodies import batch_body, make_batch_id, parse_jobs
 from api.submit.operations import CachedOperation, OperationCache
 from api.submit.parsing import SubmissionParser
 from api.web.problems import ProblemError

@@ -15,11 +15,10 @@ from api.auth.expensive_read import until_disconnected
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
-from api.routes.batch_responses import LOCATION, accepted_batch, location
-from api.routes.ndjson_submission import submit_ndjson
+from api.routes.batches.submission import LOCATION, accepted_batch, is_atomic, location, submit_ndjson
 from api.schemas import BatchAccepted
 from api.services import Services, get_services
-from api.submit.batches import (
+from api.submit.batches.bodies import (
     SubmittedBatch,
     make_batch_id,
     new_batch,
@@ -29,9 +28,9 @@ from api.submit.batches import (
     parse_jobs,
     renumbered,
 )
+from api.submit.batches.ndjson import is_ndjson
 from api.submit.documentation import ADD_PROBLEMS, BATCH_SCHEMA, EXISTING_JOBS, batch_submission_body
 from api.submit.idempotency import idempotency_key
-from api.submit.ndjson import is_ndjson
 from api.submit.request_models import BatchBody
 from api.views.batches import (
     PATH,
@@ -196,6 +195,7 @@ async def add_batch_jobs(batch_id: UUID, request: Request) -> Response:
     """
     services, caller = get_services(request), principal_of(request)
     caller.check_may_submit()
+    is_atomic(request)  # checked for any body
     if is_ndjson(request):
         return await submit_ndjson(request, batch_id)
     tenant, settings = caller.tenant, services.settings

@@ -1,4 +1,4 @@
-"""Submissions of NDJSON, for the routes that take arrays too."""
+"""Responses to submissions of batches, and submissions of NDJSON, for the routes that take arrays too."""
 
 from uuid import UUID
 
@@ -6,32 +6,49 @@ import orjson
 from fastapi import Request, Response
 
 from api.auth.principal import principal_of
-from api.routes.batch_responses import location
+from api.limits.path_prefix import root_path
 from api.services import get_services
-from api.submit.batches import make_batch_id, new_batch, new_job_id_now
+from api.submit.batches.bodies import make_batch_id, new_batch, new_job_id_now
+from api.submit.batches.ndjson import NdjsonBody
+from api.submit.batches.ndjson_jobs import StoredLines
 from api.submit.idempotency import REPLAYED_HEADER, checked_key
-from api.submit.ndjson import NdjsonBody
-from api.submit.ndjson_jobs import StoredLines
+from api.views.batches import PATH
 from api.web.problem_kinds import INVALID_PARAMETER
 from api.web.problems import field_problem
 from api.web.responses import Headers, JsonResponse
 from common.domain.states import State
 from common.store.batches import changes, submission
 from common.store.connection.lanes import Lane
+from common.store.jobs.keyed_insert import InsertOutcome
 
 _ATOMIC = {"true": True, "false": False}
+#: The header in the OpenAPI document.
+LOCATION = {"Location": {"description": "The path of the batch.", "schema": {"type": "string"}}}
+
+
+def location(request: Request, batch_id: object) -> tuple[bytes, bytes]:
+    """Return the header Location with the path of a batch."""
+    return b"location", f"{root_path(request.scope)}{PATH}/{batch_id}".encode("ascii")
+
+
+def accepted_batch(request: Request, outcome: InsertOutcome) -> Response:
+    """Return the response to jobs of a batch: 202, or 200 if none was inserted."""
+    headers: Headers = REPLAYED_HEADER if outcome.replayed else ()
+    body = {"job_ids": outcome.ids, "status": State.PENDING, "batch_id": outcome.batch}
+    headers = (*headers, location(request, outcome.batch))
+    return JsonResponse(orjson.dumps(body), 202 if outcome.inserted else 200, headers)
 
 
 async def submit_ndjson(request: Request, batch_id: UUID | None) -> Response:
     """Store the jobs of a body in an open batch; None: in a new batch, which is closed then."""
     services, caller = get_services(request), principal_of(request)
-    is_atomic, key = _is_atomic(request), checked_key(request)
-    if key is not None and not is_atomic:
+    all_or_none, key = is_atomic(request), checked_key(request)
+    if key is not None and not all_or_none:
         raise field_problem(INVALID_PARAMETER, [("atomic", "cannot be false with an Idempotency-Key")], 1)
     new_id = batch_id or make_batch_id()
     with services.ndjson_places.take():
         body = NdjsonBody(request, services.settings)
-        if is_atomic:
+        if all_or_none:
             new = new_batch(caller, new_id, None, closed=True) if batch_id is None else None
             stored = await services.ndjson.store_all(caller, body, new_id, new, key)
         elif batch_id is not None:
@@ -55,7 +72,8 @@ async def _store_each_in_new(request: Request, body: NdjsonBody, batch_id: UUID)
         )
 
 
-def _is_atomic(request: Request) -> bool:
+def is_atomic(request: Request) -> bool:
+    """Return the parameter `atomic`, True without it. Raises ProblemError if it is malformed."""
     text = request.query_params.get("atomic", "true")
     if text not in _ATOMIC:
         raise field_problem(INVALID_PARAMETER, [("atomic", "true or false is expected")], 1)

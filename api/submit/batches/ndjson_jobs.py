@@ -14,8 +14,8 @@ import asyncpg
 from api.auth.principal import Principal
 from api.limits.quotas.quotas import Quotas, bytes_of
 from api.submit.backpressure import Backpressure
+from api.submit.batches.ndjson import CLOSE, Lines, NdjsonBody
 from api.submit.group_commit import GroupCommit
-from api.submit.ndjson import CLOSE, Lines, NdjsonBody
 from api.submit.parsing import SubmissionParser
 from api.web.problem_kinds import INVALID_BODY, UNKNOWN_OPERATION
 from api.web.problems import ProblemError, field_problem
@@ -256,7 +256,7 @@ class NdjsonJobs:
 
 @dataclass(slots=True)
 class _CheckedBody:
-    """What is known of a body whose lines are valid."""
+    """A body whose lines are valid: the number of its jobs, and their lines."""
 
     jobs: int = 0
     size: int = 0  #: bytes that the jobs store
