@@ -47,9 +47,16 @@ def submit_and_wait(client: ApiClient) -> None:
 
 
 def submit_batch(client: ApiClient) -> None:
-    """Submit a batch, which is stored as a whole or not at all."""
+    """Submit a batch, which is stored as a whole or not at all; often with a follow-up."""
     sent = tuple(client.new_job() for _ in range(client.chance.randint(2, 30)))
-    client.call("batch", "/jobs/batch", [request_body(job) for job in sent], sent)
+    jobs = [request_body(job) for job in sent]
+    if client.chance.random() < 0.3:
+        client.call("batch", "/jobs/batch", jobs, sent)
+        return
+    follow_up = client.new_job()
+    call = client.call("batch", "/jobs/batch", {"jobs": jobs, "follow_up": request_body(follow_up)}, sent)
+    answer = Answer.REFUSED if call.answer is Answer.REFUSED else Answer.UNKNOWN  # it is stored by the controller
+    client.history.add(replace(call, action="follow_up", answer=answer, sent=(follow_up,), job_ids=(), response={}))
 
 
 def submit_invalid(client: ApiClient) -> None:

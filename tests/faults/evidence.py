@@ -60,6 +60,18 @@ class PastAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """A row of `batches`, and when its follow-ups were stored, by the database's clock."""
+
+    has_ended: bool
+    jobs: int
+    failed: int | None
+    cancelled: int | None
+    has_follow_up: bool
+    follow_ups: Sequence[datetime]
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """A line of the effects ledger."""
 
@@ -100,6 +112,7 @@ class Evidence:
     #: The runs in which the undo of a bulk action put a job back.
     undo_runs: Mapping[str, frozenset[int]] = field(default_factory=dict)
     options: Mapping[str, JobOptions] = field(default_factory=dict)
+    batches: Mapping[str, StoredBatch] = field(default_factory=dict)  #: by batch id
     unfinished: frozenset[str] = frozenset()
     effects: Sequence[Effect] = ()
     samples: Sequence[Sample] = ()
@@ -190,7 +203,16 @@ def tables(database: Database) -> dict[str, Any]:
             continue
         operation = stored[job_id].sent.operation
         retry_inputs[job_id][run_number] = None if body is None else SentJob(operation, tuple(body["data"]))
+    batches = {
+        batch_id: StoredBatch(*columns)
+        for batch_id, *columns in database.rows(
+            """SELECT id::text, ended_at IS NOT NULL, jobs, failed, cancelled, follow_up IS NOT NULL,
+                      array(SELECT created_at FROM jobs WHERE metadata ->> 'batch_id' = batches.id::text)
+               FROM batches"""
+        )
+    }
     return {
+        "batches": batches,
         "stored": stored,
         "retry_inputs": retry_inputs,
         "undo_runs": undo_runs,

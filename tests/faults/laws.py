@@ -9,6 +9,7 @@ from faults.laws_of_attempts import (
     attempts_do_not_overlap,
     effects_are_bounded,
 )
+from faults.laws_of_batches import a_batch_ends_once
 from faults.laws_of_bulk_actions import a_bulk_action_is_complete
 from faults.laws_of_cancel_retry import a_cancel_holds, a_manual_retry_is_one_more_run
 from faults.laws_of_jobs import (
@@ -61,6 +62,7 @@ LAWS: tuple[Law, ...] = (
     jobs_of_a_running_key_take_turns,
     times_are_kept,
     a_bulk_action_is_complete,
+    a_batch_ends_once,
     tenants_are_kept_apart,
     a_valid_key_is_accepted,
     an_ended_key_is_refused,

@@ -159,6 +159,15 @@ MUTANTS = (
         ("a bulk action is complete", "everything is drained"),
     ),
     Mutant(
+        "a batch that ends again after a retry stores its follow-up again",
+        "common/store/batches/sql.py",
+        "CASE WHEN b.ended_at IS NULL AND b.follow_up",
+        "CASE WHEN b.follow_up",
+        ("redis_flushed",),
+        ("a batch ends once", "nothing is invented"),
+        seconds=30,
+    ),
+    Mutant(
         "a success is retried",
         "common/store/jobs/cancel_retry.py",
         "last.status IN ('FAILED', 'CANCELLED') AND ",

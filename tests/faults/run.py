@@ -45,6 +45,7 @@ WORK_S = 0.02  # of the four processes, for each job that is left when the fault
 EVIDENCE = "evidence.pickle"
 _UNFINISHED = """
 SELECT (SELECT count(*) FROM live) + (SELECT count(*) FROM bulk_actions WHERE phase IN ('RUNNING', 'UNDOING'))
+       + (SELECT count(*) FROM batches WHERE failed IS NULL)
 """
 
 

@@ -18,6 +18,7 @@ from unit.faults.good_run import (
     at,
     read,
     with_attempt_of_a,
+    with_batch,
     with_calls,
     with_effects,
     with_outcome,
@@ -27,6 +28,12 @@ from unit.faults.good_run import (
 
 #: The law that breaks, the reason and the evidence.
 BROKEN_JOBS: list[tuple[str, str, Callable[[], Evidence]]] = [
+    ("a_batch_ends_once", "a batch has not ended", lambda: with_batch(has_ended=False)),
+    ("a_batch_ends_once", "a batch counts a job too many", lambda: with_batch(jobs=6)),
+    ("a_batch_ends_once", "a cancelled job counts as failed", lambda: with_batch(failed=1, cancelled=0)),
+    ("a_batch_ends_once", "a follow-up is stored twice", lambda: with_batch(follow_ups=(at(5), at(6)))),
+    ("a_batch_ends_once", "a follow-up is not stored", lambda: with_batch(follow_ups=())),
+    ("a_batch_ends_once", "a follow-up is stored too early", lambda: with_batch(follow_ups=(at(3),))),
     (
         "nothing_is_lost",
         "an accepted job is not stored",

@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from faults.evidence import Effect, Evidence, JobOptions, Outcome, PastAttempt, Sample, StoredJob
+from faults.evidence import Effect, Evidence, JobOptions, Outcome, PastAttempt, Sample, StoredBatch, StoredJob
 from faults.history import Answer, Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
 
 A, B, C, D, E = (f"01a210bb-0000-7000-8000-00000000000{letter}" for letter in "abcde")
+BATCH = "01a210bb-0000-7000-8000-000000000000"  # of all these jobs
 T0 = datetime(2026, 11, 25, tzinfo=UTC)
 SENT = {
     A: SentJob("effect", (0.0, 7.0)),
@@ -192,6 +193,7 @@ GOOD = Evidence(
         D: JobOptions({0: at(0)}, unique_key="u", unique_while="both"),
         E: JobOptions({0: at(0), 1: at(2.1)}, unique_key="r", unique_while="running"),
     },
+    batches={BATCH: StoredBatch(True, 5, 0, 1, True, (at(5),))},
     effects=[
         Effect(A, 1, "begin"),
         Effect(A, 2, "begin"),
@@ -270,3 +272,8 @@ def with_samples(*times_s: float) -> Evidence:
 
 def of_second_tenant(job_id: str, run: Evidence = GOOD) -> Evidence:
     return replace(run, stored={**run.stored, job_id: replace(run.stored[job_id], tenant=2)})
+
+
+def with_batch(**changes: Any) -> Evidence:
+    """Return the good run with changes of its batch."""
+    return replace(GOOD, batches={BATCH: replace(GOOD.batches[BATCH], **changes)})
