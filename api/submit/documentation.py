@@ -115,7 +115,7 @@ BATCH_OR_ARRAY_SCHEMA = {
         {
             "type": "object",
             "properties": {
-                "jobs": BATCH_SCHEMA,
+                "jobs": {name: value for name, value in BATCH_SCHEMA.items() if name != "maxItems"},
                 "follow_up": {"anyOf": [*SUBMISSION_SCHEMA["anyOf"], {"type": "null"}]},
             },
             "required": ["jobs"],

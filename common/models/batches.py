@@ -19,6 +19,7 @@ class Batch(Base):
         CheckConstraint("(failed IS NULL) = (cancelled IS NULL)", name="counts_together"),
         Index("batches_active", "id", postgresql_where=text("failed IS NULL")),
         Index("batches_tenant_id", "tenant", "id"),
+        {"postgresql_with": {"fillfactor": "50"}},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -10,10 +10,10 @@ from api.limits.path_prefix import root_path
 from api.services import get_services
 from api.submit.batches.bodies import make_batch_id, new_batch, new_job_id_now
 from api.submit.batches.ndjson import NdjsonBody
-from api.submit.batches.ndjson_jobs import StoredLines
+from api.submit.batches.ndjson_jobs import RefusedLine, StoredLines
 from api.submit.idempotency import REPLAYED_HEADER, checked_key
 from api.views.batches import PATH
-from api.web.problem_kinds import INVALID_PARAMETER
+from api.web.problem_kinds import INVALID_BODY, INVALID_PARAMETER
 from api.web.problems import field_problem
 from api.web.responses import Headers, JsonResponse
 from common.domain.states import State
@@ -56,6 +56,9 @@ async def submit_ndjson(request: Request, batch_id: UUID | None) -> Response:
         else:
             stored = await _store_each_in_new(request, body, new_id)
     services.batches.forget(caller.tenant, stored.batch_id)
+    if not stored.jobs:  # each line was refused
+        first = stored.refused[0] if stored.refused else RefusedLine(0, INVALID_BODY.type, "no line has a submission")
+        raise field_problem(INVALID_BODY, [(str(first.line or ""), first.detail)], max(1, len(stored.refused)))
     return _respond(request, stored)
 
 

@@ -7,7 +7,7 @@ import orjson
 from common.domain.job import NewJob, Options
 from common.store.connection.caller import caller_cte
 from common.store.jobs.running_keys import MUST_WAIT
-from common.store.retention.per_job import FIRST_CHECK_AT
+from common.store.retention.first_check import FIRST_CHECK_AT
 from common.store.schema.batch_of_job import BATCH_OF
 
 #: `live.needs`: the operation and version that a worker must know, in the form of `common.domain.job.needs`.

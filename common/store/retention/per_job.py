@@ -10,9 +10,6 @@ if TYPE_CHECKING:  # it imports psycopg2, which the API does without
     from common.store.connection.psycopg2_session import WorkerConnection
 
 
-# The first check is late by a margin for the job to run, so most jobs are checked once: by then their `keep_s` is over.
-FIRST_CHECK_AT = "clock_timestamp() + keep_s * interval '1 s' + least(keep_s / 8.0, 60) * interval '1 s'"
-
 # A job of a batch counts as unfinished until all of the batch have ended: its outcome is among the counts of the batch.
 # An unfinished job is kept for `keep_s` from now on at least. The older it is, the rarer it is checked, so a million
 # jobs that wait for a year cost nothing. It is then deleted late, by at most an eighth of its age at the last check.

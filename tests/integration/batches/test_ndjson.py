@@ -84,10 +84,12 @@ def test_line_by_line_the_valid_ones_are_stored_and_the_others_named(system: Sys
 
 def test_after_a_thousand_refused_lines_no_more_is_read(system: System) -> None:
     system.api()
-    body = post(system, lines(*[BAD] * 5_000), atomic="false").json()
+    body = post(system, lines(GOOD | {"delay_seconds": 9}, *[BAD] * 5_000), atomic="false").json()
     assert body["complete"] is False
     assert 1_000 <= len(body["refused"]) <= 2_000
-    assert batch(system, body["batch_id"])["status"] == "ENDED"
+    found = batch(system, body["batch_id"])
+    assert (found["status"], found["jobs"]) == ("CLOSED", 1)
+    assert post(system, lines(BAD), atomic="false").status_code == 422
 
 
 @pytest.mark.parametrize("atomic", ["true", "false"])
