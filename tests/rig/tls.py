@@ -23,6 +23,10 @@ class Authority:
         self.file, self._key = folder / "ca.crt", folder / "ca.key"
         _openssl(f"req -x509 {_NEW_KEY} -days 2 -subj /CN=authority", keyout=self._key, out=self.file)
 
+    def context(self) -> ssl.SSLContext:
+        """Return the client's side of TLS, which trusts this authority alone."""
+        return ssl.create_default_context(cafile=str(self.file))
+
     def sign(self, name: str, host: str = "localhost") -> "SignedCertificate":
         """Return a new certificate, which `name` holds; of a server it has the name of a host."""
         file, key, request = (self._folder / f"{name}.{kind}" for kind in ("crt", "key", "csr"))
