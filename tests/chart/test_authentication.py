@@ -176,6 +176,12 @@ def test_the_values_of_an_openid_provider_are_settings_of_the_api_alone() -> Non
     assert {name for name, found in mounts.items() if found} == {"jobproc-api"}
 
 
+def test_every_test_in_a_cluster_runs_with_authentication() -> None:
+    files = [*(ROOT / "tests" / "e2e").glob("*.py"), ROOT / "tests" / "faults" / "cluster.py"]
+    assert len(files) > 10
+    assert [file.name for file in files if "authentication.enabled" in file.read_text()] == []
+
+
 def test_the_example_of_external_secrets_makes_every_secret_of_its_values() -> None:
     made = {
         secret["spec"]["target"]["name"]: {entry["secretKey"] for entry in secret["spec"]["data"]}
