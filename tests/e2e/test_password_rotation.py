@@ -14,7 +14,9 @@ PAGE = ROOT / "docs" / "operate" / "rotate-passwords.md"
 
 @pytest.fixture(scope="module")
 def installed(namespace: Namespace) -> Namespace:
-    namespace.install("secretFiles=true", "worker.replicas=2", "postgresql.persistence.enabled=false")
+    """Install with another user than that of the images, who must be able to read the files too."""
+    other = [f"podSecurityContext.runAs{kind}=12345" for kind in ("User", "Group")]
+    namespace.install("secretFiles=true", *other, "worker.replicas=2", "postgresql.persistence.enabled=false")
     return namespace
 
 

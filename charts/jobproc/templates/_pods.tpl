@@ -46,7 +46,7 @@ topologySpreadConstraints: {{- toYaml . | nindent 2 }}
 volumes:
   - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
   {{- with include "jobproc.secretSources" . }}
-  - {name: secrets, projected: {defaultMode: 0440, sources: {{ . }}}}
+  - {name: secrets, projected: {defaultMode: 0444, sources: {{ . }}}}
   {{- end }}
   {{- with include "jobproc.oidcCa" . }}
   - {name: oidc-ca, configMap: {name: {{ . }}, items: [{key: {{ $.root.Values.oidc.ca.key }}, path: ca.crt}]}}
