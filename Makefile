@@ -37,8 +37,8 @@ e2e-images: ## build what e2e installs: both images, a next version of each with
 	@for part in api worker; do \
 	  docker build --quiet -f Dockerfile.$$part -t jobproc-$$part:e2e . && \
 	  docker build --quiet --build-arg BEFORE=jobproc-$$part:e2e -t jobproc-$$part:e2e-next tests/e2e/next || exit; \
-	done
-	@docker build --quiet --build-arg BEFORE=jobproc-api:e2e -f tests/e2e/provider/Dockerfile -t jobproc-openid-provider:e2e .
+	done && \
+	docker build --quiet --build-arg BEFORE=jobproc-api:e2e -f tests/e2e/provider/Dockerfile -t jobproc-openid-provider:e2e .
 sbom: ## the bill of materials of each image, in .local/sbom/
 	@for part in api worker; do docker build --quiet -f Dockerfile.$$part --target sbom --output .local/sbom/$$part . || exit; done
 faults: install ## clients and faults by a seed, ten minutes, then the laws (FAULTS="--seed 7 --seconds 60")

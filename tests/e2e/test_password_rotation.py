@@ -23,8 +23,8 @@ def installed(namespace: Namespace) -> Namespace:
 def commands(namespace: Namespace) -> list[str]:
     """Return the blocks of commands of the section on Kubernetes, unchanged but for the namespace."""
     section = PAGE.read_text().partition("\n## In Kubernetes\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    return [block.replace("-n jobproc ", f"-n {namespace.name} ") for block in blocks]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return [text.replace("-n jobproc ", f"-n {namespace.name} ") for language, text in blocks if not language]
 
 
 def passwords(namespace: Namespace) -> dict[str, str]:
