@@ -1,19 +1,15 @@
 """Sign-in with tokens of an OpenID provider in the cluster: a client with a secret, a person, and wrong tokens."""
 
-import os
 from collections.abc import Iterator
 
 import httpx
 import pytest
-from e2e.certificates import checking
-from e2e.cluster import KEY_REF, TAG, Api, Namespace, until
-from rig.issuer import AUDIENCE, DISCOVERY
+from e2e.cluster import KEY_REF, Api, Namespace, until
+from e2e.openid import openid_provider, values
 from rig.keys import bearer
 from rig.sign_in import person_tokens, robot_token
 from rig.tls import Authority
 
-IMAGE = os.environ.get("JOBPROC_E2E_PROVIDER", "jobproc-openid-provider")
-PROVIDER, PORT = "id", 8443
 JOB = {"data": [1, 2, 3], "operation": "square_sum"}
 
 
@@ -24,40 +20,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def provider(namespace: Namespace, authority: Authority) -> Iterator[httpx.Client]:
-    """Run the provider, with a certificate of its own authority. Return a client of it."""
-    host = f"{PROVIDER}.{namespace.name}.svc"
-    certificate = authority.sign(PROVIDER, host)
-    command = ["python", "-m", "rig.openid_provider", f"https://{host}:{PORT}"]
-    files = [certificate.file, certificate.key]
-    namespace.pod(PROVIDER, f"{IMAGE}:{TAG}", [*command, *(f"/files/{file.name}" for file in files)], files)
-    namespace.kubectl("label", "pod", PROVIDER, f"app={PROVIDER}")
-    namespace.kubectl("expose", "pod", PROVIDER, "--port", str(PORT))
-    until("the provider runs", lambda: namespace.ready_pod(PROVIDER), 60)
-    port = namespace.forward(f"service/{PROVIDER}", PORT)
-    with httpx.Client(base_url=f"https://127.0.0.1:{port}", **checking(authority, host)) as client:
-        until("the provider serves", lambda: _serves(client), 60)
+    with openid_provider(namespace, authority) as client:
         yield client
-
-
-def _serves(client: httpx.Client) -> bool:
-    try:
-        return client.get(DISCOVERY).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @pytest.fixture(scope="module")
 def installed(namespace: Namespace, authority: Authority, provider: httpx.Client) -> Namespace:
-    data = {"metadata": {"name": "id-ca"}, "data": {"ca.crt": authority.file.read_text()}}
-    namespace.core.create_namespaced_config_map(namespace.name, data)
-    namespace.install(
-        f"oidc.issuer={provider.get(DISCOVERY).json()['issuer']}",
-        f'oidc.audiences=["{AUDIENCE}"]',
-        "oidc.ca.configMap=id-ca",
-        "api.replicas=1",
-        "controller.replicas=1",
-        "postgresql.persistence.enabled=false",
-    )
+    small = ("api.replicas=1", "controller.replicas=1", "postgresql.persistence.enabled=false")
+    namespace.install(*values(namespace, authority, provider), *small)
     return namespace
 
 
