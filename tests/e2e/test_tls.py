@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from e2e.certificates import checking, create_secret, tls_data
-from e2e.cluster import KEY_REF, Api, Namespace, until
+from e2e.cluster import CHART, KEY_REF, Api, Namespace, until
 from rig.tls import Authority
 
 SECRET = "api-tls"  # noqa: S105 - its name
@@ -101,3 +101,20 @@ def test_a_renewed_certificate_is_served_without_a_restart(
     assert api.until_status(api.submit("cube_sum", 2), "SUCCESS")["result"] == 8.0
     assert installed.ready("api") == pods
     assert {pod.status.container_statuses[0].restart_count for pod in installed.pods("api")} == {0}
+
+
+def test_clients_need_a_certificate_if_their_authority_is_named(
+    installed: Namespace, authority: Authority, tmp_path: Any
+) -> None:
+    clients = Authority(tmp_path / "clients")
+    create_secret(installed, "clients", {"ca.crt": clients.file.read_text()})
+    value = "api.tls.clientCa.existingSecret=clients"
+    installed.helm("upgrade", "jobproc", str(CHART), "--reuse-values", "--set", value, "--wait")
+    url = f"https://127.0.0.1:{installed.forward('service/jobproc-api', 8000)}"
+    options = checking(authority, host_of(installed))
+    with httpx.Client(base_url=url, **options) as stranger, pytest.raises(httpx.TransportError):
+        stranger.get("/livez")
+    known, certificate = authority.context(), clients.sign("known", "known")
+    known.load_cert_chain(certificate.file, certificate.key)
+    with httpx.Client(base_url=url, **{**options, "verify": known}) as client:
+        assert client.get("/livez").status_code == 200
