@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import REAL, Boolean, CheckConstraint, Computed, Index, Integer, SmallInteger, Text, text
+from sqlalchemy import REAL, Boolean, CheckConstraint, Index, Integer, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -69,9 +69,12 @@ class Live(Base):
             name="parked_waits_for_a_key",
         ),
         Index("live_due", "queue", "priority", "claimable_at", "id"),
-        # For claims by line. Its condition holds for every row, and keeps the planner from using it for statements that
-        # name no line: it would skip from line to line instead of taking live_due.
-        Index("live_line", *("line", "priority", "claimable_at", "id"), postgresql_where=text("line IS NOT NULL")),
+        # For claims by line (common/store/tenancy/line_index.py). Its condition holds for every row.
+        Index(
+            "live_line",
+            *(text('queue COLLATE "C"'), "tenant", "priority", "claimable_at", "id"),
+            postgresql_where=text("priority < 10"),
+        ),
         # For lists. Of an expression, which policies and other statements do not have: a plan from an empty table might
         # otherwise read all rows of a tenant for what `live_due` finds.
         Index("live_tenant_id", text("(tenant::bigint)"), "id", postgresql_where=text("tenant <> 1")),
@@ -125,10 +128,6 @@ class Live(Base):
     running_key: Mapped[str | None]  #: the unique key that the job holds while it runs
     #: since when a job that was parked has been due: its place among the parked ones
     due_since: Mapped[datetime | None]
-    #: its line, the jobs of one tenant in one queue: a hash of the queue above 32 bits of the tenant
-    line: Mapped[int | None] = mapped_column(
-        Computed("(hashtextextended(queue, 0) & -4294967296) | tenant", persisted=True)
-    )
 
 
 class Outcome(Base):

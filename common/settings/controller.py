@@ -37,6 +37,11 @@ class ControllerSettings(SettingsGroup):
     audit_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
         365, description="Controller: retention of the audit log in days, up to 30 days more for the oldest entries."
     )
+    ended_api_key_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
+        90,
+        description="Controller: days after its revocation or expiry for which an API key is listed; then it is "
+        "deleted. The first key is kept: the migration would create it again.",
+    )
     input_retention_days: Annotated[int, Field(ge=0, le=3_650)] = Field(
         0,
         description="Controller: days from the end of a job after which its input is deleted; its result stays. "

@@ -9,6 +9,7 @@ generator's own CPU time is part of the figures: on two cores it competes with t
 
 import asyncio
 import json
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,16 +18,18 @@ from pathlib import Path
 import uvloop
 
 from common.command_line import command_line
+from tests.benchmarks.measure import API_KEY, authorization
 
 BODY = b'{"data":[1,2,3],"operation":"square_sum"}'
-HEAD = b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+HEAD = b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n"
 LIMIT_S = 15.0  # a request without an answer after this counts as lost
 RECONNECT_S = 0.2  # pause before a lost connection is replaced
 
 
 def request(path: str, body: bytes) -> bytes:
     """Return the bytes of a POST request."""
-    return HEAD % (path.encode(), len(body)) + body
+    key = "".join(f"{name}: {value}\r\n" for name, value in authorization(os.environ.get(API_KEY)).items())
+    return HEAD % (path.encode(), len(body), key.encode()) + body
 
 
 PLAIN = request("/jobs/", BODY)

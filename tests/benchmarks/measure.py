@@ -16,6 +16,7 @@ import psycopg2
 
 from tools.servers import programs
 
+API_KEY = "BENCH_API_KEY"  #: the variable from which load generators take the API key that they send
 SAMPLE = json.dumps({"data": [1, 2, 3], "operation": "square_sum"})
 PAUSE_S = 0.0005  # a gap this long in a loop that only reads the clock is a pause
 LATE_S = 1.2  # backends report their counters within a second
@@ -91,15 +92,22 @@ def p50_and_p99(ordered: Sequence[float]) -> tuple[float, float]:
     return ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
 
 
-def one_at_a_time(port: int, laps: int, *, waits: bool = False) -> list[float]:
+def authorization(key: str | None) -> dict[str, str]:
+    """Return the header with an API key; None or an empty one: no header."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def one_at_a_time(port: int, laps: int, *, waits: bool = False, key: str | None = None) -> list[float]:
     """Submit a job and poll its result, `laps` times; return the milliseconds of each, in order.
 
-    `waits`: the submission itself waits for the result.
+    `waits`: the submission itself waits for the result. `key`: the API key; None: there is no authentication.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
 
+    headers = {"Content-Type": "application/json", **authorization(key)}
+
     def call(method: str, path: str, body: str | None = None) -> dict[str, Any]:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
+        connection.request(method, path, body, headers)
         return dict(json.loads(connection.getresponse().read()))
 
     took = []

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from common.domain.tenancy.api_keys import ApiKeyToken
+from tests.benchmarks import measure
 from tests.rig.pgbouncer import PgBouncer
 from tools.servers import free_port, spawn, stop
 
@@ -112,6 +114,17 @@ def traced(port: int, folder: Path, env: Mapping[str, str], name: str) -> System
     return jobproc(port, folder, {**env, **to}, name, [[PY, "-m", "tests.benchmarks.sink", str(sink)]])
 
 
+def keyed(port: int, folder: Path, env: Mapping[str, str]) -> System:
+    """Return jobproc with authentication; its environment has the API key for its clients."""
+    key = ApiKeyToken.generate().text
+    return jobproc(
+        port,
+        folder,
+        {**env, "JOBPROC_AUTHENTICATION": "required", "JOBPROC_FIRST_API_KEY": key, measure.API_KEY: key},
+        "api-keys",
+    )
+
+
 @contextmanager
 def pooled(folder: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Yield the environment for the same database through PgBouncer in transaction mode."""
@@ -175,6 +188,8 @@ def made(name: str, port: int, folder: Path, env: Mapping[str, str], beside: Pat
         return seed(port, folder, env)
     if name in SAMPLERS:
         return traced(port, folder, env, name)
+    if name == "api-keys":
+        return keyed(port, folder, env)
     if name == "jobproc":
         return jobproc(port, folder, env)
     others = further(beside)

@@ -46,9 +46,17 @@ def fresh(postgres: Postgres, redis: Redis, folder: Path) -> Iterator[dict[str, 
 
 
 def load(
-    port: int, connections: int, seconds: float, rate: float = 0.0, body: tuple[str, str] | None = None
+    port: int,
+    connections: int,
+    seconds: float,
+    rate: float = 0.0,
+    body: tuple[str, str] | None = None,
+    key: str | None = None,
 ) -> dict[str, Any]:
-    """Run the load generator in a new process. `body`: URL path and file of a body other than the plain job."""
+    """Run the load generator in a new process.
+
+    `body`: URL path and file of a body other than the plain job. `key`: as of `measure.one_at_a_time`.
+    """
     argv = [
         sys.executable,
         "-m",
@@ -59,7 +67,9 @@ def load(
         str(rate),
         *(body or ()),
     ]
-    return dict(json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, cwd=systems.ROOT).stdout))
+    env = os.environ | ({measure.API_KEY: key} if key else {})
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True, cwd=systems.ROOT)
+    return dict(json.loads(done.stdout))
 
 
 class Spent:
@@ -86,17 +96,18 @@ def measured(
 ) -> Figures:
     """Measure a system: one at a time, under load, draining."""
     out: Figures = {}
+    key = system.env.get(measure.API_KEY)
     system.run(system.prepare)
     database = Database(url)
     try:
         system.start("api", "worker", "others")
-        measure.wait_until("the first job", lambda: answers(port))
-        out["lap_p50_ms"], out["lap_p99_ms"] = measure.p50_and_p99(measure.one_at_a_time(port, options.laps))
+        measure.wait_until("the first job", lambda: answers(port, key))
+        out["lap_p50_ms"], out["lap_p99_ms"] = measure.p50_and_p99(measure.one_at_a_time(port, options.laps, key=key))
         before, began = database.row(system.finished)[0], time.time()
         commits, wal = database.counters()
         spent = Spent(system, servers)
         began = time.time()
-        loaded = load(port, options.connections, options.seconds)
+        loaded = load(port, options.connections, options.seconds, key=key)
         jobs, _, last = measure.drained(database, system.finished, int(before + loaded["accepted"]), DRAIN_LIMIT_S)
         out |= {
             name: loaded[name]
@@ -118,10 +129,10 @@ def measured(
     return out
 
 
-def answers(port: int) -> bool:
+def answers(port: int, key: str | None = None) -> bool:
     """Return True if a first job has succeeded."""
     try:
-        return bool(measure.one_at_a_time(port, 1))
+        return bool(measure.one_at_a_time(port, 1, key=key))
     except (OSError, ValueError, KeyError):
         return False
 

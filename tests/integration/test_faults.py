@@ -25,6 +25,7 @@ RARE = {
     "a_unique_key_is_held_by_one",
     "jobs_of_a_running_key_take_turns",
     "a_bulk_action_is_complete",
+    "a_manual_retry_is_one_more_run",
     "an_ended_key_is_refused",
     "a_flood_delays_nobody_else",
 }

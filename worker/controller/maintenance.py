@@ -71,6 +71,12 @@ def delete_audit_entries(engine: Engine, settings: Settings) -> None:
             log.warning("retention_deferred", period=period.suffix, reason=str(error.orig).strip())
 
 
+def delete_ended_api_keys(engine: Engine, settings: Settings) -> int:
+    """Delete the API keys that ended before their retention. Returns how many."""
+    with engine.begin() as connection:
+        return keys.delete_ended_api_keys(connection, settings.ended_api_key_days)
+
+
 def delete_ended_workers(connection: WorkerConnection, settings: Settings) -> int:
     """Delete the rows of worker processes that ended before the retention. Returns how many."""
     return leases.delete_ended(connection, settings.retention_days)

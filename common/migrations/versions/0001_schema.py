@@ -66,7 +66,6 @@ CREATE TABLE live (
     crashes smallint NOT NULL DEFAULT 0,
     running_key text,
     due_since timestamptz,
-    line bigint GENERATED ALWAYS AS ((hashtextextended(queue, 0) & -4294967296) | tenant) STORED,
     CONSTRAINT live_pkey PRIMARY KEY (id),
     CONSTRAINT live_held_has_start CHECK ((worker IS NULL) = (started_at IS NULL)),
     CONSTRAINT live_attempt_range CHECK (attempt >= 0 AND released BETWEEN 0 AND attempt),
@@ -79,7 +78,7 @@ CREATE TABLE live (
     autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX live_due ON live (queue, priority, claimable_at, id);
-CREATE INDEX live_line ON live (line, priority, claimable_at, id) WHERE line IS NOT NULL;
+CREATE INDEX live_line ON live (queue COLLATE "C", tenant, priority, claimable_at, id) WHERE priority < 10;
 CREATE INDEX live_tenant_id ON live ((tenant::bigint), id) WHERE tenant <> 1;
 CREATE INDEX live_running_key ON live (tenant, running_key, queue, needs, priority, claimable_at, id)
     WHERE running_key IS NOT NULL AND claimable_at < 'infinity';

@@ -1,6 +1,6 @@
 """Lines: the waiting jobs of one tenant in one queue, each in the order of its priorities, and the claim by line.
 
-`live.line` is a number (common/store/tenancy/line_numbers.py), by which `live_line` finds each line as a range.
+The index `live_line` has each line as a range, and the lines of a queue side by side.
 """
 
 import time
@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 from common.domain.tenancy.running_quota import RunningJobs
 from common.store.connection.statement import Statement
 from common.store.jobs.claims import DUE, MARK_SLACK, RUNNABLE_HERE, SETTLING, TAKE_PICKED, UNCLAIMED
-from common.store.tenancy.line_numbers import LINES_OF, OF_QUEUE
+from common.store.tenancy.line_index import LINE, OF_QUEUE
 
 if TYPE_CHECKING:  # the API does not import psycopg2
     from common.store.connection.psycopg2_session import WorkerConnection
 
 OTHERS = "0"  #: no tenant's number: the published marks of all lines that have none of their own
-HIGHEST_TENANT = 2_147_483_647
-_LINES = LINES_OF.format(queue="$8")
 
 # A turn is a tenant with some bands, which are its priorities; each band is read from its own mark on. The first turns
 # leave to the next ones what they do not take.
@@ -30,9 +28,9 @@ pick AS MATERIALIZED (
         FROM generate_series(turn.first_band, turn.last_band) AS band(n)
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
-            WHERE l.line = {_LINES} | turn.tenant AND l.priority = ($13)[band.n]
+            WHERE {LINE.format(queue="$8", tenant="turn.tenant")} AND l.priority = ($13)[band.n]
               AND (l.claimable_at, l.id) > (($14)[band.n], ($15)[band.n])
-              AND {OF_QUEUE.format(queue="$8")} AND {UNCLAIMED} AND {DUE} AND {RUNNABLE_HERE}
+              AND {UNCLAIMED} AND {DUE} AND {RUNNABLE_HERE}
             ORDER BY l.claimable_at, l.id LIMIT turn.jobs FOR UPDATE SKIP LOCKED) job
         LIMIT turn.jobs) due
     LIMIT $16)
@@ -40,37 +38,36 @@ pick AS MATERIALIZED (
 
 SETTLE_AND_CLAIM_BY_LINE = Statement(
     "settle_and_claim_by_line",
-    "bigint, uuid[], smallint[], json, bigint[], float8, float8, text, bigint[], int[], int[], bigint[], smallint[], "
+    "bigint, uuid[], smallint[], json, bigint[], float8, float8, text, int[], int[], int[], bigint[], smallint[], "
     "timestamptz[], uuid[], bigint",
     f"WITH {SETTLING}, {_PICK_BY_LINE}, {TAKE_PICKED}",
 )
 
 
-def next_band(queue: str, line: str, priority: str) -> str:
-    """Return the query of the first band of a queue after (line, priority), all SQL: 15 us, by the index alone.
+def next_band(queue: str, tenant: str, priority: str) -> str:
+    """Return the query of the first band of a queue after (tenant, priority), all SQL: 15 us, by the index alone.
 
     A band is found whatever it has: also if no job of it is due. The comparison of rows begins the scan at its place.
     """
     return f"""
-        SELECT l.line, l.priority FROM live l
-        WHERE (l.line, l.priority) > ({line}, {priority})
-          AND l.line <= {LINES_OF.format(queue=queue)} | {HIGHEST_TENANT}
-        ORDER BY l.line, l.priority LIMIT 1
+        SELECT l.tenant, l.priority FROM live l
+        WHERE {OF_QUEUE.format(queue=queue)} AND (l.tenant, l.priority) > ({tenant}, {priority})
+        ORDER BY l.tenant, l.priority LIMIT 1
     """
 
 
 # $2 and $3 are the band after which it begins.
 WAITING_BANDS = Statement(
     "waiting_bands",
-    "text, bigint, smallint, bigint",
+    "text, int, smallint, bigint",
     f"""
     WITH RECURSIVE bands AS (
-        ({next_band("$1", f"{LINES_OF.format(queue='$1')} | $2", "$3")})
+        ({next_band("$1", "$2", "$3")})
         UNION ALL
-        SELECT next.line, next.priority FROM bands
-        CROSS JOIN LATERAL ({next_band("$1", "bands.line", "bands.priority")}) next)
+        SELECT next.tenant, next.priority FROM bands
+        CROSS JOIN LATERAL ({next_band("$1", "bands.tenant", "bands.priority")}) next)
     SELECT (now() - {MARK_SLACK})::text, band.tenant, band.priority FROM (VALUES (1)) AS single(n)
-    LEFT JOIN (SELECT (line & 4294967295)::integer AS tenant, priority FROM bands LIMIT $4) band ON true
+    LEFT JOIN (SELECT tenant, priority FROM bands LIMIT $4) band ON true
     """,
 )
 

@@ -11,7 +11,7 @@ from common.store.jobs.claims import DUE, RUNNABLE, UNCLAIMED
 from common.store.jobs.lines import OTHERS
 from common.store.jobs.running_keys import PARKED, RUNNING_PREFIX
 from common.store.queues.queue_state import FRONTS
-from common.store.tenancy.line_numbers import OF_QUEUE
+from common.store.tenancy.line_index import LINE
 from common.store.workers.fragments import LEASE_ALIVE
 
 # `ahead`: the jobs of its tenant that a claim would take first. Counted from the low-water mark on, by the index and
@@ -25,7 +25,7 @@ ahead AS MATERIALIZED (
     LEFT JOIN fronts f ON f.queue = job.queue AND f.priority = p.priority
     CROSS JOIN LATERAL (
         SELECT FROM live l
-        WHERE l.line = job.line AND l.priority = p.priority AND {OF_QUEUE.format(queue="job.queue")}
+        WHERE {LINE.format(queue="job.queue", tenant="job.tenant")} AND l.priority = p.priority
           AND l.claimable_at >= coalesce(f.claimable_at, '-infinity') AND {UNCLAIMED} AND {DUE}
           AND l.claimable_at <= CASE WHEN p.priority < job.priority THEN now() ELSE job.claimable_at END
           AND (p.priority < job.priority OR (l.claimable_at, l.id) < (job.claimable_at, job.id))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from common.store.connection.statement import Statement
 from common.store.jobs.lines import OTHERS, next_band
-from common.store.tenancy.line_numbers import LINES_OF, OF_QUEUE
+from common.store.tenancy.line_index import LINE
 
 if TYPE_CHECKING:  # the API does not import psycopg2
     from common.store.connection.psycopg2_session import WorkerConnection
@@ -39,21 +39,20 @@ REQUEUE_LINE_STRAYS = Statement(
         GROUP BY 1, 2, 3),
     {SUSPENDED.format(also=f"OR ({RESUMED})")},
     bands AS (
-        SELECT q.queue, first.line, first.priority FROM (SELECT DISTINCT queue FROM marks) q
-        CROSS JOIN LATERAL ({next_band("q.queue", LINES_OF.format(queue="q.queue"), "-1")}) first
+        SELECT q.queue, first.tenant, first.priority FROM (SELECT DISTINCT queue FROM marks) q
+        CROSS JOIN LATERAL ({next_band("q.queue", "0", "-1")}) first
         UNION ALL
-        SELECT bands.queue, next.line, next.priority FROM bands
-        CROSS JOIN LATERAL ({next_band("bands.queue", "bands.line", "bands.priority")}) next),
+        SELECT bands.queue, next.tenant, next.priority FROM bands
+        CROSS JOIN LATERAL ({next_band("bands.queue", "bands.tenant", "bands.priority")}) next),
     strays AS MATERIALIZED (
         SELECT stray.id
         FROM bands
         JOIN marks m ON m.queue = bands.queue AND m.priority = bands.priority
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
-            WHERE l.line = bands.line AND l.priority = bands.priority
-              AND {OF_QUEUE.format(queue="bands.queue")} AND l.worker IS NULL
-              AND l.claimable_at < coalesce(m.of_tenant ->> (bands.line & 4294967295)::text,
-                                            m.of_tenant ->> '{OTHERS}')::timestamptz
+            WHERE {LINE.format(queue="bands.queue", tenant="bands.tenant")} AND l.priority = bands.priority
+              AND l.worker IS NULL
+              AND l.claimable_at < coalesce(m.of_tenant ->> bands.tenant::text, m.of_tenant ->> '{OTHERS}')::timestamptz
               AND l.claimable_at > coalesce(now() - $1, '-infinity') AND {NOT_SUSPENDED}
               AND (l.needs IS NULL OR l.needs = ANY (m.operations))
             ORDER BY l.claimable_at, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) stray)

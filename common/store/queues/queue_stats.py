@@ -11,7 +11,7 @@ from common.domain.job import first_job_id, job_unix_ms
 from common.store.connection.statement import SET_QUEUE_STATS_PLANS
 from common.store.queues import queue_state
 from common.store.queues.queue_state import FRONTS, QUEUES
-from common.store.tenancy.line_numbers import LINES_OF, OF_QUEUE
+from common.store.tenancy.line_index import LINE
 from common.store.tenancy.only_tenant import indexed, is_alone
 
 WINDOW_S = 60  # for the rate of submissions
@@ -21,7 +21,6 @@ FINISHED_SAMPLE = 2_000  # newest jobs whose ends are counted, while other tenan
 
 # By the lines of the tenant: in `live_due` its jobs may be behind those of all others. PostgreSQL would take that index
 # after an ANALYZE that has found one tenant, but for the order, which that index does not have.
-_LINE, _OF_QUEUE = LINES_OF.format(queue="k.queue") + " | {tenant}::int", OF_QUEUE.format(queue="k.queue")
 _DEPTH = f"""
 WITH {QUEUES}
 SELECT k.queue, d.queued, d.running FROM known k
@@ -30,7 +29,7 @@ CROSS JOIN LATERAL (
     FROM (SELECT job.worker FROM generate_series(0, 9) AS p(priority)
           CROSS JOIN LATERAL (
               SELECT l.worker FROM live l
-              WHERE l.line = {_LINE.format(tenant="$2")} AND l.priority = p.priority AND {_OF_QUEUE}
+              WHERE {LINE.format(queue="k.queue", tenant="$2")} AND l.priority = p.priority
                 AND l.claimable_at <= now()
               ORDER BY l.claimable_at, l.id LIMIT $1) job
           LIMIT $1) due) d
@@ -46,7 +45,7 @@ CROSS JOIN LATERAL (
     LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
     CROSS JOIN LATERAL (
         SELECT l.claimable_at FROM live l
-        WHERE l.line = {_LINE.format(tenant="$1")} AND l.priority = p.priority AND {_OF_QUEUE} AND l.worker IS NULL
+        WHERE {LINE.format(queue="k.queue", tenant="$1")} AND l.priority = p.priority AND l.worker IS NULL
           AND l.claimable_at >= coalesce(f.claimable_at, '-infinity') AND l.claimable_at <= now()
         ORDER BY l.claimable_at, l.id LIMIT 1) due) oldest
 """

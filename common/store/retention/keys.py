@@ -1,4 +1,7 @@
-"""Retention of keys. An idempotency key outlives a job that is deleted earlier, so its request cannot run again."""
+"""Retention of keys, of submissions and of callers.
+
+An idempotency key outlives a job that is deleted earlier, so its request cannot run again.
+"""
 
 from sqlalchemy import Connection, text
 
@@ -20,6 +23,17 @@ _UNIQUE = text("""
         WHERE u.id < :before AND NOT EXISTS (SELECT FROM live l WHERE l.id = u.id)
         LIMIT :most FOR UPDATE SKIP LOCKED)
 """)
+
+# The first key would be created again with the next migration, not revoked.
+_API_KEYS = text("""
+    DELETE FROM api_keys
+    WHERE least(revoked_at, expires_at) < clock_timestamp() - :days * interval '1 day' AND created_by <> 'migration'
+""")
+
+
+def delete_ended_api_keys(connection: Connection, days: int) -> int:
+    """Delete the API keys that have ended so many days ago. The caller commits. Return the number of deleted keys."""
+    return int(connection.execute(_API_KEYS, {"days": days}).rowcount)
 
 
 def delete_expired(connection: Connection) -> int:

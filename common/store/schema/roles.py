@@ -87,7 +87,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",
         "tenants": "SELECT, DELETE",
-        "api_keys": "SELECT (tenant), DELETE",
+        "api_keys": "SELECT (tenant, created_by, expires_at, revoked_at), DELETE",
         "tenant_usage": "SELECT, INSERT, UPDATE, DELETE",
         "usage_counts": "SELECT, INSERT, UPDATE",
         "stored_bytes": "SELECT, INSERT, DELETE",

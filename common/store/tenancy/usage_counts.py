@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, text
 
 from common.store.connection.statement import Statement
-from common.store.tenancy.line_numbers import LINES_OF, OF_QUEUE
+from common.store.tenancy.line_index import LINE
 
 if TYPE_CHECKING:  # the API does not import psycopg2
     from common.store.connection.psycopg2_session import WorkerConnection
@@ -20,7 +20,7 @@ ANY_LIMITED = Statement(
            OR EXISTS (SELECT FROM tenants WHERE num_nonnulls(max_waiting_jobs, max_running_jobs) > 0)
     """,
 )
-_LINE, _OF_QUEUE = LINES_OF.format(queue="q.queue") + " | t.id", OF_QUEUE.format(queue="q.queue")
+_LINE = LINE.format(queue="q.queue", tenant="t.id")
 # $1 and $2: the quotas of tenants that have none of their own; 0: no limit. Read by the lines of tenants with a quota.
 # Waiting jobs are counted up to the quota. Running ones are the first of their bands, because jobs are claimed in
 # the order of these.
@@ -40,14 +40,14 @@ COUNT_JOBS = Statement(
                (SELECT count(*) FROM (
                     SELECT FROM queues q
                     CROSS JOIN LATERAL (
-                        SELECT FROM live l WHERE l.line = {_LINE} AND {_OF_QUEUE} AND l.worker IS NULL
+                        SELECT FROM live l WHERE {_LINE} AND l.worker IS NULL
                         ORDER BY l.priority, l.claimable_at, l.id LIMIT coalesce(t.most_waiting, 0)) job
                     LIMIT coalesce(t.most_waiting, 0)) jobs) AS waiting,
                (SELECT count(job.worker) FROM queues q
-                CROSS JOIN LATERAL (SELECT FROM live l WHERE l.line = {_LINE} ORDER BY l.priority LIMIT 1) has_jobs
+                CROSS JOIN LATERAL (SELECT FROM live l WHERE {_LINE} ORDER BY l.priority LIMIT 1) has_jobs
                 CROSS JOIN generate_series(0, 9) AS p(priority)
                 CROSS JOIN LATERAL (
-                    SELECT l.worker FROM live l WHERE l.line = {_LINE} AND l.priority = p.priority AND {_OF_QUEUE}
+                    SELECT l.worker FROM live l WHERE {_LINE} AND l.priority = p.priority
                     ORDER BY l.claimable_at, l.id LIMIT t.most_running + {PASSED}) job
                 WHERE t.most_running IS NOT NULL) AS running
         FROM limited t),

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -218,6 +219,26 @@ def test_the_last_use_is_recorded(secured: System) -> None:
     assert secured.database.value(
         "SELECT last_used_at > now() - interval '1 min' FROM api_keys WHERE id = %s", [token.split("_")[1]]
     )
+
+
+def test_a_key_is_deleted_long_after_its_end_but_not_the_first_one(secured: System) -> None:
+    """The controller deletes them with its role. A first key that was revoked must not come back with a migration."""
+    long_ago, now = datetime.now(UTC) - timedelta(days=91), datetime.now(UTC)
+    gone = [new_key(secured.database, expires_at=long_ago), new_key(secured.database, revoked_at=long_ago)]
+    kept = [
+        new_key(secured.database, revoked_at=long_ago, created_by="migration"),
+        new_key(secured.database, expires_at=now),
+        new_key(secured.database, created_at=long_ago),
+    ]
+
+    def stored(tokens: list[str]) -> int:
+        ids = [token.split("_")[1] for token in tokens]
+        return int(secured.database.value("SELECT count(*) FROM api_keys WHERE id = ANY (%s)", [ids]))
+
+    secured.end("controller")
+    secured.controller()  # it looks at its start
+    until("they are deleted", lambda: stored(gone) == 0)
+    assert stored(kept) == len(kept)
 
 
 def keys_command(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:

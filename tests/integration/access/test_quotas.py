@@ -151,11 +151,15 @@ def test_stored_bytes_are_limited_and_freed_by_retention(limited: System, client
     big = {"data": [1.5] * 5_000, "operation": "square_sum", "metadata": {"n": 1}}
     assert refused(client.post("/jobs/batch", json=[big] * 6), TOO_SMALL, "stored_bytes")
     answers = [
-        client.post("/jobs/batch", json=[{**big, "delay_seconds": 3_600}, {**big, "keep_seconds": 1}]) for _ in range(4)
+        client.post("/jobs/batch", json=[{**big, "delay_seconds": 3_600}, {**big, "keep_seconds": 3_600}])
+        for _ in range(4)
     ]
     assert [answer.status_code for answer in answers] == [202, 202, 429, 429]
     assert refused(answers[2], EXCEEDED, "stored_bytes")
     limited.end("api")  # writes the bytes
+    until("two have ended", lambda: limited.database.value("SELECT count(*) FROM outcomes") == 2)
+    limited.database.rows("UPDATE jobs SET keep_s = 0 WHERE keep_s IS NOT NULL")
+    limited.database.rows("UPDATE expiries SET at = clock_timestamp()")
     until("two are deleted", lambda: limited.database.value("SELECT count(*) FROM jobs") == 2, 60, 0.2)
     left = limited.database.value(f"SELECT sum({JOB_BYTES.format('j')}) FROM jobs j")
     assert limited.database.value("SELECT sum(bytes) FROM stored_bytes") == left > 40_000

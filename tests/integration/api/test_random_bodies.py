@@ -71,4 +71,4 @@ def test_no_random_body_causes_an_internal_error(shared_system: System, raw: byt
     }
     assert stored == 0
     assert len(response.content) < 8_192
-    assert response.elapsed.total_seconds() < 1
+    assert response.elapsed.total_seconds() < 5

@@ -29,7 +29,7 @@ TASKS = {
     "keys",
     "workers",
 }
-TASKS |= {"bulk_actions", "bulk_action_expiry", "planner_statistics", "usage", "tenant_removal", "audit"}
+TASKS |= {"bulk_actions", "bulk_action_expiry", "planner_statistics", "usage", "tenant_removal", "audit", "api_keys"}
 LAST_SUCCESS = "jobproc_controller_task_last_success_timestamp_seconds"
 DEPTH = "jobproc_queue_jobs"
 

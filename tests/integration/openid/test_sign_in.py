@@ -113,7 +113,7 @@ def test_a_suspended_tenant_is_refused_and_served_again(signed: System, provider
 
 
 def test_keys_rotate_while_requests_flow(signed: System, provider: OpenIdProvider) -> None:
-    """A provider publishes a key, then signs with it, and removes the old one when its tokens are used up."""
+    """A provider publishes a key, signs with it once it is known, and removes the one before it."""
     statuses: list[list[int]] = [[], [], []]  # by client
     ended = threading.Event()
 

@@ -120,17 +120,6 @@ def test_fifty_tenants_with_backlogs_are_served_in_turn(storage: Storage) -> Non
     assert max(served.values()) <= 1.5 * min(served.values()), served
 
 
-def test_queues_with_the_same_hash_keep_their_jobs(storage: Storage, claimer: FairClaimer) -> None:
-    """The line is a number that two queues may have; it is set by hand here, by a table without the generation."""
-    storage.rows("ALTER TABLE live ALTER COLUMN line DROP EXPRESSION")
-    mine = [*fill(storage, 1, 60, HOUR_AGO), *fill(storage, 2, 60, HOUR_AGO)]
-    others = [*fill(storage, 1, 60, HOUR_AGO, queue="other"), *fill(storage, 2, 60, HOUR_AGO, queue="other")]
-    storage.rows("UPDATE live SET line = (hashtextextended('default', 0) & -4294967296) | tenant")
-    claimed = [job for _ in range(10) for job in ids(claimer.run(20))]
-    assert sorted(claimed) == sorted(mine)
-    assert storage.value("SELECT count(*) FROM live") == len(others)
-
-
 def test_a_backlog_that_comes_all_at_once_does_not_delay_the_next_look(storage: Storage, claimer: FairClaimer) -> None:
     """News are read of a few thousand jobs; of more the process looks at the lines. Both find who has come."""
     claimer.run()

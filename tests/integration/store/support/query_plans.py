@@ -14,7 +14,7 @@ _OF_KEY = r"tenant = [^()]*\) AND \(running_key = "
 _FIRST_COLUMN = {
     "live_pkey": ("id = ",),
     "live_due": ("queue = ",),
-    "live_line": ("line = ", r"ROW\(line, "),
+    "live_line": (r"queue = .*\((tenant = |ROW\(tenant, )",),
     "live_running_key": (_OF_KEY,),
     "live_parked": (_OF_KEY, r"ROW\(tenant, running_key, "),
 }
