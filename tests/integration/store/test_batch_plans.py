@@ -70,8 +70,8 @@ def explained(connection: WorkerConnection, statement: Statement, arguments: tup
     with driver.cursor() as cursor:
         cursor.execute(statement.prepare)
         cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement.execute, arguments)
-        (plan,) = cursor.fetchone()[0]
-    return dict(plan["Plan"])
+        ((plan,),) = cursor.fetchall()
+    return dict(plan[0]["Plan"])
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
