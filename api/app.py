@@ -23,6 +23,7 @@ from api.routes import (
     jobs,
     operations,
 )
+from api.routes.batches import events as batch_events
 from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
 from api.routes.tenancy import audit, keys, tenants, usage
@@ -106,6 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
         job_list,
         cancel_retry,
         resource,
+        batch_events,
         bulk_actions,
         keys,
         audit,

@@ -13,6 +13,7 @@ _SUMMARY: dict[str, Any] = {
     "links": {
         "self": f"/batches/{_ID}", "jobs": f"/jobs?batch={_ID}", "add": f"/batches/{_ID}/jobs",
         "close": f"/batches/{_ID}/close", "cancel": f"/batches/{_ID}/cancel",
+        "events": f"/batches/{_ID}/events",
     },
 }  # fmt: skip
 _EMPTY = {"unfinished": 0, "failed": 0, "cancelled": 0, "succeeded": 0}

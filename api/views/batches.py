@@ -64,6 +64,7 @@ class BatchLinks(SelfLink):
     add: str = Field(description="POST adds jobs.")
     close: str
     cancel: str
+    events: str
 
 
 class BatchSummary(BaseModel):
@@ -152,5 +153,6 @@ def _summary(row: Mapping[str, Any], root: str) -> dict[str, Any]:
             "add": f"{path}/jobs",
             "close": f"{path}/close",
             "cancel": f"{path}/cancel",
+            "events": f"{path}/events",
         },
     }

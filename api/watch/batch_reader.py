@@ -30,6 +30,7 @@ class BatchReader:
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
         self._kept: dict[tuple[int, UUID], _Counted] = {}
+        self._turn = asyncio.Lock()
         self._reading: dict[tuple[int, UUID], asyncio.Task[Record | None]] = {}
 
     async def read(self, tenant: int, batch_id: UUID) -> Record:
@@ -45,6 +46,11 @@ class BatchReader:
         if row is None:
             raise BatchNotFound
         return row
+
+    async def read_in_turn(self, tenant: int, batch_id: UUID) -> Record:
+        """Read for a stream: one batch at a time. Raises as `read`."""
+        async with self._turn:
+            return await self.read(tenant, batch_id)
 
     def forget(self, tenant: int, batch_id: UUID) -> None:
         """Forget the counts of a batch that was changed, and leave a read in progress to those that wait for it."""

@@ -16,7 +16,7 @@ RETRY_MS = 1_000  # delay before a disconnected client reconnects
 LAST_EVENT_ID = "Last-Event-ID"
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT = ":\n\n"
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",  # proxies must not buffer events
 }
@@ -43,7 +43,7 @@ class JobStream(Response, Generic[T]):
     waits_for: ClassVar[str]  #: the kind of slot that a client of it occupies
 
     def __init__(self, request: Request, job_id: UUID, watchers: Watchers, settings: Settings) -> None:
-        super().__init__(None, 200, _HEADERS)
+        super().__init__(None, 200, HEADERS)
         del self.headers["content-length"]
         self._request = request
         self._job_id = job_id

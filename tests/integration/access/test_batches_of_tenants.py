@@ -13,6 +13,7 @@ LATER = {"operation": "square_sum", "data": [1], "delay_seconds": 3_600}
 OF_A_BATCH: list[tuple[str, str, Any]] = [
     ("GET", "/batches/{}", None),
     ("GET", "/batches/{}?wait=0.3", None),
+    ("GET", "/batches/{}/events", None),
     ("POST", "/batches/{}/jobs", [{"operation": "square_sum", "data": [1]}]),
     ("POST", "/batches/{}/close", None),
     ("POST", "/batches/{}/cancel", None),

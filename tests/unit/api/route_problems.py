@@ -25,6 +25,7 @@ ROUTES = {
     ("post", "/batches"): JSON_BODY | {"unknown-operation", "tenant-draining", "store-unavailable"},
     ("get", "/batches"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/batches/{batch_id}"): BATCH | {"too-many-waiting"},
+    ("get", "/batches/{batch_id}/events"): BATCH | {"too-many-waiting"},
     ("post", "/batches/{batch_id}/jobs"): BATCH | BODY | {"batch-closed", "batch-full"},
     ("post", "/batches/{batch_id}/close"): BATCH | {"unsupported-media-type"},
     ("post", "/batches/{batch_id}/cancel"): BATCH | {"unsupported-media-type"},

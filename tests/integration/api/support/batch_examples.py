@@ -52,7 +52,14 @@ def request_unchanged_batch(client: ExampleClient, operation: Operation) -> http
     return client.send(operation, batch_id, headers={"If-None-Match": client.send(operation, batch_id).headers["etag"]})
 
 
-_ADD, _READ = "/batches/{batch_id}/jobs", "/batches/{batch_id}"
+def request_ended_stream(client: ExampleClient, operation: Operation) -> httpx.Response:
+    """Request the stream of a batch after its last event."""
+    batch_id = batch(client)
+    last_event_id = client.send(operation, batch_id).text.rpartition("id: ")[2].partition("\n")[0]
+    return client.send(operation, batch_id, headers={"Last-Event-ID": last_event_id})
+
+
+_ADD, _READ, _EVENTS = "/batches/{batch_id}/jobs", "/batches/{batch_id}", "/batches/{batch_id}/events"
 #: By the name of an example, or by path and name, as in `example_client.PROVOKED`.
 PROVOKED: dict[str | tuple[str, str], Provoke] = {
     # successes
@@ -72,6 +79,8 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         operation, batch(client, closed=False), content=LINES, headers=NDJSON, params={"atomic": "false"}
     ),
     (_READ, ""): request_unchanged_batch,
+    "running batch": lambda client, operation: client.send(operation, batch(client, JOB)),
+    (_EVENTS, ""): request_ended_stream,
     # problems
     "batch-not-found": lambda client, operation: client.send(
         operation, str(uuid.uuid4()), json=[JOB] if operation[1] == _ADD else None

@@ -1,0 +1,135 @@
+"""The progress of a batch as a stream of server-sent events.
+
+A process reads one batch at a time for all of its streams, so they take one connection to the database at the most.
+"""
+
+import asyncio
+import re
+from typing import Any
+from uuid import UUID
+
+import orjson
+from fastapi import Request, Response
+from starlette.types import Receive, Scope, Send
+
+from api.watch.batch_reader import BatchReader
+from api.watch.job_stream import (
+    HEADERS,
+    HEARTBEAT,
+    LAST_EVENT_ID,
+    MEDIA_TYPE,
+    RETRY_MS,
+    last_event_id_parameter,
+    send_text,
+)
+from api.watch.watchers import Watchers
+from api.web.problem_kinds import INVALID_PARAMETER
+from api.web.problems import field_problem
+from common.domain.batches import progress, state_of
+from common.settings import Settings
+from common.store.batches import reads
+from common.store.batches.reads import Record
+from common.telemetry.metrics import EVENTS
+
+_ID = re.compile(r"\d{1,10}(\.\d{1,10}){4}")
+_EXAMPLE = """retry: 1000
+
+event: progress
+id: 2.10000.1200.10.0
+data: {"status":"CLOSED","jobs":10000,"unfinished":1200,"failed":10,"cancelled":0,"progress":0.88}
+
+event: progress
+id: 3.10000.0.12.0
+data: {"status":"ENDED","jobs":10000,"unfinished":0,"failed":12,"cancelled":0,"progress":1.0}
+
+"""
+#: The successful responses in the OpenAPI document.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A stream of `progress` events, at most one a second. The last one has the status ENDED. Lines "
+        "that begin with a colon are heartbeats.",
+        "content": {MEDIA_TYPE: {"examples": {"running batch": {"value": _EXAMPLE}}}},
+    },
+    204: {"description": f"The batch has ended and {LAST_EVENT_ID} names its last event: no more events will follow."},
+}
+LAST_EVENT_ID_PARAMETER = last_event_id_parameter(
+    _ID.pattern,
+    "2.10000.1200.10.0",
+    "The id of the last event received; the same event is not sent again. Browsers send it on a reconnect.",
+)
+
+
+class BatchStream(Response):
+    """Streams the progress of a batch until it has ended, the client leaves, the time is up or the process drains."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self, request: Request, batch: tuple[int, UUID], reader: BatchReader, watchers: Watchers, settings: Settings
+    ) -> None:
+        """`batch`: the tenant of the client, and the id."""
+        super().__init__(None, 200, HEADERS)
+        del self.headers["content-length"]
+        self._request = request
+        self._batch = batch
+        self._reader = reader
+        self._watchers = watchers
+        self._settings = settings
+        self._last_id = _last_event_id(request)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream. Raises TooManyWaitingClients, BatchNotFound or StoreUnavailable before anything is sent."""
+        with self._watchers.slot(self._request, EVENTS), self._watchers.count_waiting(scope, EVENTS):
+            row = await self._reader.read_in_turn(*self._batch)
+            if reads.has_ended(row) and _event_id(row) == self._last_id:
+                await Response(status_code=204)(scope, receive, send)
+                return
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send_text(send, f"retry: {RETRY_MS}\n\n")
+            if await self._send_events(row, send):
+                await send({"type": "http.response.body", "body": b""})
+
+    async def _send_events(self, row: Record, send: Send) -> bool:
+        """Send events and heartbeats. Return False if the client has disconnected."""
+        loop, heartbeat_s = asyncio.get_running_loop(), self._settings.event_heartbeat_seconds
+        end_s, quiet_since_s = loop.time() + self._settings.event_stream_max_seconds, loop.time()
+        while True:
+            if (event_id := _event_id(row)) != self._last_id:
+                self._last_id, quiet_since_s = event_id, loop.time()
+                await send_text(send, f"event: progress\nid: {event_id}\ndata: {_data(row)}\n\n")
+            elif loop.time() - quiet_since_s >= heartbeat_s:
+                quiet_since_s = loop.time()
+                await send_text(send, HEARTBEAT)
+            if reads.has_ended(row) or self._watchers.is_draining or loop.time() >= end_s:
+                return True
+            if not await self._pause():
+                return False
+            row = await self._reader.read_in_turn(*self._batch)
+
+    async def _pause(self) -> bool:
+        """Sleep until the next poll. Return False if the client has disconnected."""
+        try:
+            async with asyncio.timeout(self._settings.wait_poll_seconds):
+                while (await self._request.receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            return True
+        return False
+
+
+def _data(row: Record) -> str:
+    data = {name: row[name] for name in ("jobs", "unfinished", "failed", "cancelled")}
+    share = round(progress(row["jobs"], row["unfinished"]), 4)
+    return orjson.dumps({"status": state_of(row["closed_at"], row["ended_at"])} | data | {"progress": share}).decode()
+
+
+def _event_id(row: Record) -> str:
+    return ".".join(str(row[name]) for name in ("rev", "jobs", "unfinished", "failed", "cancelled"))
+
+
+def _last_event_id(request: Request) -> str | None:
+    """Return the Last-Event-ID of a request, None if it has none. Raises ProblemError if it is malformed."""
+    event_id = request.headers.get(LAST_EVENT_ID)
+    if event_id and not _ID.fullmatch(event_id):
+        raise field_problem(INVALID_PARAMETER, [(LAST_EVENT_ID, "the id of an event is expected")], 1)
+    return event_id or None
