@@ -1,4 +1,4 @@
-"""The whole schema: jobs and their side tables, keys, bulk actions, workers, operations, tenants, the view job_states.
+"""The whole schema: jobs with their side tables and view, keys, bulk actions, schedules, workers, operations, tenants.
 
 phase: expand
 """
@@ -9,6 +9,7 @@ from common.migrations.access_tables import ACCESS
 from common.migrations.bulk_action_tables import BULK_ACTIONS
 from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
+from common.migrations.schedule_tables import SCHEDULES
 from common.migrations.usage_tables import USAGE
 from common.migrations.workers_tables import WORKERS
 
@@ -217,5 +218,6 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
-    for statements in (JOBS, JOB_LOGS, SIDE_TABLES, BULK_ACTIONS, WORKERS, ACCESS, USAGE, VIEW, PARTITION_FUNCTIONS):
+    tables = (JOBS, JOB_LOGS, SIDE_TABLES, BULK_ACTIONS, SCHEDULES, WORKERS, ACCESS, USAGE)
+    for statements in (*tables, VIEW, PARTITION_FUNCTIONS):
         op.execute(statements)

@@ -23,6 +23,8 @@ TABLES = (
     "operations",
     "outcomes",
     "runs",
+    "schedule_fires",
+    "schedules",
     "stored_bytes",
     "tags",
     "tenant_usage",
