@@ -22,6 +22,8 @@ from api.routes import (
     job_payload,
     jobs,
     operations,
+    schedule_runs,
+    schedules,
 )
 from api.routes.health import EventLoopProbes
 from api.routes.tenancy import audit, keys, tenants, usage
@@ -105,6 +107,8 @@ def create_app(settings: Settings) -> FastAPI:
         job_list,
         cancel_retry,
         bulk_actions,
+        schedules,
+        schedule_runs,
         keys,
         audit,
         explain,

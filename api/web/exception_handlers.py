@@ -26,7 +26,11 @@ from api.web.problem_kinds import (
     NOT_FOUND,
     NOT_RETRYABLE,
     OVERLOADED,
+    PRECONDITION_FAILED,
     READ_TIMEOUT,
+    SCHEDULE_EXISTS,
+    SCHEDULE_MANAGED,
+    SCHEDULE_NOT_FOUND,
     STORE_UNAVAILABLE,
     TENANT_EXISTS,
     TENANT_NOT_FOUND,
@@ -34,6 +38,7 @@ from api.web.problem_kinds import (
     TOO_MANY_KEYS,
     TOO_MANY_PREVIEWS,
     TOO_MANY_READS,
+    TOO_MANY_SCHEDULES,
     TOO_MANY_TENANTS,
     TOO_MANY_WAITING_CLIENTS,
     UNIQUE_CONFLICT,
@@ -56,6 +61,10 @@ from common.domain.errors import (
     OutcomeUnknown,
     Overloaded,
     ReadTimeout,
+    ScheduleChanged,
+    ScheduleExists,
+    ScheduleManaged,
+    ScheduleNotFound,
     StoreUnavailable,
     TenantExists,
     TenantIsRemoved,
@@ -63,6 +72,7 @@ from common.domain.errors import (
     TooManyKeys,
     TooManyPreviews,
     TooManyReads,
+    TooManySchedules,
     TooManyTenants,
     TooManyWaitingClients,
     UniqueConflict,
@@ -86,6 +96,11 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     TenantIsRemoved: TENANT_REMOVING,
     DefaultTenant: DEFAULT_TENANT_NEEDED,
     TooManyTenants: TOO_MANY_TENANTS,
+    ScheduleNotFound: SCHEDULE_NOT_FOUND,
+    ScheduleExists: SCHEDULE_EXISTS,
+    ScheduleManaged: SCHEDULE_MANAGED,
+    ScheduleChanged: PRECONDITION_FAILED,
+    TooManySchedules: TOO_MANY_SCHEDULES,
     BulkActionNotFound: BULK_ACTION_NOT_FOUND,
     WrongPhase: WRONG_PHASE,
     CountNotConfirmed: COUNT_NOT_CONFIRMED,
@@ -161,7 +176,7 @@ def _domain_problem(error: JobprocError) -> ProblemError:
             members = {"phase": error.phase}
         case CountNotConfirmed():
             members = {"count": error.count}
-        case OutcomeUnknown() | ReadTimeout() | TooManyKeys():
+        case OutcomeUnknown() | ReadTimeout() | TooManyKeys() | TooManySchedules():
             pass
         case _:
             return ProblemError(kind)

@@ -54,6 +54,7 @@ def _cron(text: str) -> str:
     return text
 
 
+_NAME = "The name, unique in the tenant: up to 100 letters, digits, `.`, `_` and `-`."
 Instant = Annotated[AwareDatetime, Strict(False), BeforeValidator(_instant_text), AfterValidator(_utc)]
 ScheduleName = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 _Text = Annotated[str, Field(pattern=_TEXT, min_length=1, max_length=64)]
@@ -92,7 +93,7 @@ class ScheduledJob(_Model):
         description="The name of an operation; see GET /operations.", examples=["square_sum"]
     )
     input: Any = Field(default_factory=dict, description="The input of the operation. Default: `{}`.")
-    data: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(
+    data: list[int | float] = Field(
         default_factory=list, description="Instead of `input`, for operations on a list of numbers."
     )
     queue: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
@@ -141,30 +142,7 @@ class CatchUpBody(_Model):
         return CatchUp(self.policy, self.within_seconds, self.max_runs)
 
 
-class ScheduleDefinition(_Model):
-    """A schedule: when it fires, its policies, and the job that each of its instants submits.
-
-    It has either `cron`, `every_seconds` or `at`.
-    """
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "nightly-report",
-                    "cron": "30 2 * * mon-fri",
-                    "time_zone": "Europe/Berlin",
-                    "overlap": "skip",
-                    "job": {"operation": "square_sum", "input": {"data": [1, 2, 3]}, "tags": ["nightly"]},
-                }
-            ]
-        }
-    )
-
-    name: ScheduleName = Field(
-        description="The name, unique in the tenant: up to 100 letters, digits, `.`, `_` and `-`.",
-        examples=["nightly-report"],
-    )
+class _ScheduleMembers(_Model):
     cron: Annotated[str, AfterValidator(_cron)] | None = Field(
         None,
         description="A cron expression of five fields, or six with the second first; or a name such as `@daily`. Names "
@@ -193,6 +171,29 @@ class ScheduleDefinition(_Model):
     )
     catch_up: CatchUpBody = Field(default_factory=CatchUpBody)
     paused: bool = Field(False, description="True: it does not fire. Default: false.")
+
+
+class ScheduleDefinition(_ScheduleMembers):
+    """A schedule: when it fires, its policies, and the job that each of its instants submits.
+
+    It has either `cron`, `every_seconds` or `at`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "nightly-report",
+                    "cron": "30 2 * * mon-fri",
+                    "time_zone": "Europe/Berlin",
+                    "overlap": "skip",
+                    "job": {"operation": "square_sum", "input": {"data": [1, 2, 3]}, "tags": ["nightly"]},
+                }
+            ]
+        }
+    )
+
+    name: ScheduleName = Field(description=_NAME, examples=["nightly-report"])
     job: ScheduledJob
 
     @model_validator(mode="after")
@@ -220,3 +221,12 @@ class ScheduleDefinition(_Model):
             self.ends_at,
             self.jitter_seconds,
         )
+
+
+class ScheduleChange(_ScheduleMembers):
+    """A change of a schedule. What it does not have stays as it is; a new timing replaces the old one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"cron": "0 3 * * *", "overlap": "queue"}]})
+
+    name: ScheduleName | None = Field(None, description=_NAME, examples=["nightly-report"])
+    job: ScheduledJob | None = Field(None, description="The job of each instant from now on, as a whole.")

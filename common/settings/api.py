@@ -23,6 +23,7 @@ OWN_SEGMENTS = (
     "openapi.json",
     "operations",
     "readyz",
+    "schedules",
     "stats",
     "tenants",
     "usage",

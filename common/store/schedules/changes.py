@@ -178,16 +178,12 @@ def remove(connection: Connection, schedule: StoredSchedule) -> None:
     connection.execute(_DELETE, {"tenant": schedule.tenant, "id": schedule.id})
 
 
-def run_now(
-    connection: Connection, tenant: int, schedule_id: UUID, at: datetime, job_of: Callable[[StoredSchedule], NewJob]
-) -> NewJob:
+def run_now(connection: Connection, tenant: int, schedule_id: UUID, at: datetime, job: NewJob) -> None:
     """Submit a job of a schedule now, whatever its policies. It is its last job from then on.
 
-    `at`: the time of the request, the instant of its fire. `job_of`: returns the same job when the transaction is
-    repeated. Raises ScheduleNotFound.
+    `at`: the time of the request, the instant of its fire. Raises ScheduleNotFound.
     """
-    schedule, _ = _lock(connection, tenant, schedule_id)
-    job = job_of(schedule)
+    _lock(connection, tenant, schedule_id)
     fire = {
         "schedule": schedule_id,
         "at": at,
@@ -201,7 +197,6 @@ def run_now(
         insert_with_options([job]).format(jobs="$1::json", tenants="$2"), (json_literal([job]), [tenant])
     )
     connection.execute(_SET_LAST_JOB, {"job": job.id, "tenant": tenant, "id": schedule_id})
-    return job
 
 
 def _lock(

@@ -1,0 +1,61 @@
+"""The due instants of schedules, within a share of each tick."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from prometheus_client import Counter
+
+from common.broker.change_feed import ChangeFeed
+from common.domain.operation_spec import OperationSpec
+from common.domain.schedules.policies import FireOutcome
+from common.settings import Settings
+from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.schedules import firing
+from common.store.schedules.firing import FiringLimits
+from common.telemetry import logs
+
+log = logs.get("controller")
+TICK_SHARE = 0.5  # of a tick, at most: ten thousand schedules of one instant take a few ticks
+MAX_DELETED = 5_000  # fires in one transaction
+DELETION_ROUNDS = 10
+
+
+class ScheduleFires:
+    """Fires the schedules of which an instant is due."""
+
+    def __init__(self, settings: Settings, fire_counter: Counter, clock: Callable[[], float] = time.monotonic) -> None:
+        """`fire_counter`: counts instants by outcome. `clock`: monotonic seconds."""
+        self._settings = settings
+        self._fires = fire_counter
+        self._clock = clock
+        self._change_feed = ChangeFeed(settings)
+        self._limits = FiringLimits(
+            settings.schedule_batch, settings.schedule_grace_seconds, settings.default_max_waiting_jobs
+        )
+
+    def fire(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> int:
+        """Fire what is due, for at most a share of a tick. Returns how many jobs were submitted.
+
+        Costs one look at an index if nothing is due.
+        """
+        until, jobs = self._clock() + TICK_SHARE * self._settings.tick_seconds, 0
+        if not firing.is_any_due(connection):
+            return 0
+        while True:
+            batch = firing.fire_due(connection, operations, self._limits)
+            for outcome, count in batch.outcomes.items():
+                self._fires.labels(outcome).inc(count)
+            missed, refused = batch.outcomes[FireOutcome.MISSED], batch.outcomes[FireOutcome.REFUSED]
+            if missed or refused:
+                log.warning("schedule_instants_without_jobs", missed=missed, refused=refused)
+            if batch.cancelled:
+                self._change_feed.publish(batch.cancelled)
+            jobs += batch.outcomes[FireOutcome.FIRED]
+            if batch.locked < self._limits.schedules or not batch.decided or self._clock() >= until:
+                return jobs
+
+    def delete_old(self, connection: WorkerConnection) -> None:
+        """Delete the fires that are past their retention."""
+        for _ in range(DELETION_ROUNDS):
+            if firing.delete_fires(connection, self._settings.schedule_fire_days, MAX_DELETED) < MAX_DELETED:
+                break
