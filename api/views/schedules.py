@@ -163,7 +163,7 @@ def check_limits(members: ScheduleDefinition | ScheduleChange, settings: Setting
     if members.every_seconds is not None and members.every_seconds < shortest_s:
         raise InvalidSubmission("every_seconds", f"is less than {shortest_s:g} seconds")
     if members.job is not None:
-        size = len(json.dumps(members.job.submission()).encode())
+        size = len(members.job.submission_json().encode())
         if size > settings.schedule_max_job_bytes:
             raise InvalidSubmission("job", f"is more than {settings.schedule_max_job_bytes} bytes as JSON")
 

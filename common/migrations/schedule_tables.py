@@ -51,4 +51,5 @@ CREATE TABLE schedule_fires (
     CONSTRAINT schedule_fires_fired_has_job CHECK ((outcome = 'fired') = (job IS NOT NULL))
 );
 CREATE INDEX schedule_fires_fired_at ON schedule_fires (fired_at);
+CREATE INDEX schedule_fires_tenant ON schedule_fires (tenant) WHERE tenant <> 1;
 """

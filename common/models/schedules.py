@@ -61,6 +61,7 @@ class ScheduleFire(Base):
         CheckConstraint("outcome IN ('fired', 'skipped', 'missed', 'refused')", name="outcome_known"),
         CheckConstraint("(outcome = 'fired') = (job IS NOT NULL)", name="fired_has_job"),
         Index("schedule_fires_fired_at", "fired_at"),
+        Index("schedule_fires_tenant", "tenant", postgresql_where=text("tenant <> 1")),
     )
 
     schedule: Mapped[UUID] = mapped_column(primary_key=True)

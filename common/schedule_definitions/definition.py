@@ -1,5 +1,6 @@
 """The definition of a schedule: its timing, its policies and its job. Descriptions are API documentation."""
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -116,7 +117,11 @@ class ScheduledJob(_Model):
 
     def submission(self) -> dict[str, Any]:
         """Return the members that were given, as a submission has them."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+    def submission_json(self) -> str:
+        """Return the submission as JSON text. Raises ValueError or TypeError for a value that JSON has not."""
+        return json.dumps(self.submission(), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 class CatchUpBody(_Model):

@@ -105,5 +105,5 @@ def definition_values(definition: ScheduleDefinition) -> dict[str, Any]:
         "catch_up_within_s": catch_up.within_seconds,
         "catch_up_max_runs": catch_up.max_runs,
         "paused": definition.paused,
-        "job": json.dumps(definition.job.submission(), allow_nan=False, ensure_ascii=False, separators=(",", ":")),
+        "job": definition.job.submission_json(),
     }

@@ -9,7 +9,7 @@ from integration.store.support.plan_database import FILLED, PlanDatabase
 from integration.store.support.query_plans import Plan, explain
 
 from common.store.connection.statement import Statement, array_literal
-from common.store.jobs import cancel_retry, claims, insert, insert_statements, keyed_insert, reads
+from common.store.jobs import cancel_retry, claims, insert_statements, keyed_insert, reads
 from common.store.queues import explain as queue_explain
 
 

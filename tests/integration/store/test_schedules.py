@@ -1,6 +1,7 @@
 """The fires of schedules: what each policy does, exactly once, and in the transaction that stores the jobs."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from integration.store.support.schedules import LIMITS, Schedules
@@ -195,9 +196,7 @@ def test_more_instants_than_one_decision_takes_are_decided_in_several(
     rows = storage.rows("SELECT at, through, outcome FROM schedule_fires ORDER BY at")
     missed = [(at, through) for at, through, outcome in rows if outcome == "missed"]
     assert missed[0][0] == now
-    assert all(
-        after[0] - before[1] == timedelta(seconds=0.1) for before, after in zip(missed, missed[1:], strict=False)
-    )
+    assert all(after[0] - before[1] == timedelta(seconds=0.1) for before, after in pairwise(missed))
     assert sum(outcome == "fired" for *_, outcome in rows) == 601
 
 
