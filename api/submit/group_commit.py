@@ -20,7 +20,7 @@ from common.domain.job import NewJob, RunningKey
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool, is_outage
 from common.store.connection.lanes import Lane
-from common.store.jobs import insert, insert_statements, keyed_insert, running_keys
+from common.store.jobs import insert, keyed_insert, running_keys
 from common.store.jobs.keyed_insert import IdempotencyKey, InsertOutcome
 from common.store.schema import partitions
 from common.telemetry import logs
@@ -81,7 +81,7 @@ class GroupCommit:
             outcome = await self._retry_until_timeout(
                 lambda connection, timeout_s: keyed_insert.insert_keyed(connection, jobs, key, timeout_s, tenant=tenant)
             )
-            if keys := insert_statements.running_keys_of(outcome.inserted):
+            if keys := insert.running_keys_of(outcome.inserted):
                 await self._wake(tenant, keys)
         if outcome.inserted:
             self._after_commit(outcome.inserted)

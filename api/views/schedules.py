@@ -52,7 +52,7 @@ class ScheduleLinks(SelfLink):
 
 
 class CatchUpView(BaseModel):
-    """Which instants get a job although the controller comes to them late."""
+    """The policy for instants to which the controller comes late."""
 
     policy: CatchUpPolicy
     within_seconds: float
@@ -89,7 +89,7 @@ class ScheduleSummary(BaseModel):
 
 
 class FireView(BaseModel):
-    """What became of an instant of a schedule, or of several that were missed one after the other."""
+    """The outcome of an instant of a schedule, or of several that were missed one after the other."""
 
     at: datetime = Field(description="The instant, without its jitter.")
     through: datetime | None = Field(description="Of several missed instants: the last one. Null: it is one.")

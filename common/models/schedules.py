@@ -51,7 +51,7 @@ class Schedule(Base):
 
 
 class ScheduleFire(Base):
-    """What became of an instant of a schedule, or of several that were missed one after the other.
+    """The outcome of an instant of a schedule, or of several that were missed one after the other.
 
     Rows of a deleted schedule stay until their retention, like all others.
     """

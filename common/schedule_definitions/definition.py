@@ -125,7 +125,7 @@ class ScheduledJob(_Model):
 
 
 class CatchUpBody(_Model):
-    """Which instants get a job although the controller comes to them late, such as after an outage.
+    """The policy for instants to which the controller comes late, such as after an outage.
 
     Instants that are late by less than JOBPROC_SCHEDULE_GRACE_SECONDS get one always.
     """

@@ -29,7 +29,7 @@ class ScheduleSettings(SettingsGroup):
         description="Controller: time in seconds after which an instant of a schedule that has not fired is late; its "
         "catch-up policy then decides if it fires.",
     )
-    schedule_batch: Annotated[int, Field(ge=1, le=10_000)] = Field(
+    schedules_per_transaction: Annotated[int, Field(ge=1, le=10_000)] = Field(
         500, description="Controller: largest number of schedules that fire in one transaction."
     )
     schedule_fire_days: Annotated[int, Field(ge=1, le=3_650)] = Field(

@@ -41,7 +41,7 @@ _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
             "database_timeout_seconds",
             "default_max_waiting_jobs",
             "default_max_running_jobs",
-            *("schedule_grace_seconds", "schedule_batch", "schedule_fire_days"),
+            *("schedule_grace_seconds", "schedules_per_transaction", "schedule_fire_days"),
         ),
     ),
     "migrate": ((MigrationSettings, SharedSettings), ("partition_days", "partitions_ahead", "schedules_file")),

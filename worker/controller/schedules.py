@@ -30,7 +30,7 @@ class ScheduleFires:
         self._clock = clock
         self._change_feed = ChangeFeed(settings)
         self._limits = FiringLimits(
-            settings.schedule_batch, settings.schedule_grace_seconds, settings.default_max_waiting_jobs
+            settings.schedules_per_transaction, settings.schedule_grace_seconds, settings.default_max_waiting_jobs
         )
 
     def fire(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> int:

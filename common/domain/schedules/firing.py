@@ -29,7 +29,7 @@ class DueSchedule:
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """What became of an instant, or of several that were missed one after the other."""
+    """The outcome of an instant, or of several that were missed one after the other."""
 
     at: datetime
     outcome: FireOutcome
@@ -40,7 +40,7 @@ class Fire:
 
 @dataclass(slots=True)
 class Decision:
-    """What is to be written about a schedule."""
+    """The changes that are to be written about a schedule."""
 
     schedule: DueSchedule
     next_at: datetime | None

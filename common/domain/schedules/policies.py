@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Overlap(StrEnum):
-    """What happens to an instant while the last job of its schedule has not ended."""
+    """The policy for an instant while the last job of its schedule has not ended."""
 
     ALLOW = "allow"  #: its job is submitted all the same
     SKIP = "skip"  #: it gets no job
@@ -14,7 +14,7 @@ class Overlap(StrEnum):
 
 
 class CatchUpPolicy(StrEnum):
-    """Which instants get a job although the controller comes to them late."""
+    """The policy for instants to which the controller comes late."""
 
     NONE = "none"
     LAST = "last"  #: the newest one
@@ -23,7 +23,7 @@ class CatchUpPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
-    """Which late instants still get a job."""
+    """The late instants that still get a job."""
 
     policy: CatchUpPolicy = CatchUpPolicy.LAST
     within_s: float = 3_600.0  #: an instant that is later than this gets none
@@ -36,7 +36,7 @@ class CatchUp:
 
 
 class FireOutcome(StrEnum):
-    """What became of an instant."""
+    """The outcome of an instant."""
 
     FIRED = "fired"  #: its job was submitted
     SKIPPED = "skipped"  #: its overlap policy gave it no job
@@ -45,7 +45,7 @@ class FireOutcome(StrEnum):
 
 
 class FireReason(StrEnum):
-    """Why an instant was refused, or fired out of turn."""
+    """The reason for which an instant was refused, or fired out of turn."""
 
     UNKNOWN_OPERATION = "unknown_operation"  #: no worker knows its operation any more, or none does yet
     QUEUE_NOT_ALLOWED = "queue_not_allowed"  #: its operation no longer allows its queue

@@ -16,7 +16,7 @@ _LAST = datetime(9_950, 1, 1, tzinfo=UTC)  # arithmetic beyond it would overflow
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When a schedule fires. It has either `cron`, `every_s` or `at`."""
+    """The instants of a schedule. It has either `cron`, `every_s` or `at`."""
 
     anchor: datetime  #: intervals are counted from here
     cron: str | None = None

@@ -1,6 +1,6 @@
 """Changes of schedules, by clients and by the migration. Each is part of the caller's transaction, safe to repeat.
 
-They run with either driver, so that the file of schedules is applied by the same statements.
+All but `run_now` run with either driver, so that the file of schedules is applied by the same statements.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from common.domain.job import NewJob
 from common.domain.schedules.policies import FireOutcome, FireReason
 from common.domain.schedules.timing import Timing
 from common.schedule_definitions.definition import ScheduleDefinition
-from common.store.jobs.insert_statements import insert_with_options, json_literal
+from common.store.jobs.insert import INSERT_WITH_OPTIONS, INSERT_WITH_RUNNING_KEYS, json_literal, running_keys_of
 from common.store.schedules.records import (
     COLUMNS,
     DEFINITION_COLUMNS,
@@ -193,9 +193,8 @@ def run_now(connection: Connection, tenant: int, schedule_id: UUID, at: datetime
         "reason": str(FireReason.REQUESTED),
     }
     connection.execute(_INSERT_FIRE, fire)
-    connection.exec_driver_sql(
-        insert_with_options([job]).format(jobs="$1::json", tenants="$2"), (json_literal([job]), [tenant])
-    )
+    insert = INSERT_WITH_RUNNING_KEYS if running_keys_of([job]) else INSERT_WITH_OPTIONS
+    connection.exec_driver_sql(insert.format(jobs="$1::json", tenants="$2"), (json_literal([job]), [tenant]))
     connection.execute(_SET_LAST_JOB, {"job": job.id, "tenant": tenant, "id": schedule_id})
 
 

@@ -21,7 +21,7 @@ from common.domain.schedules.policies import FireOutcome, FireReason, Overlap
 from common.store.connection.caller import array
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Row, array_literal
-from common.store.jobs.insert_statements import json_literal, running_keys_of
+from common.store.jobs.insert import json_literal, running_keys_of
 from common.store.schedules.firing_statements import (
     ADVANCE,
     ANY_DUE,
@@ -49,7 +49,7 @@ class FiringLimits:
 
 @dataclass(slots=True)
 class FireBatch:
-    """What one transaction has stored."""
+    """The rows that one transaction has stored."""
 
     locked: int = 0  #: schedules
     decided: int = 0  #: schedules that have moved on

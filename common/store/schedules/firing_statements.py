@@ -1,7 +1,7 @@
 """The statements of the controller about schedules."""
 
 from common.store.connection.statement import Statement
-from common.store.jobs.insert_statements import INSERT_WITH_OPTIONS, INSERT_WITH_RUNNING_KEYS
+from common.store.jobs.insert import INSERT_WITH_OPTIONS, INSERT_WITH_RUNNING_KEYS
 from common.store.schedules.records import COLUMNS
 
 _QUALIFIED = ", ".join(f"s.{column}" for column in COLUMNS.split(", "))

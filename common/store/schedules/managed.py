@@ -1,8 +1,8 @@
 """The schedules that a file declares, applied by the migration: created, changed, and deleted when they are gone."""
 
 import secrets
-import time
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -28,7 +28,7 @@ _RECORD = text("""
 
 @dataclass(slots=True)
 class Applied:
-    """What a run has done."""
+    """The numbers of schedules that a run has changed."""
 
     created: int = 0
     changed: int = 0
@@ -54,21 +54,21 @@ def apply(connection: Connection, declared: DeclaredSchedules) -> Applied:
         definition = wanted.pop((schedule.tenant, schedule.name), None)
         if definition is None:
             changes.remove(connection, schedule)
-            _record(connection, AuditAction.SCHEDULE_DELETE, schedule.tenant, schedule.id)
+            _record(connection, now, AuditAction.SCHEDULE_DELETE, schedule.tenant, schedule.id)
             applied.deleted += 1
         elif not _is_equal(schedule, definition):
             changes.redefine(connection, schedule, definition, now)
-            _record(connection, AuditAction.SCHEDULE_CHANGE, schedule.tenant, schedule.id)
+            _record(connection, now, AuditAction.SCHEDULE_CHANGE, schedule.tenant, schedule.id)
             applied.changed += 1
     for (tenant, name), definition in wanted.items():
-        new = NewSchedule(_new_id(), tenant, definition, SUBJECT, managed=True)
+        new = NewSchedule(_new_id(now), tenant, definition, SUBJECT, managed=True)
         try:
             changes.create(connection, new, default_limit=0)
         except ScheduleExists:
             raise StartupError(
                 f"the file of schedules declares {name}, which the API has created: delete that one, or rename one"
             ) from None
-        _record(connection, AuditAction.SCHEDULE_CREATE, tenant, new.id)
+        _record(connection, now, AuditAction.SCHEDULE_CREATE, tenant, new.id)
         applied.created += 1
     return applied
 
@@ -85,11 +85,11 @@ def _is_equal(schedule: StoredSchedule, definition: ScheduleDefinition) -> bool:
     return all(getattr(schedule, name) == values[name] for name in DEFINITION_COLUMNS)
 
 
-def _record(connection: Connection, action: AuditAction, tenant: int, schedule_id: UUID) -> None:
-    entry = AuditEntry(_new_id(), tenant, SUBJECT, "", "", action, str(schedule_id))
+def _record(connection: Connection, now: datetime, action: AuditAction, tenant: int, schedule_id: UUID) -> None:
+    entry = AuditEntry(_new_id(now), tenant, SUBJECT, "", "", action, str(schedule_id))
     names = ("id", "tenant", "subject", "address", "request_id", "action", "thing")
     connection.execute(_RECORD, {name: getattr(entry, name) for name in names})
 
 
-def _new_id() -> UUID:
-    return new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74))
+def _new_id(now: datetime) -> UUID:
+    return new_job_id(int(now.timestamp() * 1000), secrets.randbits(74))

@@ -32,7 +32,7 @@ _BEFORE = "AND at < :before"
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSearch:
-    """Which schedules a page has. None: all."""
+    """The schedules that a page has. None: all."""
 
     operation: str | None = None
     managed: bool | None = None

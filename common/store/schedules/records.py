@@ -58,18 +58,18 @@ class StoredSchedule:
 
     @property
     def timing(self) -> Timing:
-        """When it fires."""
+        """Its instants."""
         anchor = self.starts_at or self.created_at
         return Timing(anchor, *(getattr(self, name) for name in TIMING_COLUMNS))
 
     @property
     def overlap_policy(self) -> Overlap:
-        """What an instant does while the last job has not ended."""
+        """The overlap policy of its instants."""
         return Overlap(self.overlap)
 
     @property
     def catch_up_policy(self) -> CatchUp:
-        """Which late instants get a job."""
+        """The policy for its late instants."""
         return CatchUp(CatchUpPolicy(self.catch_up), self.catch_up_within_s, self.catch_up_max_runs)
 
     @property

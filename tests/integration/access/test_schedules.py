@@ -59,7 +59,7 @@ def test_an_interval_fires_by_itself_and_its_jobs_run(owner: httpx.Client) -> No
         found: list[dict[str, Any]] = owner.get(schedule["links"]["fires"]).json()["fires"]
         return found if len(found) >= 2 else []
 
-    found = until(15, fires)
+    found = until("two instants have fired", fires)
     owner.post(schedule["links"]["pause"])
     assert {fire["outcome"] for fire in found} == {"fired"}
     job = owner.get(f"/jobs/{found[0]['job_id']}/result", params={"wait": 10}).json()

@@ -9,7 +9,7 @@ from integration.store.support.plan_database import FILLED, PlanDatabase
 from integration.store.support.query_plans import Plan, explain
 
 from common.store.connection.statement import Statement, array_literal
-from common.store.jobs import cancel_retry, claims, insert_statements, keyed_insert, reads
+from common.store.jobs import cancel_retry, claims, insert, keyed_insert, reads
 from common.store.queues import explain as queue_explain
 
 
@@ -106,8 +106,8 @@ def test_a_submission_scans_no_table(plan_database: PlanDatabase) -> None:
     async def explained(connection: asyncpg.Connection) -> Plan:
         async with connection.transaction():
             text = await connection.fetchval(
-                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {insert_statements.INSERT}",
-                *([getattr(job, name) for job in new] for name in insert_statements._NAMES),
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {insert._INSERT}",
+                *([getattr(job, name) for job in new] for name in insert._NAMES),
                 [1],
             )
             return Plan(json.loads(text)[0]["Plan"])

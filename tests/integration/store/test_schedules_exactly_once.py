@@ -28,7 +28,7 @@ class MortalConnection(WorkerConnection):
 
     def _execute(self, sql: str, arguments: object = None) -> None:
         self._maybe_die()
-        super()._execute(sql, arguments)  # type: ignore[arg-type]
+        super()._execute(sql, arguments)  # type: ignore[arg-type]  # narrowed there
         self._maybe_die()
 
     def run(self, statement: Statement, arguments: Sequence[object]) -> list[Row]:

@@ -14,8 +14,8 @@ BERLIN, CAIRO, SANTIAGO = "Europe/Berlin", "Africa/Cairo", "America/Santiago"
 LORD_HOWE = "Australia/Lord_Howe"
 
 
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
 
 
 def instants(expression: str, zone: str, start: datetime, number: int) -> list[datetime]:
