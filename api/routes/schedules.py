@@ -79,7 +79,7 @@ _IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "required": False,
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "examples": ['W/"1"']},
     "description": "The ETag of a response: the request is refused with 412 if the schedule has changed since.",
 }
 

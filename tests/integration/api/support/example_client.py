@@ -118,11 +118,19 @@ class ExampleClient:
             return self.key()
         if "{tenant_name}" in path:
             return self.tenant()
+        if "{schedule_id}" in path:
+            return self.schedule()
         if "{bulk_action_id}" in path:
             return self.edit(self.bulk_action(), "UPDATE bulk_actions SET count = 1204 WHERE id = %s")
         if "{" not in path:
             return ""
         return self.cancelled_job() if path.endswith("/retry") else self.job("SUCCESS")
+
+    def schedule(self) -> str:
+        """Create the documented schedule, with a name of its own; return its id."""
+        (body,) = body_examples(("post", "/schedules"))
+        answer = self.system.client.post("/schedules", json=body | {"name": f"s-{uuid.uuid4()}"})
+        return str(answer.raise_for_status().json()["id"])
 
     def key(self) -> str:
         """Create an API key; return its id."""
