@@ -101,6 +101,7 @@ EVENTS = {
     "roles_missing": "Roles of PostgreSQL do not exist and could not be created; their parts need another.",
     "schedule_instants_without_jobs": "Instants of schedules got no job: `missed` ones were late, `refused` ones could "
     "not be submitted. GET /schedules/{id}/fires has them, with their reasons.",
+    "schedule_job_refused": "PostgreSQL refused the job of a schedule, so its instant got none; `reason` is the error.",
     "schedules_applied": "The migration has applied the file of schedules: how many it has `created`, `changed` and "
     "`deleted`.",
     "schema_ready": "The database has the schema that this process needs.",

@@ -3,15 +3,16 @@
 import time
 from collections.abc import Callable, Mapping
 
+import psycopg2
 from prometheus_client import Counter
 
 from common.broker.change_feed import ChangeFeed
 from common.domain.operation_spec import OperationSpec
 from common.domain.schedules.policies import FireOutcome
 from common.settings import Settings
-from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.schedules import firing
-from common.store.schedules.firing import FiringLimits
+from common.store.schedules.firing import FireBatch, FiringLimits
 from common.telemetry import logs
 
 log = logs.get("controller")
@@ -42,17 +43,35 @@ class ScheduleFires:
         if not firing.is_any_due(connection):
             return 0
         while True:
-            batch = firing.fire_due(connection, operations, self._limits)
-            for outcome, count in batch.outcomes.items():
-                self._fires.labels(outcome).inc(count)
-            missed, refused = batch.outcomes[FireOutcome.MISSED], batch.outcomes[FireOutcome.REFUSED]
-            if missed or refused:
-                log.warning("schedule_instants_without_jobs", missed=missed, refused=refused)
-            if batch.cancelled:
-                self._change_feed.publish(batch.cancelled)
-            jobs += batch.outcomes[FireOutcome.FIRED]
+            try:
+                batch = firing.fire_due(connection, operations, self._limits)
+            except psycopg2.Error as error:
+                if isinstance(error, DatabaseUnavailable):
+                    raise
+                return jobs + self._fire_one_by_one(connection, operations)
+            jobs += self._report(batch)
             if batch.locked < self._limits.schedules or not batch.decided or self._clock() >= until:
                 return jobs
+
+    def _fire_one_by_one(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> int:
+        """Fire each due schedule alone, because PostgreSQL has refused a row of one."""
+        jobs = 0
+        for batch, error in firing.fire_one_by_one(connection, operations, self._limits):
+            if error is not None:
+                log.warning("schedule_job_refused", reason=str(error).strip())
+            jobs += self._report(batch)
+        return jobs
+
+    def _report(self, batch: FireBatch) -> int:
+        """Count what a transaction has stored. Returns the number of its jobs."""
+        for outcome, count in batch.outcomes.items():
+            self._fires.labels(outcome).inc(count)
+        missed, refused = batch.outcomes[FireOutcome.MISSED], batch.outcomes[FireOutcome.REFUSED]
+        if missed or refused:
+            log.warning("schedule_instants_without_jobs", missed=missed, refused=refused)
+        if batch.cancelled:
+            self._change_feed.publish(batch.cancelled)
+        return batch.outcomes[FireOutcome.FIRED]
 
     def delete_old(self, connection: WorkerConnection) -> None:
         """Delete the fires that are past their retention."""

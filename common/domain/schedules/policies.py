@@ -51,4 +51,5 @@ class FireReason(StrEnum):
     QUEUE_NOT_ALLOWED = "queue_not_allowed"  #: its operation no longer allows its queue
     TENANT = "tenant"  #: its tenant is suspended, draining or being removed
     QUOTA = "quota"  #: its tenant has as many waiting jobs as its quota allows
+    JOB = "job"  #: PostgreSQL refuses its job
     REQUESTED = "requested"  #: somebody asked for a run now

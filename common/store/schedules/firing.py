@@ -7,11 +7,13 @@ makes sure of it. Leading only saves work.
 import json
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from uuid import UUID
+
+import psycopg2
 
 from common.domain.job import NewJob, new_job_id
 from common.domain.operation_spec import OperationSpec
@@ -19,7 +21,7 @@ from common.domain.schedules.firing import Decision, DueSchedule, Fire, decide
 from common.domain.schedules.job import new_job
 from common.domain.schedules.policies import FireOutcome, FireReason, Overlap
 from common.store.connection.caller import array
-from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.connection.statement import Row, array_literal
 from common.store.jobs.insert import json_literal, running_keys_of
 from common.store.schedules.firing_statements import (
@@ -27,6 +29,7 @@ from common.store.schedules.firing_statements import (
     ANY_DUE,
     CANCEL,
     DELETE_FIRES,
+    DUE_IDS,
     INSERT_FIRES,
     INSERT_JOBS,
     INSERT_KEYED_JOBS,
@@ -45,6 +48,14 @@ class FiringLimits:
     schedules: int  #: that one transaction locks
     grace_s: float  #: an instant that is later than this is late
     waiting_jobs: int = 0  #: quota of tenants that have none of their own; 0: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class FireOnly:
+    """One schedule, instead of those that are due first."""
+
+    schedule: str  #: its id
+    refusal: FireReason | None = None  #: its instants get no job for this reason
 
 
 @dataclass(slots=True)
@@ -67,18 +78,35 @@ def fire_due(
     operations: Mapping[str, OperationSpec],
     limits: FiringLimits,
     now: datetime | None = None,
+    only: FireOnly | None = None,
 ) -> FireBatch:
     """Decide on the due instants of some schedules, and store that with the jobs. Atomic.
 
-    `now`: None, except in tests: the database's clock decides.
+    `now`: None, except in tests: the database's clock decides. Raises psycopg2.Error if PostgreSQL refuses a row.
     """
     batch = FireBatch()
     with connection.transaction():
-        rows = connection.run(LOCK_DUE, (now, limits.schedules))
+        rows = connection.run(LOCK_DUE, (now, limits.schedules, None if only is None else only.schedule))
         batch.locked = len(rows)
         if rows:
-            _fire(connection, rows, operations, limits, batch)
+            _fire(connection, rows, operations, limits, batch, None if only is None else only.refusal)
     return batch
+
+
+def fire_one_by_one(
+    connection: WorkerConnection, operations: Mapping[str, OperationSpec], limits: FiringLimits
+) -> Iterator[tuple[FireBatch, psycopg2.Error | None]]:
+    """Fire each due schedule in a transaction of its own, after PostgreSQL has refused them together.
+
+    Yields what each has stored. The instants of one that is refused again get no job; its error is yielded with them.
+    """
+    for row in connection.run(DUE_IDS, (limits.schedules,)):
+        try:
+            yield fire_due(connection, operations, limits, only=FireOnly(row[0])), None
+        except psycopg2.Error as error:
+            if isinstance(error, DatabaseUnavailable):
+                raise
+            yield fire_due(connection, operations, limits, only=FireOnly(row[0], FireReason.JOB)), error
 
 
 def overdue_s(connection: WorkerConnection) -> float:
@@ -97,6 +125,7 @@ def _fire(
     operations: Mapping[str, OperationSpec],
     limits: FiringLimits,
     batch: FireBatch,
+    refused: FireReason | None,
 ) -> None:
     schedules = [StoredSchedule.from_row(dict(zip(NAMES, row, strict=False))) for row in rows]
     now, unix_ms = rows[0][-2:]
@@ -116,7 +145,7 @@ def _fire(
     submitted: Counter[int] = Counter()
     for schedule in schedules:
         is_active, left = room.get(schedule.tenant, (False, None))
-        refusal = _refusal(schedule, operations, is_active=is_active)
+        refusal = refused or _refusal(schedule, operations, is_active=is_active)
         if refusal is None and left is not None and submitted[schedule.tenant] >= left:
             refusal = FireReason.QUOTA
         due = DueSchedule(

@@ -11,12 +11,20 @@ ANY_DUE = Statement(
     "timestamptz",
     "SELECT true FROM schedules WHERE NOT paused AND due_at <= coalesce($1, statement_timestamp()) LIMIT 1",
 )
+DUE_IDS = Statement(
+    "schedules_due_ids",
+    "bigint",
+    """
+    SELECT id::text FROM schedules WHERE NOT paused AND due_at <= statement_timestamp() ORDER BY due_at LIMIT $1
+    """,
+)
 LOCK_DUE = Statement(
     "schedules_lock_due",
-    "timestamptz, bigint",
+    "timestamptz, bigint, uuid",
     f"""
     SELECT {_QUALIFIED}, coalesce($1, clock_timestamp()), (extract(epoch FROM clock_timestamp()) * 1000)::bigint
-    FROM schedules s WHERE NOT s.paused AND s.due_at <= coalesce($1, statement_timestamp())
+    FROM schedules s
+    WHERE NOT s.paused AND s.due_at <= coalesce($1, statement_timestamp()) AND ($3 IS NULL OR s.id = $3)
     ORDER BY s.due_at LIMIT $2 FOR UPDATE SKIP LOCKED
     """,
 )

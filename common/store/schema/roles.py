@@ -79,7 +79,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "job_logs": "SELECT, INSERT, DELETE, TRUNCATE",
         "live": "SELECT, INSERT, UPDATE, DELETE",
         "deadlines": "SELECT, INSERT, DELETE, UPDATE (at)",
-        "expiries": "SELECT, DELETE, UPDATE (at)",
+        "expiries": "SELECT, INSERT, DELETE, UPDATE (at)",
         "runs": "SELECT, INSERT, DELETE, UPDATE (input)",
         "idempotency_keys": "SELECT, DELETE, UPDATE (until)",
         "unique_keys": "SELECT, INSERT, UPDATE, DELETE",

@@ -29,7 +29,17 @@ TASKS = {
     "keys",
     "workers",
 }
-TASKS |= {"bulk_actions", "bulk_action_expiry", "planner_statistics", "usage", "tenant_removal", "audit", "api_keys"}
+TASKS |= {
+    "bulk_actions",
+    "bulk_action_expiry",
+    "planner_statistics",
+    "usage",
+    "tenant_removal",
+    "audit",
+    "api_keys",
+    "schedules",
+}
+TASKS |= {"schedule_fires"}
 LAST_SUCCESS = "jobproc_controller_task_last_success_timestamp_seconds"
 DEPTH = "jobproc_queue_jobs"
 

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import psycopg2
 import pytest
-from integration.store.support.schedules import LIMITS, Schedules
+from integration.store.support.schedules import LIMITS, OPERATIONS, Schedules
 from integration.store.support.storage import Storage
 
 from common.store.schedules import firing
@@ -284,3 +285,23 @@ def test_one_look_takes_a_bounded_number_of_schedules(schedules: Schedules, now:
         schedules.set_next(schedules.create(every_seconds=60.0), now)
     limits = FiringLimits(2, LIMITS.grace_s)
     assert [schedules.fire(now, limits).locked for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_job_that_postgresql_refuses_costs_no_other_its_instant(
+    schedules: Schedules, storage: Storage, now: datetime
+) -> None:
+    bad, good = (schedules.create(every_seconds=60.0) for _ in range(2))
+    storage.rows(
+        "UPDATE schedules SET job = json_build_object('operation', 'noop', 'tags', json_build_array("
+        "repeat('x', 3000000))) WHERE id = %s",
+        (str(bad.id),),
+    )
+    storage.rows("CREATE INDEX tags_small ON tags (tag)")  # which takes no such row
+    for schedule in (bad, good):
+        schedules.set_next(schedule, now)
+    with pytest.raises(psycopg2.Error):
+        schedules.fire()
+    found = list(firing.fire_one_by_one(schedules.connection, OPERATIONS, LIMITS))
+    assert sum(error is not None for _, error in found) == 1
+    assert schedules.fires(bad) == [(now, "refused", "job")]
+    assert schedules.fires(good) == [(now, "fired", None)]
