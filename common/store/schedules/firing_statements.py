@@ -100,7 +100,7 @@ DELETE_FIRES = Statement(
     """
     WITH gone AS (
         DELETE FROM schedule_fires WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM schedule_fires WHERE fired_at < clock_timestamp() - $1 * interval '1 day'
+            SELECT ctid FROM schedule_fires WHERE fired_at < statement_timestamp() - $1 * interval '1 day'
             ORDER BY fired_at LIMIT $2)) RETURNING true)
     SELECT count(*) FROM gone
     """,
