@@ -35,7 +35,7 @@ _NAMES = ", ".join(DEFINITION_COLUMNS)
 _VALUES = ", ".join(f"CAST(:{name} AS json)" if name == "job" else f":{name}" for name in DEFINITION_COLUMNS)
 # Two requests at once may pass the limit by one.
 _ROOM = text("""
-    SELECT clock_timestamp(), (SELECT count(*) FROM schedules WHERE tenant = :tenant),
+    SELECT clock_timestamp(), (SELECT count(*) FROM schedules WHERE tenant = :tenant AND NOT managed),
            (SELECT max_schedules FROM tenants WHERE id = :tenant)
 """)
 _INSERT = text(f"""
