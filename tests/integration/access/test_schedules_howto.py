@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -20,7 +21,7 @@ def commands() -> list[list[str]]:
 
 
 def options(command: list[str], name: str) -> list[str]:
-    return [value for option, value in zip(command, command[1:], strict=False) if option == name]
+    return [value for option, value in pairwise(command) if option == name]
 
 
 def test_the_commands_of_the_howto_work(owner: httpx.Client, secured: System) -> None:
