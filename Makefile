@@ -33,11 +33,12 @@ chart: install ## the chart, images and alerts: every test that needs helm, Dock
 	@$(PY) -m pytest -q -n 2 --no-servers tests/chart
 e2e: install ## in the cluster of KUBECONFIG, which has the images of e2e-images (E2E=tests/e2e/test_install.py)
 	@$(PY) -m pytest -v -p no:randomly --tb=short --no-servers $(or $(E2E),tests/e2e)
-e2e-images: ## build what e2e installs: both images, and a next version of each with a migration more
+e2e-images: ## build what e2e installs: both images, a next version of each with a migration more, an OpenID provider
 	@for part in api worker; do \
 	  docker build --quiet -f Dockerfile.$$part -t jobproc-$$part:e2e . && \
 	  docker build --quiet --build-arg BEFORE=jobproc-$$part:e2e -t jobproc-$$part:e2e-next tests/e2e/next || exit; \
-	done
+	done && \
+	docker build --quiet --build-arg BEFORE=jobproc-api:e2e -f tests/e2e/provider/Dockerfile -t jobproc-openid-provider:e2e .
 sbom: ## the bill of materials of each image, in .local/sbom/
 	@for part in api worker; do docker build --quiet -f Dockerfile.$$part --target sbom --output .local/sbom/$$part . || exit; done
 faults: install ## clients and faults by a seed, ten minutes, then the laws (FAULTS="--seed 7 --seconds 60")

@@ -32,8 +32,9 @@ OWN |= {name_of(field) for field in ("allowed_hosts", "health_file", "pod_name",
 OWN |= {name_of(field) for field in MigrationSettings.model_fields}
 #: Their place is a Secret, not the values of a release.
 OWN |= set(secret_variables())
-#: Those of `authentication`, `oidc` and `worker.apiKey`.
+#: Those of `authentication`, `oidc`, `worker.apiKey` and `api.tls`.
 OWN |= {name_of(field) for field in ("authentication", "unauthenticated_network")}
+OWN |= {name_of(f"tls_{field}_file") for field in ("certificate", "key", "client_ca")}
 OWN |= {
     name_of(f"oidc_{field}")
     for field in (

@@ -148,6 +148,11 @@ class WorkerSettings(SettingsGroup):
         description="Worker: API key, with the scope `jobs:write`, with which operations submit further jobs. Empty: "
         "none; they can submit only while the authentication of the API is off.",
     )
+    api_ca_file: str = Field(
+        "",
+        description="Worker: file with the certificates (PEM) of the authorities that may certify the API. Empty, or a "
+        "file that is missing or has no content: those of the system.",
+    )
     api_timeout_seconds: Seconds = Field(
         10, description="Worker: longest wait in seconds for the API when an operation submits a further job."
     )

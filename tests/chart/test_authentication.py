@@ -176,19 +176,10 @@ def test_the_values_of_an_openid_provider_are_settings_of_the_api_alone() -> Non
     assert {name for name, found in mounts.items() if found} == {"jobproc-api"}
 
 
-@pytest.mark.parametrize(
-    ("issuer", "port"),
-    [("https://id.example/realms/a", 443), ("https://id.example:8443", 8443), ("http://[::1]:80", 80)],
-)
-def test_the_api_alone_reaches_the_openid_provider(issuer: str, port: int) -> None:
-    policies = render("oidc", f"oidc.issuer={issuer}").all("NetworkPolicy")
-    to_provider = {
-        policy["metadata"]["name"]: rule["ports"][0]["port"]
-        for policy in policies
-        for rule in policy["spec"].get("egress", [])
-        if rule.get("to") == [{"ipBlock": {"cidr": "203.0.113.7/32"}}]
-    }
-    assert to_provider == {"jobproc-api": port}
+def test_every_test_in_a_cluster_runs_with_authentication() -> None:
+    files = [*(ROOT / "tests" / "e2e").glob("*.py"), ROOT / "tests" / "faults" / "cluster.py"]
+    assert len(files) > 10
+    assert [file.name for file in files if "authentication.enabled" in file.read_text()] == []
 
 
 def test_the_example_of_external_secrets_makes_every_secret_of_its_values() -> None:

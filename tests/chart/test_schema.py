@@ -183,6 +183,8 @@ def test_the_documents_that_the_readme_names_exist() -> None:
         "docs/howto/external-services.md",
         "docs/howto/backup.md",
         "docs/operate/authentication.md",
+        "docs/operate/network-policies.md",
+        "docs/operate/tls.md",
         "docs/howto/external-secrets.md",
     ):
         assert name in (CHART / "README.md").read_text()

@@ -27,7 +27,6 @@ def test_no_optional_object_is_rendered_by_default() -> None:
         "PrometheusRule",
         "ScaledObject",
         "HorizontalPodAutoscaler",
-        "NetworkPolicy",
     }
     assert render().names("ConfigMap") == {"jobproc-redis"}
 

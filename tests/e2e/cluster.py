@@ -273,8 +273,8 @@ class Report(dict[str, Any]):
 class Api:
     """A client of the HTTP API."""
 
-    def __init__(self, url: str, key: str) -> None:
-        self.http = httpx.Client(base_url=url, timeout=15, headers={"Authorization": f"Bearer {key}"})
+    def __init__(self, url: str, key: str, **options: Any) -> None:
+        self.http = httpx.Client(base_url=url, timeout=15, headers={"Authorization": f"Bearer {key}"}, **options)
 
     def close(self) -> None:
         self.http.close()

@@ -1,6 +1,7 @@
 """jobproc with an external PostgreSQL and Redis: the migration is a hook, and a failing hook stops the upgrade."""
 
 import pytest
+from e2e.certificates import create_secret
 from e2e.cluster import CHART, KEY_REF, NEXT, READY_S, Namespace
 
 SMALL = ("api.replicas=1", "controller.replicas=1", "worker.drainSeconds=5")
@@ -19,10 +20,6 @@ def password(namespace: Namespace, server: str) -> str:
     return namespace.password(f"their-{server}")
 
 
-def create_secret(namespace: Namespace, name: str, **data: str) -> None:
-    namespace.core.create_namespaced_secret(namespace.name, {"metadata": {"name": name}, "stringData": data})
-
-
 def pod_uids(namespace: Namespace) -> set[str]:
     """Return the ids of all pods but those of the migration."""
     component = "app.kubernetes.io/component"
@@ -31,8 +28,8 @@ def pod_uids(namespace: Namespace) -> set[str]:
 
 def test_a_release_installs_with_servers_given_as_urls(servers: Namespace) -> None:
     database_url = f"postgresql://jobproc:{password(servers, 'postgresql')}@their-postgresql:5432/jobproc"
-    create_secret(servers, "database", url=database_url)
-    create_secret(servers, "broker", url=f"redis://:{password(servers, 'redis')}@their-redis:6379/0")
+    create_secret(servers, "database", {"url": database_url})
+    create_secret(servers, "broker", {"url": f"redis://:{password(servers, 'redis')}@their-redis:6379/0"})
     external = (
         "postgresql.enabled=false",
         "redis.enabled=false",
@@ -50,7 +47,7 @@ def test_a_release_installs_with_servers_given_as_urls(servers: Namespace) -> No
 
 
 def test_a_failing_migration_leaves_the_running_release_unchanged(servers: Namespace) -> None:
-    create_secret(servers, "wrong", url="postgresql://jobproc:wrong@their-postgresql:5432/jobproc")
+    create_secret(servers, "wrong", {"url": "postgresql://jobproc:wrong@their-postgresql:5432/jobproc"})
     before, key = pod_uids(servers), servers.secret(KEY_REF["name"], "api-key")
     values = "externalDatabase.existingSecret=wrong,migrate.backoffLimit=0,migrate.activeDeadlineSeconds=30"
     with pytest.raises(AssertionError, match="pre-upgrade hooks failed"):

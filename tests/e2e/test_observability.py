@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -9,8 +10,12 @@ import httpx
 import pytest
 from chart.promql import FOREIGN, metrics
 from e2e.cluster import Api, Namespace, forward, until
+from e2e.openid import openid_provider, values
 from kubernetes import client
+from rig.keys import bearer
+from rig.sign_in import person_tokens
 from rig.system import Database
+from rig.tls import Authority
 
 from k8s.dashboards import FILES
 from worker.controller.rescue import FULL_SCAN_INTERVAL_S
@@ -82,7 +87,17 @@ def keda_scraped(keda: None, prometheus: Prometheus, namespace: Namespace) -> No
 
 
 @pytest.fixture(scope="module")
-def database(prometheus: Prometheus, namespace: Namespace, keda_scraped: None) -> Database:
+def sign_in(namespace: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[str], str]]:
+    """Run an OpenID provider. Return the values of a release that accepts its tokens, and a token."""
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    with openid_provider(namespace, authority) as provider:
+        yield values(namespace, authority, provider), person_tokens(provider, "openid jobs:read")["access_token"]
+
+
+@pytest.fixture(scope="module")
+def database(
+    prometheus: Prometheus, namespace: Namespace, keda_scraped: None, sign_in: tuple[list[str], str]
+) -> Database:
     """Run jobs of every kind in a release, and kill a worker, until all counts are scraped. Return its database."""
     switches = [f"metrics.{name}.enabled=true" for name in ("podMonitor", "prometheusRule", "dashboards")]
     small = (
@@ -93,13 +108,15 @@ def database(prometheus: Prometheus, namespace: Namespace, keda_scraped: None) -
     )
     quick = ("settings.JOBPROC_LEASE_SECONDS=6", "settings.JOBPROC_HEARTBEAT_SECONDS=1")
     scaled = ("keda.enabled=true", "keda.pollingInterval=2", "worker.minReplicas=1", "worker.maxReplicas=1")
-    namespace.install(*namespace.operations(), *switches, *small, *quick, *scaled)
+    trusted, token = sign_in
+    namespace.install(*namespace.operations(), *switches, *small, *quick, *scaled, *trusted)
     until(
         "all processes are scraped",
         lambda: len(prometheus.query('count by (pod) (up{namespace="$namespace",pod=~"jobproc-.*"} == 1)')) == 4,
         120,
     )
     api, database = namespace.api(), namespace.database()
+    api.http.get("/jobs/", headers=bearer(token)).raise_for_status()
     with namespace.load("observed", rate=30) as report:
         submit_all_kinds(api)
     report.shows_no_loss()

@@ -6,8 +6,10 @@ One person, ada, who agrees to everything that a client asks for.
 # ruff: noqa: ARG002 - the signatures are those of Authlib
 
 import os
+import sys
 import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, ClientMixin, grants
@@ -98,13 +100,17 @@ class Code(AuthorizationCodeMixin):  # type: ignore[misc]  # Authlib has no type
 class OpenIdProvider:
     """The provider at `url`, until it is closed. `keys` may be changed: the first one signs."""
 
-    def __init__(self, port: int = 0, keys: KeySet | None = None) -> None:
+    def __init__(
+        self, port: int = 0, keys: KeySet | None = None, *, url: str = "", tls: tuple[str, str] | None = None
+    ) -> None:
+        """`url`: under which others reach it; empty: it is reached on this machine alone. `tls`: certificate, key."""
         os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # loopback
         self.keys = keys or KeySet([new_key("RS256", "first")])
         app = Flask("provider")
-        self._server = make_server("127.0.0.1", port, app, threaded=True)
+        host = "0.0.0.0" if url else "127.0.0.1"  # noqa: S104 - a pod is reached by its address
+        self._server = make_server(host, port, app, threaded=True, ssl_context=tls)
         self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = url or f"http://127.0.0.1:{self.port}"
         self.key_reads = 0
         self._codes: dict[str, Code] = {}
         server = AuthorizationServer(app, {name: Client(name) for name in _TENANTS}.get, lambda *_: None)
@@ -192,6 +198,10 @@ class OpenIdProvider:
 
         return OpenId()
 
+    def wait(self) -> None:
+        """Wait until it is closed."""
+        self._thread.join()
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -214,3 +224,13 @@ def new_key(algorithm: str, key_id: str) -> Any:
             return ECKey.generate_key("P-256", parameters)
         case _:
             return RSAKey.generate_key(2_048, parameters)
+
+
+def main() -> None:
+    """Run `openid_provider URL CERTIFICATE KEY`, on the port of the URL."""
+    url, certificate, key = sys.argv[1:]
+    OpenIdProvider(urlsplit(url).port or 443, url=url, tls=(certificate, key)).wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -21,13 +21,18 @@ class Authority:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.file, self._key = folder / "ca.crt", folder / "ca.key"
-        _openssl(f"req -x509 {_NEW_KEY} -days 2 -subj /CN=authority", keyout=self._key, out=self.file)
+        usage = "-addext keyUsage=critical,keyCertSign,cRLSign"  # without it Python 3.13 trusts no authority
+        _openssl(f"req -x509 {_NEW_KEY} -days 2 -subj /CN=authority {usage}", keyout=self._key, out=self.file)
+
+    def context(self) -> ssl.SSLContext:
+        """Return the client's side of TLS, which trusts this authority alone."""
+        return ssl.create_default_context(cafile=str(self.file))
 
     def sign(self, name: str, host: str = "localhost") -> "SignedCertificate":
         """Return a new certificate, which `name` holds; of a server it has the name of a host."""
         file, key, request = (self._folder / f"{name}.{kind}" for kind in ("crt", "key", "csr"))
         names = self._folder / f"{name}.names"
-        names.write_text(f"subjectAltName=DNS:{host}\n")
+        names.write_text(f"subjectAltName=DNS:{host}\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n")
         _openssl(f"req -new {_NEW_KEY} -subj /CN={name}", keyout=key, out=request)
         signing = {"in": request, "CA": self.file, "CAkey": self._key, "extfile": names}
         _openssl("x509 -req -CAcreateserial -days 2", **signing, out=file)

@@ -122,7 +122,11 @@ class JobContext:
                     "http://127.0.0.1:8000"
                 )
             self._submitter = Submitter(
-                url, self._settings.api_timeout_seconds, self._job.id, api_key=self._settings.api_key
+                url,
+                self._settings.api_timeout_seconds,
+                self._job.id,
+                api_key=self._settings.api_key,
+                ca_file=self._settings.api_ca_file,
             )
         return self._submitter
 

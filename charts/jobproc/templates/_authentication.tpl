@@ -47,11 +47,3 @@
 {{ .root.Values.oidc.ca.configMap }}
 {{- end -}}
 {{- end }}
-
-{{/* Port of the OpenID provider; empty: there is none. */}}
-{{- define "jobproc.oidcPort" -}}
-{{- if and .Values.authentication.enabled .Values.oidc.issuer -}}
-{{- $authority := get (urlParse .Values.oidc.issuer) "host" -}}
-{{- regexFind ":[0-9]+$" $authority | trimPrefix ":" | default (ternary "80" "443" (hasPrefix "http://" .Values.oidc.issuer)) -}}
-{{- end -}}
-{{- end }}

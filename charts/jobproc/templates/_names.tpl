@@ -37,11 +37,6 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* URL of the API for operations that submit further jobs. */}}
-{{- define "jobproc.apiUrl" -}}
-http://{{ include "jobproc.fullname" . }}-api.{{ .Release.Namespace }}:8000
-{{- end }}
-
 {{/* Names under which clients call the API, as JOBPROC_ALLOWED_HOSTS. */}}
 {{- define "jobproc.apiHosts" -}}
 {{- $service := printf "%s-api.%s" (include "jobproc.fullname" .) .Release.Namespace -}}

@@ -46,11 +46,12 @@ topologySpreadConstraints: {{- toYaml . | nindent 2 }}
 volumes:
   - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
   {{- with include "jobproc.secretSources" . }}
-  - {name: secrets, projected: {defaultMode: 0440, sources: {{ . }}}}
+  - {name: secrets, projected: {defaultMode: 0444, sources: {{ . }}}}
   {{- end }}
   {{- with include "jobproc.oidcCa" . }}
   - {name: oidc-ca, configMap: {name: {{ . }}, items: [{key: {{ $.root.Values.oidc.ca.key }}, path: ca.crt}]}}
   {{- end }}
+  {{- with include "jobproc.tlsVolumes" . | trim }}{{ . | nindent 2 }}{{ end }}
   {{- with .config.extraVolumes }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 
@@ -80,6 +81,7 @@ volumeMounts:
   {{- if include "jobproc.oidcCa" . }}
   - {name: oidc-ca, mountPath: /etc/jobproc/oidc, readOnly: true}
   {{- end }}
+  {{- with include "jobproc.tlsMounts" . | trim }}{{ . | nindent 2 }}{{ end }}
   {{- with .config.extraVolumeMounts }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- with .config.extraEnvFrom }}
 envFrom: {{- toYaml . | nindent 2 }}

@@ -1,3 +1,10 @@
+{{/* Types of the triggers of all pools that KEDA scales, joined by spaces. */}}
+{{- define "jobproc.triggers" -}}
+{{- range (include "jobproc.pools" . | fromYaml).names }}
+{{- with (include "jobproc.pool" (dict "root" $ "pool" .) | fromYaml).keda }}{{ if .enabled }}{{ .trigger }} {{ end }}{{ end }}
+{{- end -}}
+{{- end }}
+
 {{/* The part of a KEDA trigger that depends on its type. Arguments: root, keda, queue, target. */}}
 {{- define "jobproc.trigger" -}}
 {{- $full := include "jobproc.fullname" .root -}}

@@ -1,21 +1,18 @@
 """Sign-in to a running API with tokens of a conforming OpenID provider: robots, people, rotation, outage."""
 
-import base64
-import hashlib
 import os
-import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from joserfc.jwk import KeySet
+from rig import sign_in
 from rig.databases import database
 from rig.issuer import AUDIENCE, DISCOVERY
 from rig.keys import REQUIRED, bearer, new_key
-from rig.openid_provider import APP, REDIRECT, ROBOT, ROBOT_SECRET, OpenIdProvider
+from rig.openid_provider import OpenIdProvider
 from rig.openid_provider import new_key as new_signing_key
 from rig.system import System, until
 
@@ -50,27 +47,13 @@ def signed(provider: OpenIdProvider, tmp_path_factory: pytest.TempPathFactory, w
 
 
 def robot_token(provider: OpenIdProvider, scope: str = "jobs:read jobs:write") -> str:
-    """Sign in by client credentials."""
-    answer = httpx.post(
-        f"{provider.url}/token", auth=(ROBOT, ROBOT_SECRET), data={"grant_type": "client_credentials", "scope": scope}
-    )
-    return str(answer.raise_for_status().json()["access_token"])
+    with httpx.Client(base_url=provider.url) as client:
+        return sign_in.robot_token(client, scope)
 
 
 def person_tokens(provider: OpenIdProvider, scope: str) -> dict[str, str]:
-    """Sign in as a person, by an authorization code with PKCE."""
-    verifier = secrets.token_urlsafe(48)
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    question = {
-        "response_type": "code", "client_id": APP, "redirect_uri": REDIRECT, "scope": scope, "state": "s",
-        "code_challenge": challenge, "code_challenge_method": "S256",
-    }  # fmt: skip
-    answer = httpx.get(f"{provider.url}/authorize", params=question)
-    code = parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
-    form = {"grant_type": "authorization_code", "client_id": APP, "redirect_uri": REDIRECT, "code": code}
-    refused = httpx.post(f"{provider.url}/token", data={**form, "code_verifier": "x" * 43})
-    assert refused.status_code == 400
-    return dict(httpx.post(f"{provider.url}/token", data={**form, "code_verifier": verifier}).raise_for_status().json())
+    with httpx.Client(base_url=provider.url) as client:
+        return sign_in.person_tokens(client, scope)
 
 
 def test_a_robot_submits_and_reads(signed: System, provider: OpenIdProvider) -> None:

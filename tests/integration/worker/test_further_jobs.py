@@ -1,10 +1,15 @@
 """Further jobs that operations submit by the API: their ids, repeated attempts, and errors."""
 
+import shutil
 import socket
+from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
 from rig.keys import REQUIRED, client_of, new_key
-from rig.system import System
+from rig.system import System, until
+from rig.tls import Authority
 
 from common.domain.tenancy.scopes import Scope
 
@@ -83,3 +88,26 @@ def test_an_api_that_does_not_answer_is_waited_for_as_long_as_is_set(system: Sys
         text = run(system, "hand_out_slowly")["error"]["text"]
     assert text.startswith("0.3 s: "), text
     assert "or it is unknown if it was: " in text
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+@pytest.mark.parametrize("content", ["right", "other", "none", "missing"])
+def test_an_operation_checks_the_certificate_of_the_api(system: System, tmp_path: Path, content: str) -> None:
+    authority = Authority(tmp_path / "authority")
+    certificate, file = authority.sign("api"), tmp_path / "ca.crt"
+    if content != "missing":
+        other = Authority(tmp_path / "other").file.read_text()
+        file.write_text({"right": authority.file.read_text(), "other": other, "none": ""}[content])
+    files = {"JOBPROC_TLS_CERTIFICATE_FILE": str(certificate.file), "JOBPROC_TLS_KEY_FILE": str(certificate.key)}
+    system.spawn("api", "api", "--port", str(system.port), **files)
+    url = f"https://localhost:{system.port}"
+    system.worker(JOBPROC_API_URL=url, JOBPROC_API_CA_FILE=str(file))
+    until("the API serves", lambda: system.events("api", "api_serving"))
+    with httpx.Client(base_url=url, verify=authority.context(), timeout=30) as client:
+        job = client.post("/jobs/?wait=20", json={"operation": "hand_out", "input": {"jobs": 1}}).json()
+        job = client.get(f"/jobs/{job['job_id']}").json()
+    if content == "right":
+        assert job["status"] == "SUCCESS", job
+    else:
+        assert job["error"]["type"] == "SubmissionError"
+        assert "CERTIFICATE_VERIFY_FAILED" in job["error"]["text"]

@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -46,11 +48,15 @@ def json_of(value: object, name: str) -> str:
 class Submitter:
     """Submits the further jobs of one attempt."""
 
-    def __init__(self, api_url: str, timeout_s: float, job_id: str, *, api_key: str = "") -> None:
-        """`job_id`: of the running job; the idempotency keys are made of it. `api_key`: empty: none is sent."""
+    def __init__(self, api_url: str, timeout_s: float, job_id: str, *, api_key: str = "", ca_file: str = "") -> None:
+        """`job_id`: of the running job; the idempotency keys are made of it. `api_key`: empty: none is sent.
+
+        `ca_file`: the authorities that may certify the API; empty, or without content: those of the system.
+        """
         self._api_url = api_url.rstrip("/")
         self._timeout_s = timeout_s
         self._api_key = api_key
+        self._ca_file = ca_file
         self._job_id = job_id
         self._calls = 0
 
@@ -77,7 +83,7 @@ class Submitter:
             request = urllib.request.Request(f"{self._api_url}/jobs/", body, headers, method="POST")  # noqa: S310 - the setting is a URL of HTTP
             if self._api_key:  # unredirected: another host must not get it
                 request.add_unredirected_header("Authorization", f"Bearer {self._api_key}")
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as response:  # noqa: S310 - likewise
+            with urllib.request.urlopen(request, timeout=self._timeout_s, context=self._tls()) as response:  # noqa: S310 - likewise
                 return str(json.loads(response.read(MAX_RESPONSE_BYTES))["job_id"])
         except urllib.error.HTTPError as error:
             with error:
@@ -88,3 +94,13 @@ class Submitter:
                 f"{failed}, or it is unknown if it was: {self._api_url} gave no valid response within "
                 f"{self._timeout_s:g} s: {error}"
             ) from error
+
+    def _tls(self) -> ssl.SSLContext | None:
+        """Return what checks the certificate of the API; None: urllib does, by the authorities of the system.
+
+        Read anew for each submission: a renewed certificate may come with another authority.
+        """
+        file = Path(self._ca_file)
+        if not self._ca_file or not file.is_file() or not file.stat().st_size:
+            return None
+        return ssl.create_default_context(cafile=self._ca_file)
