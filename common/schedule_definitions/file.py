@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]  # PyYAML has no types
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.domain.errors import StartupError

@@ -32,7 +32,7 @@ def test_the_commands_of_the_howto_work(owner: httpx.Client, secured: System) ->
         (url,) = [word for word in command if word.startswith(BASE)]
         method = (options(command, "-X") or ["GET"])[0]
         headers = dict(header.split(": ", 1) for header in options(command, "-H"))
-        body = (options(command, "-d") or [None])[0]
+        body = next(iter(options(command, "-d")), None)
         answer = owner.request(method, url.removeprefix(BASE).replace("ID", schedule_id), headers=headers, content=body)
         assert answer.status_code in (200, 201, 202, 204), (command, answer.text)
         if method == "POST" and body is not None and not schedule_id:

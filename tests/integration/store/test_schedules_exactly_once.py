@@ -64,7 +64,8 @@ def test_each_instant_fires_once_while_controllers_are_killed(storage: Storage) 
         for number in range(SCHEDULES)
     ]
     schedules.connection.close()
-    stop, controllers, killed, number = FORK.Event(), [], 0, 0
+    stop, killed, number = FORK.Event(), 0, 0
+    controllers: list[multiprocessing.process.BaseProcess] = []
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
         killed += sum(not controller.is_alive() for controller in controllers)
