@@ -109,7 +109,7 @@ class Controller:
             self._run_task("starvation", lambda: self._rescue.raise_starved(connection, starved_s))
         self._run_task("strays", lambda: self._rescue.requeue_strays(connection))
         self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
-        self._run_task("schedules", lambda: self._schedules.fire(connection, self._operations))
+        self._run_task("schedules", lambda: self._schedules.fire(connection))
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
         self._ring(queue_state.due_queues(connection))
         self._run_task("usage", lambda: self._usage.count(connection))

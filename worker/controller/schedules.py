@@ -1,13 +1,12 @@
 """The due instants of schedules, within a share of each tick."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import psycopg2
 from prometheus_client import Counter
 
 from common.broker.change_feed import ChangeFeed
-from common.domain.operation_spec import OperationSpec
 from common.domain.schedules.policies import FireOutcome
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
@@ -34,7 +33,7 @@ class ScheduleFires:
             settings.schedules_per_transaction, settings.schedule_grace_seconds, settings.default_max_waiting_jobs
         )
 
-    def fire(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> int:
+    def fire(self, connection: WorkerConnection) -> int:
         """Fire what is due, for at most a share of a tick. Returns how many jobs were submitted.
 
         Costs one look at an index if nothing is due.
@@ -44,19 +43,19 @@ class ScheduleFires:
             return 0
         while True:
             try:
-                batch = firing.fire_due(connection, operations, self._limits)
+                batch = firing.fire_due(connection, self._limits)
             except psycopg2.Error as error:
                 if isinstance(error, DatabaseUnavailable):
                     raise
-                return jobs + self._fire_one_by_one(connection, operations)
+                return jobs + self._fire_one_by_one(connection)
             jobs += self._report(batch)
             if batch.locked < self._limits.schedules or not batch.decided or self._clock() >= until:
                 return jobs
 
-    def _fire_one_by_one(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> int:
+    def _fire_one_by_one(self, connection: WorkerConnection) -> int:
         """Fire each due schedule alone, because PostgreSQL has refused a row of one."""
         jobs = 0
-        for batch, error in firing.fire_one_by_one(connection, operations, self._limits):
+        for batch, error in firing.fire_one_by_one(connection, self._limits):
             if error is not None:
                 log.warning("schedule_job_refused", reason=str(error).strip())
             jobs += self._report(batch)

@@ -89,8 +89,8 @@ def zone_of(name: str) -> ZoneInfo:
 
 def _check_supported(fields: list[str]) -> None:
     """Raise ValueError for what other programs know and cronsim does not, by its name."""
-    day_of_month = fields[-3]
-    if "W" in day_of_month and day_of_month != "LW":
+    days_of_month = fields[-3].split(",")
+    if any("W" in day and day != "LW" for day in days_of_month):
         raise ValueError("W, the weekday nearest to a day of the month, is not supported; LW, the last weekday, is")
     for field in fields:
         if "?" in field:

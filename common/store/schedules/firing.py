@@ -17,6 +17,7 @@ import psycopg2
 
 from common.domain.job import NewJob, new_job_id
 from common.domain.operation_spec import OperationSpec
+from common.domain.retry import RetryPolicy
 from common.domain.schedules.firing import Decision, DueSchedule, Fire, decide
 from common.domain.schedules.job import new_job
 from common.domain.schedules.policies import FireOutcome, FireReason, Overlap
@@ -34,6 +35,7 @@ from common.store.schedules.firing_statements import (
     INSERT_JOBS,
     INSERT_KEYED_JOBS,
     LOCK_DUE,
+    OPERATIONS,
     OVERDUE,
     TENANTS,
     UNFINISHED,
@@ -75,7 +77,6 @@ def is_any_due(connection: WorkerConnection, now: datetime | None = None) -> boo
 
 def fire_due(
     connection: WorkerConnection,
-    operations: Mapping[str, OperationSpec],
     limits: FiringLimits,
     now: datetime | None = None,
     only: FireOnly | None = None,
@@ -89,12 +90,12 @@ def fire_due(
         rows = connection.run(LOCK_DUE, (now, limits.schedules, None if only is None else only.schedule))
         batch.locked = len(rows)
         if rows:
-            _fire(connection, rows, operations, limits, batch, None if only is None else only.refusal)
+            _fire(connection, rows, limits, batch, None if only is None else only.refusal)
     return batch
 
 
 def fire_one_by_one(
-    connection: WorkerConnection, operations: Mapping[str, OperationSpec], limits: FiringLimits
+    connection: WorkerConnection, limits: FiringLimits
 ) -> Iterator[tuple[FireBatch, psycopg2.Error | None]]:
     """Fire each due schedule in a transaction of its own, after PostgreSQL has refused them together.
 
@@ -102,11 +103,11 @@ def fire_one_by_one(
     """
     for row in connection.run(DUE_IDS, (limits.schedules,)):
         try:
-            yield fire_due(connection, operations, limits, only=FireOnly(row[0])), None
+            yield fire_due(connection, limits, only=FireOnly(row[0])), None
         except psycopg2.Error as error:
             if isinstance(error, DatabaseUnavailable):
                 raise
-            yield fire_due(connection, operations, limits, only=FireOnly(row[0], FireReason.JOB)), error
+            yield fire_due(connection, limits, only=FireOnly(row[0], FireReason.JOB)), error
 
 
 def overdue_s(connection: WorkerConnection) -> float:
@@ -122,13 +123,13 @@ def delete_fires(connection: WorkerConnection, days: float, limit: int) -> int:
 def _fire(
     connection: WorkerConnection,
     rows: list[Row],
-    operations: Mapping[str, OperationSpec],
     limits: FiringLimits,
     batch: FireBatch,
     refused: FireReason | None,
 ) -> None:
     schedules = [StoredSchedule.from_row(dict(zip(NAMES, row, strict=False))) for row in rows]
     now, unix_ms = rows[0][-2:]
+    operations = _operations(connection, schedules)
     room = {
         tenant: (is_active, left)
         for tenant, is_active, left in connection.run(
@@ -163,6 +164,22 @@ def _fire(
         submitted[schedule.tenant] += sum(fire.job is not None for fire in decision.fires)
         decisions.append((schedule, decision))
     _store(connection, _cancel(connection, decisions, batch), operations, batch)
+
+
+def _operations(connection: WorkerConnection, schedules: list[StoredSchedule]) -> dict[str, OperationSpec]:
+    """Return the operations of schedules by name, as they are now."""
+    names = sorted({schedule.submission["operation"] for schedule in schedules})
+    return {
+        name: OperationSpec(
+            name,
+            queue,
+            RetryPolicy(max_attempts=max_attempts),
+            None if timeout_ms is None else timeout_ms / 1000,
+            version=version,
+            queues=tuple(queues),
+        )
+        for name, queue, max_attempts, timeout_ms, version, queues in connection.run(OPERATIONS, (names,))
+    }
 
 
 def _refusal(

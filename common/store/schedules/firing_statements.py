@@ -36,6 +36,11 @@ TENANTS = Statement(
     FROM unnest($1) AS d(id) JOIN tenants t ON t.id = d.id LEFT JOIN tenant_usage u ON u.tenant = t.id
     """,
 )
+OPERATIONS = Statement(
+    "schedules_operations",
+    "text[]",
+    "SELECT name, queue, max_attempts, timeout_ms, version, queues FROM operations WHERE name = ANY ($1)",
+)
 UNFINISHED = Statement(
     "schedules_unfinished_jobs", "uuid[]", "SELECT l.id::text FROM unnest($1) AS d(id) JOIN live l ON l.id = d.id"
 )

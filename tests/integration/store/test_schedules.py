@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
-from integration.store.support.schedules import LIMITS, OPERATIONS, Schedules
+from integration.store.support.schedules import LIMITS, Schedules
 from integration.store.support.storage import Storage
 
 from common.store.schedules import firing
@@ -108,7 +108,7 @@ def test_jitter_delays_an_instant_by_the_same_time_always(schedules: Schedules, 
         ("UPDATE tenants SET state = 'DRAINING'", "tenant"),
         ("UPDATE tenants SET max_waiting_jobs = 0", "quota"),
         ('UPDATE schedules SET job = \'{"operation": "gone"}\'', "unknown_operation"),
-        ('UPDATE schedules SET job = \'{"operation": "noop", "queue": "other"}\'', "queue_not_allowed"),
+        ('UPDATE schedules SET job = \'{"operation": "square_sum", "queue": "other"}\'', "queue_not_allowed"),
     ],
 )
 def test_an_instant_whose_job_cannot_be_submitted_says_why(
@@ -123,7 +123,7 @@ def test_an_instant_whose_job_cannot_be_submitted_says_why(
 
 
 def test_jobs_of_one_running_key_wait_for_each_other(schedules: Schedules, storage: Storage, now: datetime) -> None:
-    job = {"operation": "noop", "input": {}, "unique": {"key": "ledger", "while": "running"}}
+    job = {"operation": "square_sum", "input": {}, "unique": {"key": "ledger", "while": "running"}}
     for _ in range(2):
         schedules.set_next(schedules.create(every_seconds=60.0, job=job), now)
     schedules.fire(now)
@@ -163,7 +163,7 @@ def test_a_job_that_postgresql_refuses_costs_no_other_its_instant(
 ) -> None:
     bad, good = (schedules.create(every_seconds=60.0) for _ in range(2))
     storage.rows(
-        "UPDATE schedules SET job = json_build_object('operation', 'noop', 'tags', json_build_array("
+        "UPDATE schedules SET job = json_build_object('operation', 'square_sum', 'tags', json_build_array("
         "repeat('x', 3000000))) WHERE id = %s",
         (str(bad.id),),
     )
@@ -172,7 +172,7 @@ def test_a_job_that_postgresql_refuses_costs_no_other_its_instant(
         schedules.set_next(schedule, now)
     with pytest.raises(psycopg2.Error):
         schedules.fire()
-    found = list(firing.fire_one_by_one(schedules.connection, OPERATIONS, LIMITS))
+    found = list(firing.fire_one_by_one(schedules.connection, LIMITS))
     assert sum(error is not None for _, error in found) == 1
     assert schedules.fires(bad) == [(now, "refused", "job")]
     assert schedules.fires(good) == [(now, "fired", None)]

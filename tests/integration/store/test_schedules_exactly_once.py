@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from multiprocessing.synchronize import Event
 
-from integration.store.support.schedules import OPERATIONS, Schedules
+from integration.store.support.schedules import Schedules
 from integration.store.support.storage import Storage
 
 from common.settings import Settings
@@ -47,7 +47,7 @@ def _control(settings: Settings, stop: Event, seed: int) -> None:
     connection = MortalConnection(settings, "controller", by_index=True)
     while not stop.is_set():
         if firing.is_any_due(connection):
-            firing.fire_due(connection, OPERATIONS, FiringLimits(20, 60))
+            firing.fire_due(connection, FiringLimits(20, 60))
         stop.wait(0.05)
     os._exit(0)  # without the cleanup of the test's process
 

@@ -7,14 +7,12 @@ from uuid import UUID, uuid4
 
 from integration.store.support.storage import Storage
 
-from common.domain.operation_spec import OperationSpec
 from common.schedule_definitions.definition import ScheduleDefinition
 from common.store.schedules import changes, firing
 from common.store.schedules.changes import NewSchedule
 from common.store.schedules.firing import FireBatch, FiringLimits
 from common.store.schedules.records import StoredSchedule
 
-OPERATIONS = {name: OperationSpec(name) for name in ("noop", "square_sum")}
 LIMITS = FiringLimits(schedules=100, grace_s=60)
 
 
@@ -27,7 +25,7 @@ class Schedules:
 
     def create(self, **members: Any) -> StoredSchedule:
         """Store a schedule of the default tenant."""
-        job = {"operation": "noop", "input": {"data": [1]}}
+        job = {"operation": "square_sum", "input": {"data": [1]}}
         if "every_seconds" in members:  # else counted from its creation, which is within a second
             members.setdefault("starts_at", datetime.now(UTC).replace(microsecond=0).isoformat())
         definition = ScheduleDefinition.model_validate({"name": f"s-{uuid4()}", "job": job, **members})
@@ -52,7 +50,7 @@ class Schedules:
 
     def fire(self, now: datetime | None = None, limits: FiringLimits = LIMITS) -> FireBatch:
         """Fire what is due, once."""
-        return firing.fire_due(self.connection, OPERATIONS, limits, now)
+        return firing.fire_due(self.connection, limits, now)
 
     def fires(self, schedule: StoredSchedule | UUID) -> list[tuple[Any, ...]]:
         """Return the instants of a schedule, with outcome and reason, in order."""
