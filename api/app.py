@@ -22,6 +22,8 @@ from api.routes import (
     job_payload,
     jobs,
     operations,
+    schedule_runs,
+    schedules,
 )
 from api.routes.batches import events as batch_events
 from api.routes.batches import resource
@@ -109,6 +111,8 @@ def create_app(settings: Settings) -> FastAPI:
         resource,
         batch_events,
         bulk_actions,
+        schedules,
+        schedule_runs,
         keys,
         audit,
         explain,

@@ -12,7 +12,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 
 from common import failpoints, process_environment
@@ -20,9 +20,11 @@ from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.first_key_file import kept_key
 from common.migrations import head
+from common.schedule_definitions.file import DeclaredSchedules, read_schedules
 from common.settings import Settings, secret_variables, variables_of
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
+from common.store.schedules import managed
 from common.store.schema import creation, indexes, partitions, roles, version
 from common.store.schema.obstacles import PAUSE_S, StartupWait, of_error
 from common.store.schema.startup import wait_for_schema
@@ -44,9 +46,10 @@ def alembic_config(connection: Connection | None = None, **attributes: Any) -> C
 def migrate(settings: Settings) -> None:
     """Create the schema and the roles of the parts, apply missing migrations, grant rights, create missing partitions.
 
-    Raises OperationalError if the database is unavailable or on a lock timeout, StartupError if the schema is another
-    program's or the role may not create it.
+    Then apply the file of schedules, if there is one. Raises OperationalError if the database is unavailable or on a
+    lock timeout, StartupError if the schema is another program's, the role may not create it, or the file is not valid.
     """
+    schedules = read_schedules(settings.schedules_file) if settings.schedules_file else None
     engine = sync_engine(settings, "migrate")
     try:
         creation.create(engine, settings)
@@ -69,8 +72,17 @@ def migrate(settings: Settings) -> None:
             first_key.store(connection, settings)
             partitions.create_missing(connection, settings.partition_days, settings.partitions_ahead)
         indexes.create_missing(engine, settings)
+        if schedules is not None:
+            _apply_schedules(engine, schedules)
     finally:
         engine.dispose()
+
+
+def _apply_schedules(engine: Engine, schedules: DeclaredSchedules) -> None:
+    with engine.begin() as connection:
+        wait_for_exclusive(connection, "schedules")
+        applied = managed.apply(connection, schedules)
+    log.info("schedules_applied", created=applied.created, changed=applied.changed, deleted=applied.deleted)
 
 
 def _applied(**_facts: object) -> None:

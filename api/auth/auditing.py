@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 import asyncpg
 from fastapi import Request
+from sqlalchemy import Connection
 
 from api.auth.principal import principal_of
 from api.limits.addresses import ClientAddresses
@@ -57,6 +58,27 @@ async def change_audited(
 
     result = await pool.run(run, Lane.INTAKE)
     log_entry(entry)
+    return result
+
+
+async def change_audited_sync(
+    pool: DatabasePool, entry: AuditEntry, change: Callable[[Connection], tuple[T, bool]]
+) -> T:
+    """Run a change by sync SQLAlchemy code; return what it returns.
+
+    Its second value is True if it has changed anything: then the entry is stored in the same transaction, and logged.
+    """
+
+    def run(connection: Connection) -> tuple[T, bool]:
+        """Change, then store the entry."""
+        result, has_changed = change(connection)
+        if has_changed:
+            audit.record_sync(connection, entry)
+        return result, has_changed
+
+    result, has_changed = await pool.run_sync(run, Lane.INTAKE, None, entry.tenant)
+    if has_changed:
+        log_entry(entry)
     return result
 
 

@@ -30,6 +30,7 @@ from api.web.problem_kinds import (
 from api.web.problems import MEDIA_TYPE, problem_responses
 from api.web.responses import JsonResponse
 from common.domain.tenancy.scopes import DESCRIPTIONS
+from common.schedule_definitions.definition import ScheduleChange, ScheduleDefinition
 from common.settings.access.oidc import DISCOVERY_PATH
 
 
@@ -114,8 +115,9 @@ def _keep_only_problems(document: dict[str, Any]) -> None:
 
 def _add_request_models(document: dict[str, Any]) -> None:
     """Add the models of request bodies. FastAPI does not know them, because the routes read their bodies themselves."""
-    own = (BulkActionBody, BulkActionStartBody, ApiKeyBody, ApiKeyRotationBody, TenantBody, TenantChangeBody)
-    bodies: tuple[type[BaseModel], ...] = (*BODIES, *own)
+    of_tenancy = (ApiKeyBody, ApiKeyRotationBody, TenantBody, TenantChangeBody)
+    of_many_jobs = (BulkActionBody, BulkActionStartBody, ScheduleDefinition, ScheduleChange)
+    bodies: tuple[type[BaseModel], ...] = (*BODIES, *of_many_jobs, *of_tenancy)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
     _remove_defaults(member for model in models["$defs"].values() for member in model.get("properties", {}).values())
     document["components"]["schemas"] = dict(sorted((document["components"]["schemas"] | models["$defs"]).items()))

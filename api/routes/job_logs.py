@@ -45,8 +45,9 @@ async def get_job_logs(job_id: UUID, request: Request, query: Annotated[JobLogQu
     a page may be short, and `next` continues from there.
     """
     services, tenant = get_services(request), principal_of(request).tenant
+    resumed_at = query.start(request.headers.get(LAST_EVENT_ID))  # a malformed one is refused, also without `follow`
     if query.follow:
-        log = JobLog(tenant, job_id, query.start(request.headers.get(LAST_EVENT_ID)), query.attempt)
+        log = JobLog(tenant, job_id, resumed_at, query.attempt)
         return LogStream(request, log, services.pool, services.watchers, services.settings)
     after = query.start(None)
     page = await read_page(services.pool, services.settings, tenant, job_id, after, query.attempt)

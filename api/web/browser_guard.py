@@ -29,6 +29,7 @@ PAGE_REQUEST_HEADERS = (
     "Cache-Control",
     "Content-Type",
     "Idempotency-Key",
+    "If-Match",
     "If-None-Match",
     "Jobproc-Tenant",
     "Last-Event-ID",

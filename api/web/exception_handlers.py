@@ -29,7 +29,11 @@ from api.web.problem_kinds import (
     NOT_FOUND,
     NOT_RETRYABLE,
     OVERLOADED,
+    PRECONDITION_FAILED,
     READ_TIMEOUT,
+    SCHEDULE_EXISTS,
+    SCHEDULE_MANAGED,
+    SCHEDULE_NOT_FOUND,
     STORE_UNAVAILABLE,
     TENANT_EXISTS,
     TENANT_NOT_FOUND,
@@ -37,6 +41,7 @@ from api.web.problem_kinds import (
     TOO_MANY_KEYS,
     TOO_MANY_PREVIEWS,
     TOO_MANY_READS,
+    TOO_MANY_SCHEDULES,
     TOO_MANY_TENANTS,
     TOO_MANY_WAITING_CLIENTS,
     UNIQUE_CONFLICT,
@@ -62,6 +67,10 @@ from common.domain.errors import (
     OutcomeUnknown,
     Overloaded,
     ReadTimeout,
+    ScheduleChanged,
+    ScheduleExists,
+    ScheduleManaged,
+    ScheduleNotFound,
     StoreUnavailable,
     TenantExists,
     TenantIsRemoved,
@@ -69,6 +78,7 @@ from common.domain.errors import (
     TooManyKeys,
     TooManyPreviews,
     TooManyReads,
+    TooManySchedules,
     TooManyTenants,
     TooManyWaitingClients,
     UniqueConflict,
@@ -95,6 +105,11 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     BatchNotFound: BATCH_NOT_FOUND,
     BatchClosed: BATCH_CLOSED,
     BatchFull: BATCH_FULL,
+    ScheduleNotFound: SCHEDULE_NOT_FOUND,
+    ScheduleExists: SCHEDULE_EXISTS,
+    ScheduleManaged: SCHEDULE_MANAGED,
+    ScheduleChanged: PRECONDITION_FAILED,
+    TooManySchedules: TOO_MANY_SCHEDULES,
     BulkActionNotFound: BULK_ACTION_NOT_FOUND,
     WrongPhase: WRONG_PHASE,
     CountNotConfirmed: COUNT_NOT_CONFIRMED,
@@ -170,7 +185,7 @@ def _domain_problem(error: JobprocError) -> ProblemError:
             members = {"phase": error.phase}
         case CountNotConfirmed():
             members = {"count": error.count}
-        case BatchFull() | OutcomeUnknown() | ReadTimeout() | TooManyKeys():
+        case BatchFull() | OutcomeUnknown() | ReadTimeout() | TooManyKeys() | TooManySchedules():
             pass
         case _:
             return ProblemError(kind)

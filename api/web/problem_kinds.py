@@ -238,6 +238,27 @@ TOO_MANY_TENANTS = ProblemKind(
 TOO_MANY_KEYS = ProblemKind(
     "too-many-keys", 409, "Too many API keys", "The tenant has 1000 valid API keys; revoke one that is not needed."
 )
+SCHEDULE_NOT_FOUND = ProblemKind(
+    "schedule-not-found", 404, "No such schedule", "No schedule of the tenant has this id."
+)
+SCHEDULE_EXISTS = ProblemKind(
+    "schedule-exists", 409, "The schedule exists", "A schedule of the tenant has this name; each has its own."
+)
+SCHEDULE_MANAGED = ProblemKind(
+    "schedule-managed", 409, "A file declares the schedule", "A file declares the schedule; change it there."
+)
+TOO_MANY_SCHEDULES = ProblemKind(
+    "too-many-schedules",
+    409,
+    "Too many schedules",
+    "The tenant may have 1000 schedules; delete one that is not needed.",
+)
+PRECONDITION_FAILED = ProblemKind(
+    "precondition-failed",
+    412,
+    "The resource has changed",
+    "The schedule has changed since the response whose ETag is in If-Match.",
+)
 #: Of routes that read a JSON body.
 BODY_PROBLEMS = (MALFORMED_JSON, BODY_TIMEOUT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_BODY)
 #: Of routes that read many rows.

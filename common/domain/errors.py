@@ -15,6 +15,11 @@ JobprocError
 ├── TenantIsRemoved        the tenant is being removed, which is final
 ├── DefaultTenant          the default tenant can be neither suspended nor removed
 ├── TooManyTenants         the limit of tenants is reached; names it
+├── ScheduleNotFound       no schedule of the tenant has that id
+├── ScheduleExists         a schedule of the tenant has that name
+├── ScheduleManaged        a file declares the schedule, so that requests cannot change it
+├── ScheduleChanged        the schedule is not as the request expects it
+├── TooManySchedules       the limit of schedules of a tenant is reached; names it
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
 ├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long
@@ -112,6 +117,29 @@ class TooManyKeys(JobprocError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The tenant has {limit} valid API keys; revoke one that is not needed.")
+
+
+class ScheduleNotFound(JobprocError):
+    """No schedule of the tenant has this id."""
+
+
+class ScheduleExists(JobprocError):
+    """A schedule of the tenant has this name."""
+
+
+class ScheduleManaged(JobprocError):
+    """A file declares the schedule; change it there."""
+
+
+class ScheduleChanged(JobprocError):
+    """The schedule has changed since the response whose ETag is in If-Match."""
+
+
+class TooManySchedules(JobprocError):
+    """The tenant has too many schedules."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The tenant may have {limit} schedules; delete one that is not needed.")
 
 
 class WrongPhase(JobprocError):

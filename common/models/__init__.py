@@ -12,6 +12,7 @@ from common.models.batches import Batch
 from common.models.bulk_actions import BulkAction, BulkActionJob
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
 from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
+from common.models.schedules import Schedule, ScheduleFire
 from common.models.tenants import Tenant
 from common.models.usage import StoredBytes, TenantUsage, UsageCount
 from common.models.workers import Leader, OperationRow, Worker
@@ -33,6 +34,8 @@ __all__ = [
     "OperationRow",
     "Outcome",
     "RunRow",
+    "Schedule",
+    "ScheduleFire",
     "StoredBytes",
     "Tag",
     "Tenant",

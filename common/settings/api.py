@@ -24,6 +24,7 @@ OWN_SEGMENTS = (
     "openapi.json",
     "operations",
     "readyz",
+    "schedules",
     "stats",
     "tenants",
     "usage",

@@ -19,6 +19,7 @@ from common.settings.field_types import PREFIX, UNPREFIXED, Environment, is_secr
 from common.settings.migration import MigrationSettings
 from common.settings.renamed import RENAMED
 from common.settings.requests import RequestSettings
+from common.settings.schedules import ScheduleSettings
 from common.settings.secret_files import SUFFIX, SecretFileError, SecretFiles
 from common.settings.shared import SharedSettings
 from common.settings.worker import WorkerSettings
@@ -31,6 +32,7 @@ _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|U
 # The fields of the last base come first.
 class Settings(
     MigrationSettings,
+    ScheduleSettings,
     ControllerSettings,
     WorkerSettings,
     OidcSettings,

@@ -22,7 +22,10 @@ from common.settings.worker import WorkerSettings
 _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
     "api": (
         (RequestSettings, ApiSettings, AccessSettings, OidcSettings, RateLimitSettings, SharedSettings),
-        ("partition_days", "partitions_ahead", "queue_count_limit"),
+        (
+            *("partition_days", "partitions_ahead", "queue_count_limit"),
+            *("default_max_schedules", "schedule_min_interval_seconds", "schedule_max_job_bytes"),
+        ),
     ),
     "worker": (
         (WorkerSettings, SharedSettings),
@@ -38,9 +41,10 @@ _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
             "database_timeout_seconds",
             "default_max_waiting_jobs",
             "default_max_running_jobs",
+            *("schedule_grace_seconds", "schedules_per_transaction", "schedule_fire_days"),
         ),
     ),
-    "migrate": ((MigrationSettings, SharedSettings), ("partition_days", "partitions_ahead")),
+    "migrate": ((MigrationSettings, SharedSettings), ("partition_days", "partitions_ahead", "schedules_file")),
 }
 
 

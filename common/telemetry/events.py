@@ -102,6 +102,11 @@ EVENTS = {
     "retention_deferred": "A partition could not be cleared now, mostly because of a reader; the next check retries.",
     "ring_failed": "A doorbell could not be rung; the controller rings at its next tick.",
     "roles_missing": "Roles of PostgreSQL do not exist and could not be created; their parts need another.",
+    "schedule_instants_without_jobs": "Instants of schedules got no job: `missed` ones were late, `refused` ones could "
+    "not be submitted. GET /schedules/{id}/fires has them, with their reasons.",
+    "schedule_job_refused": "PostgreSQL refused the job of a schedule, so its instant got none; `reason` is the error.",
+    "schedules_applied": "The migration has applied the file of schedules: how many it has `created`, `changed` and "
+    "`deleted`.",
     "schema_ready": "The database has the schema that this process needs.",
     "serving_failed": "A process met an unexpected error between two jobs; the jobs that it held were released.",
     "settle_failed": "PostgreSQL refused a batch of results; they are stored one by one.",

@@ -11,6 +11,7 @@ from rig.system import Database
 from faults.history import Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
+from faults.schedules import BY_SCHEDULE, PastSchedule, past_schedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class Evidence:
     disturbed: Sequence[tuple[float, float]] = ()
     #: From when to when times of the database's clock do not give the order of events.
     clock_steps: Sequence[tuple[datetime, datetime]] = ()
+    schedules: Sequence[PastSchedule] = ()
     interrupted: bool = True  #: True if any fault could end or repeat an attempt
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
     drain_limit_s: float = 0.0
@@ -169,21 +171,25 @@ class Evidence:
 
 
 def tables(database: Database) -> dict[str, Any]:
-    """Return the contents of the tables, as fields of `Evidence`."""
+    """Return the contents of the tables, as fields of `Evidence`. The jobs of schedules are in `schedules` alone."""
     outcomes, attempts = defaultdict(list), defaultdict(list)
+    of_schedules = {row[0] for row in database.rows(f"SELECT id::text FROM jobs WHERE {BY_SCHEDULE}", ())}
     for job_id, *columns in database.rows(
         "SELECT id::text, status, attempt, released, started_at, finished_at, result, error_type, run"
         " FROM outcomes ORDER BY run"
     ):
-        outcomes[job_id].append(Outcome(*columns))
+        if job_id not in of_schedules:
+            outcomes[job_id].append(Outcome(*columns))
     for job_id, *columns in database.rows(
         "SELECT id::text, attempt, outcome, started_at, finished_at, retry_at, run FROM attempts ORDER BY run, attempt"
     ):
-        attempts[job_id].append(PastAttempt(*columns))
+        if job_id not in of_schedules:
+            attempts[job_id].append(PastAttempt(*columns))
     jobs = database.rows("SELECT id::text, operation, input, max_attempts, tenant FROM jobs")
     stored = {
         job_id: StoredJob(SentJob(operation, tuple(body["data"])), max_attempts, tenant)
         for job_id, operation, body, max_attempts, tenant in jobs
+        if job_id not in of_schedules
     }
     retry_inputs: dict[str, dict[int, SentJob | None]] = defaultdict(dict)
     options = {
@@ -219,6 +225,7 @@ def tables(database: Database) -> dict[str, Any]:
         "options": options,
         "outcomes": outcomes,
         "attempts": attempts,
+        "schedules": past_schedules(database),
         "unfinished": frozenset(row[0] for row in database.rows("SELECT id::text FROM live")),
     }
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
+from faults import schedules
 from faults.api_client import ApiClient
 from faults.clients import Client
 from faults.environment import FaultEnvironment
@@ -25,6 +26,8 @@ class Load(AbstractContextManager["Load"]):
         self, environment: FaultEnvironment, history: History, seed: int, clients: int, pause_s: float
     ) -> None:
         """Store the tenants and their keys. `clients`: random ones; `pause_s`: mean time between two calls of one."""
+        self._database = environment.database
+        schedules.create(self._database)
         self._tenants = tenants = Tenants.create(environment.database, environment.postgres_url)
 
         def client(number: int, tenant: TenantOfRun) -> ApiClient:
@@ -49,6 +52,7 @@ class Load(AbstractContextManager["Load"]):
         finally:
             for thread in self._threads:
                 thread.stop()
+            schedules.pause(self._database)
 
     def keys(self) -> dict[str, KeyLife]:
         """Return the lives of all keys, by their ids."""

@@ -48,6 +48,14 @@ MUTANTS = (
         seconds=60,
     ),
     Mutant(
+        "the next instant of a schedule is counted from now",
+        "common/domain/schedules/firing.py",
+        "for at in schedule.timing.after(schedule.next_at):",
+        "for at in schedule.timing.after(max(schedule.next_at, now)):",
+        ("no_controller", "leader_frozen"),
+        ("a schedule fires each instant once",),
+    ),
+    Mutant(
         "a failure is settled without the fence",
         "common/store/jobs/failures.py",
         "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l\n",

@@ -1,4 +1,4 @@
-"""`python -m worker.controller`: rescue, bulk actions, doorbells, partitions, retention. Of any number one leads."""
+"""`python -m worker.controller`: rescue, schedules, bulk actions, doorbells, retention. Of any number one leads."""
 
 import os
 import signal
@@ -35,6 +35,7 @@ from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
 from worker.controller.pod_deletion_cost import DeletionCosts
 from worker.controller.rescue import Rescue
 from worker.controller.row_deletion import RowDeletion
+from worker.controller.schedules import ScheduleFires
 from worker.controller.usage import UsageCounter
 from worker.failures.outcome_log import OutcomeLog
 
@@ -61,6 +62,7 @@ class Controller:
         self._row_deletion = RowDeletion(settings)
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._batches = Batches(settings)
+        self._schedules = ScheduleFires(settings, metrics.schedule_fires)
         self._deletion_costs = DeletionCosts(settings)
         self._usage = UsageCounter(self._engine, settings)
         self._operations: dict[str, OperationSpec] = {}
@@ -109,6 +111,7 @@ class Controller:
             self._run_task("starvation", lambda: self._rescue.raise_starved(connection, starved_s))
         self._run_task("strays", lambda: self._rescue.requeue_strays(connection))
         self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
+        self._run_task("schedules", lambda: self._schedules.fire(connection))
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
         self._run_task("batches", lambda: self._batches.run(connection))  # after all that end jobs
         self._ring(queue_state.due_queues(connection))
@@ -129,6 +132,7 @@ class Controller:
             "audit", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_audit_entries(self._engine, self._settings)
         )
         self._run_task("tenant_removal", lambda: tenant_removal.run_steps(connection, self._settings))
+        self._every("schedule_fires", EXPIRY_INTERVAL_S, lambda: self._schedules.delete_old(connection))
         self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine))
         self._every(
             "api_keys", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_api_keys(self._engine, self._settings)

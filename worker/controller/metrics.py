@@ -8,11 +8,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from common.domain.schedules.policies import FireOutcome
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.queues import queue_state
+from common.store.schedules import firing
 from common.store.schema import table_sizes
-from common.telemetry import metrics
+from common.telemetry import metrics, schedule_metrics
 from common.telemetry.metric_families import gauges
 
 SIZES_INTERVAL_S = 15.0  # KEDA scrapes more often than sizes change
@@ -27,6 +29,7 @@ class ControllerMetrics:
         self.leading = metrics.LEADING.gauge(self.registry)
         self.jobs = metrics.TASK_JOBS.counter(self.registry)
         self.bulk_action_jobs = metrics.BULK_ACTION_JOBS.counter(self.registry)
+        self.schedule_fires = schedule_metrics.FIRES.counter(self.registry, *FireOutcome)
         self._unrunnable = metrics.UNRUNNABLE_JOBS.gauge(self.registry)
         self._unrunnable_queues: set[str] = set()
         self.doorbells = metrics.DOORBELLS.counter(self.registry, *metrics.DOORBELL_OUTCOMES)
@@ -96,6 +99,7 @@ class DatabaseMetrics(Collector):
                 metrics.OLDEST_DUE,
                 [([queue], seconds) for queue, seconds in sorted(queue_state.oldest_due_s(connection).items())],
             ),
+            gauges(schedule_metrics.LATENESS, [([], firing.overdue_s(connection))]),
             gauges(metrics.WORKERS_ALIVE, [([queue], alive.get(queue, 0)) for queue, _ in depths]),
         ]
 

@@ -23,7 +23,7 @@ _WAITING = "Unfinished jobs that do not run. Null: JOBPROC_DEFAULT_MAX_WAITING_J
 _RUNNING = "Jobs that run at the same time. Null: JOBPROC_DEFAULT_MAX_RUNNING_JOBS."
 _PER_MINUTE = "Submitted jobs a minute. Null: JOBPROC_DEFAULT_MAX_JOBS_PER_MINUTE."
 _BYTES = "Bytes of its stored jobs. Null: JOBPROC_DEFAULT_MAX_STORED_BYTES."
-_WEBHOOKS, _SCHEDULES = "Webhooks. Null: no limit.", "Schedules. Null: no limit."
+_WEBHOOKS, _SCHEDULES = "Webhooks. Null: no limit.", "Schedules. Null: JOBPROC_DEFAULT_MAX_SCHEDULES."
 
 
 class TenantChangeBody(BaseModel):

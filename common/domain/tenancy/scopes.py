@@ -28,7 +28,7 @@ DESCRIPTIONS = {
     Scope.JOBS_PAYLOAD: "See the inputs, results and logs of jobs.",
     Scope.BULK: "Preview, start, stop, undo and list bulk actions.",
     Scope.QUEUES: "See the statistics of queues, and control queues.",
-    Scope.SCHEDULES: "See and change schedules.",
+    Scope.SCHEDULES: "See and change schedules, which submit their jobs.",
     Scope.WEBHOOKS: "See and change webhooks.",
     Scope.KEYS: "List, create, rotate and revoke API keys of the tenant.",
     Scope.AUDIT: "See the audit log of the tenant.",

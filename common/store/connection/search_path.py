@@ -24,6 +24,8 @@ TABLES = (
     "operations",
     "outcomes",
     "runs",
+    "schedule_fires",
+    "schedules",
     "stored_bytes",
     "tags",
     "tenant_usage",

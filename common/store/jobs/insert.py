@@ -1,20 +1,22 @@
 """Insert new jobs, any number in one statement."""
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import asyncpg
 import orjson
 
 from common.domain.job import HeldWhile, NewJob, RunningKey
 from common.domain.tenancy.tenants import DEFAULT_TENANT
-from common.store.connection.asyncpg_pool import is_outage
 from common.store.connection.caller import array
 from common.store.jobs.fragments import INSERT, INSERT_WITH_OPTIONS, INSERT_WITH_RUNNING_KEYS, job_row
 
+if TYPE_CHECKING:  # the controller, which runs the same statements, does without it
+    import asyncpg
+
 
 async def insert_jobs(
-    connection: asyncpg.Connection,
+    connection: "asyncpg.Connection",
     jobs: Sequence[NewJob],
     timeout_s: float | None = None,
     *,
@@ -28,11 +30,11 @@ async def insert_jobs(
     with_options = INSERT_WITH_RUNNING_KEYS if running_keys_of(jobs) else INSERT_WITH_OPTIONS
     if timeout_s is not None:
         limit = f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))};"
-        literals = {"jobs": f"'{_json_literal(jobs)}'", "tenants": f"'{array(tenants)}'"}
+        literals = {"jobs": f"'{json_literal(jobs)}'", "tenants": f"'{array(tenants)}'"}
         await connection.execute(limit + with_options.format(**literals))
         return
     if any(job.options is not None for job in jobs):
-        await connection.execute(with_options.format(jobs="$1::json", tenants="$2"), _json_literal(jobs), tenants)
+        await connection.execute(with_options.format(jobs="$1::json", tenants="$2"), json_literal(jobs), tenants)
         return
     await connection.execute(
         INSERT,
@@ -63,7 +65,7 @@ def running_keys_of(jobs: Sequence[NewJob]) -> set[RunningKey]:
 
 
 async def insert_storable_jobs(
-    connection: asyncpg.Connection,
+    connection: "asyncpg.Connection",
     jobs: Sequence[NewJob],
     timeout_s: float | None = None,
     *,
@@ -75,6 +77,8 @@ async def insert_storable_jobs(
     statements, the rows of which are twice the jobs. Safe to repeat with the same jobs. `timeout_s` limits each
     statement. Raises asyncpg.CheckViolationError if a job's partition is missing, and what `is_outage` finds.
     """
+    from common.store.connection.asyncpg_pool import is_outage
+
     refused: dict[UUID, Exception] = {}
     async with connection.transaction():
         if timeout_s is not None:
@@ -97,6 +101,8 @@ async def insert_storable_jobs(
 
 def is_partition_missing(error: Exception) -> bool:
     """Return True if PostgreSQL refused an insert because the partition of a row is missing."""
+    import asyncpg
+
     return isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None  # other checks have a name
 
 
@@ -106,6 +112,6 @@ def _halves(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
     return [part for part in (jobs[middle:], jobs[:middle]) if part]
 
 
-def _json_literal(jobs: Sequence[NewJob]) -> str:
+def json_literal(jobs: Sequence[NewJob]) -> str:
     """Return the jobs as JSON without apostrophes, which is safe inside an SQL literal."""
     return orjson.dumps([job_row(job) for job in jobs]).decode().replace("'", "\\u0027")

@@ -44,6 +44,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "batches": "SELECT, INSERT, UPDATE (place, closed_at, ended_at, cancelled_at, jobs, numbers, failed, "
         "cancelled, rev, follow_up_job, cancel_action, retried)",
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
+        "schedules": "SELECT, INSERT, UPDATE, DELETE",
+        "schedule_fires": "SELECT, INSERT",
         "audit_entries": "SELECT, INSERT",
         "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
         "workers": "SELECT",
@@ -87,6 +89,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "retried)",
         "bulk_actions": "SELECT, UPDATE, DELETE",
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
+        "schedules": "SELECT, DELETE, UPDATE (next_at, due_at, pending_at, last_at, last_job)",
+        "schedule_fires": "SELECT, INSERT, DELETE",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
         "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",

@@ -78,6 +78,20 @@ DELETE_KEYS = Statement(
     SELECT (SELECT count(*) FROM idempotent) + (SELECT count(*) FROM uniques)
     """,
 )
+# First the schedules, so that no more fires are stored.
+DELETE_SCHEDULES = Statement(
+    "delete_schedules_of_tenant",
+    "int, bigint",
+    """
+    WITH schedules_gone AS (
+        DELETE FROM schedules WHERE id = ANY (ARRAY(
+            SELECT id FROM schedules WHERE tenant = $1 ORDER BY name LIMIT $2)) RETURNING true),
+    fires_gone AS (
+        DELETE FROM schedule_fires WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM schedule_fires WHERE tenant = $1 AND tenant <> 1 LIMIT $2)) RETURNING true)
+    SELECT (SELECT count(*) FROM schedules_gone) + (SELECT count(*) FROM fires_gone)
+    """,
+)
 DELETE_USAGE = Statement(
     "delete_usage_of_tenant",
     "int, bigint",
@@ -109,7 +123,7 @@ def run_step(connection: "WorkerConnection", tenant: int, limit: int) -> int | N
 
     Return how many; 0: another transaction holds the rest. None: the tenant itself is deleted, nothing was left.
     """
-    for statement in (DELETE_BULK_ACTIONS, DELETE_BATCHES):
+    for statement in (DELETE_SCHEDULES, DELETE_BULK_ACTIONS, DELETE_BATCHES):
         if deleted := int(connection.run(statement, (tenant, limit))[0][0]):
             return deleted
     deleted, before = connection.run(DELETE_UNFINISHED, (tenant, limit))[0]

@@ -54,6 +54,10 @@ INSERT INTO batches (id, last, place, tenant) SELECT id, id, id, tenant FROM d;
 INSERT INTO bulk_action_jobs (bulk_action, id, tenant, run) SELECT id, id, tenant, 0 FROM d;
 INSERT INTO audit_entries (id, tenant, subject, address, request_id, action, thing, details)
 SELECT id, tenant, 'key:k', '', 'r', 'job.cancel', id::text, '{}' FROM d;
+INSERT INTO schedules (
+    id, tenant, name, cron, zone, overlap, catch_up, catch_up_within_s, catch_up_max_runs, jitter_s, job)
+SELECT id, tenant, 's', '@daily', 'UTC', 'allow', 'last', 1, 1, 0, '{}' FROM d;
+INSERT INTO schedule_fires (schedule, at, tenant, outcome) SELECT id, now(), tenant, 'skipped' FROM d;
 INSERT INTO stored_bytes (tenant, hour, bytes) SELECT tenant, now(), 1 FROM d;
 """
 
@@ -123,6 +127,8 @@ def test_a_read_that_forgets_the_tenant_finds_nothing(as_part: Callable[[str], D
         "UPDATE unique_keys SET key = 'x'",
         "UPDATE idempotency_keys SET key = 'x'",
         "UPDATE bulk_actions SET phase = 'RUNNING'",
+        "UPDATE schedules SET paused = true",
+        "DELETE FROM schedules",
     ],
 )
 def test_a_change_that_forgets_the_tenant_changes_nothing(as_part: Callable[[str], Database], change: str) -> None:
@@ -146,6 +152,9 @@ def test_a_change_that_forgets_the_tenant_changes_nothing(as_part: Callable[[str
         "unique_keys (tenant, key, id) VALUES ({}, 'new', uuidv7())",
         "idempotency_keys (tenant, key, until, ids, digest) VALUES ({}, 'new', now(), '{{}}', '')",
         "stored_bytes (tenant, hour, bytes) VALUES ({}, now(), 1)",
+        """schedules (id, tenant, name, cron, zone, overlap, catch_up, catch_up_within_s, catch_up_max_runs, jitter_s,
+               job) VALUES (uuidv7(), {}, 't', '@daily', 'UTC', 'allow', 'last', 1, 1, 0, '{{}}')""",
+        "schedule_fires (schedule, at, tenant, outcome) VALUES (uuidv7(), now(), {}, 'skipped')",
         """audit_entries (id, tenant, subject, address, request_id, action, thing, details)
            VALUES (uuidv7(), {}, 'key:k', '', 'r', 'job.cancel', 'x', '{{}}')""",
     ],

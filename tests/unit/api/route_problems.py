@@ -18,7 +18,9 @@ BATCH = {"batch-not-found", "invalid-parameter", "store-unavailable"}
 ACTION = {"bulk-action-not-found", "invalid-parameter", "store-unavailable"}
 EXPENSIVE = {"store-unavailable", "too-many-reads", "read-timeout"}
 TENANT = {"tenant-not-found", "invalid-parameter", "store-unavailable"}
+SCHEDULE = {"schedule-not-found", "invalid-parameter", "store-unavailable"}
 JSON_BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "overloaded"}
+DEFINITION = JSON_BODY | {"unknown-operation", "schedule-exists", "store-unavailable"}
 ROUTES = {
     ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter", "job-not-found"},
     ("post", "/jobs/batch"): BODY | {"invalid-parameter"},
@@ -49,6 +51,20 @@ ROUTES = {
     | JSON_BODY,
     ("post", "/bulk-actions/{bulk_action_id}/stop"): ACTION | {"wrong-phase", "unsupported-media-type"},
     ("post", "/bulk-actions/{bulk_action_id}/undo"): ACTION | {"wrong-phase", "unsupported-media-type"},
+    ("get", "/schedules"): {"invalid-parameter"} | EXPENSIVE,
+    ("post", "/schedules"): DEFINITION | {"too-many-schedules", "tenant-draining"},
+    ("get", "/schedules/{schedule_id}"): SCHEDULE,
+    ("patch", "/schedules/{schedule_id}"): SCHEDULE | DEFINITION | {"schedule-managed", "precondition-failed"},
+    ("delete", "/schedules/{schedule_id}"): SCHEDULE
+    | {"unsupported-media-type", "schedule-managed", "precondition-failed"},
+    **{
+        ("post", f"/schedules/{{schedule_id}}/{verb}"): SCHEDULE | {"unsupported-media-type", "schedule-managed"}
+        for verb in ("pause", "resume")
+    },
+    ("post", "/schedules/{schedule_id}/run"): SCHEDULE
+    | {"unsupported-media-type", "unknown-operation", "queue-late"}
+    | {"quota-exceeded", "quota-too-small", "tenant-draining"},
+    ("get", "/schedules/{schedule_id}/fires"): SCHEDULE,
     ("get", "/keys"): {"invalid-parameter", "store-unavailable"},
     ("post", "/keys"): JSON_BODY | {"too-many-keys", "store-unavailable"},
     ("post", "/keys/{key_id}/rotate"): JSON_BODY

@@ -9,6 +9,7 @@ from faults.jobs import SentJob
 from unit.faults.good_run import (
     GOOD,
     OUTCOME_A,
+    SCHEDULE,
     SENT,
     A,
     B,
@@ -23,6 +24,7 @@ from unit.faults.good_run import (
     with_effects,
     with_outcome,
     with_outcome_of_a,
+    with_schedule,
     without_faults,
 )
 
@@ -191,4 +193,16 @@ BROKEN_JOBS: list[tuple[str, str, Callable[[], Evidence]]] = [
     ),
     ("effects_are_bounded", "a job had two effects without a fault", without_faults),
     ("effects_are_bounded", "a job that is not stored had an effect", lambda: with_effects(Effect("c", 1, "begin"))),
+    ("a_schedule_fires_each_instant_once", "an instant is left out", lambda: with_schedule(fires=SCHEDULE.fires[1:])),
+    (
+        "a_schedule_fires_each_instant_once",
+        "an instant is decided twice",
+        lambda: with_schedule(fires=[*SCHEDULE.fires, SCHEDULE.fires[2]]),
+    ),
+    ("a_schedule_fires_each_instant_once", "a job is submitted twice", lambda: with_schedule(jobs=3)),
+    (
+        "a_schedule_fires_each_instant_once",
+        "a job is missing",
+        lambda: with_schedule(fires=[replace(SCHEDULE.fires[0], is_job_stored=False), *SCHEDULE.fires[1:]]),
+    ),
 ]

@@ -8,6 +8,7 @@ from faults.evidence import Effect, Evidence, JobOptions, Outcome, PastAttempt, 
 from faults.history import Answer, Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
+from faults.schedules import PastFire, PastSchedule
 
 A, B, C, D, E = (f"01a210bb-0000-7000-8000-00000000000{letter}" for letter in "abcde")
 BATCH = "01a210bb-0000-7000-8000-000000000000"  # of all these jobs
@@ -115,6 +116,20 @@ def listing(key: str, began_s: float, status: int, *job_ids: str, tenant: int = 
     return Call("list", 5, began_s, began_s + 0.1, answer, status, response=response, tenant=tenant, key=key)
 
 
+# Its second and third instant were missed together, and its fifth waits.
+SCHEDULE = PastSchedule(
+    "s",
+    1.0,
+    at(0.0),
+    at(5.0),
+    at(4.0),
+    [
+        PastFire(at(0.0), None, has_job=True, is_job_stored=True),
+        PastFire(at(1.0), at(2.0), has_job=False, is_job_stored=False),
+        PastFire(at(3.0), None, has_job=True, is_job_stored=True),
+    ],
+    2,
+)
 GOOD = Evidence(
     calls=[
         Call("submit", 1, 0.0, 0.1, Answer.OK, 202, (SENT[A],), (A,)),
@@ -161,6 +176,7 @@ GOOD = Evidence(
     ],
     keys={"valid": KeyLife(1), "rotated": KeyLife(1, 8.0, 8.2, expires_after_s=5.0)},
     fair_wait_s=2.0,
+    schedules=[SCHEDULE],
     stored={
         A: StoredJob(SENT[A], 20),
         B: StoredJob(SENT[B], 3),
@@ -264,6 +280,10 @@ def without_faults() -> Evidence:
     return replace(
         GOOD, interrupted=False, stored=stored, effects=[effect for effect in GOOD.effects if effect.job in stored]
     )
+
+
+def with_schedule(**changes: Any) -> Evidence:
+    return replace(GOOD, schedules=[replace(SCHEDULE, **changes)])
 
 
 def with_samples(*times_s: float) -> Evidence:

@@ -120,6 +120,8 @@ class ExampleClient:
             return self.tenant()
         if "{batch_id}" in path:
             return self.batch_for(path)
+        if "{schedule_id}" in path:
+            return self.schedule()
         if "{bulk_action_id}" in path:
             return self.edit(self.bulk_action(), "UPDATE bulk_actions SET count = 1204 WHERE id = %s")
         if "{" not in path:
@@ -142,6 +144,11 @@ class ExampleClient:
         key = uuid.uuid4().hex
         self.job(delay_seconds=1_000, unique={"key": key})
         return key
+    def schedule(self) -> str:
+        """Create the documented schedule, with a name of its own; return its id."""
+        (body,) = body_examples(("post", "/schedules"))
+        answer = self.system.client.post("/schedules", json=body | {"name": f"s-{uuid.uuid4()}"})
+        return str(answer.raise_for_status().json()["id"])
 
     def key(self) -> str:
         """Create an API key; return its id."""

@@ -1,0 +1,52 @@
+"""The job of a schedule, made of its submission and the defaults of its operation at the time."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from common.domain.job import DEFAULT_PRIORITY, HeldWhile, NewJob, OnConflict, Options, Unique
+from common.domain.operation_spec import OperationSpec
+
+SUBJECT = "schedule:"  #: before the id, the subject that submits the jobs of a schedule
+
+
+def submitted_by(schedule: UUID) -> str:
+    """Return the subject that submits the jobs of a schedule."""
+    return f"{SUBJECT}{schedule}"
+
+
+def new_job(submission: Mapping[str, Any], spec: OperationSpec, job_id: UUID, tenant: int, schedule: UUID) -> NewJob:
+    """Return the job of a valid submission, as it would be submitted now."""
+    input_ = {"data": submission["data"]} if "data" in submission else submission.get("input", {})
+    timeout_s = submission.get("timeout_seconds")
+    options = _options(submission)
+    return NewJob(
+        id=job_id,
+        operation=spec.name,
+        queue=submission.get("queue") or spec.queue,
+        input=_text(input_),
+        max_attempts=submission.get("max_attempts") or spec.retry.max_attempts,
+        timeout_ms=spec.timeout_ms if timeout_s is None else max(1, round(timeout_s * 1000)),
+        priority=submission.get("priority", DEFAULT_PRIORITY),
+        version=spec.version,
+        options=None if options == Options() else options,
+        tenant=tenant,
+        submitted_by=submitted_by(schedule),
+    )
+
+
+def _options(submission: Mapping[str, Any]) -> Options:
+    backoff, metadata, unique = (submission.get(name) for name in ("backoff", "metadata", "unique"))
+    return Options(
+        retry_base_s=backoff and backoff["base_seconds"],
+        retry_cap_s=backoff and backoff["cap_seconds"],
+        keep_s=submission.get("keep_seconds"),
+        tags=tuple(dict.fromkeys(submission.get("tags") or ())),
+        metadata=None if metadata is None else _text(metadata),
+        unique=unique and Unique(unique["key"], HeldWhile.RUNNING, OnConflict.REJECT),
+    )
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
