@@ -30,7 +30,7 @@ def routes() -> list[SecuredRoute]:
 
     found = walk_packages(package.__path__, f"{package.__name__}.")
     modules = [import_module(module.name) for module in found if not module.ispkg]
-    return [route for module in modules for route in module.router.routes]
+    return [route for module in modules if hasattr(module, "router") for route in module.router.routes]
 
 
 def methods(route: SecuredRoute) -> list[str]:

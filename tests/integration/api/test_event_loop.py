@@ -62,6 +62,11 @@ INSERT INTO audit_entries (tenant, id, subject, address, request_id, action, thi
     SELECT 1, unnest(%(ids)s::uuid[]), repeat('s', 255), '203.0.113.7', repeat('r', 64), 'bulk_action.start',
     repeat('t', 64), %(filter)s;
 """
+BATCHES = """
+INSERT INTO batches (id, last, place, jobs, numbers, closed_at, ended_at, failed, cancelled, submitted_by, follow_up)
+SELECT id, id, id, 1, 1, now(), now(), 0, 0, repeat('s', 255), json_build_object('operation', repeat('o', 64))
+FROM unnest(%(ids)s::uuid[]) AS d(id);
+"""
 KEY_ID = "kkkkkkkkkkk1"
 PAGE = 200
 
@@ -73,6 +78,7 @@ def ids(first: int, count: int) -> list[str]:
 
 LIVE_ID, FINISHED_ID, RETRIED_ID, CANCELLED_ID = ids(0, 4)
 ACTION_IDS = ids(1_000, PAGE + 1)
+BATCH_IDS = ids(3_000, PAGE + 1)
 TIMES = {
     f"{name}_{end}": "2026-01-01T00:00:00+00:00" for name in ("created", "finished") for end in ("after", "before")
 }
@@ -92,6 +98,12 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         ("GET", f"/jobs?limit={PAGE}&status=FAILED&sort=-finished&error=%F0%9F%98%80", {}),
         ("GET", f"/jobs?limit={PAGE}&tag=0{'t' * 63}", {}),
     ],
+    "create_batch": [("POST", "/batches", {"json": {"follow_up": {"operation": "square_sum", "data": [1] * 10_000}}})],
+    "list_batches": [("GET", f"/batches?limit={PAGE}{query}", {}) for query in ("", "&status=OPEN")],
+    "get_batch": [("GET", f"/batches/{BATCH_IDS[0]}{query}", {}) for query in ("", "?wait=1")],
+    "stream_batch_events": [("GET", f"/batches/{BATCH_IDS[0]}/events", {})],
+    "close_batch": [("POST", f"/batches/{BATCH_IDS[1]}/close", {})],
+    "cancel_batch": [("POST", f"/batches/{BATCH_IDS[2]}/cancel", {})],
     "preview_bulk_action": [
         ("POST", "/bulk-actions", {"json": {"action": "retry", "filter": {"tag": f"0{'t' * 63}"}}}),
         ("POST", "/bulk-actions", {"json": {"action": "retry", "filter": {"status": [0] * 500_000}}}),
@@ -118,7 +130,7 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "get_liveness": [("GET", "/livez", {})],
     "get_readiness": [("GET", "/readyz", {})],
 }
-BODIES_OF_SUBMISSIONS = {"submit_job", "submit_batch"}
+BODIES_OF_SUBMISSIONS = {"submit_job", "submit_batch", "add_batch_jobs"}
 
 
 def _store(database_url: str) -> None:
@@ -145,6 +157,7 @@ def _store(database_url: str) -> None:
         cursor.execute(FAILED, values | {"id": RETRIED_ID})
         cursor.execute(FAILED_JOBS, values | {"ids": ids(4, PAGE + 1)})
         cursor.execute(OPERATIONS_AND_ACTIONS, values | {"ids": ACTION_IDS})
+        cursor.execute(BATCHES, values | {"ids": BATCH_IDS})
         cursor.execute(TENANCY, values | {"ids": ids(2_000, PAGE + 1)})
     connection.close()
 
