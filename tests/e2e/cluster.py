@@ -207,11 +207,16 @@ class Namespace:
         self._connections.append(database)
         return database
 
-    def pod(self, name: str, image: str, command: Sequence[str], files: Sequence[Path] = ()) -> None:
-        """Start a restricted pod that runs once, with `files` in /files."""
+    def pod(
+        self, name: str, image: str, command: Sequence[str], files: Sequence[Path] = (), port: int | None = None
+    ) -> None:
+        """Start a restricted pod that runs once, with `files` in /files. It is ready once it listens on `port`.
+
+        A forwarded port ends with its first refused connection, so a server is to be ready before.
+        """
         data = {file.name: file.read_text() for file in files}
         self.core.create_namespaced_config_map(self.name, {"metadata": {"name": name}, "data": data})
-        container = {
+        container: dict[str, Any] = {
             "name": "main",
             "image": image,
             "command": list(command),
@@ -219,6 +224,8 @@ class Namespace:
             "securityContext": RESTRICTED,
             "volumeMounts": [{"name": "files", "mountPath": "/files"}, {"name": "tmp", "mountPath": "/tmp"}],
         }
+        if port is not None:
+            container["readinessProbe"] = {"tcpSocket": {"port": port}, "periodSeconds": 1}
         spec = {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,

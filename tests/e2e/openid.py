@@ -21,10 +21,10 @@ def openid_provider(namespace: Namespace, authority: Authority) -> Iterator[http
     certificate = authority.sign(NAME, host)
     files = [certificate.file, certificate.key]
     command = ["python", "-m", "rig.openid_provider", f"https://{host}:{PORT}"]
-    namespace.pod(NAME, f"{IMAGE}:{TAG}", [*command, *(f"/files/{file.name}" for file in files)], files)
+    namespace.pod(NAME, f"{IMAGE}:{TAG}", [*command, *(f"/files/{file.name}" for file in files)], files, PORT)
     namespace.kubectl("label", "pod", NAME, f"app={NAME}")
     namespace.kubectl("expose", "pod", NAME, "--port", str(PORT))
-    until("the provider runs", lambda: namespace.ready_pod(NAME), 60)
+    until("the provider listens", lambda: namespace.ready_pod(NAME), 120)
     port = namespace.forward(f"service/{NAME}", PORT)
     with httpx.Client(base_url=f"https://127.0.0.1:{port}", **checking(authority, host)) as client:
         until("the provider serves", lambda: _serves(client), 60)
