@@ -104,7 +104,9 @@ async def run_schedule(schedule_id: UUID, request: Request) -> Response:
     responses=problem_responses(SCHEDULE_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE),
 )
 @requires(Scope.SCHEDULES)
-async def list_fires(schedule_id: UUID, request: Request, query: Annotated[FireListQuery, Query()]) -> Response:
+async def list_schedule_fires(
+    schedule_id: UUID, request: Request, query: Annotated[FireListQuery, Query()]
+) -> Response:
     """List what became of the instants of a schedule, newest first, for JOBPROC_SCHEDULE_FIRE_DAYS."""
     services, tenant = get_services(request), principal_of(request).tenant
 

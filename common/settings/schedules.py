@@ -16,7 +16,7 @@ class ScheduleSettings(SettingsGroup):
         "deleted. Empty: schedules are as the API has left them.",
     )
     default_max_schedules: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        1_000, description="API: largest number of schedules of a tenant that has no quota of its own."
+        1_000, description="API: largest number of schedules of a tenant that has no quota of its own. 0: no limit."
     )
     schedule_min_interval_seconds: Annotated[float, Field(ge=0.001, le=86_400)] = Field(
         1, description="API: shortest `every_seconds` of a schedule; a shorter one is refused with 422."

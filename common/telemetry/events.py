@@ -105,6 +105,8 @@ EVENTS = {
     "schedule_instants_without_jobs": "Instants of schedules got no job: `missed` ones were late, `refused` ones could "
     "not be submitted. GET /schedules/{id}/fires has them, with their reasons.",
     "schedule_job_refused": "PostgreSQL refused the job of a schedule, so its instant got none; `reason` is the error.",
+    "schedule_undecidable": "The instants of a schedule could not be computed, such as for a time zone that the "
+    "controller does not know; it is tried again in a minute. Has the traceback.",
     "schedules_applied": "The migration has applied the file of schedules: how many it has `created`, `changed` and "
     "`deleted`.",
     "schema_ready": "The database has the schema that this process needs.",

@@ -68,6 +68,8 @@ class ScheduleFires:
         missed, refused = batch.outcomes[FireOutcome.MISSED], batch.outcomes[FireOutcome.REFUSED]
         if missed or refused:
             log.warning("schedule_instants_without_jobs", missed=missed, refused=refused)
+        for schedule_id, undecided in batch.errors:
+            log.error("schedule_undecidable", schedule=schedule_id, exc_info=undecided)
         if batch.cancelled:
             self._change_feed.publish(batch.cancelled)
         return batch.outcomes[FireOutcome.FIRED]

@@ -9,6 +9,7 @@ from common.domain.schedules.policies import CatchUp, FireOutcome, FireReason, O
 from common.domain.schedules.timing import Timing
 
 MAX_INSTANTS = 10_000  # of one schedule, in one decision; more than the most runs of a catch-up
+POSTPONED = timedelta(minutes=1)  # to the next try of a schedule that cannot be decided
 PENDING_POLL = timedelta(seconds=1)  # so often a waiting instant asks if the last job has ended
 
 
@@ -42,7 +43,6 @@ class Fire:
 class Decision:
     """The changes that are to be written about a schedule."""
 
-    schedule: DueSchedule
     next_at: datetime | None
     due_at: datetime | None  #: when to look at the schedule again; None: never
     pending_at: datetime | None
@@ -69,11 +69,11 @@ def decide(schedule: DueSchedule, now: datetime, grace_s: float, new_job_id: Cal
     decided: then the schedule is still due.
     """
     due = _due(schedule, now, grace_s)
-    decision = Decision(schedule, due.following, None, schedule.pending_at, schedule.last_job, due.decided)
+    decision = Decision(due.following, None, schedule.pending_at, schedule.last_job, due.decided)
     decision.fires += due.missed
     unfinished = schedule.is_last_job_unfinished
     if decision.pending_at is not None and not unfinished:
-        _fire(decision, decision.pending_at, new_job_id)
+        _fire(schedule, decision, decision.pending_at, new_job_id)
         unfinished = schedule.refusal is None
         decision.pending_at = None
     for index, at in enumerate(due.kept):
@@ -82,29 +82,37 @@ def decide(schedule: DueSchedule, now: datetime, grace_s: float, new_job_id: Cal
             if schedule.overlap is Overlap.CANCEL_OLD and not is_newest:
                 decision.fires.append(Fire(at, FireOutcome.SKIPPED))  # the newest one would cancel its job at once
                 continue
-            _fire(decision, at, new_job_id)
+            _fire(schedule, decision, at, new_job_id)
             unfinished = schedule.refusal is None
         elif schedule.overlap is Overlap.CANCEL_OLD and is_newest:
             decision.cancelled = None if schedule.refusal else schedule.last_job
-            _fire(decision, at, new_job_id)
+            _fire(schedule, decision, at, new_job_id)
         elif schedule.overlap is Overlap.QUEUE and decision.pending_at is None:
             decision.pending_at = at
         else:
             decision.fires.append(Fire(at, FireOutcome.SKIPPED))
-    decision.due_at = _due_at(decision, now)
+    decision.due_at = _due_at(schedule, decision, now)
     return decision
 
 
-def _fire(decision: Decision, at: datetime, new_job_id: Callable[[], UUID]) -> None:
-    if decision.schedule.refusal is not None:
-        decision.fires.append(Fire(at, FireOutcome.REFUSED, decision.schedule.refusal))
+def postpone(next_at: datetime | None, pending_at: datetime | None, last_job: UUID | None, now: datetime) -> Decision:
+    """Return the decision about a schedule whose instants cannot be computed: it gets no job, and is tried again."""
+    decision = Decision(next_at, now + POSTPONED, pending_at, last_job)
+    if next_at is not None:
+        decision.fires.append(Fire(next_at, FireOutcome.REFUSED, FireReason.TIMING))
+    return decision
+
+
+def _fire(schedule: DueSchedule, decision: Decision, at: datetime, new_job_id: Callable[[], UUID]) -> None:
+    if schedule.refusal is not None:
+        decision.fires.append(Fire(at, FireOutcome.REFUSED, schedule.refusal))
         return
     decision.last_job = new_job_id()
     decision.fires.append(Fire(at, FireOutcome.FIRED, job=decision.last_job))
 
 
-def _due_at(decision: Decision, now: datetime) -> datetime | None:
-    schedule, times = decision.schedule, []
+def _due_at(schedule: DueSchedule, decision: Decision, now: datetime) -> datetime | None:
+    times = []
     if decision.next_at is not None:
         times.append(schedule.timing.due_at(schedule.id, decision.next_at))
     if decision.pending_at is not None:

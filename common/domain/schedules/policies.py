@@ -51,5 +51,6 @@ class FireReason(StrEnum):
     QUEUE_NOT_ALLOWED = "queue_not_allowed"  #: its operation no longer allows its queue
     TENANT = "tenant"  #: its tenant is suspended, draining or being removed
     QUOTA = "quota"  #: its tenant has as many waiting jobs as its quota allows
+    TIMING = "timing"  #: its instants cannot be computed here, such as for a time zone that the machine does not know
     JOB = "job"  #: PostgreSQL refuses its job
     REQUESTED = "requested"  #: somebody asked for a run now

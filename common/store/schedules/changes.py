@@ -80,7 +80,7 @@ class NewSchedule:
 
 
 def create(connection: Connection, new: NewSchedule, default_limit: int) -> StoredSchedule:
-    """Store a schedule. `default_limit`: schedules of a tenant without a quota of its own.
+    """Store a schedule. `default_limit`: schedules of a tenant without a quota of its own; 0: no limit.
 
     Raises ScheduleExists, TooManySchedules, or InvalidSubmission if it has no instant ahead. A managed one may have
     none, and does not count.
@@ -88,9 +88,9 @@ def create(connection: Connection, new: NewSchedule, default_limit: int) -> Stor
     definition = new.definition
     now, number, own_limit = connection.execute(_ROOM, {"tenant": new.tenant}).one()
     first = _first_after(definition.timing(now), now, definition, is_checked=not new.managed)
-    limit = default_limit if own_limit is None else own_limit
+    limit = (default_limit or None) if own_limit is None else own_limit
     existing = connection.execute(_BY_NAME, {"tenant": new.tenant, "name": definition.name}).mappings().one_or_none()
-    if existing is None and number >= limit and not new.managed:
+    if existing is None and limit is not None and number >= limit and not new.managed:
         raise TooManySchedules(limit)
     values = {
         **definition_values(definition),

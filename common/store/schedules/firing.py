@@ -18,7 +18,7 @@ import psycopg2
 from common.domain.job import NewJob, new_job_id
 from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
-from common.domain.schedules.firing import Decision, DueSchedule, Fire, decide
+from common.domain.schedules.firing import Decision, DueSchedule, Fire, decide, postpone
 from common.domain.schedules.job import new_job
 from common.domain.schedules.policies import FireOutcome, FireReason, Overlap
 from common.store.connection.caller import array
@@ -67,6 +67,7 @@ class FireBatch:
     locked: int = 0  #: schedules
     decided: int = 0  #: schedules that have moved on
     outcomes: Counter[FireOutcome] = field(default_factory=Counter)
+    errors: list[tuple[str, Exception]] = field(default_factory=list)  #: of schedules, by id, that cannot be decided
     cancelled: list[str] = field(default_factory=list)  #: jobs that were cancelled, or asked to stop
 
 
@@ -149,21 +150,30 @@ def _fire(
         refusal = refused or _refusal(schedule, operations, is_active=is_active)
         if refusal is None and left is not None and submitted[schedule.tenant] >= left:
             refusal = FireReason.QUOTA
-        due = DueSchedule(
-            schedule.id,
-            schedule.timing,
-            schedule.overlap_policy,
-            schedule.catch_up_policy,
-            schedule.next_at,
-            schedule.pending_at,
-            schedule.last_job,
-            str(schedule.last_job) in unfinished,
-            refusal,
-        )
-        decision = decide(due, now, limits.grace_s, partial(_job_id, unix_ms))
+        due = partial(_due, schedule, refusal, is_last_job_unfinished=str(schedule.last_job) in unfinished)
+        try:
+            decision = decide(due(), now, limits.grace_s, partial(_job_id, unix_ms))
+        except Exception as error:  # noqa: BLE001 - such as a time zone that this machine does not know
+            batch.errors.append((str(schedule.id), error))
+            decision = postpone(schedule.next_at, schedule.pending_at, schedule.last_job, now)
         submitted[schedule.tenant] += sum(fire.job is not None for fire in decision.fires)
         decisions.append((schedule, decision))
     _store(connection, _cancel(connection, decisions, batch), operations, batch)
+
+
+def _due(schedule: StoredSchedule, refusal: FireReason | None, *, is_last_job_unfinished: bool) -> DueSchedule:
+    """Return a schedule for its decision. Raises ValueError for policies of a newer version."""
+    return DueSchedule(
+        schedule.id,
+        schedule.timing,
+        schedule.overlap_policy,
+        schedule.catch_up_policy,
+        schedule.next_at,
+        schedule.pending_at,
+        schedule.last_job,
+        is_last_job_unfinished,
+        refusal,
+    )
 
 
 def _operations(connection: WorkerConnection, schedules: list[StoredSchedule]) -> dict[str, OperationSpec]:
@@ -243,7 +253,9 @@ def _store(
         _insert_jobs(connection, jobs)
         batch.outcomes.update(fire.outcome for _, fire in fires)
     if decisions:
-        connection.run(ADVANCE, (json.dumps([_advance_row(decision) for _, decision in decisions]),))
+        connection.run(
+            ADVANCE, (json.dumps([_advance_row(schedule.id, decision) for schedule, decision in decisions]),)
+        )
 
 
 def _insert_jobs(connection: WorkerConnection, jobs: list[NewJob]) -> None:
@@ -264,10 +276,10 @@ def _fire_row(schedule: StoredSchedule, fire: Fire) -> dict[str, object]:
     }
 
 
-def _advance_row(decision: Decision) -> dict[str, object]:
+def _advance_row(schedule_id: UUID, decision: Decision) -> dict[str, object]:
     times = ("next_at", "due_at", "pending_at", "last_at")
     return {
-        "id": str(decision.schedule.id),
+        "id": str(schedule_id),
         "last_job": decision.last_job and str(decision.last_job),
         **{name: (at := getattr(decision, name)) and at.isoformat() for name in times},
     }

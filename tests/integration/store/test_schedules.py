@@ -176,3 +176,19 @@ def test_a_job_that_postgresql_refuses_costs_no_other_its_instant(
     assert sum(error is not None for _, error in found) == 1
     assert schedules.fires(bad) == [(now, "refused", "job")]
     assert schedules.fires(good) == [(now, "fired", None)]
+
+
+def test_a_schedule_that_cannot_be_decided_costs_no_other_its_instant(
+    schedules: Schedules, storage: Storage, now: datetime
+) -> None:
+    bad, good = (schedules.create(cron="* * * * *") for _ in range(2))
+    storage.rows("UPDATE schedules SET zone = 'Europe/Newtown' WHERE id = %s", (str(bad.id),))
+    for schedule in (bad, good):
+        schedules.set_next(schedule, now)
+    batch = schedules.fire(now)
+    assert [schedule_id for schedule_id, _ in batch.errors] == [str(bad.id)]
+    assert schedules.fires(bad) == [(now, "refused", "timing")]
+    assert schedules.fires(good) == [(now, "fired", None)]
+    assert schedules.read(bad)["next_at"] == now
+    assert schedules.read(bad)["due_at"] == now + MINUTE
+    assert schedules.fire(now).locked == 0
