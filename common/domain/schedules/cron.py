@@ -42,12 +42,31 @@ class CronExpression:
         # The minute of the instant may have further seconds.
         start = instant if self.seconds == (0,) else instant.replace(second=0, microsecond=0) - _MINUTE
         last = instant
-        for minute in CronSim(self.minutes, start.astimezone(zone)):
+        for minute in _Simulation(self.minutes, start.astimezone(zone)):
             at = minute.astimezone(UTC)
             for second in self.seconds:
                 if (candidate := at + timedelta(seconds=second)) > last:
                     yield candidate
                     last = candidate
+
+
+class _Simulation(CronSim):
+    """cronsim, for zones where the clocks skip midnight, such as Santiago: the day then begins after the gap."""
+
+    def advance_day(self) -> bool:
+        """Roll forward to a day that matches; return True if it was another one."""
+        return self._after_gap(changed=super().advance_day())
+
+    def advance_month(self) -> None:
+        """Roll forward to a month that matches."""
+        before = self.dt
+        super().advance_month()
+        self._after_gap(changed=self.dt != before)
+
+    def _after_gap(self, *, changed: bool) -> bool:
+        if changed and self.dt.tzinfo is not None:  # without one it goes by the hands of the clock
+            self.dt = self.dt.astimezone(UTC).astimezone(self.dt.tzinfo)
+        return changed
 
 
 @lru_cache(maxsize=1_024)

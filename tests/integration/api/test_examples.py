@@ -21,9 +21,7 @@ from integration.api.support.documented_examples import (
 from integration.api.support.example_client import ExampleClient
 from rig.system import System
 
-PROVOKED = (
-    example_client.PROVOKED | batch_examples.PROVOKED | tenancy_examples.PROVOKED | schedule_examples.PROVOKED
-)
+PROVOKED = example_client.PROVOKED | batch_examples.PROVOKED | tenancy_examples.PROVOKED | schedule_examples.PROVOKED
 #: Problems that a healthy system without authentication never sends, and the tests that provoke them.
 ELSEWHERE = {
     "internal": "tests/integration/api/test_http_conventions.py",

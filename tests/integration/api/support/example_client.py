@@ -114,14 +114,12 @@ class ExampleClient:
     def row_for(self, operation: Operation) -> str:
         """Return what the path names and accepts the documented request: a job, batch, key or tenant, or none."""
         _, path = operation
-        if "{key_id}" in path:
-            return self.key()
-        if "{tenant_name}" in path:
-            return self.tenant()
+        made = {"{key_id}": self.key, "{tenant_name}": self.tenant, "{schedule_id}": self.schedule}
+        for name, make in made.items():
+            if name in path:
+                return make()
         if "{batch_id}" in path:
             return self.batch_for(path)
-        if "{schedule_id}" in path:
-            return self.schedule()
         if "{bulk_action_id}" in path:
             return self.edit(self.bulk_action(), "UPDATE bulk_actions SET count = 1204 WHERE id = %s")
         if "{" not in path:
@@ -144,6 +142,7 @@ class ExampleClient:
         key = uuid.uuid4().hex
         self.job(delay_seconds=1_000, unique={"key": key})
         return key
+
     def schedule(self) -> str:
         """Create the documented schedule, with a name of its own; return its id."""
         (body,) = body_examples(("post", "/schedules"))

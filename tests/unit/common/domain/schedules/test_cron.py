@@ -188,6 +188,11 @@ def _oracle(expression: str, zone: ZoneInfo, start: datetime, end: datetime) -> 
     return found
 
 
+def test_a_skipped_midnight_is_no_match_of_another_hour() -> None:
+    """In Santiago the day begins at 01:00 then. By elapsed time `*/2` waits for 02:00."""
+    assert instants("* */2 */5 * *", SANTIAGO, utc(2026, 9, 5, 22), 1) == [utc(2026, 9, 6, 5)]
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_expressions_equal_an_oracle_around_changes_of_the_clocks(data: st.DataObject) -> None:
