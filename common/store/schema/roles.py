@@ -84,7 +84,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "idempotency_keys": "SELECT, DELETE, UPDATE (until)",
         "unique_keys": "SELECT, INSERT, UPDATE, DELETE",
         "batches": "SELECT, DELETE, UPDATE (place, closed_at, ended_at, failed, cancelled, rev, follow_up_job, "
-        "retried)",
+        "retried, gone, gone_failed, gone_cancelled)",
         "bulk_actions": "SELECT, UPDATE, DELETE",
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
