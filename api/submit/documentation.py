@@ -108,14 +108,15 @@ BATCH_SCHEMA = {
     "maxItems": 10_000,
     "examples": [[{"data": [1, 2, 3], "operation": "square_sum"}]],
 }
-#: The body of POST /jobs/batch: an array, or an object with it.
+_UNLIMITED = {name: value for name, value in BATCH_SCHEMA.items() if name != "maxItems"}
+#: The body of POST /jobs/batch: an array of up to JOBPROC_MAX_BATCH_JOBS submissions, or an object with it.
 BATCH_OR_ARRAY_SCHEMA = {
     "anyOf": [
-        BATCH_SCHEMA,
+        _UNLIMITED,
         {
             "type": "object",
             "properties": {
-                "jobs": {name: value for name, value in BATCH_SCHEMA.items() if name != "maxItems"},
+                "jobs": _UNLIMITED,
                 "follow_up": {"anyOf": [*SUBMISSION_SCHEMA["anyOf"], {"type": "null"}]},
             },
             "required": ["jobs"],

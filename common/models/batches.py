@@ -34,6 +34,9 @@ class Batch(Base):
     #: FAILED jobs when the last one had ended; None: some may be unfinished
     failed: Mapped[int | None]
     cancelled: Mapped[int | None]  #: the same of CANCELLED jobs
+    gone: Mapped[int] = mapped_column(server_default=text("0"))  #: ended jobs that retention has deleted by row
+    gone_failed: Mapped[int] = mapped_column(server_default=text("0"))  #: of `gone`, FAILED ones
+    gone_cancelled: Mapped[int] = mapped_column(server_default=text("0"))  #: of `gone`, CANCELLED ones
     rev: Mapped[int] = mapped_column(server_default=text("0"))  #: counts the changes of this row that clients see
     follow_up_job: Mapped[UUID | None]  #: the job that was stored when the batch ended
     cancel_action: Mapped[UUID | None]  #: the bulk action of the newest cancel

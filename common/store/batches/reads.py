@@ -17,11 +17,11 @@ _CALLER = "ARRAY[$1::int]"
 _IN_LIVE, _IN_OUTCOMES = FROM_PLACE.format(id="l.id"), FROM_PLACE.format(id="o.id")
 _PLACE_NUMBER = "('x' || right(b.place::text, 8))::bit(32)::bigint"
 # Jobs are claimed about in the order of their ids, so of those behind the place either few live or few have ended. The
-# numbers say how many there are, unless some were not used; nothing of a batch is deleted on its first day.
+# numbers say how many there are, unless some were not used; no partition of a batch is cleared on its first day.
 _UNFINISHED = f"""CASE
         WHEN b.failed IS NOT NULL THEN 0
         WHEN near.count <= {NEAR} THEN near.count
-        WHEN b.numbers = b.jobs AND NOT b.retried AND b.ended_at IS NULL
+        WHEN b.numbers = b.jobs AND b.gone = 0 AND NOT b.retried AND b.ended_at IS NULL
              AND b.created_at > clock_timestamp() - interval '20 h'
         THEN b.jobs - greatest({_PLACE_NUMBER} - 1, 0) - (SELECT count(*) FROM outcomes o WHERE {_IN_OUTCOMES})
         ELSE (SELECT count(*) FROM live l WHERE {_IN_LIVE}) END"""

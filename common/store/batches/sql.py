@@ -5,9 +5,10 @@ from common.store.jobs.fragments import COLUMNS, LIVE, RECORD, SIDE_TABLES, new_
 #: True if the row of `live` or `outcomes` with this id belongs to batch b, at its place or later.
 FROM_PLACE = "{id} >= b.place AND {id} <= b.last"
 
-#: FAILED and CANCELLED jobs of batch b, by their newest runs. A run after the first has a row in `runs`.
-UNSUCCESSFUL = """SELECT count(*) FILTER (WHERE o.status = 'FAILED') AS failed,
-           count(*) FILTER (WHERE o.status = 'CANCELLED') AS cancelled
+#: FAILED and CANCELLED jobs of batch b, by their newest runs, with those that retention has deleted. A run after the
+#: first has a row in `runs`.
+UNSUCCESSFUL = """SELECT count(*) FILTER (WHERE o.status = 'FAILED') + b.gone_failed AS failed,
+           count(*) FILTER (WHERE o.status = 'CANCELLED') + b.gone_cancelled AS cancelled
     FROM outcomes o
     WHERE b.failed IS NULL AND o.tenant = b.tenant AND o.status <> 'SUCCESS' AND o.id > b.id AND o.id <= b.last
       AND (NOT b.retried OR NOT EXISTS (SELECT FROM runs r WHERE r.id = o.id AND r.run > o.run))"""

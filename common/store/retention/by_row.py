@@ -12,6 +12,7 @@ from uuid import UUID
 from common.store.connection.statement import Statement, array_literal
 from common.store.retention import stored_bytes
 from common.store.retention.by_partition import KEEPS, RetentionCutoffs
+from common.store.schema.batch_of_job import BATCH_OF
 from common.store.schema.partitions import Period
 
 if TYPE_CHECKING:  # it imports psycopg2, which the API does without
@@ -40,8 +41,23 @@ _MATCHING = "id BETWEEN $3 AND $4 AND id = ANY (ARRAY(SELECT id FROM still))"
 _DELETES = ", ".join(f"of_{table} AS (DELETE FROM {table} WHERE {_MATCHING})" for table in _TABLES)
 _FREED = stored_bytes.freed(_MATCHING, stored_bytes.JOB_BYTES)
 _FREED_INPUTS = stored_bytes.freed(_MATCHING, stored_bytes.INPUT_BYTES)
+# The counts of a batch go on including its jobs.
+_OF_BATCHES = f"""
+    of_batches AS (
+        UPDATE batches b
+        SET gone = b.gone + d.jobs, gone_failed = b.gone_failed + d.failed,
+            gone_cancelled = b.gone_cancelled + d.cancelled
+        FROM (SELECT {BATCH_OF.format(id="o.id")} AS batch, count(*) AS jobs,
+                     count(*) FILTER (WHERE o.status = 'FAILED') AS failed,
+                     count(*) FILTER (WHERE o.status = 'CANCELLED') AS cancelled
+              FROM (SELECT DISTINCT ON (id) id, status FROM outcomes WHERE {_MATCHING} ORDER BY id, run DESC) o
+              GROUP BY 1) d
+        WHERE b.id = d.batch)
+"""
 DELETE = Statement(
-    "delete_rows", "uuid[], smallint[], uuid, uuid", f"WITH {_STILL}, {_FREED}, {_DELETES} SELECT count(*) FROM still"
+    "delete_rows",
+    "uuid[], smallint[], uuid, uuid",
+    f"WITH {_STILL}, {_FREED}, {_OF_BATCHES}, {_DELETES} SELECT count(*) FROM still",
 )
 DELETE_INPUTS = Statement(
     "delete_inputs",

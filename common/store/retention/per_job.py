@@ -4,13 +4,11 @@ from typing import TYPE_CHECKING
 
 from common.store.connection.statement import Statement
 from common.store.retention import by_row
-from common.store.schema.batch_of_job import OF_ACTIVE_BATCH
 
 if TYPE_CHECKING:  # it imports psycopg2, which the API does without
     from common.store.connection.psycopg2_session import WorkerConnection
 
 
-# A job of a batch counts as unfinished until all of the batch have ended: its outcome is among the counts of the batch.
 # An unfinished job is kept for `keep_s` from now on at least. The older it is, the rarer it is checked, so a million
 # jobs that wait for a year cost nothing. It is then deleted late, by at most an eighth of its age at the last check.
 _NEXT_CHECK = "greatest(keep_s * interval '1 s', (clock_timestamp() - created_at) / 8)"
@@ -22,9 +20,8 @@ CHECK_DUE = Statement(
     WITH late AS MATERIALIZED (
         SELECT id FROM expiries WHERE at <= clock_timestamp() ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED),
     found AS MATERIALIZED (
-        SELECT late.id, j.keep_s, j.created_at,
-               l.id IS NOT NULL OR {OF_ACTIVE_BATCH.format(id="late.id")} AS unfinished,
-               o.run, o.finished_at + j.keep_s * interval '1 s' AS until
+        SELECT late.id, j.keep_s, j.created_at, l.id IS NOT NULL AS unfinished, o.run,
+               o.finished_at + j.keep_s * interval '1 s' AS until
         FROM late
         LEFT JOIN LATERAL (SELECT keep_s, created_at FROM jobs WHERE jobs.id = late.id OFFSET 0) j ON true
         LEFT JOIN LATERAL (SELECT id FROM live WHERE live.id = late.id OFFSET 0) l ON true

@@ -86,7 +86,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "idempotency_keys": "SELECT, DELETE, UPDATE (until)",
         "unique_keys": "SELECT, INSERT, UPDATE, DELETE",
         "batches": "SELECT, DELETE, UPDATE (place, closed_at, ended_at, failed, cancelled, rev, follow_up_job, "
-        "retried)",
+        "retried, gone, gone_failed, gone_cancelled)",
         "bulk_actions": "SELECT, UPDATE, DELETE",
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
         "schedules": "SELECT, DELETE, UPDATE (next_at, due_at, pending_at, last_at, last_job)",

@@ -198,19 +198,24 @@ def test_counts_are_the_same_from_both_sides_of_the_place(
     assert (batch.read()["unfinished"], batch.read()["failed"]) == (21, 0)
 
 
-def test_a_job_of_an_active_batch_is_kept_beyond_its_own_time(storage: Storage, connection: WorkerConnection) -> None:
+def test_jobs_that_are_deleted_before_the_end_of_their_batch_stay_in_its_counts(
+    storage: Storage, connection: WorkerConnection
+) -> None:
     batch = Batch(storage, keep_s=3_600)
-    batch.add(2)
-    batch.close()
+    jobs = batch.add(3)
     run(storage, connection)
+    fail(storage, jobs[0])
     set_finished_ago(storage, 7_200)
     storage.rows("UPDATE expiries SET at = now() - interval '1 s'")
-    assert delete_expired(connection, storage) == (2, 0)
-    assert batch.end(connection)
-    storage.rows("UPDATE expiries SET at = now() - interval '1 s'")
-    assert delete_expired(connection, storage) == (2, 2)
+    assert delete_expired(connection, storage) == (3, 3)
+    batch.add(2)
     row = batch.read()
-    assert (row["jobs"], row["unfinished"], row["failed"], row["cancelled"]) == (2, 0, 0, 0)
+    assert (row["jobs"], row["unfinished"], row["failed"], row["cancelled"]) == (5, 2, 1, 0)
+    batch.close()
+    run(storage, connection)
+    assert batch.end(connection)
+    row = batch.read()
+    assert (row["jobs"], row["unfinished"], row["failed"], row["cancelled"]) == (5, 0, 1, 0)
 
 
 def test_batches_are_deleted_so_many_days_after_their_end(storage: Storage, connection: WorkerConnection) -> None:
