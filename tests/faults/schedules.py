@@ -80,11 +80,11 @@ def pause(database: Database) -> None:
 def past_schedules(database: Database) -> list[PastSchedule]:
     """Return the schedules of the run with their fires."""
     found = []
-    for schedule_id, *columns in database.rows(
+    for schedule_id, name, every_s, starts_at, next_at, pending_at in database.rows(
         "SELECT id::text, name, every_s, starts_at, next_at, pending_at FROM schedules ORDER BY name"
     ):
         submitted_by = f"schedule:{schedule_id}"
         fires = [PastFire(*row) for row in database.rows(_FIRES, (submitted_by, schedule_id))]
         jobs = database.value("SELECT count(*) FROM jobs WHERE submitted_by = %s", (submitted_by,))
-        found.append(PastSchedule(*columns, fires, jobs))
+        found.append(PastSchedule(name, every_s, starts_at, next_at, pending_at, fires, jobs))
     return found

@@ -3,7 +3,7 @@
 A time that the clocks skip fires at their first minute after the gap, once. A time that comes twice fires the first
 time. An expression whose minute or hour begins with `*` goes by elapsed time: in the repeated hour it fires in both.
 cronsim does the arithmetic; beside it are the names such as `@daily`, the seconds, and the order: begun within a
-repeated hour it gives the hour's first pass, which is an instant of the past.
+repeated hour it gives the hour's first pass, which is an instant of the past; and days whose midnight the clocks skip.
 """
 
 from collections.abc import Iterator
@@ -42,12 +42,34 @@ class CronExpression:
         # The minute of the instant may have further seconds.
         start = instant if self.seconds == (0,) else instant.replace(second=0, microsecond=0) - _MINUTE
         last = instant
-        for minute in CronSim(self.minutes, start.astimezone(zone)):
+        for minute in _Cron(self.minutes, start.astimezone(zone)):
             at = minute.astimezone(UTC)
             for second in self.seconds:
                 if (candidate := at + timedelta(seconds=second)) > last:
                     yield candidate
                     last = candidate
+
+
+class _Cron(CronSim):
+    """cronsim, with days and months that begin at a time that exists, where the clocks skip midnight."""
+
+    def advance_day(self) -> bool:
+        """Go to the next day that matches. Returns True if that is another one."""
+        has_moved = super().advance_day()
+        if has_moved:
+            self._to_existing_time()
+        return has_moved
+
+    def advance_month(self) -> None:
+        """Go to the next month that matches."""
+        before = self.dt
+        super().advance_month()
+        if self.dt is not before:
+            self._to_existing_time()
+
+    def _to_existing_time(self) -> None:
+        if self.dt.tzinfo not in (None, UTC):  # else cronsim moves it at the end
+            self.dt = self.dt.astimezone(UTC).astimezone(self.dt.tzinfo)
 
 
 @lru_cache(maxsize=1_024)
