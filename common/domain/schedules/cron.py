@@ -3,7 +3,7 @@
 A time that the clocks skip fires at their first minute after the gap, once. A time that comes twice fires the first
 time. An expression whose minute or hour begins with `*` goes by elapsed time: in the repeated hour it fires in both.
 cronsim does the arithmetic; beside it are the names such as `@daily`, the seconds, and the order: begun within a
-repeated hour it gives the hour's first pass, which is an instant of the past.
+repeated hour it gives the hour's first pass, which is an instant of the past; and days whose midnight the clocks skip.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ class CronExpression:
         # The minute of the instant may have further seconds.
         start = instant if self.seconds == (0,) else instant.replace(second=0, microsecond=0) - _MINUTE
         last = instant
-        for minute in _Simulation(self.minutes, start.astimezone(zone)):
+        for minute in _Cron(self.minutes, start.astimezone(zone)):
             at = minute.astimezone(UTC)
             for second in self.seconds:
                 if (candidate := at + timedelta(seconds=second)) > last:
@@ -50,23 +50,26 @@ class CronExpression:
                     last = candidate
 
 
-class _Simulation(CronSim):
-    """cronsim, for zones where the clocks skip midnight, such as Santiago: the day then begins after the gap."""
+class _Cron(CronSim):
+    """cronsim, with days and months that begin at a time that exists, where the clocks skip midnight."""
 
     def advance_day(self) -> bool:
-        """Roll forward to a day that matches; return True if it was another one."""
-        return self._after_gap(changed=super().advance_day())
+        """Go to the next day that matches. Returns True if that is another one."""
+        has_moved = super().advance_day()
+        if has_moved:
+            self._to_existing_time()
+        return has_moved
 
     def advance_month(self) -> None:
-        """Roll forward to a month that matches."""
+        """Go to the next month that matches."""
         before = self.dt
         super().advance_month()
-        self._after_gap(changed=self.dt != before)
+        if self.dt is not before:
+            self._to_existing_time()
 
-    def _after_gap(self, *, changed: bool) -> bool:
-        if changed and self.dt.tzinfo is not None:  # without one it goes by the hands of the clock
+    def _to_existing_time(self) -> None:
+        if self.dt.tzinfo not in (None, UTC):  # else cronsim moves it at the end
             self.dt = self.dt.astimezone(UTC).astimezone(self.dt.tzinfo)
-        return changed
 
 
 @lru_cache(maxsize=1_024)

@@ -52,6 +52,8 @@ def texts(expression: str, zone: str, start: datetime, number: int) -> list[str]
         ("@hourly", BERLIN, utc(2026, 10, 24, 23, 30), ["10-25 00:00", "10-25 01:00", "10-25 02:00"]),
         ("0 0 * * *", CAIRO, utc(2026, 4, 22, 12), ["04-22 22:00", "04-23 22:00", "04-24 21:00"]),
         ("30 23 * * *", SANTIAGO, utc(2026, 4, 3, 12), ["04-04 02:30", "04-05 02:30", "04-06 03:30"]),
+        # Midnight is skipped: 00:00 is no hour of that day for what goes by elapsed time.
+        ("0 */2 * * 0", SANTIAGO, utc(2026, 9, 6), ["09-06 05:00", "09-06 07:00"]),
         ("15 2 * * *", LORD_HOWE, utc(2026, 10, 2, 18), ["10-03 15:30", "10-04 15:15"]),
     ],
 )
@@ -134,6 +136,7 @@ CHANGES = {
     BERLIN: [(2026, 3, 29), (2026, 10, 25)],
     "America/New_York": [(2026, 3, 8), (2026, 11, 1)],
     SANTIAGO: [(2026, 4, 5), (2026, 9, 6)],
+    CAIRO: [(2026, 4, 24), (2026, 10, 30)],
 }
 
 
