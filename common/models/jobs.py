@@ -69,10 +69,12 @@ class Live(Base):
             name="parked_waits_for_a_key",
         ),
         Index("live_due", "queue", "priority", "claimable_at", "id"),
-        # For claims by line (common/store/tenancy/line_index.py). Its condition holds for every row.
+        # For claims by line (common/store/tenancy/line_index.py). Its condition holds for every row. SQLAlchemy has no
+        # option for a collation, and writes operator classes where it belongs.
         Index(
             "live_line",
-            *(text('queue COLLATE "C"'), "tenant", "priority", "claimable_at", "id"),
+            *("queue", "tenant", "priority", "claimable_at", "id"),
+            postgresql_ops={"queue": 'COLLATE "C"'},
             postgresql_where=text("priority < 10"),
         ),
         # For lists. Of an expression, which policies and other statements do not have: a plan from an empty table might

@@ -5,8 +5,8 @@ One person, ada, who agrees to everything that a client asks for.
 
 # ruff: noqa: ARG002 - the signatures are those of Authlib
 
+import argparse
 import os
-import sys
 import threading
 from typing import Any
 from urllib.parse import urlsplit
@@ -227,9 +227,13 @@ def new_key(algorithm: str, key_id: str) -> Any:
 
 
 def main() -> None:
-    """Run `openid_provider URL CERTIFICATE KEY`, on the port of the URL."""
-    url, certificate, key = sys.argv[1:]
-    OpenIdProvider(urlsplit(url).port or 443, url=url, tls=(certificate, key)).wait()
+    """Run the provider that the arguments describe."""
+    parser = argparse.ArgumentParser(prog="python -m rig.openid_provider", description=__doc__, allow_abbrev=False)
+    parser.add_argument("url", help="URL of the provider; it listens on the port of it")
+    parser.add_argument("certificate", help="file with the certificate")
+    parser.add_argument("key", help="file with the key of the certificate")
+    asked = parser.parse_args()
+    OpenIdProvider(urlsplit(asked.url).port or 443, url=asked.url, tls=(asked.certificate, asked.key)).wait()
 
 
 if __name__ == "__main__":
