@@ -123,11 +123,8 @@ class Namespace:
         """Return the pods of jobproc, or of one component, that are not being deleted."""
         role = "app.kubernetes.io/component"
         selector = f"{role}={component}" if component else role
-        return [
-            pod
-            for pod in self.core.list_namespaced_pod(self.name, label_selector=selector).items
-            if not pod.metadata.deletion_timestamp
-        ]
+        found = self.core.list_namespaced_pod(self.name, label_selector=selector).items
+        return [pod for pod in found if not pod.metadata.deletion_timestamp]
 
     def ready(self, component: str) -> list[str]:
         """Return the names of a component's ready pods."""
@@ -207,13 +204,8 @@ class Namespace:
         self._connections.append(database)
         return database
 
-    def pod(
-        self, name: str, image: str, command: Sequence[str], files: Sequence[Path] = (), port: int | None = None
-    ) -> None:
-        """Start a restricted pod that runs once, with `files` in /files. It is ready once it listens on `port`.
-
-        A forwarded port ends with its first refused connection, so a server is to be ready before.
-        """
+    def pod(self, name: str, image: str, command: Sequence[str], files: Sequence[Path] = (), port: int = 0) -> None:
+        """Start a restricted pod that runs once, with `files` in /files; ready when it listens on `port`, if any."""
         data = {file.name: file.read_text() for file in files}
         self.core.create_namespaced_config_map(self.name, {"metadata": {"name": name}, "data": data})
         container: dict[str, Any] = {
@@ -224,7 +216,7 @@ class Namespace:
             "securityContext": RESTRICTED,
             "volumeMounts": [{"name": "files", "mountPath": "/files"}, {"name": "tmp", "mountPath": "/tmp"}],
         }
-        if port is not None:
+        if port:  # forwarding ends with the first refused connection
             container["readinessProbe"] = {"tcpSocket": {"port": port}, "periodSeconds": 1}
         spec = {
             "restartPolicy": "Never",
