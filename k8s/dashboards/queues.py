@@ -1,6 +1,6 @@
-"""Queues and autoscaling: depths, the values that KEDA reads, its actions."""
+"""Queues, schedules and autoscaling: depths, the values that KEDA reads, its actions."""
 
-from common.telemetry import metrics
+from common.telemetry import metrics, schedule_metrics
 from k8s.dashboards.panels import Query, Row, dashboard, graph
 from k8s.dashboards.queries import (
     deduplicated_sum,
@@ -57,6 +57,25 @@ QUEUES = Row(
             "Due jobs that wait for a unique key which a running job holds. No part of the depth: more workers would "
             "not run them.",
             Query(highest(metrics.PARKED_JOBS, ["queue"]), "{{queue}}"),
+        ),
+    ),
+)
+
+SCHEDULES = Row(
+    "Schedules",
+    (
+        graph(
+            "Instants of schedules",
+            "short",
+            "Decided instants by outcome. Missed ones were late, and refused ones could not be submitted; both are "
+            "normally 0.",
+            Query(increase(schedule_metrics.FIRES, ["outcome"]), "{{outcome}}"),
+        ),
+        graph(
+            "Lateness of schedules",
+            "s",
+            "Time for which the oldest instant has been due. Normal is below a second or two.",
+            Query(highest(schedule_metrics.LATENESS), "late"),
         ),
     ),
 )
@@ -152,5 +171,5 @@ def text() -> str:
         "queues",
         "queues and autoscaling",
         "Queues, the values that KEDA reads, and its actions.",
-        (QUEUES, AUTOSCALING, CONTROLLERS),
+        (QUEUES, SCHEDULES, AUTOSCALING, CONTROLLERS),
     )

@@ -158,7 +158,7 @@ def test_every_dashboard_and_alert_of_the_chart_is_in_the_profile() -> None:
 def test_promtool_accepts_the_configuration_of_prometheus(tmp_path: Path) -> None:
     if not shutil.which("promtool"):
         pytest.skip("promtool is not installed")
-    for name in ("service", "workers", "database", "autoscaling"):
+    for name in ("service", "workers", "schedules", "database", "autoscaling"):
         shutil.copy(ROOT / "charts" / "jobproc" / "alerts" / f"{name}.yaml", tmp_path)
     (tmp_path / "prometheus.yml").write_text(
         config_file("prometheus").read_text().replace("/etc/prometheus/alerts", str(tmp_path))
