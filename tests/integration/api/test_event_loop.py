@@ -67,8 +67,20 @@ INSERT INTO batches (id, last, place, jobs, numbers, closed_at, ended_at, failed
 SELECT id, id, id, 1, 1, now(), now(), 0, 0, repeat('s', 255), json_build_object('operation', repeat('o', 64))
 FROM unnest(%(ids)s::uuid[]) AS d(id);
 """
+SCHEDULES = """
+INSERT INTO schedules (id, tenant, name, cron, zone, overlap, catch_up, catch_up_within_s, catch_up_max_runs, jitter_s,
+    next_at, due_at, job)
+SELECT id, 1, 'schedule-' || n, '*/7 2-4,20 L * 1#2', 'America/Argentina/ComodRivadavia', 'queue', 'all', 3600, 1000, 0,
+    now() + interval '1 d', now() + interval '1 d',
+    json_build_object('operation', 'square_sum', 'input', %(input)s::json)
+FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS d(id, n);
+INSERT INTO schedule_fires (schedule, at, tenant, outcome, reason)
+SELECT (%(ids)s::uuid[])[1], now() - n * interval '1 min', 1, 'refused', repeat('r', 200)
+FROM generate_series(1, 201) n;
+"""
 KEY_ID = "kkkkkkkkkkk1"
 PAGE = 200
+JOB = {"operation": "square_sum"}
 
 
 def ids(first: int, count: int) -> list[str]:
@@ -78,7 +90,7 @@ def ids(first: int, count: int) -> list[str]:
 
 LIVE_ID, FINISHED_ID, RETRIED_ID, CANCELLED_ID = ids(0, 4)
 ACTION_IDS = ids(1_000, PAGE + 1)
-BATCH_IDS = ids(3_000, PAGE + 1)
+BATCH_IDS, SCHEDULE_IDS = ids(3_000, PAGE + 1), ids(4_000, PAGE + 1)
 TIMES = {
     f"{name}_{end}": "2026-01-01T00:00:00+00:00" for name in ("created", "finished") for end in ("after", "before")
 }
@@ -98,7 +110,7 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         ("GET", f"/jobs?limit={PAGE}&status=FAILED&sort=-finished&error=%F0%9F%98%80", {}),
         ("GET", f"/jobs?limit={PAGE}&tag=0{'t' * 63}", {}),
     ],
-    "create_batch": [("POST", "/batches", {"json": {"follow_up": {"operation": "square_sum", "data": [1] * 10_000}}})],
+    "create_batch": [("POST", "/batches", {"json": {"follow_up": {**JOB, "data": [1] * 10_000}}})],
     "list_batches": [("GET", f"/batches?limit={PAGE}{query}", {}) for query in ("", "&status=OPEN")],
     "get_batch": [("GET", f"/batches/{BATCH_IDS[0]}{query}", {}) for query in ("", "?wait=1")],
     "stream_batch_events": [("GET", f"/batches/{BATCH_IDS[0]}/events", {})],
@@ -114,6 +126,22 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "start_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/start", {})],
     "stop_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/stop", {})],
     "undo_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/undo", {})],
+    "create_schedule": [
+        (
+            "POST",
+            "/schedules",
+            {"json": {"name": "s" * 64, "cron": "1 0 29 2 1#5", "job": {**JOB, "data": [1] * 10_000}}},
+        )
+    ],
+    "list_schedules": [("GET", f"/schedules?limit={PAGE}", {})],
+    "get_schedule": [("GET", f"/schedules/{SCHEDULE_IDS[0]}", {})],
+    "list_schedule_fires": [("GET", f"/schedules/{SCHEDULE_IDS[0]}/fires?limit={PAGE}", {})],
+    "change_schedule": [("PATCH", f"/schedules/{SCHEDULE_IDS[1]}", {"json": {"cron": "0 0 29 2 *"}})],
+    **{
+        f"{verb}_schedule": [("POST", f"/schedules/{SCHEDULE_IDS[1]}/{verb}", {})]
+        for verb in ("pause", "resume", "run")
+    },
+    "delete_schedule": [("DELETE", f"/schedules/{SCHEDULE_IDS[2]}", {})],
     "create_key": [("POST", "/keys", {"json": {"name": "\U0001f600" * 100, "scopes": list(Scope)}})],
     "list_keys": [("GET", f"/keys?limit={PAGE}", {})],
     "rotate_key": [("POST", f"/keys/{KEY_ID}/rotate", {})],
@@ -158,6 +186,7 @@ def _store(database_url: str) -> None:
         cursor.execute(FAILED_JOBS, values | {"ids": ids(4, PAGE + 1)})
         cursor.execute(OPERATIONS_AND_ACTIONS, values | {"ids": ACTION_IDS})
         cursor.execute(BATCHES, values | {"ids": BATCH_IDS})
+        cursor.execute(SCHEDULES, values | {"ids": SCHEDULE_IDS})
         cursor.execute(TENANCY, values | {"ids": ids(2_000, PAGE + 1)})
     connection.close()
 
