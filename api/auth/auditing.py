@@ -1,7 +1,5 @@
 """Entries of the audit log, made from requests."""
 
-import secrets
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar, cast
 
@@ -11,7 +9,7 @@ from sqlalchemy import Connection
 
 from api.auth.principal import principal_of
 from api.limits.addresses import ClientAddresses
-from common.domain.job import new_job_id
+from api.new_ids import new_job_id_now
 from common.domain.tenancy.audit import AuditAction, AuditEntry
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
@@ -33,7 +31,7 @@ def audit_entry(
     of_operator = {} if caller.own_tenant is None else {"operator_of": caller.own_tenant}
     addresses = cast("ClientAddresses", request.app.state.services.addresses)
     return AuditEntry(
-        id=new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74)),
+        id=new_job_id_now(),
         tenant=caller.tenant,
         subject=caller.subject,
         address=addresses.of_request(request.scope),

@@ -11,7 +11,8 @@ from api.auth.auditing import audit_entry, change_audited_sync
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
-from api.routes.schedules import ETAG, new_id, respond
+from api.new_ids import new_job_id_now
+from api.routes.schedules import VERB_KINDS, WITH_ETAG, respond
 from api.schemas import JobAccepted
 from api.services import Services, get_services
 from api.views.schedules import (
@@ -30,7 +31,6 @@ from api.web.problem_kinds import (
     STORE_UNAVAILABLE,
     TENANT_DRAINING,
     UNKNOWN_OPERATION,
-    UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
@@ -45,11 +45,9 @@ from common.store.schedules import changes, reads
 from common.store.schedules.records import StoredSchedule
 
 router = APIRouter(tags=["schedules"], route_class=SecuredRoute)
-_WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": ETAG}}}
-_VERB_KINDS = (SCHEDULE_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE)
-_PAUSE_RESPONSES = {**problem_responses(*_VERB_KINDS, SCHEDULE_MANAGED), **_WITH_ETAG}
+_PAUSE_RESPONSES = {**problem_responses(*VERB_KINDS, SCHEDULE_MANAGED), **WITH_ETAG}
 _RUN_PROBLEMS = problem_responses(
-    *_VERB_KINDS, UNKNOWN_OPERATION, QUEUE_LATE, QUOTA_EXCEEDED, QUOTA_TOO_SMALL, TENANT_DRAINING
+    *VERB_KINDS, UNKNOWN_OPERATION, QUEUE_LATE, QUOTA_EXCEEDED, QUOTA_TOO_SMALL, TENANT_DRAINING
 )
 
 
@@ -122,7 +120,7 @@ async def list_schedule_fires(
 async def _job(services: Services, schedule: StoredSchedule) -> NewJob:
     submission = schedule.submission
     operation = await services.operations.get(submission["operation"], "job.operation")
-    return new_job(submission, operation.spec, new_id(), schedule.tenant, schedule.id)
+    return new_job(submission, operation.spec, new_job_id_now(), schedule.tenant, schedule.id)
 
 
 async def _set_paused(request: Request, schedule_id: UUID, action: AuditAction, *, paused: bool) -> Response:

@@ -1,7 +1,5 @@
 """Create, list, change, pause, resume, run and delete schedules."""
 
-import secrets
-import time
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,6 +12,7 @@ from api.auth.expensive_read import until_disconnected
 from api.auth.principal import Principal, principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
+from api.new_ids import new_job_id_now
 from api.services import Services, get_services
 from api.views.schedules import (
     LAST_FIRES,
@@ -48,7 +47,6 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses, validated
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
-from common.domain.job import new_job_id
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope
 from common.schedule_definitions.definition import ScheduleChange, ScheduleDefinition
@@ -61,20 +59,20 @@ router = APIRouter(tags=["schedules"], route_class=SecuredRoute)
 _DEFINITION_KINDS = (*BODY_PROBLEMS, OVERLOADED, UNKNOWN_OPERATION, SCHEDULE_EXISTS, STORE_UNAVAILABLE)
 _LOCATION = {"description": "The path of the schedule.", "schema": {"type": "string"}}
 ETAG = {"description": "Version of the schedule; send it back as If-Match.", "schema": {"type": "string"}}
-_WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": ETAG}}}
+WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": ETAG}}}
 _CREATE_RESPONSES = {
     **problem_responses(*_DEFINITION_KINDS, TOO_MANY_SCHEDULES, TENANT_DRAINING),
     201: {"description": "The schedule", "headers": {"Location": _LOCATION, "ETag": ETAG}},
 }
-_READ_RESPONSES = {**problem_responses(SCHEDULE_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE), **_WITH_ETAG}
+_READ_RESPONSES = {**problem_responses(SCHEDULE_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE), **WITH_ETAG}
 _CHANGE_RESPONSES = {
     **problem_responses(
         *_DEFINITION_KINDS, SCHEDULE_NOT_FOUND, INVALID_PARAMETER, SCHEDULE_MANAGED, PRECONDITION_FAILED
     ),
-    **_WITH_ETAG,
+    **WITH_ETAG,
 }
-_VERB_KINDS = (SCHEDULE_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE)
-_DELETE_PROBLEMS = problem_responses(*_VERB_KINDS, SCHEDULE_MANAGED, PRECONDITION_FAILED)
+VERB_KINDS = (SCHEDULE_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE)
+_DELETE_PROBLEMS = problem_responses(*VERB_KINDS, SCHEDULE_MANAGED, PRECONDITION_FAILED)
 _IF_MATCH = {
     "name": "If-Match",
     "in": "header",
@@ -100,7 +98,7 @@ async def create_schedule(request: Request) -> Response:
     async with services.bodies.json(request) as body:
         definition = validated(ScheduleDefinition, body)
         await _check(services, caller, definition)
-    new = NewSchedule(new_id(), caller.tenant, definition, caller.submitted_by)
+    new = NewSchedule(new_job_id_now(), caller.tenant, definition, caller.submitted_by)
     limit = services.settings.default_max_schedules
     schedule = await change_audited_sync(
         services.pool,
@@ -217,8 +215,3 @@ def _body(request: Request, schedule: StoredSchedule, fires: list[dict[str, Any]
 
 def _sees_payload(caller: Principal) -> bool:
     return Scope.JOBS_PAYLOAD in caller.scopes
-
-
-def new_id() -> UUID:
-    """Return the id of a new schedule or job."""
-    return new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74))

@@ -1,8 +1,6 @@
 """Parses and validates submissions: from a request body to a `NewJob`."""
 
 import json
-import secrets
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,13 +11,14 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from api.auth.principal import Principal
+from api.new_ids import new_job_id_now
 from api.submit.operations import CachedOperation, OperationCache
 from api.submit.request_models import DAY_S, InputSubmission, PlainSubmission, RetryBody, Submission
 from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import MAX_ERRORS, field_problem, validation_problem
 from api.web.stored_text import has_nul
 from common.domain.errors import InvalidSubmission
-from common.domain.job import HeldWhile, NewJob, OnConflict, Options, Unique, new_job_id
+from common.domain.job import HeldWhile, NewJob, OnConflict, Options, Unique
 from common.domain.operation_spec import OperationSpec
 from common.domain.states import State
 from common.settings import Settings
@@ -66,7 +65,7 @@ class SubmissionParser:
         text = _checked_input(value, operation, prefix)
         spec = operation.spec
         job = NewJob(
-            id=job_id or new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74)),
+            id=job_id or new_job_id_now(),
             operation=spec.name,
             queue=spec.queue,
             input=text,

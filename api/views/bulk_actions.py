@@ -1,7 +1,5 @@
 """Bulk actions: request bodies, validated, and response bodies."""
 
-import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,13 +9,13 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.new_ids import new_job_id_now
 from api.schemas import EXAMPLE_ID, SelfLink
 from api.views.cursors import MAX_CURSOR_CHARACTERS
 from api.views.filters import FieldErrors, JobFilters
 from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import MAX_ERRORS, field_problem, validated
 from common.domain.bulk_actions import STATES_CHANGED_BY, ActionKind, ActionRequest, Phase, SkipReason, progress
-from common.domain.job import new_job_id
 from common.domain.job_search import JobSearch
 from common.domain.states import State
 from common.settings import Settings
@@ -152,7 +150,7 @@ def parse_bulk_action(value: Any, settings: Settings) -> NewBulkAction:
         raise field_problem(INVALID_BODY, errors, len(errors))
     search = body.filter.to_search()
     statuses = STATES_CHANGED_BY[body.action] & (search.statuses or STATES_CHANGED_BY[body.action])
-    bulk_action_id = new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74))
+    bulk_action_id = new_job_id_now()
     return NewBulkAction(
         bulk_action_id,
         body.action,

@@ -12,6 +12,7 @@ import orjson
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
+from api.auth.expensive_read import until_disconnected
 from api.watch.batch_reader import BatchReader
 from api.watch.job_stream import (
     HEADERS,
@@ -19,12 +20,11 @@ from api.watch.job_stream import (
     LAST_EVENT_ID,
     MEDIA_TYPE,
     RETRY_MS,
+    last_event_id,
     last_event_id_parameter,
     send_text,
 )
 from api.watch.watchers import Watchers
-from api.web.problem_kinds import INVALID_PARAMETER
-from api.web.problems import field_problem
 from common.domain.batches import progress, state_of
 from common.settings import Settings
 from common.store.batches import reads
@@ -75,7 +75,7 @@ class BatchStream(Response):
         self._reader = reader
         self._watchers = watchers
         self._settings = settings
-        self._last_id = _last_event_id(request)
+        self._last_id = last_event_id(request, _ID)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream. Raises TooManyWaitingClients, BatchNotFound or StoreUnavailable before anything is sent."""
@@ -110,8 +110,7 @@ class BatchStream(Response):
         """Sleep until the next poll. Return False if the client has disconnected."""
         try:
             async with asyncio.timeout(self._settings.wait_poll_seconds):
-                while (await self._request.receive())["type"] != "http.disconnect":
-                    pass
+                await until_disconnected(self._request)
         except TimeoutError:
             return True
         return False
@@ -125,11 +124,3 @@ def _data(row: Record) -> str:
 
 def _event_id(row: Record) -> str:
     return ".".join(str(row[name]) for name in ("rev", "jobs", "unfinished", "failed", "cancelled"))
-
-
-def _last_event_id(request: Request) -> str | None:
-    """Return the Last-Event-ID of a request, None if it has none. Raises ProblemError if it is malformed."""
-    event_id = request.headers.get(LAST_EVENT_ID)
-    if event_id and not _ID.fullmatch(event_id):
-        raise field_problem(INVALID_PARAMETER, [(LAST_EVENT_ID, "the id of an event is expected")], 1)
-    return event_id or None

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import Request
 
+from api.auth.expensive_read import until_disconnected
 from common.domain.errors import StoreUnavailable
 from common.settings import Settings
 from common.store.batches import reads
@@ -95,15 +96,10 @@ class BatchWatchers:
 
 async def _first_of(event: asyncio.Event, request: Request) -> bool:
     """Wait for an event. Return False if the client disconnects first."""
-    left, woken = asyncio.ensure_future(_disconnect(request)), asyncio.ensure_future(event.wait())
+    left, woken = asyncio.ensure_future(until_disconnected(request)), asyncio.ensure_future(event.wait())
     try:
         await asyncio.wait({left, woken}, return_when=asyncio.FIRST_COMPLETED)
         return woken.done()
     finally:
         left.cancel()
         woken.cancel()
-
-
-async def _disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

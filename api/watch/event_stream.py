@@ -12,11 +12,17 @@ import orjson
 from fastapi import Request
 from starlette.types import Send
 
-from api.watch.job_stream import HEARTBEAT, LAST_EVENT_ID, MEDIA_TYPE, JobStream, last_event_id_parameter, send_text
+from api.watch.job_stream import (
+    HEARTBEAT,
+    LAST_EVENT_ID,
+    MEDIA_TYPE,
+    JobStream,
+    last_event_id,
+    last_event_id_parameter,
+    send_text,
+)
 from api.watch.watcher import Watcher
 from api.watch.watchers import Watchers
-from api.web.problem_kinds import INVALID_PARAMETER
-from api.web.problems import field_problem
 from common.settings import Settings
 from common.store.jobs.reads import JobSnapshot
 from common.telemetry.metrics import EVENTS
@@ -60,7 +66,7 @@ class EventStream(JobStream[JobSnapshot]):
 
     def __init__(self, request: Request, job_id: UUID, watchers: Watchers, settings: Settings) -> None:
         super().__init__(request, job_id, watchers, settings)
-        self._last_id = _last_event_id(request)
+        self._last_id = last_event_id(request, _ID)
         self._last_shown: tuple[str, int] | None = None  # status and attempt of the last event
 
     async def _first(self, watcher: Watcher, /) -> JobSnapshot | None:
@@ -98,14 +104,6 @@ class EventStream(JobStream[JobSnapshot]):
         if snapshot.progress is not None or snapshot.progress_text is not None:
             data["progress"] = {"fraction": snapshot.progress, "text": snapshot.progress_text}
         return f"event: {name}\nid: {_event_id(snapshot)}\ndata: {orjson.dumps(data).decode()}\n\n"
-
-
-def _last_event_id(request: Request) -> str | None:
-    """Return the Last-Event-ID of a request, None if it has none. Raises ProblemError if it is malformed."""
-    event_id = request.headers.get(LAST_EVENT_ID)
-    if event_id and not _ID.fullmatch(event_id):
-        raise field_problem(INVALID_PARAMETER, [(LAST_EVENT_ID, "the id of an event is expected")], 1)
-    return event_id or None
 
 
 def _event_id(snapshot: JobSnapshot) -> str:

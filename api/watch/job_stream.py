@@ -1,5 +1,6 @@
 """Streams of server-sent events about a job: their response, and the parts that all of them have."""
 
+import re
 from abc import abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
@@ -9,6 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from api.watch.watcher import Watcher
 from api.watch.watchers import Watchers
+from api.web.problem_kinds import INVALID_PARAMETER
+from api.web.problems import field_problem
 from common.settings import Settings
 
 T = TypeVar("T")
@@ -31,6 +34,14 @@ def last_event_id_parameter(pattern: str, example: str, description: str) -> dic
         "schema": {"type": "string", "pattern": f"^({pattern})?$", "examples": [example]},
         "description": description,
     }
+
+
+def last_event_id(request: Request, form: re.Pattern[str]) -> str | None:
+    """Return the Last-Event-ID of a request, None if it has none. Raises ProblemError if it is not of the form."""
+    event_id = request.headers.get(LAST_EVENT_ID)
+    if event_id and not form.fullmatch(event_id):
+        raise field_problem(INVALID_PARAMETER, [(LAST_EVENT_ID, "the id of an event is expected")], 1)
+    return event_id or None
 
 
 class JobStream(Response, Generic[T]):

@@ -15,6 +15,7 @@ from api.auth.expensive_read import until_disconnected
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
+from api.new_ids import new_job_id_now
 from api.routes.batches.submission import LOCATION, accepted_batch, is_atomic, location, submit_ndjson
 from api.schemas import BatchAccepted
 from api.services import Services, get_services
@@ -22,7 +23,6 @@ from api.submit.batches.bodies import (
     SubmittedBatch,
     make_batch_id,
     new_batch,
-    new_job_id_now,
     parse_batch,
     parse_follow_up,
     parse_jobs,

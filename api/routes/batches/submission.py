@@ -7,8 +7,9 @@ from fastapi import Request, Response
 
 from api.auth.principal import principal_of
 from api.limits.path_prefix import root_path
+from api.new_ids import new_job_id_now
 from api.services import get_services
-from api.submit.batches.bodies import make_batch_id, new_batch, new_job_id_now
+from api.submit.batches.bodies import make_batch_id, new_batch
 from api.submit.batches.ndjson import NdjsonBody
 from api.submit.batches.ndjson_jobs import RefusedLine, StoredLines
 from api.submit.idempotency import REPLAYED_HEADER, checked_key

@@ -1,6 +1,5 @@
 """Batches of a request: their jobs and their follow-up, parsed, with ids of one range."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import Sequence
@@ -11,15 +10,15 @@ from uuid import UUID
 import orjson
 
 from api.auth.principal import Principal
+from api.submit.batches.parse_slices import ParseSlices
 from api.submit.parsing import SubmissionParser, check_unique_keys
 from api.submit.request_models import BatchBody
 from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import MAX_ERRORS, field_problem, validated
 from common.domain.batches import NewBatch, batch_job_id, new_batch_id
 from common.domain.errors import InvalidSubmission
-from common.domain.job import NewJob, Options, new_job_id
+from common.domain.job import NewJob, Options
 
-PARSE_SLICE_S = 0.003  # so long a batch is parsed before other requests run
 FOLLOW_UP_METADATA = "batch_id"  #: the member of a follow-up's metadata with the id of the batch
 
 
@@ -35,11 +34,6 @@ class SubmittedBatch:
 def make_batch_id() -> UUID:
     """Return the id of a new batch."""
     return new_batch_id(time.time_ns() // 1_000_000, secrets.randbits(42))
-
-
-def new_job_id_now() -> UUID:
-    """Return a new id of a single job or of a bulk action."""
-    return new_job_id(time.time_ns() // 1_000_000, secrets.randbits(74))
 
 
 def batch_body(value: Any) -> SubmittedBatch:
@@ -62,12 +56,9 @@ async def parse_jobs(
     if not isinstance(submissions, list) or not 1 <= len(submissions) <= most:
         field = body.prefix.rstrip(".")
         raise field_problem(INVALID_BODY, [(field, f"an array of 1 to {most} submissions is expected")], 1)
-    jobs = []
-    slice_end = time.perf_counter() + PARSE_SLICE_S
+    jobs, slices = [], ParseSlices()
     for index, submission in enumerate(submissions):
-        if time.perf_counter() > slice_end:
-            await asyncio.sleep(0)  # other requests run
-            slice_end = time.perf_counter() + PARSE_SLICE_S
+        await slices.pause_if_over()
         jobs.append(await parser.parse(submission, caller, f"{body.prefix}{index}.", batch_job_id(batch_id, index + 1)))
     check_unique_keys(jobs, body.prefix)
     return jobs

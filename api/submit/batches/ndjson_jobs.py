@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from api.auth.principal import Principal
 from api.limits.quotas.quotas import Quotas, bytes_of
 from api.submit.backpressure import Backpressure
 from api.submit.batches.ndjson import CLOSE, Lines, NdjsonBody
+from api.submit.batches.parse_slices import ParseSlices
 from api.submit.group_commit import GroupCommit
 from api.submit.parsing import SubmissionParser
 from api.web.problem_kinds import INVALID_BODY, UNKNOWN_OPERATION
@@ -36,7 +36,6 @@ from common.store.connection.lanes import Lane
 from common.store.jobs import insert, keyed_insert
 from common.store.jobs.keyed_insert import IdempotencyKey
 
-PARSE_SLICE_S = 0.003  # so long lines are parsed before other requests run
 MAX_REFUSED = 1_000  # lines that are named in a response; at one more no further line is read
 SPOOLED_BYTES = 1_048_576  # of a body that are kept in memory; a larger one is in a temporary file until its end
 
@@ -131,11 +130,9 @@ class NdjsonJobs:
         )
 
     async def _valid(self, caller: Principal, lines: Lines, stored: StoredLines) -> AsyncIterator[tuple[int, NewJob]]:
-        slice_end = time.perf_counter() + PARSE_SLICE_S
+        slices = ParseSlices()
         for number, line in lines:
-            if time.perf_counter() > slice_end:
-                await asyncio.sleep(0)  # other requests run
-                slice_end = time.perf_counter() + PARSE_SLICE_S
+            await slices.pause_if_over()
             try:
                 yield number, await self._parse(caller, number, line)
             except StoreUnavailable:

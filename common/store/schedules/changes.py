@@ -120,9 +120,7 @@ def change(
     If its timing changes, or it is resumed, the next instant is the first one from now on. Raises ScheduleNotFound,
     ScheduleManaged, ScheduleChanged, ScheduleExists, or InvalidSubmission if it has no instant ahead.
     """
-    before, now = _lock(connection, tenant, schedule_id, revisions)
-    if before.managed:
-        raise ScheduleManaged
+    before, now = _lock_changeable(connection, tenant, schedule_id, revisions)
     return redefine(connection, before, change_definition(before), now)
 
 
@@ -148,9 +146,7 @@ def set_paused(connection: Connection, tenant: int, schedule_id: UUID, *, paused
     """Pause or resume a schedule; return it, and True if that changed it. Instants of a pause are neither fired nor
     missed. Raises ScheduleNotFound or ScheduleManaged.
     """
-    before, now = _lock(connection, tenant, schedule_id)
-    if before.managed:
-        raise ScheduleManaged
+    before, now = _lock_changeable(connection, tenant, schedule_id)
     if before.paused == paused:
         return before, False
     times = {"next_at": before.next_at, "due_at": before.due_at}
@@ -167,9 +163,7 @@ def delete(
 
     Raises ScheduleNotFound, ScheduleManaged or ScheduleChanged.
     """
-    before, _ = _lock(connection, tenant, schedule_id, revisions)
-    if before.managed:
-        raise ScheduleManaged
+    before, _ = _lock_changeable(connection, tenant, schedule_id, revisions)
     remove(connection, before)
     return before
 
@@ -197,6 +191,16 @@ def run_now(connection: Connection, tenant: int, schedule_id: UUID, at: datetime
     insert = INSERT_WITH_RUNNING_KEYS if running_keys_of([job]) else INSERT_WITH_OPTIONS
     connection.exec_driver_sql(insert.format(jobs="$1::json", tenants="$2"), (json_literal([job]), [tenant]))
     connection.execute(_SET_LAST_JOB, {"job": job.id, "tenant": tenant, "id": schedule_id})
+
+
+def _lock_changeable(
+    connection: Connection, tenant: int, schedule_id: UUID, revisions: frozenset[int] | None = None
+) -> tuple[StoredSchedule, datetime]:
+    """Lock a schedule that clients may change, as `_lock` does. Raises ScheduleManaged if a file declares it."""
+    schedule, now = _lock(connection, tenant, schedule_id, revisions)
+    if schedule.managed:
+        raise ScheduleManaged
+    return schedule, now
 
 
 def _lock(
