@@ -163,7 +163,10 @@ def _credential(scope: AsgiScope) -> str:
 def _header(scope: AsgiScope, wanted: bytes) -> bytes | None:
     """Return the first value of a header; None: the request does not have it."""
     headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    return next((value for name, value in headers if name == wanted), None)
+    for name, value in headers:
+        if name == wanted:
+            return value
+    return None
 
 
 def _scope_missing(needed: Scope, principal: Principal) -> ProblemError:
