@@ -5,6 +5,7 @@ CREATE TABLE batches (
     id uuid NOT NULL,
     last uuid NOT NULL,
     place uuid NOT NULL,
+    frontier uuid,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
     ended_at timestamptz,

@@ -25,6 +25,8 @@ class Batch(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     last: Mapped[UUID]  #: highest id that a job of the batch can have
     place: Mapped[UUID]  #: no job of the batch with a lower id is unfinished
+    #: of a large batch: from this id on few jobs have ended, before it few are unfinished. Any id makes exact counts
+    frontier: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     closed_at: Mapped[datetime | None]  #: from then on no job can be added
     ended_at: Mapped[datetime | None]  #: when the follow-up was stored: for the first time closed, without a live job

@@ -7,17 +7,22 @@ that adds or retries a job of it changes the row too, so the later of the two se
 from dataclasses import dataclass
 
 from common import failpoints
-from common.store.batches.sql import END, FROM_PLACE
+from common.store.batches.sql import END, FROM_PLACE, NEAR
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement, array_literal
 
 _FIRST_LIVE = f"""LATERAL (
         SELECT l.id FROM live l WHERE {FROM_PLACE.format(id="l.id")} ORDER BY l.id LIMIT 1)"""
+# A batch's jobs are claimed about in the order of their ids. Behind the first few thousand unfinished ones nearly all
+# are unfinished, whatever the first ones wait for. NULL for small batches.
+_FRONTIER = f"""CASE WHEN b.jobs > {NEAR} THEN (
+        SELECT l.id FROM live l WHERE {FROM_PLACE.format(id="l.id")} ORDER BY l.id OFFSET {NEAR // 4} LIMIT 1) END"""
 LOOK = Statement(
     "batches_look",
     "uuid, bigint",
     f"""
-    SELECT b.id::text, first.id IS NULL AND b.closed_at IS NOT NULL, coalesce(first.id <> b.place, false)
+    SELECT b.id::text, first.id IS NULL AND b.closed_at IS NOT NULL,
+           coalesce(first.id <> b.place, false) OR coalesce({_FRONTIER} IS DISTINCT FROM b.frontier, false)
     FROM (SELECT * FROM batches WHERE failed IS NULL AND id > $1 ORDER BY id LIMIT $2) b
     LEFT JOIN {_FIRST_LIVE} first ON true ORDER BY b.id
     """,
@@ -32,8 +37,10 @@ MOVE = Statement(
     "uuid[]",
     f"""
     WITH moved AS MATERIALIZED (
-        SELECT b.id, first.id AS place FROM batches b CROSS JOIN {_FIRST_LIVE} first WHERE b.id = ANY ($1))
-    UPDATE batches SET place = moved.place FROM moved WHERE batches.id = moved.id RETURNING true
+        SELECT b.id, first.id AS place, {_FRONTIER} AS frontier
+        FROM batches b CROSS JOIN {_FIRST_LIVE} first WHERE b.id = ANY ($1))
+    UPDATE batches SET place = moved.place, frontier = moved.frontier
+    FROM moved WHERE batches.id = moved.id RETURNING true
     """,
 )
 HAS_LIVE = Statement(

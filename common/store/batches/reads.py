@@ -9,21 +9,24 @@ import asyncpg
 
 from common.domain.batches import BatchState
 from common.domain.job_search import FIRST_ID, LAST_ID
-from common.store.batches.sql import FROM_PLACE, UNSUCCESSFUL
+from common.store.batches.sql import FROM_PLACE, NEAR, UNSUCCESSFUL
 from common.store.connection.caller import for_caller
 
-NEAR = 20_000  # live rows that are counted before the other side is tried: about 20 ms
 _CALLER = "ARRAY[$1::int]"
-_IN_LIVE, _IN_OUTCOMES = FROM_PLACE.format(id="l.id"), FROM_PLACE.format(id="o.id")
-_PLACE_NUMBER = "('x' || right(b.place::text, 8))::bit(32)::bigint"
-# Jobs are claimed about in the order of their ids, so of those behind the place either few live or few have ended. The
-# numbers say how many there are, unless some were not used; no partition of a batch is cleared on its first day.
+_IN_LIVE = FROM_PLACE.format(id="l.id")
+_FRONTIER_NUMBER = "('x' || right(f.id::text, 8))::bit(32)::bigint"
+# Jobs are claimed about in the order of their ids. Before the frontier few are unfinished: these are counted. From it on
+# few have ended: the numbers say how many jobs there are, less the outcomes; unless some numbers were not used. No
+# partition of a batch is cleared on its first day.
 _UNFINISHED = f"""CASE
         WHEN b.failed IS NOT NULL THEN 0
         WHEN near.count <= {NEAR} THEN near.count
         WHEN b.numbers = b.jobs AND b.gone = 0 AND NOT b.retried AND b.ended_at IS NULL
              AND b.created_at > clock_timestamp() - interval '20 h'
-        THEN b.jobs - greatest({_PLACE_NUMBER} - 1, 0) - (SELECT count(*) FROM outcomes o WHERE {_IN_OUTCOMES})
+        THEN (SELECT (SELECT count(*) FROM live l WHERE l.id >= b.place AND l.id < f.id)
+                     + b.jobs - greatest({_FRONTIER_NUMBER} - 1, 0)
+                     - (SELECT count(*) FROM outcomes o WHERE o.id >= f.id AND o.id <= b.last)
+              FROM (SELECT greatest(b.place, b.frontier) AS id) f)
         ELSE (SELECT count(*) FROM live l WHERE {_IN_LIVE}) END"""
 _COLUMNS = """b.id, b.created_at, b.closed_at, b.ended_at, b.cancelled_at, b.jobs, b.rev, b.submitted_by,
     b.follow_up ->> 'operation' AS follow_up_operation, b.follow_up_job, b.cancel_action"""

@@ -85,7 +85,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "runs": "SELECT, INSERT, DELETE, UPDATE (input)",
         "idempotency_keys": "SELECT, DELETE, UPDATE (until)",
         "unique_keys": "SELECT, INSERT, UPDATE, DELETE",
-        "batches": "SELECT, DELETE, UPDATE (place, closed_at, ended_at, failed, cancelled, rev, follow_up_job, "
+        "batches": "SELECT, DELETE, UPDATE (place, frontier, closed_at, ended_at, failed, cancelled, rev, follow_up_job, "
         "retried, gone, gone_failed, gone_cancelled)",
         "bulk_actions": "SELECT, UPDATE, DELETE",
         "bulk_action_jobs": "SELECT, INSERT, DELETE",

@@ -117,3 +117,37 @@ def test_counts_read_the_jobs_of_their_batch(filled: Storage, *, analyzed: bool)
     assert (row["unfinished"], row["failed"]) == (200, 50)
     assert rows_read(plan) <= 2 * JOBS
     assert not {"live", "outcomes", "batches"} & set(sequential(plan))
+
+
+def test_a_job_that_stays_behind_makes_no_count_slow(filled: Storage) -> None:
+    """The first job of forty thousand waits for a retry while half of the others end."""
+    storage = filled
+    batch = "0fffffff-ffff-7fff-bfff-fffe00000000"
+    number = "('0fffffff-ffff-7fff-bfff-fffe' || lpad(to_hex(n), 8, '0'))::uuid"
+    storage.rows(
+        "INSERT INTO batches (id, last, place, jobs, numbers, closed_at)"
+        " VALUES (%s, '0fffffff-ffff-7fff-bfff-fffeffffffff', %s, 50000, 50000, now())",
+        (batch, batch),
+    )
+    storage.rows(
+        f"""INSERT INTO live (id, queue, max_attempts, claimable_at)
+            SELECT {number}, 'default', 3, now() FROM generate_series(1, 50000) n WHERE n = 1 OR n > 25000"""
+    )
+    storage.rows(
+        f"""INSERT INTO outcomes (id, run, attempt, released, rev, status, result)
+            SELECT {number}, 0, 1, 0, 1, 'SUCCESS', '1' FROM generate_series(2, 25000) n"""
+    )
+    storage.rows("ANALYZE live, batches, outcomes")
+    connection = storage.connection()
+    _, moved, _ = ends.look(connection, ends.NO_BATCH, 500)
+    ends.move_places(connection, moved)
+
+    async def work(pool: DatabasePool) -> tuple[dict[str, Any], reads.Record | None]:
+        async with pool.acquire(Lane.BY_ID) as reader:
+            (plan,) = await reader.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {reads.READ}", 1, UUID(batch))
+            return plan["Plan"], await reads.read(reader, 1, UUID(batch))
+
+    plan, row = storage.with_pool(work)
+    assert row is not None
+    assert (row["unfinished"], row["failed"]) == (25_001, 0)
+    assert rows_read(plan) <= reads.NEAR + reads.NEAR // 4 + 100

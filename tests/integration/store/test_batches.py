@@ -178,6 +178,24 @@ def test_numbers_are_refused_beyond_the_limit_and_after_the_close(storage: Stora
         batch.reserve(1)
 
 
+@pytest.mark.parametrize("frontier", [None, 1, 5, 10, 11, 25, 30])
+def test_counts_are_exact_wherever_the_frontier_is(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, frontier: int | None
+) -> None:
+    """The first job still runs, and nine after it have ended."""
+    monkeypatch.setattr(reads, "READ", reads.READ.replace(f"{reads.NEAR}", "0"))
+    batch = Batch(storage)
+    jobs = batch.add(30)
+    claimer = storage.claimer()
+    claimer.settle(claimer.claim(10)[1:])
+    if frontier is not None:
+        id_ = str(batch_job_id(batch.id, frontier))
+        storage.rows("UPDATE batches SET frontier = %s WHERE id = %s", (id_, str(batch.id)))
+    assert (batch.read()["unfinished"], batch.read()["jobs"]) == (21, 30)
+    fail(storage, jobs[1])
+    assert (batch.read()["unfinished"], batch.read()["failed"]) == (21, 1)
+
+
 @pytest.mark.parametrize("near", [0, 20_000])
 def test_counts_are_the_same_from_both_sides_of_the_place(
     storage: Storage, connection: WorkerConnection, monkeypatch: pytest.MonkeyPatch, near: int
