@@ -15,8 +15,8 @@ from common.store.connection.caller import for_caller
 _CALLER = "ARRAY[$1::int]"
 _IN_LIVE = FROM_PLACE.format(id="l.id")
 _FRONTIER_NUMBER = "('x' || right(f.id::text, 8))::bit(32)::bigint"
-# Jobs are claimed about in the order of their ids. Before the frontier few are unfinished: these are counted. From it on
-# few have ended: the numbers say how many jobs there are, less the outcomes; unless some numbers were not used. No
+# Jobs are claimed about in the order of their ids. Before the frontier few are unfinished: these are counted. From it
+# on few have ended: the numbers say how many jobs there are, less the outcomes; unless some numbers were not used. No
 # partition of a batch is cleared on its first day.
 _UNFINISHED = f"""CASE
         WHEN b.failed IS NOT NULL THEN 0

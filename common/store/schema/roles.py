@@ -85,8 +85,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "runs": "SELECT, INSERT, DELETE, UPDATE (input)",
         "idempotency_keys": "SELECT, DELETE, UPDATE (until)",
         "unique_keys": "SELECT, INSERT, UPDATE, DELETE",
-        "batches": "SELECT, DELETE, UPDATE (place, frontier, closed_at, ended_at, failed, cancelled, rev, follow_up_job, "
-        "retried, gone, gone_failed, gone_cancelled)",
+        "batches": "SELECT, DELETE, UPDATE (place, frontier, closed_at, ended_at, failed, cancelled, rev, "
+        "follow_up_job, retried, gone, gone_failed, gone_cancelled)",
         "bulk_actions": "SELECT, UPDATE, DELETE",
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
         "schedules": "SELECT, DELETE, UPDATE (next_at, due_at, pending_at, last_at, last_job)",

@@ -9,6 +9,7 @@ from integration.store.support.storage import Storage
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class with a small name
 
 from common.store.batches import ends, reads
+from common.store.batches.sql import NEAR
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.store.connection.psycopg2_session import WorkerConnection
@@ -150,4 +151,4 @@ def test_a_job_that_stays_behind_makes_no_count_slow(filled: Storage) -> None:
     plan, row = storage.with_pool(work)
     assert row is not None
     assert (row["unfinished"], row["failed"]) == (25_001, 0)
-    assert rows_read(plan) <= reads.NEAR + reads.NEAR // 4 + 100
+    assert rows_read(plan) <= NEAR + NEAR // 4 + 100

@@ -17,6 +17,7 @@ from common.domain.errors import BatchClosed, BatchFull, BatchNotFound
 from common.domain.job import NewJob, Options, new_job_id
 from common.domain.tenancy.audit import AuditAction
 from common.store.batches import changes, ends, reads, submission
+from common.store.batches.sql import NEAR
 from common.store.batches.submission import AddedJobs
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.jobs import keyed_insert
@@ -183,7 +184,7 @@ def test_counts_are_exact_wherever_the_frontier_is(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, frontier: int | None
 ) -> None:
     """The first job still runs, and nine after it have ended."""
-    monkeypatch.setattr(reads, "READ", reads.READ.replace(f"{reads.NEAR}", "0"))
+    monkeypatch.setattr(reads, "READ", reads.READ.replace(f"{NEAR}", "0"))
     batch = Batch(storage)
     jobs = batch.add(30)
     claimer = storage.claimer()
@@ -201,7 +202,7 @@ def test_counts_are_the_same_from_both_sides_of_the_place(
     storage: Storage, connection: WorkerConnection, monkeypatch: pytest.MonkeyPatch, near: int
 ) -> None:
     """With `near` 0 no live rows are counted where outcomes can be."""
-    monkeypatch.setattr(reads, "READ", reads.READ.replace(f"{reads.NEAR}", f"{near}"))
+    monkeypatch.setattr(reads, "READ", reads.READ.replace(f"{NEAR}", f"{near}"))
     batch = Batch(storage)
     jobs = batch.add(30)
     claimer = storage.claimer()
