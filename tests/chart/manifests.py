@@ -93,7 +93,7 @@ def render(topology: str = "default", *sets: str, release: str = "jobproc") -> R
     names = [f"k8s/{name}" for name in EXAMPLES.get(topology, ())] or [f"charts/jobproc/ci/{topology}"]
     files = [ROOT / f"{name}-values.yaml" for name in names]
     arguments = [part for file in files for part in ("--values", str(file))] + [
-        part for value in sets for part in ("--set", value)
+        part for value in sets for part in ("--set-json" if value.endswith("=[]") else "--set", value)
     ]
     return _rendered(tuple(arguments), release)
 

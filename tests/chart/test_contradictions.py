@@ -67,6 +67,10 @@ KEDA_HPA = ("keda.enabled=true", "worker.autoscaling.enabled=true")
             "The API has minReplicas 6 above maxReplicas 5.",
             ("api.autoscaling.enabled=true", "api.autoscaling.minReplicas=6"),
         ),
+        (
+            "There are two declarations of schedules: set schedules=null, or leave settings.JOBPROC_SCHEDULES_FILE",
+            ("schedules[0].name=x,schedules[0].job.operation=x", "settings.JOBPROC_SCHEDULES_FILE=/x"),
+        ),
         ("The Ingress has no host: set ingress.hosts.", ("ingress.enabled=true",)),
         ("The HTTPRoute hangs on no Gateway: set httpRoute.parentRefs.", ("httpRoute.enabled=true",)),
         (
