@@ -81,6 +81,7 @@ def monitored_api(database_url: str, redis_url: str) -> Iterator[LoopMonitor]:
             monitor.longest_s = max(monitor.longest_s, time.thread_time() - began)
 
         patch.setattr(events.Handle, "_run", measured_run)
+        threshold = gc.get_threshold()
         monitor.thread.start()
         try:
             until("the API answers", lambda: server.started)
@@ -89,3 +90,4 @@ def monitored_api(database_url: str, redis_url: str) -> Iterator[LoopMonitor]:
             server.should_exit = True
             monitor.thread.join()
             gc.unfreeze()  # the API froze the heap of this process
+            gc.set_threshold(*threshold)
