@@ -41,11 +41,13 @@ def test_the_commands_of_the_howto_work(owner: httpx.Client, secured: System) ->
     assert owner.get(f"/schedules/{schedule_id}").status_code == 404
 
 
-def test_the_file_of_the_howto_is_valid(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    path = tmp_path / "schedules.yaml"
-    path.write_text(text)
-    assert list(read_schedules(str(path)).by_tenant["default"]) == ["nightly-report"]
+def test_the_file_and_the_values_of_the_howto_are_valid(tmp_path: Path) -> None:
+    texts = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert len(texts) == 2
+    for text in texts:
+        path = tmp_path / "schedules.yaml"
+        path.write_text(text)
+        assert list(read_schedules(str(path)).by_tenant["default"]) == ["nightly-report"]
 
 
 def test_the_howto_has_every_member_of_a_schedule() -> None:
