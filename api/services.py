@@ -25,6 +25,7 @@ from api.views.queue_stats import queue_stats_cache
 from api.watch.batch_reader import BatchReader
 from api.watch.batch_watchers import BatchWatchers
 from api.watch.watchers import Watchers
+from api.watch.workflow_graphs import WorkflowGraphs
 from api.web.request_body import RequestBodies
 from api.web.ttl_cache import TenantCache
 from common.settings import Settings
@@ -56,6 +57,7 @@ class Services:
     ndjson_places: NdjsonPlaces
     batches: BatchReader
     batch_watchers: BatchWatchers
+    workflow_graphs: WorkflowGraphs
 
     @classmethod
     def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":
@@ -95,6 +97,7 @@ class Services:
             ndjson_places=NdjsonPlaces(settings),
             batches=BatchReader(pool),
             batch_watchers=BatchWatchers(settings, pool),
+            workflow_graphs=WorkflowGraphs(settings, pool),
         )
 
     async def stop(self) -> None:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from common.domain.dependencies import Dependencies
 from common.domain.tenancy.tenants import DEFAULT_TENANT
 
 QUEUE_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"  # the name is part of a Redis key, a metric label and a URL
@@ -78,6 +79,7 @@ class Options:
     tags: tuple[str, ...] = ()
     metadata: str | None = None  #: JSON object as text
     unique: Unique | None = None
+    dependencies: Dependencies | None = None  #: its place in a workflow; None: it is in none
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,16 @@ class ClaimExtras:
     metadata: dict[str, Any] | None = None  #: of the submission
 
 
+class Links(NamedTuple):
+    """The links of a claimed job to others of its workflow, as the claim tells them."""
+
+    flags: str  #: PARENTS and CHILDREN, if it has some
+    joins: str  #: ids of jobs that wait for it and for others, separated by commas
+
+
+PARENTS, CHILDREN = "p", "c"
+
+
 @dataclass(slots=True)
 class ClaimedJob:
     """A job that a worker process has claimed. `id`, `attempt` and the worker are the fence of every later write."""
@@ -137,6 +149,7 @@ class ClaimedJob:
     waited_s: float = 0.0  #: seconds from its due time to this claim
     extras: ClaimExtras | None = None
     tenant: int = DEFAULT_TENANT
+    links: Links | None = None  #: to other jobs of its workflow; None: it is in none
 
     @property
     def charged(self) -> int:

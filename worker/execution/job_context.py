@@ -6,11 +6,14 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, Unpack
+from types import MappingProxyType
+from typing import Any, Protocol, Unpack, cast
 
-from common.domain.job import ClaimedJob, ClaimExtras
+from common.domain.job import PARENTS, ClaimedJob, ClaimExtras
 from common.settings import Settings
-from jobproc import Cancelled, SubmissionError, SubmitOptions
+from common.store.dependencies.parents import ParentOutcome
+from jobproc import Cancelled, Parent, ParentResultsTooLarge, RetryAfter, SubmissionError, SubmitOptions
+from jobproc.parents import ParentStatus
 from jobproc.submission import Submitter
 from worker.execution.attempt import printable
 
@@ -28,12 +31,15 @@ class Reporter(Protocol):
     def report_progress(self, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
         """Store the progress. Returns False once the job is another worker's."""
 
+    def read_parents(self, job_id: str) -> list[ParentOutcome] | None:
+        """Return what the parents of the job came to. None: the database is unavailable."""
+
 
 class JobContext:
     """The Context of one attempt; see jobproc.Context. Reports are stored at a limited rate."""
 
     # Slots, because an object is made for each job.
-    __slots__ = ("_is_owned", "_job", "_next_report_s", "_reporter", "_settings", "_submitter", "storing")
+    __slots__ = ("_is_owned", "_job", "_next_report_s", "_parents", "_reporter", "_settings", "_submitter", "storing")
 
     def __init__(self, job: ClaimedJob, reporter: Reporter, settings: Settings) -> None:
         self._job = job
@@ -42,6 +48,7 @@ class JobContext:
         self._next_report_s = 0.0
         self._is_owned = True
         self._submitter: Submitter | None = None
+        self._parents: Mapping[str, Parent] | None = None  # None: not read yet
         self.storing = False  #: True while the connection is in use: the alarm of a long batch must wait
 
     @property
@@ -69,6 +76,38 @@ class JobContext:
     def metadata(self) -> Mapping[str, Any]:
         """The metadata of the submission. Empty if it has none."""
         return self._extras.metadata or {}
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The jobs for which the job has waited, by name. Raises ParentResultsTooLarge, or RetryAfter in an outage."""
+        if self._parents is None:
+            links = self._job.links
+            self._parents = {} if links is None or PARENTS not in links.flags else self._read_parents()
+        return self._parents
+
+    def _read_parents(self) -> Mapping[str, Parent]:
+        self.storing = True
+        try:
+            outcomes = self._reporter.read_parents(self.job_id)
+        finally:
+            self.storing = False
+        if outcomes is None:
+            raise RetryAfter(1, "the database was unavailable as the results of the parents were to be read")
+        if any(outcome.is_cut for outcome in outcomes):
+            most = self._settings.max_parent_results_bytes
+            raise ParentResultsTooLarge(f"the results of {len(outcomes)} parents have more than {most} bytes together")
+        return MappingProxyType(
+            {
+                outcome.node: Parent(
+                    outcome.node,
+                    outcome.job_id,
+                    outcome.operation,
+                    cast("ParentStatus", outcome.status),
+                    outcome.result,
+                )
+                for outcome in outcomes
+            }
+        )
 
     @property
     def logger(self) -> logging.Logger:

@@ -21,6 +21,7 @@ from common.store.jobs.claims import Results
 from common.telemetry import logs
 from worker.execution.attempt import printable
 from worker.execution.pending_results import PendingResults
+from worker.execution.waiting_jobs import WaitingJobs
 from worker.execution.worker_session import WorkerSession
 from worker.failures.outcome_log import OutcomeLog
 from worker.operations.installed import InstalledOperation
@@ -56,10 +57,14 @@ class Settler:
         self.running: Callable[[], Sequence[ClaimedJob]] = tuple
         #: Called once the session has a new id; only jobs that `running` returned may still be ours.
         self.on_reconnect: Callable[[], None] = lambda: None
+        #: Rings for a queue in which jobs of workflows may run now.
+        self.ring: Callable[[str], object] = lambda _queue: None
+        self._waiting_jobs = WaitingJobs()
 
     def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
         """Settle what has ended and claim up to `limit` jobs of a queue, in one transaction. Waits for the database."""
         while True:
+            self._settle_parents()
             pending, began_ns = self.pending, time.time_ns()
             try:
                 failpoints.reach("settle.before_commit")
@@ -83,21 +88,28 @@ class Settler:
                     self.connection_lost(error)
                     continue
             self._metrics.count_claim(queue, jobs)
+            self._waiting_jobs.ring(self.ring, queue, len(jobs))
             if self.spans is not None:
                 self.spans.record_claim(queue, jobs, began_ns, self._metrics)
             return jobs
+
+    def _settle_parents(self) -> None:
+        """Commit, before the claim, what jobs with several parents wait for, and ask for them."""
+        if self._waiting_jobs.must_ask_after(self.pending):
+            self._settle()
 
     def _settle_and_claim(self, queue: str, limit: int) -> tuple[int, list[ClaimedJob]]:
         """Do it once; returns how many attempts were stored, and the claimed jobs."""
         session, pending = self._session, self.pending
         queue_claims = session.claims(queue)
         connection, worker, results, stored = session.connection, session.worker, pending.results, 0
-        if not pending.decisions and not pending.running_keys:
+        if not pending.decisions and not pending.running_keys and not results.links:
             return queue_claims.settle_and_claim(connection, worker, results, limit)
         with connection.transaction():
-            if pending.running_keys:  # the claim finds the jobs that wait for them
+            if pending.running_keys or results.links:  # the claim finds the jobs that wait for them
                 stored, results = len(self._store(pending)), Results()
-                running_keys.wake(connection, pending.running_keys)
+                if pending.running_keys:
+                    running_keys.wake(connection, pending.running_keys)
             else:
                 stored = len(failures.write_decisions(connection, worker, pending.decisions))
             settled, jobs = queue_claims.settle_and_claim(connection, worker, results, limit)
@@ -110,8 +122,11 @@ class Settler:
 
     def settle(self) -> None:
         """Settle what has ended and claim nothing. Waits until the database is available."""
-        if not self.pending:
-            return
+        if self.pending:
+            self._settle()
+            self._waiting_jobs.ring(self.ring)
+
+    def _settle(self) -> None:
         pending, began_ns = self.pending, time.time_ns()
         try:
             failpoints.reach("settle.before_commit")
@@ -121,6 +136,7 @@ class Settler:
             self._mark_settled(began_ns)
             if pending.running_keys:
                 running_keys.wake(self._session.connection, pending.running_keys)
+            self._waiting_jobs.ask(self._session.connection)
         except DatabaseUnavailable as error:
             self.connection_lost(error)
         except psycopg2.Error as error:
@@ -132,6 +148,7 @@ class Settler:
         try:
             self._write(self.pending)
             self._mark_settled(began_ns, in_handler=True)
+            self._waiting_jobs.ask(self._session.connection)
         except psycopg2.Error:
             pass
 
@@ -242,6 +259,7 @@ class Settler:
         if self.spans is not None and self.pending.spans:
             self.spans.record_settle(self.pending.spans, began_ns, in_handler=in_handler)
         self._session.publish_finished(self.pending)
+        self._waiting_jobs.settled(self.pending)
         self.pending = PendingResults()
 
     def _settle_row_by_row(self, error: psycopg2.Error) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras, RunningKey
+from common.domain.job import CHILDREN, PRIORITIES, ClaimedJob, ClaimExtras, Links, RunningKey
 from common.store.connection.statement import Row, Statement, array_literal
+from common.store.dependencies.fragments import LINKS, UNBLOCKED_CHILDREN
 from common.store.jobs.fragments import ORIGINAL_RUN
 from common.store.workers.fragments import LEASE_ALIVE
 
@@ -52,7 +53,8 @@ LARGE_INPUT_BYTES = 32_768
 _LARGE = f"pg_column_size(j.input) > {LARGE_INPUT_BYTES}"
 
 _ORIGINAL_RUN = ORIGINAL_RUN.format(row="t")
-# Properties that few jobs have, as JSON; NULL for all other jobs. Of a live row t and its job j.
+# Properties that few jobs have, as JSON; of a job of a workflow without any its LINKS; NULL for all other jobs. Of a
+# live row t and its job j.
 CLAIM_EXTRAS = f"""
     CASE WHEN t.run > 0 OR t.isolated OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL
            OR (j.deadline IS NOT NULL AND {_ORIGINAL_RUN}) OR j.unique_while = 'running' OR {_LARGE}
@@ -63,7 +65,9 @@ CLAIM_EXTRAS = f"""
         'deadline_in_s', CASE WHEN {_ORIGINAL_RUN} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
         'running_key', CASE j.unique_while WHEN 'running' THEN json_build_array(j.tenant, j.unique_key) END,
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,
-        'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END)::text END"""
+        'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END,
+        'links', CASE WHEN j.node IS NOT NULL THEN {LINKS} END)::text
+    WHEN j.node IS NOT NULL THEN {LINKS} END"""
 
 # Conditions, with LEASE_ALIVE, under which a worker may claim a live row l. GET /jobs/{id}/explain evaluates the same.
 UNCLAIMED, DUE = "l.worker IS NULL", "l.claimable_at <= now()"
@@ -109,6 +113,17 @@ SETTLE_AND_CLAIM = Statement(
 
 SETTLE = Statement(
     "settle", "bigint, uuid[], smallint[], json, bigint[], float8, float8", f"WITH {SETTLING} SELECT id::text FROM done"
+)
+
+#: SETTLE for results of which some have jobs that wait for them alone. After the ids of those that were stored: the
+#: queues of jobs that may run now, and how many.
+SETTLE_AND_UNBLOCK = Statement(
+    "settle_and_unblock",
+    SETTLE.types,
+    f"""
+    WITH {SETTLING}, {UNBLOCKED_CHILDREN}
+    SELECT id::text, NULL, 0 FROM done UNION ALL SELECT NULL, queue, count(*) FROM unblocked GROUP BY queue
+    """,
 )
 
 SUCCEEDED_BEFORE = Statement(
@@ -181,6 +196,8 @@ class Results:
     cpu_share: float | None = None  #: share of that time in which the process used a CPU; None: not measured
     peak_mib: float | None = None  #: highest memory of the process meanwhile; None: not measured
     characters: int = 0  #: of all results
+    links: dict[str, Links] = field(default_factory=dict)  #: of jobs of workflows, by id
+    unblocked: dict[str, int] = field(default_factory=dict)  #: jobs that the settle has let run, by queue
 
     def add(self, job: ClaimedJob, result: str, execution_s: float) -> None:
         """Add the result (JSON text) of an attempt that took `execution_s` seconds in its operation."""
@@ -189,13 +206,21 @@ class Results:
         self.attempts.append(job.attempt)
         self.results.append(result)
         self.execution_us.append(int(execution_s * 1e6))
+        if job.links is not None:
+            self.links[job.id] = job.links
+
+    @property
+    def have_children(self) -> bool:
+        """True if jobs wait for one of them alone."""
+        return bool(self.links) and any(CHILDREN in links.flags for links in self.links.values())
 
     def rows(self) -> Iterator[tuple[ClaimedJob, str, float]]:
         """Yield each job with the fields that fence a write, its result, and its seconds in the operation."""
         for job_id, attempt, text, execution_us in zip(
             self.ids, self.attempts, self.results, self.execution_us, strict=True
         ):
-            yield ClaimedJob(job_id, attempt, 0, 1, "", None, None), text, execution_us / 1e6
+            job = ClaimedJob(job_id, attempt, 0, 1, "", None, None, links=self.links.get(job_id))
+            yield job, text, execution_us / 1e6
 
     def arguments(self) -> tuple[str, str, str, str, float | None, float | None]:
         """Return the arguments of a settle, arrays as literals."""
@@ -247,18 +272,34 @@ def claimed_jobs(rows: list[Row]) -> list[ClaimedJob]:
     if len(rows) > 1:
         rows.sort(key=_queue_position)
     return [
-        ClaimedJob(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13]), r[14]) for r in rows
+        ClaimedJob(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13]), r[14])
+        if r[13] is None
+        else ClaimedJob(
+            r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13]), r[14], links_of(r[13])
+        )
+        for r in rows
     ]
 
 
 def claim_extras(text: str | None) -> ClaimExtras | None:
     """Parse a value of CLAIM_EXTRAS."""
-    if text is None:
+    if text is None or text[0] != "{":
         return None
     extras = json.loads(text)
+    del extras["links"]
     if extras["running_key"] is not None:
         extras["running_key"] = RunningKey(*extras["running_key"])
     return ClaimExtras(**extras)
+
+
+def links_of(text: str) -> Links | None:
+    """Return the links in a value of CLAIM_EXTRAS."""
+    if text[0] == "{":
+        if '"links" : null' in text:
+            return None
+        text = json.loads(text)["links"]
+    flags, _, joins = text.partition("{")
+    return Links(flags, joins[:-1])
 
 
 def _queue_position(row: Row) -> Row:
@@ -268,11 +309,18 @@ def _queue_position(row: Row) -> Row:
 def settle(connection: "WorkerConnection", worker: int, results: Results) -> set[str]:
     """Store the results without a claim, and return the ids of stored ones, also of those stored by an earlier try.
 
+    Jobs that wait for one of them alone are unblocked in the same transaction.
+
     After a lost answer, only the row in `outcomes` shows whether the earlier try was committed.
     """
     if not results.ids:
         return set()
-    stored = {row[0] for row in connection.run(SETTLE, (worker, *results.arguments()))}
+    if results.have_children:
+        rows = connection.run(SETTLE_AND_UNBLOCK, (worker, *results.arguments()))
+        results.unblocked = {queue: count for _, queue, count in rows if queue is not None}
+        stored = {row[0] for row in rows if row[0] is not None}
+    else:
+        stored = {row[0] for row in connection.run(SETTLE, (worker, *results.arguments()))}
     if len(stored) < len(results.ids):
         stored |= {row[0] for row in connection.run(SUCCEEDED_BEFORE, (worker, *results.arguments()[:2]))}
     return stored

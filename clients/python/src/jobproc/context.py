@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from typing_extensions import Unpack
 
+from jobproc.parents import Parent
 from jobproc.submission import SubmitOptions
 
 
@@ -32,6 +33,14 @@ class Context(Protocol):
     @property
     def metadata(self) -> Mapping[str, Any]:
         """The metadata of the submission. Empty if it has none."""
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The jobs of its workflow for which the job has waited, by name, in the order of the submission.
+
+        Empty if it has waited for none. Read from the database with the first use. Raises ParentResultsTooLarge if
+        their results are larger together than JOBPROC_MAX_PARENT_RESULTS_BYTES of the worker.
+        """
 
     @property
     def logger(self) -> logging.Logger:

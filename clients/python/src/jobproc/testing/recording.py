@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from jobproc.errors import Cancelled, SubmissionError
 from jobproc.operations import Operation, registered
+from jobproc.parents import Parent
 from jobproc.submission import SubmitOptions, json_of
 from jobproc.testing.outcomes import LogLine, Progress, SubmittedJob
 
@@ -28,6 +29,7 @@ class RecordingContext:
         self.deadline: datetime | None = None
         self.tags: tuple[str, ...] = ()
         self.metadata: Mapping[str, Any] = {}
+        self.parents: Mapping[str, Parent] = {}
         self.logger = logging.getLogger(f"jobproc.operation.{operation.name}")
         self.checks_before_cancel: int | None = None  #: None: nobody cancels the job
         self.on_cancel: Callable[[], object] = lambda: None  #: called once, when the job is cancelled
