@@ -13,9 +13,8 @@ from api.views.batches import BatchCounts, FollowUpView, counts_of
 from api.views.cursors import MAX_CURSOR_CHARACTERS
 from api.web.timestamps import Timestamp
 from common.domain.batches import progress
-from common.domain.dependencies import OnParentFailure
 from common.domain.states import State
-from common.domain.workflows import WorkflowState, state_of
+from common.domain.workflows import OnParentFailure, WorkflowState, state_of
 from common.store.workflows.reads import FoldedGraph, Record
 
 PATH = "/workflows"

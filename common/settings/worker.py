@@ -65,6 +65,10 @@ class WorkerSettings(SettingsGroup):
         description="Worker: largest results of the parents of one job together, in bytes of JSON; an attempt that "
         "reads larger ones fails with `ParentResultsTooLarge`, without a retry.",
     )
+    max_added_jobs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        10_000,
+        description="Worker: largest number of jobs that one attempt adds to its workflow.",
+    )
     max_crashes: Annotated[int, Field(ge=1, le=1_000)] = Field(
         3,
         description="Worker and controller: number of crashes of its process at which a job ends FAILED "

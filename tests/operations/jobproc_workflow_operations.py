@@ -63,4 +63,51 @@ async def flow_await(step: Step, job: Context) -> dict[str, Any]:
 def flow_sum(job: Context) -> float:
     """Return the sum of the values of the parents."""
     results = [parent.result for parent in job.parents.values() if parent.succeeded]
-    return sum(result["value"] if isinstance(result, dict) else result for result in results)
+    return float(sum(result["value"] if isinstance(result, dict) else result for result in results))
+
+
+class Parts(BaseModel):
+    """Input of the operations that add jobs."""
+
+    count: int = 0
+    operation: str = "flow_step"
+    then: str = ""  #: "fail": fail once they are added; "die": end the process, in the first attempt
+    depth: int = 0  #: added jobs add jobs themselves, so many times
+
+
+def _add(parts: Parts, job: Context) -> int:
+    for number in range(parts.count):
+        if parts.depth:
+            name = "flow_split_await" if parts.operation == "flow_await" else "flow_split"
+            job.add_job(name, parts.model_copy(update={"depth": parts.depth - 1}), name=f"part{number}")
+        else:
+            job.add_job(parts.operation, {"value": number}, name=f"part{number}")
+    if parts.then == "fail" and job.attempt == 1:
+        raise PermanentFailure("after it has added them")
+    if parts.then == "raise" and job.attempt == 1:
+        raise ValueError("after it has added them")
+    if parts.then == "die" and job.attempt == 1:
+        os._exit(1)
+    return parts.count
+
+
+@operation(name="flow_split", max_attempts=5, base_seconds=0.05, cap_seconds=0.2)
+def flow_split(parts: Parts, job: Context) -> int:
+    """Add jobs to the workflow."""
+    return _add(parts, job)
+
+
+@operation(name="flow_split_await", max_attempts=5, base_seconds=0.05, cap_seconds=0.2)
+async def flow_split_await(parts: Parts, job: Context) -> int:
+    """Do the same in the event loop."""
+    return _add(parts, job)
+
+
+@operation(name="flow_diamond")
+def flow_diamond(job: Context) -> int:
+    """Add a diamond to the workflow."""
+    job.add_job("flow_step", {"value": 1}, name="top")
+    for side in ("left", "right"):
+        job.add_job("flow_step", {"value": 2}, name=side, depends_on=["top"])
+    job.add_job("flow_step", {"value": 3}, name="bottom", depends_on=["left", "right"])
+    return 0

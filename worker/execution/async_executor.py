@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from common.broker.doorbells import Doorbell
 from common.domain.decisions import Failure
-from common.domain.job import PARENTS, ClaimedJob
+from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.workers import leases
@@ -57,7 +57,7 @@ class AsyncExecutor:
         self._settler = Settler(settings, session, slot.metrics, operations)
         self._settler.running = self._running_jobs
         self._settler.on_reconnect = self._drop_lost_jobs
-        self._settler.ring = self._on_unblocked
+        self._settler.ring = doorbell.ring
         #: Names of the operations with their versions, as a claim compares them.
         self.runnable = [name for operation in operations.values() for name in operation.spec.runnable]
         self._events = deque[AsyncAttempt]()  # from the loop's thread: attempts that have ended or report progress
@@ -260,13 +260,6 @@ class AsyncExecutor:
                 self._ring_next_process(queue, now_s)
             self._begin(queue, jobs)
 
-    def _on_unblocked(self, queue: str) -> None:
-        """Claim from a queue in which jobs may run that waited, and ring for those that others can run."""
-        if queue in self._session.queues:
-            self._due_queues[queue] = None
-            self._wake.set()
-        self._doorbell.ring(queue)
-
     def _ring_next_process(self, queue: str, now_s: float) -> None:
         # There may be more jobs than this process can take. A woken process keeps claiming: one ring a tick is enough.
         self._wake.set()
@@ -301,10 +294,7 @@ class AsyncExecutor:
 
     def _start(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
         attempts = [AsyncAttempt(job, queue, self._on_event, time.perf_counter) for job in jobs]
-        for attempt in attempts:
-            if attempt.job.links is not None and PARENTS in attempt.job.links.flags:
-                attempt.parents = self._session.read_parents(attempt.job.id)
-        self._attempts.update((attempt.job.id, attempt) for attempt in attempts)
+        self._attempts.add(attempts)
         self._attempts.publish()
         if attempts:
             self._loop.start_attempts(attempts)

@@ -13,9 +13,11 @@ from common.domain.job import PARENTS, ClaimedJob, ClaimExtras
 from common.settings import Settings
 from common.store.dependencies.parents import ParentOutcome
 from jobproc import Cancelled, Parent, ParentResultsTooLarge, RetryAfter, SubmissionError, SubmitOptions
+from jobproc.adding import AddOptions, JobsToAdd
 from jobproc.parents import ParentStatus
 from jobproc.submission import Submitter
 from worker.execution.attempt import printable
+from worker.workflows.added_jobs import added_job
 
 MAX_TEXT_CHARACTERS = 200  # of the text that goes with a progress report
 NO_EXTRAS = ClaimExtras()
@@ -39,7 +41,17 @@ class JobContext:
     """The Context of one attempt; see jobproc.Context. Reports are stored at a limited rate."""
 
     # Slots, because an object is made for each job.
-    __slots__ = ("_is_owned", "_job", "_next_report_s", "_parents", "_reporter", "_settings", "_submitter", "storing")
+    __slots__ = (
+        "_is_owned",
+        "_job",
+        "_next_report_s",
+        "_parents",
+        "_reporter",
+        "_settings",
+        "_submitter",
+        "_to_add",
+        "storing",
+    )
 
     def __init__(self, job: ClaimedJob, reporter: Reporter, settings: Settings) -> None:
         self._job = job
@@ -48,6 +60,7 @@ class JobContext:
         self._next_report_s = 0.0
         self._is_owned = True
         self._submitter: Submitter | None = None
+        self._to_add: JobsToAdd | None = None
         self._parents: Mapping[str, Parent] | None = None  # None: not read yet
         self.storing = False  #: True while the connection is in use: the alarm of a long batch must wait
 
@@ -84,6 +97,17 @@ class JobContext:
             links = self._job.links
             self._parents = {} if links is None or PARENTS not in links.flags else self._read_parents()
         return self._parents
+
+    def add_job(self, operation: str, job_input: object = None, /, **options: Unpack[AddOptions]) -> str:
+        """Add a job to the workflow, and return its name. Raises SubmissionError."""
+        if self._job.links is None:
+            raise SubmissionError(f"a job for {operation!r} was not added: the running job is in no workflow")
+        if self._to_add is None:
+            self._to_add, self._job.added = JobsToAdd(), []
+        assert self._job.added is not None  # noqa: S101 - set together
+        name = self._to_add.add(operation, job_input, options, self._settings.max_added_jobs)
+        self._job.added.append(added_job(self._to_add[-1]))
+        return name
 
     def _read_parents(self) -> Mapping[str, Parent]:
         self.storing = True

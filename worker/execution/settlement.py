@@ -4,28 +4,26 @@ import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg2
 
 from common import failpoints
-from common.domain.decisions import RELEASED, AttemptOutcome, AttemptUsage, Fail, Failure, Release, decide
+from common.domain.decisions import RELEASED, AttemptUsage, Failure, Release, decide
 from common.domain.job import ClaimedJob, RunningKey
 from common.domain.retry import DEFAULT_RETRY
 from common.domain.states import State
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.jobs import claims, failures, running_keys
-from common.store.jobs.claims import Results
+from common.store.workers.results import Results
 from common.telemetry import logs
-from worker.execution.attempt import printable
-from worker.execution.pending_results import PendingResults
-from worker.execution.waiting_jobs import WaitingJobs
+from worker.execution.pending_results import PendingResults, write_each
 from worker.execution.worker_session import WorkerSession
 from worker.failures.outcome_log import OutcomeLog
 from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import OutcomeLabel, SlotMetrics, outcome_label
+from worker.workflows.waiting_jobs import WaitingJobs
 
 if TYPE_CHECKING:  # imported only while tracing is on
     from worker.tracing.spans import Spans
@@ -95,7 +93,7 @@ class Settler:
 
     def _settle_parents(self) -> None:
         """Commit, before the claim, what jobs with several parents wait for, and ask for them."""
-        if self._waiting_jobs.must_ask_after(self.pending):
+        if self._waiting_jobs.must_ask_after(self.pending.results, self.pending.decisions):
             self._settle()
 
     def _settle_and_claim(self, queue: str, limit: int) -> tuple[int, list[ClaimedJob]]:
@@ -259,7 +257,7 @@ class Settler:
         if self.spans is not None and self.pending.spans:
             self.spans.record_settle(self.pending.spans, began_ns, in_handler=in_handler)
         self._session.publish_finished(self.pending)
-        self._waiting_jobs.settled(self.pending)
+        self._waiting_jobs.settled(self.pending.results, self.pending.decisions)
         self.pending = PendingResults()
 
     def _settle_row_by_row(self, error: psycopg2.Error) -> None:
@@ -267,7 +265,8 @@ class Settler:
         log.error("settle_failed", reason=str(error).strip(), worker=self._session.worker)
         pending, began_ns = self.pending, time.time_ns()
         try:
-            fenced = _write_each(self._session, pending, self._settings.max_error_characters)
+            session, most = self._session, self._settings.max_error_characters
+            fenced = write_each(session.connection, session.worker, pending, most)
         except DatabaseUnavailable as lost:
             self.connection_lost(lost)
         else:
@@ -278,33 +277,3 @@ class Settler:
         if fenced > 0:
             self._metrics.count_fenced(fenced)
             log.warning("results_fenced", count=fenced, worker=self._session.worker)
-
-
-def _write_each(session: WorkerSession, pending: PendingResults, max_error_characters: int) -> int:
-    """Store each attempt in its own transaction; an attempt that PostgreSQL rejects fails with `result_not_stored`.
-
-    Returns the number of fenced attempts. Raises DatabaseUnavailable; attempts stored before that stay stored.
-    """
-    fenced = 0
-    for job, result, execution_s in pending.results.rows():
-        single = Results()
-        single.add(job, result, execution_s)
-        write = partial(claims.settle, session.connection, session.worker, single)
-        fenced += not _write_or_fail(session, job, write, max_error_characters)
-    for job, decision in pending.decisions:
-        write = partial(failures.write_decisions, session.connection, session.worker, [(job, decision)])
-        fenced += not _write_or_fail(session, job, write, max_error_characters)
-    return fenced
-
-
-def _write_or_fail(
-    session: WorkerSession, job: ClaimedJob, write: Callable[[], set[str]], max_error_characters: int
-) -> set[str]:
-    try:
-        return write()
-    except DatabaseUnavailable:
-        raise
-    except psycopg2.Error as error:
-        reason = printable(str(error).strip(), max_error_characters)
-        decision = Fail(Failure(AttemptOutcome.PERMANENT, "result_not_stored", reason))
-        return failures.write_decisions(session.connection, session.worker, [(job, decision)])

@@ -14,9 +14,9 @@ from api.submit.workflows.models import NodeMembers
 from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import field_problem, validation_problem
 from common.domain.batches import batch_job_id
-from common.domain.dependencies import Graph, GraphError, Node, graph_of, positions_of
 from common.domain.errors import InvalidSubmission
 from common.domain.job import HeldWhile, NewJob, Options
+from common.domain.workflows import Graph, GraphError, Node, graph_of, positions_of
 from common.settings import Settings
 
 MEMBERS = ("name", "depends_on", "on_parent_failure")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.submit.request_models import SUBMISSION_SCHEMA
-from common.domain.dependencies import NODE_PATTERN, OnParentFailure
+from common.domain.workflows import NODE_PATTERN, OnParentFailure
 
 NodeName = Annotated[str, Field(pattern=f"^{NODE_PATTERN}$")]
 

@@ -1,21 +1,23 @@
 """Claim and settle: the two statements that every job goes through, in one transaction."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from common.domain.job import CHILDREN, PRIORITIES, ClaimedJob, ClaimExtras, Links, RunningKey
+from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras, Links, RunningKey
 from common.store.connection.statement import Row, Statement, array_literal
+from common.store.dependencies import added_jobs
 from common.store.dependencies.fragments import LINKS, UNBLOCKED_CHILDREN
 from common.store.jobs.fragments import ORIGINAL_RUN
 from common.store.workers.fragments import LEASE_ALIVE
+from common.store.workers.low_water_marks import LowWaterMarks
+from common.store.workers.results import Results
 
 if TYPE_CHECKING:  # it imports psycopg2, which the API does not need
     from common.store.connection.psycopg2_session import WorkerConnection
 
 
-NIL_UUID = "00000000-0000-0000-0000-000000000000"
 # A low-water mark stays this far behind the clock. A job whose insert took longer to commit is a stray, which the
 # controller requeues. Half a second is a hundred commits.
 MARK_SLACK = "interval '0.5 s'"
@@ -119,7 +121,7 @@ SETTLE = Statement(
 #: queues of jobs that may run now, and how many.
 SETTLE_AND_UNBLOCK = Statement(
     "settle_and_unblock",
-    SETTLE.types,
+    f"{SETTLE.types}, uuid[]",
     f"""
     WITH {SETTLING}, {UNBLOCKED_CHILDREN}
     SELECT id::text, NULL, 0 FROM done UNION ALL SELECT NULL, queue, count(*) FROM unblocked GROUP BY queue
@@ -158,80 +160,6 @@ SETTLED_BEFORE = Statement(
 
 
 READ_INPUT = Statement("read_input", "uuid", "SELECT input::text FROM jobs WHERE id = $1")
-
-
-@dataclass(slots=True)
-class LowWaterMarks:
-    """Low-water marks of one worker process in one queue, by priority. Below them it has no more jobs to claim."""
-
-    claimable_at: dict[int, str] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, "-infinity"))
-    id: dict[int, str] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, NIL_UUID))
-
-    def advance(self, limit: int, claimed: Sequence[tuple[int, str, str]], floor: str) -> None:
-        """Move the marks after a claim of up to `limit` jobs (priority, claimable_at, id). `floor`: now less
-        MARK_SLACK.
-
-        A claim of fewer jobs has read every priority to its end: all marks move to the floor. A full claim has read the
-        priorities before that of its last row to their end, and that one up to the row.
-        """
-        if len(claimed) < limit:
-            exhausted, last = PRIORITIES.stop, None
-        else:
-            last = max(claimed)
-            exhausted = last[0]
-        for priority in range(exhausted):
-            self.claimable_at[priority], self.id[priority] = floor, NIL_UUID
-        if last is not None:
-            self.claimable_at[exhausted], self.id[exhausted] = min((last[1], last[2]), (floor, NIL_UUID))
-
-
-@dataclass(slots=True)
-class Results:
-    """Attempts that ended with a result, ready to be settled."""
-
-    ids: list[str] = field(default_factory=list)
-    attempts: list[int] = field(default_factory=list)
-    results: list[str] = field(default_factory=list)  #: JSON texts
-    execution_us: list[int] = field(default_factory=list)  #: microseconds in the operation
-    cpu_share: float | None = None  #: share of that time in which the process used a CPU; None: not measured
-    peak_mib: float | None = None  #: highest memory of the process meanwhile; None: not measured
-    characters: int = 0  #: of all results
-    links: dict[str, Links] = field(default_factory=dict)  #: of jobs of workflows, by id
-    unblocked: dict[str, int] = field(default_factory=dict)  #: jobs that the settle has let run, by queue
-
-    def add(self, job: ClaimedJob, result: str, execution_s: float) -> None:
-        """Add the result (JSON text) of an attempt that took `execution_s` seconds in its operation."""
-        self.characters += len(result)
-        self.ids.append(job.id)
-        self.attempts.append(job.attempt)
-        self.results.append(result)
-        self.execution_us.append(int(execution_s * 1e6))
-        if job.links is not None:
-            self.links[job.id] = job.links
-
-    @property
-    def have_children(self) -> bool:
-        """True if jobs wait for one of them alone."""
-        return bool(self.links) and any(CHILDREN in links.flags for links in self.links.values())
-
-    def rows(self) -> Iterator[tuple[ClaimedJob, str, float]]:
-        """Yield each job with the fields that fence a write, its result, and its seconds in the operation."""
-        for job_id, attempt, text, execution_us in zip(
-            self.ids, self.attempts, self.results, self.execution_us, strict=True
-        ):
-            job = ClaimedJob(job_id, attempt, 0, 1, "", None, None, links=self.links.get(job_id))
-            yield job, text, execution_us / 1e6
-
-    def arguments(self) -> tuple[str, str, str, str, float | None, float | None]:
-        """Return the arguments of a settle, arrays as literals."""
-        return (
-            array_literal(self.ids),
-            array_literal(self.attempts),
-            f"[{','.join(self.results)}]",
-            array_literal(self.execution_us),
-            self.cpu_share,
-            self.peak_mib,
-        )
 
 
 _PRIORITY_ARRAY = array_literal(PRIORITIES)
@@ -275,7 +203,7 @@ def claimed_jobs(rows: list[Row]) -> list[ClaimedJob]:
         ClaimedJob(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13]), r[14])
         if r[13] is None
         else ClaimedJob(
-            r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13]), r[14], links_of(r[13])
+            r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13]), r[14], Links.of_claim(r[13])
         )
         for r in rows
     ]
@@ -292,16 +220,6 @@ def claim_extras(text: str | None) -> ClaimExtras | None:
     return ClaimExtras(**extras)
 
 
-def links_of(text: str) -> Links | None:
-    """Return the links in a value of CLAIM_EXTRAS."""
-    if text[0] == "{":
-        if '"links" : null' in text:
-            return None
-        text = json.loads(text)["links"]
-    flags, _, joins = text.partition("{")
-    return Links(flags, joins[:-1])
-
-
 def _queue_position(row: Row) -> Row:
     return row[2:5]
 
@@ -315,12 +233,18 @@ def settle(connection: "WorkerConnection", worker: int, results: Results) -> set
     """
     if not results.ids:
         return set()
+    if results.added and connection.is_idle:
+        with connection.transaction():
+            return settle(connection, worker, results)
     if results.have_children:
-        rows = connection.run(SETTLE_AND_UNBLOCK, (worker, *results.arguments()))
-        results.unblocked = {queue: count for _, queue, count in rows if queue is not None}
-        stored = {row[0] for row in rows if row[0] is not None}
+        rows = connection.run(SETTLE_AND_UNBLOCK, (worker, *results.arguments(), array_literal(results.added)))
     else:
-        stored = {row[0] for row in connection.run(SETTLE, (worker, *results.arguments()))}
+        rows = connection.run(SETTLE, (worker, *results.arguments()))
+    unblocked = Counter({row[1]: row[2] for row in rows if row[0] is None})
+    stored = {row[0] for row in rows if row[0] is not None}
+    for job_id in sorted(stored & results.added.keys()):
+        unblocked.update(added_jobs.add(connection, job_id, *results.added[job_id]))
+    results.unblocked = unblocked
     if len(stored) < len(results.ids):
         stored |= {row[0] for row in connection.run(SUCCEEDED_BEFORE, (worker, *results.arguments()[:2]))}
     return stored

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import orjson
 
-from common.domain.dependencies import Dependencies
 from common.domain.job import NewJob, Options
+from common.domain.workflows import Dependencies
 from common.store.connection.caller import caller_cte
 from common.store.jobs.running_keys import MUST_WAIT
 from common.store.retention.first_check import FIRST_CHECK_AT

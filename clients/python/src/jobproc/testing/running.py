@@ -22,7 +22,7 @@ from jobproc.parents import Parent
 from jobproc.results import encode
 from jobproc.signature import described
 from jobproc.submission import json_of
-from jobproc.testing.outcomes import Cancelled, Failed, Outcome, Retries, Succeeded
+from jobproc.testing.outcomes import AddedJob, Cancelled, Failed, Outcome, Retries, Succeeded
 from jobproc.testing.recording import RecordingContext, recorded_logs
 from jobproc.testing.time_limits import SHORTEST_S, TimeLimitExceeded, call_limited
 
@@ -205,7 +205,10 @@ class _Attempt:
             end = _STOPPED if isinstance(end, str) else end
             return Cancelled(**_facts(end), **recorded)
         if isinstance(end, str):
-            return Succeeded(_loaded(self.operation, end), json=end, **recorded)
+            added = tuple(
+                AddedJob(job.name, job.operation, json.loads(job.input), job.options) for job in context.to_add
+            )
+            return Succeeded(_loaded(self.operation, end), json=end, added=added, **recorded)
         if end.is_permanent:
             return Failed(True, **_facts(end), **recorded)
         if context.attempt >= self._options.get("max_attempts", options.max_attempts):

@@ -4,7 +4,7 @@ A job with a thousand parents is not looked at a thousand times: a look that fin
 ones ask only if that one still lives. Its settle asks too, after its own commit, so none is forgotten.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import psycopg2
 
@@ -12,10 +12,11 @@ from common.domain.decisions import Decision, Fail
 from common.domain.job import CHILDREN, ClaimedJob
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.dependencies import resolve
+from common.store.workers.results import Results
 from common.telemetry import logs
-from worker.execution.pending_results import PendingResults
 
 log = logs.get("worker")
+Decisions = Sequence[tuple[ClaimedJob, Decision]]
 MAX_WATCHED = 10_000  # joins; above it all are forgotten, which costs each one look
 
 
@@ -28,21 +29,21 @@ class WaitingJobs:
         self._watched: dict[str, str] = {}  # by join: a parent that lived at the last look
         self._unblocked: dict[str, int] = {}  # jobs that may run, by queue, for which no doorbell was rung
 
-    def must_ask_after(self, pending: PendingResults) -> bool:
+    def must_ask_after(self, results: Results, decisions: Decisions) -> bool:
         """Return True if a settle of these is to be committed and asked about before the next claim."""
         if self._joins or self._failed:  # the connection was lost before they were asked for
             return True
-        if any(links.joins for links in pending.results.links.values()):
+        if any(links.joins for links in results.links.values()):
             return True
-        return any(_has_heirs(job, decision) for job, decision in pending.decisions)
+        return any(_has_heirs(job, decision) for job, decision in decisions)
 
-    def settled(self, pending: PendingResults) -> None:
+    def settled(self, results: Results, decisions: Decisions) -> None:
         """Remember who is to be asked for, once these are committed."""
-        for joins in {links.joins for links in pending.results.links.values()}:
+        for joins in {links.joins for links in results.links.values()}:
             if joins:
                 self._joins.update(joins.split(","))
-        self._failed.update(job.id for job, decision in pending.decisions if _has_heirs(job, decision))
-        self._count(pending.results.unblocked.items())
+        self._failed.update(job.id for job, decision in decisions if _has_heirs(job, decision))
+        self._count(results.unblocked.items())
 
     def ask(self, connection: WorkerConnection) -> None:
         """Let those run of which all parents have ended. Raises DatabaseUnavailable; then they are asked for later."""
