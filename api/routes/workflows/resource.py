@@ -60,13 +60,12 @@ from common.store.workflows import changes, reads
 
 T = TypeVar("T")
 router = APIRouter(tags=["workflows"], route_class=SecuredRoute)
+_READ_PROBLEMS = (WORKFLOW_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE, *EXPENSIVE_READ_PROBLEMS)
 _READ_RESPONSES: dict[int | str, dict[str, Any]] = {
-    **problem_responses(
-        WORKFLOW_NOT_FOUND, INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
-    ),
+    **problem_responses(*_READ_PROBLEMS, TOO_MANY_WAITING_CLIENTS),
     **responses.CONDITIONAL_RESPONSES,
 }
-_CHANGE_PROBLEMS = (WORKFLOW_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE)
+_CHANGE_PROBLEMS = (*_READ_PROBLEMS, UNSUPPORTED_MEDIA_TYPE)
 _WAIT = WAIT_PARAMETER | {
     "description": "Seconds to wait until all jobs have ended, at most JOBPROC_LONG_POLL_MAX_SECONDS (60). The "
     "response is sent when they have, or when the time is up. Default: 0."
@@ -133,7 +132,7 @@ async def get_workflow(workflow_id: UUID, request: Request) -> Response:
 
 
 @router.get("/workflows/{workflow_id}/jobs/", include_in_schema=False)
-@router.get("/workflows/{workflow_id}/jobs", response_model=WorkflowNodes, responses=_READ_RESPONSES)
+@router.get("/workflows/{workflow_id}/jobs", response_model=WorkflowNodes, responses=problem_responses(*_READ_PROBLEMS))
 @requires(Scope.JOBS_READ)
 async def list_workflow_jobs(
     workflow_id: UUID, request: Request, query: Annotated[WorkflowNodesQuery, Query()]

@@ -119,6 +119,8 @@ SUCCESSES = {
     ("post", "/batches"): {"201"},
     ("post", "/batches/{batch_id}/close"): {"200"},
     ("post", "/batches/{batch_id}/cancel"): {"200"},
+    ("post", "/workflows/{workflow_id}/cancel"): {"200"},
+    ("post", "/workflows/{workflow_id}/retry"): {"200"},
     ("post", "/bulk-actions"): {"201"},
     ("post", "/keys"): {"201"},
     ("post", "/keys/{key_id}/rotate"): {"201"},
