@@ -56,38 +56,37 @@ def test_a_join_whose_last_settle_died_before_it_asked_is_found_by_the_controlle
     assert violations(system) == []
 
 
+def disturb(system: System, chance: random.Random, stop: threading.Event, done: list[str]) -> None:
+    """Kill a worker with its processes, a backend of one, or a controller, or take the lead away, again and again."""
+    while not stop.wait(0.7):
+        done.append(chance.choice(("worker", "backend", "controller", "leader")))
+        match done[-1]:
+            case "worker":
+                name = chance.choice(("first", "second"))
+                system.kill(name)
+                system.worker(name)
+            case "backend":
+                system.database.rows(
+                    """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE application_name LIKE '%%worker%%' AND datname = current_database()
+                    ORDER BY random() LIMIT 1"""
+                )
+            case "controller":
+                system.kill("controller0")
+                system.controller("controller0")
+            case _:
+                system.database.rows("DELETE FROM leaders")
+
+
 @pytest.mark.parametrize("controllers", [1, 2])
 def test_graphs_of_any_shape_survive_killed_workers_controllers_and_backends(system: System, controllers: int) -> None:
     system.env |= {"JOBPROC_TICK_SECONDS": "0.1"}
     system.api().worker("first").worker("second")
     for number in range(controllers):
         system.controller(f"controller{number}")
-    chance = random.Random(SEED + controllers)
-    stop, spawned = threading.Event(), 0
+    chance, stop, done = random.Random(SEED + controllers), threading.Event(), list[str]()
     operations = ("flow_plain", "flow_plain", "flow_step", "flow_await")
-
-    def disturb() -> None:
-        nonlocal spawned
-        while not stop.wait(0.7):
-            match chance.choice(("worker", "backend", "controller", "leader")):
-                case "worker":
-                    name = chance.choice([name for name in system.processes if name in ("first", "second")])
-                    system.kill(name)
-                    system.worker(name)
-                case "backend":
-                    system.database.rows(
-                        """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                        WHERE application_name LIKE '%%worker%%' AND datname = current_database()
-                        ORDER BY random() LIMIT 1"""
-                    )
-                case "controller":
-                    system.kill("controller0")
-                    system.controller("controller0")
-                case _:
-                    system.database.rows("DELETE FROM leaders")
-            spawned += 1
-
-    disturber = threading.Thread(target=disturb)
+    disturber = threading.Thread(target=disturb, args=(system, chance, stop, done))
     disturber.start()
     try:
         ids = [id_ for _ in range(6) for id_ in submit_graphs(system, chance, 25, operations=operations)]
@@ -98,7 +97,7 @@ def test_graphs_of_any_shape_survive_killed_workers_controllers_and_backends(sys
         stop.set()
         disturber.join()
     all_at_rest(system)
-    assert spawned > 3
+    assert {"worker", "backend"} <= set(done)
     assert violations(system) == []
     assert system.database.deadlocks() == 0
 

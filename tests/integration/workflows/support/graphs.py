@@ -77,19 +77,8 @@ WHERE j.node IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6, 7
 def violations(system: System) -> list[str]:
     """Return what is wrong with the jobs of workflows, all of which have ended; empty: nothing."""
     found = list[str]()
-    for (
-        job_id,
-        node,
-        policy,
-        status,
-        started_at,
-        _,
-        error,
-        parents,
-        failed,
-        unfinished,
-        ended_at,
-    ) in system.database.rows(CHECK):
+    for row in system.database.rows(CHECK):
+        job_id, node, policy, status, started_at, _, error, parents, failed, unfinished, ended_at = row
         told = f"{node} {job_id} ({policy}, {status})"
         if status is None:
             found.append(f"{told} is left")
