@@ -62,7 +62,6 @@ class Settler:
     def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
         """Settle what has ended and claim up to `limit` jobs of a queue, in one transaction. Waits for the database."""
         while True:
-            self._settle_parents()
             pending, began_ns = self.pending, time.time_ns()
             try:
                 failpoints.reach("settle.before_commit")
@@ -79,32 +78,40 @@ class Settler:
                 continue
             self._count_fenced(len(pending) - stored)
             self._mark_settled(began_ns)
-            if pending.running_keys or any(job.extras is not None for job in jobs):
-                try:
-                    jobs = self._share_keys(pending.running_keys, jobs)
-                except DatabaseUnavailable as error:
-                    self.connection_lost(error)
-                    continue
+            try:
+                jobs = self._share_keys(pending.running_keys, jobs)
+                if self._unblock(queue, len(jobs)) and not jobs:
+                    continue  # one that has waited may be claimed now
+            except DatabaseUnavailable as error:
+                self.connection_lost(error)
+                continue
             self._metrics.count_claim(queue, jobs)
-            self._waiting_jobs.ring(self.ring, queue, len(jobs))
             if self.spans is not None:
                 self.spans.record_claim(queue, jobs, began_ns, self._metrics)
             return jobs
 
-    def _settle_parents(self) -> None:
-        """Commit, before the claim, what jobs with several parents wait for, and ask for them."""
-        if self._waiting_jobs.must_ask_after(self.pending.results, self.pending.decisions):
-            self._settle()
+    def _unblock(self, queue: str, claimed: int) -> bool:
+        """Ask for jobs that have waited, and ring for those that may run. Return True if the next claim may find some.
+
+        `claimed`: jobs of the queue that were claimed after the settle. Raises DatabaseUnavailable.
+        """
+        waiting_jobs = self._waiting_jobs
+        waiting_jobs.ring(self.ring, queue, claimed)
+        may_claim = waiting_jobs.ask(self._session.connection, queue)
+        if claimed or not may_claim:
+            waiting_jobs.ring(self.ring)
+        return may_claim
 
     def _settle_and_claim(self, queue: str, limit: int) -> tuple[int, list[ClaimedJob]]:
         """Do it once; returns how many attempts were stored, and the claimed jobs."""
         session, pending = self._session, self.pending
         queue_claims = session.claims(queue)
         connection, worker, results, stored = session.connection, session.worker, pending.results, 0
-        if not pending.decisions and not pending.running_keys and not results.links:
+        must_store = bool(pending.running_keys) or results.have_children or bool(results.added)
+        if not pending.decisions and not must_store:
             return queue_claims.settle_and_claim(connection, worker, results, limit)
         with connection.transaction():
-            if pending.running_keys or results.links:  # the claim finds the jobs that wait for them
+            if must_store:  # the claim finds the jobs that wait for them
                 stored, results = len(self._store(pending)), Results()
                 if pending.running_keys:
                     running_keys.wake(connection, pending.running_keys)
@@ -227,6 +234,8 @@ class Settler:
 
         Wakes parked jobs of freed keys of which no job was claimed. Raises DatabaseUnavailable.
         """
+        if not freed and all(job.extras is None for job in jobs):
+            return jobs
         session, ready, rivals, keys = self._session, list[ClaimedJob](), list[ClaimedJob](), set[RunningKey]()
         for job in jobs:
             if job.running_key is None or job.running_key not in keys:

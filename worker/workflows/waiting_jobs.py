@@ -29,14 +29,6 @@ class WaitingJobs:
         self._watched: dict[str, str] = {}  # by join: a parent that lived at the last look
         self._unblocked: dict[str, int] = {}  # jobs that may run, by queue, for which no doorbell was rung
 
-    def must_ask_after(self, results: Results, decisions: Decisions) -> bool:
-        """Return True if a settle of these is to be committed and asked about before the next claim."""
-        if self._joins or self._failed:  # the connection was lost before they were asked for
-            return True
-        if any(links.joins for links in results.links.values()):
-            return True
-        return any(_has_heirs(job, decision) for job, decision in decisions)
-
     def settled(self, results: Results, decisions: Decisions) -> None:
         """Remember who is to be asked for, once these are committed."""
         for joins in {links.joins for links in results.links.values()}:
@@ -45,10 +37,14 @@ class WaitingJobs:
         self._failed.update(job.id for job, decision in decisions if _has_heirs(job, decision))
         self._count(results.unblocked.items())
 
-    def ask(self, connection: WorkerConnection) -> None:
-        """Let those run of which all parents have ended. Raises DatabaseUnavailable; then they are asked for later."""
+    def ask(self, connection: WorkerConnection, queue: str = "") -> bool:
+        """Let those run of which all parents have ended. Return True if one of them is in `queue`.
+
+        Raises DatabaseUnavailable; then they are asked for with the next call.
+        """
         if not self._joins and not self._failed:
-            return
+            return False
+        before = self._unblocked.get(queue, 0)
         try:
             self._ask(connection)
         except DatabaseUnavailable:
@@ -56,6 +52,7 @@ class WaitingJobs:
         except psycopg2.Error:
             log.exception("waiting_jobs_not_asked", jobs=len(self._joins))  # the controller asks for them
         self._joins, self._failed = set(), set()
+        return self._unblocked.get(queue, 0) > before
 
     def _ask(self, connection: WorkerConnection) -> None:
         watched = {join: self._watched[join] for join in self._joins if join in self._watched}
