@@ -19,6 +19,7 @@ from api.submit.doorbells import Doorbells
 from api.submit.group_commit import GroupCommit
 from api.submit.operations import OperationCache
 from api.submit.parsing import SubmissionParser
+from api.submit.workflows.ndjson_workflows import NdjsonWorkflows
 from api.telemetry.metrics import ApiMetrics, PoolGauges
 from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
@@ -55,6 +56,7 @@ class Services:
     watchers: Watchers
     ndjson: NdjsonJobs
     ndjson_places: NdjsonPlaces
+    ndjson_workflows: NdjsonWorkflows
     batches: BatchReader
     batch_watchers: BatchWatchers
     workflow_graphs: WorkflowGraphs
@@ -95,6 +97,7 @@ class Services:
             watchers=Watchers(settings, pool, metrics),
             ndjson=NdjsonJobs(pool, bodies, parser, group_commit, (backpressure, quotas)),
             ndjson_places=NdjsonPlaces(settings),
+            ndjson_workflows=NdjsonWorkflows(pool, bodies, parser, group_commit, (backpressure, quotas)),
             batches=BatchReader(pool),
             batch_watchers=BatchWatchers(settings, pool),
             workflow_graphs=WorkflowGraphs(settings, pool),

@@ -1,5 +1,6 @@
 """Workflows of a request: their jobs, parsed, numbered, each with the ids of its parents and of those that wait."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -92,16 +93,13 @@ async def parse_workflow(
         job = await parser.parse(submission, caller, prefix)
         check_options(job, members[-1], prefix)
         parsed.append(job)
-    graph = build_graph(members, settings, "jobs.")
+    graph = await asyncio.to_thread(build_graph, members, settings, "jobs.")
     ids = [batch_job_id(batch_id, number) for number in range(1, len(parsed) + 1)]
-    return [
-        replace(
-            job,
-            id=ids[graph.numbers[position]],
-            options=replace(job.options or Options(), dependencies=graph.dependencies(position, ids)),
-        )
-        for position, job in enumerate(parsed)
-    ]
+    for position, job in enumerate(parsed):
+        await slices.pause_if_over()
+        options = replace(job.options or Options(), dependencies=graph.dependencies(position, ids))
+        parsed[position] = replace(job, id=ids[graph.numbers[position]], options=options)
+    return parsed
 
 
 def check_options(job: NewJob, members: NodeMembers, prefix: str) -> None:

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.submit.batches.ndjson import MEDIA_TYPE as NDJSON
+from api.submit.documentation import submission_body
 from api.submit.request_models import SUBMISSION_SCHEMA
 from common.domain.workflows import NODE_PATTERN, OnParentFailure
 
@@ -62,4 +64,22 @@ WORKFLOW_SCHEMA: dict[str, Any] = {
     },
     "required": ["jobs"],
     "additionalProperties": False,
+    "examples": [
+        {
+            "jobs": [
+                {"name": "left", "operation": "square_sum", "data": [1, 2, 3]},
+                {"name": "right", "operation": "square_sum", "data": [4, 5]},
+                {"name": "total", "operation": "cube_sum", "data": [1], "depends_on": ["left", "right"]},
+            ]
+        }
+    ],
 }
+_LINE = '{"name":"total","depends_on":["left","right"],"data":[1],"operation":"cube_sum"}'
+
+
+def workflow_submission_body() -> dict[str, Any]:
+    """Return the body and the parameters of a submission of a workflow: JSON, or NDJSON with a job a line."""
+    body = submission_body(WORKFLOW_SCHEMA)
+    text = "A job as JSON in each line, such as `" + _LINE + "`."
+    body["requestBody"]["content"][NDJSON] = {"schema": {"type": "string", "description": text}}
+    return body

@@ -1,8 +1,10 @@
 """Workflows as clients see them: jobs run after their parents, read their results, and end as their policies say."""
 
+import json
 from itertools import pairwise
 from typing import Any
 
+import httpx
 import pytest
 from rig.system import System, until
 
@@ -274,3 +276,44 @@ def test_a_job_that_holds_a_key_while_it_runs_waits_for_its_parents_first(system
     )
     assert len(times) == 10
     assert all(start >= end for (_, end), (start, _) in pairwise(times))
+
+
+def lines_of(jobs: list[Job]) -> bytes:
+    return b"".join(json.dumps(job).encode() + b"\n" for job in jobs)
+
+
+def submit_lines(system: System, jobs: list[Job], **headers: str) -> httpx.Response:
+    return system.client.post(
+        "/workflows", content=lines_of(jobs), headers={"Content-Type": "application/x-ndjson", **headers}, timeout=120
+    )
+
+
+def test_a_workflow_of_lines_is_stored_as_a_whole(system: System) -> None:
+    system.all()
+    layers = [
+        step(f"l{layer}.{n}", *(f"l{layer - 1}.{m}" for m in range(30) if layer), operation="flow_plain")
+        for layer in reversed(range(40))  # children stand before their parents
+        for n in range(30)
+    ]
+    response = submit_lines(system, layers)
+    assert response.status_code == 202, response.text
+    body = response.json()
+    assert (body["jobs"], body["job_ids"]) == (1_200, [])
+    assert at_rest(system, body["workflow_id"])["counts"]["succeeded"] == 1_200
+    repeated = [submit_lines(system, layers[-30:], **{"Idempotency-Key": "lines"}) for _ in range(2)]
+    assert [answer.status_code for answer in repeated] == [202, 200]
+    assert repeated[0].json() == repeated[1].json()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "field"),
+    [
+        ([step("a"), step("b", "c")], "2.depends_on.0"),
+        ([step("a", "b"), step("b", "a")], "1.depends_on"),
+        ([step("a"), {**step("b"), "on_parent_failure": "no"}], "2.on_parent_failure"),
+        ([step("a"), {**step("b"), "operation": "nothing"}], "2.operation"),
+    ],
+)
+def test_a_workflow_of_lines_that_is_no_graph_names_the_line(shared: System, jobs: list[Job], field: str) -> None:
+    response = submit_lines(shared, jobs)
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, field)
