@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -58,9 +59,11 @@ def test_a_join_whose_last_settle_died_before_it_asked_is_found_by_the_controlle
 
 def disturb(system: System, chance: random.Random, stop: threading.Event, done: list[str]) -> None:
     """Kill a worker with its processes, a backend of one, or a controller, or take the lead away, again and again."""
-    while not stop.wait(0.7):
-        done.append(chance.choice(("worker", "backend", "controller", "leader")))
-        match done[-1]:
+    for kind in cycle(("worker", "backend", "controller", "leader")):
+        if stop.wait(0.7):
+            return
+        done.append(kind)
+        match kind:
             case "worker":
                 name = chance.choice(("first", "second"))
                 system.kill(name)
