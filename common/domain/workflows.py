@@ -1,7 +1,7 @@
 """Workflows: jobs of one submission that wait for each other. Each is a batch, whose ids and counts it has.
 
-The jobs of a workflow are numbered so that a job has a higher number than those for which it waits. So whoever stores
-them cannot store a cycle, and the numbers of a job's parents are a range that is read before each one is looked up.
+The jobs of a workflow are numbered so that a job has a higher number than those for which it waits. So no
+cycle can be stored, and the numbers of a job's parents are a range that is read before each one is looked up.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class WorkflowState(StrEnum):
 
 
 class OnParentFailure(StrEnum):
-    """What becomes of a job of which a parent has not succeeded. Names are on the wire and stored."""
+    """The policy of a job for a parent that has not succeeded. Names are on the wire and stored."""
 
     FAIL = "fail"  #: it ends FAILED at once
     SKIP = "skip"  #: it ends CANCELLED at once

@@ -1,6 +1,6 @@
 """The table of the first schema for workflows, beside `batches`, which has a row for each workflow."""
 
-# Who waits for a job that has added jobs to its workflow waits for these too.
+# A job that waits for one which has added jobs to its workflow waits for these too.
 WORKFLOWS = """
 CREATE TABLE added_parents (
     child uuid NOT NULL,

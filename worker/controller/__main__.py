@@ -37,8 +37,8 @@ from worker.controller.rescue import Rescue
 from worker.controller.row_deletion import RowDeletion
 from worker.controller.schedules import ScheduleFires
 from worker.controller.usage import UsageCounter
-from worker.controller.workflows import WaitingJobs
 from worker.failures.outcome_log import OutcomeLog
+from worker.workflows.sweep import Sweep
 
 log = logs.get("controller")
 PARTITIONS_INTERVAL_S = 600.0
@@ -63,7 +63,7 @@ class Controller:
         self._row_deletion = RowDeletion(settings)
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._batches = Batches(settings)
-        self._waiting_jobs = WaitingJobs(settings)
+        self._sweep = Sweep(settings)
         self._schedules = ScheduleFires(settings, metrics.schedule_fires)
         self._deletion_costs = DeletionCosts(settings)
         self._usage = UsageCounter(self._engine, settings)
@@ -128,7 +128,7 @@ class Controller:
         self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
         self._run_task("schedules", lambda: self._schedules.fire(connection))
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
-        self._run_task("workflows", lambda: self._waiting_jobs.run(connection))  # after all that end jobs
+        self._run_task("workflows", lambda: self._sweep.run(connection))  # after all that end jobs
         self._run_task("batches", lambda: self._batches.run(connection))  # after that
 
     def _run_retention_tasks(self, connection: WorkerConnection) -> None:

@@ -20,17 +20,8 @@ from api.services import get_services
 from api.views.batches import etag_suffix
 from api.views.cursors import Cursors
 from api.views.job_list import page_limit
-from api.views.workflows import (
-    PATH,
-    WorkflowList,
-    WorkflowListQuery,
-    WorkflowNodes,
-    WorkflowNodesQuery,
-    WorkflowView,
-    nodes_body,
-    workflow_body,
-    workflow_list_body,
-)
+from api.views.workflows.bodies import PATH, nodes_body, workflow_body, workflow_list_body
+from api.views.workflows.models import WorkflowList, WorkflowListQuery, WorkflowNodes, WorkflowNodesQuery, WorkflowView
 from api.watch.long_poll import CLOSE_HEADER, WAIT_PARAMETER, requested_wait_s
 from api.web import responses
 from api.web.problem_kinds import (

@@ -16,7 +16,8 @@ from api.submit.documentation import WORKFLOW_PROBLEMS
 from api.submit.idempotency import REPLAYED_HEADER, checked_key, idempotency_key
 from api.submit.workflows.bodies import parse_workflow, workflow_body
 from api.submit.workflows.models import workflow_submission_body
-from api.views.workflows import PATH, WorkflowAccepted
+from api.views.workflows.bodies import PATH
+from api.views.workflows.models import WorkflowAccepted
 from api.web.responses import Headers, JsonResponse
 from common.domain.tenancy.scopes import Scope
 from common.domain.workflows import WorkflowState

@@ -61,8 +61,8 @@ def build_graph(members: Sequence[NodeMembers], settings: Settings, prefix: str)
     `prefix`: the path of the jobs in the body.
     """
     edges = sum(len(node.depends_on) for node in members)
-    if edges > settings.max_workflow_edges:
-        reason = f"has {edges} entries in all jobs together, more than {settings.max_workflow_edges}"
+    if edges > settings.max_workflow_dependencies:
+        reason = f"has {edges} entries in all jobs together, more than {settings.max_workflow_dependencies}"
         raise field_problem(INVALID_BODY, [(f"{prefix}depends_on".lstrip("."), reason)], 1)
     names = [str(position) if node.name is None else node.name for position, node in enumerate(members)]
     try:
@@ -71,7 +71,7 @@ def build_graph(members: Sequence[NodeMembers], settings: Settings, prefix: str)
             Node(name, of_job, node.on_parent_failure)
             for name, of_job, node in zip(names, parents, members, strict=True)
         ]
-        return graph_of(nodes, settings.max_workflow_children)
+        return graph_of(nodes, settings.max_jobs_per_parent)
     except GraphError as error:
         field = f"{prefix}{error.position}."
         field += error.member if error.parent is None else f"{error.member}.{error.parent}"

@@ -1,16 +1,14 @@
 """Stores the jobs that running jobs add to their workflow, in the transaction that stores their results.
 
 So they exist if and only if the result stands: an attempt that fails or is fenced adds none, and one that is repeated
-adds none twice. Who waits for a job waits for those that it has added, too: whoever asks sees either that job alive or
-all that it has added.
+adds none twice. A job that waits for one waits for those that this one has added, too: a question sees either that one
+alive or all that it has added.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-import psycopg2
 
 from common import failpoints
 from common.domain.batches import batch_job_id
@@ -88,15 +86,17 @@ def add(connection: "WorkerConnection", adder: str, attempt: int, jobs: Sequence
     workflow, first, node, heirs = rows[0]
     ids = [str(batch_job_id(UUID(workflow), number)) for number in range(first, first + len(jobs))]
     records = list(_records(adder, node, jobs, ids, heirs or []))
-    failpoints.reach("added_jobs.before_insert")
+    failpoints.reach("settle.before_added_jobs")
     inserted = connection.run(INSERT, (adder, json.dumps(records)))
     if len(inserted) < len(jobs):
+        from psycopg2 import DataError  # not at the top: the API imports this module
+
         stored = {row[0] for row in inserted}
         refused = next(job for job, job_id in zip(jobs, ids, strict=True) if job_id not in stored)
         reason = f"no operation has the name {refused.operation!r}"
         if refused.queue is not None:
             reason += f", or it does not allow the queue {refused.queue!r}"
-        raise psycopg2.DataError(f"the job {refused.name!r} was not added to the workflow: {reason}")
+        raise DataError(f"the job {refused.name!r} was not added to the workflow: {reason}")
     if heirs:
         connection.run(FOLLOW, (adder, "{" + ",".join(heirs) + "}", "{" + ",".join(ids) + "}"))
     queues: dict[str, int] = {}

@@ -28,7 +28,7 @@ PARENTS = Statement(
 
 @dataclass(frozen=True, slots=True)
 class ParentOutcome:
-    """What a parent came to."""
+    """The end of a parent."""
 
     job_id: str
     node: str

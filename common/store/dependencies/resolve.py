@@ -1,7 +1,7 @@
 """Decides about jobs that wait for others. Anybody may ask at any time about any jobs: the rows say it.
 
-Who ends a job asks after its commit, so of two parents that end at the same time the later one sees both. If it dies
-before it has asked, the controller asks for all waiting jobs in turn.
+A process that ends a job asks after its commit, so of two parents that end at the same time the later one sees both. If
+it dies before it has asked, the controller asks for all waiting jobs in turn.
 """
 
 from collections.abc import Iterable, Mapping
@@ -93,7 +93,7 @@ HEIRS_OF_CALLER = _HEIRS.replace("unnest($1)", "unnest($1::uuid[])")
 
 @dataclass(slots=True)
 class Resolved:
-    """What became of jobs that waited."""
+    """The decisions about jobs that waited."""
 
     unblocked: dict[str, int] = field(default_factory=dict)  #: jobs that may run now, by queue
     ended: list[str] = field(default_factory=list)  #: jobs that ended FAILED or CANCELLED

@@ -1,6 +1,4 @@
-"""Jobs that a running job adds to its workflow: they exist if its result stands, and whoever waits for it waits for
-them.
-"""
+"""Jobs that a running job adds to its workflow: they exist if its result stands, and are waited for as it is."""
 
 from typing import Any
 

@@ -56,11 +56,11 @@ def test_the_commands_of_the_page_are_accepted(system: System) -> None:
 def test_the_operations_of_the_page_run_without_a_server() -> None:
     namespace: dict[str, object] = {"__name__": "video_pipeline"}
     exec(compile(CODE, "video_pipeline", "exec"), namespace)  # noqa: S102 - the code of the page
-    probed = testing.run("probe_video", {"seconds": 25})
+    probed = testing.run("video.probe", {"seconds": 25})
     assert [(job.name, job.input) for job in probed.added] == [
         ("segment0", {"start": 0}),
         ("segment1", {"start": 10}),
         ("segment2", {"start": 20}),
     ]
-    told = testing.run("tell_owner", parents={"join": ["a.mp4"]})
+    told = testing.run("video.tell", parents={"join": ["a.mp4"]})
     assert told.result == "1 segments"

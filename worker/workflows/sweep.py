@@ -13,7 +13,7 @@ SLACK_S = 2.0  # so much later may a transaction commit than it ends a job
 TICK_SHARE = 0.2  # of a tick, at most
 
 
-class WaitingJobs:
+class Sweep:
     """The jobs that wait for others. If a tick has no time for all, the next one goes on behind them."""
 
     def __init__(self, settings: Settings) -> None:

@@ -1,23 +1,18 @@
-"""Workflows: the query of their list, and response bodies."""
+"""Workflows: the queries of their lists, and the models of response bodies."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import EXAMPLE_ID, SelfLink
-from api.views.batches import BatchCounts, FollowUpView, counts_of
+from api.views.batches import BatchCounts, FollowUpView
 from api.views.cursors import MAX_CURSOR_CHARACTERS
 from api.web.timestamps import Timestamp
-from common.domain.batches import progress
 from common.domain.states import State
-from common.domain.workflows import OnParentFailure, WorkflowState, state_of
-from common.store.workflows.reads import FoldedGraph, Record
+from common.domain.workflows import OnParentFailure, WorkflowState
 
-PATH = "/workflows"
 Cursor = Annotated[str, Field(min_length=1, max_length=MAX_CURSOR_CHARACTERS)]
 
 
@@ -128,8 +123,8 @@ class WorkflowView(WorkflowSummary):
     )
     progress: float = Field(description="The share of the jobs that have ended, 0 to 1.", examples=[0.88])
     graph: WorkflowGraph | None = Field(
-        description="The jobs by operation, and who waits for whom. As old as `counted_at` at most. Null for a "
-        "workflow of more than JOBPROC_WORKFLOW_GRAPH_JOBS jobs."
+        description="The jobs by operation, and the dependencies between operations. As old as twenty times what it "
+        "took to read. Null for a workflow of more than JOBPROC_WORKFLOW_GRAPH_JOBS jobs."
     )
 
 
@@ -162,66 +157,3 @@ class WorkflowNodes(BaseModel):
 
     jobs: list[WorkflowNode]
     next: str | None = Field(description="The path of the next page. Null on the last page.")
-
-
-def workflow_body(row: Record, graph: FoldedGraph | None, root: str = "") -> bytes:
-    """Return the response body for a row with counts: a WorkflowView. Its links begin with `root`."""
-    state = state_of(row["failed"], row["cancelled"], is_at_rest=row["is_at_rest"])
-    view = _summary(row, state, root) | {
-        "counts": counts_of(row),
-        "counted_at": row["counted_at"],
-        "progress": round(progress(row["jobs"], row["unfinished"]), 4),
-        "graph": None if graph is None else _graph(graph),
-    }
-    return orjson.dumps(view, option=orjson.OPT_UTC_Z)
-
-
-def workflow_list_body(rows: Sequence[Record], next_path: str | None, root: str = "") -> bytes:
-    """Return the response body for a page of workflows: a WorkflowList. Links begin with `root`."""
-    views = [_summary(row, row["state"], root) for row in rows]
-    return orjson.dumps({"workflows": views, "next": next_path}, option=orjson.OPT_UTC_Z)
-
-
-def nodes_body(rows: Sequence[Record], next_path: str | None, root: str = "") -> bytes:
-    """Return the response body for a page of jobs: a WorkflowNodes. Links begin with `root`."""
-    return orjson.dumps({"jobs": [_node(row, root) for row in rows], "next": next_path}, option=orjson.OPT_UTC_Z)
-
-
-def _node(row: Record, root: str) -> dict[str, Any]:
-    same = ("operation", "status", "on_parent_failure", "parents", "attempt", "started_at", "finished_at", "error_type")
-    return {
-        "job_id": str(row["id"]),
-        "name": row["node"],
-        **{name: row[name] for name in same},
-        "depends_on": row["depends_on"] or [],
-        "links": {"self": f"{root}/jobs/{row['id']}"},
-    }
-
-
-def _graph(graph: FoldedGraph) -> dict[str, Any]:
-    return {
-        "operations": [
-            {"operation": name, "jobs": sum(states.values()), "states": states}
-            for name, states in graph.operations.items()
-        ],
-        "edges": [{"parent": parent, "child": child, "count": count} for parent, child, count in graph.edges],
-    }
-
-
-def _summary(row: Mapping[str, Any], state: str, root: str) -> dict[str, Any]:
-    path, operation = f"{root}{PATH}/{row['id']}", row["follow_up_operation"]
-    follow_up = {"operation": operation, "job_id": row["follow_up_job"] and str(row["follow_up_job"])}
-    same = ("jobs", "created_at", "ended_at", "cancelled_at", "submitted_by")
-    return {
-        "workflow_id": str(row["id"]),
-        "status": state,
-        **{name: row[name] for name in same},
-        "follow_up": None if operation is None else follow_up,
-        "links": {
-            "self": path,
-            "jobs": f"{path}/jobs",
-            "cancel": f"{path}/cancel",
-            "retry": f"{path}/retry",
-            "events": f"{root}/batches/{row['id']}/events",
-        },
-    }
