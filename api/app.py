@@ -29,6 +29,8 @@ from api.routes.batches import events as batch_events
 from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
 from api.routes.tenancy import audit, keys, tenants, usage
+from api.routes.workflows import resource as workflow_resource
+from api.routes.workflows import submission as workflow_submission
 from api.services import Services
 from api.telemetry.loop_lag import LoopLag
 from api.telemetry.metrics import ApiMetrics
@@ -124,6 +126,8 @@ def create_app(settings: Settings) -> FastAPI:
         cancel_retry,
         resource,
         batch_events,
+        workflow_submission,
+        workflow_resource,
         bulk_actions,
         schedules,
         schedule_runs,

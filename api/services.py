@@ -19,12 +19,14 @@ from api.submit.doorbells import Doorbells
 from api.submit.group_commit import GroupCommit
 from api.submit.operations import OperationCache
 from api.submit.parsing import SubmissionParser
+from api.submit.workflows.ndjson_workflows import NdjsonWorkflows
 from api.telemetry.metrics import ApiMetrics, PoolGauges
 from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
 from api.watch.batch_reader import BatchReader
 from api.watch.batch_watchers import BatchWatchers
 from api.watch.watchers import Watchers
+from api.watch.workflow_graphs import WorkflowGraphs
 from api.web.request_body import RequestBodies
 from api.web.ttl_cache import TenantCache
 from common.settings import Settings
@@ -54,8 +56,10 @@ class Services:
     watchers: Watchers
     ndjson: NdjsonJobs
     ndjson_places: NdjsonPlaces
+    ndjson_workflows: NdjsonWorkflows
     batches: BatchReader
     batch_watchers: BatchWatchers
+    workflow_graphs: WorkflowGraphs
 
     @classmethod
     def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":
@@ -93,8 +97,10 @@ class Services:
             watchers=Watchers(settings, pool, metrics),
             ndjson=NdjsonJobs(pool, bodies, parser, group_commit, (backpressure, quotas)),
             ndjson_places=NdjsonPlaces(settings),
+            ndjson_workflows=NdjsonWorkflows(pool, bodies, parser, group_commit, (backpressure, quotas)),
             batches=BatchReader(pool),
             batch_watchers=BatchWatchers(settings, pool),
+            workflow_graphs=WorkflowGraphs(settings, pool),
         )
 
     async def stop(self) -> None:

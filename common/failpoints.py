@@ -18,6 +18,7 @@ NAMES = frozenset({
     "attempt.after_operation",  # the operation has returned, nothing is stored
     "settle.before_commit",  # just before the results are stored
     "settle.after_commit",  # the results are stored
+    "settle.before_added_jobs",  # the result of a job that adds others is stored, they are not
     "rescue.between_lock_and_write",  # the controller has read the rows that it will change
     "batch_end.before_commit",  # the controller has ended a batch and stored its follow-up
     "bulk_action.before_commit",  # a step of a bulk action has changed its jobs

@@ -4,6 +4,7 @@ from typing import Any
 
 from api.openapi import schedule_examples
 from api.openapi.batch_examples import RESPONSES as BATCH_RESPONSES
+from api.openapi.workflow_examples import RESPONSES as WORKFLOW_RESPONSES
 from api.schemas import EXAMPLE_ID as ID
 from api.views.tenancy.api_keys import EXAMPLE_KEY, EXAMPLE_KEY_ID
 from common.domain.tenancy.tenants import STATE_AFTER
@@ -136,6 +137,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         },
     },
     **BATCH_RESPONSES,
+    **WORKFLOW_RESPONSES,
     ("get", "/jobs/"): {
         "200": {
             "page": {

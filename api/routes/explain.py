@@ -17,8 +17,10 @@ from common.domain.errors import JobNotFound
 from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.queues import explain
+from common.store.workflows import reads
 
 router = APIRouter(tags=["jobs"], route_class=ExpensiveReadRoute)
+MAX_BLOCKERS = 5  # parents that are named
 MAX_ATTEMPTS = 1_000  # read for the times that a job has waited
 
 
@@ -44,7 +46,9 @@ async def explain_job(job_id: UUID, request: Request) -> Explanation:
         starts = await explain.run_starts(connection, tenant, job_id)
         attempts = await explain.attempt_times(connection, tenant, job_id, MAX_ATTEMPTS)
         outcome = None if unfinished else await explain.last_outcome(connection, tenant, job_id)
-        return ExplainInput(job_id, starts, attempts, unfinished, outcome)
+        is_blocked = unfinished is not None and unfinished["blocked"]
+        blockers = await reads.blockers(connection, tenant, job_id, MAX_BLOCKERS) if is_blocked else ()
+        return ExplainInput(job_id, starts, attempts, unfinished, outcome, blockers)
 
     job = await services.pool.run(read, Lane.EXPENSIVE, partial(until_disconnected, request), tenant)
     if not job.run_starts or (job.unfinished is None and job.last_outcome is None):

@@ -44,6 +44,7 @@ _SUBMISSION_PROBLEMS = (
 
 # Of NDJSON: an invalid parameter, and more lines than a batch has jobs.
 BATCH_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, INVALID_PARAMETER)
+WORKFLOW_PROBLEMS = problem_responses(*(kind for kind in _SUBMISSION_PROBLEMS if kind is not UNIQUE_CONFLICT))
 # Of jobs for a batch that exists.
 ADD_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, BATCH_NOT_FOUND, BATCH_CLOSED, BATCH_FULL, INVALID_PARAMETER)
 # Not found: the job of the request's Idempotency-Key, if it was removed.

@@ -1,6 +1,6 @@
 """GET /jobs/{job_id}/explain: the reasons why a job waits or runs, from the conditions of the claim."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,6 +12,7 @@ from api.schemas import JOB_ID, QueueView
 from common.domain.states import State
 from common.domain.timeline import AttemptTimes, wait_times
 from common.store.queues.explain import UnfinishedJob
+from common.store.workflows.reads import Record
 
 
 class ReasonCode(StrEnum):
@@ -20,6 +21,7 @@ class ReasonCode(StrEnum):
     ENDED = "ended"
     RUNNING = "running"
     CANCEL_REQUESTED = "cancel_requested"  #: the job runs and was asked to stop
+    WAITS_FOR_PARENTS = "waits_for_parents"  #: jobs of its workflow have not ended
     NOT_DUE = "not_due"  #: before the start time that the client chose, or in the backoff after a failed attempt
     QUEUE_NOT_SERVED = "queue_not_served"  #: no live worker process serves the queue
     OPERATION_NOT_KNOWN = "operation_not_known"  #: no live worker process of the queue knows the operation's version
@@ -88,6 +90,7 @@ class ExplainInput:
     attempts: list[AttemptTimes]
     unfinished: UnfinishedJob | None  #: None: the job has ended
     last_outcome: tuple[str, datetime] | None  #: status and time; None: the job has never ended
+    blockers: Sequence[Record] = ()  #: some of its parents that have not ended, of a job that waits for them
 
 
 def explanation(facts: ExplainInput, queue: QueueView | None, count_limit: int) -> Explanation:
@@ -104,6 +107,8 @@ def explanation(facts: ExplainInput, queue: QueueView | None, count_limit: int) 
         waited = wait_times(facts.run_starts, facts.attempts, at)
     else:
         status, reasons = _status(unfinished), _reasons(unfinished, count_limit)
+        if unfinished["blocked"]:
+            reasons = [_parents_reason(facts.blockers)]
         position = (
             QueuePosition(ahead=unfinished["ahead"], exact=unfinished["ahead"] < count_limit)
             if unfinished["unclaimed"] and unfinished["due"]
@@ -114,6 +119,7 @@ def explanation(facts: ExplainInput, queue: QueueView | None, count_limit: int) 
             and unfinished["capable_workers"]
             and unfinished["key_holder"] is None
             and not unfinished["parked"]
+            and not unfinished["blocked"]
             and not unfinished["suspended"]
         )
         expected_start = _expected_start(unfinished, queue) if is_claimable and queue is not None else None
@@ -131,6 +137,8 @@ def explanation(facts: ExplainInput, queue: QueueView | None, count_limit: int) 
 def _status(job: UnfinishedJob) -> State:
     if not job["unclaimed"]:
         return State.IN_PROGRESS
+    if job["blocked"]:
+        return State.BLOCKED
     if job["due"] or job["parked"]:
         return State.PENDING
     return State.RETRYING if job["charged"] else State.SCHEDULED
@@ -146,6 +154,18 @@ def _reasons(job: UnfinishedJob, count_limit: int) -> list[BlockReason]:
     if job["cancel_requested"]:
         reasons.append(BlockReason(code=ReasonCode.CANCEL_REQUESTED, text="The job was asked to stop."))
     return reasons
+
+
+def _parents_reason(blockers: Sequence[Record]) -> BlockReason:
+    """Return the reason of a job that waits for its parents: those that run or may run are named first."""
+    if not blockers:
+        text = "All of its parents have ended; within a tick of the controller it is decided what becomes of it."
+        return BlockReason(code=ReasonCode.WAITS_FOR_PARENTS, text=text)
+    unfinished, parents = blockers[0]["unfinished"], blockers[0]["parents"]
+    named = ", ".join(f"{row['node']!r} ({row['id']}, {row['status']})" for row in blockers)
+    more = f" and {unfinished - len(blockers)} more" if unfinished > len(blockers) else ""
+    text = f"It waits for {unfinished} of its {parents} parents: {named}{more}."
+    return BlockReason(code=ReasonCode.WAITS_FOR_PARENTS, text=text)
 
 
 def _block_reasons(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason]:

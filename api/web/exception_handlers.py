@@ -46,6 +46,8 @@ from api.web.problem_kinds import (
     TOO_MANY_WAITING_CLIENTS,
     UNIQUE_CONFLICT,
     UNKNOWN_OPERATION,
+    WORKFLOW_NOT_FOUND,
+    WORKFLOW_RUNNING,
     WRONG_PHASE,
     ProblemKind,
 )
@@ -83,6 +85,8 @@ from common.domain.errors import (
     TooManyWaitingClients,
     UniqueConflict,
     UnknownOperation,
+    WorkflowNotFound,
+    WorkflowRunning,
     WrongPhase,
 )
 from common.telemetry import logs
@@ -103,6 +107,8 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     DefaultTenant: DEFAULT_TENANT_NEEDED,
     TooManyTenants: TOO_MANY_TENANTS,
     BatchNotFound: BATCH_NOT_FOUND,
+    WorkflowNotFound: WORKFLOW_NOT_FOUND,
+    WorkflowRunning: WORKFLOW_RUNNING,
     BatchClosed: BATCH_CLOSED,
     BatchFull: BATCH_FULL,
     ScheduleNotFound: SCHEDULE_NOT_FOUND,

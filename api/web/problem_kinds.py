@@ -57,6 +57,7 @@ NOT_FOUND = ProblemKind("not-found", 404, "No such path", "The API has no resour
 JOB_NOT_FOUND = ProblemKind("job-not-found", 404, "No such job", "No job has this id.")
 BULK_ACTION_NOT_FOUND = ProblemKind("bulk-action-not-found", 404, "No such bulk action", "No bulk action has this id.")
 BATCH_NOT_FOUND = ProblemKind("batch-not-found", 404, "No such batch", "No batch has this id.")
+WORKFLOW_NOT_FOUND = ProblemKind("workflow-not-found", 404, "No such workflow", "No workflow has this id.")
 METHOD_NOT_ALLOWED = ProblemKind(
     "method-not-allowed", 405, "Method not allowed", "The Allow header lists the methods of this path."
 )
@@ -80,6 +81,12 @@ COUNT_NOT_CONFIRMED = ProblemKind(
     409,
     "The count of the preview is not confirmed",
     'The action is on all jobs. To start it, send the count of its preview: {"count": 1204}.',
+)
+WORKFLOW_RUNNING = ProblemKind(
+    "workflow-running",
+    409,
+    "The workflow is not at rest",
+    "A job of the workflow has not ended, or its cancel is not done; retry it when all have.",
 )
 BATCH_CLOSED = ProblemKind(
     "batch-closed", 409, "The batch is closed", "The batch is closed: no job can be added to it. Nothing was stored."

@@ -16,7 +16,7 @@ class ActionKind(StrEnum):
     REPRIORITISE = "reprioritise"  #: a waiting job gets another priority
 
 
-WAITING = frozenset({State.SCHEDULED, State.PENDING, State.RETRYING})
+WAITING = frozenset({State.BLOCKED, State.SCHEDULED, State.PENDING, State.RETRYING})
 
 #: The states of a job that an action of each kind can change.
 STATES_CHANGED_BY = {

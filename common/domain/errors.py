@@ -8,6 +8,8 @@ JobprocError
 ├── BatchNotFound          no batch has that id
 ├── BatchClosed            no job can be added to the batch
 ├── BatchFull              the batch has as many jobs as one can have; names the limit
+├── WorkflowNotFound       no workflow has that id
+├── WorkflowRunning        a job of the workflow has not ended, so its failed part cannot be retried
 ├── KeyNotFound            no API key of the tenant has that id
 ├── TooManyKeys            the limit of API keys of a tenant is reached; names it
 ├── TenantNotFound         no tenant has that name
@@ -83,6 +85,14 @@ class BatchFull(JobprocError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"A batch has at most {limit} jobs; nothing was stored.")
+
+
+class WorkflowNotFound(JobprocError):
+    """No workflow has this id."""
+
+
+class WorkflowRunning(JobprocError):
+    """A job of the workflow has not ended, or its cancel is not done; retry it when all have."""
 
 
 class KeyNotFound(JobprocError):

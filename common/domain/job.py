@@ -1,5 +1,6 @@
 """Values of a job: its id, its submission, and the claimed job that a worker process runs."""
 
+import json
 import sys
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from common.domain.tenancy.tenants import DEFAULT_TENANT
+from common.domain.workflows import AddedJob, Dependencies
 
 QUEUE_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"  # the name is part of a Redis key, a metric label and a URL
 DEFAULT_QUEUE = "default"
@@ -78,6 +80,7 @@ class Options:
     tags: tuple[str, ...] = ()
     metadata: str | None = None  #: JSON object as text
     unique: Unique | None = None
+    dependencies: Dependencies | None = None  #: its place in a workflow; None: it is in none
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,26 @@ class ClaimExtras:
     metadata: dict[str, Any] | None = None  #: of the submission
 
 
+class Links(NamedTuple):
+    """The links of a claimed job to others of its workflow, as the claim tells them."""
+
+    flags: str  #: PARENTS and CHILDREN, if it has some
+    joins: str  #: ids of jobs that wait for it and for others, separated by commas
+
+    @classmethod
+    def of_claim(cls, text: str) -> "Links | None":
+        """Return the links in a value of CLAIM_EXTRAS, which is JSON if the job has other properties of it."""
+        if text[0] == "{":
+            if '"links" : null' in text:
+                return None
+            text = json.loads(text)["links"]
+        flags, _, joins = text.partition("{")
+        return cls(flags, joins[:-1])
+
+
+PARENTS, CHILDREN = "p", "c"
+
+
 @dataclass(slots=True)
 class ClaimedJob:
     """A job that a worker process has claimed. `id`, `attempt` and the worker are the fence of every later write."""
@@ -137,6 +160,8 @@ class ClaimedJob:
     waited_s: float = 0.0  #: seconds from its due time to this claim
     extras: ClaimExtras | None = None
     tenant: int = DEFAULT_TENANT
+    links: Links | None = None  #: to other jobs of its workflow; None: it is in none
+    added: list[AddedJob] | None = None  #: jobs that the attempt adds to the workflow
 
     @property
     def charged(self) -> int:

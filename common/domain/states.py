@@ -12,6 +12,7 @@ class State(StrEnum):
     """The state of a job. Names are on the wire."""
 
     SCHEDULED = "SCHEDULED"  #: waits for its run_at before the first attempt; then it can be claimed
+    BLOCKED = "BLOCKED"  #: waits for other jobs of its workflow, its parents
     PENDING = "PENDING"  #: due: it can be claimed now, or once a running job with its unique key has ended
     IN_PROGRESS = "IN_PROGRESS"  #: a worker process has claimed it
     RETRYING = "RETRYING"  #: waits for its backoff after a failed attempt; then it can be claimed
@@ -24,6 +25,9 @@ class Transition(StrEnum):
     """The cause of a change of state."""
 
     DUE = "due"  #: its due time has passed; nothing is written
+    UNBLOCK = "unblock"  #: its parents have ended as its policy asks
+    PARENT_FAIL = "parent_fail"  #: a parent has not succeeded, and its policy is `fail`
+    PARENT_SKIP = "parent_skip"  #: a parent has not succeeded, and its policy is `skip`
     CLAIM = "claim"  #: a worker process claims it
     SUCCEED = "succeed"  #: the attempt returned a result
     FAIL = "fail"  #: the attempt failed and the job is not retried
@@ -38,6 +42,10 @@ class Transition(StrEnum):
 TRANSITIONS: dict[tuple[State, Transition], State] = {
     (State.SCHEDULED, Transition.DUE): State.PENDING,
     (State.SCHEDULED, Transition.CANCEL): State.CANCELLED,
+    (State.BLOCKED, Transition.UNBLOCK): State.PENDING,
+    (State.BLOCKED, Transition.PARENT_FAIL): State.FAILED,
+    (State.BLOCKED, Transition.PARENT_SKIP): State.CANCELLED,
+    (State.BLOCKED, Transition.CANCEL): State.CANCELLED,
     (State.PENDING, Transition.CLAIM): State.IN_PROGRESS,
     (State.PENDING, Transition.CANCEL): State.CANCELLED,
     (State.IN_PROGRESS, Transition.SUCCEED): State.SUCCESS,

@@ -22,6 +22,7 @@ CREATE TABLE batches (
     cancel_action uuid,
     tenant integer NOT NULL DEFAULT 1,
     retried boolean NOT NULL DEFAULT false,
+    is_workflow boolean NOT NULL DEFAULT false,
     submitted_by text,
     follow_up json,
     CONSTRAINT batches_pkey PRIMARY KEY (id),

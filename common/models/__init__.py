@@ -16,8 +16,10 @@ from common.models.schedules import Schedule, ScheduleFire
 from common.models.tenants import Tenant
 from common.models.usage import StoredBytes, TenantUsage, UsageCount
 from common.models.workers import Leader, OperationRow, Worker
+from common.models.workflows import AddedParents
 
 __all__ = [
+    "AddedParents",
     "ApiKeyRow",
     "Attempt",
     "AuditRow",

@@ -45,5 +45,7 @@ class Batch(Base):
     tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     #: a job of the batch was retried by request, so it may have several outcomes
     retried: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    #: a workflow: its jobs wait for each other
+    is_workflow: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     submitted_by: Mapped[str | None]
     follow_up: Mapped[Json | None]  #: the follow-up as a row of `jobs`, without its id

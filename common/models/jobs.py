@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import REAL, Boolean, CheckConstraint, Index, Integer, SmallInteger, Text, text
+from sqlalchemy import REAL, Boolean, CheckConstraint, Index, Integer, SmallInteger, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,6 +21,7 @@ class Job(Base):
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
         CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="max_attempts_range"),
         CheckConstraint("timeout_ms > 0", name="timeout_positive"),
+        CheckConstraint("on_parent_failure IN ('fail', 'skip', 'run')", name="on_parent_failure_known"),
         Index("jobs_tenant_id", "tenant", "id", postgresql_where=text("tenant <> 1")),
         {"postgresql_partition_by": "RANGE (id)"},
     )
@@ -48,6 +49,12 @@ class Job(Base):
     unique_key: Mapped[str | None]
     unique_while: Mapped[str | None]  #: waiting, running or both
     submitted_by: Mapped[str | None]  #: the subject of the caller; None: callers were not authenticated
+    node: Mapped[str | None]  #: its name in its workflow; None: it is in none
+    on_parent_failure: Mapped[str | None]  #: fail, skip or run; None without parents
+    #: jobs for which it waits, the latest first; None: it waits for none. What its workflow gains later is in `grown`
+    parents: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
+    children: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))  #: jobs that wait for it alone
+    joins: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))  #: jobs that wait for it and for others
 
 
 class Live(Base):
@@ -64,8 +71,8 @@ class Live(Base):
         CheckConstraint("attempt >= 0 AND released BETWEEN 0 AND attempt", name="attempt_range"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_range"),
         CheckConstraint(
-            "claimable_at < 'infinity' OR ("
-            "worker IS NULL AND running_key IS NOT NULL AND needs IS NOT NULL AND due_since IS NOT NULL)",
+            "claimable_at < 'infinity' OR (worker IS NULL AND ("
+            "due_since IS NULL OR (running_key IS NOT NULL AND needs IS NOT NULL)))",
             name="parked_waits_for_a_key",
         ),
         Index("live_due", "queue", "priority", "claimable_at", "id"),
@@ -89,8 +96,10 @@ class Live(Base):
         Index(
             "live_parked",
             *("tenant", "running_key", "queue", "needs", "priority", "due_since", "id"),
-            postgresql_where=text("claimable_at = 'infinity'"),
+            postgresql_where=text("claimable_at = 'infinity' AND due_since IS NOT NULL"),
         ),
+        # Only jobs that wait for parents are in it: the controller asks for each of them in turn.
+        Index("live_blocked", "id", postgresql_where=text("claimable_at = 'infinity' AND due_since IS NULL")),
         {
             "postgresql_with": {
                 "fillfactor": "45",
@@ -102,7 +111,8 @@ class Live(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    #: since or from when it is claimable, by the database's clock: its position in the queue. Infinity: it is parked
+    #: since or from when it is claimable, by the database's clock: its position in the queue. Infinity: it is
+    #: parked, or without `due_since` it waits for parents
     claimable_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     worker: Mapped[int | None]  #: the worker process that holds it

@@ -103,6 +103,19 @@ class RequestSettings(SettingsGroup):
     ndjson_chunk_jobs: Annotated[int, Field(ge=1, le=10_000)] = Field(
         1_000, description="API: largest number of jobs of a body of NDJSON that one statement stores."
     )
+    max_workflow_dependencies: Count = Field(
+        1_000_000,
+        description="API: largest number of entries of `depends_on` in one workflow; more are refused with 422.",
+    )
+    workflow_graph_jobs: Count = Field(
+        100_000,
+        description="API: largest number of jobs of a workflow of which GET /workflows/{workflow_id} has the graph, "
+        "which reads all of them.",
+    )
+    max_jobs_per_parent: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        10_000,
+        description="API: largest number of jobs of a workflow that wait for one job; more are refused with 422.",
+    )
     max_attempts: Annotated[int, Field(ge=1, le=1_000)] = Field(
         100, description="API: largest `max_attempts` of a submission; a larger one is refused with 422."
     )

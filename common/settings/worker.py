@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from common.settings.field_types import Count, Seconds, Secret, SettingsGroup
+from common.settings.field_types import Bytes, Count, Seconds, Secret, SettingsGroup
 
 
 class WorkerSettings(SettingsGroup):
@@ -59,6 +59,15 @@ class WorkerSettings(SettingsGroup):
     max_result_bytes: Count = Field(
         1_048_576,
         description="Worker: largest result in bytes of JSON; a larger one fails the job with `result_too_large`.",
+    )
+    max_parent_results_bytes: Bytes = Field(
+        16_777_216,
+        description="Worker: largest results of the parents of one job together, in bytes of JSON; an attempt that "
+        "reads larger ones fails with `ParentResultsTooLarge`, without a retry.",
+    )
+    max_added_jobs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        10_000,
+        description="Worker: largest number of jobs that one attempt adds to its workflow.",
     )
     max_crashes: Annotated[int, Field(ge=1, le=1_000)] = Field(
         3,

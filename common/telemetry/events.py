@@ -125,6 +125,7 @@ EVENTS = {
     "tenant_removed": "The last row of a tenant that was being removed is deleted; its name can be used again.",
     "tracing_disabled": "A worker process could not set up the export of traces; it works without.",
     "wait_poll_failed": "A poll of jobs with waiting clients failed with an unexpected error; the next one retries.",
+    "waiting_jobs_not_asked": "PostgreSQL refused to say if jobs of workflows may run; the controller asks for them.",
     "worker_ready": "A worker has begun to claim jobs: of its queues, and of its operations.",
     "worker_registered": "A worker process has registered; it has an id and a lease.",
 }

@@ -25,9 +25,10 @@ from common.migrate import migrate
 from common.settings import Settings
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.jobs import claims, insert
-from common.store.jobs.claims import LowWaterMarks, Results
 from common.store.queues import queue_state
 from common.store.workers import leases
+from common.store.workers.low_water_marks import LowWaterMarks
+from common.store.workers.results import Results
 from tools.servers import Postgres
 
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB"}

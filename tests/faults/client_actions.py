@@ -8,6 +8,7 @@ from typing import Any
 from faults.api_client import ApiClient
 from faults.history import Answer
 from faults.jobs import SentJob, request_body
+from faults.workflows import in_order, workflow_body
 
 MAX_KEYED_REQUESTS = 4  # under one idempotency key
 UNIQUE_KEYS = 3
@@ -57,6 +58,16 @@ def submit_batch(client: ApiClient) -> None:
     call = client.call("batch", "/jobs/batch", {"jobs": jobs, "follow_up": request_body(follow_up)}, sent)
     answer = Answer.REFUSED if call.answer is Answer.REFUSED else Answer.UNKNOWN  # it is stored by the controller
     client.history.add(replace(call, action="follow_up", answer=answer, sent=(follow_up,), job_ids=(), response={}))
+
+
+def submit_workflow(client: ApiClient) -> None:
+    """Submit a workflow, which is stored as a whole or not at all. Sometimes one of its jobs is cancelled."""
+    sent = tuple(client.new_job() for _ in range(client.chance.randint(3, 30)))
+    body = workflow_body(sent, client.chance)
+    call = client.call("workflow", "/workflows", body, in_order(body, sent))
+    if call.answer is Answer.OK and client.chance.random() < 0.3:
+        job_id = client.chance.choice(call.job_ids)
+        client.call("cancel", f"/jobs/{job_id}/cancel", job_ids=(job_id,))
 
 
 def submit_invalid(client: ApiClient) -> None:
@@ -209,6 +220,7 @@ def intrude(client: ApiClient) -> None:
 ACTIONS: dict[str, tuple[int, Action]] = {
     "submit": (12, submit),
     "batch": (2, submit_batch),
+    "workflow": (2, submit_workflow),
     "invalid": (1, submit_invalid),
     "read": (10, read),
     "wait": (4, wait),

@@ -12,6 +12,7 @@ from faults.history import Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
 from faults.schedules import BY_SCHEDULE, PastSchedule, past_schedules
+from faults.workflows import StoredNode, stored_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ class Evidence:
     undo_runs: Mapping[str, frozenset[int]] = field(default_factory=dict)
     options: Mapping[str, JobOptions] = field(default_factory=dict)
     batches: Mapping[str, StoredBatch] = field(default_factory=dict)  #: by batch id
+    nodes: Mapping[str, StoredNode] = field(default_factory=dict)  #: jobs that have waited for others
     unfinished: frozenset[str] = frozenset()
     effects: Sequence[Effect] = ()
     samples: Sequence[Sample] = ()
@@ -219,6 +221,7 @@ def tables(database: Database) -> dict[str, Any]:
     }
     return {
         "batches": batches,
+        "nodes": stored_nodes(database),
         "stored": stored,
         "retry_inputs": retry_inputs,
         "undo_runs": undo_runs,

@@ -38,6 +38,7 @@ from faults.laws_of_tenants import (
     an_ended_key_is_refused,
     tenants_are_kept_apart,
 )
+from faults.laws_of_workflows import a_job_runs_after_its_parents
 from faults.verdict import Law, Verdict
 
 MAX_SHOWN = 10  # violations of a law in a report
@@ -64,6 +65,7 @@ LAWS: tuple[Law, ...] = (
     times_are_kept,
     a_bulk_action_is_complete,
     a_batch_ends_once,
+    a_job_runs_after_its_parents,
     tenants_are_kept_apart,
     a_valid_key_is_accepted,
     an_ended_key_is_refused,

@@ -10,34 +10,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from common.command_line import command_line
+from faults.mutant import Mutant
+from faults.mutants_of_workflows import MUTANTS_OF_WORKFLOWS
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED_FOLDERS = ("api", "worker", "common", "clients", "tests", "tools", "charts")
-RUN_S = 15
 TIMEOUT_S = 240.0  # of one run, its start and end included
 
 
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One broken guard: `original`, which occurs once in the file, is replaced by `mutated`.
-
-    Under `faults` one of `laws` must break.
-    """
-
-    name: str
-    file: str
-    original: str
-    mutated: str
-    faults: tuple[str, ...]
-    laws: tuple[str, ...]
-    seconds: int = RUN_S
-
-
 MUTANTS = (
+    *MUTANTS_OF_WORKFLOWS,
     Mutant(
         "a result is settled without the fence",
         "common/store/jobs/claims.py",

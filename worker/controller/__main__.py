@@ -38,6 +38,7 @@ from worker.controller.row_deletion import RowDeletion
 from worker.controller.schedules import ScheduleFires
 from worker.controller.usage import UsageCounter
 from worker.failures.outcome_log import OutcomeLog
+from worker.workflows.sweep import Sweep
 
 log = logs.get("controller")
 PARTITIONS_INTERVAL_S = 600.0
@@ -62,6 +63,7 @@ class Controller:
         self._row_deletion = RowDeletion(settings)
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._batches = Batches(settings)
+        self._sweep = Sweep(settings)
         self._schedules = ScheduleFires(settings, metrics.schedule_fires)
         self._deletion_costs = DeletionCosts(settings)
         self._usage = UsageCounter(self._engine, settings)
@@ -102,6 +104,19 @@ class Controller:
             STATISTICS_INTERVAL_S,
             lambda: planner_statistics.clear_live_statistics(connection),
         )
+        self._run_job_tasks(connection)
+        self._ring(queue_state.due_queues(connection))
+        self._run_task("usage", lambda: self._usage.count(connection))
+        if self._deletion_costs.is_enabled:
+            self._every(
+                "pod_deletion_cost",
+                DELETION_COST_INTERVAL_S,
+                lambda: self._deletion_costs.update(leases.busy_hosts(connection, MAX_BUSY_HOSTS)),
+            )
+        self._run_retention_tasks(connection)
+
+    def _run_job_tasks(self, connection: WorkerConnection) -> None:
+        """Run the tasks that end jobs and let jobs run."""
         self._run_task("rescue", lambda: self._rescue.lost_workers(connection, self._operations))
         if self._rescue.is_full_scan_due:
             self._run_task("orphaned_jobs", lambda: self._rescue.orphaned_jobs(connection, self._operations))
@@ -113,15 +128,11 @@ class Controller:
         self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
         self._run_task("schedules", lambda: self._schedules.fire(connection))
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
-        self._run_task("batches", lambda: self._batches.run(connection))  # after all that end jobs
-        self._ring(queue_state.due_queues(connection))
-        self._run_task("usage", lambda: self._usage.count(connection))
-        if self._deletion_costs.is_enabled:
-            self._every(
-                "pod_deletion_cost",
-                DELETION_COST_INTERVAL_S,
-                lambda: self._deletion_costs.update(leases.busy_hosts(connection, MAX_BUSY_HOSTS)),
-            )
+        self._run_task("workflows", lambda: self._sweep.run(connection))  # after all that end jobs
+        self._run_task("batches", lambda: self._batches.run(connection))  # after that
+
+    def _run_retention_tasks(self, connection: WorkerConnection) -> None:
+        """Run the tasks that delete what is kept no longer."""
         self._every(
             "retention",
             self._settings.retention_check_seconds,

@@ -57,6 +57,7 @@ class AsyncExecutor:
         self._settler = Settler(settings, session, slot.metrics, operations)
         self._settler.running = self._running_jobs
         self._settler.on_reconnect = self._drop_lost_jobs
+        self._settler.ring = doorbell.ring
         #: Names of the operations with their versions, as a claim compares them.
         self.runnable = [name for operation in operations.values() for name in operation.spec.runnable]
         self._events = deque[AsyncAttempt]()  # from the loop's thread: attempts that have ended or report progress
@@ -293,7 +294,7 @@ class AsyncExecutor:
 
     def _start(self, queue: str, jobs: Sequence[ClaimedJob]) -> None:
         attempts = [AsyncAttempt(job, queue, self._on_event, time.perf_counter) for job in jobs]
-        self._attempts.update((attempt.job.id, attempt) for attempt in attempts)
+        self._attempts.add(attempts)
         self._attempts.publish()
         if attempts:
             self._loop.start_attempts(attempts)

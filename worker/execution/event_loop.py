@@ -18,6 +18,7 @@ from common import failpoints
 from common.domain.decisions import STOPPED, Failure, timed_out
 from common.domain.job import ClaimedJob
 from common.settings import Settings
+from common.store.dependencies.parents import ParentOutcome
 from common.telemetry import logs
 from jobproc import Context, hooks
 from worker.execution.attempt import failure_of_exception, printable_traceback, result_json, run_attempt
@@ -55,6 +56,8 @@ class AsyncAttempt:
         self.cancel_requested_at_s: float | None = None  #: when its task was cancelled for a client
         self.exit: BaseException | None = None  #: the SystemExit or KeyboardInterrupt of a task or callback of it
         self._exited_at_s = 0.0
+        #: What its parents came to, read before it starts; None: it has none, or the database was unavailable.
+        self.parents: list[ParentOutcome] | None = None
 
     @property
     def is_cancel_requested(self) -> bool:
@@ -78,6 +81,10 @@ class AsyncAttempt:
         self.report = fraction, text
         self._on_event(self)
         return self.is_owned
+
+    def read_parents(self, _job_id: str) -> list[ParentOutcome] | None:
+        """Return what the parents of the job came to. None: the database was unavailable."""
+        return self.parents
 
     def end_by(self, error: BaseException) -> None:
         """Fail the attempt for the SystemExit or KeyboardInterrupt of one of its tasks, once its own task has ended."""

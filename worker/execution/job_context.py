@@ -6,13 +6,18 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, Unpack
+from types import MappingProxyType
+from typing import Any, Protocol, Unpack, cast
 
-from common.domain.job import ClaimedJob, ClaimExtras
+from common.domain.job import PARENTS, ClaimedJob, ClaimExtras
 from common.settings import Settings
-from jobproc import Cancelled, SubmissionError, SubmitOptions
+from common.store.dependencies.parents import ParentOutcome
+from jobproc import Cancelled, Parent, ParentResultsTooLarge, RetryAfter, SubmissionError, SubmitOptions
+from jobproc.adding import AddOptions, JobsToAdd
+from jobproc.parents import ParentStatus
 from jobproc.submission import Submitter
 from worker.execution.attempt import printable
+from worker.workflows.added_jobs import added_job
 
 MAX_TEXT_CHARACTERS = 200  # of the text that goes with a progress report
 NO_EXTRAS = ClaimExtras()
@@ -28,12 +33,25 @@ class Reporter(Protocol):
     def report_progress(self, job_id: str, attempt: int, fraction: float | None, text: str | None) -> bool:
         """Store the progress. Returns False once the job is another worker's."""
 
+    def read_parents(self, job_id: str) -> list[ParentOutcome] | None:
+        """Return what the parents of the job came to. None: the database is unavailable."""
+
 
 class JobContext:
     """The Context of one attempt; see jobproc.Context. Reports are stored at a limited rate."""
 
     # Slots, because an object is made for each job.
-    __slots__ = ("_is_owned", "_job", "_next_report_s", "_reporter", "_settings", "_submitter", "storing")
+    __slots__ = (
+        "_is_owned",
+        "_job",
+        "_next_report_s",
+        "_parents",
+        "_reporter",
+        "_settings",
+        "_submitter",
+        "_to_add",
+        "storing",
+    )
 
     def __init__(self, job: ClaimedJob, reporter: Reporter, settings: Settings) -> None:
         self._job = job
@@ -42,6 +60,8 @@ class JobContext:
         self._next_report_s = 0.0
         self._is_owned = True
         self._submitter: Submitter | None = None
+        self._to_add: JobsToAdd | None = None
+        self._parents: Mapping[str, Parent] | None = None  # None: not read yet
         self.storing = False  #: True while the connection is in use: the alarm of a long batch must wait
 
     @property
@@ -69,6 +89,49 @@ class JobContext:
     def metadata(self) -> Mapping[str, Any]:
         """The metadata of the submission. Empty if it has none."""
         return self._extras.metadata or {}
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The jobs for which the job has waited, by name. Raises ParentResultsTooLarge, or RetryAfter in an outage."""
+        if self._parents is None:
+            links = self._job.links
+            self._parents = {} if links is None or PARENTS not in links.flags else self._read_parents()
+        return self._parents
+
+    def add_job(self, operation: str, job_input: object = None, /, **options: Unpack[AddOptions]) -> str:
+        """Add a job to the workflow, and return its name. Raises SubmissionError."""
+        if self._job.links is None:
+            raise SubmissionError(f"a job for {operation!r} was not added: the running job is in no workflow")
+        if self._to_add is None:
+            self._to_add, self._job.added = JobsToAdd(), []
+        assert self._job.added is not None  # noqa: S101 - set together
+        name = self._to_add.add(operation, job_input, options, self._settings.max_added_jobs)
+        self._job.added.append(added_job(self._to_add[-1]))
+        return name
+
+    def _read_parents(self) -> Mapping[str, Parent]:
+        self.storing = True
+        try:
+            outcomes = self._reporter.read_parents(self.job_id)
+        finally:
+            self.storing = False
+        if outcomes is None:
+            raise RetryAfter(1, "the database was unavailable as the results of the parents were to be read")
+        if any(outcome.is_cut for outcome in outcomes):
+            most = self._settings.max_parent_results_bytes
+            raise ParentResultsTooLarge(f"the results of {len(outcomes)} parents have more than {most} bytes together")
+        return MappingProxyType(
+            {
+                outcome.node: Parent(
+                    outcome.node,
+                    outcome.job_id,
+                    outcome.operation,
+                    cast("ParentStatus", outcome.status),
+                    outcome.result,
+                )
+                for outcome in outcomes
+            }
+        )
 
     @property
     def logger(self) -> logging.Logger:

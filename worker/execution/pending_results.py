@@ -1,11 +1,18 @@
 """Attempts that have ended in a process and are not settled yet."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from common.domain.decisions import AttemptUsage, Decision
+import psycopg2
+
+from common.domain.decisions import AttemptOutcome, AttemptUsage, Decision, Fail, Failure
 from common.domain.job import ClaimedJob, RunningKey
-from common.store.jobs.claims import Results
+from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
+from common.store.jobs import claims, failures
+from common.store.workers.results import Results
+from worker.execution.attempt import printable
 
 if TYPE_CHECKING:  # imported only while tracing is on
     from opentelemetry.trace import SpanContext
@@ -45,3 +52,33 @@ def _with_usage(decision: Decision, cpu_share: float, peak_mib: float) -> Decisi
         return decision
     usage = AttemptUsage(execution_s, execution_s * cpu_share, peak_mib)
     return replace(decision, failure=replace(failure, usage=usage))
+
+
+def write_each(connection: WorkerConnection, worker: int, pending: PendingResults, max_error_characters: int) -> int:
+    """Store each attempt in its own transaction; an attempt that PostgreSQL rejects fails with `result_not_stored`.
+
+    Returns the number of fenced attempts. Raises DatabaseUnavailable; attempts stored before that stay stored.
+    """
+    fenced = 0
+    for job, result, execution_s in pending.results.rows():
+        single = Results()
+        single.add(job, result, execution_s)
+        write = partial(claims.settle, connection, worker, single)
+        fenced += not _write_or_fail(connection, worker, job, write, max_error_characters)
+    for job, decision in pending.decisions:
+        write = partial(failures.write_decisions, connection, worker, [(job, decision)])
+        fenced += not _write_or_fail(connection, worker, job, write, max_error_characters)
+    return fenced
+
+
+def _write_or_fail(
+    connection: WorkerConnection, worker: int, job: ClaimedJob, write: Callable[[], set[str]], max_error_characters: int
+) -> set[str]:
+    try:
+        return write()
+    except DatabaseUnavailable:
+        raise
+    except psycopg2.Error as error:
+        reason = printable(str(error).strip(), max_error_characters)
+        decision = Fail(Failure(AttemptOutcome.PERMANENT, "result_not_stored", reason))
+        return failures.write_decisions(connection, worker, [(job, decision)])

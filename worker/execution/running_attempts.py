@@ -1,7 +1,9 @@
 """The running attempts of an async executor: their limits, and their list in shared memory, which the parent reads."""
 
 import time
+from collections.abc import Iterable
 
+from common.domain.job import PARENTS
 from common.settings import Settings
 from common.store.workers import leases
 from common.telemetry import logs
@@ -23,6 +25,13 @@ class RunningAttempts(dict[str, AsyncAttempt]):
         self._loop = loop
         self._published: list[str] = []  # ids of the running jobs, as the parent sees them
         self.heartbeat_at_s = self._cancel_checked_at_s = time.perf_counter()  #: time of the loop's last heartbeat
+
+    def add(self, attempts: Iterable[AsyncAttempt]) -> None:
+        """Add attempts that are about to start, each with what the parents of its job came to."""
+        for attempt in attempts:
+            if attempt.job.links is not None and PARENTS in attempt.job.links.flags:
+                attempt.parents = self._session.read_parents(attempt.job.id)
+            self[attempt.job.id] = attempt
 
     def publish(self) -> None:
         """Write the running jobs to the slot, for the parent."""

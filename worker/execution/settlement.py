@@ -4,27 +4,26 @@ import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg2
 
 from common import failpoints
-from common.domain.decisions import RELEASED, AttemptOutcome, AttemptUsage, Fail, Failure, Release, decide
+from common.domain.decisions import RELEASED, AttemptUsage, Failure, Release, decide
 from common.domain.job import ClaimedJob, RunningKey
 from common.domain.retry import DEFAULT_RETRY
 from common.domain.states import State
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.jobs import claims, failures, running_keys
-from common.store.jobs.claims import Results
+from common.store.workers.results import Results
 from common.telemetry import logs
-from worker.execution.attempt import printable
-from worker.execution.pending_results import PendingResults
+from worker.execution.pending_results import PendingResults, write_each
 from worker.execution.worker_session import WorkerSession
 from worker.failures.outcome_log import OutcomeLog
 from worker.operations.installed import InstalledOperation
 from worker.shared_memory.metrics import OutcomeLabel, SlotMetrics, outcome_label
+from worker.workflows.waiting_jobs import WaitingJobs
 
 if TYPE_CHECKING:  # imported only while tracing is on
     from worker.tracing.spans import Spans
@@ -56,6 +55,9 @@ class Settler:
         self.running: Callable[[], Sequence[ClaimedJob]] = tuple
         #: Called once the session has a new id; only jobs that `running` returned may still be ours.
         self.on_reconnect: Callable[[], None] = lambda: None
+        #: Rings for a queue in which jobs of workflows may run now.
+        self.ring: Callable[[str], object] = lambda _queue: None
+        self._waiting_jobs = WaitingJobs()
 
     def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
         """Settle what has ended and claim up to `limit` jobs of a queue, in one transaction. Waits for the database."""
@@ -76,28 +78,43 @@ class Settler:
                 continue
             self._count_fenced(len(pending) - stored)
             self._mark_settled(began_ns)
-            if pending.running_keys or any(job.extras is not None for job in jobs):
-                try:
-                    jobs = self._share_keys(pending.running_keys, jobs)
-                except DatabaseUnavailable as error:
-                    self.connection_lost(error)
-                    continue
+            try:
+                jobs = self._share_keys(pending.running_keys, jobs)
+                if self._unblock(queue, len(jobs)) and not jobs:
+                    continue  # one that has waited may be claimed now
+            except DatabaseUnavailable as error:
+                self.connection_lost(error)
+                continue
             self._metrics.count_claim(queue, jobs)
             if self.spans is not None:
                 self.spans.record_claim(queue, jobs, began_ns, self._metrics)
             return jobs
+
+    def _unblock(self, queue: str, claimed: int) -> bool:
+        """Ask for jobs that have waited, and ring for those that may run. Return True if the next claim may find some.
+
+        `claimed`: jobs of the queue that were claimed after the settle. Raises DatabaseUnavailable.
+        """
+        waiting_jobs = self._waiting_jobs
+        waiting_jobs.ring(self.ring, queue, claimed)
+        may_claim = waiting_jobs.ask(self._session.connection, queue)
+        if claimed or not may_claim:
+            waiting_jobs.ring(self.ring)
+        return may_claim
 
     def _settle_and_claim(self, queue: str, limit: int) -> tuple[int, list[ClaimedJob]]:
         """Do it once; returns how many attempts were stored, and the claimed jobs."""
         session, pending = self._session, self.pending
         queue_claims = session.claims(queue)
         connection, worker, results, stored = session.connection, session.worker, pending.results, 0
-        if not pending.decisions and not pending.running_keys:
+        must_store = bool(pending.running_keys) or results.have_children or bool(results.added)
+        if not pending.decisions and not must_store:
             return queue_claims.settle_and_claim(connection, worker, results, limit)
         with connection.transaction():
-            if pending.running_keys:  # the claim finds the jobs that wait for them
+            if must_store:  # the claim finds the jobs that wait for them
                 stored, results = len(self._store(pending)), Results()
-                running_keys.wake(connection, pending.running_keys)
+                if pending.running_keys:
+                    running_keys.wake(connection, pending.running_keys)
             else:
                 stored = len(failures.write_decisions(connection, worker, pending.decisions))
             settled, jobs = queue_claims.settle_and_claim(connection, worker, results, limit)
@@ -110,8 +127,11 @@ class Settler:
 
     def settle(self) -> None:
         """Settle what has ended and claim nothing. Waits until the database is available."""
-        if not self.pending:
-            return
+        if self.pending:
+            self._settle()
+            self._waiting_jobs.ring(self.ring)
+
+    def _settle(self) -> None:
         pending, began_ns = self.pending, time.time_ns()
         try:
             failpoints.reach("settle.before_commit")
@@ -121,6 +141,7 @@ class Settler:
             self._mark_settled(began_ns)
             if pending.running_keys:
                 running_keys.wake(self._session.connection, pending.running_keys)
+            self._waiting_jobs.ask(self._session.connection)
         except DatabaseUnavailable as error:
             self.connection_lost(error)
         except psycopg2.Error as error:
@@ -132,6 +153,7 @@ class Settler:
         try:
             self._write(self.pending)
             self._mark_settled(began_ns, in_handler=True)
+            self._waiting_jobs.ask(self._session.connection)
         except psycopg2.Error:
             pass
 
@@ -212,6 +234,8 @@ class Settler:
 
         Wakes parked jobs of freed keys of which no job was claimed. Raises DatabaseUnavailable.
         """
+        if not freed and all(job.extras is None for job in jobs):
+            return jobs
         session, ready, rivals, keys = self._session, list[ClaimedJob](), list[ClaimedJob](), set[RunningKey]()
         for job in jobs:
             if job.running_key is None or job.running_key not in keys:
@@ -242,6 +266,7 @@ class Settler:
         if self.spans is not None and self.pending.spans:
             self.spans.record_settle(self.pending.spans, began_ns, in_handler=in_handler)
         self._session.publish_finished(self.pending)
+        self._waiting_jobs.settled(self.pending.results, self.pending.decisions)
         self.pending = PendingResults()
 
     def _settle_row_by_row(self, error: psycopg2.Error) -> None:
@@ -249,7 +274,8 @@ class Settler:
         log.error("settle_failed", reason=str(error).strip(), worker=self._session.worker)
         pending, began_ns = self.pending, time.time_ns()
         try:
-            fenced = _write_each(self._session, pending, self._settings.max_error_characters)
+            session, most = self._session, self._settings.max_error_characters
+            fenced = write_each(session.connection, session.worker, pending, most)
         except DatabaseUnavailable as lost:
             self.connection_lost(lost)
         else:
@@ -260,33 +286,3 @@ class Settler:
         if fenced > 0:
             self._metrics.count_fenced(fenced)
             log.warning("results_fenced", count=fenced, worker=self._session.worker)
-
-
-def _write_each(session: WorkerSession, pending: PendingResults, max_error_characters: int) -> int:
-    """Store each attempt in its own transaction; an attempt that PostgreSQL rejects fails with `result_not_stored`.
-
-    Returns the number of fenced attempts. Raises DatabaseUnavailable; attempts stored before that stay stored.
-    """
-    fenced = 0
-    for job, result, execution_s in pending.results.rows():
-        single = Results()
-        single.add(job, result, execution_s)
-        write = partial(claims.settle, session.connection, session.worker, single)
-        fenced += not _write_or_fail(session, job, write, max_error_characters)
-    for job, decision in pending.decisions:
-        write = partial(failures.write_decisions, session.connection, session.worker, [(job, decision)])
-        fenced += not _write_or_fail(session, job, write, max_error_characters)
-    return fenced
-
-
-def _write_or_fail(
-    session: WorkerSession, job: ClaimedJob, write: Callable[[], set[str]], max_error_characters: int
-) -> set[str]:
-    try:
-        return write()
-    except DatabaseUnavailable:
-        raise
-    except psycopg2.Error as error:
-        reason = printable(str(error).strip(), max_error_characters)
-        decision = Fail(Failure(AttemptOutcome.PERMANENT, "result_not_stored", reason))
-        return failures.write_decisions(session.connection, session.worker, [(job, decision)])

@@ -10,6 +10,8 @@ from common.domain.decisions import RELEASED, Release
 from common.domain.job import ClaimedJob
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
+from common.store.dependencies import parents
+from common.store.dependencies.parents import ParentOutcome
 from common.store.jobs import claims, failures
 from common.store.jobs.fair_claims import QueueClaims
 from common.store.jobs.lines import Tenants
@@ -108,6 +110,13 @@ class WorkerSession:
         if is_owned and self.change_feed is not None:
             self.change_feed.publish([job_id])
         return is_owned
+
+    def read_parents(self, job_id: str) -> list[ParentOutcome] | None:
+        """Return what the parents of a job came to. None while the database is unavailable."""
+        try:
+            return parents.parents_of(self.connection, job_id, self._settings.max_parent_results_bytes)
+        except DatabaseUnavailable:
+            return None
 
     def publish_finished(self, pending: PendingResults) -> None:
         """Publish the jobs whose attempts have ended, for waiting clients; count them as settled. After the commit."""

@@ -87,9 +87,11 @@ async def parse_follow_up(parser: SubmissionParser, caller: Principal, value: An
     return replace(job, options=replace(options, metadata=text))
 
 
-def new_batch(caller: Principal, batch_id: UUID, follow_up: NewJob | None, *, closed: bool) -> NewBatch:
+def new_batch(
+    caller: Principal, batch_id: UUID, follow_up: NewJob | None, *, closed: bool, is_workflow: bool = False
+) -> NewBatch:
     """Return a batch of a caller."""
-    return NewBatch(batch_id, caller.tenant, caller.submitted_by, closed, follow_up)
+    return NewBatch(batch_id, caller.tenant, caller.submitted_by, closed, follow_up, is_workflow)
 
 
 def renumbered(jobs: Sequence[NewJob], first: int) -> list[NewJob]:

@@ -240,7 +240,7 @@ class NdjsonJobs:
     ) -> Counter[tuple[str, str]]:
         """Insert the jobs of a spooled body in the open transaction. Return how many, by operation and queue."""
         counts, refused = Counter[tuple[str, str]](), StoredLines(first_id)
-        for lines in _chunks(_spooled(spool), self._settings.ndjson_chunk_jobs):
+        for lines in in_chunks(spooled_lines(spool), self._settings.ndjson_chunk_jobs):
             first, jobs = first_id.int + counts.total(), list[NewJob]()
             async for _, job in self._valid(caller, lines, refused):
                 jobs.append(replace(job, id=UUID(int=first + len(jobs))))
@@ -278,14 +278,16 @@ class _CheckedBody:
         return stored
 
 
-def _spooled(spool: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def spooled_lines(spool: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, with their numbers, from its beginning."""
     spool.seek(0)
     for line in spool:
         number, _, text = line.partition(b" ")
         yield int(number), text
 
 
-def _chunks(lines: Iterable[tuple[int, bytes]], size: int) -> Iterator[Lines]:
+def in_chunks(lines: Iterable[tuple[int, bytes]], size: int) -> Iterator[Lines]:
+    """Yield lines, so many at a time."""
     chunk = Lines()
     for line in lines:
         chunk.append(line)

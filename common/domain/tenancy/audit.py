@@ -13,6 +13,8 @@ class AuditAction(StrEnum):
     JOB_RETRY = "job.retry"
     BATCH_CLOSE = "batch.close"
     BATCH_CANCEL = "batch.cancel"
+    WORKFLOW_CANCEL = "workflow.cancel"
+    WORKFLOW_RETRY = "workflow.retry"
     BULK_ACTION_START = "bulk_action.start"
     BULK_ACTION_STOP = "bulk_action.stop"
     BULK_ACTION_UNDO = "bulk_action.undo"

@@ -13,6 +13,7 @@ from common.migrations.partition_functions import PARTITION_FUNCTIONS
 from common.migrations.schedule_tables import SCHEDULES
 from common.migrations.usage_tables import USAGE
 from common.migrations.workers_tables import WORKERS
+from common.migrations.workflow_tables import WORKFLOWS
 
 revision = "0001"
 down_revision = None
@@ -40,10 +41,16 @@ CREATE TABLE jobs (
     unique_key text,
     unique_while text,
     submitted_by text,
+    node text,
+    on_parent_failure text,
+    parents uuid[],
+    children uuid[],
+    joins uuid[],
     CONSTRAINT jobs_pkey PRIMARY KEY (id),
     CONSTRAINT jobs_priority_range CHECK (priority BETWEEN 0 AND 9),
     CONSTRAINT jobs_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 1000),
-    CONSTRAINT jobs_timeout_positive CHECK (timeout_ms > 0)
+    CONSTRAINT jobs_timeout_positive CHECK (timeout_ms > 0),
+    CONSTRAINT jobs_on_parent_failure_known CHECK (on_parent_failure IN ('fail', 'skip', 'run'))
 ) PARTITION BY RANGE (id);
 CREATE INDEX jobs_tenant_id ON jobs (tenant, id) WHERE tenant <> 1;
 
@@ -73,8 +80,8 @@ CREATE TABLE live (
     CONSTRAINT live_attempt_range CHECK (attempt >= 0 AND released BETWEEN 0 AND attempt),
     CONSTRAINT live_progress_range CHECK (progress BETWEEN 0 AND 1),
     CONSTRAINT live_parked_waits_for_a_key CHECK (
-        claimable_at < 'infinity' OR (
-            worker IS NULL AND running_key IS NOT NULL AND needs IS NOT NULL AND due_since IS NOT NULL))
+        claimable_at < 'infinity' OR (worker IS NULL AND (
+            due_since IS NULL OR (running_key IS NOT NULL AND needs IS NOT NULL))))
 ) WITH (
     fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0
@@ -85,7 +92,8 @@ CREATE INDEX live_tenant_id ON live ((tenant::bigint), id) WHERE tenant <> 1;
 CREATE INDEX live_running_key ON live (tenant, running_key, queue, needs, priority, claimable_at, id)
     WHERE running_key IS NOT NULL AND claimable_at < 'infinity';
 CREATE INDEX live_parked ON live (tenant, running_key, queue, needs, priority, due_since, id)
-    WHERE claimable_at = 'infinity';
+    WHERE claimable_at = 'infinity' AND due_since IS NOT NULL;
+CREATE INDEX live_blocked ON live (id) WHERE claimable_at = 'infinity' AND due_since IS NULL;
 
 CREATE TABLE outcomes (
     id uuid NOT NULL,
@@ -197,6 +205,7 @@ SELECT j.id, j.tenant, j.queue, j.operation, j.created_at, j.run_at, j.timeout_m
        CASE WHEN l.worker IS NOT NULL THEN 'IN_PROGRESS'
             WHEN l.claimable_at > statement_timestamp() AND l.claimable_at < 'infinity'
             THEN CASE WHEN l.attempt > l.released THEN 'RETRYING' ELSE 'SCHEDULED' END
+            WHEN l.claimable_at = 'infinity' AND l.due_since IS NULL THEN 'BLOCKED'
             WHEN l.id IS NOT NULL THEN 'PENDING'
             ELSE o.status END AS status,
        coalesce(l.rev, o.rev) AS rev,
@@ -220,6 +229,6 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
-    tables = (JOBS, JOB_LOGS, SIDE_TABLES, BATCHES, BULK_ACTIONS, SCHEDULES, WORKERS, ACCESS, USAGE)
+    tables = (JOBS, JOB_LOGS, SIDE_TABLES, BATCHES, WORKFLOWS, BULK_ACTIONS, SCHEDULES, WORKERS, ACCESS, USAGE)
     for statements in (*tables, VIEW, PARTITION_FUNCTIONS):
         op.execute(statements)

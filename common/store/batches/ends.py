@@ -66,7 +66,9 @@ DELETE = Statement(
     WITH gone AS (
         DELETE FROM batches WHERE id = ANY (ARRAY(
             SELECT id FROM batches WHERE failed IS NOT NULL AND ended_at < clock_timestamp() - $1 * interval '1 day'
-            ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING true)
+            ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING id, last, is_workflow),
+    added AS (
+        DELETE FROM added_parents a USING gone WHERE gone.is_workflow AND a.child > gone.id AND a.child <= gone.last)
     SELECT count(*) FROM gone
     """,
 )

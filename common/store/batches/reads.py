@@ -29,7 +29,8 @@ _UNFINISHED = f"""CASE
               FROM (SELECT greatest(b.place, b.frontier) AS id) f)
         ELSE (SELECT count(*) FROM live l WHERE {_IN_LIVE}) END"""
 _COLUMNS = """b.id, b.created_at, b.closed_at, b.ended_at, b.cancelled_at, b.jobs, b.rev, b.submitted_by,
-    b.follow_up ->> 'operation' AS follow_up_operation, b.follow_up_job, b.cancel_action"""
+    b.follow_up ->> 'operation' AS follow_up_operation, b.follow_up_job, b.cancel_action, b.is_workflow,
+    b.failed IS NOT NULL AS is_at_rest"""
 READ = for_caller(
     f"""
     SELECT {_COLUMNS}, clock_timestamp() AS counted_at, {_UNFINISHED} AS unfinished,
@@ -47,7 +48,7 @@ _STATE = "CASE WHEN b.ended_at IS NOT NULL THEN 'ENDED' WHEN b.closed_at IS NULL
 PAGE = f"""
 WITH walked AS MATERIALIZED (
     SELECT {_COLUMNS}, {_STATE} AS state FROM batches b
-    WHERE b.tenant = $1 AND b.id < $2 AND b.id >= $3 ORDER BY b.id DESC LIMIT $6)
+    WHERE b.tenant = $1 AND b.id < $2 AND b.id >= $3 AND NOT b.is_workflow ORDER BY b.id DESC LIMIT $6)
 SELECT m.*, (SELECT id FROM walked ORDER BY id LIMIT 1) AS last_scanned, (SELECT count(*) FROM walked) AS scanned
 FROM (VALUES (1)) AS single(n)
 LEFT JOIN LATERAL (
@@ -56,7 +57,8 @@ LEFT JOIN LATERAL (
 _ENDED = for_caller(
     """
     SELECT d.tenant, d.id FROM unnest($2::int[], $3::uuid[]) AS d(tenant, id)
-    JOIN batches b ON b.id = d.id AND b.tenant = d.tenant WHERE b.ended_at IS NOT NULL
+    JOIN batches b ON b.id = d.id AND b.tenant = d.tenant
+    WHERE CASE WHEN b.is_workflow THEN b.failed IS NOT NULL ELSE b.ended_at IS NOT NULL END
     """
 )
 
@@ -99,6 +101,8 @@ async def ended(connection: asyncpg.Connection, wanted: Collection[tuple[int, UU
 
 
 def has_ended(row: Record) -> bool:
-    """Return True if the follow-up of a batch has been stored, or would have been."""
+    """Return True if the follow-up of a batch has been stored, or would have been; of a workflow, if it is at rest."""
+    if row["is_workflow"]:
+        return bool(row["is_at_rest"])
     ended_at: datetime | None = row["ended_at"]
     return ended_at is not None

@@ -18,6 +18,7 @@ from common.store.jobs.fragments import (
     HAS_INPUT,
     HOLDS_UNIQUE_KEY,
     NEEDS,
+    NEXT_RUN_AT,
     NEXT_RUN_VERSION,
     ORIGINAL_RUN,
     REACTIVATED_BATCHES,
@@ -28,8 +29,8 @@ from common.store.jobs.fragments import (
 _LOCKED = """SELECT l.id::text, 'locked' FROM unnest($2) AS d(id) JOIN live l ON l.id = d.id
         WHERE NOT EXISTS (SELECT FROM held WHERE held.id = l.id)"""
 
-# The due time of a parked job is not its `claimable_at`, which is infinity.
-DUE_AT = "CASE claimable_at WHEN 'infinity' THEN due_since ELSE claimable_at END"
+# The due time of a parked job is not its `claimable_at`, which is infinity. That of one that waits for parents is.
+DUE_AT = "CASE claimable_at WHEN 'infinity' THEN coalesce(due_since, 'infinity') ELSE claimable_at END"
 
 # A waiting job ends CANCELLED; a running one is asked to stop. With a run: only in that run, before its first attempt.
 CANCEL = Statement(
@@ -138,7 +139,7 @@ RETRY = Statement(
     new AS (
         INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, run, rev, needs,
                           running_key)
-        SELECT j.id, j.tenant, j.queue, j.priority, j.max_attempts, clock_timestamp(), last.run + 1, last.rev + 1,
+        SELECT j.id, j.tenant, j.queue, j.priority, j.max_attempts, {NEXT_RUN_AT}, last.run + 1, last.rev + 1,
                {NEEDS.format(operation="j.operation", version="j.needed")}, {RUNNING_KEY}
         FROM last
         CROSS JOIN LATERAL (SELECT j.*, {NEXT_RUN_VERSION} AS needed FROM jobs j WHERE j.id = last.id OFFSET 0) j

@@ -6,6 +6,7 @@ from common.settings import Settings
 
 #: The tables and the view that the API's statements name. A test compares them with the models.
 TABLES = (
+    "added_parents",
     "alembic_version",
     "api_keys",
     "attempts",

@@ -15,6 +15,7 @@ from common.store.jobs.fragments import (
     HAS_INPUT,
     NEEDS,
     NEWEST_VERSION,
+    NEXT_RUN_AT,
     NEXT_RUN_VERSION,
     REACTIVATED_BATCHES,
     RUNNING_KEY,
@@ -53,12 +54,12 @@ WITH last AS (
     SELECT run, rev, status FROM outcomes WHERE id = $2 AND tenant = $1 ORDER BY run DESC LIMIT 1),
 job AS (
     SELECT j.*, CASE WHEN $3::text IS NULL THEN {NEXT_RUN_VERSION} ELSE {NEWEST_VERSION} END AS needed,
-           {RUNNING_KEY} AS running_key
+           {RUNNING_KEY} AS running_key, {NEXT_RUN_AT} AS next_run_at
     FROM jobs j WHERE j.id = $2 AND j.tenant = $1),
 new AS (
     INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, run, rev, needs,
                       running_key)
-    SELECT job.id, job.tenant, job.queue, job.priority, job.max_attempts, clock_timestamp(), last.run + 1, last.rev + 1,
+    SELECT job.id, job.tenant, job.queue, job.priority, job.max_attempts, job.next_run_at, last.run + 1, last.rev + 1,
            {NEEDS.format(operation="job.operation", version="job.needed")}, job.running_key
     FROM job CROSS JOIN last
     WHERE last.status IN ('FAILED', 'CANCELLED') AND last.run < 32767

@@ -1,20 +1,23 @@
 """Claim and settle: the two statements that every job goes through, in one transaction."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras, RunningKey
+from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras, Links, RunningKey
 from common.store.connection.statement import Row, Statement, array_literal
+from common.store.dependencies import added_jobs
+from common.store.dependencies.fragments import LINKS, UNBLOCKED_CHILDREN
 from common.store.jobs.fragments import ORIGINAL_RUN
 from common.store.workers.fragments import LEASE_ALIVE
+from common.store.workers.low_water_marks import LowWaterMarks
+from common.store.workers.results import Results
 
 if TYPE_CHECKING:  # it imports psycopg2, which the API does not need
     from common.store.connection.psycopg2_session import WorkerConnection
 
 
-NIL_UUID = "00000000-0000-0000-0000-000000000000"
 # A low-water mark stays this far behind the clock. A job whose insert took longer to commit is a stray, which the
 # controller requeues. Half a second is a hundred commits.
 MARK_SLACK = "interval '0.5 s'"
@@ -52,7 +55,8 @@ LARGE_INPUT_BYTES = 32_768
 _LARGE = f"pg_column_size(j.input) > {LARGE_INPUT_BYTES}"
 
 _ORIGINAL_RUN = ORIGINAL_RUN.format(row="t")
-# Properties that few jobs have, as JSON; NULL for all other jobs. Of a live row t and its job j.
+# Properties that few jobs have, as JSON; of a job of a workflow without any its LINKS; NULL for all other jobs. Of a
+# live row t and its job j.
 CLAIM_EXTRAS = f"""
     CASE WHEN t.run > 0 OR t.isolated OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL
            OR (j.deadline IS NOT NULL AND {_ORIGINAL_RUN}) OR j.unique_while = 'running' OR {_LARGE}
@@ -63,7 +67,9 @@ CLAIM_EXTRAS = f"""
         'deadline_in_s', CASE WHEN {_ORIGINAL_RUN} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
         'running_key', CASE j.unique_while WHEN 'running' THEN json_build_array(j.tenant, j.unique_key) END,
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,
-        'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END)::text END"""
+        'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END,
+        'links', CASE WHEN j.node IS NOT NULL THEN {LINKS} END)::text
+    WHEN j.node IS NOT NULL THEN {LINKS} END"""
 
 # Conditions, with LEASE_ALIVE, under which a worker may claim a live row l. GET /jobs/{id}/explain evaluates the same.
 UNCLAIMED, DUE = "l.worker IS NULL", "l.claimable_at <= now()"
@@ -111,6 +117,17 @@ SETTLE = Statement(
     "settle", "bigint, uuid[], smallint[], json, bigint[], float8, float8", f"WITH {SETTLING} SELECT id::text FROM done"
 )
 
+#: SETTLE for results of which some have jobs that wait for them alone. After the ids of those that were stored: the
+#: queues of jobs that may run now, and how many.
+SETTLE_AND_UNBLOCK = Statement(
+    "settle_and_unblock",
+    f"{SETTLE.types}, uuid[]",
+    f"""
+    WITH {SETTLING}, {UNBLOCKED_CHILDREN}
+    SELECT id::text, NULL, 0 FROM done UNION ALL SELECT NULL, queue, count(*) FROM unblocked GROUP BY queue
+    """,
+)
+
 SUCCEEDED_BEFORE = Statement(
     "succeeded_before",
     "bigint, uuid[], smallint[]",
@@ -143,70 +160,6 @@ SETTLED_BEFORE = Statement(
 
 
 READ_INPUT = Statement("read_input", "uuid", "SELECT input::text FROM jobs WHERE id = $1")
-
-
-@dataclass(slots=True)
-class LowWaterMarks:
-    """Low-water marks of one worker process in one queue, by priority. Below them it has no more jobs to claim."""
-
-    claimable_at: dict[int, str] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, "-infinity"))
-    id: dict[int, str] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, NIL_UUID))
-
-    def advance(self, limit: int, claimed: Sequence[tuple[int, str, str]], floor: str) -> None:
-        """Move the marks after a claim of up to `limit` jobs (priority, claimable_at, id). `floor`: now less
-        MARK_SLACK.
-
-        A claim of fewer jobs has read every priority to its end: all marks move to the floor. A full claim has read the
-        priorities before that of its last row to their end, and that one up to the row.
-        """
-        if len(claimed) < limit:
-            exhausted, last = PRIORITIES.stop, None
-        else:
-            last = max(claimed)
-            exhausted = last[0]
-        for priority in range(exhausted):
-            self.claimable_at[priority], self.id[priority] = floor, NIL_UUID
-        if last is not None:
-            self.claimable_at[exhausted], self.id[exhausted] = min((last[1], last[2]), (floor, NIL_UUID))
-
-
-@dataclass(slots=True)
-class Results:
-    """Attempts that ended with a result, ready to be settled."""
-
-    ids: list[str] = field(default_factory=list)
-    attempts: list[int] = field(default_factory=list)
-    results: list[str] = field(default_factory=list)  #: JSON texts
-    execution_us: list[int] = field(default_factory=list)  #: microseconds in the operation
-    cpu_share: float | None = None  #: share of that time in which the process used a CPU; None: not measured
-    peak_mib: float | None = None  #: highest memory of the process meanwhile; None: not measured
-    characters: int = 0  #: of all results
-
-    def add(self, job: ClaimedJob, result: str, execution_s: float) -> None:
-        """Add the result (JSON text) of an attempt that took `execution_s` seconds in its operation."""
-        self.characters += len(result)
-        self.ids.append(job.id)
-        self.attempts.append(job.attempt)
-        self.results.append(result)
-        self.execution_us.append(int(execution_s * 1e6))
-
-    def rows(self) -> Iterator[tuple[ClaimedJob, str, float]]:
-        """Yield each job with the fields that fence a write, its result, and its seconds in the operation."""
-        for job_id, attempt, text, execution_us in zip(
-            self.ids, self.attempts, self.results, self.execution_us, strict=True
-        ):
-            yield ClaimedJob(job_id, attempt, 0, 1, "", None, None), text, execution_us / 1e6
-
-    def arguments(self) -> tuple[str, str, str, str, float | None, float | None]:
-        """Return the arguments of a settle, arrays as literals."""
-        return (
-            array_literal(self.ids),
-            array_literal(self.attempts),
-            f"[{','.join(self.results)}]",
-            array_literal(self.execution_us),
-            self.cpu_share,
-            self.peak_mib,
-        )
 
 
 _PRIORITY_ARRAY = array_literal(PRIORITIES)
@@ -247,15 +200,21 @@ def claimed_jobs(rows: list[Row]) -> list[ClaimedJob]:
     if len(rows) > 1:
         rows.sort(key=_queue_position)
     return [
-        ClaimedJob(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13]), r[14]) for r in rows
+        ClaimedJob(r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13]), r[14])
+        if r[13] is None
+        else ClaimedJob(
+            r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], claim_extras(r[13]), r[14], Links.of_claim(r[13])
+        )
+        for r in rows
     ]
 
 
 def claim_extras(text: str | None) -> ClaimExtras | None:
     """Parse a value of CLAIM_EXTRAS."""
-    if text is None:
+    if text is None or text[0] != "{":
         return None
     extras = json.loads(text)
+    del extras["links"]
     if extras["running_key"] is not None:
         extras["running_key"] = RunningKey(*extras["running_key"])
     return ClaimExtras(**extras)
@@ -268,11 +227,24 @@ def _queue_position(row: Row) -> Row:
 def settle(connection: "WorkerConnection", worker: int, results: Results) -> set[str]:
     """Store the results without a claim, and return the ids of stored ones, also of those stored by an earlier try.
 
+    Jobs that wait for one of them alone are unblocked in the same transaction.
+
     After a lost answer, only the row in `outcomes` shows whether the earlier try was committed.
     """
     if not results.ids:
         return set()
-    stored = {row[0] for row in connection.run(SETTLE, (worker, *results.arguments()))}
+    if results.added and connection.is_idle:
+        with connection.transaction():
+            return settle(connection, worker, results)
+    if results.have_children:
+        rows = connection.run(SETTLE_AND_UNBLOCK, (worker, *results.arguments(), array_literal(results.added)))
+    else:
+        rows = connection.run(SETTLE, (worker, *results.arguments()))
+    unblocked = Counter({row[1]: row[2] for row in rows if row[0] is None})
+    stored = {row[0] for row in rows if row[0] is not None}
+    for job_id in sorted(stored & results.added.keys()):
+        unblocked.update(added_jobs.add(connection, job_id, *results.added[job_id]))
+    results.unblocked = unblocked
     if len(stored) < len(results.ids):
         stored |= {row[0] for row in connection.run(SUCCEEDED_BEFORE, (worker, *results.arguments()[:2]))}
     return stored

@@ -16,8 +16,9 @@ from common.domain.tenancy.fair_share import FairShare
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.connection.statement import Row, array_literal
 from common.store.jobs import claims
-from common.store.jobs.claims import NIL_UUID, LowWaterMarks, Results
 from common.store.jobs.lines import NEW_BANDS, OTHERS, SETTLE_AND_CLAIM_BY_LINE, WAITING_BANDS, Tenants
+from common.store.workers.low_water_marks import NIL_UUID, LowWaterMarks
+from common.store.workers.results import Results
 
 #: After so long, or if so many jobs have come, it is cheaper to look at all lines.
 NEWS_UP_TO_S, MAX_NEWS = 2.0, 3_000

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import orjson
 
 from common.domain.job import NewJob, Options
+from common.domain.workflows import Dependencies
 from common.store.connection.caller import caller_cte
 from common.store.jobs.running_keys import MUST_WAIT
 from common.store.retention.first_check import FIRST_CHECK_AT
@@ -26,6 +27,9 @@ HAS_INPUT = """(EXISTS (SELECT FROM jobs WHERE jobs.id = {id} AND jobs.input IS 
 #: True if the job had no manual retry. Then its deadline counts, and it holds a `waiting` key until its first attempt.
 #: OFFSET 0 keeps the look-up by id.
 ORIGINAL_RUN = "({row}.run = 0 OR NOT EXISTS (SELECT FROM runs r WHERE r.id = {row}.id AND NOT r.undo OFFSET 0))"
+
+#: `live.claimable_at` of another run of job j: it waits for its parents first.
+NEXT_RUN_AT = "CASE WHEN j.parents IS NULL THEN clock_timestamp() ELSE 'infinity' END"
 
 #: `live.running_key` of job j: the unique key that it holds while it runs.
 RUNNING_KEY = "CASE j.unique_while WHEN 'running' THEN j.unique_key END"
@@ -55,7 +59,9 @@ _TYPES = """id uuid, operation text, queue text, input text, max_attempts smalli
     priority smallint, trace text, version smallint, tenant integer, submitted_by text, run_at timestamptz,
     delay_s float8, retry_base_s float8, retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[],
     metadata json, unique_key text, unique_while text"""
+_NODE_TYPES = "node text, on_parent_failure text, parents uuid[], children uuid[], joins uuid[]"
 RECORDS = f"json_to_recordset({{jobs}}) AS d({_TYPES})"
+_NODE_RECORDS = f"json_to_recordset({{jobs}}) AS d({_TYPES}, {_NODE_TYPES})"
 #: A row of `job_row` in a column of the type json.
 RECORD = f"json_to_record({{row}}) AS d({_TYPES})"
 _REQUIRED = {name: f"d.{name}" for name in NAMES}
@@ -79,12 +85,14 @@ LIVE = f"""
            {_NEEDS}
     FROM new
 """
-# Jobs that have to wait for a key that is held while they run are parked at once, so they cost one write.
+# Jobs that have to wait for a key that is held while they run are parked at once, so they cost one write. Those that
+# wait for parents have no place among the jobs of their key before they are unblocked.
 _LIVE_WITH_RUNNING_KEYS = f""",
     keyed AS MATERIALIZED (
         SELECT id, tenant, queue, priority, max_attempts, {_NEEDS} AS needs,
-               greatest(run_at, clock_timestamp()) AS due_at, coalesce(run_at <= clock_timestamp(), true) AS is_due,
-               CASE unique_while WHEN 'running' THEN unique_key END AS running_key
+               greatest(run_at, clock_timestamp()) AS due_at,
+               {{not_blocked}}coalesce(run_at <= clock_timestamp(), true) AS is_due,
+               CASE unique_while WHEN 'running' THEN unique_key END AS running_key{{parents}}
         FROM new),
     placed AS MATERIALIZED (
         SELECT d.*, {MUST_WAIT} AS must_wait
@@ -92,8 +100,8 @@ _LIVE_WITH_RUNNING_KEYS = f""",
                   PARTITION BY tenant, running_key, queue, needs, is_due ORDER BY priority, due_at, id) AS place
               FROM keyed) d)
     INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, needs, running_key, due_since)
-    SELECT id, tenant, queue, priority, max_attempts, CASE WHEN must_wait THEN 'infinity' ELSE due_at END, needs,
-           running_key, CASE WHEN must_wait THEN due_at END
+    SELECT id, tenant, queue, priority, max_attempts, CASE WHEN must_wait{{or_blocked}} THEN 'infinity' ELSE due_at END,
+           needs, running_key, CASE WHEN must_wait THEN due_at END
     FROM placed
 """
 
@@ -124,7 +132,24 @@ _RUN_AT = "coalesce(d.run_at, clock_timestamp() + d.delay_s * interval '1 s')"
 COLUMNS = _REQUIRED | _OPTIONAL | {"input": "d.input::json", "created_at": "clock_timestamp()", "run_at": _RUN_AT}
 INSERT_WITH_OPTIONS = _insert_statement("{tenants}", RECORDS, COLUMNS, SIDE_TABLES)
 INSERT_WITH_RUNNING_KEYS = _insert_statement(
-    "{tenants}", RECORDS, COLUMNS, SIDE_TABLES, _LIVE_WITH_RUNNING_KEYS, ", unique_key, unique_while"
+    "{tenants}",
+    RECORDS,
+    COLUMNS,
+    SIDE_TABLES,
+    _LIVE_WITH_RUNNING_KEYS.format(not_blocked="", parents="", or_blocked=""),
+    ", unique_key, unique_while",
+)
+_NODE_COLUMNS = {name: f"d.{name}" for name in ("node", "on_parent_failure", "parents", "children", "joins")}
+#: Jobs of workflows.
+INSERT_NODES = _insert_statement(
+    "{tenants}",
+    _NODE_RECORDS,
+    COLUMNS | _NODE_COLUMNS,
+    SIDE_TABLES,
+    _LIVE_WITH_RUNNING_KEYS.format(
+        not_blocked="parents IS NULL AND ", parents=", parents", or_blocked=" OR parents IS NOT NULL"
+    ),
+    ", unique_key, unique_while, parents",
 )
 
 
@@ -147,4 +172,14 @@ def _options_row(options: Options) -> dict[str, object]:
         "metadata": None if options.metadata is None else orjson.Fragment(options.metadata),
         "unique_key": unique and unique.key,
         "unique_while": unique and unique.held_while,
+    } | ({} if options.dependencies is None else _node_row(options.dependencies))
+
+
+def _node_row(dependencies: Dependencies) -> dict[str, object]:
+    return {
+        "node": dependencies.node,
+        "on_parent_failure": dependencies.on_parent_failure,
+        "parents": dependencies.parents or None,
+        "children": dependencies.children or None,
+        "joins": dependencies.joins or None,
     }

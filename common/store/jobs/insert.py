@@ -9,7 +9,13 @@ import orjson
 from common.domain.job import HeldWhile, NewJob, RunningKey
 from common.domain.tenancy.tenants import DEFAULT_TENANT
 from common.store.connection.caller import array
-from common.store.jobs.fragments import INSERT, INSERT_WITH_OPTIONS, INSERT_WITH_RUNNING_KEYS, job_row
+from common.store.jobs.fragments import (
+    INSERT,
+    INSERT_NODES,
+    INSERT_WITH_OPTIONS,
+    INSERT_WITH_RUNNING_KEYS,
+    job_row,
+)
 
 if TYPE_CHECKING:  # the controller, which runs the same statements, does without it
     import asyncpg
@@ -28,6 +34,8 @@ async def insert_jobs(
     pooler cannot run the two in different sessions. Raises asyncpg.CheckViolationError if a job's partition is missing.
     """
     with_options = INSERT_WITH_RUNNING_KEYS if running_keys_of(jobs) else INSERT_WITH_OPTIONS
+    if jobs and (options := jobs[0].options) is not None and options.dependencies is not None:
+        with_options = INSERT_NODES  # of a submission all or none are jobs of workflows
     if timeout_s is not None:
         limit = f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))};"
         literals = {"jobs": f"'{json_literal(jobs)}'", "tenants": f"'{array(tenants)}'"}

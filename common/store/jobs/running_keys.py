@@ -49,8 +49,8 @@ TAKE = Statement(
     """,
 )
 
-#: True if a live row l is parked.
-PARKED, NOT_PARKED = "l.claimable_at = 'infinity'", "l.claimable_at < 'infinity'"
+#: True if a live row l is parked. A job that waits for parents is not: it has no `due_since`.
+PARKED, NOT_PARKED = "l.claimable_at = 'infinity' AND l.due_since IS NOT NULL", "l.claimable_at < 'infinity'"
 
 #: True if a running job holds the key. Evaluates the condition of TAKE.
 HELD = f"""EXISTS (

@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from common.domain.timeline import AttemptTimes
+from common.store.dependencies.fragments import BLOCKED
 from common.store.jobs.claims import DUE, RUNNABLE, UNCLAIMED
 from common.store.jobs.lines import OTHERS
 from common.store.jobs.running_keys import PARKED, RUNNING_PREFIX
@@ -38,7 +39,7 @@ others AS MATERIALIZED (
 SELECT l.queue, l.priority, l.needs, now() AS now, l.started_at,
        CASE WHEN {PARKED} THEN l.due_since ELSE l.claimable_at END AS due_at,
        l.attempt - l.released AS charged, l.cancel_requested, {UNCLAIMED} AS unclaimed, {DUE} AS due,
-       {PARKED} AS parked,
+       {PARKED} AS parked, {BLOCKED} AS blocked,
        (SELECT count(*) FROM workers w WHERE {LEASE_ALIVE} AND l.queue = ANY (w.queues)) AS serving_workers,
        (SELECT count(*) FROM workers w
         WHERE {LEASE_ALIVE} AND l.queue = ANY (w.queues) AND {RUNNABLE.format(operations="w.operations")})

@@ -152,7 +152,9 @@ PARKED = Statement(
         FROM (SELECT FROM generate_series(0, 9) AS p(priority)
               CROSS JOIN LATERAL (
                   SELECT FROM live l
-                  WHERE l.queue = k.queue AND l.priority = p.priority AND l.claimable_at >= 'infinity' LIMIT $1) job
+                  WHERE l.queue = k.queue AND l.priority = p.priority AND l.claimable_at >= 'infinity'
+                    AND l.due_since IS NOT NULL
+                  LIMIT $1) job
               LIMIT $1) jobs) d
     """,
 )

@@ -43,6 +43,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "unique_keys": "SELECT, INSERT, UPDATE",
         "batches": "SELECT, INSERT, UPDATE (place, closed_at, ended_at, cancelled_at, jobs, numbers, failed, "
         "cancelled, rev, follow_up_job, cancel_action, retried)",
+        "added_parents": "SELECT",
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
         "schedules": "SELECT, INSERT, UPDATE, DELETE",
         "schedule_fires": "SELECT, INSERT",
@@ -57,13 +58,15 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         VIEW: "SELECT",
     },
     "worker": {
-        "jobs": "SELECT",
-        "live": "SELECT, DELETE, UPDATE (worker, attempt, rev, started_at, claimable_at, due_since, running_key, "
-        "needs, released, crashes, isolated, progress, progress_text)",
-        "outcomes": "SELECT (id, attempt, worker, status, error_type), INSERT",
+        "jobs": "SELECT, INSERT",  # the INSERT for jobs that a running job adds to its workflow
+        "live": "SELECT, INSERT, DELETE, UPDATE (worker, attempt, rev, started_at, claimable_at, due_since, "
+        "running_key, needs, released, crashes, isolated, progress, progress_text)",
+        "outcomes": "SELECT (id, tenant, run, attempt, worker, status, result, error_type), INSERT",
         "attempts": "SELECT (id, attempt, worker, error_type), INSERT",
         "job_logs": "SELECT (id, run, attempt, total_bytes), INSERT, DELETE",
         "runs": "SELECT",
+        "batches": "SELECT, UPDATE (place, jobs, numbers, rev)",
+        "added_parents": "SELECT, INSERT",
         "unique_keys": "SELECT, INSERT, UPDATE",
         "workers": "SELECT, INSERT, UPDATE (alive_until, ended_at, busy_since, held_jobs, low_water_marks, "
         "line_marks, finished_by_minute, operations)",
@@ -87,6 +90,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "unique_keys": "SELECT, INSERT, UPDATE, DELETE",
         "batches": "SELECT, DELETE, UPDATE (place, frontier, closed_at, ended_at, failed, cancelled, rev, "
         "follow_up_job, retried, gone, gone_failed, gone_cancelled)",
+        "added_parents": "SELECT, DELETE",
         "bulk_actions": "SELECT, UPDATE, DELETE",
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
         "schedules": "SELECT, DELETE, UPDATE (next_at, due_at, pending_at, last_at, last_job)",

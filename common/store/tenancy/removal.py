@@ -61,7 +61,9 @@ DELETE_BATCHES = Statement(
     """
     WITH gone AS (
         DELETE FROM batches WHERE id = ANY (ARRAY(
-            SELECT id FROM batches WHERE tenant = $1 ORDER BY id LIMIT $2)) RETURNING true)
+            SELECT id FROM batches WHERE tenant = $1 ORDER BY id LIMIT $2)) RETURNING id, last, is_workflow),
+    added AS (
+        DELETE FROM added_parents a USING gone WHERE gone.is_workflow AND a.child > gone.id AND a.child <= gone.last)
     SELECT count(*) FROM gone
     """,
 )

@@ -6,8 +6,9 @@ from integration.store.support.storage import Storage, ids, retry_after
 
 from common.domain.decisions import WORKER_LOST, Retry
 from common.domain.states import State
-from common.store.jobs import cancel_retry, claims, failures
+from common.store.jobs import cancel_retry, failures
 from common.store.workers import leases
+from common.store.workers.low_water_marks import LowWaterMarks
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_never_claimed(storage: Storage, client: Client) -> None:
@@ -98,7 +99,7 @@ def test_a_claim_passes_a_job_with_an_uncommitted_cancel(storage: Storage, clien
     client.cancel(job_id).result(10)
     assert claimer.claim() == []
     client.end(commits=commits)
-    claimer.marks = claims.LowWaterMarks()
+    claimer.marks = LowWaterMarks()
     assert ids(claimer.claim()) == ([] if commits else [job_id])
     assert storage.state(job_id) == ("CANCELLED" if commits else "IN_PROGRESS")
 

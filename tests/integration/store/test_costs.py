@@ -8,8 +8,9 @@ from rig.system import Database, until
 from common.domain.job import ClaimedJob
 from common.store.connection.statement import array_literal
 from common.store.jobs import claims
-from common.store.jobs.claims import LowWaterMarks, Results
 from common.store.schema import planner_statistics
+from common.store.workers.low_water_marks import LowWaterMarks
+from common.store.workers.results import Results
 
 JOBS = 2_000
 SUBMITS = 20

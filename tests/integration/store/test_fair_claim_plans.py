@@ -13,8 +13,8 @@ from common.settings import Pooler, Settings
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement, array_literal
 from common.store.jobs import claims, lines
-from common.store.jobs.claims import NIL_UUID
 from common.store.queues import line_strays
+from common.store.workers.low_water_marks import NIL_UUID
 
 STATES = ["filled", "analysed full", "analysed, then emptied", "mostly one tenant", "one tenant"]
 ROWS, TENANTS, CLAIMED = 20_000, 20, 100

@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from common.domain.tenancy.audit import AuditAction
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
-from common.store.jobs import cancel_retry, claims, insert, reads
+from common.store.jobs import cancel_retry, insert, reads
 from common.store.queues import explain
+from common.store.workers.low_water_marks import NIL_UUID
 
 MODE = "SELECT setting FROM pg_settings WHERE name = 'plan_cache_mode'"
 PLANNED = (
@@ -44,7 +45,7 @@ def test_a_read_is_planned_once_and_not_as_a_sequential_scan(storage: Storage, d
     async def work(pool: DatabasePool) -> tuple[dict[str, tuple[int, int]], int]:
         async with pool.acquire(Lane.BY_ID) as connection:
             for _ in range(8):  # from the sixth on PostgreSQL chooses by the cost of the plans
-                await _reads(connection, UUID(claims.NIL_UUID))
+                await _reads(connection, UUID(NIL_UUID))
             planned = {text: (generic, custom) for text, generic, custom in await connection.fetch(PLANNED)}
             storage.fill(BACKLOG, "now()")
             async with connection.transaction():

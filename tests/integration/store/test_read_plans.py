@@ -9,8 +9,9 @@ from integration.store.support.plan_database import FILLED, PlanDatabase
 from integration.store.support.query_plans import Plan, explain
 
 from common.store.connection.statement import Statement, array_literal
-from common.store.jobs import cancel_retry, claims, fragments, keyed_insert, reads
+from common.store.jobs import cancel_retry, fragments, keyed_insert, reads
 from common.store.queues import explain as queue_explain
+from common.store.workers.low_water_marks import NIL_UUID
 
 
 @pytest.mark.parametrize("plan_database", FILLED, indirect=True)
@@ -59,7 +60,7 @@ def test_snapshots_of_hundreds_of_jobs_are_read_by_id(plan_database: PlanDatabas
 def test_snapshots_do_not_keep_a_plan_of_when_live_was_empty(plan_database: PlanDatabase) -> None:
     async def read_snapshots(connection: asyncpg.Connection) -> tuple[int, dict[tuple[int, str], reads.JobSnapshot]]:
         for _ in range(8):  # from the sixth on PostgreSQL may cache a generic plan
-            await reads.snapshots(connection, [(1, UUID(claims.NIL_UUID))])
+            await reads.snapshots(connection, [(1, UUID(NIL_UUID))])
         plan_database.fill(20_000, "now()")
         ids = [row[0] for row in await connection.fetch("SELECT id FROM live LIMIT 500")]
         before = await connection.fetchval("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'live'")

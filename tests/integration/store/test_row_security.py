@@ -51,6 +51,7 @@ INSERT INTO bulk_actions (
     id, tenant, as_of, count, jobs_per_second, count_is_exact, kind, filter, sample, skipped, not_undone)
 SELECT id, tenant, now(), 1, 1, true, 'cancel', '{}', '[]', '{}', '{}' FROM d;
 INSERT INTO batches (id, last, place, tenant) SELECT id, id, id, tenant FROM d;
+INSERT INTO added_parents (child, adder, tenant, parents) SELECT id, id, tenant, '{}' FROM d;
 INSERT INTO bulk_action_jobs (bulk_action, id, tenant, run) SELECT id, id, tenant, 0 FROM d;
 INSERT INTO audit_entries (id, tenant, subject, address, request_id, action, thing, details)
 SELECT id, tenant, 'key:k', '', 'r', 'job.cancel', id::text, '{}' FROM d;

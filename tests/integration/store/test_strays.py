@@ -9,8 +9,8 @@ from rig.system import until
 
 from common.domain.job import PRIORITIES
 from common.store.jobs import insert
-from common.store.jobs.claims import LowWaterMarks
 from common.store.queues import queue_state
+from common.store.workers.low_water_marks import LowWaterMarks
 
 LIMIT = 10_000
 

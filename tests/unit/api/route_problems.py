@@ -15,6 +15,7 @@ BODY |= {"unique-conflict", "idempotency-key-reused", "invalid-idempotency-key",
 BODY |= {"quota-exceeded", "quota-too-small", "tenant-draining"}
 READ = {"job-not-found", "invalid-parameter", "store-unavailable"}
 BATCH = {"batch-not-found", "invalid-parameter", "store-unavailable"}
+WORKFLOW = {"workflow-not-found", "invalid-parameter", "store-unavailable"}
 ACTION = {"bulk-action-not-found", "invalid-parameter", "store-unavailable"}
 EXPENSIVE = {"store-unavailable", "too-many-reads", "read-timeout"}
 TENANT = {"tenant-not-found", "invalid-parameter", "store-unavailable"}
@@ -31,6 +32,14 @@ ROUTES = {
     ("post", "/batches/{batch_id}/jobs"): BATCH | BODY | {"batch-closed", "batch-full"},
     ("post", "/batches/{batch_id}/close"): BATCH | {"unsupported-media-type"},
     ("post", "/batches/{batch_id}/cancel"): BATCH | {"unsupported-media-type"},
+    ("post", "/workflows"): BODY - {"unique-conflict"},
+    ("get", "/workflows"): {"invalid-parameter"} | EXPENSIVE,
+    ("get", "/workflows/{workflow_id}"): WORKFLOW | EXPENSIVE | {"too-many-waiting"},
+    ("get", "/workflows/{workflow_id}/jobs"): WORKFLOW | EXPENSIVE,
+    ("post", "/workflows/{workflow_id}/cancel"): WORKFLOW | EXPENSIVE | {"unsupported-media-type"},
+    ("post", "/workflows/{workflow_id}/retry"): WORKFLOW
+    | EXPENSIVE
+    | {"unsupported-media-type", "workflow-running", "tenant-draining"},
     ("get", "/jobs/"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from faults.evidence import Effect, Evidence, PastAttempt, StoredJob
+from faults.evidence import Effect, Evidence, Outcome, PastAttempt, StoredJob
 from faults.history import Answer, Call
 from faults.jobs import SentJob
+from faults.workflows import StoredNode
 from unit.faults.good_run import (
     GOOD,
     OUTCOME_A,
@@ -28,6 +30,21 @@ from unit.faults.good_run import (
     without_faults,
 )
 
+
+def with_node(parent: str, policy: str, **changes: Any) -> Evidence:
+    """Return a run in which B waits for another job, the outcome of which has ended at another time."""
+    (outcome,) = GOOD.outcomes[parent]
+    if changes:
+        outcome = replace(outcome, finished_at=changes["ended_at"])
+    outcomes = {**GOOD.outcomes, parent: [outcome]}
+    return replace(GOOD, nodes={B: StoredNode((parent,), policy)}, outcomes=outcomes)
+
+
+def fallen_without_a_cause() -> Evidence:
+    fallen = Outcome("FAILED", 0, 0, None, at(5), error_type="parent_failed")
+    return replace(GOOD, nodes={B: StoredNode((A,), "fail")}, outcomes={**GOOD.outcomes, B: [fallen]})
+
+
 #: The law that breaks, the reason and the evidence.
 BROKEN_JOBS: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("a_batch_ends_once", "a batch has not ended", lambda: with_batch(has_ended=False)),
@@ -36,6 +53,9 @@ BROKEN_JOBS: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("a_batch_ends_once", "a follow-up is stored twice", lambda: with_batch(follow_ups=(at(5), at(6)))),
     ("a_batch_ends_once", "a follow-up is not stored", lambda: with_batch(follow_ups=())),
     ("a_batch_ends_once", "a follow-up is stored too early", lambda: with_batch(follow_ups=(at(3),))),
+    ("a_job_runs_after_its_parents", "a job began before its parent ended", lambda: with_node(D, "run")),
+    ("a_job_runs_after_its_parents", "a job ran on a failed parent", lambda: with_node(D, "fail", ended_at=at(0.9))),
+    ("a_job_runs_after_its_parents", "a job fell although its parent succeeded", fallen_without_a_cause),
     (
         "nothing_is_lost",
         "an accepted job is not stored",

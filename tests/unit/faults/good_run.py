@@ -9,6 +9,7 @@ from faults.history import Answer, Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
 from faults.schedules import PastFire, PastSchedule
+from faults.workflows import StoredNode
 
 A, B, C, D, E = (f"01a210bb-0000-7000-8000-00000000000{letter}" for letter in "abcde")
 BATCH = "01a210bb-0000-7000-8000-000000000000"  # of all these jobs
@@ -209,6 +210,7 @@ GOOD = Evidence(
         D: JobOptions({0: at(0)}, unique_key="u", unique_while="both"),
         E: JobOptions({0: at(0), 1: at(2.1)}, unique_key="r", unique_while="running"),
     },
+    nodes={B: StoredNode((C,), "run")},
     batches={BATCH: StoredBatch(True, 5, 0, 1, True, (at(5),))},
     effects=[
         Effect(A, 1, "begin"),
@@ -225,8 +227,7 @@ GOOD = Evidence(
         Effect(E, 3, "end", 4.0),
     ],
     samples=[
-        Sample(0.1, 0.1, frozenset({1})),
-        Sample(1.0, 0.0, frozenset({1, 2})),
+        *(Sample(0.1, 0.1, frozenset({1})), Sample(1.0, 0.0, frozenset({1, 2}))),
         Sample(2.0, 9.0, frozenset()),
         Sample(3.0, 10.0, frozenset({1})),
     ],

@@ -13,6 +13,8 @@ from jobproc.errors import (
     HookError,
     InvalidInputError,
     JobprocError,
+    ParentFailed,
+    ParentResultsTooLarge,
     PermanentFailure,
     ResultNotJsonError,
     RetryAfter,
@@ -20,6 +22,7 @@ from jobproc.errors import (
 )
 from jobproc.hooks import Attempt, around_attempt, on_process_start, on_process_stop
 from jobproc.operations import Operation, Options
+from jobproc.parents import Parent
 from jobproc.submission import SubmitOptions
 
 __all__ = [
@@ -32,6 +35,9 @@ __all__ = [
     "JobprocError",
     "Operation",
     "Options",
+    "Parent",
+    "ParentFailed",
+    "ParentResultsTooLarge",
     "PermanentFailure",
     "ResultNotJsonError",
     "RetryAfter",

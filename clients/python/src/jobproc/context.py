@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from typing_extensions import Unpack
 
+from jobproc.adding import AddOptions
+from jobproc.parents import Parent
 from jobproc.submission import SubmitOptions
 
 
@@ -32,6 +34,14 @@ class Context(Protocol):
     @property
     def metadata(self) -> Mapping[str, Any]:
         """The metadata of the submission. Empty if it has none."""
+
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """The jobs of its workflow for which the job has waited, by name, in the order of the submission.
+
+        Empty if it has waited for none. Read from the database with the first use. Raises ParentResultsTooLarge if
+        their results are larger together than JOBPROC_MAX_PARENT_RESULTS_BYTES of the worker.
+        """
 
     @property
     def logger(self) -> logging.Logger:
@@ -63,3 +73,11 @@ class Context(Protocol):
 
     async def submit_async(self, operation: str, job_input: object = None, /, **options: Unpack[SubmitOptions]) -> str:
         """Submit a further job as `submit` does, without blocking the event loop."""
+
+    def add_job(self, operation: str, job_input: object = None, /, **options: Unpack[AddOptions]) -> str:
+        """Add a job to the workflow of the running job, and return its name. `job_input`: as that of `submit`.
+
+        It is stored with the result of the attempt, in one transaction: an attempt that fails adds none, and one that
+        is repeated adds none twice. Jobs that wait for the running job wait for the added ones too. Nothing is sent
+        before the operation returns, so an `async def` operation calls it as well. Raises SubmissionError.
+        """

@@ -7,6 +7,8 @@ JobprocError
 ├── HookError           a hook around an attempt does not yield once
 ├── SubmissionError     a further job was not submitted; the message has the reason
 ├── PermanentFailure    raised by an operation: do not retry
+│   ├── ParentFailed    the operation reads the result of a parent that has none
+│   └── ParentResultsTooLarge  the results of the parents are larger than the limit of the worker
 ├── RetryAfter          raised by an operation: retry after a delay in seconds
 └── Cancelled           raised for an operation that was asked to stop
 """
@@ -41,6 +43,14 @@ class SubmissionError(JobprocError):
 
 class PermanentFailure(JobprocError):
     """The operation failed and a retry cannot help."""
+
+
+class ParentFailed(PermanentFailure):
+    """A parent of the job has no result."""
+
+
+class ParentResultsTooLarge(PermanentFailure):
+    """The results of the parents of the job are larger than the limit."""
 
 
 class RetryAfter(JobprocError):

@@ -20,8 +20,8 @@ from common.store.bulk_actions.steps import Step
 from common.store.connection.lanes import Lane
 from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement, array_literal
-from common.store.jobs.claims import NIL_UUID
 from common.store.listing.index_scan import Record, ScanLimits
+from common.store.workers.low_water_marks import NIL_UUID
 
 STATEMENTS = [
     changes.CANCEL,

@@ -11,6 +11,7 @@ from common.store.connection.statement import Statement, array_literal
 from common.store.jobs import claims, deadlines, failures, running_keys
 from common.store.queues import queue_state
 from common.store.workers import leases
+from common.store.workers.low_water_marks import NIL_UUID
 
 PARTITIONS, CLAIMED, COUNT_LIMIT = 30, 100, 1_000
 #: `new`: never had jobs; `drained`: had many; `just filled`: has many that the planner does not know; `large`: knows.
@@ -39,7 +40,7 @@ class PlanDatabase:
         settled = results(jobs).arguments()
         errors, usage = json.dumps(["error"] * len(jobs)), ([0.1] * len(jobs), [0.1] * len(jobs), [64.0] * len(jobs))
         held = (self.claimer.id, *settled[:2])
-        marks, job_id = self.claimer.marks, jobs[0].id if jobs else claims.NIL_UUID
+        marks, job_id = self.claimer.marks, jobs[0].id if jobs else NIL_UUID
         positions = claims._PRIORITY_ARRAY, array_literal(marks.claimable_at.values()), array_literal(marks.id.values())
         return {
             claims.SETTLE_AND_CLAIM: (self.claimer.id, *settled, "default", *positions, CLAIMED),

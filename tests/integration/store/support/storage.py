@@ -20,9 +20,10 @@ from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.connection.statement import INDEX_PLAN_SETTINGS
 from common.store.jobs import claims, failures, insert
-from common.store.jobs.claims import LowWaterMarks, Results
 from common.store.schema import partitions
 from common.store.workers import leases
+from common.store.workers.low_water_marks import LowWaterMarks
+from common.store.workers.results import Results
 
 T = TypeVar("T")
 LONG_S = 300.0  # a lease that no test outlives

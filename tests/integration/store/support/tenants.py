@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from integration.store.support.storage import Claimer, Storage
 
 from common.domain.job import ClaimedJob
-from common.store.jobs.claims import Results
 from common.store.jobs.fair_claims import QueueClaims
 from common.store.jobs.lines import Tenants
 from common.store.queues import line_strays, queue_state
 from common.store.workers import leases
+from common.store.workers.results import Results
 
 JOB_S = 0.001  # how long the jobs of these tests take
 

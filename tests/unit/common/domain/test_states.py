@@ -12,6 +12,10 @@ from common.domain.states import TERMINAL, TRANSITIONS, State, Transition, next_
 LEGAL = {
     ("SCHEDULED", "due"): "PENDING",
     ("SCHEDULED", "cancel"): "CANCELLED",
+    ("BLOCKED", "unblock"): "PENDING",
+    ("BLOCKED", "parent_fail"): "FAILED",
+    ("BLOCKED", "parent_skip"): "CANCELLED",
+    ("BLOCKED", "cancel"): "CANCELLED",
     ("PENDING", "claim"): "IN_PROGRESS",
     ("PENDING", "cancel"): "CANCELLED",
     ("IN_PROGRESS", "succeed"): "SUCCESS",
@@ -45,6 +49,7 @@ def test_the_table_has_the_legal_pairs_and_no_others() -> None:
 def test_the_names_of_states_are_fixed() -> None:
     assert [state.value for state in State] == [
         "SCHEDULED",
+        "BLOCKED",
         "PENDING",
         "IN_PROGRESS",
         "RETRYING",
@@ -55,7 +60,9 @@ def test_the_names_of_states_are_fixed() -> None:
     assert {state.value for state in TERMINAL} == {"SUCCESS", "FAILED", "CANCELLED"}
 
 
-@given(st.sampled_from([State.PENDING, State.SCHEDULED]), st.lists(st.sampled_from(Transition), max_size=60))
+@given(
+    st.sampled_from([State.PENDING, State.SCHEDULED, State.BLOCKED]), st.lists(st.sampled_from(Transition), max_size=60)
+)
 @settings(deadline=None, max_examples=200)
 def test_no_sequence_of_transitions_leaves_the_table(state: State, transitions: list[Transition]) -> None:
     """Only a manual retry or an undo leaves a terminal state, and nothing leaves SUCCESS."""
@@ -79,5 +86,5 @@ def test_every_state_is_reachable_and_every_job_can_end() -> None:
             seen |= new
         return seen
 
-    assert reachable(State.SCHEDULED) == set(State)
+    assert reachable(State.SCHEDULED) | {State.BLOCKED} == reachable(State.BLOCKED) | {State.SCHEDULED} == set(State)
     assert all(reachable(state) & TERMINAL for state in State)

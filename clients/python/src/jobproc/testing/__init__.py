@@ -5,6 +5,7 @@ fixtures, and alone imports pytest. Imports `jobproc` and Pydantic alone.
 """
 
 from jobproc.testing.outcomes import (
+    AddedJob,
     Cancelled,
     Failed,
     LogLine,
@@ -18,6 +19,7 @@ from jobproc.testing.outcomes import (
 from jobproc.testing.running import RunOptions, arun, run
 
 __all__ = [
+    "AddedJob",
     "Cancelled",
     "Failed",
     "LogLine",

@@ -38,6 +38,16 @@ class SubmittedJob:
     options: Mapping[str, Any]  #: of the submission, as JSON, with `idempotency_key`
 
 
+@dataclass(frozen=True, slots=True)
+class AddedJob:
+    """A job that the operation has added to its workflow."""
+
+    name: str
+    operation: str
+    input: Any  #: as JSON
+    options: Mapping[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Recorded:
     """Everything that an attempt has done beside its result."""
@@ -45,6 +55,7 @@ class _Recorded:
     progress: tuple[Progress, ...] = ()
     logs: tuple[LogLine, ...] = ()
     submitted: tuple[SubmittedJob, ...] = ()
+    added: tuple[AddedJob, ...] = ()  #: to the workflow, as far as the attempt has a result
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,14 @@ from uuid import uuid4
 from pydantic import ValidationError
 from typing_extensions import Unpack
 
+from jobproc.adding import AddOptions, JobsToAdd
 from jobproc.errors import Cancelled, SubmissionError
 from jobproc.operations import Operation, registered
+from jobproc.parents import Parent
 from jobproc.submission import SubmitOptions, json_of
 from jobproc.testing.outcomes import LogLine, Progress, SubmittedJob
 
+MAX_ADDED_JOBS = 10_000  # the default of JOBPROC_MAX_ADDED_JOBS
 MAX_TEXT_CHARACTERS = 200  # of the text that goes with a progress report, as in a worker
 
 
@@ -28,6 +31,7 @@ class RecordingContext:
         self.deadline: datetime | None = None
         self.tags: tuple[str, ...] = ()
         self.metadata: Mapping[str, Any] = {}
+        self.parents: Mapping[str, Parent] = {}
         self.logger = logging.getLogger(f"jobproc.operation.{operation.name}")
         self.checks_before_cancel: int | None = None  #: None: nobody cancels the job
         self.on_cancel: Callable[[], object] = lambda: None  #: called once, when the job is cancelled
@@ -35,6 +39,7 @@ class RecordingContext:
         self.reported: list[Progress] = []
         self.logged: list[LogLine] = []
         self.submitted: list[SubmittedJob] = []
+        self.to_add = JobsToAdd()
 
     def request_cancel(self) -> None:
         """Cancel the job, as a client may do at any time."""
@@ -87,6 +92,19 @@ class RecordingContext:
     async def submit_async(self, operation: str, job_input: object = None, /, **options: Unpack[SubmitOptions]) -> str:
         """Record a further job as `submit` does."""
         return self.submit(operation, job_input, **options)
+
+    def add_job(self, operation: str, job_input: object = None, /, **options: Unpack[AddOptions]) -> str:
+        """Record a job that is added to the workflow, and return its name. Raises SubmissionError.
+
+        The input is validated if the operation is declared in this process.
+        """
+        name = self.to_add.add(operation, job_input, options, MAX_ADDED_JOBS)
+        if (declared := registered.get(operation)) is not None:
+            try:
+                declared.parse(self.to_add[-1].input)
+            except ValidationError as error:
+                raise SubmissionError(f"the job {name!r} for {operation!r} was not added: {error}") from error
+        return name
 
 
 @contextmanager

@@ -18,9 +18,11 @@ from typing_extensions import TypedDict, Unpack
 from jobproc import errors, hooks
 from jobproc.errors import DeclarationError, InvalidInputError, JobprocError, RetryAfter
 from jobproc.operations import Operation, operations_of, registered
+from jobproc.parents import Parent
+from jobproc.results import encode
 from jobproc.signature import described
 from jobproc.submission import json_of
-from jobproc.testing.outcomes import Cancelled, Failed, Outcome, Retries, Succeeded
+from jobproc.testing.outcomes import AddedJob, Cancelled, Failed, Outcome, Retries, Succeeded
 from jobproc.testing.recording import RecordingContext, recorded_logs
 from jobproc.testing.time_limits import SHORTEST_S, TimeLimitExceeded, call_limited
 
@@ -40,6 +42,8 @@ class RunOptions(TypedDict, total=False):
     deadline: datetime
     tags: Sequence[str]
     metadata: Mapping[str, Any]
+    #: by name: the results of the jobs for which the job has waited, or Parents as they ended
+    parents: Mapping[str, Any]
     job_id: str  #: default: a random one
     cancelled: bool  #: True: the job is cancelled as the attempt begins
     cancel_after_checks: int  #: the job is cancelled after so many calls of `cancelled`, `check` or `progress`
@@ -112,6 +116,7 @@ class _Attempt:
         self.context.deadline = options.get("deadline")
         self.context.tags = tuple(options.get("tags", ()))
         self.context.metadata = dict(options.get("metadata", {}))
+        self.context.parents = {name: _parent(name, value) for name, value in options.get("parents", {}).items()}
         self.context.checks_before_cancel = options.get("cancel_after_checks")
         remaining_s = _remaining_s(self.context.deadline)
         timeout_s = options.get("timeout_seconds", operation.options.timeout_seconds)
@@ -200,7 +205,10 @@ class _Attempt:
             end = _STOPPED if isinstance(end, str) else end
             return Cancelled(**_facts(end), **recorded)
         if isinstance(end, str):
-            return Succeeded(_loaded(self.operation, end), json=end, **recorded)
+            added = tuple(
+                AddedJob(job.name, job.operation, json.loads(job.input), job.options) for job in context.to_add
+            )
+            return Succeeded(_loaded(self.operation, end), json=end, added=added, **recorded)
         if end.is_permanent:
             return Failed(True, **_facts(end), **recorded)
         if context.attempt >= self._options.get("max_attempts", options.max_attempts):
@@ -214,6 +222,12 @@ class _Attempt:
 
 _DEADLINE_EXCEEDED = _Problem("deadline_exceeded", "the job had not ended by its deadline", is_permanent=True)
 _STOPPED = _Problem("cancelled", "the attempt stopped when it was asked to")
+
+
+def _parent(name: str, value: object) -> Parent:
+    if isinstance(value, Parent):
+        return value
+    return Parent(name, str(uuid4()), "", "SUCCESS", encode(value))
 
 
 def _remaining_s(deadline: datetime | None) -> float:

@@ -12,8 +12,9 @@ from common.domain.job import ClaimedJob, RunningKey
 from common.domain.retry import RetryPolicy
 from common.domain.states import State
 from common.store.jobs import claims, failures, running_keys
-from common.store.jobs.claims import LowWaterMarks, Results
 from common.store.workers import leases
+from common.store.workers.low_water_marks import LowWaterMarks
+from common.store.workers.results import Results
 
 AT_ONCE, LATER = RetryPolicy(base_s=0, cap_s=0), RetryPolicy(base_s=3_600, cap_s=3_600)
 FAILURES = {

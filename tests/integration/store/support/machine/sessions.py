@@ -14,8 +14,8 @@ from integration.store.support.storage import LONG_S, Storage
 
 from common.domain.job import ClaimedJob, NewJob
 from common.store.connection.psycopg2_session import WorkerConnection
-from common.store.jobs.claims import LowWaterMarks
 from common.store.workers import leases
+from common.store.workers.low_water_marks import LowWaterMarks
 
 T = TypeVar("T")
 PARKED = "SELECT id::text FROM live WHERE claimable_at = 'infinity'"

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.domain.job import PRIORITIES, ClaimedJob
-from common.store.jobs.claims import NIL_UUID, LowWaterMarks, Results
+from common.store.workers.low_water_marks import NIL_UUID, LowWaterMarks
+from common.store.workers.results import Results
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 SLACK_MS = 500

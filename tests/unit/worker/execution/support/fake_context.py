@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Never
 
-from jobproc import Cancelled
+from jobproc import Cancelled, Parent
 
 
 @dataclass
@@ -29,11 +29,18 @@ class FakeContext:
     def metadata(self) -> dict[str, Any]:
         return {}
 
+    @property
+    def parents(self) -> dict[str, Parent]:
+        return {}
+
     def submit(self, *_arguments: object, **_options: object) -> Never:
         raise AssertionError("no test here submits")
 
     async def submit_async(self, *_arguments: object, **_options: object) -> Never:
         raise AssertionError("no test here submits")
+
+    def add_job(self, *_arguments: object, **_options: object) -> Never:
+        raise AssertionError("no test here adds a job")
 
     def progress(self, fraction: float | None, text: str | None = None) -> bool:
         return fraction is not None or text is None
