@@ -28,6 +28,7 @@ from api.routes import (
 from api.routes.batches import events as batch_events
 from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
+from api.routes.queues import resource as queues
 from api.routes.tenancy import audit, keys, tenants, usage
 from api.services import Services
 from api.telemetry.loop_lag import LoopLag
@@ -111,6 +112,7 @@ def create_app(settings: Settings) -> FastAPI:
         resource,
         batch_events,
         bulk_actions,
+        queues,
         schedules,
         schedule_runs,
         keys,

@@ -186,7 +186,7 @@ class WorkerSession:
             )
         if decisions:  # the lost transaction may have been committed
             job_ids, attempts = [job.id for job, _ in decisions], [job.attempt for job, _ in decisions]
-            stored |= claims.settled_before(connection, old_id, job_ids, attempts)
+            stored |= failures.settled_before(connection, old_id, job_ids, attempts)
         for worker in old_ids:
             release_all(connection, worker)
         log.info("reconnected", worker=self.worker, before=old_id, settled=len(stored))

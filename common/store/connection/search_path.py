@@ -23,6 +23,7 @@ TABLES = (
     "live",
     "operations",
     "outcomes",
+    "queue_policies",
     "runs",
     "schedule_fires",
     "schedules",

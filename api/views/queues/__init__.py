@@ -1,0 +1,1 @@
+"""Responses about queues, in `resource.py`."""

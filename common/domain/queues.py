@@ -1,0 +1,30 @@
+"""Policies of queues: a pause, and limits."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+ALL_TENANTS = 0  #: no tenant's number: the policy of the operators, for the jobs of all tenants
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """The policy of one tenant, or of the operators, for a queue."""
+
+    rev: int  #: its ETag
+    changed_at: datetime
+    changed_by: str | None  #: None: callers are not authenticated
+    paused_at: datetime | None  #: None: not paused
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicies:
+    """The policies of a queue that hold for the jobs of a tenant. None: there is none."""
+
+    queue: str
+    own: QueuePolicy | None = None
+    of_operators: QueuePolicy | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """True if no job of the tenant starts."""
+        return any(policy is not None and policy.paused_at is not None for policy in (self.own, self.of_operators))

@@ -1,0 +1,113 @@
+"""Queues over HTTP: listed, paused and resumed, by a tenant for its jobs and by operators for all."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import httpx
+import psycopg2
+import pytest
+from rig.keys import client_of, new_key
+from rig.system import System, until
+from rig.tenants import new_tenant
+
+from common.domain.tenancy.scopes import Scope
+
+JOB = {"operation": "square_sum", "input": {"data": [1, 2, 3]}}
+
+
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["type"].rpartition(":")[2]
+
+
+@pytest.fixture(autouse=True)
+def _no_policies(secured: System) -> Iterator[None]:
+    yield
+    secured.database.rows("DELETE FROM queue_policies")
+
+
+@pytest.fixture
+def other(secured: System) -> Iterator[httpx.Client]:
+    """Return a client with every scope but `admin` of another tenant."""
+    tenant = new_tenant(secured.database, f"t-{uuid4().hex[:12]}")
+    scopes = [scope for scope in Scope if scope is not Scope.ADMIN]
+    with client_of(secured, new_key(secured.database, tenant=tenant, scopes=scopes)) as client:
+        yield client
+
+
+def submitted(client: httpx.Client) -> str:
+    return str(client.post("/jobs/", json=JOB).raise_for_status().json()["job_id"])
+
+
+def status(client: httpx.Client, job_id: str) -> str:
+    return str(client.get(f"/jobs/{job_id}/status").json()["status"])
+
+
+def test_a_paused_queue_starts_nothing_until_it_is_resumed(owner: httpx.Client) -> None:
+    before = owner.get("/queues/default")
+    assert before.headers["ETag"] == 'W/"0"'
+    answer = owner.post("/queues/default/pause")
+    queue = answer.raise_for_status().json()
+    assert (queue["paused"], queue["policy"]["paused"], queue["operators_policy"]) == (True, True, None)
+    assert answer.headers["ETag"] not in ('W/"0"', None)
+    repeated = owner.post("/queues/default/pause")
+    assert repeated.headers["ETag"] == answer.headers["ETag"], "safe to repeat"
+    job_id = submitted(owner)
+    answer = owner.get(f"/jobs/{job_id}/result?wait=2")
+    assert status(owner, job_id) == "PENDING"
+    assert owner.get("/queues/default").json()["queued"] == 1
+    assert owner.post("/queues/default/resume").json()["paused"] is False
+    until("the job ends", lambda: status(owner, job_id) == "SUCCESS")
+    actions = [entry["action"] for entry in owner.get("/audit?limit=10").json()["entries"]]
+    assert actions[:2] == ["queue.resume", "queue.pause"]
+    assert actions.count("queue.pause") == 1
+
+
+def test_a_tenant_pauses_its_own_jobs_alone(owner: httpx.Client, other: httpx.Client) -> None:
+    other.post("/queues/default/pause").raise_for_status()
+    assert owner.get("/queues/default").json()["policy"] is None
+    waits, runs = submitted(other), submitted(owner)
+    until("the job of the other tenant ends", lambda: status(owner, runs) == "SUCCESS")
+    assert status(other, waits) == "PENDING"
+    other.post("/queues/default/resume").raise_for_status()
+    until("the job ends", lambda: status(other, waits) == "SUCCESS")
+
+
+def test_operators_pause_a_queue_for_all_tenants(owner: httpx.Client, other: httpx.Client) -> None:
+    assert problem(other.post("/queues/default/pause?all_tenants=true")) == (403, "scope-missing")
+    owner.post("/queues/default/pause?all_tenants=true").raise_for_status()
+    queue = other.get("/queues/default").json()
+    assert (queue["paused"], queue["policy"], queue["operators_policy"]["paused"]) == (True, None, True)
+    job_id = submitted(other)
+    other.post("/queues/default/resume").raise_for_status()
+    assert other.get("/queues/default").json()["paused"], "it is not theirs"
+    assert status(other, job_id) == "PENDING"
+    owner.post("/queues/default/resume?all_tenants=true").raise_for_status()
+    until("the job ends", lambda: status(other, job_id) == "SUCCESS")
+
+
+def test_queues_are_listed_by_name_in_pages(owner: httpx.Client) -> None:
+    queues = owner.get("/queues").json()["queues"]
+    names = [queue["name"] for queue in queues]
+    assert "default" in names
+    assert names == sorted(names)
+    path, paged = "/queues?limit=1", list[str]()
+    while path:
+        page = owner.get(path).json()
+        paged += [queue["name"] for queue in page["queues"]]
+        path = page["next"]
+    assert paged == names
+
+
+def test_a_pause_that_cannot_be_confirmed_is_a_503(owner: httpx.Client, secured: System) -> None:
+    with psycopg2.connect(secured.database.url) as claim, claim.cursor() as cursor:
+        cursor.execute("UPDATE live SET rev = rev WHERE false")
+        answer = owner.post("/queues/default/pause", timeout=30)
+        assert problem(answer) == (503, "pause-unconfirmed")
+        assert answer.headers["Retry-After"] == "1"
+    assert owner.get("/queues/default").json()["paused"], "what is left is the confirmation"
+    assert owner.post("/queues/default/pause").status_code == 200
+
+
+def test_an_unknown_queue_is_not_found(owner: httpx.Client) -> None:
+    for method, path in (("GET", ""), ("POST", "/pause"), ("POST", "/resume")):
+        assert problem(owner.request(method, f"/queues/nowhere{path}")) == (404, "queue-not-found")
