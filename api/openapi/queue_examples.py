@@ -15,7 +15,7 @@ _PAUSED = _QUEUE | {"paused": True, "policy": _POLICY | {"paused": True, "paused
 
 RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("get", "/queues"): {"200": {"queues": {"queues": [_SUMMARY], "next": "/queues?limit=1&after=reports"}}},
-    ("get", "/queues/{name}"): {"200": {"queue": _QUEUE}},
-    ("post", "/queues/{name}/pause"): {"200": {"queue paused": _PAUSED}},
-    ("post", "/queues/{name}/resume"): {"200": {"queue resumed": _QUEUE | {"policy": _POLICY}}},
+    ("get", "/queues/{queue_name}"): {"200": {"queue": _QUEUE}},
+    ("post", "/queues/{queue_name}/pause"): {"200": {"queue paused": _PAUSED}},
+    ("post", "/queues/{queue_name}/resume"): {"200": {"queue resumed": _QUEUE | {"policy": _POLICY}}},
 }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+MAX_CONCURRENCY = 10_000  #: a row of `queue_slots` each
 ALL_TENANTS = 0  #: no tenant's number: the policy of the operators, for the jobs of all tenants
 
 
@@ -14,6 +15,9 @@ class QueuePolicy:
     changed_at: datetime
     changed_by: str | None  #: None: callers are not authenticated
     paused_at: datetime | None  #: None: not paused
+    concurrency: int | None  #: jobs at once; None: any number
+    rate: float | None  #: jobs that start a second; None: any number
+    burst: float | None  #: of them that may start at once
 
 
 @dataclass(frozen=True, slots=True)

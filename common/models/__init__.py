@@ -12,7 +12,7 @@ from common.models.batches import Batch
 from common.models.bulk_actions import BulkAction, BulkActionJob
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
 from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
-from common.models.queues import QueuePolicyRow
+from common.models.queues import QueuePolicyRow, QueueSlot
 from common.models.schedules import Schedule, ScheduleFire
 from common.models.tenants import Tenant
 from common.models.usage import StoredBytes, TenantUsage, UsageCount
@@ -35,6 +35,7 @@ __all__ = [
     "OperationRow",
     "Outcome",
     "QueuePolicyRow",
+    "QueueSlot",
     "RunRow",
     "Schedule",
     "ScheduleFire",

@@ -59,6 +59,7 @@ class Settler:
 
     def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
         """Settle what has ended and claim up to `limit` jobs of a queue, in one transaction. Waits for the database."""
+        self._settle_before_limits(queue)
         while True:
             pending, began_ns = self.pending, time.time_ns()
             try:
@@ -86,6 +87,11 @@ class Settler:
             if self.spans is not None:
                 self.spans.record_claim(queue, jobs, began_ns, self._metrics)
             return jobs
+
+    def _settle_before_limits(self, queue: str) -> None:
+        """Settle what needs several statements: so that a claim that locks a bucket is one."""
+        if self._session.policies(queue).in_force and (self.pending.decisions or self.pending.running_keys):
+            self.settle()
 
     def _settle_and_claim(self, queue: str, limit: int) -> tuple[int, list[ClaimedJob]]:
         """Do it once; returns how many attempts were stored, and the claimed jobs."""

@@ -1,4 +1,4 @@
-"""List, read, pause and resume queues."""
+"""List, read and change queues, pause and resume them."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -14,15 +14,20 @@ from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.routes.queues.pause_wait import wait_for_claims
 from api.services import get_services
-from api.views.queues.resource import QueueDetail, QueueList, QueueListQuery, etag, list_body, queue_body
+from api.views.queues.resource import QueueChange, QueueDetail, QueueList, QueueListQuery, etag, list_body, queue_body
+from api.views.schedules import expected_revisions
+from api.web.json_body import json_body
 from api.web.problem_kinds import (
+    BODY_PROBLEMS,
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
+    OVERLOADED,
     PAUSE_UNCONFIRMED,
+    PRECONDITION_FAILED,
     QUEUE_NOT_FOUND,
     UNSUPPORTED_MEDIA_TYPE,
 )
-from api.web.problems import problem_responses
+from api.web.problems import problem_responses, validated
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
 from api.web.stored_text import StoredText
@@ -48,6 +53,25 @@ _WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": _ETAG}}
 _READ_RESPONSES = {**problem_responses(QUEUE_NOT_FOUND, INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS), **_WITH_ETAG}
 _VERB_KINDS = (QUEUE_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, *EXPENSIVE_READ_PROBLEMS)
 _PAUSE_RESPONSES = {**problem_responses(*_VERB_KINDS, PAUSE_UNCONFIRMED), **_WITH_ETAG}
+_CHANGE_RESPONSES = {
+    **problem_responses(
+        *BODY_PROBLEMS,
+        OVERLOADED,
+        QUEUE_NOT_FOUND,
+        INVALID_PARAMETER,
+        PRECONDITION_FAILED,
+        PAUSE_UNCONFIRMED,
+        *EXPENSIVE_READ_PROBLEMS,
+    ),
+    **_WITH_ETAG,
+}
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "examples": ["*"]},
+    "description": "The ETag of a response: the request is refused with 412 if the policy has changed since.",
+}
 _RESUME_RESPONSES = {**problem_responses(*_VERB_KINDS), **_WITH_ETAG}
 
 
@@ -68,37 +92,70 @@ async def list_queues(request: Request, query: Annotated[QueueListQuery, Query()
     return JsonResponse(list_body(query, found, root_path(request.scope)))
 
 
-@router.get("/queues/{name}/", include_in_schema=False)
-@router.get("/queues/{name}", response_model=QueueDetail, responses=_READ_RESPONSES)
+@router.get("/queues/{queue_name}/", include_in_schema=False)
+@router.get("/queues/{queue_name}", response_model=QueueDetail, responses=_READ_RESPONSES)
 @requires(Scope.QUEUES)
-async def get_queue(name: QueueName, request: Request, *, all_tenants: AllTenants = False) -> Response:
+async def get_queue(queue_name: QueueName, request: Request, *, all_tenants: AllTenants = False) -> Response:
     """Retrieve a queue with its policies, and how many jobs of the tenant are due and run. The ETag is its policy's."""
     _policy_tenant(request, all_tenants=all_tenants)
-    return await _respond(request, name, all_tenants=all_tenants)
+    return await _respond(request, queue_name, all_tenants=all_tenants)
 
 
-@router.post("/queues/{name}/pause/", include_in_schema=False)
-@router.post("/queues/{name}/pause", response_model=QueueDetail, responses=_PAUSE_RESPONSES)
+@router.post("/queues/{queue_name}/pause/", include_in_schema=False)
+@router.post("/queues/{queue_name}/pause", response_model=QueueDetail, responses=_PAUSE_RESPONSES)
 @requires(Scope.QUEUES)
-async def pause_queue(name: QueueName, request: Request, *, all_tenants: AllTenants = False) -> Response:
+async def pause_queue(queue_name: QueueName, request: Request, *, all_tenants: AllTenants = False) -> Response:
     """Pause a queue: after the response no worker claims a job of the tenant in it, until it is resumed.
 
     What is claimed by then runs on: `running` in the response. Safe to repeat.
     """
-    await _set_paused(request, name, AuditAction.QUEUE_PAUSE, all_tenants=all_tenants, paused=True)
+    await _set_paused(request, queue_name, AuditAction.QUEUE_PAUSE, all_tenants=all_tenants, paused=True)
     services = get_services(request)
     await wait_for_claims(services.pool, services.settings.queue_pause_timeout_seconds)
-    return await _respond(request, name, all_tenants=all_tenants)
+    return await _respond(request, queue_name, all_tenants=all_tenants)
 
 
-@router.post("/queues/{name}/resume/", include_in_schema=False)
-@router.post("/queues/{name}/resume", response_model=QueueDetail, responses=_RESUME_RESPONSES)
+@router.post("/queues/{queue_name}/resume/", include_in_schema=False)
+@router.post("/queues/{queue_name}/resume", response_model=QueueDetail, responses=_RESUME_RESPONSES)
 @requires(Scope.QUEUES)
-async def resume_queue(name: QueueName, request: Request, *, all_tenants: AllTenants = False) -> Response:
+async def resume_queue(queue_name: QueueName, request: Request, *, all_tenants: AllTenants = False) -> Response:
     """Resume a queue. Its jobs start in their order. Safe to repeat."""
-    await _set_paused(request, name, AuditAction.QUEUE_RESUME, all_tenants=all_tenants, paused=False)
-    get_services(request).doorbells.ring_soon(name, 1)
-    return await _respond(request, name, all_tenants=all_tenants)
+    await _set_paused(request, queue_name, AuditAction.QUEUE_RESUME, all_tenants=all_tenants, paused=False)
+    get_services(request).doorbells.ring_soon(queue_name, 1)
+    return await _respond(request, queue_name, all_tenants=all_tenants)
+
+
+@router.patch("/queues/{queue_name}/", include_in_schema=False)
+@router.patch(
+    "/queues/{queue_name}",
+    response_model=QueueDetail,
+    responses=_CHANGE_RESPONSES,
+    openapi_extra={**json_body(QueueChange, required=True), "parameters": [_IF_MATCH]},
+)
+@requires(Scope.QUEUES)
+async def change_queue(queue_name: QueueName, request: Request, *, all_tenants: AllTenants = False) -> Response:
+    """Change the policy of a queue. What the body does not have stays as it is.
+
+    Each claim that begins after the response keeps to it. What runs by then runs on: for as long, more jobs may run
+    than a lower `concurrency` says.
+    """
+    services, caller = get_services(request), principal_of(request)
+    tenant = _policy_tenant(request, all_tenants=all_tenants)
+    async with services.bodies.json(request) as body:
+        members = validated(QueueChange, body).members()
+    revisions = expected_revisions(request.headers.get("if-match"))
+    details = {"changed": sorted(members), **({"all_tenants": True} if all_tenants else {})}
+    await change_audited_sync(
+        services.pool,
+        audit_entry(request, AuditAction.QUEUE_CHANGE, queue_name, details),
+        lambda connection: (
+            None,
+            policies.change(connection, tenant, queue_name, members, caller.submitted_by, revisions),
+        ),
+    )
+    await wait_for_claims(services.pool, services.settings.queue_pause_timeout_seconds)
+    services.doorbells.ring_soon(queue_name, 1)
+    return await _respond(request, queue_name, all_tenants=all_tenants)
 
 
 async def _set_paused(request: Request, name: str, action: AuditAction, *, all_tenants: bool, paused: bool) -> None:

@@ -9,11 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import SelfLink
 from api.web.stored_text import StoredText
-from common.domain.queues import QueuePolicies, QueuePolicy
+from common.domain.queues import MAX_CONCURRENCY, QueuePolicies, QueuePolicy
 from common.store.queues.policies import NO_REVISION
 
 PATH = "/queues"
 _VERBS = ("pause", "resume")
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 class QueueLinks(SelfLink):
@@ -23,11 +27,46 @@ class QueueLinks(SelfLink):
     resume: str
 
 
+class RateLimit(_Body):
+    """Jobs that may start a second: a token bucket."""
+
+    per_second: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
+        description="The jobs that start a second in the long run.", examples=[50.0]
+    )
+    burst: Annotated[float, Field(ge=1, le=1_000_000, allow_inf_nan=False)] = Field(
+        description="The jobs that start at once after a while without any.", examples=[10.0]
+    )
+
+
+class QueueChange(_Body):
+    """A change of a policy. Members that are absent stay as they are; null takes a limit away."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"concurrency": 4, "rate": {"per_second": 50, "burst": 10}}]}
+    )
+
+    paused: bool = Field(False, description="True: no job starts. False: jobs start.")
+    concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = Field(
+        None, description="The jobs that may run at once. Null: any number."
+    )
+    rate: RateLimit | None = Field(None, description="The jobs that may start a second. Null: any number.")
+
+    def members(self) -> dict[str, Any]:
+        """Return the members that the change has, as the store knows them."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        if "rate" in given:
+            rate = given.pop("rate")
+            given |= {"rate": rate and rate.per_second, "burst": rate and rate.burst}
+        return given
+
+
 class QueuePolicyView(BaseModel):
     """A policy of a queue."""
 
     paused: bool = Field(description="True: no job starts.")
     paused_at: datetime | None = Field(description="Null: it is not paused.")
+    concurrency: int | None = Field(description="The jobs that may run at once. Null: any number.", examples=[4])
+    rate: RateLimit | None = Field(description="The jobs that may start a second. Null: any number.")
     changed_at: datetime = Field(description="When it was last changed.")
     changed_by: str | None = Field(description="Who changed it. Null: callers are not authenticated.")
 
@@ -108,6 +147,8 @@ def _policy(policy: QueuePolicy | None) -> dict[str, Any] | None:
     return {
         "paused": policy.paused_at is not None,
         "paused_at": policy.paused_at,
+        "concurrency": policy.concurrency,
+        "rate": None if policy.rate is None else {"per_second": policy.rate, "burst": policy.burst},
         "changed_at": policy.changed_at,
         "changed_by": policy.changed_by,
     }

@@ -24,6 +24,7 @@ TABLES = (
     "operations",
     "outcomes",
     "queue_policies",
+    "queue_slots",
     "runs",
     "schedule_fires",
     "schedules",

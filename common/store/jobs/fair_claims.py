@@ -10,7 +10,7 @@ claims take nothing of it: the first of them that is refused makes the process r
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import psycopg2
 
@@ -20,7 +20,7 @@ from common.store.connection.psycopg2_session import DatabaseUnavailable, Worker
 from common.store.connection.statement import Row, array_literal
 from common.store.jobs import claims
 from common.store.jobs.claims import NIL_UUID, LowWaterMarks, PolicyFound, Results
-from common.store.jobs.limits.policy_claims import SETTLE_AND_CLAIM_UNDER_POLICIES, KnownPolicies
+from common.store.jobs.limits.policy_claims import SETTLE_AND_CLAIM_UNDER_POLICIES, JobsInHand, KnownPolicies
 from common.store.jobs.lines import NEW_BANDS, OTHERS, SETTLE_AND_CLAIM_BY_LINE, WAITING_BANDS, Tenants
 
 #: After so long, or if so many jobs have come, it is cheaper to look at all lines.
@@ -41,14 +41,21 @@ class QueueClaims:
     line has nothing left to find.
     """
 
-    def __init__(self, queue: str, tenants: Tenants, look_s: float) -> None:
-        """`look_s`: the interval between two looks for waiting tenants."""
+    def __init__(
+        self,
+        queue: str,
+        tenants: Tenants,
+        look_s: float,
+        jobs_in_hand: Callable[[str], JobsInHand] = lambda _: JobsInHand(),
+    ) -> None:
+        """`look_s`: between two looks for waiting tenants. `jobs_in_hand`: of a queue, beside those to settle."""
         self.marks = LowWaterMarks()
         self.share = FairShare(tenants.weights)
         self._queue, self._tenants, self._look_s = queue, tenants, look_s
         self._bands: Bands = {}
         self._by_line = False
-        self._policies = KnownPolicies()
+        self.policies = KnownPolicies()  #: as the last claim has read them
+        self._jobs_in_hand = jobs_in_hand
         self._alone: int | None = None  # the tenant that alone waited at the last look
         self._was_full = False
         self._suspended = tenants.suspended
@@ -62,7 +69,7 @@ class QueueClaims:
     ) -> tuple[int, list[ClaimedJob]]:
         """Store the results and claim up to `limit` jobs, as `claims.settle_and_claim` does."""
         self._tenants.refresh(connection)
-        self._policies.begin_visit()
+        self.policies.begin_visit()
         self._look(connection, worker)
         stored, jobs = self._claim_or_read_policies(connection, worker, results, limit)
         if not jobs and self._by_line:  # somebody may have come since the last look
@@ -94,7 +101,7 @@ class QueueClaims:
 
     def _look(self, connection: WorkerConnection, worker: int, *, at_once: bool = False) -> None:
         """Look which tenants wait, if that is due; begin or end to claim by line."""
-        tenants, policies = self._tenants, self._policies
+        tenants, policies = self._tenants, self.policies
         if policies.is_paused(several=tenants.several):
             return  # bands and marks stay as they are: a resume goes on with them
         suspended = tenants.suspended | policies.paused
@@ -109,7 +116,7 @@ class QueueClaims:
 
     @property
     def _must_be_by_line(self) -> bool:
-        return self._tenants.are_claimed_by_line or self._policies.in_force
+        return self._tenants.are_claimed_by_line or self.policies.in_force
 
     def _read_bands(self, connection: WorkerConnection, worker: int, now: float, resumed: Iterable[int]) -> None:
         """Read which bands may have jobs; claim by line from now on if these are of several tenants."""
@@ -180,7 +187,7 @@ class QueueClaims:
         try:
             return self._claim(connection, worker, results, limit)
         except PolicyFound as found:
-            self._policies.found()
+            self.policies.found()
             self._look(connection, worker, at_once=True)
             return found.stored, self._claim(connection, worker, Results(), limit)[1]
 
@@ -212,8 +219,8 @@ class QueueClaims:
                 return  # what it has claimed is to be run
 
     def _may_run(self, tenant: int) -> bool:
-        is_paused = self._policies.is_paused(several=self._tenants.several)
-        return not is_paused and self._policies.allow(tenant) and self._tenants.may_run(tenant)
+        is_paused = self.policies.is_paused(several=self._tenants.several)
+        return not is_paused and self.policies.allow(tenant) and self._tenants.may_run(tenant)
 
     def _count_alone(self, jobs: Sequence[ClaimedJob]) -> None:
         """Count a claim from the whole queue. If it came back short, nobody waits and nobody owes anything."""
@@ -229,7 +236,7 @@ class QueueClaims:
         self, connection: WorkerConnection, worker: int, results: Results, limit: int
     ) -> tuple[int, list[ClaimedJob]]:
         """Settle, and claim of the tenants that this process has served least."""
-        policies, under_policies = self._policies, self._policies.in_force
+        policies, under_policies = self.policies, self.policies.in_force
         turns = self.share.turns(filter(self._may_run, self._bands), limit, self._tenants.places)
         first, last = list[int](), list[int]()
         priorities, marks = list[int](), list[Mark]()
@@ -254,11 +261,12 @@ class QueueClaims:
                     array_literal(at for at, _ in marks),
                     array_literal(job_id for _, job_id in marks),
                     limit,
+                    *(self._jobs_in_hand(self._queue).arguments() if under_policies else ()),
                 ),
             )
         )
         if under_policies:
-            turns = policies.read(answer[0], turns)
+            turns, limit = policies.read(answer[0], turns, limit)
         self._advance(turns, rows, limit, floor)
         return stored, claims.claimed_jobs(rows)
 

@@ -21,7 +21,7 @@ OTHERS = "0"  #: no tenant's number: the published marks of all lines that have 
 # leave to the next ones what they do not take.
 PICK_BY_LINE = f"""
 pick AS MATERIALIZED (
-    SELECT due.id
+    SELECT due.id, turn.tenant
     FROM {{turns}} AS turn{{columns}}
     CROSS JOIN LATERAL (
         SELECT job.id
@@ -34,12 +34,13 @@ pick AS MATERIALIZED (
             ORDER BY l.claimable_at, l.id LIMIT turn.jobs FOR UPDATE SKIP LOCKED) job
         LIMIT turn.jobs) due
     WHERE {{condition}}
-    LIMIT $16)
+    LIMIT {{limit}})
 """
 #: The turns of a claim.
 TURNS = "ROWS FROM (unnest($9), unnest($10), unnest($11), unnest($12))"
 TURN_COLUMNS = "(tenant, first_band, last_band, jobs)"
 
+_PICK_OF_ALL = PICK_BY_LINE.format(turns=TURNS, columns=TURN_COLUMNS, condition=IS_OPEN, limit="$16")
 BY_LINE_TYPES = (
     "bigint, uuid[], smallint[], json, bigint[], float8, float8, text, int[], int[], int[], bigint[], smallint[], "
     "timestamptz[], uuid[], bigint"
@@ -47,8 +48,7 @@ BY_LINE_TYPES = (
 SETTLE_AND_CLAIM_BY_LINE = Statement(
     "settle_and_claim_by_line",
     BY_LINE_TYPES,
-    f"WITH {SETTLING}, {OPEN}, {PICK_BY_LINE.format(turns=TURNS, columns=TURN_COLUMNS, condition=IS_OPEN)}, "
-    f"{take_picked()}",
+    f"WITH {SETTLING}, {OPEN}, {_PICK_OF_ALL}, {take_picked()}",
 )
 
 

@@ -11,10 +11,12 @@ from sqlalchemy import Connection, text
 from common.domain.errors import QueueChanged, QueueNotFound
 from common.domain.queues import ALL_TENANTS, QueuePolicies, QueuePolicy
 from common.store.connection.caller import TENANTS_SETTING, array
+from common.store.jobs.limits.policy_claims import TOKENS
 from common.store.queues.queue_state import QUEUES
 from common.store.tenancy.line_index import LINE
 
-_COLUMNS = ("rev", "changed_at", "changed_by", "paused_at")
+LIMITS = ("concurrency", "rate", "burst")
+_COLUMNS = ("rev", "changed_at", "changed_by", "paused_at", *LIMITS)
 _POLICY = ", ".join(f"p.{name}" for name in _COLUMNS)
 _SET_CALLER = text(f"SELECT set_config('{TENANTS_SETTING}', :tenants, true)")
 _NAMED = f"""
@@ -37,9 +39,27 @@ ON CONFLICT (queue, tenant) DO NOTHING
 _LOCK = text(f"SELECT {_POLICY} FROM queue_policies p WHERE p.queue = :queue AND p.tenant = :tenant FOR UPDATE")
 _SET_PAUSED = text(f"""
 UPDATE queue_policies p
-SET paused_at = CASE WHEN :paused THEN clock_timestamp() END, changed_by = :changed_by, changed_at = clock_timestamp(),
+SET paused_at = CASE WHEN CAST(:paused AS boolean) THEN clock_timestamp() END,
+    changed_by = :changed_by, changed_at = clock_timestamp(),
     rev = greatest(p.rev + 1, {_NEW_REV})
 WHERE queue = :queue AND tenant = :tenant RETURNING {_POLICY}
+""")
+# The bucket is filled up to now by what it was; a new one is full.
+_CHANGE = text(f"""
+UPDATE queue_policies p
+SET tokens = CASE WHEN p.rate IS NULL THEN coalesce(CAST(:burst AS float8), 0)
+                  ELSE least(coalesce(CAST(:burst AS float8), 0), {TOKENS}) END,
+    filled_at = clock_timestamp(), rate = CAST(:rate AS float8), burst = CAST(:burst AS float8),
+    concurrency = CAST(:concurrency AS integer),
+    paused_at = CASE WHEN CAST(:paused AS boolean) THEN coalesce(p.paused_at, clock_timestamp()) END,
+    changed_by = :changed_by,
+    changed_at = clock_timestamp(), rev = greatest(p.rev + 1, {_NEW_REV})
+WHERE queue = :queue AND tenant = :tenant
+""")
+_ADD_SLOTS = text("""
+INSERT INTO queue_slots (queue, tenant, n)
+SELECT :queue, :tenant, n FROM generate_series(1, CAST(:concurrency AS integer)) n
+ON CONFLICT (queue, tenant, n) DO NOTHING
 """)
 # Running jobs are ahead of those that wait, but behind more urgent ones: counted among the first ones.
 _JOBS = text(f"""
@@ -94,6 +114,31 @@ def set_paused(
     if (before is not None and before.paused_at is not None) == paused:
         return False
     connection.execute(_SET_PAUSED, {**values, "paused": paused})
+    return True
+
+
+def change(
+    connection: Connection,
+    tenant: int,
+    queue: str,
+    members: Mapping[str, Any],
+    changed_by: str | None,
+    revisions: frozenset[int] | None = None,
+) -> bool:
+    """Change limits of a policy, and `paused`: those that `members` has. Return True if that changed it.
+
+    A claim that begins after the commit keeps to it. Raises QueueNotFound or QueueChanged.
+    """
+    read(connection, tenant, queue)
+    values = {"queue": queue, "tenant": tenant, "changed_by": changed_by}
+    before = _lock(connection, values, revisions)
+    old = {name: None if before is None else getattr(before, name) for name in LIMITS}
+    new = {"paused": before is not None and before.paused_at is not None, **old, **members}
+    if new == {"paused": before is not None and before.paused_at is not None, **old}:
+        return False
+    if new["concurrency"] is not None:
+        connection.execute(_ADD_SLOTS, {**values, **new})
+    connection.execute(_CHANGE, {**values, **new})
     return True
 
 

@@ -118,7 +118,7 @@ class ExampleClient:
             "{key_id}": self.key,
             "{tenant_name}": self.tenant,
             "{schedule_id}": self.schedule,
-            "{name}": self.queue,
+            "{queue_name}": self.queue,
         }
         for name, make in made.items():
             if name in path:

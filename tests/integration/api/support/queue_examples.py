@@ -9,7 +9,7 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         ("queue", "queue paused", "queue resumed"), lambda client, operation: client.send(operation, client.queue())
     ),
     **{
-        (f"/queues/{{name}}{verb}", "invalid-parameter"): lambda client, operation: client.send(
+        (f"/queues/{{queue_name}}{verb}", "invalid-parameter"): lambda client, operation: client.send(
             operation, client.queue(), params={"all_tenants": "x"}
         )
         for verb in ("", "/pause", "/resume")
