@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from common.domain.queues import ALL_TENANTS
 from common.store.connection.statement import Statement
+from common.store.jobs.limits.policy_claims import TOKENS
 from common.store.queues.line_strays import (
     NOT_PAUSED,
     NOT_SUSPENDED,
@@ -55,6 +57,14 @@ claimable AS MATERIALIZED (
     SELECT k.queue, coalesce(p.of_all, false) AS is_paused,
            coalesce(p.tenants, '{{}}') || (SELECT ids FROM suspended) AS held
     FROM known k LEFT JOIN paused p ON p.queue = k.queue)
+"""
+# More workers would not run what waits for a slot or a token. A limit of one tenant among several says nothing of the
+# others' jobs.
+_LIMITS = f"""
+limits AS MATERIALIZED (
+    SELECT p.queue, min(p.concurrency) AS at_once, min(ceil({TOKENS} + p.rate)) AS soon FROM queue_policies p
+    WHERE p.in_force
+      AND (p.tenant = {ALL_TENANTS} OR (SELECT count(*) FROM (SELECT FROM tenants LIMIT 2) t) < 2) GROUP BY p.queue)
 """
 _NOT_HELD = "NOT k.is_paused AND l.tenant <> ALL (k.held)"
 
@@ -149,8 +159,9 @@ DEPTH = Statement(
     "depth",
     "bigint",
     f"""
-    WITH {_CLAIMABLE}
-    SELECT k.queue, d.queued, d.running FROM claimable k
+    WITH {_CLAIMABLE}, {_LIMITS}
+    SELECT k.queue, greatest(0, least(d.queued, s.at_once - d.running, s.soon::bigint)), d.running
+    FROM claimable k LEFT JOIN limits s ON s.queue = k.queue
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE due.worker IS NULL AND NOT k.is_paused) AS queued, count(due.worker) AS running
         FROM (SELECT l.worker FROM live l
@@ -247,7 +258,10 @@ def unrunnable(connection: "WorkerConnection", count_limit: int) -> dict[str, in
 
 
 def depth(connection: "WorkerConnection", count_limit: int) -> dict[str, tuple[int, int]]:
-    """Return, by queue, the numbers of waiting due jobs and of running jobs, counted up to `count_limit` together."""
+    """Return, by queue, the numbers of waiting due jobs and of running jobs, counted up to `count_limit` together.
+
+    Without waiting jobs that a pause or a limit keeps from starting.
+    """
     return {row[0]: (row[1], row[2]) for row in connection.run(DEPTH, (count_limit,))}
 
 

@@ -98,6 +98,42 @@ def test_queues_are_listed_by_name_in_pages(owner: httpx.Client) -> None:
     assert paged == names
 
 
+def test_limits_are_changed_with_the_tag_of_their_policy(owner: httpx.Client) -> None:
+    limits = {"concurrency": 4, "rate": {"per_second": 50, "burst": 10}}
+    answer = owner.patch("/queues/default", json=limits, headers={"If-Match": 'W/"0"'})
+    policy = answer.raise_for_status().json()["policy"]
+    assert {name: policy[name] for name in limits} == limits
+    stale = owner.patch("/queues/default", json={"concurrency": 5}, headers={"If-Match": 'W/"0"'})
+    assert problem(stale) == (412, "precondition-failed")
+    tag = answer.headers["ETag"]
+    answer = owner.patch("/queues/default", json={"rate": None, "paused": True}, headers={"If-Match": tag})
+    policy = answer.raise_for_status().json()["policy"]
+    assert (policy["concurrency"], policy["rate"], policy["paused"]) == (4, None, True)
+    assert owner.get("/queues/default").headers["ETag"] == answer.headers["ETag"] != tag
+    answer = owner.patch("/queues/default", json={"paused": False, "concurrency": None})
+    assert answer.json()["paused"] is False
+    entry = owner.get("/audit?limit=1").json()["entries"][0]
+    assert (entry["action"], entry["details"]["changed"]) == ("queue.change", ["concurrency", "paused"])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"concurrency": 0}, "concurrency"),
+        ({"concurrency": 10_001}, "concurrency"),
+        ({"rate": {"per_second": 0, "burst": 1}}, "rate.per_second"),
+        ({"rate": {"per_second": 1}}, "rate.burst"),
+        ({"rate": {"per_second": 1, "burst": 0.5}}, "rate.burst"),
+        ({"paused": None}, "paused"),
+        ({"limit": 1}, "limit"),
+    ],
+)
+def test_a_change_that_is_no_policy_is_refused_with_its_field(owner: httpx.Client, body: object, field: str) -> None:
+    answer = owner.patch("/queues/default", json=body)
+    assert problem(answer) == (422, "invalid-body")
+    assert answer.json()["errors"][0]["field"] == field
+
+
 def test_a_pause_that_cannot_be_confirmed_is_a_503(owner: httpx.Client, secured: System) -> None:
     with psycopg2.connect(secured.database.url) as claim, claim.cursor() as cursor:
         cursor.execute("UPDATE live SET rev = rev WHERE false")

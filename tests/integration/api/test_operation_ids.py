@@ -34,6 +34,7 @@ OPERATION_IDS = {
     ("post", "/bulk-actions/{bulk_action_id}/undo", "undo_bulk_action"),
     ("get", "/queues", "list_queues"),
     ("get", "/queues/{queue_name}", "get_queue"),
+    ("patch", "/queues/{queue_name}", "change_queue"),
     ("post", "/queues/{queue_name}/pause", "pause_queue"),
     ("post", "/queues/{queue_name}/resume", "resume_queue"),
     ("get", "/schedules", "list_schedules"),

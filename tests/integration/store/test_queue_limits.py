@@ -15,7 +15,7 @@ from common.domain.queues import ALL_TENANTS
 from common.store.jobs.claims import Results
 from common.store.jobs.limits import policy_claims
 from common.store.jobs.limits.policy_claims import JobsInHand
-from common.store.queues import policies
+from common.store.queues import policies, queue_state
 from common.store.workers import leases
 from worker.execution.worker_session import release_all
 
@@ -142,6 +142,19 @@ def test_tokens_are_paid_by_the_claim(storage: Storage) -> None:
     assert len(claimer.run(100)) > 20
 
 
+def test_no_worker_starts_for_what_waits_for_a_limit(storage: Storage) -> None:
+    storage.fill(50)
+    claimer, connection = FairClaimer(storage), storage.connection(by_index=False)
+    assert queue_state.depth(connection, 100)["default"] == (50, 0)
+    limit(storage, concurrency=4)
+    assert queue_state.depth(connection, 100)["default"] == (4, 0)
+    claimer.claim(3)
+    assert queue_state.depth(connection, 100)["default"] == (1, 3)
+    limit(storage, concurrency=None, rate=2, burst=5)
+    assert queue_state.depth(connection, 100)["default"] == (7, 3), "the tokens, and those of the next second"
+    assert queue_state.due_queues(connection) == ["default"]
+
+
 @contextmanager
 def processes(storage: Storage, count: int, job_s: float, batch: int, *, dying: float = 0) -> Iterator[list[int]]:
     """Run processes that claim and settle; some die in between, and their jobs are rescued a while later."""
@@ -203,7 +216,7 @@ def test_the_rate_is_kept_by_many_processes(storage: Storage) -> None:
            SELECT started_at FROM outcomes) s WHERE started_at IS NOT NULL ORDER BY 1"""
         )
     ]
-    assert 250 <= len(starts) <= 320
+    assert 200 <= len(starts) <= 320
     over = max(
         later - earlier + 1 - (starts[later] - starts[earlier]) * 100
         for earlier in range(0, len(starts), 3)
