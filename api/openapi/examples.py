@@ -55,7 +55,13 @@ _LINE = {
 _EXPLANATION = {
     "job_id": ID,
     "status": "SCHEDULED",
-    "reasons": [{"code": "not_due", "text": "Its time has not come: not before 2025-11-21T10:52:37.151+00:00."}],
+    "reasons": [
+        {
+            "code": "not_due",
+            "text": "The job is due at 2025-11-21T10:52:37.151+00:00.",
+            "until": "2025-11-21T10:52:37.151Z",
+        }
+    ],
     "position": None,
     "expected_start": {"earliest": "2025-11-21T10:52:37.151Z", "latest": "2025-11-21T10:52:39.651Z"},
     "waited": {"scheduled_seconds": 12.5, "queued_seconds": 0.0, "paused_seconds": 0.0, "running_seconds": 0.0},

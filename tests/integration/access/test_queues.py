@@ -1,6 +1,7 @@
 """Queues over HTTP: listed, paused and resumed, by a tenant for its jobs and by operators for all."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
@@ -147,3 +148,23 @@ def test_a_pause_that_cannot_be_confirmed_is_a_503(owner: httpx.Client, secured:
 def test_an_unknown_queue_is_not_found(owner: httpx.Client) -> None:
     for method, path in (("GET", ""), ("POST", "/pause"), ("POST", "/resume")):
         assert problem(owner.request(method, f"/queues/nowhere{path}")) == (404, "queue-not-found")
+
+
+def test_explain_names_the_policy_and_its_end(owner: httpx.Client, other: httpx.Client) -> None:
+    def reasons(client: httpx.Client, job_id: str) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = client.get(f"/jobs/{job_id}/explain").raise_for_status().json()["reasons"]
+        return found
+
+    owner.post("/queues/default/pause?all_tenants=true").raise_for_status()
+    job_id = submitted(other)
+    assert [reason["code"] for reason in reasons(other, job_id)] == ["queue_paused"]
+    rate = {"per_second": 0.01, "burst": 1}
+    owner.patch("/queues/default?all_tenants=true", json={"paused": False, "rate": rate}).raise_for_status()
+    until("the job ends", lambda: status(other, job_id) == "SUCCESS")
+    job_id = submitted(other)
+    (reason,) = reasons(other, job_id)
+    assert reason["code"] == "queue_rate"
+    end = datetime.fromisoformat(str(reason["until"]))
+    assert timedelta(seconds=60) < end - datetime.now(UTC) <= timedelta(seconds=100)
+    other.patch("/queues/default", json={"paused": True}).raise_for_status()
+    assert {reason["code"] for reason in reasons(other, job_id)} == {"queue_paused", "queue_rate"}
