@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 MAX_CONCURRENCY = 10_000  #: a row of `queue_slots` each
+MAX_KEY_CONCURRENCY = 1_000  #: ids in the row of a key
 ALL_TENANTS = 0  #: no tenant's number: the policy of the operators, for the jobs of all tenants
 
 
@@ -18,6 +19,9 @@ class QueuePolicy:
     concurrency: int | None  #: jobs at once; None: any number
     rate: float | None  #: jobs that start a second; None: any number
     burst: float | None  #: of them that may start at once
+    key_concurrency: int | None  #: jobs at once of each concurrency key
+    key_rate: float | None  #: as `rate`, of each concurrency key
+    key_burst: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class Job(Base):
     unique_key: Mapped[str | None]
     unique_while: Mapped[str | None]  #: waiting, running or both
     submitted_by: Mapped[str | None]  #: the subject of the caller; None: callers were not authenticated
+    concurrency_key: Mapped[str | None]  #: jobs of the queue with this key have limits of their own
 
 
 class Live(Base):
@@ -65,7 +66,8 @@ class Live(Base):
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_range"),
         CheckConstraint(
             "claimable_at < 'infinity' OR ("
-            "worker IS NULL AND running_key IS NOT NULL AND needs IS NOT NULL AND due_since IS NOT NULL)",
+            "worker IS NULL AND num_nonnulls(running_key, concurrency_key) = 1 AND needs IS NOT NULL "
+            "AND due_since IS NOT NULL)",
             name="parked_waits_for_a_key",
         ),
         Index("live_due", "queue", "priority", "claimable_at", "id"),
@@ -90,6 +92,16 @@ class Live(Base):
             "live_parked",
             *("tenant", "running_key", "queue", "needs", "priority", "due_since", "id"),
             postgresql_where=text("claimable_at = 'infinity'"),
+        ),
+        Index(
+            "live_limited",
+            *("tenant", "queue", "concurrency_key", "needs", "claimable_at"),
+            postgresql_where=text("concurrency_key IS NOT NULL AND claimable_at < 'infinity'"),
+        ),
+        Index(
+            "live_limited_parked",
+            *("tenant", "queue", "concurrency_key", "needs", "priority", "due_since", "id"),
+            postgresql_where=text("concurrency_key IS NOT NULL AND claimable_at = 'infinity'"),
         ),
         {
             "postgresql_with": {
@@ -130,6 +142,8 @@ class Live(Base):
     running_key: Mapped[str | None]  #: the unique key that the job holds while it runs
     #: since when a job that was parked has been due: its place among the parked ones
     due_since: Mapped[datetime | None]
+    #: the job's concurrency key; None also after a manual retry, until the job waits for it
+    concurrency_key: Mapped[str | None]
 
 
 class Outcome(Base):

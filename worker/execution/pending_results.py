@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from common.domain.decisions import AttemptUsage, Decision
-from common.domain.job import ClaimedJob, RunningKey
+from common.domain.job import ClaimedJob, ConcurrencyKey, RunningKey
 from common.store.jobs.claims import Results
 
 if TYPE_CHECKING:  # imported only while tracing is on
@@ -14,16 +14,29 @@ if TYPE_CHECKING:  # imported only while tracing is on
 class PendingResults:
     """Attempts that have ended: results of successes, decisions on failures and releases, spans of traced ones."""
 
-    __slots__ = ("decisions", "results", "running_keys", "spans")
+    __slots__ = ("concurrency_keys", "decisions", "results", "running_keys", "spans")
 
     def __init__(self) -> None:
         self.results = Results()
         self.decisions: list[tuple[ClaimedJob, Decision]] = []
         self.running_keys: set[RunningKey] = set()  #: unique keys that the attempts held while they ran
+        self.concurrency_keys: set[ConcurrencyKey] = set()  #: of which the attempts had places
         self.spans: list[tuple[str, SpanContext]] = []  #: of the traced attempts, each with its queue
 
     def __len__(self) -> int:
         return len(self.results.ids) + len(self.decisions)
+
+    @property
+    def has_keys(self) -> bool:
+        """True if others may wait for a key of an attempt."""
+        return bool(self.running_keys or self.concurrency_keys)
+
+    def add_keys(self, job: ClaimedJob) -> None:
+        """Add the keys that an attempt held."""
+        if job.running_key is not None:
+            self.running_keys.add(job.running_key)
+        if job.concurrency_key is not None:
+            self.concurrency_keys.add(job.concurrency_key)
 
     @property
     def execution_s(self) -> float:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,13 +11,14 @@ import psycopg2
 
 from common import failpoints
 from common.domain.decisions import RELEASED, AttemptOutcome, AttemptUsage, Fail, Failure, Release, decide
-from common.domain.job import ClaimedJob, RunningKey
+from common.domain.job import ClaimedJob
 from common.domain.retry import DEFAULT_RETRY
 from common.domain.states import State
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.jobs import claims, failures, running_keys
 from common.store.jobs.claims import Results
+from common.store.jobs.limits import concurrency_keys
 from common.telemetry import logs
 from worker.execution.attempt import printable
 from worker.execution.pending_results import PendingResults
@@ -77,11 +78,13 @@ class Settler:
                 continue
             self._count_fenced(len(pending) - stored)
             self._mark_settled(began_ns)
-            if pending.running_keys or any(job.extras is not None for job in jobs):
+            if pending.has_keys or any(job.extras is not None for job in jobs):
                 try:
-                    jobs = self._share_keys(pending.running_keys, jobs)
+                    claimed, jobs = jobs, self._share_keys(queue, pending, jobs)
                 except DatabaseUnavailable as error:
                     self.connection_lost(error)
+                    continue
+                if claimed and not jobs:  # all are parked: others may be behind them
                     continue
             self._metrics.count_claim(queue, jobs)
             if self.spans is not None:
@@ -90,7 +93,7 @@ class Settler:
 
     def _settle_before_limits(self, queue: str) -> None:
         """Settle what needs several statements: so that a claim that locks a bucket is one."""
-        if self._session.policies(queue).in_force and (self.pending.decisions or self.pending.running_keys):
+        if self._session.policies(queue).has_rate and (self.pending.decisions or self.pending.has_keys):
             self.settle()
 
     def _settle_and_claim(self, queue: str, limit: int) -> tuple[int, list[ClaimedJob]]:
@@ -98,12 +101,12 @@ class Settler:
         session, pending = self._session, self.pending
         queue_claims = session.claims(queue)
         connection, worker, results, stored = session.connection, session.worker, pending.results, 0
-        if not pending.decisions and not pending.running_keys:
+        if not pending.decisions and not pending.has_keys:
             return queue_claims.settle_and_claim(connection, worker, results, limit)
         with connection.transaction():
-            if pending.running_keys:  # the claim finds the jobs that wait for them
+            if pending.has_keys:  # the claim finds the jobs that wait for them
                 stored, results = len(self._store(pending)), Results()
-                running_keys.wake(connection, pending.running_keys)
+                self._wake(pending)
             else:
                 stored = len(failures.write_decisions(connection, worker, pending.decisions))
             settled, jobs = queue_claims.settle_and_claim(connection, worker, results, limit)
@@ -125,8 +128,7 @@ class Settler:
             failpoints.reach("settle.after_commit")
             self._count_fenced(len(pending) - len(stored))
             self._mark_settled(began_ns)
-            if pending.running_keys:
-                running_keys.wake(self._session.connection, pending.running_keys)
+            self._wake(pending)
         except DatabaseUnavailable as error:
             self.connection_lost(error)
         except psycopg2.Error as error:
@@ -155,8 +157,7 @@ class Settler:
 
         `is_cancelled`: its client has cancelled the job. Returns the outcome for the metrics.
         """
-        if job.running_key is not None:
-            self.pending.running_keys.add(job.running_key)
+        self.pending.add_keys(job)
         self._session.ran(queue, job, seconds)
         if isinstance(result, str):
             self.pending.results.add(job, result, seconds)
@@ -213,24 +214,23 @@ class Settler:
         """Drop the attempts that have ended and are not settled: their jobs run again."""
         self.pending = PendingResults()
 
-    def _share_keys(self, freed: Collection[RunningKey], jobs: list[ClaimedJob]) -> list[ClaimedJob]:
-        """Park all but the first claimed job of each unique key; returns the jobs that may run.
-
-        Wakes parked jobs of freed keys of which no job was claimed. Raises DatabaseUnavailable.
-        """
-        session, ready, rivals, keys = self._session, list[ClaimedJob](), list[ClaimedJob](), set[RunningKey]()
-        for job in jobs:
-            if job.running_key is None or job.running_key not in keys:
-                ready.append(job)
-            else:
-                rivals.append(job)
-            if job.running_key is not None:
-                keys.add(job.running_key)
-        if rivals:
-            running_keys.park(session.connection, session.worker, rivals)
-        if freed := set(freed) - keys:
-            running_keys.wake(session.connection, freed)
+    def _share_keys(self, queue: str, freed: PendingResults, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
+        """Return the claimed jobs that may run as far as their keys decide; park the others, wake those of freed keys."""
+        session, policies = self._session, self._session.policies(queue)
+        ready = running_keys.share(session.connection, session.worker, freed.running_keys, jobs)
+        if policies.limits_keys:
+            ready, wait_s = concurrency_keys.admit(session.connection, session.worker, queue, ready)
+            policies.wait(wait_s)
+        if others := freed.concurrency_keys - {job.concurrency_key for job in jobs}:
+            policies.wait(concurrency_keys.wake(session.connection, others))
         return ready
+
+    def _wake(self, pending: PendingResults) -> None:
+        """Wake jobs that are parked for the keys that ended attempts held."""
+        if pending.running_keys:
+            running_keys.wake(self._session.connection, pending.running_keys)
+        if pending.concurrency_keys:
+            concurrency_keys.wake(self._session.connection, pending.concurrency_keys)
 
     def _write(self, pending: PendingResults) -> set[str]:
         """Store ended attempts in one transaction; returns the ids of the jobs whose attempts were not fenced."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import SelfLink
 from api.web.stored_text import StoredText
-from common.domain.queues import MAX_CONCURRENCY, QueuePolicies, QueuePolicy
+from common.domain.queues import MAX_CONCURRENCY, MAX_KEY_CONCURRENCY, QueuePolicies, QueuePolicy
 from common.store.queues.policies import NO_REVISION
 
 PATH = "/queues"
@@ -50,13 +50,20 @@ class QueueChange(_Body):
         None, description="The jobs that may run at once. Null: any number."
     )
     rate: RateLimit | None = Field(None, description="The jobs that may start a second. Null: any number.")
+    key_concurrency: Annotated[int, Field(ge=1, le=MAX_KEY_CONCURRENCY)] | None = Field(
+        None, description="The jobs of one `concurrency_key` that may run at once. Null: any number."
+    )
+    key_rate: RateLimit | None = Field(
+        None, description="The jobs of one `concurrency_key` that may start a second. Null: any number."
+    )
 
     def members(self) -> dict[str, Any]:
         """Return the members that the change has, as the store knows them."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
-        if "rate" in given:
-            rate = given.pop("rate")
-            given |= {"rate": rate and rate.per_second, "burst": rate and rate.burst}
+        for name, burst in (("rate", "burst"), ("key_rate", "key_burst")):
+            if name in given:
+                rate = given[name]
+                given |= {name: rate and rate.per_second, burst: rate and rate.burst}
         return given
 
 
@@ -67,6 +74,12 @@ class QueuePolicyView(BaseModel):
     paused_at: datetime | None = Field(description="Null: it is not paused.")
     concurrency: int | None = Field(description="The jobs that may run at once. Null: any number.", examples=[4])
     rate: RateLimit | None = Field(description="The jobs that may start a second. Null: any number.")
+    key_concurrency: int | None = Field(
+        description="The jobs of one `concurrency_key` that may run at once. Null: any number.", examples=[1]
+    )
+    key_rate: RateLimit | None = Field(
+        description="The jobs of one `concurrency_key` that may start a second. Null: any number."
+    )
     changed_at: datetime = Field(description="When it was last changed.")
     changed_by: str | None = Field(description="Who changed it. Null: callers are not authenticated.")
 
@@ -148,7 +161,13 @@ def _policy(policy: QueuePolicy | None) -> dict[str, Any] | None:
         "paused": policy.paused_at is not None,
         "paused_at": policy.paused_at,
         "concurrency": policy.concurrency,
-        "rate": None if policy.rate is None else {"per_second": policy.rate, "burst": policy.burst},
+        "rate": _rate(policy.rate, policy.burst),
+        "key_concurrency": policy.key_concurrency,
+        "key_rate": _rate(policy.key_rate, policy.key_burst),
         "changed_at": policy.changed_at,
         "changed_by": policy.changed_by,
     }
+
+
+def _rate(per_second: float | None, burst: float | None) -> dict[str, Any] | None:
+    return None if per_second is None else {"per_second": per_second, "burst": burst}

@@ -41,6 +41,7 @@ CREATE TABLE jobs (
     unique_key text,
     unique_while text,
     submitted_by text,
+    concurrency_key text,
     CONSTRAINT jobs_pkey PRIMARY KEY (id),
     CONSTRAINT jobs_priority_range CHECK (priority BETWEEN 0 AND 9),
     CONSTRAINT jobs_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 1000),
@@ -69,13 +70,15 @@ CREATE TABLE live (
     crashes smallint NOT NULL DEFAULT 0,
     running_key text,
     due_since timestamptz,
+    concurrency_key text,
     CONSTRAINT live_pkey PRIMARY KEY (id),
     CONSTRAINT live_held_has_start CHECK ((worker IS NULL) = (started_at IS NULL)),
     CONSTRAINT live_attempt_range CHECK (attempt >= 0 AND released BETWEEN 0 AND attempt),
     CONSTRAINT live_progress_range CHECK (progress BETWEEN 0 AND 1),
     CONSTRAINT live_parked_waits_for_a_key CHECK (
         claimable_at < 'infinity' OR (
-            worker IS NULL AND running_key IS NOT NULL AND needs IS NOT NULL AND due_since IS NOT NULL))
+            worker IS NULL AND num_nonnulls(running_key, concurrency_key) = 1 AND needs IS NOT NULL
+            AND due_since IS NOT NULL))
 ) WITH (
     fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0
@@ -87,6 +90,10 @@ CREATE INDEX live_running_key ON live (tenant, running_key, queue, needs, priori
     WHERE running_key IS NOT NULL AND claimable_at < 'infinity';
 CREATE INDEX live_parked ON live (tenant, running_key, queue, needs, priority, due_since, id)
     WHERE claimable_at = 'infinity';
+CREATE INDEX live_limited ON live (tenant, queue, concurrency_key, needs, claimable_at)
+    WHERE concurrency_key IS NOT NULL AND claimable_at < 'infinity';
+CREATE INDEX live_limited_parked ON live (tenant, queue, concurrency_key, needs, priority, due_since, id)
+    WHERE concurrency_key IS NOT NULL AND claimable_at = 'infinity';
 
 CREATE TABLE outcomes (
     id uuid NOT NULL,

@@ -13,6 +13,7 @@ TABLES = (
     "batches",
     "bulk_action_jobs",
     "bulk_actions",
+    "concurrency_keys",
     "deadlines",
     "expiries",
     "idempotency_keys",

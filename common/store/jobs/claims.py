@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras, RunningKey
+from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras, ConcurrencyKey, RunningKey
 from common.store.connection.statement import Row, Statement, array_literal
 from common.store.jobs.fragments import ORIGINAL_RUN
 from common.store.workers.fragments import LEASE_ALIVE
@@ -56,12 +56,14 @@ _ORIGINAL_RUN = ORIGINAL_RUN.format(row="t")
 CLAIM_EXTRAS = f"""
     CASE WHEN t.run > 0 OR t.isolated OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL
            OR (j.deadline IS NOT NULL AND {_ORIGINAL_RUN}) OR j.unique_while = 'running' OR {_LARGE}
-           OR j.tags IS NOT NULL OR j.metadata IS NOT NULL
+           OR j.tags IS NOT NULL OR j.metadata IS NOT NULL OR j.concurrency_key IS NOT NULL
     THEN json_build_object(
         'run', t.run, 'isolated', t.isolated, 'crashes', t.crashes,
         'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
         'deadline_in_s', CASE WHEN {_ORIGINAL_RUN} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
         'running_key', CASE j.unique_while WHEN 'running' THEN json_build_array(j.tenant, j.unique_key) END,
+        'concurrency_key', CASE WHEN j.concurrency_key > ''
+                           THEN json_build_array(j.tenant, j.queue, j.concurrency_key) END,
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,
         'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END)::text END"""
 
@@ -272,6 +274,8 @@ def claim_extras(text: str | None) -> ClaimExtras | None:
     extras = json.loads(text)
     if extras["running_key"] is not None:
         extras["running_key"] = RunningKey(*extras["running_key"])
+    if extras["concurrency_key"] is not None:
+        extras["concurrency_key"] = ConcurrencyKey(*extras["concurrency_key"])
     return ClaimExtras(**extras)
 
 

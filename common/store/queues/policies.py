@@ -15,7 +15,7 @@ from common.store.jobs.limits.policy_claims import TOKENS
 from common.store.queues.queue_state import QUEUES
 from common.store.tenancy.line_index import LINE
 
-LIMITS = ("concurrency", "rate", "burst")
+LIMITS = ("concurrency", "rate", "burst", "key_concurrency", "key_rate", "key_burst")
 _COLUMNS = ("rev", "changed_at", "changed_by", "paused_at", *LIMITS)
 _POLICY = ", ".join(f"p.{name}" for name in _COLUMNS)
 _SET_CALLER = text(f"SELECT set_config('{TENANTS_SETTING}', :tenants, true)")
@@ -50,7 +50,8 @@ UPDATE queue_policies p
 SET tokens = CASE WHEN p.rate IS NULL THEN coalesce(CAST(:burst AS float8), 0)
                   ELSE least(coalesce(CAST(:burst AS float8), 0), {TOKENS}) END,
     filled_at = clock_timestamp(), rate = CAST(:rate AS float8), burst = CAST(:burst AS float8),
-    concurrency = CAST(:concurrency AS integer),
+    concurrency = CAST(:concurrency AS integer), key_concurrency = CAST(:key_concurrency AS integer),
+    key_rate = CAST(:key_rate AS float8), key_burst = CAST(:key_burst AS float8),
     paused_at = CASE WHEN CAST(:paused AS boolean) THEN coalesce(p.paused_at, clock_timestamp()) END,
     changed_by = :changed_by,
     changed_at = clock_timestamp(), rev = greatest(p.rev + 1, {_NEW_REV})

@@ -48,6 +48,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "schedule_fires": "SELECT, INSERT",
         "queue_policies": "SELECT, INSERT, UPDATE",
         "queue_slots": "SELECT, INSERT",
+        "concurrency_keys": "SELECT",
         "audit_entries": "SELECT, INSERT",
         "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
         "workers": "SELECT",
@@ -61,7 +62,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
     "worker": {
         "jobs": "SELECT",
         "live": "SELECT, DELETE, UPDATE (worker, attempt, rev, started_at, claimable_at, due_since, running_key, "
-        "needs, released, crashes, isolated, progress, progress_text)",
+        "concurrency_key, needs, released, crashes, isolated, progress, progress_text)",
         "outcomes": "SELECT (id, attempt, worker, status, error_type), INSERT",
         "attempts": "SELECT (id, attempt, worker, error_type), INSERT",
         "job_logs": "SELECT (id, run, attempt, total_bytes), INSERT, DELETE",
@@ -73,6 +74,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "tenants": "SELECT",
         "queue_policies": "SELECT, UPDATE (tokens, filled_at)",
         "queue_slots": "SELECT, UPDATE (worker)",
+        "concurrency_keys": "SELECT, INSERT, UPDATE",
         "tenant_usage": "SELECT (tenant, running)",
         "usage_counts": "SELECT",
     },
@@ -97,6 +99,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "schedule_fires": "SELECT, INSERT, DELETE",
         "queue_policies": "SELECT",
         "queue_slots": "SELECT",
+        "concurrency_keys": "SELECT, DELETE, UPDATE (ids)",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
         "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",

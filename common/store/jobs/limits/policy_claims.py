@@ -30,6 +30,7 @@ open AS MATERIALIZED (SELECT (now() - {MARK_SLACK})::text AS floor),
 asked AS MATERIALIZED (SELECT * FROM {TURNS} WITH ORDINALITY AS asked(tenant, first_band, last_band, jobs, number)),
 in_force AS MATERIALIZED (
     SELECT p.tenant, p.paused_at IS NOT NULL AS paused, p.concurrency, p.rate, p.burst,
+           num_nonnulls(p.key_concurrency, p.key_rate) > 0 AS of_keys,
            CASE WHEN p.rate IS NOT NULL THEN {TOKENS} END AS tokens,
            (SELECT coalesce(sum(asked.jobs), 0) FROM asked WHERE {_HOLDS.format(tenant="asked.tenant")}) AS asked,
            (SELECT count(*) FROM queue_slots s
@@ -106,6 +107,7 @@ _WAIT_S = """(
 _MORE = f""",
        (SELECT array_agg(p.tenant) FROM in_force p), (SELECT array_agg(p.tenant) FROM in_force p WHERE p.paused),
        (SELECT bool_or(p.concurrency IS NOT NULL) FROM in_force p), {_WAIT_S},
+       (SELECT bool_or(p.rate IS NOT NULL) FROM in_force p), (SELECT bool_or(p.of_keys) FROM in_force p),
        (SELECT array_agg(turns.jobs ORDER BY number) FROM turns), {_LIMIT}::bigint"""
 
 SETTLE_AND_CLAIM_UNDER_POLICIES = Statement(
@@ -144,6 +146,8 @@ class KnownPolicies:
     def __init__(self) -> None:
         self.in_force = False  #: True: the queue has a policy, so claims read it
         self.has_slots = False  #: True: jobs at once are limited
+        self.has_rate = False  #: True: a claim may lock a bucket
+        self.limits_keys = False  #: True: jobs with a concurrency key need a place of it
         self.paused: frozenset[int] = frozenset()  #: tenants whose jobs are not claimed; ALL_TENANTS: of all
         self.wait_s: float | None = None  #: in how many seconds a bucket has a token again; None: no job waits for one
         self._limited: set[int] = set()  # tenants of which the visit has what their limits allow
@@ -162,14 +166,20 @@ class KnownPolicies:
         """Return False if the visit has what the limits of a tenant allow."""
         return not self._is_full and tenant not in self._limited
 
+    def wait(self, wait_s: float | None) -> None:
+        """Take note of when a job may start that waits for a token of its key, in seconds; None: no job does."""
+        if wait_s is not None:
+            self.wait_s = wait_s if self.wait_s is None else min(self.wait_s, wait_s)
+
     def is_paused(self, *, several: bool) -> bool:
         """Return True if no job of the queue is claimed. `several`: there are several tenants."""
         return bool(self.paused) and (ALL_TENANTS in self.paused or not several)
 
     def read(self, row: Row, turns: Sequence[tuple[int, int]], limit: int) -> tuple[list[tuple[int, int]], int]:
         """Take note of what a claim has read; return its turns (tenant, jobs) and its limit as the policies allowed."""
-        tenants, paused, has_slots, wait_s, rooms, room = row[15:21]
-        self.wait_s = self.wait_s if wait_s is None else wait_s
+        tenants, paused, has_slots, wait_s, has_rate, of_keys, rooms, room = row[15:23]
+        self.has_rate, self.limits_keys = bool(has_rate), bool(of_keys)
+        self.wait(wait_s)
         self.in_force, self.paused, self.has_slots = tenants is not None, frozenset(paused or ()), bool(has_slots)
         allowed = [(tenant, jobs) for (tenant, _), jobs in zip(turns, rooms or (), strict=True)]
         self._limited.update(tenant for (tenant, asked), (_, jobs) in zip(turns, allowed, strict=True) if jobs < asked)
