@@ -28,6 +28,7 @@ from api.routes import (
 from api.routes.batches import events as batch_events
 from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
+from api.routes.queues import resource as queues
 from api.routes.tenancy import audit, keys, tenants, usage
 from api.routes.workflows import resource as workflow_resource
 from api.routes.workflows import submission as workflow_submission
@@ -129,6 +130,7 @@ def create_app(settings: Settings) -> FastAPI:
         workflow_submission,
         workflow_resource,
         bulk_actions,
+        queues,
         schedules,
         schedule_runs,
         keys,

@@ -67,7 +67,7 @@ class WorkerApp:
         self._supervisor.job_logs = self._job_logs
         self._celery = self._celery_app()
         ProcessPool.set_start_callback(self._process.start)
-        ProcessPool.set_idle_callback(self._process.idle)
+        ProcessPool.set_idle_callback(self._process.idle, self._process.idle_wait_s)
         ProcessPool.set_exits(exits)
         for signal_, receiver in (
             (signals.setup_logging, _keep_logging),

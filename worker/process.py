@@ -111,6 +111,12 @@ class WorkerProcess:
             self._poll_requests_seen = slot.poll_requests
             for queue in self._queues:
                 self.serve(queue)
+        for queue in self._slots.retries.take_due():
+            self.serve(queue)
+
+    def idle_wait_s(self, most_s: float) -> float:
+        """Return for how many seconds this process may wait for a doorbell, at most `most_s`, before `idle` is due."""
+        return self._slots.retries.wait_s(most_s)
 
     def serve(self, queue: str) -> None:
         """Serve a queue, as its doorbell has rung. Raises no Exception: the jobs of a failed claim are released."""

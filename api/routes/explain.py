@@ -17,6 +17,7 @@ from common.domain.errors import JobNotFound
 from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.queues import explain
+from common.store.queues.policies_of_job import policies_of_job
 from common.store.workflows import reads
 
 router = APIRouter(tags=["jobs"], route_class=ExpensiveReadRoute)
@@ -43,6 +44,8 @@ async def explain_job(job_id: UUID, request: Request) -> Explanation:
         """Read the state, the runs and the attempts of the job."""
         # The unfinished job first: if it ends in between, the statements that follow find its end.
         unfinished = await explain.unfinished_job(connection, tenant, job_id, count_limit, most_running)
+        if unfinished is not None:
+            unfinished["policies"] = await policies_of_job(connection, tenant, job_id)
         starts = await explain.run_starts(connection, tenant, job_id)
         attempts = await explain.attempt_times(connection, tenant, job_id, MAX_ATTEMPTS)
         outcome = None if unfinished else await explain.last_outcome(connection, tenant, job_id)

@@ -16,12 +16,13 @@ import asyncpg
 from api.telemetry.metrics import ApiMetrics
 from common import failpoints
 from common.domain.errors import Overloaded, StoreUnavailable
-from common.domain.job import NewJob, RunningKey
+from common.domain.job import NewJob
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool, is_outage
 from common.store.connection.lanes import Lane
 from common.store.jobs import insert, keyed_insert, running_keys
 from common.store.jobs.keyed_insert import BatchWrite, IdempotencyKey, InsertOutcome
+from common.store.jobs.limits import concurrency_keys
 from common.store.schema import partitions
 from common.telemetry import logs
 from common.telemetry.refusal_reasons import BUFFERED_BYTES, BUFFERED_SUBMISSIONS
@@ -80,8 +81,8 @@ class GroupCommit:
                     connection, jobs, key, timeout_s, tenant=tenant, batch=batch
                 )
             )
-            if keys := insert.running_keys_of(outcome.inserted):
-                await self._wake(tenant, keys)
+            if insert.may_be_parked(outcome.inserted):
+                await self._wake(tenant, outcome.inserted)
         if outcome.inserted:
             self._after_commit(outcome.inserted)
         return outcome
@@ -162,14 +163,17 @@ class GroupCommit:
         for queue, count in counts.items():
             self._on_committed(queue, count)
 
-    async def _wake(self, tenant: int, keys: Collection[RunningKey]) -> None:
+    async def _wake(self, tenant: int, jobs: Sequence[NewJob]) -> None:
         """Wake parked jobs whose keys have become free during their commit. What fails is left to the controller."""
         try:
             async with (
                 asyncio.timeout(self._settings.database_timeout_seconds / 10),
                 self._pool.acquire(Lane.INTAKE) as connection,
             ):
-                await running_keys.wake_after_insert(connection, tenant, keys)
+                if keys := insert.running_keys_of(jobs):
+                    await running_keys.wake_after_insert(connection, tenant, keys)
+                if limited := insert.concurrency_keys_of(jobs):
+                    await concurrency_keys.wake_after_insert(connection, tenant, limited)
         except Exception as error:
             if not (isinstance(error, StoreUnavailable) or is_outage(error)):  # a timeout is an outage
                 raise

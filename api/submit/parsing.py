@@ -113,6 +113,8 @@ class SubmissionParser:
             _check_maximum(backoff.cap_seconds, limit_s, f"{prefix}backoff.cap_seconds", "seconds")
         self._check_times(submission, prefix)
         unique = submission.unique
+        if submission.concurrency_key is not None and unique is not None and unique.held_while == "running":
+            raise InvalidSubmission(f"{prefix}concurrency_key", "cannot be combined with a unique key while running")
         options = Options(
             run_at=submission.run_at,
             delay_s=submission.delay_seconds,
@@ -125,6 +127,7 @@ class SubmissionParser:
             unique=None
             if unique is None
             else Unique(unique.key, HeldWhile(unique.held_while), OnConflict(unique.on_conflict)),
+            concurrency_key=submission.concurrency_key,
         )
         timeout_s = submission.timeout_seconds
         return replace(

@@ -91,6 +91,12 @@ class _Options(_Model):
         "JOBPROC_MAX_METADATA_BYTES as JSON.",
     )
     unique: UniqueKey | None = None
+    concurrency_key: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")] | None = Field(
+        None,
+        description="1 to 200 printable ASCII characters without spaces. The policy of the queue limits how many jobs "
+        "with one key run at once, or start a second. Not together with `unique` `while: running`.",
+        examples=["customer-42"],
+    )
     keep_seconds: Annotated[int, Field(ge=1)] | None = Field(
         None, description="How long the job is kept after its end, in seconds. Default: the operator's retention."
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.schemas import JOB_ID, QueueView
+from api.views.queues.policy_reasons import policy_reasons
 from common.domain.states import State
 from common.domain.timeline import AttemptTimes, wait_times
 from common.store.queues.explain import UnfinishedJob
@@ -27,6 +28,10 @@ class ReasonCode(StrEnum):
     OPERATION_NOT_KNOWN = "operation_not_known"  #: no live worker process of the queue knows the operation's version
     KEY_IN_USE = "key_in_use"  #: a job with the same unique key runs, or runs before it
     TENANT_SUSPENDED = "tenant_suspended"  #: no job of the tenant is claimed
+    QUEUE_PAUSED = "queue_paused"  #: no job of the queue starts
+    QUEUE_CONCURRENCY = "queue_concurrency"  #: as many jobs of the queue run as its limit allows
+    QUEUE_RATE = "queue_rate"  #: as many jobs of the queue have started a moment ago as its rate allows
+    KEY_LIMIT = "key_limit"  #: as many jobs with the same concurrency key run, or have started, as its limit allows
     RUNNING_QUOTA = "running_quota"  #: as many jobs of the tenant run as its quota allows
     JOBS_AHEAD = "jobs_ahead"  #: other jobs of the tenant are claimed first
     OTHER_TENANTS = "other_tenants"  #: jobs of other tenants wait in the queue too, and get their share
@@ -38,6 +43,7 @@ class BlockReason(BaseModel):
 
     code: ReasonCode
     text: str = Field(description="The reason, for people.", examples=["Due jobs ahead of it in its queue: 12."])
+    until: datetime | None = Field(None, description="Until when it holds. Null: that is not known.")
 
 
 class QueuePosition(BaseModel):
@@ -121,6 +127,7 @@ def explanation(facts: ExplainInput, queue: QueueView | None, count_limit: int) 
             and not unfinished["parked"]
             and not unfinished["blocked"]
             and not unfinished["suspended"]
+            and not any(policy["paused_at"] for policy in unfinished["policies"])
         )
         expected_start = _expected_start(unfinished, queue) if is_claimable and queue is not None else None
         waited = wait_times(facts.run_starts, facts.attempts, unfinished["now"], unfinished["started_at"])
@@ -181,16 +188,25 @@ def _block_reasons(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason
         yield BlockReason(
             code=ReasonCode.KEY_IN_USE, text=f"The job {job['key_holder']} has the same unique key and is running."
         )
-    elif job["parked"]:
+    elif job["parked"] and not job["is_limited"]:
         yield BlockReason(code=ReasonCode.KEY_IN_USE, text="Another job with the same unique key runs before it.")
+    yield from _held_back(job)
+    if not job["parked"]:
+        yield from _jobs_before(job, count_limit)
+
+
+def _held_back(job: UnfinishedJob) -> Iterator[BlockReason]:
+    """Yield the reasons for which its tenant, or its queue, starts no job now."""
     if job["suspended"]:
         yield BlockReason(code=ReasonCode.TENANT_SUSPENDED, text="Its tenant is suspended: none of its jobs starts.")
+    if job["is_limited"] and job["parked"] and not job["policies"]:
+        yield BlockReason(code=ReasonCode.KEY_LIMIT, text="Its concurrency key had a limit; it is woken within a tick.")
+    for code, text, until in policy_reasons(job["policies"]):
+        yield BlockReason(code=ReasonCode(code), text=text, until=until)
     most = job["most_running"]
     if job["due"] and most is not None and job["tenants_running"] >= most:
         text = f"Its tenant has {job['tenants_running']} running jobs, and its quota of running_jobs is {most}."
         yield BlockReason(code=ReasonCode.RUNNING_QUOTA, text=text)
-    if not job["parked"]:
-        yield from _jobs_before(job, count_limit)
 
 
 def _jobs_before(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason]:
@@ -207,7 +223,8 @@ def _jobs_before(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason]:
 
 def _not_due(job: UnfinishedJob) -> BlockReason:
     text = f"Attempt {job['charged']} failed; the next one is due" if job["charged"] else "The job is due"
-    return BlockReason(code=ReasonCode.NOT_DUE, text=f"{text} at {job['due_at'].isoformat(timespec='milliseconds')}.")
+    text = f"{text} at {job['due_at'].isoformat(timespec='milliseconds')}."
+    return BlockReason(code=ReasonCode.NOT_DUE, text=text, until=job["due_at"])
 
 
 def _expected_start(job: UnfinishedJob, queue: QueueView) -> ExpectedStart | None:

@@ -153,6 +153,7 @@ class JobView(BaseModel):
     )
     tags: list[str]
     metadata: dict[str, Any] | None = Field(description="The submitted metadata.")
+    concurrency_key: str | None = Field(description="The key whose jobs in the queue have limits. Null: none.")
     submitted_by: str | None = Field(
         description="Who submitted it: `key:` and the id of an API key, or `user:` and the subject of a token. Null if "
         "callers were not authenticated.",

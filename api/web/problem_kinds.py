@@ -260,11 +260,18 @@ TOO_MANY_SCHEDULES = ProblemKind(
     "Too many schedules",
     "The tenant may have 1000 schedules; delete one that is not needed.",
 )
+QUEUE_NOT_FOUND = ProblemKind("queue-not-found", 404, "No such queue", "No operation and no worker has this queue.")
+PAUSE_UNCONFIRMED = ProblemKind(
+    "pause-unconfirmed",
+    503,
+    "The pause is not confirmed",
+    "The queue is paused, but transactions that began before still run: jobs may start. Repeat the request.",
+)
 PRECONDITION_FAILED = ProblemKind(
     "precondition-failed",
     412,
     "The resource has changed",
-    "The schedule has changed since the response whose ETag is in If-Match.",
+    "The resource has changed since the response whose ETag is in If-Match.",
 )
 #: Of routes that read a JSON body.
 BODY_PROBLEMS = (MALFORMED_JSON, BODY_TIMEOUT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_BODY)

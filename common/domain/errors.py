@@ -22,6 +22,9 @@ JobprocError
 ├── ScheduleManaged        a file declares the schedule, so that requests cannot change it
 ├── ScheduleChanged        the schedule is not as the request expects it
 ├── TooManySchedules       the limit of schedules of a tenant is reached; names it
+├── QueueNotFound          no operation, no worker and no policy names that queue
+├── QueueChanged           the policy of the queue is not as the request expects it
+├── PauseUnconfirmed       the queue is paused, but a claim that began before may not be committed yet
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
 ├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long
@@ -150,6 +153,18 @@ class TooManySchedules(JobprocError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The tenant may have {limit} schedules; delete one that is not needed.")
+
+
+class QueueNotFound(JobprocError):
+    """No operation and no worker has this queue."""
+
+
+class QueueChanged(JobprocError):
+    """The policy of the queue has changed since the response whose ETag is in If-Match."""
+
+
+class PauseUnconfirmed(JobprocError):
+    """The queue is paused, but transactions that began before still run: jobs may start. Repeat the request."""
 
 
 class WrongPhase(JobprocError):

@@ -81,6 +81,7 @@ class Options:
     metadata: str | None = None  #: JSON object as text
     unique: Unique | None = None
     dependencies: Dependencies | None = None  #: its place in a workflow; None: it is in none
+    concurrency_key: str | None = None  #: jobs of its queue with this key have limits of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,14 @@ class RunningKey(NamedTuple):
     key: str
 
 
+class ConcurrencyKey(NamedTuple):
+    """A key whose jobs in a queue have limits of their own. Each tenant has its own keys."""
+
+    tenant: int
+    queue: str
+    key: str
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimExtras:
     """Properties that few claimed jobs have."""
@@ -119,6 +128,7 @@ class ClaimExtras:
     retry_cap_s: float | None = None  #: seconds; None: the operation's default
     deadline_in_s: float | None = None  #: seconds from the claim to its deadline
     running_key: RunningKey | None = None  #: unique key that the job holds while it runs
+    concurrency_key: ConcurrencyKey | None = None
     is_input_large: bool = False  #: the claim left the input out; the worker process reads it before the attempt
     deadline: str | None = None  #: ISO 8601
     tags: tuple[str, ...] | list[str] | None = None  #: of the submission
@@ -187,6 +197,11 @@ class ClaimedJob:
     def running_key(self) -> RunningKey | None:
         """The unique key that the job holds while it runs; None: it has none."""
         return None if self.extras is None else self.extras.running_key
+
+    @property
+    def concurrency_key(self) -> ConcurrencyKey | None:
+        """The key whose jobs in the queue have limits of their own."""
+        return None if self.extras is None else self.extras.concurrency_key
 
     @property
     def isolated(self) -> bool:

@@ -12,6 +12,7 @@ from common.models.batches import Batch
 from common.models.bulk_actions import BulkAction, BulkActionJob
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
 from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
+from common.models.queues import ConcurrencyKeyRow, QueuePolicyRow, QueueSlot
 from common.models.schedules import Schedule, ScheduleFire
 from common.models.tenants import Tenant
 from common.models.usage import StoredBytes, TenantUsage, UsageCount
@@ -27,6 +28,7 @@ __all__ = [
     "Batch",
     "BulkAction",
     "BulkActionJob",
+    "ConcurrencyKeyRow",
     "Deadline",
     "Expiry",
     "IdempotencyKeyRow",
@@ -35,6 +37,8 @@ __all__ = [
     "Live",
     "OperationRow",
     "Outcome",
+    "QueuePolicyRow",
+    "QueueSlot",
     "RunRow",
     "Schedule",
     "ScheduleFire",

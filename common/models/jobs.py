@@ -55,6 +55,7 @@ class Job(Base):
     parents: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
     children: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))  #: jobs that wait for it alone
     joins: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))  #: jobs that wait for it and for others
+    concurrency_key: Mapped[str | None]  #: jobs of the queue with this key have limits of their own
 
 
 class Live(Base):
@@ -71,8 +72,8 @@ class Live(Base):
         CheckConstraint("attempt >= 0 AND released BETWEEN 0 AND attempt", name="attempt_range"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_range"),
         CheckConstraint(
-            "claimable_at < 'infinity' OR (worker IS NULL AND ("
-            "due_since IS NULL OR (running_key IS NOT NULL AND needs IS NOT NULL)))",
+            "claimable_at < 'infinity' OR (worker IS NULL AND (due_since IS NULL OR ("
+            "num_nonnulls(running_key, concurrency_key) = 1 AND needs IS NOT NULL)))",
             name="parked_waits_for_a_key",
         ),
         Index("live_due", "queue", "priority", "claimable_at", "id"),
@@ -100,6 +101,18 @@ class Live(Base):
         ),
         # Only jobs that wait for parents are in it: the controller asks for each of them in turn.
         Index("live_blocked", "id", postgresql_where=text("claimable_at = 'infinity' AND due_since IS NULL")),
+        Index(
+            "live_limited",
+            *("tenant", "queue", "concurrency_key", "needs", "claimable_at"),
+            postgresql_where=text("concurrency_key IS NOT NULL AND claimable_at < 'infinity'"),
+        ),
+        Index(
+            "live_limited_parked",
+            *("tenant", "queue", "concurrency_key", "needs", "priority", "due_since", "id"),
+            postgresql_where=text(
+                "concurrency_key IS NOT NULL AND claimable_at = 'infinity' AND due_since IS NOT NULL"
+            ),
+        ),
         {
             "postgresql_with": {
                 "fillfactor": "45",
@@ -140,6 +153,8 @@ class Live(Base):
     running_key: Mapped[str | None]  #: the unique key that the job holds while it runs
     #: since when a job that was parked has been due: its place among the parked ones
     due_since: Mapped[datetime | None]
+    #: the job's concurrency key; None also after a manual retry, until the job waits for it
+    concurrency_key: Mapped[str | None]
 
 
 class Outcome(Base):

@@ -111,6 +111,9 @@ class ScheduledJob(_Model):
     tags: Annotated[list[_Text], Field(max_length=20)] = Field([], description="Up to 20 labels.")
     metadata: dict[str, Any] | None = Field(None, description="Arbitrary data, returned with each job.")
     unique: ScheduledUniqueKey | None = None
+    concurrency_key: Annotated[str, Field(pattern=_KEY)] | None = Field(
+        None, description="Jobs of the queue with this key have the limits of the queue's policy."
+    )
     keep_seconds: Annotated[int, Field(ge=1)] | None = Field(
         None, description="How long each job is kept after its end, in seconds. Default: the operator's retention."
     )

@@ -49,6 +49,11 @@ class ApiSettings(SettingsGroup):
         description="API: largest input or result in bytes of JSON that GET /jobs/{id} shows; a larger one has a link "
         "instead. All error texts of attempts have up to four times as many bytes; beyond that they are cut.",
     )
+    queue_pause_timeout_seconds: Seconds = Field(
+        5,
+        description="API: longest wait in seconds, when a queue is paused, for claims that began before; then the "
+        "response is 503, and the request is to be repeated.",
+    )
     max_queue_age_seconds: Annotated[float, Field(ge=0, le=86_400 * 365)] = Field(
         0,
         description="API: back-pressure limit in seconds. While the oldest due job of a queue has waited longer, "

@@ -11,6 +11,7 @@ from rig.system import Database
 from faults.history import Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
+from faults.limited import PastPause
 from faults.schedules import BY_SCHEDULE, PastSchedule, past_schedules
 from faults.workflows import StoredNode, stored_nodes
 
@@ -33,6 +34,7 @@ class JobOptions:
     deadline: datetime | None = None
     unique_key: str | None = None  #: with its tenant
     unique_while: str | None = None
+    concurrency_key: str | None = None  #: with its tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class Evidence:
     #: From when to when times of the database's clock do not give the order of events.
     clock_steps: Sequence[tuple[datetime, datetime]] = ()
     schedules: Sequence[PastSchedule] = ()
+    pauses: Sequence[PastPause] = ()
     interrupted: bool = True  #: True if any fault could end or repeat an attempt
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
     drain_limit_s: float = 0.0
@@ -197,7 +200,8 @@ def tables(database: Database) -> dict[str, Any]:
     options = {
         job_id: JobOptions({0: created_at}, *columns)
         for job_id, created_at, *columns in database.rows(
-            "SELECT id::text, created_at, run_at, deadline, tenant || ' ' || unique_key, unique_while FROM jobs"
+            "SELECT id::text, created_at, run_at, deadline, tenant || ' ' || unique_key, unique_while,"
+            " tenant || ' ' || concurrency_key FROM jobs"
         )
     }
     undo_runs: dict[str, frozenset[int]] = {}

@@ -1,4 +1,4 @@
-"""A mutant: one broken guard of the product."""
+"""A mutant: a copy of the product with one guard broken."""
 
 from dataclasses import dataclass
 

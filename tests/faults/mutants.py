@@ -41,6 +41,22 @@ MUTANTS = (
         ("a schedule fires each instant once",),
     ),
     Mutant(
+        "claims do not ask for policies",
+        "common/store/jobs/claims.py",
+        "SELECT FROM queue_policies WHERE queue = $8 AND in_force",
+        "SELECT FROM queue_policies WHERE queue = $8 AND in_force AND false",
+        ("worker_killed",),
+        ("a paused queue starts nothing", "jobs of a limited key take turns"),
+    ),
+    Mutant(
+        "places of a key are given without a look at its holders",
+        "common/store/jobs/limits/concurrency_keys.py",
+        "WHERE l.id = ANY (k.ids) AND l.worker IS NOT NULL AND l.id <> ALL ($4)) AS holders",
+        "WHERE false) AS holders",
+        ("worker_killed",),
+        ("jobs of a limited key take turns",),
+    ),
+    Mutant(
         "a failure is settled without the fence",
         "common/store/jobs/failures.py",
         "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l\n",

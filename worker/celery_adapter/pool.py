@@ -23,6 +23,7 @@ IDLE_POLL_S = 0.1  # the interval in which an idle process checks for the parent
 class _Process(Worker):
     start_callback: ClassVar[Callable[[], None]]
     idle_callback: ClassVar[Callable[[], None]]
+    idle_wait: ClassVar[Callable[[float], float]]
 
     def _make_child_methods(self, *arguments: Any) -> None:
         super()._make_child_methods(*arguments)  # type: ignore[misc]  # the stubs do not know it
@@ -31,7 +32,7 @@ class _Process(Worker):
         has_doorbell = process.inq._reader.poll  # noqa: SLF001 - the pipe's end that this process reads
 
         def wait() -> Any:
-            while not has_doorbell(IDLE_POLL_S):
+            while not has_doorbell(type(self).idle_wait(IDLE_POLL_S)):
                 type(self).idle_callback()
             return wait_for_doorbell()
 
@@ -119,9 +120,9 @@ class ProcessPool(TaskPool):
         _Process.start_callback = staticmethod(callback)
 
     @staticmethod
-    def set_idle_callback(callback: Callable[[], None]) -> None:
+    def set_idle_callback(callback: Callable[[], None], wait: Callable[[float], float]) -> None:
         """Set the function that each process calls every 0.1 s while it waits for a doorbell. Call before the fork."""
-        _Process.idle_callback = staticmethod(callback)
+        _Process.idle_callback, _Process.idle_wait = staticmethod(callback), staticmethod(wait)
 
     @staticmethod
     def set_exits(exits: ProcessExits) -> None:

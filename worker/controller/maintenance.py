@@ -5,6 +5,7 @@ from sqlalchemy.exc import DBAPIError
 
 from common.settings import Settings
 from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.jobs.limits import concurrency_keys
 from common.store.operations import sightings
 from common.store.retention import audit, by_partition, keys
 from common.store.retention.by_partition import RetentionCutoffs
@@ -15,6 +16,8 @@ from common.telemetry import logs
 from worker.controller.row_deletion import RowDeletion
 
 log = logs.get("controller")
+UNUSED_KEY_S = 3_600.0
+CONCURRENCY_KEYS, CONCURRENCY_KEY_ROUNDS = 5_000, 10  # deleted in one transaction; transactions in one run
 
 
 def create_partitions(engine: Engine, settings: Settings) -> None:
@@ -89,7 +92,10 @@ def forget_operations(connection: WorkerConnection, settings: Settings) -> None:
         log.warning("operations_forgotten", operations=names, hours=hours)
 
 
-def delete_expired_keys(engine: Engine) -> None:
-    """Delete expired idempotency keys, and unique keys that no job holds."""
+def delete_expired_keys(engine: Engine, worker_connection: WorkerConnection) -> None:
+    """Delete expired idempotency keys, unique keys that no job holds, and concurrency keys that nobody uses."""
     with engine.begin() as connection:
         keys.delete_expired(connection)
+    for _ in range(CONCURRENCY_KEY_ROUNDS):
+        if concurrency_keys.delete_unused(worker_connection, UNUSED_KEY_S, CONCURRENCY_KEYS) < CONCURRENCY_KEYS:
+            break

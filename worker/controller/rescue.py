@@ -22,6 +22,7 @@ from common.domain.operation_spec import OperationSpec
 from common.domain.retry import DEFAULT_RETRY
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.jobs import deadlines, failures, running_keys
+from common.store.jobs.limits import concurrency_keys
 from common.store.queues import line_strays, queue_state
 from common.store.workers import leases
 from common.telemetry import logs
@@ -47,6 +48,7 @@ class Rescue:
         self._outcome_log = outcome_log
         self._full_scan_at = 0.0
         self._parked_group = running_keys.NO_GROUP
+        self._limited_group = concurrency_keys.NO_GROUP
 
     def lost_workers(self, connection: WorkerConnection, operations: Mapping[str, OperationSpec]) -> int:
         """Retry, release or fail the jobs of workers whose lease has ended. Returns how many jobs."""
@@ -146,7 +148,8 @@ class Rescue:
         Each tick looks at the next keys with parked jobs. Returns how many jobs.
         """
         woken, self._parked_group = running_keys.wake_in_turn(connection, self._parked_group, MAX_PARKED_GROUPS)
-        return woken
+        limited, self._limited_group = concurrency_keys.wake_in_turn(connection, self._limited_group, MAX_PARKED_GROUPS)
+        return woken + limited
 
     def requeue_strays(self, connection: WorkerConnection) -> int:
         """Requeue strays: in each tick those of the last minute, once a minute all. Returns how many."""

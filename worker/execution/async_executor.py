@@ -56,25 +56,24 @@ class AsyncExecutor:
         self._doorbell = doorbell
         self._settler = Settler(settings, session, slot.metrics, operations)
         self._settler.running = self._running_jobs
+        session.jobs_in_hand = lambda queue: self._attempts.in_hand(queue, self._isolated)
         self._settler.on_reconnect = self._drop_lost_jobs
         self._settler.ring = doorbell.ring
         #: Names of the operations with their versions, as a claim compares them.
         self.runnable = [name for operation in operations.values() for name in operation.spec.runnable]
         self._events = deque[AsyncAttempt]()  # from the loop's thread: attempts that have ended or report progress
         self._handed_over = deque[HandedOver]()  # from the process's thread
-        self._rung: set[str] = set()  # queues whose doorbell has rung, from the process's thread
-        self._due_queues: dict[str, None] = {}  # queues that may have more jobs, the next one first
+        self._rung = set[str]()  # queues whose doorbell has rung, from the process's thread
+        self._due_queues = dict[str, None]()  # queues that may have more jobs, the next one first
         self._isolated: list[tuple[str, ClaimedJob]] = []  # jobs that wait until nothing else runs
         self._wake = threading.Event()
         self._draining = False
         self._has_failed = False
-        self._rang_at_s: dict[str, float] = {}  # by queue
-        self._claimed_at_s = time.perf_counter()
+        self._rang_at_s, self._claimed_at_s = dict[str, float](), time.perf_counter()  # the first by queue
         self._loop = EventLoop(settings, operations, self._heartbeat, end_this_process)
         self._attempts = RunningAttempts(settings, session, slot, self._loop)
-        self._thread = threading.Thread(
-            target=copy_context().run, args=(self._run,), name="async-executor", daemon=True
-        )
+        run = copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name="async-executor", daemon=True)
 
     def trace(self, spans: "Spans") -> None:
         """Record spans of traced jobs. To be called before the first job."""
@@ -135,9 +134,8 @@ class AsyncExecutor:
 
     def _run(self) -> None:
         settings = self._settings
-        pause_s = min(
-            settings.tick_seconds, settings.cancel_check_seconds, settings.event_loop_block_timeout_seconds / 4
-        )
+        block_s = settings.event_loop_block_timeout_seconds / 4
+        pause_s = min(settings.tick_seconds, settings.cancel_check_seconds, block_s)
         while self._attempts or self._handed_over or not self._draining:
             self._wake.wait(pause_s)
             self._wake.clear()
@@ -192,6 +190,8 @@ class AsyncExecutor:
         if self._attempts.get(job.id) is not attempt:  # a second event of the same attempt
             return
         del self._attempts[job.id]
+        if self._session.policies(attempt.queue).has_slots:  # its slot is for the next job
+            self._due_queues[attempt.queue] = None
         outcome = self._settler.add(
             job,
             attempt.queue,
@@ -253,6 +253,7 @@ class AsyncExecutor:
             self._claimed_at_s = now_s
             del self._due_queues[queue]
             jobs = self._settler.settle_and_claim(queue, limit)
+            self._slots.retries.claim_in(queue, self._session.policies(queue).wait_s)
             if jobs:
                 self._slots.limiter.found_jobs(queue)
             if len(jobs) == limit:
@@ -261,8 +262,7 @@ class AsyncExecutor:
             self._begin(queue, jobs)
 
     def _ring_next_process(self, queue: str, now_s: float) -> None:
-        # There may be more jobs than this process can take. A woken process keeps claiming: one ring a tick is enough.
-        self._wake.set()
+        self._wake.set()  # one ring a tick is enough: a woken process keeps claiming
         if now_s - self._rang_at_s.get(queue, float("-inf")) >= self._settings.tick_seconds:
             self._rang_at_s[queue] = now_s
             self._doorbell.ring(queue)

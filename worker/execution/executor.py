@@ -96,6 +96,7 @@ class Executor:
                 self._session.reregister()
                 continue
             if not jobs:
+                self._slots.retries.claim_in(queue, self._session.policies(queue).wait_s)
                 return
             self._slots.limiter.found_jobs(queue)
             is_full = len(jobs) == limit
@@ -105,12 +106,21 @@ class Executor:
             self.end_leftovers()
             if time.monotonic() > until:
                 self._settler.settle()
+                self._leave(queue)
                 if not is_full or self._doorbell.ring(queue) is not None:
                     return
                 # Redis is unavailable, so no doorbell would wake another process, and none rings for other queues: this
                 # process continues with the queue.
                 until = time.monotonic() + self._settings.queue_time_slice_seconds
         self._settler.settle()
+        self._leave(queue)
+
+    def _leave(self, queue: str) -> None:
+        """Give back the slots of a queue of which the process does not claim the next jobs now."""
+        try:
+            self._session.give_back_slots(queue)
+        except DatabaseUnavailable as error:
+            self._settler.connection_lost(error)
 
     def _prepare_to_serve(self, queue: str) -> None:
         if self._session.is_lease_lost:
@@ -154,7 +164,11 @@ class Executor:
             return jobs
         async_executor = self.async_executor()
         is_first = not async_executor.is_started
-        async_executor.take(self._session.worker, queue, async_jobs)
+        if self._session.policies(queue).has_slots:  # they were claimed under one slot: each needs its own
+            self._settler.release(queue, async_jobs)
+            async_executor.take(self._session.worker, queue, [])
+        else:
+            async_executor.take(self._session.worker, queue, async_jobs)
         if is_first:
             try:
                 self._session.stop_claiming(async_executor.runnable)

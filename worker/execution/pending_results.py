@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from common.domain.decisions import AttemptOutcome, AttemptUsage, Decision, Fail, Failure
-from common.domain.job import ClaimedJob, RunningKey
+from common.domain.job import ClaimedJob, ConcurrencyKey, RunningKey
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.jobs import claims, failures
 from common.store.workers.results import Results
@@ -21,16 +21,34 @@ if TYPE_CHECKING:  # imported only while tracing is on
 class PendingResults:
     """Attempts that have ended: results of successes, decisions on failures and releases, spans of traced ones."""
 
-    __slots__ = ("decisions", "results", "running_keys", "spans")
+    __slots__ = ("concurrency_keys", "decisions", "results", "running_keys", "spans")
 
     def __init__(self) -> None:
         self.results = Results()
         self.decisions: list[tuple[ClaimedJob, Decision]] = []
         self.running_keys: set[RunningKey] = set()  #: unique keys that the attempts held while they ran
+        self.concurrency_keys: set[ConcurrencyKey] = set()  #: of which the attempts had places
         self.spans: list[tuple[str, SpanContext]] = []  #: of the traced attempts, each with its queue
 
     def __len__(self) -> int:
         return len(self.results.ids) + len(self.decisions)
+
+    @property
+    def has_keys(self) -> bool:
+        """True if others may wait for a key of an attempt."""
+        return bool(self.running_keys or self.concurrency_keys)
+
+    @property
+    def has_consequences(self) -> bool:
+        """True if jobs may be woken, unblocked or added by the settle, which is several statements then."""
+        return self.has_keys or self.results.have_children or bool(self.results.added)
+
+    def add_keys(self, job: ClaimedJob) -> None:
+        """Add the keys that an attempt held."""
+        if job.running_key is not None:
+            self.running_keys.add(job.running_key)
+        if job.concurrency_key is not None:
+            self.concurrency_keys.add(job.concurrency_key)
 
     @property
     def execution_s(self) -> float:

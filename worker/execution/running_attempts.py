@@ -1,10 +1,12 @@
 """The running attempts of an async executor: their limits, and their list in shared memory, which the parent reads."""
 
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from common.domain.job import PARENTS
+from common.domain.job import PARENTS, ClaimedJob
 from common.settings import Settings
+from common.store.jobs.limits.policy_claims import JobsInHand
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.event_loop import AsyncAttempt, EventLoop
@@ -32,6 +34,12 @@ class RunningAttempts(dict[str, AsyncAttempt]):
             if attempt.job.links is not None and PARENTS in attempt.job.links.flags:
                 attempt.parents = self._session.read_parents(attempt.job.id)
             self[attempt.job.id] = attempt
+
+    def in_hand(self, queue: str, waiting: Sequence[tuple[str, ClaimedJob]]) -> JobsInHand:
+        """Return which jobs of a queue run or wait for their start; `waiting` has queues and jobs."""
+        jobs = [attempt.job for attempt in self.values() if attempt.queue == queue]
+        jobs += [job for name, job in waiting if name == queue]
+        return JobsInHand(True, Counter(job.tenant for job in jobs))
 
     def publish(self) -> None:
         """Write the running jobs to the slot, for the parent."""

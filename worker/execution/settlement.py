@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,13 @@ import psycopg2
 
 from common import failpoints
 from common.domain.decisions import RELEASED, AttemptUsage, Failure, Release, decide
-from common.domain.job import ClaimedJob, RunningKey
+from common.domain.job import ClaimedJob
 from common.domain.retry import DEFAULT_RETRY
 from common.domain.states import State
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.jobs import claims, failures, running_keys
+from common.store.jobs.limits import concurrency_keys
 from common.store.workers.results import Results
 from common.telemetry import logs
 from worker.execution.pending_results import PendingResults, write_each
@@ -61,6 +62,7 @@ class Settler:
 
     def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
         """Settle what has ended and claim up to `limit` jobs of a queue, in one transaction. Waits for the database."""
+        self._settle_before_limits(queue)
         while True:
             pending, began_ns = self.pending, time.time_ns()
             try:
@@ -78,8 +80,12 @@ class Settler:
                 continue
             self._count_fenced(len(pending) - stored)
             self._mark_settled(began_ns)
+            if pending.has_keys or any(job.extras is not None for job in jobs):
+                ready = self._share_keys(queue, pending, jobs)
+                if ready is None or (jobs and not ready):  # all are parked: others may be behind them
+                    continue
+                jobs = ready
             try:
-                jobs = self._share_keys(pending.running_keys, jobs)
                 if self._unblock(queue, len(jobs)) and not jobs:
                     continue  # one that has waited may be claimed now
             except DatabaseUnavailable as error:
@@ -102,19 +108,22 @@ class Settler:
             waiting_jobs.ring(self.ring)
         return may_claim
 
+    def _settle_before_limits(self, queue: str) -> None:
+        """Settle what needs several statements: so that a claim that locks a bucket is one."""
+        if self._session.policies(queue).has_rate and (self.pending.decisions or self.pending.has_consequences):
+            self.settle()
+
     def _settle_and_claim(self, queue: str, limit: int) -> tuple[int, list[ClaimedJob]]:
         """Do it once; returns how many attempts were stored, and the claimed jobs."""
         session, pending = self._session, self.pending
         queue_claims = session.claims(queue)
         connection, worker, results, stored = session.connection, session.worker, pending.results, 0
-        must_store = bool(pending.running_keys) or results.have_children or bool(results.added)
-        if not pending.decisions and not must_store:
+        if not pending.decisions and not pending.has_consequences:
             return queue_claims.settle_and_claim(connection, worker, results, limit)
         with connection.transaction():
-            if must_store:  # the claim finds the jobs that wait for them
+            if pending.has_consequences:  # the claim finds the jobs that wait for them
                 stored, results = len(self._store(pending)), Results()
-                if pending.running_keys:
-                    running_keys.wake(connection, pending.running_keys)
+                self._wake(pending)
             else:
                 stored = len(failures.write_decisions(connection, worker, pending.decisions))
             settled, jobs = queue_claims.settle_and_claim(connection, worker, results, limit)
@@ -139,8 +148,7 @@ class Settler:
             failpoints.reach("settle.after_commit")
             self._count_fenced(len(pending) - len(stored))
             self._mark_settled(began_ns)
-            if pending.running_keys:
-                running_keys.wake(self._session.connection, pending.running_keys)
+            self._wake(pending)
             self._waiting_jobs.ask(self._session.connection)
         except DatabaseUnavailable as error:
             self.connection_lost(error)
@@ -149,8 +157,8 @@ class Settler:
 
     def settle_in_signal_handler(self) -> None:
         """Try once to settle what has ended, without waiting. On an error it stays pending and is settled later."""
-        began_ns = time.time_ns()
         try:
+            began_ns = time.time_ns()
             self._write(self.pending)
             self._mark_settled(began_ns, in_handler=True)
             self._waiting_jobs.ask(self._session.connection)
@@ -171,8 +179,7 @@ class Settler:
 
         `is_cancelled`: its client has cancelled the job. Returns the outcome for the metrics.
         """
-        if job.running_key is not None:
-            self.pending.running_keys.add(job.running_key)
+        self.pending.add_keys(job)
         self._session.ran(queue, job, seconds)
         if isinstance(result, str):
             self.pending.results.add(job, result, seconds)
@@ -229,26 +236,27 @@ class Settler:
         """Drop the attempts that have ended and are not settled: their jobs run again."""
         self.pending = PendingResults()
 
-    def _share_keys(self, freed: Collection[RunningKey], jobs: list[ClaimedJob]) -> list[ClaimedJob]:
-        """Park all but the first claimed job of each unique key; returns the jobs that may run.
-
-        Wakes parked jobs of freed keys of which no job was claimed. Raises DatabaseUnavailable.
-        """
-        if not freed and all(job.extras is None for job in jobs):
-            return jobs
-        session, ready, rivals, keys = self._session, list[ClaimedJob](), list[ClaimedJob](), set[RunningKey]()
-        for job in jobs:
-            if job.running_key is None or job.running_key not in keys:
-                ready.append(job)
-            else:
-                rivals.append(job)
-            if job.running_key is not None:
-                keys.add(job.running_key)
-        if rivals:
-            running_keys.park(session.connection, session.worker, rivals)
-        if freed := set(freed) - keys:
-            running_keys.wake(session.connection, freed)
+    def _share_keys(self, queue: str, freed: PendingResults, jobs: list[ClaimedJob]) -> list[ClaimedJob] | None:
+        """Return the claimed jobs that may run as their keys decide; park the others. None: the connection was lost."""
+        session, policies = self._session, self._session.policies(queue)
+        try:
+            ready = running_keys.share(session.connection, session.worker, freed.running_keys, jobs)
+            if policies.limits_keys:
+                ready, wait_s = concurrency_keys.admit(session.connection, session.worker, queue, ready)
+                policies.wait(wait_s)
+            if others := freed.concurrency_keys - {job.concurrency_key for job in jobs}:
+                policies.wait(concurrency_keys.wake(session.connection, others))
+        except DatabaseUnavailable as error:
+            self.connection_lost(error)
+            return None
         return ready
+
+    def _wake(self, pending: PendingResults) -> None:
+        """Wake jobs that are parked for the keys that ended attempts held."""
+        if pending.running_keys:
+            running_keys.wake(self._session.connection, pending.running_keys)
+        if pending.concurrency_keys:
+            concurrency_keys.wake(self._session.connection, pending.concurrency_keys)
 
     def _write(self, pending: PendingResults) -> set[str]:
         """Store ended attempts in one transaction; returns the ids of the jobs whose attempts were not fenced."""

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from common.broker.change_feed import ChangeFeed
 from common.domain.decisions import RELEASED, Release
@@ -14,6 +14,8 @@ from common.store.dependencies import parents
 from common.store.dependencies.parents import ParentOutcome
 from common.store.jobs import claims, failures
 from common.store.jobs.fair_claims import QueueClaims
+from common.store.jobs.limits import policy_claims
+from common.store.jobs.limits.policy_claims import JobsInHand, KnownPolicies
 from common.store.jobs.lines import Tenants
 from common.store.workers import leases
 from common.telemetry import logs
@@ -43,6 +45,7 @@ class WorkerSession:
         self._marks_published_at = 0.0
         self._connection: WorkerConnection | None = None
         self.worker = 0  #: the id, 0 while it is not registered
+        self.jobs_in_hand: Callable[[str], JobsInHand] = lambda _: JobsInHand()  #: of a queue
         #: Ids of jobs that ran on over the last reconnect and are still this worker's.
         self.carried_over: set[str] = set()
         self.change_feed: ChangeFeed | None = None  #: None: changes are not published
@@ -82,8 +85,18 @@ class WorkerSession:
             )
         if queue not in self._claims:
             look_s = self._settings.fair_share_look_milliseconds / 1000
-            self._claims[queue] = QueueClaims(queue, self._tenants, look_s)
+            self._claims[queue] = QueueClaims(queue, self._tenants, look_s, self.jobs_in_hand)
         return self._claims[queue]
+
+    def policies(self, queue: str) -> KnownPolicies:
+        """Return the policies of a queue as the last claim has read them."""
+        known = self._claims.get(queue)
+        return KnownPolicies() if known is None else known.policies
+
+    def give_back_slots(self, queue: str) -> None:
+        """Give back what this process has of the limit of a queue. Raises DatabaseUnavailable."""
+        if self.policies(queue).has_slots:
+            policy_claims.give_back_slots(self.connection, self.worker, queue)
 
     def ran(self, queue: str, job: ClaimedJob, seconds: float) -> None:
         """Count what an ended attempt took of its tenant's share in a queue."""
@@ -193,9 +206,11 @@ class WorkerSession:
             self.carried_over = leases.take_over(
                 connection, self.worker, old_ids, [(job.id, job.attempt) for job in running]
             )
+            if self.carried_over:
+                policy_claims.move_slots(connection, self.worker, old_ids)
         if decisions:  # the lost transaction may have been committed
             job_ids, attempts = [job.id for job, _ in decisions], [job.attempt for job, _ in decisions]
-            stored |= claims.settled_before(connection, old_id, job_ids, attempts)
+            stored |= failures.settled_before(connection, old_id, job_ids, attempts)
         for worker in old_ids:
             release_all(connection, worker)
         log.info("reconnected", worker=self.worker, before=old_id, settled=len(stored))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from common.domain.job import ClaimedJob
+from worker.shared_memory.claim_retries import ClaimRetries
 from worker.shared_memory.empty_claim_limiter import EmptyClaimLimiter
 from worker.shared_memory.metrics import Layout, SlotMetrics, WorkerMetrics
 from worker.shared_memory.published_marks import SIZE_BYTES, LineMarksByQueue, MarksByQueue, PublishedMarks
@@ -264,7 +265,9 @@ class Slots:
         self._memory = mmap.mmap(-1, _WORD + count * slot_size(room))
         self._flags = memoryview(self._memory)[:_WORD].cast("q")
         self.metrics = WorkerMetrics(layout or Layout((), ()), count, traced=traced)
-        self.limiter = EmptyClaimLimiter(tuple(layout.claims) if layout else (), empty_claims_per_second)
+        queues = tuple(layout.claims) if layout else ()
+        self.limiter = EmptyClaimLimiter(queues, empty_claims_per_second)
+        self.retries = ClaimRetries(queues)
         self.all = [
             Slot(self._memory, _WORD + n * slot_size(room), room, slot_metrics)
             for n, slot_metrics in enumerate(self.metrics.by_slot)

@@ -45,6 +45,7 @@ def _options(submission: Mapping[str, Any]) -> Options:
         tags=tuple(dict.fromkeys(submission.get("tags") or ())),
         metadata=None if metadata is None else _text(metadata),
         unique=unique and Unique(unique["key"], HeldWhile.RUNNING, OnConflict.REJECT),
+        concurrency_key=submission.get("concurrency_key"),
     )
 
 

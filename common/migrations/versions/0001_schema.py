@@ -10,6 +10,7 @@ from common.migrations.batch_tables import BATCHES
 from common.migrations.bulk_action_tables import BULK_ACTIONS
 from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
+from common.migrations.queue_tables import QUEUE_FUNCTIONS, QUEUES
 from common.migrations.schedule_tables import SCHEDULES
 from common.migrations.usage_tables import USAGE
 from common.migrations.workers_tables import WORKERS
@@ -46,6 +47,7 @@ CREATE TABLE jobs (
     parents uuid[],
     children uuid[],
     joins uuid[],
+    concurrency_key text,
     CONSTRAINT jobs_pkey PRIMARY KEY (id),
     CONSTRAINT jobs_priority_range CHECK (priority BETWEEN 0 AND 9),
     CONSTRAINT jobs_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 1000),
@@ -75,13 +77,14 @@ CREATE TABLE live (
     crashes smallint NOT NULL DEFAULT 0,
     running_key text,
     due_since timestamptz,
+    concurrency_key text,
     CONSTRAINT live_pkey PRIMARY KEY (id),
     CONSTRAINT live_held_has_start CHECK ((worker IS NULL) = (started_at IS NULL)),
     CONSTRAINT live_attempt_range CHECK (attempt >= 0 AND released BETWEEN 0 AND attempt),
     CONSTRAINT live_progress_range CHECK (progress BETWEEN 0 AND 1),
     CONSTRAINT live_parked_waits_for_a_key CHECK (
-        claimable_at < 'infinity' OR (worker IS NULL AND (
-            due_since IS NULL OR (running_key IS NOT NULL AND needs IS NOT NULL))))
+        claimable_at < 'infinity' OR (worker IS NULL AND (due_since IS NULL OR (
+            num_nonnulls(running_key, concurrency_key) = 1 AND needs IS NOT NULL))))
 ) WITH (
     fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0
@@ -94,6 +97,10 @@ CREATE INDEX live_running_key ON live (tenant, running_key, queue, needs, priori
 CREATE INDEX live_parked ON live (tenant, running_key, queue, needs, priority, due_since, id)
     WHERE claimable_at = 'infinity' AND due_since IS NOT NULL;
 CREATE INDEX live_blocked ON live (id) WHERE claimable_at = 'infinity' AND due_since IS NULL;
+CREATE INDEX live_limited ON live (tenant, queue, concurrency_key, needs, claimable_at)
+    WHERE concurrency_key IS NOT NULL AND claimable_at < 'infinity';
+CREATE INDEX live_limited_parked ON live (tenant, queue, concurrency_key, needs, priority, due_since, id)
+    WHERE concurrency_key IS NOT NULL AND claimable_at = 'infinity' AND due_since IS NOT NULL;
 
 CREATE TABLE outcomes (
     id uuid NOT NULL,
@@ -229,6 +236,6 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
-    tables = (JOBS, JOB_LOGS, SIDE_TABLES, BATCHES, WORKFLOWS, BULK_ACTIONS, SCHEDULES, WORKERS, ACCESS, USAGE)
-    for statements in (*tables, VIEW, PARTITION_FUNCTIONS):
+    tables = (JOBS, JOB_LOGS, SIDE_TABLES, BATCHES, WORKFLOWS, BULK_ACTIONS, SCHEDULES, QUEUES, WORKERS, ACCESS, USAGE)
+    for statements in (*tables, VIEW, PARTITION_FUNCTIONS, QUEUE_FUNCTIONS):
         op.execute(statements)

@@ -2,10 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras, Links, RunningKey
+from common.domain.job import PRIORITIES, ClaimedJob, ClaimExtras, ConcurrencyKey, Links, RunningKey
 from common.store.connection.statement import Row, Statement, array_literal
 from common.store.dependencies import added_jobs
 from common.store.dependencies.fragments import LINKS, UNBLOCKED_CHILDREN
@@ -60,12 +59,13 @@ _ORIGINAL_RUN = ORIGINAL_RUN.format(row="t")
 CLAIM_EXTRAS = f"""
     CASE WHEN t.run > 0 OR t.isolated OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL
            OR (j.deadline IS NOT NULL AND {_ORIGINAL_RUN}) OR j.unique_while = 'running' OR {_LARGE}
-           OR j.tags IS NOT NULL OR j.metadata IS NOT NULL
+           OR j.tags IS NOT NULL OR j.metadata IS NOT NULL OR j.concurrency_key IS NOT NULL
     THEN json_build_object(
         'run', t.run, 'isolated', t.isolated, 'crashes', t.crashes,
         'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
         'deadline_in_s', CASE WHEN {_ORIGINAL_RUN} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
         'running_key', CASE j.unique_while WHEN 'running' THEN json_build_array(j.tenant, j.unique_key) END,
+        'concurrency_key', json_build_array(j.tenant, j.queue, j.concurrency_key),
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,
         'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END,
         'links', CASE WHEN j.node IS NOT NULL THEN {LINKS} END)::text
@@ -76,9 +76,19 @@ UNCLAIMED, DUE = "l.worker IS NULL", "l.claimable_at <= now()"
 RUNNABLE = "(l.needs IS NULL OR l.needs = ANY ({operations}))"
 RUNNABLE_HERE = RUNNABLE.format(operations="(SELECT w.operations FROM workers w WHERE w.id = $1)::text[]")
 
+# The floor of the marks after a claim; no row if the queue $8 has a policy. Then the scan of `pick` does not begin, and
+# only a claim under policies takes jobs. A policy so holds for all claims whose snapshot is of after its commit.
+OPEN = f"""
+open AS MATERIALIZED (
+    SELECT (now() - {MARK_SLACK})::text AS floor WHERE NOT EXISTS (
+        SELECT FROM queue_policies WHERE queue = $8 AND in_force))
+"""
+IS_OPEN = "(SELECT floor FROM open) IS NOT NULL"
+
 # One index scan a priority, from its low-water mark on: dead entries before the mark are never read. MATERIALIZED
 # matters: a sub-select with LIMIT that is executed again locks more than n rows.
 _PICK = f"""
+{OPEN},
 pick AS MATERIALIZED (
     SELECT due.id
     FROM ROWS FROM (unnest($9), unnest($10), unnest($11)) AS mark(priority, claimable_at, id)
@@ -87,10 +97,11 @@ pick AS MATERIALIZED (
         WHERE l.queue = $8 AND l.priority = mark.priority AND (l.claimable_at, l.id) > (mark.claimable_at, mark.id)
           AND {UNCLAIMED} AND {DUE} AND {RUNNABLE_HERE}
         ORDER BY l.claimable_at, l.id LIMIT $12 FOR UPDATE SKIP LOCKED) due
+    WHERE {IS_OPEN}
     LIMIT $12)
 """
-#: Take the rows of `pick`; returns each with what its process needs to know of it, or one row without a job.
-TAKE_PICKED = f"""
+# Take the rows of `pick`; returns each with what its process needs to know of it, or one row without a job.
+_TAKE_PICKED = f"""
 taken AS (
     UPDATE live l
     SET worker = $1, attempt = attempt + 1, rev = rev + 1, started_at = clock_timestamp(),
@@ -99,18 +110,27 @@ taken AS (
       AND EXISTS (SELECT FROM workers w WHERE w.id = $1 AND {LEASE_ALIVE})
     RETURNING l.id, l.attempt, l.released, l.max_attempts, l.priority, l.claimable_at, l.started_at, l.run, l.isolated,
               l.crashes, l.tenant)
-SELECT (SELECT count(*) FROM done), (now() - {MARK_SLACK})::text, t.priority, t.claimable_at::text, t.id::text,
+SELECT (SELECT count(*) FROM done), (SELECT floor FROM open), t.priority, t.claimable_at::text, t.id::text,
        t.attempt, t.released, t.max_attempts, j.operation,
        CASE WHEN t.run > 0 THEN {RUN_INPUT} WHEN NOT {_LARGE} THEN j.input END::text, j.timeout_ms, j.trace,
-       date_part('epoch', t.started_at - t.claimable_at), {CLAIM_EXTRAS}, t.tenant
+       date_part('epoch', t.started_at - t.claimable_at), {CLAIM_EXTRAS}, t.tenant{{more}}
 FROM (VALUES (1)) AS single(n)
 LEFT JOIN (taken t JOIN jobs j ON j.id = t.id) ON true
 """
 
+
+def take_picked(more: str = "") -> str:
+    """Return the end of a claim: it takes the rows of `pick`, and returns each job, or one row without a job.
+
+    `more`: further columns.
+    """
+    return _TAKE_PICKED.format(more=more)
+
+
 SETTLE_AND_CLAIM = Statement(
     "settle_and_claim",
     "bigint, uuid[], smallint[], json, bigint[], float8, float8, text, smallint[], timestamptz[], uuid[], bigint",
-    f"WITH {SETTLING}, {_PICK}, {TAKE_PICKED}",
+    f"WITH {SETTLING}, {_PICK}, {take_picked()}",
 )
 
 SETTLE = Statement(
@@ -139,26 +159,6 @@ SUCCEEDED_BEFORE = Statement(
     """,
 )
 
-# Without rows that a rescue wrote (worker_lost): the attempt's own end was not stored then. OFFSET 0 keeps the look-up
-# by id, which prunes partitions.
-SETTLED_BEFORE = Statement(
-    "settled_before",
-    "bigint, uuid[], smallint[]",
-    """
-    SELECT d.id::text FROM unnest($2, $3) AS d(id, attempt)
-    CROSS JOIN LATERAL (
-        SELECT FROM outcomes o
-        WHERE o.id = d.id AND o.attempt = d.attempt AND o.worker = $1 AND o.error_type IS DISTINCT FROM 'worker_lost'
-        OFFSET 0) o
-    UNION ALL
-    SELECT d.id::text FROM unnest($2, $3) AS d(id, attempt)
-    CROSS JOIN LATERAL (
-        SELECT FROM attempts a
-        WHERE a.id = d.id AND a.attempt = d.attempt AND a.worker = $1 AND a.error_type <> 'worker_lost' OFFSET 0) a
-    """,
-)
-
-
 READ_INPUT = Statement("read_input", "uuid", "SELECT input::text FROM jobs WHERE id = $1")
 
 
@@ -171,7 +171,7 @@ def settle_and_claim(
     """Store the results, claim up to `limit` jobs of a queue, and advance the marks. Atomic in the database.
 
     Return the number of stored results (the others were fenced and changed nothing) and the claimed jobs in queue
-    order. A worker process whose lease has ended claims none.
+    order. A worker process whose lease has ended claims none. Raises PolicyFound.
     """
     rows = connection.run(
         SETTLE_AND_CLAIM,
@@ -190,13 +190,27 @@ def settle_and_claim(
     return stored, claimed_jobs(rows)
 
 
+class PolicyFound(Exception):
+    """The queue has a policy, so that a claim has settled and taken nothing."""
+
+    def __init__(self, stored: int) -> None:
+        """`stored`: the number of stored results."""
+        super().__init__(stored)
+        self.stored = stored
+
+
 def taken_rows(rows: list[Row]) -> tuple[int, str, list[Row]]:
-    """Return what TAKE_PICKED says: the number of stored results, now less MARK_SLACK, the rows of claimed jobs."""
+    """Return what a claim says: the number of stored results, now less MARK_SLACK, the rows of claimed jobs.
+
+    Raises PolicyFound.
+    """
+    if rows[0][1] is None:
+        raise PolicyFound(rows[0][0])
     return rows[0][0], rows[0][1], [] if rows[0][2] is None else rows
 
 
 def claimed_jobs(rows: list[Row]) -> list[ClaimedJob]:
-    """Return the jobs of these rows of TAKE_PICKED in queue order."""
+    """Return the jobs of these rows of a claim in queue order."""
     if len(rows) > 1:
         rows.sort(key=_queue_position)
     return [
@@ -217,6 +231,8 @@ def claim_extras(text: str | None) -> ClaimExtras | None:
     del extras["links"]
     if extras["running_key"] is not None:
         extras["running_key"] = RunningKey(*extras["running_key"])
+    key = extras["concurrency_key"]
+    extras["concurrency_key"] = None if key[2] is None else ConcurrencyKey(*key)
     return ClaimExtras(**extras)
 
 
@@ -253,10 +269,3 @@ def settle(connection: "WorkerConnection", worker: int, results: Results) -> set
 def read_input(connection: "WorkerConnection", job_id: str) -> str:
     """Return the submitted input of a job as JSON text."""
     return str(connection.run(READ_INPUT, (job_id,))[0][0])
-
-
-def settled_before(
-    connection: "WorkerConnection", worker: int, ids: Sequence[str], attempts: Sequence[int]
-) -> set[str]:
-    """Return the ids of attempts whose end this worker process has already stored."""
-    return {row[0] for row in connection.run(SETTLED_BEFORE, (worker, array_literal(ids), array_literal(attempts)))}

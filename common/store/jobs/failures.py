@@ -86,6 +86,25 @@ RETRY_OR_RELEASE = Statement(
     """,
 )
 
+# Without rows that a rescue wrote (worker_lost): the attempt's own end was not stored then. OFFSET 0 keeps the look-up
+# by id, which prunes partitions.
+SETTLED_BEFORE = Statement(
+    "settled_before",
+    "bigint, uuid[], smallint[]",
+    """
+    SELECT d.id::text FROM unnest($2, $3) AS d(id, attempt)
+    CROSS JOIN LATERAL (
+        SELECT FROM outcomes o
+        WHERE o.id = d.id AND o.attempt = d.attempt AND o.worker = $1 AND o.error_type IS DISTINCT FROM 'worker_lost'
+        OFFSET 0) o
+    UNION ALL
+    SELECT d.id::text FROM unnest($2, $3) AS d(id, attempt)
+    CROSS JOIN LATERAL (
+        SELECT FROM attempts a
+        WHERE a.id = d.id AND a.attempt = d.attempt AND a.worker = $1 AND a.error_type <> 'worker_lost' OFFSET 0) a
+    """,
+)
+
 HELD_JOBS = Statement(
     "held_jobs",
     "bigint, bigint",
@@ -135,6 +154,11 @@ def lock_held(connection: WorkerConnection, worker: int, limit: int) -> list[tup
         (ClaimedJob(r[0], r[1], r[2], r[3], r[4], None, r[5], r[6], 0.0, claims.claim_extras(r[7])), r[8])
         for r in connection.run(HELD_JOBS, (worker, limit))
     ]
+
+
+def settled_before(connection: WorkerConnection, worker: int, ids: Sequence[str], attempts: Sequence[int]) -> set[str]:
+    """Return the ids of attempts whose end this worker process has already stored."""
+    return {row[0] for row in connection.run(SETTLED_BEFORE, (worker, array_literal(ids), array_literal(attempts)))}
 
 
 def _fence_arguments(jobs: Sequence[ClaimedJob]) -> tuple[str, str]:

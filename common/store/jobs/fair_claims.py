@@ -3,11 +3,14 @@
 While one tenant waits, and in an installation with one tenant always, a claim is that of `claims.py`. A claim that
 comes back full makes the process look who else waits. While several wait it claims by line, those first that it has
 served least; news of who has come are read at intervals. When the lines but one are at their end, it goes back.
+
+A queue that has a policy is claimed by line too, and each claim reads the policies (limits/policy_claims.py). The other
+claims take nothing of it: the first of them that is refused makes the process read the policies, until there are none.
 """
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import psycopg2
 
@@ -16,6 +19,7 @@ from common.domain.tenancy.fair_share import FairShare
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.connection.statement import Row, array_literal
 from common.store.jobs import claims
+from common.store.jobs.limits.policy_claims import SETTLE_AND_CLAIM_UNDER_POLICIES, JobsInHand, KnownPolicies
 from common.store.jobs.lines import NEW_BANDS, OTHERS, SETTLE_AND_CLAIM_BY_LINE, WAITING_BANDS, Tenants
 from common.store.workers.low_water_marks import NIL_UUID, LowWaterMarks
 from common.store.workers.results import Results
@@ -38,13 +42,21 @@ class QueueClaims:
     line has nothing left to find.
     """
 
-    def __init__(self, queue: str, tenants: Tenants, look_s: float) -> None:
-        """`look_s`: the interval between two looks for waiting tenants."""
+    def __init__(
+        self,
+        queue: str,
+        tenants: Tenants,
+        look_s: float,
+        jobs_in_hand: Callable[[str], JobsInHand] = lambda _: JobsInHand(),
+    ) -> None:
+        """`look_s`: between two looks for waiting tenants. `jobs_in_hand`: of a queue, beside those to settle."""
         self.marks = LowWaterMarks()
         self.share = FairShare(tenants.weights)
         self._queue, self._tenants, self._look_s = queue, tenants, look_s
         self._bands: Bands = {}
         self._by_line = False
+        self.policies = KnownPolicies()  #: as the last claim has read them
+        self._jobs_in_hand = jobs_in_hand
         self._alone: int | None = None  # the tenant that alone waited at the last look
         self._was_full = False
         self._suspended = tenants.suspended
@@ -58,11 +70,12 @@ class QueueClaims:
     ) -> tuple[int, list[ClaimedJob]]:
         """Store the results and claim up to `limit` jobs, as `claims.settle_and_claim` does."""
         self._tenants.refresh(connection)
+        self.policies.begin_visit()
         self._look(connection, worker)
-        stored, jobs = self._claim(connection, worker, results, limit)
+        stored, jobs = self._claim_or_read_policies(connection, worker, results, limit)
         if not jobs and self._by_line:  # somebody may have come since the last look
             self._look(connection, worker, at_once=True)
-            jobs = self._claim(connection, worker, Results(), limit)[1]
+            jobs = self._claim_or_read_policies(connection, worker, Results(), limit)[1]
         return stored, jobs
 
     @property
@@ -89,15 +102,22 @@ class QueueClaims:
 
     def _look(self, connection: WorkerConnection, worker: int, *, at_once: bool = False) -> None:
         """Look which tenants wait, if that is due; begin or end to claim by line."""
-        tenants, resumed = self._tenants, self._suspended - self._tenants.suspended
-        self._suspended = tenants.suspended
-        if not self._by_line and not tenants.are_claimed_by_line and not (tenants.several and self._was_full):
+        tenants, policies = self._tenants, self.policies
+        if policies.is_paused(several=tenants.several):
+            return  # bands and marks stay as they are: a resume goes on with them
+        suspended = tenants.suspended | policies.paused
+        resumed, self._suspended = self._suspended - suspended, suspended
+        if not self._by_line and not self._must_be_by_line and not (tenants.several and self._was_full):
             return
         now = time.monotonic()
-        if at_once or resumed or now >= self._look_at or (tenants.are_claimed_by_line and not self._by_line):
+        if at_once or resumed or now >= self._look_at or (self._must_be_by_line and not self._by_line):
             self._read_bands(connection, worker, now, resumed)
         if self._by_line:
             self._end_if_alone()
+
+    @property
+    def _must_be_by_line(self) -> bool:
+        return self._tenants.are_claimed_by_line or self.policies.in_force
 
     def _read_bands(self, connection: WorkerConnection, worker: int, now: float, resumed: Iterable[int]) -> None:
         """Read which bands may have jobs; claim by line from now on if these are of several tenants."""
@@ -105,7 +125,7 @@ class QueueClaims:
         if not self._by_line:
             bands += [(self._alone, priority) for priority in PRIORITIES] if self._alone is not None else []
             tenants = {tenant for tenant, _ in bands}
-            must_be_by_line = self._tenants.are_claimed_by_line or bool(resumed)
+            must_be_by_line = self._must_be_by_line or bool(resumed)
             if len(tenants) <= 1 and self._walked_to is None and not must_be_by_line:
                 self._alone, self._floor = min(tenants, default=None), floor
                 return
@@ -149,7 +169,7 @@ class QueueClaims:
 
     def _end_if_alone(self) -> None:
         """Claim from the whole queue again if at most one tenant waits. Its marks become those of the queue."""
-        if len(self._bands) > 1 or self._tenants.are_claimed_by_line or self._walked_to is not None:
+        if len(self._bands) > 1 or self._must_be_by_line or self._walked_to is not None:
             return
         self._by_line, self._was_full, self._alone = False, bool(self._bands), None
         for tenant, bands in self._bands.items():
@@ -161,6 +181,17 @@ class QueueClaims:
 
     # --- claims
 
+    def _claim_or_read_policies(
+        self, connection: WorkerConnection, worker: int, results: Results, limit: int
+    ) -> tuple[int, list[ClaimedJob]]:
+        """Settle and claim; under policies from now on if the claim finds that the queue has some."""
+        try:
+            return self._claim(connection, worker, results, limit)
+        except claims.PolicyFound as found:
+            self.policies.found()
+            self._look(connection, worker, at_once=True)
+            return found.stored, self._claim(connection, worker, Results(), limit)[1]
+
     def _claim(
         self, connection: WorkerConnection, worker: int, results: Results, limit: int
     ) -> tuple[int, list[ClaimedJob]]:
@@ -171,16 +202,26 @@ class QueueClaims:
                 self._count_alone(jobs)
             return stored, jobs
         stored, jobs = self._claim_by_line(connection, worker, results, limit)
-        while len(jobs) < limit and any(self._tenants.may_run(tenant) for tenant in self._bands):
+        self._fill(connection, worker, jobs, limit)
+        return stored, jobs
+
+    def _fill(self, connection: WorkerConnection, worker: int, jobs: list[ClaimedJob], limit: int) -> None:
+        """Claim by line until there are `limit` jobs, or nobody waits who may run."""
+        while len(jobs) < limit and any(self._may_run(tenant) for tenant in self._bands):
             try:
                 jobs += self._claim_by_line(connection, worker, Results(), limit - len(jobs))[1]
+            except claims.PolicyFound:
+                return  # the next claim reads it
             except DatabaseUnavailable:
                 raise
             except psycopg2.Error:
                 if not jobs or not connection.is_idle:
                     raise
-                break  # what it has claimed is to be run
-        return stored, jobs
+                return  # what it has claimed is to be run
+
+    def _may_run(self, tenant: int) -> bool:
+        is_paused = self.policies.is_paused(several=self._tenants.several)
+        return not is_paused and self.policies.allow(tenant) and self._tenants.may_run(tenant)
 
     def _count_alone(self, jobs: Sequence[ClaimedJob]) -> None:
         """Count a claim from the whole queue. If it came back short, nobody waits and nobody owes anything."""
@@ -196,8 +237,8 @@ class QueueClaims:
         self, connection: WorkerConnection, worker: int, results: Results, limit: int
     ) -> tuple[int, list[ClaimedJob]]:
         """Settle, and claim of the tenants that this process has served least."""
-        tenants = self._tenants
-        turns = self.share.turns(filter(tenants.may_run, self._bands), limit, tenants.places)
+        policies, under_policies = self.policies, self.policies.in_force
+        turns = self.share.turns(filter(self._may_run, self._bands), limit, self._tenants.places)
         first, last = list[int](), list[int]()
         priorities, marks = list[int](), list[Mark]()
         for tenant, _ in turns:
@@ -207,8 +248,8 @@ class QueueClaims:
             marks += [mark for _, mark in bands]
             last.append(len(priorities))
         stored, floor, rows = claims.taken_rows(
-            connection.run(
-                SETTLE_AND_CLAIM_BY_LINE,
+            answer := connection.run(
+                SETTLE_AND_CLAIM_UNDER_POLICIES if under_policies else SETTLE_AND_CLAIM_BY_LINE,
                 (
                     worker,
                     *results.arguments(),
@@ -221,9 +262,12 @@ class QueueClaims:
                     array_literal(at for at, _ in marks),
                     array_literal(job_id for _, job_id in marks),
                     limit,
+                    *(self._jobs_in_hand(self._queue).arguments() if under_policies else ()),
                 ),
             )
         )
+        if under_policies:
+            turns, limit = policies.read(answer[0], turns, limit)
         self._advance(turns, rows, limit, floor)
         return stored, claims.claimed_jobs(rows)
 
@@ -245,6 +289,8 @@ class QueueClaims:
                 self.share.claimed(tenant, len(mine))
                 self._tenants.claimed(tenant, len(mine))
             bands = self._bands[tenant]
+            if not jobs:  # a policy allows none: nothing was read
+                continue
             if len(mine) < jobs and not (is_full and number == last_turn):
                 del self._bands[tenant]
                 continue

@@ -7,7 +7,7 @@ import orjson
 from common.domain.job import NewJob, Options
 from common.domain.workflows import Dependencies
 from common.store.connection.caller import caller_cte
-from common.store.jobs.running_keys import MUST_WAIT
+from common.store.jobs.running_keys import MUST_WAIT, MUST_WAIT_FOR_PLACE
 from common.store.retention.first_check import FIRST_CHECK_AT
 from common.store.schema.batch_of_job import BATCH_OF
 
@@ -58,7 +58,7 @@ _ARRAYS = f"""unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallin
 _TYPES = """id uuid, operation text, queue text, input text, max_attempts smallint, timeout_ms integer,
     priority smallint, trace text, version smallint, tenant integer, submitted_by text, run_at timestamptz,
     delay_s float8, retry_base_s float8, retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[],
-    metadata json, unique_key text, unique_while text"""
+    metadata json, unique_key text, unique_while text, concurrency_key text"""
 _NODE_TYPES = "node text, on_parent_failure text, parents uuid[], children uuid[], joins uuid[]"
 RECORDS = f"json_to_recordset({{jobs}}) AS d({_TYPES})"
 _NODE_RECORDS = f"json_to_recordset({{jobs}}) AS d({_TYPES}, {_NODE_TYPES})"
@@ -67,7 +67,10 @@ RECORD = f"json_to_record({{row}}) AS d({_TYPES})"
 _REQUIRED = {name: f"d.{name}" for name in NAMES}
 _OPTIONAL = {
     name: f"d.{name}"
-    for name in ("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while")
+    for name in (
+        *("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while"),
+        "concurrency_key",
+    )
 }
 # Rows of other tables for options that few jobs have.
 SIDE_TABLES = f""",
@@ -92,16 +95,18 @@ _LIVE_WITH_RUNNING_KEYS = f""",
         SELECT id, tenant, queue, priority, max_attempts, {_NEEDS} AS needs,
                greatest(run_at, clock_timestamp()) AS due_at,
                {{not_blocked}}coalesce(run_at <= clock_timestamp(), true) AS is_due,
-               CASE unique_while WHEN 'running' THEN unique_key END AS running_key{{parents}}
+               CASE unique_while WHEN 'running' THEN unique_key END AS running_key, concurrency_key{{parents}}
         FROM new),
     placed AS MATERIALIZED (
-        SELECT d.*, {MUST_WAIT} AS must_wait
+        SELECT d.*, {MUST_WAIT} OR {MUST_WAIT_FOR_PLACE} AS must_wait
         FROM (SELECT *, row_number() OVER (
-                  PARTITION BY tenant, running_key, queue, needs, is_due ORDER BY priority, due_at, id) AS place
+                  PARTITION BY tenant, running_key, queue, needs, is_due, concurrency_key
+                  ORDER BY priority, due_at, id) AS place
               FROM keyed) d)
-    INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, needs, running_key, due_since)
+    INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, needs, running_key, due_since,
+                      concurrency_key)
     SELECT id, tenant, queue, priority, max_attempts, CASE WHEN must_wait{{or_blocked}} THEN 'infinity' ELSE due_at END,
-           needs, running_key, CASE WHEN must_wait THEN due_at END
+           needs, running_key, CASE WHEN must_wait THEN due_at END, concurrency_key
     FROM placed
 """
 
@@ -137,7 +142,7 @@ INSERT_WITH_RUNNING_KEYS = _insert_statement(
     COLUMNS,
     SIDE_TABLES,
     _LIVE_WITH_RUNNING_KEYS.format(not_blocked="", parents="", or_blocked=""),
-    ", unique_key, unique_while",
+    ", unique_key, unique_while, concurrency_key",
 )
 _NODE_COLUMNS = {name: f"d.{name}" for name in ("node", "on_parent_failure", "parents", "children", "joins")}
 #: Jobs of workflows.
@@ -149,7 +154,7 @@ INSERT_NODES = _insert_statement(
     _LIVE_WITH_RUNNING_KEYS.format(
         not_blocked="parents IS NULL AND ", parents=", parents", or_blocked=" OR parents IS NOT NULL"
     ),
-    ", unique_key, unique_while, parents",
+    ", unique_key, unique_while, concurrency_key, parents",
 )
 
 
@@ -172,6 +177,7 @@ def _options_row(options: Options) -> dict[str, object]:
         "metadata": None if options.metadata is None else orjson.Fragment(options.metadata),
         "unique_key": unique and unique.key,
         "unique_while": unique and unique.held_while,
+        "concurrency_key": options.concurrency_key,
     } | ({} if options.dependencies is None else _node_row(options.dependencies))
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from common.domain.job import HeldWhile, NewJob, RunningKey
+from common.domain.job import ConcurrencyKey, HeldWhile, NewJob, RunningKey
 from common.domain.tenancy.tenants import DEFAULT_TENANT
 from common.store.connection.caller import array
 from common.store.jobs.fragments import (
@@ -33,7 +33,7 @@ async def insert_jobs(
     `timeout_s`: the server's limit instead of the connection's. It is sent in one message with the statement, so that a
     pooler cannot run the two in different sessions. Raises asyncpg.CheckViolationError if a job's partition is missing.
     """
-    with_options = INSERT_WITH_RUNNING_KEYS if running_keys_of(jobs) else INSERT_WITH_OPTIONS
+    with_options = INSERT_WITH_RUNNING_KEYS if may_be_parked(jobs) else INSERT_WITH_OPTIONS
     if jobs and (options := jobs[0].options) is not None and options.dependencies is not None:
         with_options = INSERT_NODES  # of a submission all or none are jobs of workflows
     if timeout_s is not None:
@@ -70,6 +70,20 @@ def running_keys_of(jobs: Sequence[NewJob]) -> set[RunningKey]:
         and (unique := job.options.unique) is not None
         and unique.held_while is HeldWhile.RUNNING
     }
+
+
+def concurrency_keys_of(jobs: Sequence[NewJob]) -> set[ConcurrencyKey]:
+    """Return the concurrency keys of jobs."""
+    return {
+        ConcurrencyKey(job.tenant, job.queue, job.options.concurrency_key)
+        for job in jobs
+        if job.options is not None and job.options.concurrency_key is not None
+    }
+
+
+def may_be_parked(jobs: Sequence[NewJob]) -> bool:
+    """Return True if some jobs have a key for which they may have to wait."""
+    return bool(running_keys_of(jobs) or concurrency_keys_of(jobs))
 
 
 async def insert_storable_jobs(

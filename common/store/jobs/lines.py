@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from common.domain.tenancy.running_quota import RunningJobs
 from common.store.connection.statement import Statement
-from common.store.jobs.claims import DUE, MARK_SLACK, RUNNABLE_HERE, SETTLING, TAKE_PICKED, UNCLAIMED
+from common.store.jobs.claims import DUE, IS_OPEN, MARK_SLACK, OPEN, RUNNABLE_HERE, SETTLING, UNCLAIMED, take_picked
 from common.store.tenancy.line_index import LINE, OF_QUEUE
 
 if TYPE_CHECKING:  # the API does not import psycopg2
@@ -19,10 +19,10 @@ OTHERS = "0"  #: no tenant's number: the published marks of all lines that have 
 
 # A turn is a tenant with some bands, which are its priorities; each band is read from its own mark on. The first turns
 # leave to the next ones what they do not take.
-_PICK_BY_LINE = f"""
+PICK_BY_LINE = f"""
 pick AS MATERIALIZED (
-    SELECT due.id
-    FROM ROWS FROM (unnest($9), unnest($10), unnest($11), unnest($12)) AS turn(tenant, first_band, last_band, jobs)
+    SELECT due.id, turn.tenant
+    FROM {{turns}} AS turn{{columns}}
     CROSS JOIN LATERAL (
         SELECT job.id
         FROM generate_series(turn.first_band, turn.last_band) AS band(n)
@@ -33,14 +33,22 @@ pick AS MATERIALIZED (
               AND {UNCLAIMED} AND {DUE} AND {RUNNABLE_HERE}
             ORDER BY l.claimable_at, l.id LIMIT turn.jobs FOR UPDATE SKIP LOCKED) job
         LIMIT turn.jobs) due
-    LIMIT $16)
+    WHERE {{condition}}
+    LIMIT {{limit}})
 """
+#: The turns of a claim.
+TURNS = "ROWS FROM (unnest($9), unnest($10), unnest($11), unnest($12))"
+TURN_COLUMNS = "(tenant, first_band, last_band, jobs)"
 
+_PICK_OF_ALL = PICK_BY_LINE.format(turns=TURNS, columns=TURN_COLUMNS, condition=IS_OPEN, limit="$16")
+BY_LINE_TYPES = (
+    "bigint, uuid[], smallint[], json, bigint[], float8, float8, text, int[], int[], int[], bigint[], smallint[], "
+    "timestamptz[], uuid[], bigint"
+)
 SETTLE_AND_CLAIM_BY_LINE = Statement(
     "settle_and_claim_by_line",
-    "bigint, uuid[], smallint[], json, bigint[], float8, float8, text, int[], int[], int[], bigint[], smallint[], "
-    "timestamptz[], uuid[], bigint",
-    f"WITH {SETTLING}, {_PICK_BY_LINE}, {TAKE_PICKED}",
+    BY_LINE_TYPES,
+    f"WITH {SETTLING}, {OPEN}, {_PICK_OF_ALL}, {take_picked()}",
 )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from common.domain.job import RunningKey
+from common.domain.queues import ALL_TENANTS
 from common.store.connection.caller import for_caller
 from common.store.connection.statement import Statement, array_literal
 
@@ -77,6 +78,22 @@ MUST_WAIT = f"""(
     d.running_key IS NOT NULL AND d.is_due
     AND (d.place > 1 OR {HELD.format(of="d")}
          OR {_IN_QUEUE.format(group="d")} OR {_PARKED_BEFORE.format(group="d")}))"""
+
+#: True if a new job is one more than its concurrency key lets into the queue, by its place as above. Not exact beside
+#: others: who is let in too many is parked by its claim, and who is parked too soon is woken after the commit. The API
+#: does not see the policies of the operators: the claim alone keeps to these.
+MUST_WAIT_FOR_PLACE = f"""(
+    d.concurrency_key IS NOT NULL AND d.is_due
+    AND EXISTS (
+        SELECT FROM (
+            SELECT min(least(p.key_concurrency, ceil(p.key_burst)))::bigint AS most FROM queue_policies p
+            WHERE p.queue = d.queue AND p.tenant IN ({ALL_TENANTS}, d.tenant) AND p.in_force) m
+        WHERE m.most < d.place + (
+            SELECT count(*) FROM (
+                SELECT FROM live l
+                WHERE l.tenant = d.tenant AND l.queue = d.queue AND l.concurrency_key = d.concurrency_key
+                  AND l.needs = d.needs AND l.claimable_at < 'infinity'
+                LIMIT m.most) open)))"""
 
 # Reverses the claim, because waiting for the key is no attempt. A job that was asked to stop meanwhile ends CANCELLED.
 # Due jobs of the same groups that no worker has claimed are parked with them: each would meet the held key in turn.
@@ -196,6 +213,28 @@ def park(connection: "WorkerConnection", worker: int, jobs: "Sequence[ClaimedJob
     """
     ids, attempts = array_literal(job.id for job in jobs), array_literal(job.attempt for job in jobs)
     connection.run(PARK, (worker, ids, attempts, MAX_PARKED))
+
+
+def share(
+    connection: "WorkerConnection", worker: int, freed: Iterable[RunningKey], jobs: "Sequence[ClaimedJob]"
+) -> "list[ClaimedJob]":
+    """Park all but the first claimed job of each key. Return the others, and those without a key.
+
+    Wakes parked jobs of freed keys of which no job was claimed.
+    """
+    ready, rivals, keys = list["ClaimedJob"](), list["ClaimedJob"](), set[RunningKey]()
+    for job in jobs:
+        if job.running_key is None or job.running_key not in keys:
+            ready.append(job)
+        else:
+            rivals.append(job)
+        if job.running_key is not None:
+            keys.add(job.running_key)
+    if rivals:
+        park(connection, worker, rivals)
+    if left := set(freed) - keys:
+        wake(connection, left)
+    return ready
 
 
 def wake(connection: "WorkerConnection", keys: Iterable[RunningKey]) -> list[str]:

@@ -6,6 +6,7 @@ above it and yet below the mark of its own line, or of all lines without one of 
 
 from typing import TYPE_CHECKING
 
+from common.domain.queues import ALL_TENANTS
 from common.store.connection.statement import Statement
 from common.store.jobs.lines import OTHERS, next_band
 from common.store.tenancy.line_index import LINE
@@ -20,6 +21,18 @@ SUSPENDED = """
 suspended AS MATERIALIZED (SELECT ARRAY(SELECT id FROM tenants WHERE state = 'SUSPENDED' {also}) AS ids)
 """
 NOT_SUSPENDED = "l.tenant <> ALL ((SELECT ids FROM suspended)::integer[])"
+# `of_all` stays true for a minute after a resume too, for the same reason; a queue of one tenant is its own.
+#: The queues of which the jobs of some tenants are paused.
+PAUSED = f"""
+paused AS MATERIALIZED (
+    SELECT queue, array_agg(tenant) AS tenants,
+           bool_or(tenant = {ALL_TENANTS}) OR (SELECT count(*) FROM (SELECT FROM tenants LIMIT 2) t) < 2 AS of_all
+    FROM queue_policies WHERE paused_at IS NOT NULL {{also}} GROUP BY queue)
+"""
+#: True if a band, or the row l of `queue`, is not paused.
+NOT_PAUSED = "NOT EXISTS (SELECT FROM paused p WHERE p.queue = {queue} AND (p.of_all OR {tenant} = ANY (p.tenants)))"
+#: As RESUMED, of the policy of a queue.
+RESUMED_QUEUE = "changed_at > now() - interval '1 min'"
 
 # A band that some worker lists is trusted to that worker, which claims and has it in its turns. The bands are found
 # from one to the next, 15 us each. The marks are an object by tenant: a join would compare each band with each mark. A
@@ -37,7 +50,7 @@ REQUEUE_LINE_STRAYS = Statement(
     marks AS MATERIALIZED (
         SELECT queue, priority, operations, jsonb_object_agg(tenant, claimable_at) AS of_tenant FROM line_marks
         GROUP BY 1, 2, 3),
-    {SUSPENDED.format(also=f"OR ({RESUMED})")},
+    {SUSPENDED.format(also=f"OR ({RESUMED})")}, {PAUSED.format(also=f"OR {RESUMED_QUEUE}")},
     bands AS (
         SELECT q.queue, first.tenant, first.priority FROM (SELECT DISTINCT queue FROM marks) q
         CROSS JOIN LATERAL ({next_band("q.queue", "0", "-1")}) first
@@ -46,7 +59,7 @@ REQUEUE_LINE_STRAYS = Statement(
         CROSS JOIN LATERAL ({next_band("bands.queue", "bands.tenant", "bands.priority")}) next),
     strays AS MATERIALIZED (
         SELECT stray.id
-        FROM bands
+        FROM (SELECT * FROM bands WHERE {NOT_PAUSED.format(queue="bands.queue", tenant="bands.tenant")} OFFSET 0) bands
         JOIN marks m ON m.queue = bands.queue AND m.priority = bands.priority
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l

@@ -2,8 +2,17 @@
 
 from typing import TYPE_CHECKING
 
+from common.domain.queues import ALL_TENANTS
 from common.store.connection.statement import Statement
-from common.store.queues.line_strays import NOT_SUSPENDED, RESUMED, SUSPENDED
+from common.store.jobs.limits.policy_claims import TOKENS
+from common.store.queues.line_strays import (
+    NOT_PAUSED,
+    NOT_SUSPENDED,
+    PAUSED,
+    RESUMED,
+    RESUMED_QUEUE,
+    SUSPENDED,
+)
 from common.store.workers.fragments import LEASE_ALIVE
 
 if TYPE_CHECKING:  # the worker does not import SQLAlchemy, nor the API psycopg2
@@ -41,6 +50,24 @@ known AS MATERIALIZED (
     SELECT queue FROM operations UNION SELECT unnest(queues) FROM workers WHERE ended_at IS NULL)
 """
 
+# `held`: the tenants of the queue whose jobs nobody claims. Joined once a queue, so that no row asks for them.
+_CLAIMABLE = f"""
+{QUEUES}, {_SUSPENDED}, {PAUSED.format(also="")},
+claimable AS MATERIALIZED (
+    SELECT k.queue, coalesce(p.of_all, false) AS is_paused,
+           coalesce(p.tenants, '{{}}') || (SELECT ids FROM suspended) AS held
+    FROM known k LEFT JOIN paused p ON p.queue = k.queue)
+"""
+# More workers would not run what waits for a slot or a token. A limit of one tenant among several says nothing of the
+# others' jobs.
+_LIMITS = f"""
+limits AS MATERIALIZED (
+    SELECT p.queue, min(p.concurrency) AS at_once, min(ceil({TOKENS} + p.rate)) AS soon FROM queue_policies p
+    WHERE p.in_force
+      AND (p.tenant = {ALL_TENANTS} OR (SELECT count(*) FROM (SELECT FROM tenants LIMIT 2) t) < 2) GROUP BY p.queue)
+"""
+_NOT_HELD = "NOT k.is_paused AND l.tenant <> ALL (k.held)"
+
 # The operations that the workers of a queue can run. A queue without workers has no row.
 _RUNNABLE = """
 kinds AS MATERIALIZED (SELECT DISTINCT queues, operations FROM workers WHERE ended_at IS NULL),
@@ -53,8 +80,8 @@ DUE = Statement(
     "due_queues",
     "int",
     f"""
-    WITH {QUEUES}, {_RUNNABLE}, {FRONTS}, {_SUSPENDED}
-    SELECT k.queue FROM known k LEFT JOIN runnable ON runnable.queue = k.queue
+    WITH {_CLAIMABLE}, {_RUNNABLE}, {FRONTS}
+    SELECT k.queue FROM claimable k LEFT JOIN runnable ON runnable.queue = k.queue
     WHERE EXISTS (
         SELECT FROM generate_series(0, $1) AS p(priority)
         LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
@@ -63,7 +90,7 @@ DUE = Statement(
             WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
               AND l.claimable_at >= coalesce(f.claimable_at, '-infinity') AND l.claimable_at <= now()
               AND (l.needs IS NULL OR runnable.operations IS NULL OR l.needs = ANY (runnable.operations))
-              AND {NOT_SUSPENDED}
+              AND {_NOT_HELD}
             LIMIT 1) due)
     """,
 )
@@ -73,6 +100,7 @@ REQUEUE_STRAYS = Statement(
     "interval, bigint",
     f"""
     WITH fronts AS MATERIALIZED ({_MARKS.format(operations="operations")}), {SUSPENDED.format(also=f"OR ({RESUMED})")},
+    {PAUSED.format(also=f"OR {RESUMED_QUEUE}")},
     strays AS MATERIALIZED (
         SELECT stray.id FROM fronts f
         CROSS JOIN LATERAL (
@@ -80,6 +108,7 @@ REQUEUE_STRAYS = Statement(
             WHERE l.queue = f.queue AND l.priority = f.priority AND l.worker IS NULL
               AND l.claimable_at < f.claimable_at AND l.claimable_at > coalesce(now() - $1, '-infinity')
               AND (l.needs IS NULL OR l.needs = ANY (f.operations)) AND {NOT_SUSPENDED}
+              AND {NOT_PAUSED.format(queue="f.queue", tenant="l.tenant")}
             ORDER BY l.claimable_at, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) stray)
     UPDATE live SET claimable_at = clock_timestamp(), rev = rev + 1
     WHERE id = ANY (ARRAY(SELECT id FROM strays)) AND worker IS NULL
@@ -110,15 +139,15 @@ RAISE_STARVED = Statement(
     "raise_starved",
     "float8, bigint",
     f"""
-    WITH {QUEUES}, {FRONTS}, {_SUSPENDED},
+    WITH {_CLAIMABLE}, {FRONTS},
     starved AS MATERIALIZED (
-        SELECT job.id FROM known k CROSS JOIN generate_series(1, 9) AS p(priority)
+        SELECT job.id FROM claimable k CROSS JOIN generate_series(1, 9) AS p(priority)
         LEFT JOIN fronts f ON f.queue = k.queue AND f.priority = p.priority
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
             WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
               AND l.claimable_at >= coalesce(f.claimable_at, '-infinity')
-              AND l.claimable_at < now() - $1 * interval '1 s' AND {NOT_SUSPENDED}
+              AND l.claimable_at < now() - $1 * interval '1 s' AND {_NOT_HELD}
             ORDER BY l.claimable_at, l.id LIMIT $2 FOR UPDATE SKIP LOCKED) job)
     UPDATE live SET priority = 0, claimable_at = clock_timestamp(), rev = rev + 1
     WHERE id = ANY (ARRAY(SELECT id FROM starved)) AND worker IS NULL
@@ -130,12 +159,14 @@ DEPTH = Statement(
     "depth",
     "bigint",
     f"""
-    WITH {QUEUES}, {_SUSPENDED}
-    SELECT k.queue, d.queued, d.running FROM known k
+    WITH {_CLAIMABLE}, {_LIMITS}
+    SELECT k.queue, greatest(0, least(d.queued, s.at_once - d.running, s.soon::bigint)), d.running
+    FROM claimable k LEFT JOIN limits s ON s.queue = k.queue
     CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE due.worker IS NULL) AS queued, count(due.worker) AS running
+        SELECT count(*) FILTER (WHERE due.worker IS NULL AND NOT k.is_paused) AS queued, count(due.worker) AS running
         FROM (SELECT l.worker FROM live l
-              WHERE l.queue = k.queue AND l.claimable_at <= now() AND (l.worker IS NOT NULL OR {NOT_SUSPENDED})
+              WHERE l.queue = k.queue AND l.claimable_at <= now()
+                AND (l.worker IS NOT NULL OR k.is_paused OR l.tenant <> ALL (k.held))
               LIMIT $1) due) d
     """,
 )
@@ -164,9 +195,9 @@ OLDEST_DUE = Statement(
     "oldest_due",
     "int",
     f"""
-    WITH {QUEUES}, {FRONTS}, {_SUSPENDED}
+    WITH {_CLAIMABLE}, {FRONTS}
     SELECT k.queue, coalesce(extract(epoch FROM now() - oldest.claimable_at), 0)::float8
-    FROM known k
+    FROM claimable k
     CROSS JOIN LATERAL (
         SELECT min(due.claimable_at) AS claimable_at
         FROM generate_series(0, $1) AS p(priority)
@@ -175,7 +206,7 @@ OLDEST_DUE = Statement(
             SELECT l.claimable_at FROM live l
             WHERE l.queue = k.queue AND l.priority = p.priority AND l.worker IS NULL
               AND l.claimable_at >= coalesce(f.claimable_at, '-infinity') AND l.claimable_at <= now()
-              AND {NOT_SUSPENDED}
+              AND {_NOT_HELD}
             ORDER BY l.claimable_at LIMIT 1) due) oldest
     """,
 )
@@ -229,7 +260,10 @@ def unrunnable(connection: "WorkerConnection", count_limit: int) -> dict[str, in
 
 
 def depth(connection: "WorkerConnection", count_limit: int) -> dict[str, tuple[int, int]]:
-    """Return, by queue, the numbers of waiting due jobs and of running jobs, counted up to `count_limit` together."""
+    """Return, by queue, the numbers of waiting due jobs and of running jobs, counted up to `count_limit` together.
+
+    Without waiting jobs that a pause or a limit keeps from starting.
+    """
     return {row[0]: (row[1], row[2]) for row in connection.run(DEPTH, (count_limit,))}
 
 

@@ -23,7 +23,7 @@ from common.domain.schedules.policies import FireOutcome, FireReason
 from common.domain.schedules.timing import Timing
 from common.schedule_definitions.definition import ScheduleDefinition
 from common.store.jobs.fragments import INSERT_WITH_OPTIONS, INSERT_WITH_RUNNING_KEYS
-from common.store.jobs.insert import json_literal, running_keys_of
+from common.store.jobs.insert import json_literal, may_be_parked
 from common.store.schedules.records import (
     COLUMNS,
     DEFINITION_COLUMNS,
@@ -188,7 +188,7 @@ def run_now(connection: Connection, tenant: int, schedule_id: UUID, at: datetime
         "reason": str(FireReason.REQUESTED),
     }
     connection.execute(_INSERT_FIRE, fire)
-    insert = INSERT_WITH_RUNNING_KEYS if running_keys_of([job]) else INSERT_WITH_OPTIONS
+    insert = INSERT_WITH_RUNNING_KEYS if may_be_parked([job]) else INSERT_WITH_OPTIONS
     connection.exec_driver_sql(insert.format(jobs="$1::json", tenants="$2"), (json_literal([job]), [tenant]))
     connection.execute(_SET_LAST_JOB, {"job": job.id, "tenant": tenant, "id": schedule_id})
 

@@ -24,7 +24,7 @@ from common.domain.schedules.policies import FireOutcome, FireReason, Overlap
 from common.store.connection.caller import array
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.connection.statement import Row, array_literal
-from common.store.jobs.insert import json_literal, running_keys_of
+from common.store.jobs.insert import json_literal, may_be_parked
 from common.store.schedules.firing_statements import (
     ADVANCE,
     ANY_DUE,
@@ -260,7 +260,7 @@ def _store(
 
 def _insert_jobs(connection: WorkerConnection, jobs: list[NewJob]) -> None:
     if jobs:
-        statement = INSERT_KEYED_JOBS if running_keys_of(jobs) else INSERT_JOBS
+        statement = INSERT_KEYED_JOBS if may_be_parked(jobs) else INSERT_JOBS
         connection.run(statement, (json_literal(jobs), array({job.tenant for job in jobs})))
 
 

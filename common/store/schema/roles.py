@@ -25,8 +25,13 @@ VIEW = "job_states"
 VERSION_TABLE = "alembic_version"
 CREATE_PARTITION, DROP_PARTITIONS = "create_partition(text, text, uuid, uuid)", "drop_partitions(text)"
 DROP_AUDIT_PARTITION = "drop_audit_partition(text)"
+QUEUE_DEPTH = "queue_depth(text, bigint)"
 #: By part: the functions that it may call. The API creates a partition whose day a submission finds missing.
-FUNCTIONS = {"api": [CREATE_PARTITION], "controller": [CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION]}
+FUNCTIONS = {
+    "api": [CREATE_PARTITION],
+    "controller": [CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION],
+    "metrics": [QUEUE_DEPTH],
+}
 #: By part and table. A lock of a row (FOR UPDATE) needs the right to change a column of it.
 RIGHTS: Mapping[str, Mapping[str, str]] = {
     "api": {
@@ -47,6 +52,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
         "schedules": "SELECT, INSERT, UPDATE, DELETE",
         "schedule_fires": "SELECT, INSERT",
+        "queue_policies": "SELECT, INSERT, UPDATE",
+        "queue_slots": "SELECT, INSERT",
+        "concurrency_keys": "SELECT",
         "audit_entries": "SELECT, INSERT",
         "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
         "workers": "SELECT",
@@ -60,7 +68,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
     "worker": {
         "jobs": "SELECT, INSERT",  # the INSERT for jobs that a running job adds to its workflow
         "live": "SELECT, INSERT, DELETE, UPDATE (worker, attempt, rev, started_at, claimable_at, due_since, "
-        "running_key, needs, released, crashes, isolated, progress, progress_text)",
+        "running_key, concurrency_key, needs, released, crashes, isolated, progress, progress_text)",
         "outcomes": "SELECT (id, tenant, run, attempt, worker, status, result, error_type), INSERT",
         "attempts": "SELECT (id, attempt, worker, error_type), INSERT",
         "job_logs": "SELECT (id, run, attempt, total_bytes), INSERT, DELETE",
@@ -72,6 +80,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "line_marks, finished_by_minute, operations)",
         "operations": "SELECT, INSERT, UPDATE",
         "tenants": "SELECT",
+        "queue_policies": "SELECT, UPDATE (tokens, filled_at)",
+        "queue_slots": "SELECT, UPDATE (worker)",
+        "concurrency_keys": "SELECT, INSERT, UPDATE",
         "tenant_usage": "SELECT (tenant, running)",
         "usage_counts": "SELECT",
     },
@@ -95,6 +106,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
         "schedules": "SELECT, DELETE, UPDATE (next_at, due_at, pending_at, last_at, last_job)",
         "schedule_fires": "SELECT, INSERT, DELETE",
+        "queue_policies": "SELECT",
+        "queue_slots": "SELECT",
+        "concurrency_keys": "SELECT, DELETE, UPDATE (ids)",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
         "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",
@@ -105,7 +119,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "stored_bytes": "SELECT, INSERT, DELETE",
         VIEW: "SELECT",
     },
-    "metrics": {"live": "SELECT (queue, claimable_at)"},
+    "metrics": {},  # KEDA calls a function
 }
 _TABLES = sorted(Base.metadata.tables)
 _ROLE_EXISTS = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :name)")
@@ -239,7 +253,7 @@ def transfer(engine: Engine, settings: Settings) -> None:
         foreign = connection.execute(_OWNED_BY_OTHERS, {"names": names, "owner": owner}).scalars().all()
         functions = [
             name
-            for name in (CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION)
+            for name in (CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION, QUEUE_DEPTH)
             if connection.execute(_FUNCTION_OWNED_BY_OTHERS, {"name": name, "owner": owner}).scalar_one()
         ]
     for statement in [*(f"TABLE {name}" for name in foreign), *(f"FUNCTION {name}" for name in functions)]:

@@ -106,10 +106,10 @@ def test_ends_of_attempts_written_by_an_earlier_try_are_recognised(storage: Stor
     claimer.write([failed], Fail(ERROR))
     claimer.write([retried], retry_after(60))
     jobs = [failed, retried, running]
-    settled = claims.settled_before(claimer.connection, claimer.id, ids(jobs), [job.attempt for job in jobs])
+    settled = failures.settled_before(claimer.connection, claimer.id, ids(jobs), [job.attempt for job in jobs])
     assert settled == {failed.id, retried.id}
     other = storage.claimer()
-    assert claims.settled_before(other.connection, other.id, ids(jobs), [job.attempt for job in jobs]) == set()
+    assert failures.settled_before(other.connection, other.id, ids(jobs), [job.attempt for job in jobs]) == set()
 
 
 ENDINGS = [pytest.param(None, id="settle"), *DECISIONS[1:]]

@@ -168,7 +168,7 @@ def test_a_claim_and_a_rescue_join_jobs_by_id_in_one_partition(
 @pytest.mark.parametrize("plan_database", ["large"], indirect=True)
 def test_settled_attempts_are_read_from_the_partitions_of_their_jobs(plan_database: PlanDatabase) -> None:
     plan = explain(
-        plan_database.claimer.connection, claims.SETTLED_BEFORE, plan_database.arguments()[claims.SETTLED_BEFORE]
+        plan_database.claimer.connection, failures.SETTLED_BEFORE, plan_database.arguments()[failures.SETTLED_BEFORE]
     )
     today = plan_database.storage.value("SELECT right(min(tableoid::regclass::text), 8) FROM jobs")
     assert plan.partitions("outcomes") == {f"outcomes_{today}"}

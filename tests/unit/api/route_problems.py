@@ -20,6 +20,7 @@ ACTION = {"bulk-action-not-found", "invalid-parameter", "store-unavailable"}
 EXPENSIVE = {"store-unavailable", "too-many-reads", "read-timeout"}
 TENANT = {"tenant-not-found", "invalid-parameter", "store-unavailable"}
 SCHEDULE = {"schedule-not-found", "invalid-parameter", "store-unavailable"}
+QUEUE = {"queue-not-found", "invalid-parameter"} | EXPENSIVE
 JSON_BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "overloaded"}
 DEFINITION = JSON_BODY | {"unknown-operation", "schedule-exists", "store-unavailable"}
 ROUTES = {
@@ -60,6 +61,11 @@ ROUTES = {
     | JSON_BODY,
     ("post", "/bulk-actions/{bulk_action_id}/stop"): ACTION | {"wrong-phase", "unsupported-media-type"},
     ("post", "/bulk-actions/{bulk_action_id}/undo"): ACTION | {"wrong-phase", "unsupported-media-type"},
+    ("get", "/queues"): {"invalid-parameter"} | EXPENSIVE,
+    ("get", "/queues/{queue_name}"): QUEUE,
+    ("patch", "/queues/{queue_name}"): QUEUE | JSON_BODY | {"precondition-failed", "pause-unconfirmed"},
+    ("post", "/queues/{queue_name}/pause"): QUEUE | {"unsupported-media-type", "pause-unconfirmed"},
+    ("post", "/queues/{queue_name}/resume"): QUEUE | {"unsupported-media-type"},
     ("get", "/schedules"): {"invalid-parameter"} | EXPENSIVE,
     ("post", "/schedules"): DEFINITION | {"too-many-schedules", "tenant-draining"},
     ("get", "/schedules/{schedule_id}"): SCHEDULE,

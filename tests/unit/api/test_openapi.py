@@ -129,6 +129,8 @@ SUCCESSES = {
     ("patch", "/tenants/{tenant_name}"): {"200"},
     **{("post", f"/tenants/{{tenant_name}}/{verb}"): {"200"} for verb in ("suspend", "resume", "drain", "remove")},
     ("get", LOGS): {"200", "204"},
+    ("patch", "/queues/{queue_name}"): {"200"},
+    **{("post", f"/queues/{{queue_name}}/{verb}"): {"200"} for verb in ("pause", "resume")},
     ("post", "/schedules"): {"201"},
     ("patch", "/schedules/{schedule_id}"): {"200"},
     ("delete", "/schedules/{schedule_id}"): {"204"},

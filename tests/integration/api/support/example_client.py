@@ -114,7 +114,12 @@ class ExampleClient:
     def row_for(self, operation: Operation) -> str:
         """Return what the path names and accepts the documented request: a job, batch, key or tenant, or none."""
         _, path = operation
-        made = {"{key_id}": self.key, "{tenant_name}": self.tenant, "{schedule_id}": self.schedule}
+        made = {
+            "{key_id}": self.key,
+            "{tenant_name}": self.tenant,
+            "{schedule_id}": self.schedule,
+            "{queue_name}": self.queue,
+        }
         for name, make in made.items():
             if name in path:
                 return make()
@@ -148,6 +153,10 @@ class ExampleClient:
         (body,) = body_examples(("post", "/schedules"))
         answer = self.system.client.post("/schedules", json=body | {"name": f"s-{uuid.uuid4()}"})
         return str(answer.raise_for_status().json()["id"])
+
+    def queue(self) -> str:
+        """Make a queue known by a policy; return its name."""
+        return self.edit(f"q-{uuid.uuid4()}", "INSERT INTO queue_policies (queue, rev) VALUES (%s, 1)")
 
     def key(self) -> str:
         """Create an API key; return its id."""

@@ -45,7 +45,7 @@ class PlanDatabase:
         return {
             claims.SETTLE_AND_CLAIM: (self.claimer.id, *settled, "default", *positions, CLAIMED),
             claims.SETTLE: (self.claimer.id, *settled),
-            claims.SETTLED_BEFORE: held,
+            failures.SETTLED_BEFORE: held,
             failures.LOCK: held,
             failures.FAIL: (*held, errors, errors, errors, *usage),
             failures.RETRY_OR_RELEASE: (

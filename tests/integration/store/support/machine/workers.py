@@ -12,7 +12,7 @@ from common.domain.decisions import RELEASED, WORKER_LOST, decide
 from common.domain.operation_spec import OperationSpec
 from common.domain.states import State
 from common.store.connection.psycopg2_session import WorkerConnection
-from common.store.jobs import claims, failures
+from common.store.jobs import failures
 from common.store.queues import queue_state
 from common.store.workers import leases
 from common.store.workers.leases import LeaseRenewal
@@ -125,7 +125,7 @@ class WorkerMachine(AttemptMachine):
 
     def check_settled_before(self, process: str, selector: int, stale: bool) -> None:
         if batch := self._select("", process, selector, stale):
-            settled = claims.settled_before(
+            settled = failures.settled_before(
                 self.observer, batch[0][0], [job.id for _, job in batch], [job.attempt for _, job in batch]
             )
             assert settled == {job.id for worker, job in batch if self.model.jobs[job.id].ended_by(worker, job.attempt)}

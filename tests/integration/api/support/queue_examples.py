@@ -1,0 +1,30 @@
+"""Requests that make the API send each documented example of a response about queues."""
+
+from integration.api.support.documented_examples import body_examples
+from integration.api.support.example_client import Provoke
+
+PATH = "/queues/{queue_name}"
+
+#: By the name of an example, or by path and name, as in `example_client.PROVOKED`.
+PROVOKED: dict[str | tuple[str, str], Provoke] = {
+    "queues": lambda client, operation: client.send(operation, params={"limit": 1}),
+    **dict.fromkeys(
+        ("queue", "queue paused", "queue resumed"), lambda client, operation: client.send(operation, client.queue())
+    ),
+    "queue changed": lambda client, operation: client.send(operation, client.queue(), json=body_examples(operation)[0]),
+    (PATH, "invalid-body"): lambda client, operation: client.send(operation, client.queue(), json={"concurrency": 0}),
+    (PATH, "queue-not-found"): lambda client, operation: client.send(operation, "nowhere", json={}),
+    (PATH, "precondition-failed"): lambda client, operation: client.send(
+        operation, client.queue(), json={}, headers={"If-Match": 'W/"99"'}
+    ),
+    (PATH, "invalid-parameter"): lambda client, operation: client.send(
+        operation, client.queue(), json={}, params={"all_tenants": "x"}
+    ),
+    **{
+        (f"/queues/{{queue_name}}{verb}", "invalid-parameter"): lambda client, operation: client.send(
+            operation, client.queue(), params={"all_tenants": "x"}
+        )
+        for verb in ("/pause", "/resume")
+    },
+    "queue-not-found": lambda client, operation: client.send(operation, "nowhere"),
+}
