@@ -80,21 +80,29 @@ class Settler:
                 continue
             self._count_fenced(len(pending) - stored)
             self._mark_settled(began_ns)
-            if pending.has_keys or any(job.extras is not None for job in jobs):
-                ready = self._share_keys(queue, pending, jobs)
-                if ready is None or (jobs and not ready):  # all are parked: others may be behind them
-                    continue
-                jobs = ready
-            try:
-                if self._unblock(queue, len(jobs)) and not jobs:
-                    continue  # one that has waited may be claimed now
-            except DatabaseUnavailable as error:
-                self.connection_lost(error)
+            ready = self._ready(queue, pending, jobs)
+            if ready is None:
                 continue
-            self._metrics.count_claim(queue, jobs)
+            self._metrics.count_claim(queue, ready)
             if self.spans is not None:
-                self.spans.record_claim(queue, jobs, began_ns, self._metrics)
-            return jobs
+                self.spans.record_claim(queue, ready, began_ns, self._metrics)
+            return ready
+
+    def _ready(self, queue: str, settled: PendingResults, jobs: list[ClaimedJob]) -> list[ClaimedJob] | None:
+        """Return the claimed jobs that may run, after the commit that settled others.
+
+        None: to claim again, because all are parked, a job that waited may be claimed, or the connection was lost.
+        """
+        try:
+            ready = jobs
+            if settled.has_keys or any(job.extras is not None for job in jobs):
+                ready = self._share_keys(queue, settled, jobs)
+                if jobs and not ready:
+                    return None
+            return None if self._unblock(queue, len(ready)) and not ready else ready
+        except DatabaseUnavailable as error:
+            self.connection_lost(error)
+            return None
 
     def _unblock(self, queue: str, claimed: int) -> bool:
         """Ask for jobs that have waited, and ring for those that may run. Return True if the next claim may find some.
@@ -236,19 +244,15 @@ class Settler:
         """Drop the attempts that have ended and are not settled: their jobs run again."""
         self.pending = PendingResults()
 
-    def _share_keys(self, queue: str, freed: PendingResults, jobs: list[ClaimedJob]) -> list[ClaimedJob] | None:
-        """Return the claimed jobs that may run as their keys decide; park the others. None: the connection was lost."""
+    def _share_keys(self, queue: str, freed: PendingResults, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
+        """Return the claimed jobs that may run as their keys decide; park the others. Raises DatabaseUnavailable."""
         session, policies = self._session, self._session.policies(queue)
-        try:
-            ready = running_keys.share(session.connection, session.worker, freed.running_keys, jobs)
-            if policies.limits_keys:
-                ready, wait_s = concurrency_keys.admit(session.connection, session.worker, queue, ready)
-                policies.wait(wait_s)
-            if others := freed.concurrency_keys - {job.concurrency_key for job in jobs}:
-                policies.wait(concurrency_keys.wake(session.connection, others))
-        except DatabaseUnavailable as error:
-            self.connection_lost(error)
-            return None
+        ready = running_keys.share(session.connection, session.worker, freed.running_keys, jobs)
+        if policies.limits_keys:
+            ready, wait_s = concurrency_keys.admit(session.connection, session.worker, queue, ready)
+            policies.wait(wait_s)
+        if others := freed.concurrency_keys - {job.concurrency_key for job in jobs}:
+            policies.wait(concurrency_keys.wake(session.connection, others))
         return ready
 
     def _wake(self, pending: PendingResults) -> None:

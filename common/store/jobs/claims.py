@@ -124,7 +124,7 @@ def take_picked(more: str = "") -> str:
 
     `more`: further columns.
     """
-    return _TAKE_PICKED.format(more=more)
+    return _TAKE_PICKED.replace("{more}", more)
 
 
 SETTLE_AND_CLAIM = Statement(
