@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from rig.system import System, until
 
+from common.domain.states import State
+
 Job = dict[str, Any]
 
 
@@ -83,7 +85,7 @@ def test_a_job_runs_after_its_parents_and_reads_their_results(system: System, op
     }
     assert jobs["end"]["started_at"] >= max(jobs["left"]["finished_at"], jobs["right"]["finished_at"])
     assert found["graph"] == {
-        "operations": [{"operation": operation, "jobs": 4, "states": {"SUCCESS": 4}}],
+        "operations": [{"operation": operation, "jobs": 4, "states": dict.fromkeys(State, 0) | {"SUCCESS": 4}}],
         "edges": [{"parent": operation, "child": operation, "count": 4}],
     }
 
