@@ -84,6 +84,9 @@ def test_a_job_runs_after_its_parents_and_reads_their_results(system: System, op
         },
     }
     assert jobs["end"]["started_at"] >= max(jobs["left"]["finished_at"], jobs["right"]["finished_at"])
+    timeline = system.job(jobs["end"]["job_id"])["timeline"]
+    assert [change["status"] for change in timeline] == ["BLOCKED", "PENDING", "IN_PROGRESS", "SUCCESS"]
+    assert timeline[1]["at"] == max(jobs["left"]["finished_at"], jobs["right"]["finished_at"])
     assert found["graph"] == {
         "operations": [{"operation": operation, "jobs": 4, "states": dict.fromkeys(State, 0) | {"SUCCESS": 4}}],
         "edges": [{"parent": operation, "child": operation, "count": 4}],
@@ -203,6 +206,8 @@ def test_explain_says_for_which_parents_a_job_waits(system: System) -> None:
         f"'b' ({jobs['b']['job_id']}, BLOCKED)."
     )
     assert found["expected_start"] is None
+    assert found["waited"]["scheduled_seconds"] > 0
+    assert found["waited"]["queued_seconds"] == 0
     listed = system.client.get(f"/jobs?status=BLOCKED&batch={body['workflow_id']}").json()["jobs"]
     assert {job["job_id"] for job in listed} == {jobs["b"]["job_id"], jobs["c"]["job_id"]}
     stats = system.client.get("/stats").json()["queues"]
