@@ -116,7 +116,7 @@ _QUEUE = {
 _PREVIEW = {
     "bulk_action_id": _OTHER_ID, "action": "cancel", "phase": "PREVIEW",
     "filter": {
-        "status": ["IN_PROGRESS", "PENDING", "RETRYING", "SCHEDULED"], "operation": None, "queue": None,
+        "status": ["BLOCKED", "IN_PROGRESS", "PENDING", "RETRYING", "SCHEDULED"], "operation": None, "queue": None,
         "tag": "nightly", "batch": None, "created_after": None, "created_before": None, "finished_after": None,
         "finished_before": None, "error": None,
     },

@@ -13,13 +13,17 @@ _SUMMARY: dict[str, Any] = {
         "retry": f"/workflows/{_ID}/retry", "events": f"/batches/{_ID}/events",
     },
 }  # fmt: skip
+_NONE = {
+    "SCHEDULED": 0, "BLOCKED": 0, "PENDING": 0, "IN_PROGRESS": 0, "RETRYING": 0, "SUCCESS": 0, "FAILED": 0,
+    "CANCELLED": 0,
+}  # fmt: skip
 _EDGES = [{"parent": "square_sum", "child": "cube_sum", "count": 2}]
 
 
 def _operations(squares: dict[str, int], cubes: dict[str, int]) -> list[dict[str, Any]]:
     return [
-        {"operation": "square_sum", "jobs": 2, "states": squares},
-        {"operation": "cube_sum", "jobs": 1, "states": cubes},
+        {"operation": "square_sum", "jobs": 2, "states": _NONE | squares},
+        {"operation": "cube_sum", "jobs": 1, "states": _NONE | cubes},
     ]
 
 
@@ -39,7 +43,7 @@ _NODE: dict[str, Any] = {
     "depends_on": ["left", "right"], "links": {"self": f"/jobs/{_JOB_IDS[2]}"},
 }  # fmt: skip
 _FIRST_NODE = _NODE | {
-    "job_id": _JOB_IDS[0], "name": "left", "operation": "square_sum", "status": "PENDING", "on_parent_failure": None,
+    "job_id": _JOB_IDS[0], "name": "left", "operation": "square_sum", "status": "SCHEDULED", "on_parent_failure": None,
     "parents": 0, "depends_on": [], "links": {"self": f"/jobs/{_JOB_IDS[0]}"},
 }  # fmt: skip
 

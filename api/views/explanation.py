@@ -66,7 +66,9 @@ class ExpectedStart(BaseModel):
 class WaitedView(BaseModel):
     """The time that the job has spent, by cause, over all attempts."""
 
-    scheduled_seconds: float = Field(description="Until the start time that the client chose.")
+    scheduled_seconds: float = Field(
+        description="Until the start time that the client chose, or until the parents of the job had ended."
+    )
     queued_seconds: float = Field(description="Due, until a worker process claimed it.")
     paused_seconds: float = Field(description="In the backoff between attempts.")
     running_seconds: float = Field(description="Claimed by a worker process.")

@@ -154,7 +154,17 @@ def _runs(row: Record) -> Iterator[Run]:
             past_attempts=past_attempts,
             last_attempt=_attempt_start(number, row if outcome is None else outcome),
             end=None if outcome is None else _state_change(outcome, outcome["finished_at"], State(outcome["status"])),
+            has_parents=row["has_parents"],
+            unblocked_at=_unblocked_at(number, row, has_attempts=bool(past_attempts)),
         )
+
+
+def _unblocked_at(number: int, row: Record, *, has_attempts: bool) -> datetime | None:
+    """Return when the parents of a job had ended, if that has let its newest run go."""
+    is_waiting = row["status"] in (State.PENDING, State.RETRYING)
+    if number != row["run"] or not (has_attempts or is_waiting or row["started_at"] is not None):
+        return None
+    return row["parents_ended_at"]  # type: ignore[no-any-return]  # a record's values are Any
 
 
 def _run_start(number: int, row: Record, starts: dict[int, datetime], past_attempts: list[PastAttempt]) -> datetime:

@@ -39,6 +39,8 @@ class Run:
     past_attempts: Sequence[PastAttempt]
     last_attempt: StateChange | None = None  #: to IN_PROGRESS: the attempt that runs now, or that ended the run
     end: StateChange | None = None  #: None: not finished
+    has_parents: bool = False  #: it begins BLOCKED
+    unblocked_at: datetime | None = None  #: None: it has not been unblocked, or it is unknown when
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,12 @@ def timeline(runs: Sequence[Run], now: datetime) -> list[StateChange]:
 def _changes_of_run(run: Run, now: datetime) -> Iterator[StateChange]:
     last = run.last_attempt or run.end
     starts = [*(attempt.started.at for attempt in run.past_attempts), now if last is None else last.at]
-    yield from _waiting_states(StateChange(run.at, State.SCHEDULED, run.number), run.due_at, starts[0])
+    if run.has_parents:
+        yield StateChange(run.at, State.BLOCKED, run.number)
+        if run.unblocked_at is not None and run.unblocked_at <= starts[0]:
+            yield StateChange(max(run.at, run.unblocked_at), State.PENDING, run.number)
+    else:
+        yield from _waiting_states(StateChange(run.at, State.SCHEDULED, run.number), run.due_at, starts[0])
     for attempt, next_start in zip(run.past_attempts, starts[1:], strict=True):
         yield attempt.started
         yield from _waiting_states(attempt.ended, attempt.due_at, next_start)

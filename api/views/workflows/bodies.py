@@ -7,6 +7,7 @@ import orjson
 
 from api.views.batches import counts_of
 from common.domain.batches import progress
+from common.domain.states import State
 from common.domain.workflows import state_of
 from common.store.workflows.reads import FoldedGraph, Record
 
@@ -50,7 +51,11 @@ def _node(row: Record, root: str) -> dict[str, Any]:
 def _graph(graph: FoldedGraph) -> dict[str, Any]:
     return {
         "operations": [
-            {"operation": name, "jobs": sum(states.values()), "states": states}
+            {
+                "operation": name,
+                "jobs": sum(states.values()),
+                "states": {str(state): states.get(state, 0) for state in State},
+            }
             for name, states in graph.operations.items()
         ],
         "edges": [{"parent": parent, "child": child, "count": count} for parent, child, count in graph.edges],

@@ -96,7 +96,7 @@ class WorkflowOperation(BaseModel):
 
     operation: str = Field(description="The name of the operation.", examples=["encode"])
     jobs: int = Field(description="The number of jobs.", examples=[12])
-    states: dict[State, int] = Field(description="The number of jobs by state.", examples=[{"SUCCESS": 12}])
+    states: dict[State, int] = Field(description="The number of jobs in each state.", examples=[{"SUCCESS": 12}])
 
 
 class WorkflowEdge(BaseModel):

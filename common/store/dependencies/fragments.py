@@ -24,3 +24,9 @@ UNBLOCKED_CHILDREN = """unblocked AS (
 ALL_PARENTS = """j.parents || (
     SELECT array_agg(parent.id) FROM added_parents a CROSS JOIN LATERAL unnest(a.parents) AS parent(id)
     WHERE a.child = j.id)"""
+
+#: Of job j: when the last of its parents has ended, of those that have. NULL: none has, or it has no parents.
+PARENTS_ENDED_AT = f"""(
+    SELECT max(o.finished_at) FROM unnest({ALL_PARENTS}) AS parent(id)
+    CROSS JOIN LATERAL (
+        SELECT finished_at FROM outcomes WHERE outcomes.id = parent.id ORDER BY run DESC LIMIT 1) o)"""

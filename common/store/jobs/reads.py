@@ -11,6 +11,7 @@ import asyncpg
 
 from common.domain.states import TERMINAL
 from common.store.connection.caller import for_caller
+from common.store.dependencies.fragments import PARENTS_ENDED_AT
 from common.store.jobs.claims import RUN_INPUT
 
 MAX_ATTEMPTS = 100  # attempts shown with a job
@@ -69,7 +70,7 @@ SELECT s.id, s.queue, s.operation, s.status, s.rev, s.run, s.priority, s.attempt
        {_INPUT_INLINE} AS input, j.input IS NOT NULL AS has_input,
        j.deadline, j.retry_base_s, j.retry_cap_s, j.keep_s, j.version, j.tags,
        j.metadata::text AS metadata, j.unique_key, j.unique_while, j.concurrency_key, j.submitted_by,
-       statement_timestamp() AS now,
+       statement_timestamp() AS now, j.parents IS NOT NULL AS has_parents, {PARENTS_ENDED_AT} AS parents_ended_at,
        coalesce((SELECT l.cancel_requested FROM live l WHERE l.id = $2), false) AS cancel_requested,
        (SELECT json_agg(a ORDER BY a.run, a.attempt) FROM (
             SELECT run, attempt, worker, started_at, finished_at, retry_at, outcome, error_type,

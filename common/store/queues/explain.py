@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from common.domain.timeline import AttemptTimes
-from common.store.dependencies.fragments import BLOCKED
+from common.store.dependencies.fragments import BLOCKED, PARENTS_ENDED_AT
 from common.store.jobs.claims import DUE, RUNNABLE, UNCLAIMED
 from common.store.jobs.lines import OTHERS
 from common.store.jobs.running_keys import PARKED, RUNNING_PREFIX
@@ -64,9 +64,12 @@ SELECT run, started_at, finished_at, NULL, attempt FROM outcomes
 WHERE id = $1 AND tenant = $3 AND started_at IS NOT NULL
 ORDER BY run, attempt LIMIT $2
 """
-_RUN_STARTS = """
-SELECT 0 AS run, created_at AS came, coalesce(greatest(run_at, created_at), created_at) AS due FROM jobs
-WHERE id = $1 AND tenant = $2
+_RUN_STARTS = f"""
+SELECT 0 AS run, j.created_at AS came,
+       CASE WHEN j.parents IS NULL THEN coalesce(greatest(j.run_at, j.created_at), j.created_at)
+            WHEN EXISTS (SELECT FROM live l WHERE l.id = j.id AND {BLOCKED}) THEN now()
+            ELSE greatest(j.created_at, {PARENTS_ENDED_AT}) END AS due
+FROM jobs j WHERE j.id = $1 AND j.tenant = $2
 UNION ALL
 SELECT r.run, r.at, CASE WHEN r.undo THEN greatest(r.at, j.run_at) ELSE r.at END
 FROM runs r JOIN jobs j ON j.id = r.id WHERE r.id = $1 AND r.tenant = $2

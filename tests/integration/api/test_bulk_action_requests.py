@@ -40,7 +40,7 @@ REFUSED: list[tuple[Any, str, str]] = [
     (
         {"action": "cancel", "filter": {"status": ["FAILED"]}},
         "filter.status",
-        "acts on jobs that are IN_PROGRESS, PENDING, RETRYING, SCHEDULED",
+        "acts on jobs that are BLOCKED, IN_PROGRESS, PENDING, RETRYING, SCHEDULED",
     ),
     ({"action": "cancel", "filter": {"error": "timeout"}}, "filter", "matches only finished jobs"),
     (

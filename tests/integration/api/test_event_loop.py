@@ -63,8 +63,10 @@ INSERT INTO audit_entries (tenant, id, subject, address, request_id, action, thi
     repeat('t', 64), %(filter)s;
 """
 BATCHES = """
-INSERT INTO batches (id, last, place, jobs, numbers, closed_at, ended_at, failed, cancelled, submitted_by, follow_up)
-SELECT id, id, id, 1, 1, now(), now(), 0, 0, repeat('s', 255), json_build_object('operation', repeat('o', 64))
+INSERT INTO batches (
+    id, last, place, jobs, numbers, closed_at, ended_at, failed, cancelled, submitted_by, follow_up, is_workflow)
+SELECT id, id, id, 1, 1, now(), now(), 0, 0, repeat('s', 255), json_build_object('operation', repeat('o', 64)),
+       %(is_workflow)s
 FROM unnest(%(ids)s::uuid[]) AS d(id);
 """
 SCHEDULES = """
@@ -80,6 +82,12 @@ FROM generate_series(1, 201) n;
 """
 KEY_ID = "kkkkkkkkkkk1"
 PAGE = 200
+#: As many jobs as a body of the default size has, all but the first and the last in a fan.
+FAN: list[dict[str, Any]] = [
+    {"operation": "square_sum", "data": [1]},
+    *({"operation": "square_sum", "data": [1], "depends_on": ["0"]} for _ in range(9_000)),
+    {"operation": "square_sum", "data": [1], "depends_on": [str(n) for n in range(1, 9_001)]},
+]
 JOB = {"operation": "square_sum"}
 
 
@@ -90,7 +98,7 @@ def ids(first: int, count: int) -> list[str]:
 
 LIVE_ID, FINISHED_ID, RETRIED_ID, CANCELLED_ID = ids(0, 4)
 ACTION_IDS = ids(1_000, PAGE + 1)
-BATCH_IDS, SCHEDULE_IDS = ids(3_000, PAGE + 1), ids(4_000, PAGE + 1)
+BATCH_IDS, SCHEDULE_IDS, WORKFLOW_IDS = ids(3_000, PAGE + 1), ids(4_000, PAGE + 1), ids(5_000, PAGE + 1)
 TIMES = {
     f"{name}_{end}": "2026-01-01T00:00:00+00:00" for name in ("created", "finished") for end in ("after", "before")
 }
@@ -116,6 +124,11 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "stream_batch_events": [("GET", f"/batches/{BATCH_IDS[0]}/events", {})],
     "close_batch": [("POST", f"/batches/{BATCH_IDS[1]}/close", {})],
     "cancel_batch": [("POST", f"/batches/{BATCH_IDS[2]}/cancel", {})],
+    "list_workflows": [("GET", f"/workflows?limit={PAGE}{query}", {}) for query in ("", "&status=RUNNING")],
+    "get_workflow": [("GET", f"/workflows/{WORKFLOW_IDS[0]}{query}", {}) for query in ("", "?wait=1")],
+    "list_workflow_jobs": [("GET", f"/workflows/{WORKFLOW_IDS[0]}/jobs?limit={PAGE}", {})],
+    **{f"{verb}_workflow": [("POST", f"/workflows/{WORKFLOW_IDS[1]}/{verb}", {})] for verb in ("cancel", "retry")},
+    "submit_workflow": [("POST", "/workflows", {"json": {"jobs": FAN}})],
     "preview_bulk_action": [
         ("POST", "/bulk-actions", {"json": {"action": "retry", "filter": {"tag": f"0{'t' * 63}"}}}),
         ("POST", "/bulk-actions", {"json": {"action": "retry", "filter": {"status": [0] * 500_000}}}),
@@ -185,7 +198,8 @@ def _store(database_url: str) -> None:
         cursor.execute(FAILED, values | {"id": RETRIED_ID})
         cursor.execute(FAILED_JOBS, values | {"ids": ids(4, PAGE + 1)})
         cursor.execute(OPERATIONS_AND_ACTIONS, values | {"ids": ACTION_IDS})
-        cursor.execute(BATCHES, values | {"ids": BATCH_IDS})
+        for batch_ids, is_workflow in ((BATCH_IDS, False), (WORKFLOW_IDS, True)):
+            cursor.execute(BATCHES, values | {"ids": batch_ids, "is_workflow": is_workflow})
         cursor.execute(SCHEDULES, values | {"ids": SCHEDULE_IDS})
         cursor.execute(TENANCY, values | {"ids": ids(2_000, PAGE + 1)})
     connection.close()

@@ -4,7 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from integration.api.support import batch_examples, example_client, queue_examples, schedule_examples, tenancy_examples
+from integration.api.support import (
+    batch_examples,
+    example_client,
+    queue_examples,
+    schedule_examples,
+    tenancy_examples,
+    workflow_examples,
+)
 from integration.api.support.documented_examples import (
     OPERATIONS,
     ROOT,
@@ -22,7 +29,7 @@ from integration.api.support.example_client import ExampleClient
 from rig.system import System
 
 PROVOKED = example_client.PROVOKED | batch_examples.PROVOKED | tenancy_examples.PROVOKED | schedule_examples.PROVOKED
-PROVOKED |= queue_examples.PROVOKED
+PROVOKED |= queue_examples.PROVOKED | workflow_examples.PROVOKED
 #: Problems that a healthy system without authentication never sends, and the tests that provoke them.
 ELSEWHERE = {
     "internal": "tests/integration/api/test_http_conventions.py",

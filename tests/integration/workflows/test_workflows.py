@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from rig.system import System, until
 
+from common.domain.states import State
+
 Job = dict[str, Any]
 
 
@@ -82,8 +84,11 @@ def test_a_job_runs_after_its_parents_and_reads_their_results(system: System, op
         },
     }
     assert jobs["end"]["started_at"] >= max(jobs["left"]["finished_at"], jobs["right"]["finished_at"])
+    timeline = system.job(jobs["end"]["job_id"])["timeline"]
+    assert [change["status"] for change in timeline] == ["BLOCKED", "PENDING", "IN_PROGRESS", "SUCCESS"]
+    assert timeline[1]["at"] == max(jobs["left"]["finished_at"], jobs["right"]["finished_at"])
     assert found["graph"] == {
-        "operations": [{"operation": operation, "jobs": 4, "states": {"SUCCESS": 4}}],
+        "operations": [{"operation": operation, "jobs": 4, "states": dict.fromkeys(State, 0) | {"SUCCESS": 4}}],
         "edges": [{"parent": operation, "child": operation, "count": 4}],
     }
 
@@ -201,6 +206,8 @@ def test_explain_says_for_which_parents_a_job_waits(system: System) -> None:
         f"'b' ({jobs['b']['job_id']}, BLOCKED)."
     )
     assert found["expected_start"] is None
+    assert found["waited"]["scheduled_seconds"] > 0
+    assert found["waited"]["queued_seconds"] == 0
     listed = system.client.get(f"/jobs?status=BLOCKED&batch={body['workflow_id']}").json()["jobs"]
     assert {job["job_id"] for job in listed} == {jobs["b"]["job_id"], jobs["c"]["job_id"]}
     stats = system.client.get("/stats").json()["queues"]

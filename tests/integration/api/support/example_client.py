@@ -125,11 +125,21 @@ class ExampleClient:
                 return make()
         if "{batch_id}" in path:
             return self.batch_for(path)
+        if "{workflow_id}" in path:
+            return self.workflow()
         if "{bulk_action_id}" in path:
             return self.edit(self.bulk_action(), "UPDATE bulk_actions SET count = 1204 WHERE id = %s")
         if "{" not in path:
             return ""
         return self.cancelled_job() if path.endswith("/retry") else self.job("SUCCESS")
+
+    def workflow(self) -> str:
+        """Return a workflow whose only job has been cancelled."""
+        body = self.system.client.post("/workflows", json={"jobs": [LATER]}).raise_for_status().json()
+        self.system.client.post(f"/jobs/{body['job_ids'][0]}/cancel").raise_for_status()
+        path = f"/workflows/{body['workflow_id']}"
+        until("it is at rest", lambda: self.system.client.get(path).json()["status"] == "CANCELLED")
+        return str(body["workflow_id"])
 
     def batch_for(self, path: str) -> str:
         """Return a batch with a job, which is open for requests that need that."""
