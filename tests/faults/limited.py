@@ -11,7 +11,7 @@ from faults.history import Answer
 from faults.jobs import SentJob, request_body
 
 JOBS, JOB_S, KEYS = 8, 0.01, 2
-PAUSED_S = 0.3
+PAUSED_S, DELAY_S = 0.3, 0.3
 _POLICY = """
 WITH policy AS (
     INSERT INTO queue_policies (queue, tenant, rev, concurrency, key_concurrency) VALUES ('default', %s, 1, 2, 1)
@@ -42,7 +42,9 @@ class Pauses:
     def press(self, client: ApiClient) -> None:
         """Submit jobs of few keys; at times pause the queue for a moment."""
         sent = tuple(SentJob("effect", (JOB_S, client.new_job().tag)) for _ in range(JOBS))
-        bodies = [request_body(job) | {"concurrency_key": f"k{client.chance.randrange(KEYS)}"} for job in sent]
+        # Those with a delay become due together, so that several processes claim jobs of one key at once.
+        delay = {"delay_seconds": DELAY_S} if client.chance.random() < 0.7 else {}
+        bodies = [request_body(job) | delay | {"concurrency_key": f"k{client.chance.randrange(KEYS)}"} for job in sent]
         client.call("batch", "/jobs/batch", bodies, sent)
         if client.chance.random() < 0.5:
             self._pause(client)

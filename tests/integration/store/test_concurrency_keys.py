@@ -29,9 +29,11 @@ def limit(storage: Storage, **members: Any) -> None:
 
 def submit(storage: Storage, keys: Sequence[str]) -> list[str]:
     jobs = sorted(storage.new(len(keys)), key=lambda job: job.id)
-    return storage.store(
+    stored = storage.store(
         [replace(job, options=Options(concurrency_key=key)) for job, key in zip(jobs, keys, strict=True)]
     )
+    by_place = "SELECT id::text FROM live WHERE id = ANY (%s::uuid[]) ORDER BY coalesce(due_since, claimable_at), id"
+    return [row[0] for row in storage.rows(by_place, (stored,))]
 
 
 class KeyedClaimer(FairClaimer):
