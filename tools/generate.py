@@ -141,7 +141,8 @@ def states() -> str:
         for state in State
     }
     rows = "\n".join(f"| `{state}` | {', '.join(texts)} |" for state, texts in steps.items() if texts)
-    diagram = f"```mermaid\nstateDiagram-v2\n    [*] --> PENDING\n    [*] --> SCHEDULED\n{arrows}\n{ends}\n```"
+    starts = "\n".join(f"    [*] --> {state}" for state in (State.PENDING, State.SCHEDULED, State.BLOCKED))
+    diagram = f"```mermaid\nstateDiagram-v2\n{starts}\n{arrows}\n{ends}\n```"
     return f"{NOTE}# States of a job\n\n{diagram}\n\n| state | transitions |\n|---|---|\n{rows}\n"
 
 

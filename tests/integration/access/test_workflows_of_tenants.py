@@ -9,12 +9,9 @@ from integration.access.test_tenants import UNKNOWN, Two, answer
 from rig.system import System, until
 from rig.tenants import tenant_client
 
-BODY = {
-    "jobs": [
-        {"name": "first", "operation": "square_sum", "data": [1], "delay_seconds": 3_600},
-        {"name": "second", "operation": "square_sum", "data": [1], "depends_on": ["first"]},
-    ]
-}
+FIRST = {"name": "first", "operation": "square_sum", "data": [1]}
+SECOND = {"name": "second", "operation": "square_sum", "data": [1], "depends_on": ["first"]}
+BODY = {"jobs": [FIRST | {"delay_seconds": 3_600}, SECOND]}
 OF_A_WORKFLOW: list[tuple[str, str, Any]] = [
     ("GET", "/workflows/{}", None),
     ("GET", "/workflows/{}?wait=0.3", None),
@@ -55,8 +52,7 @@ def test_lists_have_the_workflows_of_the_caller_alone(two: Two) -> None:
 
 def test_a_tenant_runs_cancels_and_retries_its_workflow(two: Two) -> None:
     client = two[0].client
-    now = {"jobs": [BODY["jobs"][0] | {"delay_seconds": 0}, *BODY["jobs"][1:]]}
-    workflow = client.post("/workflows", json=now).raise_for_status().json()["workflow_id"]
+    workflow = client.post("/workflows", json={"jobs": [FIRST, SECOND]}).raise_for_status().json()["workflow_id"]
     assert client.get(f"/workflows/{workflow}?wait=20").json()["status"] == "SUCCEEDED"
     workflow = client.post("/workflows", json=BODY).raise_for_status().json()["workflow_id"]
     client.post(f"/workflows/{workflow}/cancel").raise_for_status()

@@ -30,7 +30,7 @@ TASKS = {
     "workers",
 }
 TASKS |= {"bulk_actions", "bulk_action_expiry", "planner_statistics", "usage", "tenant_removal", "audit", "api_keys"}
-TASKS |= {"batches", "batch_expiry"}
+TASKS |= {"batches", "batch_expiry", "workflows"}
 TASKS |= {"schedules", "schedule_fires"}
 LAST_SUCCESS = "jobproc_controller_task_last_success_timestamp_seconds"
 DEPTH = "jobproc_queue_jobs"
@@ -64,6 +64,20 @@ def test_each_task_of_the_leader_exports_the_time_of_its_last_success(system: Sy
     idle = Page(system, "second")
     assert idle.value("jobproc_controller_leading") == 0
     assert not [name for name, _ in idle.samples() if name == LAST_SUCCESS]
+
+
+def test_neither_depth_nor_the_parked_jobs_count_those_that_wait_for_parents(system: System) -> None:
+    page = Page(system)
+    system.worker(concurrency=1).api()
+    jobs = [
+        {"name": "root", "operation": "effect", "data": [60, 1]},
+        *({"operation": "effect", "data": [0, n], "depends_on": ["root"]} for n in range(9)),
+    ]
+    system.client.post("/workflows", json={"jobs": jobs}).raise_for_status()
+    until("the first job runs", lambda: len(system.effects()) == 1)
+    assert page.value(DEPTH, queue="default", state="running") == 1
+    assert page.value(DEPTH, queue="default", state="queued") == 0
+    assert page.value("jobproc_parked_jobs", queue="default") == 0
 
 
 def test_depth_counts_due_and_running_jobs_by_queue_and_no_scheduled_ones(system: System) -> None:

@@ -26,6 +26,7 @@ NOT_IN_A_TEST = {
     "read_environment",  # returns that of its process
     *("tell_facts", "await_facts", "hand_out", "await_hand_out", "hand_out_slowly"),  # return ids of jobs
     "await_stubborn",  # never ends when it is cancelled
+    *("flow_split", "flow_split_await", "flow_diamond"),  # add jobs to the workflow, which these jobs have not
 }
 NUMBERS: dict[str, list[list[float]]] = {
     "noop": [[1, 2]],
@@ -70,6 +71,10 @@ INPUTS: dict[str, list[object]] = {
     "meet": [{"day": "2026-01-02"}],
     "nest": [{"depth": 3}],
     "two_queues": [{}],
+    "flow_plain": [{"value": 2}, {"fails": True}],
+    "flow_step": [{"value": 2}, {"fails": True}],
+    "flow_await": [{"value": 2}, {"fails": True}],
+    "flow_sum": [{}],
     "jobproc_typed_operations.bill": [
         {"number": "00000000-0000-0000-0000-000000000007", "price": "1.50", "pieces": 3},
     ],
