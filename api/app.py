@@ -29,6 +29,8 @@ from api.routes.batches import events as batch_events
 from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
 from api.routes.tenancy import audit, keys, tenants, usage
+from api.routes.webhooks import deliveries as webhook_deliveries
+from api.routes.webhooks import endpoints as webhook_endpoints
 from api.services import Services
 from api.telemetry.loop_lag import LoopLag
 from api.telemetry.metrics import ApiMetrics
@@ -113,6 +115,8 @@ def create_app(settings: Settings) -> FastAPI:
         bulk_actions,
         schedules,
         schedule_runs,
+        webhook_endpoints,
+        webhook_deliveries,
         keys,
         audit,
         explain,

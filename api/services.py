@@ -19,6 +19,7 @@ from api.submit.doorbells import Doorbells
 from api.submit.group_commit import GroupCommit
 from api.submit.operations import OperationCache
 from api.submit.parsing import SubmissionParser
+from api.submit.webhooks import SubmissionWebhooks
 from api.telemetry.metrics import ApiMetrics, PoolGauges
 from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
@@ -56,6 +57,7 @@ class Services:
     ndjson_places: NdjsonPlaces
     batches: BatchReader
     batch_watchers: BatchWatchers
+    webhooks: SubmissionWebhooks
 
     @classmethod
     def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":
@@ -70,7 +72,8 @@ class Services:
         if traces.tracer is not None:
             from api.submit.tracing import TracedGroupCommit as group_commit_class  # noqa: N813 - one of two classes
         operations, queue_stats = OperationCache(settings, pool), queue_stats_cache(settings, pool)
-        bodies, parser = RequestBodies(settings), SubmissionParser(settings, operations)
+        webhooks = SubmissionWebhooks(settings, pool)
+        bodies, parser = RequestBodies(settings), SubmissionParser(settings, operations, webhooks)
         quotas = Quotas(settings, pool, windows, metrics.refusals)
         group_commit = group_commit_class(settings, pool, doorbells.ring_soon, metrics)
         backpressure = Backpressure(settings, pool, queue_stats)
@@ -95,6 +98,7 @@ class Services:
             ndjson_places=NdjsonPlaces(settings),
             batches=BatchReader(pool),
             batch_watchers=BatchWatchers(settings, pool),
+            webhooks=webhooks,
         )
 
     async def stop(self) -> None:

@@ -20,6 +20,12 @@ JobprocError
 ├── ScheduleManaged        a file declares the schedule, so that requests cannot change it
 ├── ScheduleChanged        the schedule is not as the request expects it
 ├── TooManySchedules       the limit of schedules of a tenant is reached; names it
+├── EndpointNotFound       no webhook endpoint of the tenant has that id
+├── EndpointChanged        the endpoint is not as the request expects it
+├── EndpointDisabled       nothing is sent to a disabled endpoint
+├── TooManyEndpoints       the limit of webhook endpoints of a tenant is reached; names it
+├── DeliveryNotFound       no delivery of a webhook has that id
+├── WebhooksOff            the API has no key to encrypt the secrets of endpoints
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
 ├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long
@@ -140,6 +146,33 @@ class TooManySchedules(JobprocError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The tenant may have {limit} schedules; delete one that is not needed.")
+
+
+class EndpointNotFound(JobprocError):
+    """No webhook endpoint of the tenant has this id."""
+
+
+class EndpointChanged(JobprocError):
+    """The endpoint has changed since the response whose ETag is in If-Match."""
+
+
+class EndpointDisabled(JobprocError):
+    """The endpoint is disabled; enable it first."""
+
+
+class TooManyEndpoints(JobprocError):
+    """The tenant has too many webhook endpoints."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The tenant may have {limit} webhook endpoints; delete one that is not needed.")
+
+
+class DeliveryNotFound(JobprocError):
+    """No delivery of the tenant has this id, or its event was deleted."""
+
+
+class WebhooksOff(JobprocError):
+    """Webhooks are off: the operator has set no JOBPROC_WEBHOOK_ENCRYPTION_KEY."""
 
 
 class WrongPhase(JobprocError):

@@ -78,6 +78,7 @@ class Options:
     tags: tuple[str, ...] = ()
     metadata: str | None = None  #: JSON object as text
     unique: Unique | None = None
+    webhook: UUID | None = None  #: the endpoint that is told of the end of each run
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class ClaimExtras:
     deadline: str | None = None  #: ISO 8601
     tags: tuple[str, ...] | list[str] | None = None  #: of the submission
     metadata: dict[str, Any] | None = None  #: of the submission
+    has_webhook: bool = False  #: an endpoint is told of the end of the run
 
 
 @dataclass(slots=True)
@@ -162,6 +164,11 @@ class ClaimedJob:
     def running_key(self) -> RunningKey | None:
         """The unique key that the job holds while it runs; None: it has none."""
         return None if self.extras is None else self.extras.running_key
+
+    @property
+    def has_webhook(self) -> bool:
+        """True if an endpoint is told of the end of the run."""
+        return self.extras is not None and self.extras.has_webhook
 
     @property
     def isolated(self) -> bool:

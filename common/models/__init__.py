@@ -15,6 +15,7 @@ from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
 from common.models.schedules import Schedule, ScheduleFire
 from common.models.tenants import Tenant
 from common.models.usage import StoredBytes, TenantUsage, UsageCount
+from common.models.webhooks import WebhookEndpoint, WebhookSecret, WebhookSweep
 from common.models.workers import Leader, OperationRow, Worker
 
 __all__ = [
@@ -42,5 +43,8 @@ __all__ = [
     "TenantUsage",
     "UniqueKeyRow",
     "UsageCount",
+    "WebhookEndpoint",
+    "WebhookSecret",
+    "WebhookSweep",
     "Worker",
 ]

@@ -48,6 +48,7 @@ class Job(Base):
     unique_key: Mapped[str | None]
     unique_while: Mapped[str | None]  #: waiting, running or both
     submitted_by: Mapped[str | None]  #: the subject of the caller; None: callers were not authenticated
+    webhook: Mapped[UUID | None]  #: the endpoint that is told of the end of each run; None: nobody is
 
 
 class Live(Base):

@@ -37,6 +37,7 @@ from worker.controller.rescue import Rescue
 from worker.controller.row_deletion import RowDeletion
 from worker.controller.schedules import ScheduleFires
 from worker.controller.usage import UsageCounter
+from worker.controller.webhooks import WebhookSweep
 from worker.failures.outcome_log import OutcomeLog
 
 log = logs.get("controller")
@@ -63,6 +64,7 @@ class Controller:
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._batches = Batches(settings)
         self._schedules = ScheduleFires(settings, metrics.schedule_fires)
+        self._webhooks = WebhookSweep(settings)
         self._deletion_costs = DeletionCosts(settings)
         self._usage = UsageCounter(self._engine, settings)
         self._operations: dict[str, OperationSpec] = {}
@@ -114,6 +116,7 @@ class Controller:
         self._run_task("schedules", lambda: self._schedules.fire(connection))
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
         self._run_task("batches", lambda: self._batches.run(connection))  # after all that end jobs
+        self._run_task("webhooks", lambda: self._webhooks.run(connection))  # after all that end jobs
         self._ring(queue_state.due_queues(connection))
         self._run_task("usage", lambda: self._usage.count(connection))
         if self._deletion_costs.is_enabled:
@@ -133,6 +136,7 @@ class Controller:
         )
         self._run_task("tenant_removal", lambda: tenant_removal.run_steps(connection, self._settings))
         self._every("schedule_fires", EXPIRY_INTERVAL_S, lambda: self._schedules.delete_old(connection))
+        self._every("webhook_secrets", KEYS_INTERVAL_S, lambda: self._webhooks.delete_old(connection))
         self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine))
         self._every(
             "api_keys", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_api_keys(self._engine, self._settings)

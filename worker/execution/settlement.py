@@ -18,6 +18,7 @@ from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.jobs import claims, failures, running_keys
 from common.store.jobs.claims import Results
+from common.store.webhooks import settle as webhook_settle
 from common.telemetry import logs
 from worker.execution.attempt import printable
 from worker.execution.pending_results import PendingResults
@@ -56,6 +57,8 @@ class Settler:
         self.running: Callable[[], Sequence[ClaimedJob]] = tuple
         #: Called once the session has a new id; only jobs that `running` returned may still be ours.
         self.on_reconnect: Callable[[], None] = lambda: None
+        #: Called after a settle that may have stored deliveries of webhooks.
+        self.on_deliveries: Callable[[], None] = lambda: None
 
     def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
         """Settle what has ended and claim up to `limit` jobs of a queue, in one transaction. Waits for the database."""
@@ -92,12 +95,13 @@ class Settler:
         session, pending = self._session, self.pending
         queue_claims = session.claims(queue)
         connection, worker, results, stored = session.connection, session.worker, pending.results, 0
-        if not pending.decisions and not pending.running_keys:
+        if not pending.decisions and not pending.running_keys and not results.have_webhook:
             return queue_claims.settle_and_claim(connection, worker, results, limit)
         with connection.transaction():
-            if pending.running_keys:  # the claim finds the jobs that wait for them
+            if pending.running_keys or results.have_webhook:  # the claim finds the jobs that wait for the keys
                 stored, results = len(self._store(pending)), Results()
-                running_keys.wake(connection, pending.running_keys)
+                if pending.running_keys:
+                    running_keys.wake(connection, pending.running_keys)
             else:
                 stored = len(failures.write_decisions(connection, worker, pending.decisions))
             settled, jobs = queue_claims.settle_and_claim(connection, worker, results, limit)
@@ -235,13 +239,15 @@ class Settler:
         """Do the same in the caller's transaction."""
         session = self._session
         stored = failures.write_decisions(session.connection, session.worker, pending.decisions)
-        return stored | claims.settle(session.connection, session.worker, pending.results)
+        return stored | webhook_settle.settle(session.connection, session.worker, pending.results)
 
     def _mark_settled(self, began_ns: int, *, in_handler: bool = False) -> None:
         """Publish the settled attempts and clear `pending`. `began_ns`: start of the settle, Unix time in ns."""
         if self.spans is not None and self.pending.spans:
             self.spans.record_settle(self.pending.spans, began_ns, in_handler=in_handler)
         self._session.publish_finished(self.pending)
+        if self.pending.results.have_webhook:
+            self.on_deliveries()
         self.pending = PendingResults()
 
     def _settle_row_by_row(self, error: psycopg2.Error) -> None:
@@ -271,7 +277,8 @@ def _write_each(session: WorkerSession, pending: PendingResults, max_error_chara
     for job, result, execution_s in pending.results.rows():
         single = Results()
         single.add(job, result, execution_s)
-        write = partial(claims.settle, session.connection, session.worker, single)
+        single.have_webhook = pending.results.have_webhook
+        write = partial(webhook_settle.settle, session.connection, session.worker, single)
         fenced += not _write_or_fail(session, job, write, max_error_characters)
     for job, decision in pending.decisions:
         write = partial(failures.write_decisions, session.connection, session.worker, [(job, decision)])

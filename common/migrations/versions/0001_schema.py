@@ -1,4 +1,4 @@
-"""The whole schema: jobs with their side tables and view, batches, keys, bulk actions, schedules, workers, tenants.
+"""The whole schema: jobs with their side tables and view, batches, keys, bulk actions, schedules, webhooks, workers, tenants.
 
 phase: expand
 """
@@ -12,6 +12,7 @@ from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
 from common.migrations.schedule_tables import SCHEDULES
 from common.migrations.usage_tables import USAGE
+from common.migrations.webhook_tables import WEBHOOKS
 from common.migrations.workers_tables import WORKERS
 
 revision = "0001"
@@ -40,6 +41,7 @@ CREATE TABLE jobs (
     unique_key text,
     unique_while text,
     submitted_by text,
+    webhook uuid,
     CONSTRAINT jobs_pkey PRIMARY KEY (id),
     CONSTRAINT jobs_priority_range CHECK (priority BETWEEN 0 AND 9),
     CONSTRAINT jobs_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 1000),
@@ -220,6 +222,6 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
-    tables = (JOBS, JOB_LOGS, SIDE_TABLES, BATCHES, BULK_ACTIONS, SCHEDULES, WORKERS, ACCESS, USAGE)
+    tables = (JOBS, JOB_LOGS, SIDE_TABLES, BATCHES, BULK_ACTIONS, SCHEDULES, WEBHOOKS, WORKERS, ACCESS, USAGE)
     for statements in (*tables, VIEW, PARTITION_FUNCTIONS):
         op.execute(statements)

@@ -56,14 +56,14 @@ _ORIGINAL_RUN = ORIGINAL_RUN.format(row="t")
 CLAIM_EXTRAS = f"""
     CASE WHEN t.run > 0 OR t.isolated OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL
            OR (j.deadline IS NOT NULL AND {_ORIGINAL_RUN}) OR j.unique_while = 'running' OR {_LARGE}
-           OR j.tags IS NOT NULL OR j.metadata IS NOT NULL
+           OR j.tags IS NOT NULL OR j.metadata IS NOT NULL OR j.webhook IS NOT NULL
     THEN json_build_object(
         'run', t.run, 'isolated', t.isolated, 'crashes', t.crashes,
         'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
         'deadline_in_s', CASE WHEN {_ORIGINAL_RUN} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
         'running_key', CASE j.unique_while WHEN 'running' THEN json_build_array(j.tenant, j.unique_key) END,
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,
-        'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END)::text END"""
+        'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END, 'has_webhook', j.webhook IS NOT NULL)::text END"""
 
 # Conditions, with LEASE_ALIVE, under which a worker may claim a live row l. GET /jobs/{id}/explain evaluates the same.
 UNCLAIMED, DUE = "l.worker IS NULL", "l.claimable_at <= now()"
@@ -181,6 +181,7 @@ class Results:
     cpu_share: float | None = None  #: share of that time in which the process used a CPU; None: not measured
     peak_mib: float | None = None  #: highest memory of the process meanwhile; None: not measured
     characters: int = 0  #: of all results
+    have_webhook: bool = False  #: an endpoint is told of the end of one of the jobs
 
     def add(self, job: ClaimedJob, result: str, execution_s: float) -> None:
         """Add the result (JSON text) of an attempt that took `execution_s` seconds in its operation."""
@@ -189,6 +190,8 @@ class Results:
         self.attempts.append(job.attempt)
         self.results.append(result)
         self.execution_us.append(int(execution_s * 1e6))
+        if job.extras is not None and job.extras.has_webhook:
+            self.have_webhook = True
 
     def rows(self) -> Iterator[tuple[ClaimedJob, str, float]]:
         """Yield each job with the fields that fence a write, its result, and its seconds in the operation."""
@@ -274,8 +277,13 @@ def settle(connection: "WorkerConnection", worker: int, results: Results) -> set
         return set()
     stored = {row[0] for row in connection.run(SETTLE, (worker, *results.arguments()))}
     if len(stored) < len(results.ids):
-        stored |= {row[0] for row in connection.run(SUCCEEDED_BEFORE, (worker, *results.arguments()[:2]))}
+        stored |= succeeded_before(connection, worker, results)
     return stored
+
+
+def succeeded_before(connection: "WorkerConnection", worker: int, results: Results) -> set[str]:
+    """Return the ids of results that an earlier try has stored."""
+    return {row[0] for row in connection.run(SUCCEEDED_BEFORE, (worker, *results.arguments()[:2]))}
 
 
 def read_input(connection: "WorkerConnection", job_id: str) -> str:

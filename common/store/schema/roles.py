@@ -46,6 +46,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
         "schedules": "SELECT, INSERT, UPDATE, DELETE",
         "schedule_fires": "SELECT, INSERT",
+        "webhook_endpoints": "SELECT, INSERT, UPDATE, DELETE",
+        "webhook_secrets": "SELECT (endpoint, id, tenant, created_at, expires_at), INSERT, UPDATE (expires_at), "
+        "DELETE",
         "audit_entries": "SELECT, INSERT",
         "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
         "workers": "SELECT",
@@ -57,10 +60,12 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         VIEW: "SELECT",
     },
     "worker": {
-        "jobs": "SELECT",
-        "live": "SELECT, DELETE, UPDATE (worker, attempt, rev, started_at, claimable_at, due_since, running_key, "
+        # INSERT into the first two and `tags`: the deliveries of webhooks, which a settle stores.
+        "jobs": "SELECT, INSERT (id, tenant, queue, operation, input, max_attempts, timeout_ms, tags, submitted_by)",
+        "tags": "INSERT",
+        "live": "SELECT, INSERT (id, tenant, queue, max_attempts, claimable_at, needs), DELETE, UPDATE (worker, attempt, rev, started_at, claimable_at, due_since, running_key, "
         "needs, released, crashes, isolated, progress, progress_text)",
-        "outcomes": "SELECT (id, attempt, worker, status, error_type), INSERT",
+        "outcomes": "SELECT (id, run, attempt, worker, status, error_type, result), INSERT",
         "attempts": "SELECT (id, attempt, worker, error_type), INSERT",
         "job_logs": "SELECT (id, run, attempt, total_bytes), INSERT, DELETE",
         "runs": "SELECT",
@@ -68,6 +73,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "workers": "SELECT, INSERT, UPDATE (alive_until, ended_at, busy_since, held_jobs, low_water_marks, "
         "line_marks, finished_by_minute, operations)",
         "operations": "SELECT, INSERT, UPDATE",
+        "webhook_endpoints": "SELECT, UPDATE (rev, changed_at, failures, failing_since, open_until, last_success_at, "
+        "last_failure_at, last_failure, disabled_at, disabled_reason)",
+        "webhook_secrets": "SELECT",
         "tenants": "SELECT",
         "tenant_usage": "SELECT (tenant, running)",
         "usage_counts": "SELECT",
@@ -91,6 +99,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "bulk_action_jobs": "SELECT, INSERT, DELETE",
         "schedules": "SELECT, DELETE, UPDATE (next_at, due_at, pending_at, last_at, last_job)",
         "schedule_fires": "SELECT, INSERT, DELETE",
+        "webhook_endpoints": "SELECT, DELETE",
+        "webhook_secrets": "SELECT (endpoint, id, tenant, expires_at), DELETE",
+        "webhook_sweeps": "SELECT, INSERT, UPDATE, DELETE",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
         "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",

@@ -1,0 +1,1 @@
+"""The response and request models of webhooks: `endpoints.py` and `deliveries.py`."""
