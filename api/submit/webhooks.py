@@ -49,9 +49,7 @@ class SubmissionWebhooks:
         if not self._is_on:
             raise InvalidSubmission(field, "webhooks are off: the operator has set no key for their secrets")
         known = self._known.get(tenant)
-        if known is None or (
-            endpoint_id not in known.ids and time.monotonic() - known.read_at > LOOK_INTERVAL_S
-        ):
+        if known is None or (endpoint_id not in known.ids and time.monotonic() - known.read_at > LOOK_INTERVAL_S):
             known = await asyncio.shield(self._read(tenant))
         if endpoint_id not in known.ids:
             raise InvalidSubmission(field, "is not the id of a webhook endpoint of the tenant")

@@ -135,8 +135,6 @@ class Controller:
             "audit", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_audit_entries(self._engine, self._settings)
         )
         self._run_task("tenant_removal", lambda: tenant_removal.run_steps(connection, self._settings))
-        self._every("schedule_fires", EXPIRY_INTERVAL_S, lambda: self._schedules.delete_old(connection))
-        self._every("webhook_secrets", KEYS_INTERVAL_S, lambda: self._webhooks.delete_old(connection))
         self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine))
         self._every(
             "api_keys", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_api_keys(self._engine, self._settings)
@@ -164,6 +162,8 @@ class Controller:
         self._run_task("expiry", lambda: self._row_deletion.delete_expired(connection))
         self._run_task("row_deletion", lambda: self._row_deletion.delete_past_retention(connection))
         self._run_task("input_deletion", lambda: self._row_deletion.delete_inputs(connection))
+        self._every("schedule_fires", EXPIRY_INTERVAL_S, lambda: self._schedules.delete_old(connection))
+        self._every("webhook_secrets", KEYS_INTERVAL_S, lambda: self._webhooks.delete_old(connection))
 
     def _refresh_operations(self, connection: WorkerConnection) -> None:
         maintenance.forget_operations(connection, self._settings)

@@ -41,10 +41,10 @@ class WebhookSweep:
         is_complete = True
         for tenant, place in places.items():
             if is_sure:
-                place, count, has_ended = self._read(connection, (tenant, place, self._mark.at), until)
+                sure_to, count, has_ended = self._read(connection, (tenant, place, self._mark.at), until)
                 stored += count
                 is_complete = is_complete and has_ended
-                sweep.move(connection, tenant, place)
+                sweep.move(connection, tenant, sure_to)
             begin = sweep.later_of(place, self._read_to.get(tenant, place))
             read_to, count, _ = self._read(connection, (tenant, begin, "infinity"), until)
             self._read_to[tenant] = sweep.later_of(begin, now.at) if read_to == "infinity" else read_to

@@ -58,7 +58,7 @@ class Settler:
         #: Called once the session has a new id; only jobs that `running` returned may still be ours.
         self.on_reconnect: Callable[[], None] = lambda: None
         #: Called after a settle that may have stored deliveries of webhooks.
-        self.on_deliveries: Callable[[], None] = lambda: None
+        self.on_deliveries: Callable[[], object] = lambda: None
 
     def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
         """Settle what has ended and claim up to `limit` jobs of a queue, in one transaction. Waits for the database."""

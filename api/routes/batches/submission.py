@@ -13,8 +13,8 @@ from api.submit.batches.bodies import make_batch_id, new_batch
 from api.submit.batches.ndjson import NdjsonBody
 from api.submit.batches.ndjson_jobs import RefusedLine, StoredLines
 from api.submit.idempotency import REPLAYED_HEADER, checked_key
-from api.views.batches import PATH
 from api.submit.request_models import BatchBody
+from api.views.batches import PATH
 from api.web.problem_kinds import INVALID_BODY, INVALID_PARAMETER
 from api.web.problems import field_problem
 from api.web.responses import Headers, JsonResponse

@@ -226,9 +226,8 @@ async def rotate_webhook_secret(endpoint_id: UUID, request: Request) -> Response
     services, tenant = get_services(request), principal_of(request).tenant
     secret, encrypted = _new_secret(services, endpoint_id)
     async with services.bodies.json(request, optional=True) as body:
-        overlap_s = validated(SecretRotationBody, body).overlap_seconds
-    if overlap_s is None:
-        overlap_s = services.settings.webhook_secret_overlap_seconds
+        wanted_s = validated(SecretRotationBody, body).overlap_seconds
+    overlap_s = services.settings.webhook_secret_overlap_seconds if wanted_s is None else float(wanted_s)
     rotate: Callable[[Connection], StoredEndpoint] = partial(
         endpoints.rotate,
         tenant=tenant,

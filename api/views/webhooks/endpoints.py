@@ -20,7 +20,7 @@ from common.store.webhooks.records import DEFINITION_COLUMNS, StoredEndpoint
 
 PATH = "/webhooks/endpoints"
 EXAMPLE_URL = "https://hooks.example.com/jobs"
-EXAMPLE_SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" + "xxxxxxxxxxx="  # noqa: S105 - an example
+EXAMPLE_SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" + "xxxxxxxxxxx="
 MAX_OVERLAP_S = 86_400 * 30
 _EVENTS = ", ".join(f"`{event}`" for event in SUBSCRIBABLE)
 

@@ -83,7 +83,7 @@ ANY_PRIVATE: list[Network] = [
         *("::1/128", "64:ff9b::/96", "fc00::/7"),
     )
 ]
-#: In the last 32 bits of these an address of IPv4 is written, which is checked too where an operator allows the network.
+#: In the last 32 bits of these an address of IPv4 is written; it is checked too where an operator allows the network.
 _EMBEDDED_IPV4 = [IPv6Network(name) for name in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
 
 

@@ -1,4 +1,4 @@
-"""The whole schema: jobs with their side tables and view, batches, keys, bulk actions, schedules, webhooks, workers, tenants.
+"""The whole schema: jobs with side tables and view, batches, keys, bulk actions, schedules, webhooks, workers, tenants.
 
 phase: expand
 """

@@ -61,7 +61,17 @@ RECORD = f"json_to_record({{row}}) AS d({_TYPES})"
 _REQUIRED = {name: f"d.{name}" for name in NAMES}
 _OPTIONAL = {
     name: f"d.{name}"
-    for name in ("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while", "webhook")
+    for name in (
+        "retry_base_s",
+        "retry_cap_s",
+        "keep_s",
+        "deadline",
+        "tags",
+        "metadata",
+        "unique_key",
+        "unique_while",
+        "webhook",
+    )
 }
 # Rows of other tables for options that few jobs have.
 SIDE_TABLES = f""",

@@ -47,8 +47,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "schedules": "SELECT, INSERT, UPDATE, DELETE",
         "schedule_fires": "SELECT, INSERT",
         "webhook_endpoints": "SELECT, INSERT, UPDATE, DELETE",
-        "webhook_secrets": "SELECT (endpoint, id, tenant, created_at, expires_at), INSERT, UPDATE (expires_at), "
-        "DELETE",
+        "webhook_secrets": "SELECT (endpoint, id, tenant, created_at, expires_at), INSERT, UPDATE (expires_at), DELETE",
         "audit_entries": "SELECT, INSERT",
         "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
         "workers": "SELECT",
@@ -63,8 +62,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         # INSERT into the first two and `tags`: the deliveries of webhooks, which a settle stores.
         "jobs": "SELECT, INSERT (id, tenant, queue, operation, input, max_attempts, timeout_ms, tags, submitted_by)",
         "tags": "INSERT",
-        "live": "SELECT, INSERT (id, tenant, queue, max_attempts, claimable_at, needs), DELETE, UPDATE (worker, attempt, rev, started_at, claimable_at, due_since, running_key, "
-        "needs, released, crashes, isolated, progress, progress_text)",
+        "live": "SELECT, INSERT (id, tenant, queue, max_attempts, claimable_at, needs), DELETE, UPDATE (worker, "
+        "attempt, rev, started_at, claimable_at, due_since, running_key, needs, released, crashes, isolated, progress, "
+        "progress_text)",
         "outcomes": "SELECT (id, run, attempt, worker, status, error_type, result), INSERT",
         "attempts": "SELECT (id, attempt, worker, error_type), INSERT",
         "job_logs": "SELECT (id, run, attempt, total_bytes), INSERT, DELETE",

@@ -101,8 +101,8 @@ def read(connection: WorkerConnection, endpoint_id: str) -> EndpointForDelivery 
     rows = connection.run(READ, (endpoint_id,))
     if not rows:
         return None
-    *plain, secrets = rows[0]
-    return EndpointForDelivery(*plain, tuple(secrets or ()))
+    url, tenant, include_result, failures, disabled_reason, open_s, secrets = rows[0]
+    return EndpointForDelivery(url, tenant, include_result, failures, disabled_reason, open_s, tuple(secrets or ()))
 
 
 def take_try(connection: WorkerConnection, endpoint_id: str, open_s: float) -> bool:

@@ -169,9 +169,7 @@ def page(
     """Return up to `limit` endpoints of a tenant by id, after an id (None: from the first on)."""
     wanted = {name: value for name in _FILTERS if (value := getattr(search, name)) is not None}
     statement = text(_PAGE.format(columns=COLUMNS, filters=" ".join(_FILTERS[name] for name in wanted)))
-    rows = connection.execute(
-        statement, {"tenant": tenant, "after": after or UUID(int=0), "limit": limit, **wanted}
-    )
+    rows = connection.execute(statement, {"tenant": tenant, "after": after or UUID(int=0), "limit": limit, **wanted})
     return [StoredEndpoint.from_row(row) for row in rows.mappings()]
 
 
@@ -258,9 +256,7 @@ def tag_of(endpoint_id: UUID) -> str:
 
 
 def _add_secret(connection: Connection, tenant: int, endpoint_id: UUID, secret_id: UUID, secret: bytes) -> None:
-    connection.execute(
-        _INSERT_SECRET, {"endpoint": endpoint_id, "id": secret_id, "tenant": tenant, "secret": secret}
-    )
+    connection.execute(_INSERT_SECRET, {"endpoint": endpoint_id, "id": secret_id, "tenant": tenant, "secret": secret})
 
 
 def _lock(

@@ -37,7 +37,8 @@ class StoredEndpoint:
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Self:
         """Return the endpoint of a row with COLUMNS."""
-        return cls(**{name: UUID(str(row[name])) if name == "id" else row[name] for name in NAMES})
+        values: dict[str, Any] = {name: row[name] for name in NAMES}
+        return cls(**values | {"id": UUID(str(row["id"]))})
 
     @property
     def state(self) -> EndpointState:

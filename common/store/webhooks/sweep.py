@@ -1,9 +1,9 @@
 """Stores the deliveries of ends that no settle has told of: failures, cancels, deadlines, rescues, bulk actions.
 
-The controller reads the index of unsuccessful outcomes from a place on, of the tenants that have an endpoint. An outcome
-may become visible after a later one, because its transaction took longer. So a place moves only to a time before which
-every transaction has ended: the one that the lowest running transaction was asked for. Until then the rows behind it
-are read again, and nothing is stored twice, as the id of a delivery is made of its job and run.
+The controller reads the index of unsuccessful outcomes from a place on, of the tenants that have an endpoint. An
+outcome may become visible after a later one, because its transaction took longer. So a place moves only to a time of
+which all transactions have ended since. Until then the rows behind it are read again. Nothing is stored twice, as the
+id of a delivery is made of its job and run.
 """
 
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ def snapshot_time(connection: WorkerConnection) -> SnapshotTime:
 
 def places(connection: WorkerConnection) -> dict[int, str]:
     """Return the places of the tenants that have an endpoint."""
-    return dict((row[0], row[1]) for row in connection.run(PLACES, (0,)))
+    return {row[0]: row[1] for row in connection.run(PLACES, (0,))}
 
 
 def store(connection: WorkerConnection, tenant: int, after: str, until: str, limit: int) -> SweepPage:

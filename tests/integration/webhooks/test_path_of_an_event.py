@@ -1,4 +1,4 @@
-"""The path of an event: a job with a webhook ends, its delivery is stored and run, the receiver verifies the message."""
+"""The path of an event: a job with a webhook ends, its delivery runs, the receiver verifies the message."""
 
 from collections.abc import Callable
 from typing import Any
@@ -61,6 +61,6 @@ def test_a_batch_is_told_of_when_it_has_ended(webhooks: System, receiver: Webhoo
         },
     )
     assert response.status_code == 202, response.text
-    [event] = until("the event", lambda: receiver.events())
+    [event] = until("the event", receiver.events)
     data = event["data"]
     assert (data["batch_id"], data["jobs"], data["succeeded"]) == (response.json()["batch_id"], 3, 3)
