@@ -19,7 +19,7 @@ from api.submit.doorbells import Doorbells
 from api.submit.group_commit import GroupCommit
 from api.submit.operations import OperationCache
 from api.submit.parsing import SubmissionParser
-from api.submit.webhooks import SubmissionWebhooks
+from api.submit.webhooks.known_endpoints import SubmissionWebhooks
 from api.telemetry.metrics import ApiMetrics, PoolGauges
 from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache

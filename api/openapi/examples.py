@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.openapi import schedule_examples
+from api.openapi import schedule_examples, webhook_examples
 from api.openapi.batch_examples import RESPONSES as BATCH_RESPONSES
 from api.schemas import EXAMPLE_ID as ID
 from api.views.tenancy.api_keys import EXAMPLE_KEY, EXAMPLE_KEY_ID
@@ -183,6 +183,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("get", "/operations"): {"200": {"operation": {"operations": [_OPERATION]}}},
     ("get", "/stats"): {"200": {"queue": {"queues": [_QUEUE]}}},
     **schedule_examples.RESPONSES,
+    **webhook_examples.RESPONSES,
     ("post", "/keys"): {"201": {"key created": _NEW_KEY}},
     ("get", "/keys"): {"200": {"keys": {"keys": [_KEY], "next": f"/keys?limit=1&after={EXAMPLE_KEY_ID}"}}},
     ("post", "/keys/{key_id}/rotate"): {"201": {"key rotated": _NEW_KEY | {"created_by": f"key:{EXAMPLE_KEY_ID}"}}},

@@ -21,7 +21,7 @@ from api.submit.request_models import (
     Submission,
     WebhookOption,
 )
-from api.submit.webhooks import SubmissionWebhooks
+from api.submit.webhooks.known_endpoints import SubmissionWebhooks
 from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import MAX_ERRORS, field_problem, validation_problem
 from api.web.stored_text import has_nul

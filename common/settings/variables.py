@@ -26,7 +26,7 @@ _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
             *("partition_days", "partitions_ahead", "queue_count_limit"),
             *("default_max_schedules", "schedule_min_interval_seconds", "schedule_max_job_bytes"),
             *("webhook_encryption_key", "default_max_webhooks", "webhook_schemes", "webhook_ports", "webhook_hosts"),
-            *("webhook_private_hosts", "webhook_max_attempts", "webhook_secret_overlap_seconds"),
+            *("webhook_private_hosts", "webhook_max_attempts", "webhook_rotation_overlap_seconds"),
         ),
     ),
     "worker": (

@@ -37,7 +37,7 @@ from worker.controller.rescue import Rescue
 from worker.controller.row_deletion import RowDeletion
 from worker.controller.schedules import ScheduleFires
 from worker.controller.usage import UsageCounter
-from worker.controller.webhooks import WebhookSweep
+from worker.controller.webhooks.sweep import WebhookSweep
 from worker.failures.outcome_log import OutcomeLog
 
 log = logs.get("controller")

@@ -10,13 +10,11 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextvars import copy_context
-from functools import partial
 from typing import TYPE_CHECKING
 
 from common.broker.doorbells import Doorbell
 from common.domain.decisions import Failure
 from common.domain.job import ClaimedJob
-from common.domain.webhooks import events as webhooks
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.workers import leases
@@ -56,10 +54,9 @@ class AsyncExecutor:
         self._slot = slot
         self._operations = operations
         self._doorbell = doorbell
-        self._settler = Settler(settings, session, slot.metrics, operations)
+        self._settler = Settler(settings, session, slot.metrics, operations, doorbell)
         self._settler.running = self._running_jobs
         self._settler.on_reconnect = self._drop_lost_jobs
-        self._settler.on_deliveries = partial(doorbell.ring, webhooks.QUEUE)
         #: Names of the operations with their versions, as a claim compares them.
         self.runnable = [name for operation in operations.values() for name in operation.spec.runnable]
         self._events = deque[AsyncAttempt]()  # from the loop's thread: attempts that have ended or report progress

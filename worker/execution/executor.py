@@ -3,14 +3,12 @@
 import signal
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from operator import attrgetter
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from common.broker.doorbells import Doorbell
 from common.domain.job import ClaimedJob
-from common.domain.webhooks import events as webhooks
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.telemetry import logs
@@ -54,9 +52,8 @@ class Executor:
         self._slot = slot
         self._operations = operations
         self._doorbell = doorbell
-        self._settler = Settler(settings, session, slot.metrics, operations)
+        self._settler = Settler(settings, session, slot.metrics, operations, doorbell)
         self._settler.on_reconnect = self._drop_rest_of_batch
-        self._settler.on_deliveries = partial(doorbell.ring, webhooks.QUEUE)
         self._batch_size = BatchSize(settings.batch_target_milliseconds / 1000, settings.max_claim_jobs)
         self._rang_at = 0.0
         self._usage = ResourceUsage()

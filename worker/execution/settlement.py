@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from common import failpoints
+from common.broker.doorbells import Doorbell
 from common.domain.decisions import RELEASED, AttemptOutcome, AttemptUsage, Fail, Failure, Release, decide
 from common.domain.job import ClaimedJob, RunningKey
 from common.domain.retry import DEFAULT_RETRY
 from common.domain.states import State
+from common.domain.webhooks.events import QUEUE
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.jobs import claims, failures, running_keys
@@ -45,8 +47,10 @@ class Settler:
         session: WorkerSession,
         metrics: SlotMetrics,
         operations: Mapping[str, InstalledOperation],
+        doorbell: Doorbell,
     ) -> None:
         self._settings = settings
+        self._doorbell = doorbell  # rung for deliveries of webhooks
         self._session = session
         self._metrics = metrics
         self._operations = operations
@@ -57,8 +61,6 @@ class Settler:
         self.running: Callable[[], Sequence[ClaimedJob]] = tuple
         #: Called once the session has a new id; only jobs that `running` returned may still be ours.
         self.on_reconnect: Callable[[], None] = lambda: None
-        #: Called after a settle that may have stored deliveries of webhooks.
-        self.on_deliveries: Callable[[], object] = lambda: None
 
     def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
         """Settle what has ended and claim up to `limit` jobs of a queue, in one transaction. Waits for the database."""
@@ -247,7 +249,7 @@ class Settler:
             self.spans.record_settle(self.pending.spans, began_ns, in_handler=in_handler)
         self._session.publish_finished(self.pending)
         if self.pending.results.have_webhook:
-            self.on_deliveries()
+            self._doorbell.ring(QUEUE)
         self.pending = PendingResults()
 
     def _settle_row_by_row(self, error: psycopg2.Error) -> None:

@@ -1,4 +1,4 @@
-"""What the deliveries of one process know of endpoints: read at most once a second, and how many run at a time."""
+"""The endpoints of the deliveries of one process: read at most once a second, with the number that run."""
 
 import asyncio
 import time

@@ -1,1 +1,1 @@
-"""The routes of webhooks: `endpoints.py` and `deliveries.py`. Imports nothing from the other routes."""
+"""The routes of webhooks. Start at `endpoints.py`. Imports nothing from the other routes."""

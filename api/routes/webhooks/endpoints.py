@@ -70,7 +70,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 _ETAG = {"description": "Version of the endpoint; send it back as If-Match.", "schema": {"type": "string"}}
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": _ETAG}}}
 _LOCATION = {"description": "The path of the endpoint.", "schema": {"type": "string"}}
-_WRITE_KINDS = (*BODY_PROBLEMS, OVERLOADED, WEBHOOKS_OFF, SCOPE_MISSING, STORE_UNAVAILABLE)
+_WRITE_KINDS = (*BODY_PROBLEMS, OVERLOADED, WEBHOOKS_OFF, STORE_UNAVAILABLE)
 _VERB_KINDS = (ENDPOINT_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE)
 _CREATE_RESPONSES = {
     **problem_responses(*_WRITE_KINDS, TOO_MANY_ENDPOINTS),
@@ -78,7 +78,7 @@ _CREATE_RESPONSES = {
 }
 _READ_RESPONSES = {**problem_responses(*_VERB_KINDS), **_WITH_ETAG}
 _CHANGE_RESPONSES = {
-    **problem_responses(*BODY_PROBLEMS, OVERLOADED, SCOPE_MISSING, *_VERB_KINDS, PRECONDITION_FAILED),
+    **problem_responses(*BODY_PROBLEMS, OVERLOADED, *_VERB_KINDS, PRECONDITION_FAILED),
     **_WITH_ETAG,
 }
 _ROTATE_RESPONSES = {**problem_responses(*BODY_PROBLEMS, OVERLOADED, WEBHOOKS_OFF, *_VERB_KINDS), **_WITH_ETAG}
@@ -227,7 +227,7 @@ async def rotate_webhook_secret(endpoint_id: UUID, request: Request) -> Response
     secret, encrypted = _new_secret(services, endpoint_id)
     async with services.bodies.json(request, optional=True) as body:
         wanted_s = validated(SecretRotationBody, body).overlap_seconds
-    overlap_s = services.settings.webhook_secret_overlap_seconds if wanted_s is None else float(wanted_s)
+    overlap_s = services.settings.webhook_rotation_overlap_seconds if wanted_s is None else float(wanted_s)
     rotate: Callable[[Connection], StoredEndpoint] = partial(
         endpoints.rotate,
         tenant=tenant,

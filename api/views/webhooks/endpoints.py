@@ -88,7 +88,7 @@ class SecretRotationBody(BaseModel):
     overlap_seconds: Annotated[int, Field(strict=True, ge=0, le=MAX_OVERLAP_S)] | None = Field(
         None,
         description="Seconds for which messages are signed with the old secret too. Default: "
-        "JOBPROC_WEBHOOK_SECRET_OVERLAP_SECONDS, a day.",
+        "JOBPROC_WEBHOOK_ROTATION_OVERLAP_SECONDS, a day.",
     )
 
 

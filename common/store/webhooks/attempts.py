@@ -1,4 +1,4 @@
-"""What a worker reads and writes of an endpoint as it delivers: URL and secrets, the circuit, the result of the job."""
+"""Reads and writes of a worker that delivers an event: URL and secrets, the circuit, the result of the job."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """SQL that both drivers run: it stores the job that delivers an event, in the transaction that the event is of.
 
 The id of a delivery has the time of its subject and a digest of the subject and its run. So it lies in the partition of
-the subject, and whoever stores it second stores nothing.
+the subject, and a second statement that stores it stores nothing.
 """
 
 from common.domain.webhooks.events import OPERATION, QUEUE, TAG_PREFIX, EventType

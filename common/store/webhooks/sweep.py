@@ -89,7 +89,7 @@ class SnapshotTime:
 
 @dataclass(frozen=True, slots=True)
 class SweepPage:
-    """What one statement has read and stored."""
+    """A page of ends that one statement has read, and the deliveries that it has stored."""
 
     read: int  #: outcomes
     last: str | None  #: the time of the last one; None: none was read

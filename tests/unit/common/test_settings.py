@@ -26,6 +26,7 @@ UNITS = {
         "port",
     ),
     *("connections", "partitions", "clients", "submissions", "concurrency", "limit", "percent", "fields", "requests"),
+    *("webhooks", "failures"),
     *("bodies", "containers", "claims", "previews", "lines", "keys", "schedules", "tenants", "authentications"),
 }
 
