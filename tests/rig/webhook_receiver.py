@@ -28,9 +28,9 @@ OK: Answer = (204, {}, b"")
 
 
 class WebhookReceiver:
-    """An HTTP server on 127.0.0.1. `answer` is called for each request, in a thread of its own."""
+    """An HTTP server on an address of this machine. `answer` is called for each request, in a thread of its own."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.received: list[Received] = []
         self.answer: Callable[[Received], Answer] = lambda _: OK
         receiver = self
@@ -58,7 +58,7 @@ class WebhookReceiver:
             def handle_error(self, *_: object) -> None:
                 pass  # a client that has gone
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(address, Handler)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port = int(self._server.server_address[1])
