@@ -28,7 +28,8 @@ _JOB = {
     "created_at": _SUBMITTED, "run_at": None, "due_at": None, "started_at": _STARTED, "finished_at": _ENDED,
     "deadline": None, "run": 0, "attempt": 1, "max_attempts": 3, "timeout_seconds": 300.0,
     "backoff": {"base_seconds": 1.0, "cap_seconds": 60.0}, "keep_seconds": 86_400,
-    "unique": {"key": "report-4711", "while": "both"}, "worker": 7, "cancel_requested": False, "progress": None,
+    "unique": {"key": "report-4711", "while": "both"}, "webhook": None, "worker": 7,
+    "cancel_requested": False, "progress": None,
     "result": 14.0, "result_omitted": False, "error": None,
     "attempts": [
         {

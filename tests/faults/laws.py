@@ -38,6 +38,7 @@ from faults.laws_of_tenants import (
     an_ended_key_is_refused,
     tenants_are_kept_apart,
 )
+from faults.laws_of_webhooks import each_end_is_told_of_once
 from faults.verdict import Law, Verdict
 
 MAX_SHOWN = 10  # violations of a law in a report
@@ -69,6 +70,7 @@ LAWS: tuple[Law, ...] = (
     an_ended_key_is_refused,
     a_flood_delays_nobody_else,
     a_schedule_fires_each_instant_once,
+    each_end_is_told_of_once,
 )
 
 

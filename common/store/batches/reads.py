@@ -25,7 +25,7 @@ _UNFINISHED = f"""CASE
              AND b.created_at > clock_timestamp() - interval '20 h'
         THEN b.jobs - greatest({_PLACE_NUMBER} - 1, 0) - (SELECT count(*) FROM outcomes o WHERE {_IN_OUTCOMES})
         ELSE (SELECT count(*) FROM live l WHERE {_IN_LIVE}) END"""
-_COLUMNS = """b.id, b.created_at, b.closed_at, b.ended_at, b.cancelled_at, b.jobs, b.rev, b.submitted_by,
+_COLUMNS = """b.id, b.created_at, b.closed_at, b.ended_at, b.cancelled_at, b.jobs, b.rev, b.submitted_by, b.webhook,
     b.follow_up ->> 'operation' AS follow_up_operation, b.follow_up_job, b.cancel_action"""
 READ = for_caller(
     f"""
