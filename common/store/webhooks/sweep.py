@@ -13,14 +13,15 @@ from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.connection.statement import Statement
 from common.store.webhooks.deliveries import JOB_DATA, JOB_DELIVERY_ID, JOB_EVENT_TYPE, deliveries
 
-# The time of an outcome is read a moment before its transaction gets its number, or after it. Two seconds are a
-# thousand times what lies between the two.
+# The mark has a number of its own, because the upper end of a snapshot is only above the last transaction that has ended:
+# one that runs may have a higher number. The time of an outcome is read a moment before its transaction gets its number,
+# or after it. Two seconds are a thousand times what lies between the two.
 TIME_SLACK = "interval '2 s'"
 CLOCK = Statement(
     "webhooks_clock",
     "int",
     f"""
-    SELECT (statement_timestamp() - {TIME_SLACK})::text, pg_snapshot_xmax(s)::text::bigint,
+    SELECT (statement_timestamp() - {TIME_SLACK})::text, pg_current_xact_id()::text::bigint,
            pg_snapshot_xmin(s)::text::bigint, $1
     FROM pg_current_snapshot() AS s
     """,
@@ -83,7 +84,7 @@ class SnapshotTime:
     """A time of the database, and the transactions that ran then."""
 
     at: str  #: a little before the snapshot
-    next_transaction: int  #: no transaction with this number or a higher one had begun
+    transaction: int  #: transactions that had stored anything by then have lower numbers
     oldest_transaction: int  #: all transactions with lower numbers had ended
 
 
@@ -98,8 +99,8 @@ class SweepPage:
 
 def snapshot_time(connection: WorkerConnection) -> SnapshotTime:
     """Return the time and the transactions of a snapshot."""
-    at, next_transaction, oldest, _ = connection.run(CLOCK, (0,))[0]
-    return SnapshotTime(at, next_transaction, oldest)
+    at, transaction, oldest, _ = connection.run(CLOCK, (0,))[0]
+    return SnapshotTime(at, transaction, oldest)
 
 
 def places(connection: WorkerConnection) -> dict[int, str]:

@@ -37,7 +37,7 @@ class WebhookSweep:
         now = sweep.snapshot_time(connection)
         if self._mark is None:
             self._mark = now
-        is_sure = self._mark.next_transaction <= now.oldest_transaction
+        is_sure = self._mark.transaction <= now.oldest_transaction
         is_complete = True
         for tenant, place in places.items():
             if is_sure:
