@@ -35,7 +35,6 @@ DATABASE_RETRY_S = 20.0  # longer than any fault makes PostgreSQL unavailable
 PARTS = ("api", "worker", "controller")
 #: Keys are read at the default interval. All clients have one address, and try keys that have ended.
 AUTHENTICATED = {"JOBPROC_AUTHENTICATION": "required", "JOBPROC_MAX_FAILED_AUTHENTICATIONS_PER_MINUTE": "0"}
-WEBHOOKS = {"JOBPROC_WEBHOOK_ENCRYPTION_KEY": "0123456789abcdef0123456789abcdef"}
 
 
 class PatientDatabase(Database):
@@ -132,7 +131,7 @@ class LocalEnvironment(FaultEnvironment):
         self.postgres_proxies = {part: self._stack.enter_context(Proxy(self.postgres.port)) for part in PARTS}
         self.redis_proxies = {part: self._stack.enter_context(Proxy(self.redis.port)) for part in PARTS}
         self.postgres_url = self.postgres.url()
-        settings = {"JOBPROC_MAX_CRASHES": MAX_CRASHES, **AUTHENTICATED, **WEBHOOKS}
+        settings = {"JOBPROC_MAX_CRASHES": MAX_CRASHES, **AUTHENTICATED}
         self.system = EndingSystem(self.folder, self.postgres_url, self.redis.url, **settings)
         self.url = str(self.system.client.base_url)
         self.database = self.system.database = PatientDatabase(self.postgres.url())

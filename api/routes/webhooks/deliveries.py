@@ -20,7 +20,6 @@ from api.views.cursors import Cursors
 from api.views.webhooks.deliveries import DeliveryList, DeliveryListQuery, list_body, position_of
 from api.web.problem_kinds import (
     DELIVERY_NOT_FOUND,
-    ENDPOINT_NOT_FOUND,
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
     STORE_UNAVAILABLE,
@@ -44,11 +43,11 @@ router = APIRouter(tags=["webhooks"], route_class=SecuredRoute)
 @router.get(
     "/webhooks/deliveries",
     response_model=DeliveryList,
-    responses=problem_responses(ENDPOINT_NOT_FOUND, INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS),
+    responses=problem_responses(INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS),
 )
 @requires(Scope.WEBHOOKS)
 async def list_webhook_deliveries(request: Request, query: Annotated[DeliveryListQuery, Query()]) -> Response:
-    """List the deliveries of an endpoint, those of the newest jobs and batches first.
+    """List deliveries, those of the newest jobs and batches first.
 
     Each is a job, whose attempts GET /jobs/{job_id} shows. A page scans at most JOBPROC_LIST_SCAN_JOBS rows, so one may
     be short; `next` then continues from there.
@@ -60,7 +59,6 @@ async def list_webhook_deliveries(request: Request, query: Annotated[DeliveryLis
 
     def read(connection: Connection) -> tuple[JobPage, dict[UUID, dict[str, Any] | None]]:
         """Read a page of jobs, and their events."""
-        endpoints.read(connection, tenant, query.endpoint_id)
         page = job_list.page(connection, tenant, query.to_search(), after, limits)
         return page, endpoints.inputs(connection, tenant, [UUID(str(job["id"])) for job in page.jobs])
 

@@ -28,7 +28,7 @@ class DeliveryListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    endpoint_id: UUID = Field(description="The endpoint to which they go.", examples=[EXAMPLE_ID])
+    endpoint_id: UUID | None = Field(None, description="The endpoint to which they go.", examples=[EXAMPLE_ID])
     status: Annotated[list[State], BeforeValidator(split_list)] = Field(
         [],
         description="The states of the deliveries. Separate several with commas, or repeat the parameter.",
@@ -43,7 +43,8 @@ class DeliveryListQuery(BaseModel):
 
     def to_search(self) -> JobSearch:
         """Return the search among the jobs."""
-        return JobSearch(statuses=frozenset(self.status), operation=OPERATION, tag=tag_of(self.endpoint_id))
+        tag = None if self.endpoint_id is None else tag_of(self.endpoint_id)
+        return JobSearch(statuses=frozenset(self.status), operation=OPERATION, tag=tag)
 
 
 class DeliveryLinks(SelfLink):
@@ -96,7 +97,7 @@ def list_body(
     next_path = None
     if page.next is not None:
         parameters = {
-            "endpoint_id": str(query.endpoint_id),
+            **({"endpoint_id": str(query.endpoint_id)} if query.endpoint_id else {}),
             **({"status": ",".join(query.status)} if query.status else {}),
             "limit": str(query.limit),
             "cursor": cursors.encode(query.to_search(), page.next),

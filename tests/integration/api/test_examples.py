@@ -4,7 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from integration.api.support import batch_examples, example_client, schedule_examples, tenancy_examples
+from integration.api.support import (
+    batch_examples,
+    example_client,
+    schedule_examples,
+    tenancy_examples,
+    webhook_examples,
+)
 from integration.api.support.documented_examples import (
     OPERATIONS,
     ROOT,
@@ -22,6 +28,7 @@ from integration.api.support.example_client import ExampleClient
 from rig.system import System
 
 PROVOKED = example_client.PROVOKED | batch_examples.PROVOKED | tenancy_examples.PROVOKED | schedule_examples.PROVOKED
+PROVOKED |= webhook_examples.PROVOKED
 #: Problems that a healthy system without authentication never sends, and the tests that provoke them.
 ELSEWHERE = {
     "internal": "tests/integration/api/test_http_conventions.py",
@@ -41,6 +48,7 @@ ELSEWHERE = {
     "scope-missing": "tests/integration/access/test_scopes.py",
     "tenant-suspended": "tests/integration/access/test_tenant_administration.py",
     "tenant-draining": "tests/integration/access/test_tenant_administration.py",
+    "webhooks-off": "tests/integration/webhooks/test_endpoints.py",
     "issuer-unavailable": "tests/integration/openid/test_sign_in.py",
 }
 

@@ -7,8 +7,6 @@ import pytest
 from rig.system import System
 from rig.webhook_receiver import WebhookReceiver
 
-KEY = "0123456789abcdef0123456789abcdef"
-
 
 @pytest.fixture
 def receiver() -> Iterator[WebhookReceiver]:
@@ -20,7 +18,6 @@ def receiver() -> Iterator[WebhookReceiver]:
 def settings_for(*receivers: WebhookReceiver) -> dict[str, str]:
     """Return the settings of a system that may send to receivers of the test."""
     return {
-        "JOBPROC_WEBHOOK_ENCRYPTION_KEY": KEY,
         "JOBPROC_WEBHOOK_SCHEMES": "https,http",
         "JOBPROC_WEBHOOK_PORTS": ",".join(str(receiver.port) for receiver in receivers),
         "JOBPROC_WEBHOOK_PRIVATE_NETWORKS": "127.0.0.0/8",

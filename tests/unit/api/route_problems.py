@@ -74,7 +74,7 @@ ROUTES = {
     ("post", "/webhooks/endpoints/{endpoint_id}/rotate"): ENDPOINT | JSON_BODY | {"webhooks-off"},
     ("post", "/webhooks/endpoints/{endpoint_id}/test"): ENDPOINT
     | {"unsupported-media-type", "webhook-endpoint-disabled", "tenant-draining"},
-    ("get", "/webhooks/deliveries"): ENDPOINT | EXPENSIVE,
+    ("get", "/webhooks/deliveries"): {"invalid-parameter"} | EXPENSIVE,
     ("post", "/webhooks/deliveries/{job_id}/redeliver"): {
         "webhook-delivery-not-found",
         "invalid-parameter",

@@ -115,6 +115,7 @@ class ExampleClient:
         """Return what the path names and accepts the documented request: a job, batch, key or tenant, or none."""
         _, path = operation
         made = {"{key_id}": self.key, "{tenant_name}": self.tenant, "{schedule_id}": self.schedule}
+        made |= {"{endpoint_id}": self.endpoint, "deliveries/{job_id}": self.delivery}
         for name, make in made.items():
             if name in path:
                 return make()
@@ -148,6 +149,23 @@ class ExampleClient:
         (body,) = body_examples(("post", "/schedules"))
         answer = self.system.client.post("/schedules", json=body | {"name": f"s-{uuid.uuid4()}"})
         return str(answer.raise_for_status().json()["id"])
+
+    def endpoint(self, **members: Any) -> str:
+        """Create the documented endpoint of webhooks; return its id."""
+        (body,) = body_examples(("post", "/webhooks/endpoints"))
+        answer = self.system.client.post("/webhooks/endpoints", json=body | members)
+        return str(answer.raise_for_status().json()["id"])
+
+    def delivery_of(self, endpoint_id: str) -> str:
+        """Wait for a delivery to an endpoint; return its id."""
+        path = f"/webhooks/deliveries?endpoint_id={endpoint_id}"
+        found = until("a delivery", lambda: self.system.client.get(path).raise_for_status().json()["deliveries"])
+        return str(found[0]["job_id"])
+
+    def delivery(self) -> str:
+        """Send a test event to an endpoint; return the id of its delivery."""
+        answer = self.system.client.post(f"/webhooks/endpoints/{self.endpoint()}/test")
+        return str(answer.raise_for_status().json()["job_id"])
 
     def key(self) -> str:
         """Create an API key; return its id."""
