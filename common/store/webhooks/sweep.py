@@ -14,8 +14,8 @@ from common.store.connection.statement import Statement
 from common.store.webhooks.deliveries import JOB_DATA, JOB_DELIVERY_ID, JOB_EVENT_TYPE, deliveries
 
 # The mark has a number of its own: the upper end of a snapshot is only above the last transaction that has ended, and
-# one that runs may have it. The time of an outcome is read a moment before its transaction gets its number, or after it.
-# Two seconds are a thousand times what lies between the two.
+# one that runs may have it. The time of an outcome is read a moment before its transaction gets its number, or after
+# it. Two seconds are a thousand times what lies between the two.
 TIME_SLACK = "interval '2 s'"
 CLOCK = Statement(
     "webhooks_clock",
