@@ -3,7 +3,8 @@
 Values of labels come from the registry of operations, the routes, the queues and this code, never from a client.
 """
 
-from common.telemetry import access_metrics, job_log_metrics, schedule_metrics, webhook_metrics
+from common.telemetry import access_metrics, job_log_metrics, schedule_metrics
+from common.telemetry.feature_metrics import webhooks as webhook_metrics
 from common.telemetry.metric_families import Component, Metric, MetricKind
 
 DOORBELL_OUTCOMES = ("sent", "coalesced", "failed")

@@ -1,6 +1,7 @@
 """Queues, schedules and autoscaling: depths, the values that KEDA reads, its actions."""
 
-from common.telemetry import metrics, schedule_metrics, webhook_metrics
+from common.telemetry import metrics, schedule_metrics
+from common.telemetry.feature_metrics import webhooks as webhook_metrics
 from k8s.dashboards.panels import Query, Row, dashboard, graph
 from k8s.dashboards.queries import (
     deduplicated_sum,
@@ -86,8 +87,8 @@ WEBHOOKS = Row(
         graph(
             "Attempts to deliver",
             "short",
-            "Attempts to deliver events by outcome. Released ones have found no place at their endpoint, or its circuit "
-            "is open.",
+            "Attempts to deliver events by outcome. Released ones have found no place at their endpoint, or its "
+            "circuit is open.",
             Query(increase(metrics.ATTEMPTS, ["outcome"], operation="jobproc.webhook"), "{{outcome}}"),
         ),
         graph(

@@ -10,31 +10,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from common.command_line import command_line
+from faults import mutants_of_webhooks
+from faults.mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED_FOLDERS = ("api", "worker", "common", "clients", "tests", "tools", "charts")
-RUN_S = 15
 TIMEOUT_S = 240.0  # of one run, its start and end included
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One broken guard: `original`, which occurs once in the file, is replaced by `mutated`.
-
-    Under `faults` one of `laws` must break.
-    """
-
-    name: str
-    file: str
-    original: str
-    mutated: str
-    faults: tuple[str, ...]
-    laws: tuple[str, ...]
-    seconds: int = RUN_S
 
 
 MUTANTS = (
@@ -210,31 +194,7 @@ MUTANTS = (
         ("an ended key is refused",),
         seconds=45,
     ),
-    Mutant(
-        "the id of a delivery is not made of its run",
-        "common/store/webhooks/deliveries.py",
-        "int8send(({number})::bigint)",
-        "int8send(0 * ({number})::bigint)",
-        ("redis_flushed",),
-        ("each end is told of once",),
-        seconds=30,
-    ),
-    Mutant(
-        "the id of a delivery is made of its time",
-        "common/store/webhooks/deliveries.py",
-        "'{kind}'::bytea), 'hex')",
-        "clock_timestamp()::text::bytea || '{kind}'::bytea), 'hex')",
-        ("redis_flushed",),
-        ("each end is told of once",),
-    ),
-    Mutant(
-        "ends without a settle are not looked for",
-        "worker/controller/__main__.py",
-        'self._run_task("webhooks", lambda: self._webhooks.run(connection))',
-        "pass",
-        ("worker_killed",),
-        ("each end is told of once",),
-    ),
+    *mutants_of_webhooks.MUTANTS,
     Mutant(
         "a claim does not look who else waits",
         "common/store/jobs/fair_claims.py",

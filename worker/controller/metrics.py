@@ -15,7 +15,8 @@ from common.store.queues import queue_state
 from common.store.schedules import firing
 from common.store.schema import table_sizes
 from common.store.webhooks import gauges as webhook_gauges
-from common.telemetry import metrics, schedule_metrics, webhook_metrics
+from common.telemetry import metrics, schedule_metrics
+from common.telemetry.feature_metrics import webhooks as webhook_metrics
 from common.telemetry.metric_families import gauges
 
 SIZES_INTERVAL_S = 15.0  # KEDA scrapes more often than sizes change

@@ -49,8 +49,7 @@ class Settler:
         operations: Mapping[str, InstalledOperation],
         doorbell: Doorbell,
     ) -> None:
-        self._settings = settings
-        self._doorbell = doorbell  # rung for deliveries of webhooks
+        self._settings, self._doorbell = settings, doorbell  # it rings for deliveries of webhooks
         self._session = session
         self._metrics = metrics
         self._operations = operations

@@ -77,7 +77,7 @@ def test_a_url_that_is_not_allowed_is_refused_with_the_reason(system: System, ur
 
 def test_members_are_checked(system: System) -> None:
     system.api()
-    for members in (
+    wrong: list[dict[str, Any]] = [
         {"events": []},
         {"events": ["webhook.test"]},
         {"events": ["nothing"]},
@@ -85,7 +85,8 @@ def test_members_are_checked(system: System) -> None:
         {"default": "yes"},
         {"secret": "whsec_mine"},
         {"url": None},
-    ):
+    ]
+    for members in wrong:
         response = system.client.post("/webhooks/endpoints", json={"url": URL, **members})
         assert problem(response) == (422, "invalid-body"), members
     endpoint = system.client.post("/webhooks/endpoints", json={"url": URL}).json()

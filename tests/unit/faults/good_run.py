@@ -177,6 +177,9 @@ GOOD = Evidence(
     keys={"valid": KeyLife(1), "rotated": KeyLife(1, 8.0, 8.2, expires_after_s=5.0)},
     fair_wait_s=2.0,
     schedules=[SCHEDULE],
+    told={("a", 0): 1, ("a", 1): 1},
+    deliveries=2,
+    told_of_batches={"b": 1},
     stored={
         A: StoredJob(SENT[A], 20),
         B: StoredJob(SENT[B], 3),

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 from integration.api.support.documented_examples import Operation, body_examples
 from integration.api.support.example_client import ExampleClient, Provoke
+from rig.system import until
 
 CREATE: Operation = ("post", "/webhooks/endpoints")
 MAX_ENDPOINTS = 100  # the default of the settings
@@ -21,11 +22,18 @@ def rotated(client: ExampleClient, operation: Operation) -> httpx.Response:
     return client.send(operation, client.edit(client.endpoint(), SUCCESS), json={"overlap_seconds": 3_600})
 
 
+def delivery_of(client: ExampleClient, endpoint_id: str) -> str:
+    """Wait for a delivery to an endpoint; return its id."""
+    path = f"/webhooks/deliveries?endpoint_id={endpoint_id}"
+    found = until("a delivery", lambda: client.system.client.get(path).raise_for_status().json()["deliveries"])
+    return str(found[0]["job_id"])
+
+
 def delivered(client: ExampleClient) -> str:
     """Return an endpoint that has been told of a job that has failed, as if the message had come."""
     endpoint_id = client.endpoint(url="https://hooks.example.com/jobs", events=["job.failed"])
     client.job("FAILED", operation="fail_for_good", tags=["nightly"], webhook={"endpoint_id": endpoint_id})
-    delivery = client.delivery_of(endpoint_id)
+    delivery = delivery_of(client, endpoint_id)
     client.edit(
         delivery,
         "DELETE FROM live WHERE id = %s",
@@ -64,7 +72,7 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     "secret rotated": rotated,
     "test sent": lambda client, operation: client.send(operation, client.endpoint()),
     "deliveries": lambda client, operation: client.send(operation, params={"endpoint_id": delivered(client)}),
-    "redelivered": lambda client, operation: client.send(operation, client.delivery_of(delivered(client))),
+    "redelivered": lambda client, operation: client.send(operation, delivery_of(client, delivered(client))),
     ("/webhooks/endpoints/{endpoint_id}", ""): lambda client, operation: client.send(operation, client.endpoint()),
     # problems
     **{

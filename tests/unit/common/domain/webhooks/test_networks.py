@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from common.domain.webhooks.networks import ANY_PRIVATE, REFUSED_IPV4, parsed_networks, refusal
+from common.domain.webhooks.networks import ANY_PRIVATE, REFUSED_IPV4, RefusedNetwork, parsed_networks, refusal
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450:4001:80b::200e", "2001:4860::8888"]
 REFUSED = {
@@ -39,7 +39,7 @@ def test_an_address_of_a_special_network_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("refused", REFUSED_IPV4, ids=lambda refused: str(refused.network))
-def test_the_first_and_the_last_address_of_a_network_are_refused_and_mapped_ones_too(refused) -> None:
+def test_the_first_and_the_last_address_of_a_network_are_refused_and_mapped_ones_too(refused: RefusedNetwork) -> None:
     for address in (refused.network[0], refused.network[-1]):
         assert refusal(address)
         assert refusal(ip_address(f"::ffff:{address}"))

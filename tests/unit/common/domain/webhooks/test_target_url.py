@@ -102,7 +102,7 @@ def test_an_operator_may_allow_other_schemes_ports_and_hosts() -> None:
 
 @given(st.text(max_size=60))
 def test_no_text_is_taken_whose_host_could_be_read_differently(text: str) -> None:
-    """What is taken is of few characters: no userinfo, backslash, percent or control is left in the host."""
+    """A host that is taken has few kinds of characters: no backslash, percent or control."""
     for url in (text, f"https://{text}", f"https://{text}/", f"https://h.example{text}"):
         try:
             target = RULES.parse(url)
