@@ -130,7 +130,7 @@ class Evidence:
     clock_steps: Sequence[tuple[datetime, datetime]] = ()
     schedules: Sequence[PastSchedule] = ()
     told: Mapping[tuple[str, int], int] = field(default_factory=dict)  #: deliveries of each end of a job and run
-    deliveries: int = 0  #: all of ends of jobs
+    untold: int = 0  #: deliveries that belong to no end of a job
     told_of_batches: Mapping[str, int] = field(default_factory=dict)  #: deliveries of each batch that has ended
     interrupted: bool = True  #: True if any fault could end or repeat an attempt
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
@@ -235,7 +235,7 @@ def tables(database: Database) -> dict[str, Any]:
         "attempts": attempts,
         "schedules": past_schedules(database),
         "told": webhooks.told(database),
-        "deliveries": webhooks.deliveries(database),
+        "untold": webhooks.deliveries(database) - sum(webhooks.told(database).values()),
         "told_of_batches": webhooks.told_of_batches(database),
         "unfinished": frozenset(
             row[0]

@@ -178,8 +178,6 @@ GOOD = Evidence(
     fair_wait_s=2.0,
     schedules=[SCHEDULE],
     told={("a", 0): 1, ("a", 1): 1},
-    deliveries=2,
-    told_of_batches={"b": 1},
     stored={
         A: StoredJob(SENT[A], 20),
         B: StoredJob(SENT[B], 3),
