@@ -14,9 +14,10 @@ import orjson
 
 from common import secret_encryption
 from common.domain.decisions import AttemptOutcome, Failure
+from common.domain.job import ClaimedJob
 from common.domain.webhooks import signature
 from common.domain.webhooks.circuit import postponement_s
-from common.domain.webhooks.events import DisabledReason, EventType
+from common.domain.webhooks.events import DisabledReason
 from common.secret_encryption import SecretUnreadable
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
@@ -26,6 +27,7 @@ from common.telemetry import logs
 from worker.execution.attempt import AttemptFailed
 from worker.webhooks.endpoints import Endpoints
 from worker.webhooks.http_client import HttpClient, Response, TargetRefused
+from worker.webhooks.stored_delivery import StoredDelivery
 
 log = logs.get("worker")
 GONE = 410
@@ -55,44 +57,31 @@ class Deliveries:
         seconds = [circuit.open_seconds(failures) for failures in range(MAX_COUNTED_FAILURES)]
         self._open_seconds = [-1.0 if open_s is None else open_s for open_s in seconds]
 
-    async def deliver(
-        self, message_id: str, endpoint_id: str, event: dict[str, Any], *, run: int, released: int
-    ) -> dict[str, Any]:
-        """Deliver an event; return the answer's status and duration. Raises AttemptFailed.
-
-        `message_id`: by which the receiver knows an event that it gets twice.
-        `run`: of the delivery, 0 unless it was repeated by hand; `released`: how often it has found no place.
-        """
+    async def deliver(self, delivery: StoredDelivery, job: ClaimedJob) -> dict[str, Any]:
+        """Deliver an event; return the answer's status and duration. Raises AttemptFailed."""
+        endpoint_id = delivery.endpoint_id
         try:
             endpoint = await self._endpoints.get(endpoint_id)
             if endpoint is None:
                 raise _permanent("endpoint_deleted", "the endpoint was deleted")
             if endpoint.disabled_reason is not None:
                 raise _permanent("endpoint_disabled", f"the endpoint is disabled ({endpoint.disabled_reason})")
-            await self._take_place(endpoint_id, endpoint, event, is_first_run=run == 0, released=released)
-            body = await self._body(endpoint, event)
+            await self._take_place(delivery, endpoint, job)
         except DatabaseUnavailable as error:
             raise _postponed("database_unavailable", "the database is away", DATABASE_PAUSE_S) from error
         self._endpoints.running[endpoint_id] += 1
         try:
-            return await self._send(message_id, endpoint_id, endpoint, body)
+            # By the id the receiver knows an event that it gets twice.
+            return await self._send(delivery.message_id or job.id, endpoint_id, endpoint, self._body(delivery))
         finally:
             self._endpoints.running[endpoint_id] -= 1
             if not self._endpoints.running[endpoint_id]:
                 del self._endpoints.running[endpoint_id]
 
-    async def _take_place(
-        self,
-        endpoint_id: str,
-        endpoint: EndpointForDelivery,
-        event: dict[str, Any],
-        *,
-        is_first_run: bool,
-        released: int,
-    ) -> None:
+    async def _take_place(self, delivery: StoredDelivery, endpoint: EndpointForDelivery, job: ClaimedJob) -> None:
         """Raise AttemptFailed if the delivery has to wait: for the circuit, or for other deliveries."""
-        settings = self._settings
-        wait_s = postponement_s(released, self._jitter(), BASE_WAIT_S, settings.webhook_max_wait_seconds)
+        settings, endpoint_id = self._settings, delivery.endpoint_id
+        wait_s = postponement_s(job.released, self._jitter(), BASE_WAIT_S, settings.webhook_max_wait_seconds)
         if endpoint.open_s is not None:
             circuit_s = settings.webhook_circuit.open_seconds(endpoint.failures) or settings.webhook_timeout_seconds
             open_s = max(circuit_s, settings.webhook_timeout_seconds)
@@ -101,8 +90,8 @@ class Deliveries:
             )
             self._endpoints.forget(endpoint_id)
             if not is_trying:
-                age_s = self._unix_s() - datetime.fromisoformat(event["timestamp"]).timestamp()
-                if is_first_run and age_s > settings.webhook_give_up_seconds:
+                age_s = self._unix_s() - datetime.fromisoformat(delivery.event["timestamp"]).timestamp()
+                if job.run == 0 and age_s > settings.webhook_give_up_seconds:
                     raise _permanent("given_up", "the endpoint has failed for as long as a delivery is tried")
                 text = f"the endpoint has failed {endpoint.failures} times in a row; its deliveries wait"
                 raise _postponed("circuit_open", text, max(0.0, endpoint.open_s) + wait_s)
@@ -110,20 +99,16 @@ class Deliveries:
             text = f"{settings.webhook_endpoint_concurrency} deliveries to the endpoint are being made"
             raise _postponed("endpoint_busy", text, wait_s)
 
-    async def _body(self, endpoint: EndpointForDelivery, event: dict[str, Any]) -> bytes:
-        """Return the body of a message: the stored event, with the result of its job if the endpoint wants it."""
-        if not endpoint.include_result or event["type"] != EventType.JOB_SUCCEEDED:
+    def _body(self, delivery: StoredDelivery) -> bytes:
+        """Return the body of a message: the event, with the result of its job if its endpoint wants it."""
+        event = delivery.event
+        if not delivery.has_result:
             return orjson.dumps(event)
-        data, limit = event["data"], self._settings.webhook_max_body_bytes
-        text, is_stored = await self._endpoints.run(
-            lambda connection: attempts.result(connection, data["job_id"], data["run"], limit)
-        )
-        if text is not None:
-            body = orjson.dumps({**event, "data": {**data, "result": orjson.Fragment(text)}})
-            if len(body) <= limit:
+        if not delivery.result_omitted:
+            body = orjson.dumps({**event, "data": {**event["data"], "result": delivery.result}})
+            if len(body) <= self._settings.webhook_max_body_bytes:
                 return body
-        omitted = "too_large" if is_stored else "deleted"
-        return orjson.dumps({**event, "data": {**data, "result": None, "result_omitted": omitted}})
+        return orjson.dumps({**event, "data": {**event["data"], "result": None, "result_omitted": True}})
 
     async def _send(
         self, message_id: str, endpoint_id: str, endpoint: EndpointForDelivery, body: bytes

@@ -1,14 +1,14 @@
 """The operation of the jobs that deliver events. No package and no client can use its name."""
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
-
-from pydantic import BaseModel, Field
+from typing import TYPE_CHECKING, Any, cast
 
 from common.domain.webhooks.events import OPERATION, QUEUE
 from common.settings import Settings
 from jobproc import Context, operation
+from jobproc.operations import registered
 from worker.execution.job_context import JobContext
 from worker.operations.installed import InstalledOperation, installed
+from worker.webhooks.stored_delivery import StoredDelivery
 
 if TYPE_CHECKING:  # it imports the HTTP client
     from worker.webhooks.delivery import Deliveries
@@ -18,30 +18,17 @@ _settings: list[Settings] = []  # of this process
 _deliveries: "list[Deliveries]" = []  # made by the first job, in the event loop
 
 
-class Delivery(BaseModel):
-    """An event and its endpoint."""
-
-    endpoint_id: Annotated[str, Field(pattern="^[0-9a-f-]{36}$")]
-    event: dict[str, Any]
-    message_id: Annotated[str, Field(pattern="^[0-9a-f-]{36}$")] | None = None  #: of a second delivery: the first one
-
-
 @operation(name=OPERATION, queue=QUEUE, base_seconds=BASE_SECONDS, cap_seconds=CAP_SECONDS)
-async def deliver(delivery: Delivery, context: Context) -> Any:
+async def deliver(delivery: StoredDelivery, context: Context) -> Any:
     """Deliver an event to its endpoint."""
     if not _deliveries:
         from worker.webhooks.delivery import Deliveries
 
         _deliveries.append(Deliveries(_settings[0]))
-    job = cast("JobContext", context).job
-    return await _deliveries[0].deliver(
-        delivery.message_id or job.id, delivery.endpoint_id, delivery.event, run=job.run, released=job.released
-    )
+    return await _deliveries[0].deliver(delivery, cast("JobContext", context).job)
 
 
 def delivery_operation(settings: Settings) -> InstalledOperation:
     """Return the operation for a worker with these settings."""
-    from jobproc.operations import registered
-
     _settings[:] = [settings]
     return installed(registered[OPERATION])

@@ -42,7 +42,7 @@ ended AS (
 live_rows AS ({LIVE}),
 event AS (
     SELECT {_DELIVERY_ID} AS id, ended.tenant, ended.webhook, '{EventType.BATCH_ENDED}' AS type,
-           clock_timestamp() AS happened_at, {_DATA} AS data
+           clock_timestamp() AS happened_at, {_DATA} AS data, NULL::json AS result
     FROM ended WHERE ended.webhook IS NOT NULL),
 {deliveries("event")}
 SELECT ended.id::text, new.id::text, new.queue FROM ended LEFT JOIN new ON new.id = ended.follow_up_job

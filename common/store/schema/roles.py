@@ -65,7 +65,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "live": "SELECT, INSERT (id, tenant, queue, max_attempts, claimable_at, needs), DELETE, UPDATE (worker, "
         "attempt, rev, started_at, claimable_at, due_since, running_key, needs, released, crashes, isolated, progress, "
         "progress_text)",
-        "outcomes": "SELECT (id, run, attempt, worker, status, error_type, result), INSERT",
+        "outcomes": "SELECT (id, attempt, worker, status, error_type), INSERT",
         "attempts": "SELECT (id, attempt, worker, error_type), INSERT",
         "job_logs": "SELECT (id, run, attempt, total_bytes), INSERT, DELETE",
         "runs": "SELECT",

@@ -1,4 +1,4 @@
-"""Reads and writes of a worker that delivers an event: URL and secrets, the circuit, the result of the job."""
+"""Reads and writes of a worker that delivers an event: URL and secrets, and the circuit of its endpoint."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ READ = Statement(
     "webhook_endpoint",
     "uuid",
     """
-    SELECT e.url, e.tenant, e.include_result, e.failures, e.disabled_reason,
+    SELECT e.url, e.tenant, e.failures, e.disabled_reason,
            date_part('epoch', e.open_until - clock_timestamp()),
            (SELECT json_agg(encode(s.secret, 'base64') ORDER BY s.created_at DESC) FROM webhook_secrets s
             WHERE s.endpoint = e.id AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp()))
@@ -61,14 +61,6 @@ FAILED = Statement(
     WHERE e.id = counted.id RETURNING e.failures, e.disabled_reason, e.open_until IS NOT NULL
     """,
 )
-RESULT = Statement(
-    "webhook_result",
-    "uuid, smallint, bigint",
-    """
-    SELECT CASE WHEN pg_column_size(result) <= $3 THEN result::text END FROM outcomes
-    WHERE id = $1 AND run = $2 AND result IS NOT NULL
-    """,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,6 @@ class EndpointForDelivery:
 
     url: str
     tenant: int
-    include_result: bool
     failures: int
     disabled_reason: str | None
     open_s: float | None  #: seconds until its circuit lets one delivery try; None: it is closed
@@ -101,8 +92,8 @@ def read(connection: WorkerConnection, endpoint_id: str) -> EndpointForDelivery 
     rows = connection.run(READ, (endpoint_id,))
     if not rows:
         return None
-    url, tenant, include_result, failures, disabled_reason, open_s, secrets = rows[0]
-    return EndpointForDelivery(url, tenant, include_result, failures, disabled_reason, open_s, tuple(secrets or ()))
+    url, tenant, failures, disabled_reason, open_s, secrets = rows[0]
+    return EndpointForDelivery(url, tenant, failures, disabled_reason, open_s, tuple(secrets or ()))
 
 
 def take_try(connection: WorkerConnection, endpoint_id: str, open_s: float) -> bool:
@@ -130,9 +121,3 @@ def failed(
     """
     rows = connection.run(FAILED, (endpoint_id, reason, open_seconds, disable_after_s, gone))
     return FailureCount(*rows[0]) if rows else None
-
-
-def result(connection: WorkerConnection, job_id: str, run: int, max_bytes: int) -> tuple[str | None, bool]:
-    """Return the result of a run as JSON text, None if it is larger or not stored, and True if it is stored."""
-    rows = connection.run(RESULT, (job_id, run, max_bytes))
-    return (rows[0][0], True) if rows else (None, False)

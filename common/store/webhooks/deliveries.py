@@ -8,6 +8,7 @@ from common.domain.webhooks.events import OPERATION, QUEUE, TAG_PREFIX, EventTyp
 
 #: Of one attempt; the sender has a limit of its own, which is shorter (JOBPROC_WEBHOOK_TIMEOUT_SECONDS).
 ATTEMPT_TIMEOUT_MS = 300_000
+MAX_RESULT_BYTES = 262_144  # of a result that is stored with its event
 _DIGEST = "encode(sha256(uuid_send({id}) || int8send(({number})::bigint) || '{kind}'::bytea), 'hex')"
 
 
@@ -29,21 +30,26 @@ JOB_EVENT_TYPE = f"""CASE o.status WHEN 'SUCCESS' THEN '{EventType.JOB_SUCCEEDED
     WHEN 'FAILED' THEN '{EventType.JOB_FAILED}' ELSE '{EventType.JOB_CANCELLED}' END"""
 JOB_DELIVERY_ID = delivery_id("o.id", "o.run", "job")
 
+_EVENT = """json_build_object(
+    'type', event.type, 'data', event.data,
+    'timestamp', to_char(event.happened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))"""
+
 
 def deliveries(events: str) -> str:
     """Return CTEs that store the deliveries of events, of which `delivery` returns the id of each new one.
 
-    `events`: a CTE with the delivery `id`, the `tenant`, the endpoint `webhook`, and the `type`, `happened_at` and
-    `data` of each event.
+    `events`: a CTE with the delivery `id`, the `tenant`, the endpoint `webhook`, and the `type`, `happened_at`, `data`
+    and `result` of each event; the last is null but for a success.
     """
     return f"""
 delivery AS (
     INSERT INTO jobs (id, tenant, queue, operation, input, max_attempts, timeout_ms, tags, submitted_by)
     SELECT event.id, event.tenant, '{QUEUE}', '{OPERATION}',
-           json_build_object('endpoint_id', endpoint.id, 'event', json_build_object(
-               'type', event.type,
-               'timestamp', to_char(event.happened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-               'data', event.data)),
+           CASE WHEN event.result IS NULL OR NOT endpoint.include_result
+                THEN json_build_object('endpoint_id', endpoint.id, 'event', {_EVENT})
+                WHEN pg_column_size(event.result) <= {MAX_RESULT_BYTES}
+                THEN json_build_object('endpoint_id', endpoint.id, 'event', {_EVENT}, 'result', event.result)
+                ELSE json_build_object('endpoint_id', endpoint.id, 'event', {_EVENT}, 'result_omitted', true) END,
            endpoint.max_attempts, {ATTEMPT_TIMEOUT_MS}, ARRAY['{TAG_PREFIX}' || endpoint.id], 'webhook:' || endpoint.id
     FROM {events} AS event
     JOIN webhook_endpoints endpoint ON endpoint.id = event.webhook AND endpoint.tenant = event.tenant

@@ -81,7 +81,7 @@ _KNOWN = text("SELECT id, is_default FROM webhook_endpoints WHERE tenant = :tena
 _TEST = f"""
 WITH event AS (
     SELECT $1::uuid AS id, $2::int AS tenant, $3::uuid AS webhook, '{EventType.TEST}' AS type,
-           clock_timestamp() AS happened_at, $4::json AS data),
+           clock_timestamp() AS happened_at, $4::json AS data, NULL::json AS result),
 {deliveries("event")}
 SELECT count(*) FROM delivery
 """

@@ -10,12 +10,13 @@ from common.store.webhooks.deliveries import JOB_DATA, JOB_DELIVERY_ID, JOB_EVEN
 _ENDED = """
 ended AS MATERIALIZED (
     SELECT m.id, m.tenant, m.run, m.attempt, m.rev + 1 AS rev, NULL AS error_type, NULL AS error_text,
+           CASE WHEN NOT m.cancel_requested THEN m.result END AS result,
            CASE WHEN m.cancel_requested THEN 'CANCELLED' ELSE 'SUCCESS' END AS status
     FROM mine m)"""
 _EVENTS = f"""
 event AS (
     SELECT {JOB_DELIVERY_ID} AS id, o.tenant, j.webhook, {JOB_EVENT_TYPE} AS type, clock_timestamp() AS happened_at,
-           {JOB_DATA} AS data
+           {JOB_DATA} AS data, o.result
     FROM ended o JOIN jobs j ON j.id = o.id WHERE j.webhook IS NOT NULL)"""
 SETTLE_WITH_WEBHOOKS = Statement(
     "settle_with_webhooks",

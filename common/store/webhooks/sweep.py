@@ -53,7 +53,7 @@ STORE = Statement(
         ORDER BY o.tenant, o.finished_at, o.id LIMIT $4),
     event AS MATERIALIZED (
         SELECT {JOB_DELIVERY_ID} AS id, o.tenant, j.webhook, {JOB_EVENT_TYPE} AS type, o.finished_at AS happened_at,
-               {JOB_DATA} AS data
+               {JOB_DATA} AS data, NULL::json AS result
         FROM found o CROSS JOIN LATERAL (
             SELECT * FROM jobs WHERE jobs.id = o.id AND jobs.webhook IS NOT NULL OFFSET 0) j),
     unknown AS (

@@ -218,6 +218,11 @@ def test_results_are_sent_to_who_wants_them(webhooks: System, receiver: WebhookR
     submit(webhooks, endpoint, input={"data": [3]})
     [event] = until("the event", receiver.events)
     assert event["data"]["result"] == 9.0
+    [delivery] = deliveries(webhooks, endpoint)
+    assert "result" not in delivery["data"]
+    submit(webhooks, endpoint, "big_result", input={"data": [300_000]})
+    event = until("the second event", lambda: receiver.events()[1:])[0]
+    assert (event["data"]["result"], event["data"]["result_omitted"]) == (None, True)
 
 
 def test_only_wanted_events_are_sent(webhooks: System, receiver: WebhookReceiver, create: Create) -> None:
