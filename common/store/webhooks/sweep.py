@@ -67,14 +67,18 @@ MOVE = Statement(
     "int, timestamptz",
     "UPDATE webhook_sweeps SET place = $2 WHERE tenant = $1 AND place < $2 RETURNING true",
 )
-DELETE_EXPIRED_SECRETS = Statement(
-    "webhooks_delete_secrets",
+# And the places of tenants without an endpoint: a later one would make the controller read all ends since.
+DELETE_OLD = Statement(
+    "webhooks_delete_old",
     "bigint",
     """
-    WITH gone AS (
+    WITH places AS (
+        DELETE FROM webhook_sweeps s
+        WHERE NOT EXISTS (SELECT FROM webhook_endpoints e WHERE e.tenant = s.tenant) RETURNING true),
+    gone AS (
         DELETE FROM webhook_secrets WHERE (endpoint, id) IN (
             SELECT endpoint, id FROM webhook_secrets WHERE expires_at < clock_timestamp() LIMIT $1) RETURNING true)
-    SELECT count(*) FROM gone
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM places)
     """,
 )
 
@@ -123,6 +127,6 @@ def later_of(first: str, second: str) -> str:
     return max(first, second, key=datetime.fromisoformat)
 
 
-def delete_expired_secrets(connection: WorkerConnection, limit: int) -> int:
-    """Delete secrets that no message is signed with any more; return how many."""
-    return int(connection.run(DELETE_EXPIRED_SECRETS, (limit,))[0][0])
+def delete_old(connection: WorkerConnection, limit: int) -> int:
+    """Delete secrets that no message is signed with any more, and places that are not needed; return how many."""
+    return int(connection.run(DELETE_OLD, (limit,))[0][0])

@@ -259,3 +259,20 @@ def test_plain_results_take_the_plain_settle(storage: Storage) -> None:
     assert not batch.have_webhook
     assert len(settle.settle(claimer.connection, claimer.id, batch)) == 2
     assert claims.settle(claimer.connection, claimer.id, batch)
+
+
+def test_expired_secrets_and_places_without_endpoints_are_deleted(storage: Storage, webhooks: Webhooks) -> None:
+    connection, finder = storage.connection(), WebhookSweep(storage.settings)
+    finder.run(connection)
+    storage.rows(
+        """INSERT INTO webhook_secrets (endpoint, id, secret, expires_at)
+           SELECT %s, gen_random_uuid(), '', now() + d
+           FROM unnest(ARRAY[interval '-1 s', interval '1 h', NULL]) AS d""",
+        (str(webhooks.endpoint),),
+    )
+    assert finder.delete_old(connection) == 1
+    assert storage.value("SELECT count(*) FROM webhook_secrets") == 2
+    assert storage.value("SELECT count(*) FROM webhook_sweeps") == 1
+    storage.rows("DELETE FROM webhook_endpoints")
+    assert finder.delete_old(connection) == 1
+    assert finder.run(connection) == 0

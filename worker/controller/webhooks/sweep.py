@@ -54,8 +54,8 @@ class WebhookSweep:
         return stored
 
     def delete_old(self, connection: WorkerConnection) -> int:
-        """Delete secrets that have expired."""
-        return sweep.delete_expired_secrets(connection, MAX_SECRETS)
+        """Delete secrets that have expired, and places of tenants without endpoints."""
+        return sweep.delete_old(connection, MAX_SECRETS)
 
     def _read(self, connection: WorkerConnection, span: tuple[int, str, str], until: float) -> tuple[str, int, bool]:
         """Read a tenant's ends after a time up to another, until the time is up.
