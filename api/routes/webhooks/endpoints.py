@@ -103,9 +103,9 @@ _IF_MATCH = {
 async def create_webhook_endpoint(request: Request) -> Response:
     """Create an endpoint. The response has its secret, which is never shown again."""
     services, caller, endpoint_id = get_services(request), principal_of(request), new_job_id_now()
-    secret, encrypted = _new_secret(services, endpoint_id)
     async with services.bodies.json(request) as body:
         members = validated(EndpointBody, body)
+    secret, encrypted = _new_secret(services, endpoint_id)
     values, disabled = split_disabled(column_values(members, services.settings))
     _check_payload(caller, values)
     new = NewEndpoint(
@@ -224,9 +224,9 @@ async def delete_webhook_endpoint(endpoint_id: UUID, request: Request) -> Respon
 async def rotate_webhook_secret(endpoint_id: UUID, request: Request) -> Response:
     """Give an endpoint a new secret. Messages are signed with the old one too until its overlap is over."""
     services, tenant = get_services(request), principal_of(request).tenant
-    secret, encrypted = _new_secret(services, endpoint_id)
     async with services.bodies.json(request, optional=True) as body:
         wanted_s = validated(SecretRotationBody, body).overlap_seconds
+    secret, encrypted = _new_secret(services, endpoint_id)
     overlap_s = services.settings.webhook_rotation_overlap_seconds if wanted_s is None else float(wanted_s)
     rotate: Callable[[Connection], StoredEndpoint] = partial(
         endpoints.rotate,
