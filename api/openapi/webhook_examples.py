@@ -64,5 +64,5 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/webhooks/endpoints/{endpoint_id}/rotate"): {"200": {"secret rotated": _ROTATED}},
     ("post", "/webhooks/endpoints/{endpoint_id}/test"): {"202": {"test sent": _ACCEPTED}},
     ("get", "/webhooks/deliveries"): {"200": {"deliveries": {"deliveries": [_DELIVERY], "next": None}}},
-    ("post", "/webhooks/deliveries/{job_id}/redeliver"): {"202": {"redelivered": _ACCEPTED}},
+    ("post", "/webhooks/deliveries/{delivery_id}/redeliver"): {"202": {"redelivered": _ACCEPTED}},
 }

@@ -66,9 +66,9 @@ async def list_webhook_deliveries(request: Request, query: Annotated[DeliveryLis
     return JsonResponse(list_body(query, page, inputs, cursors, root_path(request.scope)))
 
 
-@router.post("/webhooks/deliveries/{job_id}/redeliver/", status_code=202, include_in_schema=False)
+@router.post("/webhooks/deliveries/{delivery_id}/redeliver/", status_code=202, include_in_schema=False)
 @router.post(
-    "/webhooks/deliveries/{job_id}/redeliver",
+    "/webhooks/deliveries/{delivery_id}/redeliver",
     status_code=202,
     response_model=JobAccepted,
     responses=problem_responses(
@@ -76,7 +76,7 @@ async def list_webhook_deliveries(request: Request, query: Annotated[DeliveryLis
     ),
 )
 @requires(Scope.WEBHOOKS)
-async def redeliver_webhook(job_id: UUID, request: Request) -> Response:
+async def redeliver_webhook(delivery_id: UUID, request: Request) -> Response:
     """Deliver an event once more, in a job of its own, whatever the state of the first. Not safe to repeat.
 
     The message has the same `webhook-id`, by which its receiver knows it.
@@ -87,9 +87,9 @@ async def redeliver_webhook(job_id: UUID, request: Request) -> Response:
 
     def redeliver(connection: Connection) -> tuple[None, bool]:
         """Store the delivery."""
-        endpoints.redeliver(connection, caller.tenant, job_id, new_id, caller.submitted_by)
+        endpoints.redeliver(connection, caller.tenant, delivery_id, new_id, caller.submitted_by)
         return None, True
 
-    entry = audit_entry(request, AuditAction.WEBHOOK_REDELIVER, job_id, {"job_id": str(new_id)})
+    entry = audit_entry(request, AuditAction.WEBHOOK_REDELIVER, delivery_id, {"job_id": str(new_id)})
     await change_audited_sync(services.pool, entry, redeliver)
     return accepted(services, new_id)

@@ -45,7 +45,7 @@ def test_a_route_lets_its_own_scope_in(
     assert isinstance(route, SecuredRoute)
     method = methods(route)[0]
     path = route.path.replace("{key_id}", "A" * 12).replace("{tenant_name}", "nobody")
-    for name in ("job_id", "bulk_action_id", "batch_id", "schedule_id", "endpoint_id"):
+    for name in ("job_id", "bulk_action_id", "batch_id", "schedule_id", "endpoint_id", "delivery_id"):
         path = path.replace(f"{{{name}}}", UNKNOWN)
     assert "{" not in path, "a new parameter needs a value here"
     anonymous = secured.client.request(method, path)

@@ -33,7 +33,6 @@ OF_A_JOB: list[tuple[str, str, Any]] = [
     ("POST", "/jobs/{}/cancel", None),
     ("POST", "/jobs/{}/retry", None),
     ("POST", "/jobs/{}/retry", {"data": [1]}),
-    ("POST", "/webhooks/deliveries/{}/redeliver", None),
 ]
 OF_A_BULK_ACTION: list[tuple[str, str, Any]] = [
     ("GET", "/bulk-actions/{}", None),

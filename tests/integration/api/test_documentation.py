@@ -106,7 +106,7 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/webhooks/endpoints/{endpoint_id}",
         *(f"/webhooks/endpoints/{{endpoint_id}}/{part}" for part in ("rotate", "test")),
         "/webhooks/deliveries",
-        "/webhooks/deliveries/{job_id}/redeliver",
+        "/webhooks/deliveries/{delivery_id}/redeliver",
         *(f"/schedules/{{schedule_id}}/{part}" for part in ("pause", "resume", "run", "fires")),
         "/audit",
         "/keys",

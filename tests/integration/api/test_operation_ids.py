@@ -49,7 +49,7 @@ OPERATION_IDS = {
     ("post", "/webhooks/endpoints/{endpoint_id}/rotate", "rotate_webhook_secret"),
     ("post", "/webhooks/endpoints/{endpoint_id}/test", "test_webhook_endpoint"),
     ("get", "/webhooks/deliveries", "list_webhook_deliveries"),
-    ("post", "/webhooks/deliveries/{job_id}/redeliver", "redeliver_webhook"),
+    ("post", "/webhooks/deliveries/{delivery_id}/redeliver", "redeliver_webhook"),
     ("get", "/keys", "list_keys"),
     ("post", "/keys", "create_key"),
     ("post", "/keys/{key_id}/rotate", "rotate_key"),

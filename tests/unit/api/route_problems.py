@@ -75,7 +75,7 @@ ROUTES = {
     ("post", "/webhooks/endpoints/{endpoint_id}/test"): ENDPOINT
     | {"unsupported-media-type", "webhook-endpoint-disabled", "tenant-draining"},
     ("get", "/webhooks/deliveries"): {"invalid-parameter"} | EXPENSIVE,
-    ("post", "/webhooks/deliveries/{job_id}/redeliver"): {
+    ("post", "/webhooks/deliveries/{delivery_id}/redeliver"): {
         "webhook-delivery-not-found",
         "invalid-parameter",
         "unsupported-media-type",

@@ -137,7 +137,7 @@ SUCCESSES = {
     ("delete", "/webhooks/endpoints/{endpoint_id}"): {"204"},
     ("post", "/webhooks/endpoints/{endpoint_id}/rotate"): {"200"},
     ("post", "/webhooks/endpoints/{endpoint_id}/test"): {"202"},
-    ("post", "/webhooks/deliveries/{job_id}/redeliver"): {"202"},
+    ("post", "/webhooks/deliveries/{delivery_id}/redeliver"): {"202"},
 }
 
 

@@ -12,7 +12,17 @@ ROOT = Path(__file__).resolve().parents[4]
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs" / "reference" / "openapi.json").read_text())
 WITHOUT_BODY = {"204", "304"}  # statuses that have no example
 #: Parameters whose values are those of what a test has made.
-SERVER_MADE = {"job_id", "batch_id", "bulk_action_id", "cursor", "key_id", "tenant_name", "schedule_id", "endpoint_id"}
+SERVER_MADE = {
+    "job_id",
+    "batch_id",
+    "bulk_action_id",
+    "cursor",
+    "key_id",
+    "tenant_name",
+    "schedule_id",
+    "endpoint_id",
+    "delivery_id",
+}
 #: Members that are equal in an example and in the real response.
 SAME = {"status", "code", "type", "title", "cancel_requested", "ready", "ok", "state"}
 FREE = {

@@ -115,7 +115,7 @@ class ExampleClient:
         """Return what the path names and accepts the documented request: a job, batch, key or tenant, or none."""
         _, path = operation
         made = {"{key_id}": self.key, "{tenant_name}": self.tenant, "{schedule_id}": self.schedule}
-        made |= {"{endpoint_id}": self.endpoint, "deliveries/{job_id}": self.delivery}
+        made |= {"{endpoint_id}": self.endpoint, "deliveries/{delivery_id}": self.delivery}
         for name, make in made.items():
             if name in path:
                 return make()
