@@ -30,6 +30,8 @@ from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
 from api.routes.queues import resource as queues
 from api.routes.tenancy import audit, keys, tenants, usage
+from api.routes.webhooks import deliveries as webhook_deliveries
+from api.routes.webhooks import endpoints as webhook_endpoints
 from api.routes.workflows import resource as workflow_resource
 from api.routes.workflows import submission as workflow_submission
 from api.services import Services
@@ -133,6 +135,8 @@ def create_app(settings: Settings) -> FastAPI:
         queues,
         schedules,
         schedule_runs,
+        webhook_endpoints,
+        webhook_deliveries,
         keys,
         audit,
         explain,

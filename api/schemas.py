@@ -139,6 +139,12 @@ class BackoffView(BaseModel):
     cap_seconds: float = Field(description="The longest delay.")
 
 
+class WebhookView(BaseModel):
+    """The endpoint that is told of an end."""
+
+    endpoint_id: UUID = Field(examples=[EXAMPLE_ID])
+
+
 class SelfLink(BaseModel):
     """The link to a resource."""
 

@@ -19,6 +19,7 @@ from api.submit.doorbells import Doorbells
 from api.submit.group_commit import GroupCommit
 from api.submit.operations import OperationCache
 from api.submit.parsing import SubmissionParser
+from api.submit.webhooks.known_endpoints import SubmissionWebhooks
 from api.submit.workflows.ndjson_workflows import NdjsonWorkflows
 from api.telemetry.metrics import ApiMetrics, PoolGauges
 from api.views.operations import OperationList, operation_list_cache
@@ -60,6 +61,7 @@ class Services:
     batches: BatchReader
     batch_watchers: BatchWatchers
     workflow_graphs: WorkflowGraphs
+    webhooks: SubmissionWebhooks
 
     @classmethod
     def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":
@@ -74,7 +76,8 @@ class Services:
         if traces.tracer is not None:
             from api.submit.tracing import TracedGroupCommit as group_commit_class  # noqa: N813 - one of two classes
         operations, queue_stats = OperationCache(settings, pool), queue_stats_cache(settings, pool)
-        bodies, parser = RequestBodies(settings), SubmissionParser(settings, operations)
+        webhooks = SubmissionWebhooks(settings, pool)
+        bodies, parser = RequestBodies(settings), SubmissionParser(settings, operations, webhooks)
         quotas = Quotas(settings, pool, windows, metrics.refusals)
         group_commit = group_commit_class(settings, pool, doorbells.ring_soon, metrics)
         backpressure = Backpressure(settings, pool, queue_stats)
@@ -101,6 +104,7 @@ class Services:
             batches=BatchReader(pool),
             batch_watchers=BatchWatchers(settings, pool),
             workflow_graphs=WorkflowGraphs(settings, pool),
+            webhooks=webhooks,
         )
 
     async def stop(self) -> None:

@@ -8,6 +8,7 @@ from common import process_environment
 from common.command_line import command_line
 from common.domain.errors import StartupError
 from common.domain.job import QUEUE_PATTERN
+from common.domain.webhooks.events import OPERATION, QUEUE
 from common.hangup import end_on_hangup
 from common.settings import Settings, secret_variables, variables_of
 from common.telemetry import logs
@@ -55,6 +56,10 @@ def main() -> None:
         if not 1 <= arguments.concurrency <= MAX_PROCESSES:
             raise StartupError(f"--concurrency {arguments.concurrency}: a number from 1 to {MAX_PROCESSES} is expected")
         operations = _operations()
+        if QUEUE in queues:
+            from worker.webhooks.operation import delivery_operation  # without it a worker has no async operation
+
+            operations |= {OPERATION: delivery_operation(settings)}
         capture.keep_libraries(settings, handler)
         log.info("starting", settings=settings.masked(), queues=queues, concurrency=arguments.concurrency)
         end_on_hangup()

@@ -9,7 +9,8 @@ _FIRST_JOB_ID = "019aa5d4-7b1c-7c3e-9d41-0b8b00000001"
 _CREATED, _CLOSED, _ENDED = "2025-11-21T09:52:37.151Z", "2025-11-21T09:53:02.004Z", "2025-11-21T09:58:11.420Z"
 _SUMMARY: dict[str, Any] = {
     "batch_id": _ID, "status": "OPEN", "jobs": 0, "created_at": _CREATED, "closed_at": None, "ended_at": None,
-    "cancelled_at": None, "submitted_by": None, "follow_up": {"operation": "square_sum", "job_id": None},
+    "cancelled_at": None, "submitted_by": None, "webhook": None,
+    "follow_up": {"operation": "square_sum", "job_id": None},
     "links": {
         "self": f"/batches/{_ID}", "jobs": f"/jobs?batch={_ID}", "add": f"/batches/{_ID}/jobs",
         "close": f"/batches/{_ID}/close", "cancel": f"/batches/{_ID}/cancel",

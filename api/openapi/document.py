@@ -18,6 +18,7 @@ from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
 from api.views.queues.resource import QueueChange
 from api.views.tenancy.api_keys import ApiKeyBody, ApiKeyRotationBody
 from api.views.tenancy.tenants import TenantBody, TenantChangeBody
+from api.views.webhooks.endpoints import EndpointBody, EndpointChange, SecretRotationBody
 from api.web.problem_kinds import (
     HOST_NOT_ALLOWED,
     ISSUER_UNAVAILABLE,
@@ -117,7 +118,8 @@ def _keep_only_problems(document: dict[str, Any]) -> None:
 def _add_request_models(document: dict[str, Any]) -> None:
     """Add the models of request bodies. FastAPI does not know them, because the routes read their bodies themselves."""
     of_tenancy = (ApiKeyBody, ApiKeyRotationBody, TenantBody, TenantChangeBody)
-    of_many_jobs = (BulkActionBody, BulkActionStartBody, ScheduleDefinition, ScheduleChange, QueueChange)
+    of_webhooks = (EndpointBody, EndpointChange, SecretRotationBody)
+    of_many_jobs = (BulkActionBody, BulkActionStartBody, ScheduleDefinition, ScheduleChange, QueueChange, *of_webhooks)
     bodies: tuple[type[BaseModel], ...] = (*BODIES, *of_many_jobs, *of_tenancy)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
     _remove_defaults(member for model in models["$defs"].values() for member in model.get("properties", {}).values())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.openapi import queue_examples, schedule_examples
+from api.openapi import queue_examples, schedule_examples, webhook_examples
 from api.openapi.batch_examples import RESPONSES as BATCH_RESPONSES
 from api.openapi.workflow_examples import RESPONSES as WORKFLOW_RESPONSES
 from api.schemas import EXAMPLE_ID as ID
@@ -29,7 +29,7 @@ _JOB = {
     "created_at": _SUBMITTED, "run_at": None, "due_at": None, "started_at": _STARTED, "finished_at": _ENDED,
     "deadline": None, "run": 0, "attempt": 1, "max_attempts": 3, "timeout_seconds": 300.0,
     "backoff": {"base_seconds": 1.0, "cap_seconds": 60.0}, "keep_seconds": 86_400,
-    "unique": {"key": "report-4711", "while": "both"}, "concurrency_key": None,
+    "unique": {"key": "report-4711", "while": "both"}, "concurrency_key": None, "webhook": None,
     "worker": 7, "cancel_requested": False, "progress": None,
     "result": 14.0, "result_omitted": False, "error": None,
     "attempts": [
@@ -193,6 +193,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("get", "/stats"): {"200": {"queue": {"queues": [_QUEUE]}}},
     **queue_examples.RESPONSES,
     **schedule_examples.RESPONSES,
+    **webhook_examples.RESPONSES,
     ("post", "/keys"): {"201": {"key created": _NEW_KEY}},
     ("get", "/keys"): {"200": {"keys": {"keys": [_KEY], "next": f"/keys?limit=1&after={EXAMPLE_KEY_ID}"}}},
     ("post", "/keys/{key_id}/rotate"): {"201": {"key rotated": _NEW_KEY | {"created_by": f"key:{EXAMPLE_KEY_ID}"}}},

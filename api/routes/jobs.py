@@ -13,7 +13,7 @@ from api.limits.quotas.quotas import Admission
 from api.routes.batches.submission import accepted_batch, is_atomic, submit_ndjson
 from api.schemas import BatchAccepted, JobAccepted, StatusView
 from api.services import Services, get_services
-from api.submit.batches.bodies import batch_body, make_batch_id, new_batch, parse_follow_up, parse_jobs
+from api.submit.batches.bodies import batch_body, make_batch_id, new_batch, parse_jobs
 from api.submit.batches.ndjson import is_ndjson
 from api.submit.documentation import (
     BATCH_OR_ARRAY_SCHEMA,
@@ -150,11 +150,11 @@ async def submit_batch(request: Request) -> Response:
     async with services.bodies.json(request) as value:
         key = idempotency_key(request, value, services.settings)
         body = batch_body(value)
-        follow_up = await parse_follow_up(services.parser, caller, body.follow_up, batch_id)
+        batch = await new_batch(services.parser, caller, batch_id, body.options, closed=True)
         jobs = await parse_jobs(services.parser, caller, body, batch_id, services.settings.max_batch_jobs)
         body.submissions.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(tenant, (job.queue for job in jobs))
-        row = NewBatchRow(new_batch(caller, batch_id, follow_up, closed=True), len(jobs))
+        row = NewBatchRow(batch, len(jobs))
         with await services.quotas.admit(tenant, jobs) as admission:
             outcome = await services.group_commit.submit_once(jobs, key, tenant, row)
             admission.keep(outcome.inserted)

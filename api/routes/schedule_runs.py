@@ -120,7 +120,8 @@ async def list_schedule_fires(
 async def _job(services: Services, schedule: StoredSchedule) -> NewJob:
     submission = schedule.submission
     operation = await services.operations.get(submission["operation"], "job.operation")
-    return new_job(submission, operation.spec, new_job_id_now(), schedule.tenant, schedule.id)
+    webhook = await services.webhooks.default(schedule.tenant)
+    return new_job(submission, operation.spec, new_job_id_now(), schedule.tenant, schedule.id, webhook)
 
 
 async def _set_paused(request: Request, schedule_id: UUID, action: AuditAction, *, paused: bool) -> Response:

@@ -5,7 +5,7 @@ from typing import Any
 from api.schemas import BatchAccepted, SubmittedJob
 from api.submit.batches.ndjson import MEDIA_TYPE as NDJSON
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER
-from api.submit.request_models import SUBMISSION_SCHEMA
+from api.submit.request_models import REF, SUBMISSION_SCHEMA, WebhookOption
 from api.web.problem_kinds import (
     BATCH_CLOSED,
     BATCH_FULL,
@@ -119,6 +119,7 @@ BATCH_OR_ARRAY_SCHEMA = {
             "properties": {
                 "jobs": _UNLIMITED,
                 "follow_up": {"anyOf": [*SUBMISSION_SCHEMA["anyOf"], {"type": "null"}]},
+                "webhook": {"anyOf": [{"$ref": REF.format(model=WebhookOption.__name__)}, {"type": "null"}]},
             },
             "required": ["jobs"],
             "additionalProperties": False,

@@ -8,12 +8,20 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from api.auth.principal import Principal
 from api.new_ids import new_job_id_now
 from api.submit.operations import CachedOperation, OperationCache
-from api.submit.request_models import DAY_S, InputSubmission, PlainSubmission, RetryBody, Submission
+from api.submit.request_models import (
+    DAY_S,
+    InputSubmission,
+    PlainSubmission,
+    RetryBody,
+    Submission,
+    WebhookOption,
+)
+from api.submit.webhooks.known_endpoints import SubmissionWebhooks
 from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import MAX_ERRORS, field_problem, validation_problem
 from api.web.stored_text import has_nul
@@ -28,7 +36,7 @@ _numbers_adapter: TypeAdapter[Submission] = TypeAdapter(Submission)
 _input_adapter: TypeAdapter[InputSubmission] = TypeAdapter(InputSubmission)
 _retry_adapter: TypeAdapter[RetryBody] = TypeAdapter(RetryBody)
 _PLAIN_MEMBERS = frozenset(PlainSubmission.model_fields)
-_MODELS = ("backoff", "unique")  # members that are models: each unknown member in one would be an error
+_MODELS = ("backoff", "unique", "webhook")  # members that are models: each unknown member in one would be an error
 
 
 def _adapter_for(
@@ -45,9 +53,10 @@ def _adapter_for(
 class SubmissionParser:
     """Parses request bodies of submissions and manual retries; errors name the field."""
 
-    def __init__(self, settings: Settings, operations: OperationCache) -> None:
+    def __init__(self, settings: Settings, operations: OperationCache, webhooks: SubmissionWebhooks) -> None:
         self._settings = settings
         self._operations = operations
+        self._webhooks = webhooks
 
     async def parse(self, value: Any, caller: Principal, prefix: str = "", job_id: UUID | None = None) -> NewJob:
         """Return the job of a caller's valid submission. `prefix` is its path in the body, such as `3.` in a batch.
@@ -75,11 +84,21 @@ class SubmissionParser:
             tenant=caller.tenant,
             submitted_by=caller.submitted_by,
         )
+        webhook = await self.webhook(submission, caller.tenant, prefix)
         if isinstance(submission, PlainSubmission):
-            return job
+            return job if webhook is None else replace(job, options=Options(webhook=webhook))
         if submission.queue is not None:
             job = replace(job, queue=_allowed_queue(submission.queue, spec, prefix))
-        return self._with_options(job, submission, prefix)
+        return self._with_options(job, submission, webhook, prefix)
+
+    async def webhook(self, body: BaseModel, tenant: int, prefix: str = "") -> UUID | None:
+        """Return the endpoint that a body names, or else the default one. Raises InvalidSubmission."""
+        if "webhook" not in body.model_fields_set:
+            return await self._webhooks.default(tenant)
+        option: WebhookOption | None = getattr(body, "webhook")  # noqa: B009 - of several models
+        if option is None:
+            return None
+        return await self._webhooks.check(tenant, option.endpoint_id, f"{prefix}webhook.endpoint_id")
 
     async def parse_retry_input(self, value: Any, operation: str) -> str | None:
         """Return the new input of a manual retry as JSON text; None: the job keeps its input. Raises like `parse`."""
@@ -95,7 +114,9 @@ class SubmissionParser:
             raise InvalidSubmission("input", "cannot be combined with data")
         return _checked_input(value, await self._operations.get(operation), "")
 
-    def _with_options(self, job: NewJob, submission: Submission | InputSubmission, prefix: str) -> NewJob:
+    def _with_options(
+        self, job: NewJob, submission: Submission | InputSubmission, webhook: UUID | None, prefix: str
+    ) -> NewJob:
         """Return the job with the options of its submission. Raises InvalidSubmission for one beyond its limit."""
         settings = self._settings
         max_attempts, backoff, metadata = submission.max_attempts or job.max_attempts, submission.backoff, None
@@ -128,6 +149,7 @@ class SubmissionParser:
             if unique is None
             else Unique(unique.key, HeldWhile(unique.held_while), OnConflict(unique.on_conflict)),
             concurrency_key=submission.concurrency_key,
+            webhook=webhook,
         )
         timeout_s = submission.timeout_seconds
         return replace(

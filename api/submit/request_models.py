@@ -1,6 +1,7 @@
 """The request bodies of submissions and manual retries. Their docstrings and descriptions are API documentation."""
 
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -48,6 +49,15 @@ class UniqueKey(_Model):
         "reject",
         description="The response if another job holds the key. `reject`, the default: 409. `return`: 200 with that "
         "job. `replace`: cancel that job and store this one, or 409 if that job is running.",
+    )
+
+
+class WebhookOption(_Model):
+    """The endpoint that is told of an end."""
+
+    endpoint_id: Annotated[UUID, Field(strict=False)] = Field(
+        description="The id of an endpoint; see GET /webhooks/endpoints.",
+        examples=["019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"],
     )
 
 
@@ -100,6 +110,11 @@ class _Options(_Model):
     keep_seconds: Annotated[int, Field(ge=1)] | None = Field(
         None, description="How long the job is kept after its end, in seconds. Default: the operator's retention."
     )
+    webhook: WebhookOption | None = Field(
+        None,
+        description="The endpoint that is told of the end of each run of the job. Default: the default endpoint of the "
+        "tenant, if it has one. Null: none.",
+    )
 
 
 class Submission(_Options):
@@ -145,6 +160,11 @@ class BatchBody(_Model):
         description="A submission that is stored once, when the batch has ended. Its metadata then have the "
         "`batch_id`. It cannot have a `unique` key.",
         json_schema_extra={"anyOf": [*_SUBMISSIONS, {"type": "null"}]},
+    )
+    webhook: WebhookOption | None = Field(
+        None,
+        description="The endpoint that is told each time that the batch has ended. Default: the default endpoint of "
+        "the tenant, if it has one. Null: none.",
     )
 
 

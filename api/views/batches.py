@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import EXAMPLE_ID, SelfLink
+from api.schemas import EXAMPLE_ID, SelfLink, WebhookView
 from api.views.cursors import MAX_CURSOR_CHARACTERS
 from api.web.timestamps import Timestamp
 from common.domain.batches import BatchState, progress, state_of
@@ -81,6 +81,7 @@ class BatchSummary(BaseModel):
     ended_at: datetime | None = Field(description="When the last job had ended, and the follow-up was stored.")
     cancelled_at: datetime | None = Field(description="When the newest cancel was requested.")
     submitted_by: str | None = Field(description="The caller who has created the batch.")
+    webhook: WebhookView | None = Field(description="The endpoint that is told of each end. Null: none.")
     follow_up: FollowUpView | None
     links: BatchLinks
 
@@ -144,6 +145,7 @@ def _summary(row: Mapping[str, Any], root: str) -> dict[str, Any]:
         "ended_at": row["ended_at"],
         "cancelled_at": row["cancelled_at"],
         "submitted_by": row["submitted_by"],
+        "webhook": None if row["webhook"] is None else {"endpoint_id": str(row["webhook"])},
         "follow_up": None
         if operation is None
         else {"operation": operation, "job_id": row["follow_up_job"] and str(row["follow_up_job"])},

@@ -18,7 +18,8 @@ FieldErrors = list[tuple[str, str]]  # invalid fields, and the rule that each br
 MAX_STATUSES = 20  # each invalid status adds an error to the response
 
 
-def _split(value: object) -> object:
+def split_list(value: object) -> object:
+    """Return the items of a parameter that is repeated, or has several items separated by commas."""
     if not isinstance(value, list):
         return value
     parts: list[object] = []
@@ -35,7 +36,7 @@ _EXAMPLE_TIME = "2026-01-01T00:00:00+00:00"
 class JobFilters(BaseModel):
     """Filters on jobs. A job matches if it satisfies all of them."""
 
-    status: Annotated[list[State], BeforeValidator(_split)] = Field(
+    status: Annotated[list[State], BeforeValidator(split_list)] = Field(
         [],
         description="The states of the jobs. Separate several with commas, or repeat the parameter.",
         examples=[["FAILED", "CANCELLED"]],

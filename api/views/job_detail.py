@@ -52,6 +52,7 @@ def response_body(row: Record, root: str = "") -> bytes:
         "keep_seconds": row["keep_s"],
         "unique": None if row["unique_key"] is None else {"key": row["unique_key"], "while": row["unique_while"]},
         "concurrency_key": row["concurrency_key"],
+        "webhook": None if row["webhook"] is None else {"endpoint_id": str(row["webhook"])},
         "worker": row["worker"],
         "cancel_requested": row["cancel_requested"],
         "progress": {"fraction": row["progress"], "text": row["progress_text"]} if has_progress else None,

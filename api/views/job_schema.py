@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from api.schemas import EXAMPLE_ID, JOB_ID, BackoffView, ErrorView, ProgressView, SelfLink
+from api.schemas import EXAMPLE_ID, JOB_ID, BackoffView, ErrorView, ProgressView, SelfLink, WebhookView
 from common.domain.states import State
 
 _RUN = (
@@ -176,6 +176,7 @@ class JobView(BaseModel):
         description="How long the job is kept after its end. Null: the retention of the operator."
     )
     unique: UniqueView | None
+    webhook: WebhookView | None = Field(description="The endpoint that is told of the end of each run. Null: none.")
     worker: int | None = Field(description="The id of the worker process that runs the job, or that ended it.")
     cancel_requested: bool = Field(description="True if the running attempt was asked to stop.")
     progress: ProgressView | None

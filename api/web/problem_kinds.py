@@ -267,6 +267,30 @@ PAUSE_UNCONFIRMED = ProblemKind(
     "The pause is not confirmed",
     "The queue is paused, but transactions that began before still run: jobs may start. Repeat the request.",
 )
+ENDPOINT_NOT_FOUND = ProblemKind(
+    "webhook-endpoint-not-found", 404, "No such webhook endpoint", "No webhook endpoint of the tenant has this id."
+)
+DELIVERY_NOT_FOUND = ProblemKind(
+    "webhook-delivery-not-found",
+    404,
+    "No such delivery",
+    "No delivery of the tenant has this id, or its event was deleted.",
+)
+ENDPOINT_DISABLED = ProblemKind(
+    "webhook-endpoint-disabled", 409, "The endpoint is disabled", "The endpoint is disabled; enable it first."
+)
+TOO_MANY_ENDPOINTS = ProblemKind(
+    "too-many-webhook-endpoints",
+    409,
+    "Too many webhook endpoints",
+    "The tenant may have 100 webhook endpoints; delete one that is not needed.",
+)
+WEBHOOKS_OFF = ProblemKind(
+    "webhooks-off",
+    409,
+    "Webhooks are off",
+    "Webhooks are off: the operator has set no JOBPROC_WEBHOOK_ENCRYPTION_KEY.",
+)
 PRECONDITION_FAILED = ProblemKind(
     "precondition-failed",
     412,

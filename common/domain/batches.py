@@ -33,6 +33,7 @@ class NewBatch:
     submitted_by: str | None  #: the subject of the caller; None: callers are not authenticated
     closed: bool  #: its jobs are stored with it
     follow_up: NewJob | None = None  #: the job that is stored when the batch ends
+    webhook: UUID | None = None  #: the endpoint that is told of each end
     is_workflow: bool = False  #: its jobs wait for each other
 
 

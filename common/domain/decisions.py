@@ -61,10 +61,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The job returns to its queue at once. The attempt is not charged."""
+    """The job returns to its queue. The attempt is not charged."""
 
     failure: Failure
     isolated: bool = False  #: the job may have crashed its process, so from now on it runs alone
+    delay_s: float = 0.0  #: until it may run again
 
 
 Decision = Fail | Retry | Release
@@ -117,7 +118,7 @@ def decide(
         return Fail(replace(DEADLINE_EXCEEDED, usage=failure.usage, traceback=failure.traceback))
     match failure.outcome:
         case AttemptOutcome.RELEASED:
-            return Release(failure)
+            return Release(failure, delay_s=min(failure.retry_after_s or 0.0, MAX_RETRY_AFTER_S))
         case AttemptOutcome.PERMANENT | AttemptOutcome.CANCELLED:
             return Fail(failure)
         case AttemptOutcome.ERROR | AttemptOutcome.TIMEOUT | AttemptOutcome.LOST:

@@ -82,6 +82,7 @@ class Options:
     unique: Unique | None = None
     dependencies: Dependencies | None = None  #: its place in a workflow; None: it is in none
     concurrency_key: str | None = None  #: jobs of its queue with this key have limits of their own
+    webhook: UUID | None = None  #: the endpoint that is told of the end of each run
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ class ClaimExtras:
     deadline: str | None = None  #: ISO 8601
     tags: tuple[str, ...] | list[str] | None = None  #: of the submission
     metadata: dict[str, Any] | None = None  #: of the submission
+    has_webhook: bool = False  #: an endpoint is told of the end of the run
 
 
 class Links(NamedTuple):
@@ -202,6 +204,11 @@ class ClaimedJob:
     def concurrency_key(self) -> ConcurrencyKey | None:
         """The key whose jobs in the queue have limits of their own."""
         return None if self.extras is None else self.extras.concurrency_key
+
+    @property
+    def has_webhook(self) -> bool:
+        """True if an endpoint is told of the end of the run."""
+        return self.extras is not None and self.extras.has_webhook
 
     @property
     def isolated(self) -> bool:

@@ -25,6 +25,7 @@ CREATE TABLE batches (
     is_workflow boolean NOT NULL DEFAULT false,
     submitted_by text,
     follow_up json,
+    webhook uuid,
     CONSTRAINT batches_pkey PRIMARY KEY (id),
     CONSTRAINT batches_numbers_range CHECK (jobs BETWEEN 0 AND numbers AND numbers < 4294967296),
     CONSTRAINT batches_ended_is_closed CHECK (ended_at IS NULL OR closed_at IS NOT NULL),

@@ -16,6 +16,7 @@ from common.models.queues import ConcurrencyKeyRow, QueuePolicyRow, QueueSlot
 from common.models.schedules import Schedule, ScheduleFire
 from common.models.tenants import Tenant
 from common.models.usage import StoredBytes, TenantUsage, UsageCount
+from common.models.webhooks import WebhookEndpoint, WebhookSecret, WebhookSweep
 from common.models.workers import Leader, OperationRow, Worker
 from common.models.workflows import AddedParents
 
@@ -48,5 +49,8 @@ __all__ = [
     "TenantUsage",
     "UniqueKeyRow",
     "UsageCount",
+    "WebhookEndpoint",
+    "WebhookSecret",
+    "WebhookSweep",
     "Worker",
 ]

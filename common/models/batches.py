@@ -49,3 +49,4 @@ class Batch(Base):
     is_workflow: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     submitted_by: Mapped[str | None]
     follow_up: Mapped[Json | None]  #: the follow-up as a row of `jobs`, without its id
+    webhook: Mapped[UUID | None]  #: the endpoint that is told of each end; None: nobody is

@@ -56,6 +56,7 @@ class Job(Base):
     children: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))  #: jobs that wait for it alone
     joins: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))  #: jobs that wait for it and for others
     concurrency_key: Mapped[str | None]  #: jobs of the queue with this key have limits of their own
+    webhook: Mapped[UUID | None]  #: the endpoint that is told of the end of each run; None: nobody is
 
 
 class Live(Base):

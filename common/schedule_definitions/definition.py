@@ -31,6 +31,7 @@ _RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 _YEARS = range(1970, 9_900)
 _TEXT = r"^[^\x00]+$"  # PostgreSQL stores no U+0000
 _KEY = r"^[\x21-\x7e]{1,200}$"
+_ID = r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$"
 
 
 def _instant_text(value: Any) -> Any:
@@ -80,6 +81,14 @@ class ScheduledUniqueKey(_Model):
     held_while: Literal["running"] = Field("running", alias="while")
 
 
+class ScheduledWebhook(_Model):
+    """The endpoint that is told of the end of each job."""
+
+    endpoint_id: Annotated[str, Field(pattern=_ID)] = Field(
+        description="The id of an endpoint; see GET /webhooks/endpoints."
+    )
+
+
 class ScheduledJob(_Model):
     """The job that each instant submits: a submission without times, which the schedule has.
 
@@ -116,6 +125,11 @@ class ScheduledJob(_Model):
     )
     keep_seconds: Annotated[int, Field(ge=1)] | None = Field(
         None, description="How long each job is kept after its end, in seconds. Default: the operator's retention."
+    )
+    webhook: ScheduledWebhook | None = Field(
+        None,
+        description="The endpoint that is told of the end of each job. Default: the default endpoint of the tenant as "
+        "it is at the instant, if it has one. Null: none.",
     )
 
     def submission(self) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from common.settings.requests import RequestSettings
 from common.settings.schedules import ScheduleSettings
 from common.settings.secret_files import SUFFIX, SecretFileError, SecretFiles
 from common.settings.shared import SharedSettings
+from common.settings.webhooks.deliveries import WebhookDeliverySettings
+from common.settings.webhooks.receivers import WebhookReceiverSettings
 from common.settings.worker import WorkerSettings
 
 MISSPELLING_SIMILARITY = 0.85  # likeness of two names, 0 to 1, from which one counts as a misspelling of the other
@@ -32,6 +34,8 @@ _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|U
 # The fields of the last base come first.
 class Settings(
     MigrationSettings,
+    WebhookDeliverySettings,
+    WebhookReceiverSettings,
     ScheduleSettings,
     ControllerSettings,
     WorkerSettings,

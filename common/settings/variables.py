@@ -25,11 +25,20 @@ _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
         (
             *("partition_days", "partitions_ahead", "queue_count_limit"),
             *("default_max_schedules", "schedule_min_interval_seconds", "schedule_max_job_bytes"),
+            *("webhook_encryption_key", "default_max_webhooks", "webhook_schemes", "webhook_ports", "webhook_hosts"),
+            *("webhook_private_hosts", "webhook_max_attempts", "webhook_rotation_overlap_seconds"),
         ),
     ),
     "worker": (
         (WorkerSettings, SharedSettings),
-        ("tick_seconds", "database_timeout_seconds", "default_max_running_jobs"),
+        (
+            *("tick_seconds", "database_timeout_seconds", "default_max_running_jobs"),
+            *("webhook_encryption_key", "webhook_schemes", "webhook_ports", "webhook_hosts", "webhook_private_hosts"),
+            *("webhook_private_networks", "webhook_ca_file", "webhook_timeout_seconds", "webhook_max_response_bytes"),
+            *("webhook_response_characters", "webhook_max_body_bytes", "webhook_endpoint_concurrency"),
+            *("webhook_max_wait_seconds", "webhook_circuit_failures", "webhook_circuit_open_seconds"),
+            *("webhook_circuit_max_open_seconds", "webhook_disable_after_seconds", "webhook_give_up_seconds"),
+        ),
     ),
     "controller": (
         (ControllerSettings, SharedSettings),

@@ -126,6 +126,12 @@ EVENTS = {
     "tracing_disabled": "A worker process could not set up the export of traces; it works without.",
     "wait_poll_failed": "A poll of jobs with waiting clients failed with an unexpected error; the next one retries.",
     "waiting_jobs_not_asked": "PostgreSQL refused to say if jobs of workflows may run; the controller asks for them.",
+    "webhook_circuit_opened": "Several attempts in a row to deliver events to an endpoint have failed: its "
+    "deliveries wait, and one at a time tries.",
+    "webhook_endpoint_disabled": "An endpoint gets no more events: `reason` is `gone` (it has answered 410) or "
+    "`failing` (for JOBPROC_WEBHOOK_DISABLE_AFTER_SECONDS).",
+    "webhooks_refresh_failed": "The API could not read the endpoints of a tenant anew; it goes on with those that it "
+    "knows, and tries again with the next submission.",
     "worker_ready": "A worker has begun to claim jobs: of its queues, and of its operations.",
     "worker_registered": "A worker process has registered; it has an id and a lease.",
 }

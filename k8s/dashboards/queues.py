@@ -1,6 +1,7 @@
 """Queues, schedules and autoscaling: depths, the values that KEDA reads, its actions."""
 
 from common.telemetry import metrics, schedule_metrics
+from common.telemetry.feature_metrics import webhooks as webhook_metrics
 from k8s.dashboards.panels import Query, Row, dashboard, graph
 from k8s.dashboards.queries import (
     deduplicated_sum,
@@ -76,6 +77,31 @@ SCHEDULES = Row(
             "s",
             "Time for which the oldest instant has been due. Normal is below a second or two.",
             Query(highest(schedule_metrics.LATENESS), "late"),
+        ),
+    ),
+)
+
+WEBHOOKS = Row(
+    "Webhooks",
+    (
+        graph(
+            "Attempts to deliver",
+            "short",
+            "Attempts to deliver events by outcome. Released ones have found no place at their endpoint, or its "
+            "circuit is open.",
+            Query(increase(metrics.ATTEMPTS, ["outcome"], operation="jobproc.webhook"), "{{outcome}}"),
+        ),
+        graph(
+            "Endpoints by state",
+            "short",
+            "FAILING ones have failed several times in a row, and one delivery at a time tries.",
+            Query(highest(webhook_metrics.ENDPOINTS, ["state"]), "{{state}}"),
+        ),
+        graph(
+            "Oldest event",
+            "s",
+            "Age of the oldest event of an ACTIVE endpoint that is not delivered. Normal is below a minute.",
+            Query(highest(webhook_metrics.OLDEST_UNDELIVERED), "oldest"),
         ),
     ),
 )
@@ -171,5 +197,5 @@ def text() -> str:
         "queues",
         "queues and autoscaling",
         "Queues, the values that KEDA reads, and its actions.",
-        (QUEUES, SCHEDULES, AUTOSCALING, CONTROLLERS),
+        (QUEUES, SCHEDULES, WEBHOOKS, AUTOSCALING, CONTROLLERS),
     )

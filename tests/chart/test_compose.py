@@ -167,7 +167,7 @@ def test_promtool_accepts_the_configuration_of_prometheus(tmp_path: Path) -> Non
         ["promtool", "check", "config", str(tmp_path / "prometheus.yml")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    assert done.stdout.count("rules found") == 5, "in five files"
+    assert done.stdout.count("rules found") == 6, "in six files"
 
 
 def test_prometheus_scrapes_every_part_that_has_metrics() -> None:

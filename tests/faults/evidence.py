@@ -8,11 +8,13 @@ from typing import Any
 
 from rig.system import Database
 
+from faults import webhooks
 from faults.history import Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
 from faults.limited import PastPause
 from faults.schedules import BY_SCHEDULE, PastSchedule, past_schedules
+from faults.webhooks import IS_DELIVERY
 from faults.workflows import StoredNode, stored_nodes
 
 
@@ -132,6 +134,9 @@ class Evidence:
     clock_steps: Sequence[tuple[datetime, datetime]] = ()
     schedules: Sequence[PastSchedule] = ()
     pauses: Sequence[PastPause] = ()
+    told: Mapping[tuple[str, int], int] = field(default_factory=dict)  #: deliveries of each end of a job and run
+    untold: int = 0  #: deliveries that belong to no end of a job
+    told_of_batches: Mapping[str, int] = field(default_factory=dict)  #: deliveries of each batch that has ended
     interrupted: bool = True  #: True if any fault could end or repeat an attempt
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
     drain_limit_s: float = 0.0
@@ -176,25 +181,28 @@ class Evidence:
 
 
 def tables(database: Database) -> dict[str, Any]:
-    """Return the contents of the tables, as fields of `Evidence`. The jobs of schedules are in `schedules` alone."""
+    """Return the contents of the tables, as fields of `Evidence`.
+
+    The jobs of schedules are in `schedules` alone, and the deliveries of webhooks in `told`.
+    """
     outcomes, attempts = defaultdict(list), defaultdict(list)
-    of_schedules = {row[0] for row in database.rows(f"SELECT id::text FROM jobs WHERE {BY_SCHEDULE}", ())}
+    others = {row[0] for row in database.rows(f"SELECT id::text FROM jobs WHERE {BY_SCHEDULE} OR {IS_DELIVERY}", ())}
     for job_id, *columns in database.rows(
         "SELECT id::text, status, attempt, released, started_at, finished_at, result, error_type, run"
         " FROM outcomes ORDER BY run"
     ):
-        if job_id not in of_schedules:
+        if job_id not in others:
             outcomes[job_id].append(Outcome(*columns))
     for job_id, *columns in database.rows(
         "SELECT id::text, attempt, outcome, started_at, finished_at, retry_at, run FROM attempts ORDER BY run, attempt"
     ):
-        if job_id not in of_schedules:
+        if job_id not in others:
             attempts[job_id].append(PastAttempt(*columns))
     jobs = database.rows("SELECT id::text, operation, input, max_attempts, tenant FROM jobs")
     stored = {
         job_id: StoredJob(SentJob(operation, tuple(body["data"])), max_attempts, tenant)
         for job_id, operation, body, max_attempts, tenant in jobs
-        if job_id not in of_schedules
+        if job_id not in others
     }
     retry_inputs: dict[str, dict[int, SentJob | None]] = defaultdict(dict)
     options = {
@@ -233,7 +241,15 @@ def tables(database: Database) -> dict[str, Any]:
         "outcomes": outcomes,
         "attempts": attempts,
         "schedules": past_schedules(database),
-        "unfinished": frozenset(row[0] for row in database.rows("SELECT id::text FROM live")),
+        "told": webhooks.told(database),
+        "untold": webhooks.deliveries(database) - sum(webhooks.told(database).values()),
+        "told_of_batches": webhooks.told_of_batches(database),
+        "unfinished": frozenset(
+            row[0]
+            for row in database.rows(
+                f"SELECT l.id::text FROM live l JOIN jobs j ON j.id = l.id WHERE NOT j.{IS_DELIVERY}"
+            )
+        ),
     }
 
 

@@ -39,6 +39,7 @@ from faults.laws_of_tenants import (
     an_ended_key_is_refused,
     tenants_are_kept_apart,
 )
+from faults.laws_of_webhooks import each_end_is_told_of_once
 from faults.laws_of_workflows import a_job_runs_after_its_parents
 from faults.verdict import Law, Verdict
 
@@ -74,6 +75,7 @@ LAWS: tuple[Law, ...] = (
     a_schedule_fires_each_instant_once,
     a_paused_queue_starts_nothing,
     jobs_of_a_limited_key_take_turns,
+    each_end_is_told_of_once,
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
-from faults import schedules
+from faults import schedules, webhooks
 from faults.api_client import ApiClient
 from faults.clients import Client
 from faults.environment import FaultEnvironment
@@ -31,6 +31,7 @@ class Load(AbstractContextManager["Load"]):
         self._database = environment.database
         schedules.create(self._database)
         self._tenants = tenants = Tenants.create(environment.database, environment.postgres_url)
+        webhooks.create(self._database, tenants.of_client(2).number)
 
         def client(number: int, tenant: TenantOfRun) -> ApiClient:
             chance = random.Random(f"{seed}-{number}")

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from common.command_line import command_line
+from faults import mutants_of_webhooks
 from faults.mutant import Mutant
 from faults.mutants_of_workflows import MUTANTS_OF_WORKFLOWS
 
@@ -211,6 +212,7 @@ MUTANTS = (
         ("an ended key is refused",),
         seconds=45,
     ),
+    *mutants_of_webhooks.MUTANTS,
     Mutant(
         "a claim does not look who else waits",
         "common/store/jobs/fair_claims.py",

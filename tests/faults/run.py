@@ -44,7 +44,8 @@ CALM_S = 10.0  # before the first fault: a flood, and quiet tenants beside it
 WORK_S = 0.02  # of the four processes, for each job that is left when the faults are over
 EVIDENCE = "evidence.pickle"
 _UNFINISHED = """
-SELECT (SELECT count(*) FROM live) + (SELECT count(*) FROM bulk_actions WHERE phase IN ('RUNNING', 'UNDOING'))
+SELECT (SELECT count(*) FROM live WHERE needs IS DISTINCT FROM 'jobproc.webhook')
+       + (SELECT count(*) FROM bulk_actions WHERE phase IN ('RUNNING', 'UNDOING'))
        + (SELECT count(*) FROM batches WHERE failed IS NULL)
 """
 

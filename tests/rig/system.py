@@ -27,6 +27,7 @@ SUPERUSER = "postgresql://postgres@"
 #: Short intervals: a lease expires within two seconds.
 QUICK = {
     "JOBPROC_AUTHENTICATION": "off",
+    "JOBPROC_WEBHOOK_ENCRYPTION_KEY": "0123456789abcdef0123456789abcdef",
     "JOBPROC_LEASE_SECONDS": "2",
     "JOBPROC_HEARTBEAT_SECONDS": "0.4",
     "JOBPROC_TICK_SECONDS": "0.2",

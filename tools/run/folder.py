@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from tools.servers import free_port, port_is_free
 #: Ports that a run chooses. A worker that was restarted has the other one of its two ports while its predecessor ends.
 PORTS = ("postgres", "redis", "api metrics", "worker metrics", "restarted worker metrics", "controller metrics")
 FIRST_KEY = "api-key"  # the file of the first API key
-DATA = ("postgres", "redis", "log", "ports.json", FIRST_KEY)
+WEBHOOK_KEY = "webhook-key"  # the file of the key of webhooks
+DATA = ("postgres", "redis", "log", "ports.json", FIRST_KEY, WEBHOOK_KEY)
 
 
 def take_lock(file: Path) -> IO[str] | None:
@@ -58,3 +60,12 @@ def delete_data(folder: Path) -> list[Path]:
             else:
                 path.unlink()
     return found
+
+
+def webhook_key(folder: Path) -> str:
+    """Return the key that encrypts the secrets of webhooks, made at the first run."""
+    file = folder / WEBHOOK_KEY
+    if not file.exists():
+        file.touch(0o600)
+        file.write_text(secrets.token_hex(32))
+    return file.read_text()

@@ -9,11 +9,12 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.domain.webhooks.events import QUEUE as WEBHOOKS
 from common.settings import secret_variables
 from tools import ROOT
 from tools.run.authentication import RunAuthentication
 from tools.run.console import RunError, say
-from tools.run.folder import remembered_ports
+from tools.run.folder import remembered_ports, webhook_key
 from tools.run.prepared_worker import KnownOperations, PreparedWorker
 from tools.servers import Postgres, Redis, port_is_free, spawn, stop, wait_for
 
@@ -23,6 +24,7 @@ READY_LIMIT_S = 30
 #: Of a worker whose sources are watched: a running job is given back so soon after a change.
 RESTART_GRACE_SECONDS = "0.5"
 METRICS = "JOBPROC_METRICS_PORT"
+WEBHOOK_KEY = "JOBPROC_WEBHOOK_ENCRYPTION_KEY"
 
 
 def read_env(path: Path) -> dict[str, str]:
@@ -69,6 +71,8 @@ class Run:
             )
         self.logs.mkdir(parents=True, exist_ok=True)
         self._log("worker").unlink(missing_ok=True)
+        if not (self.env.get(WEBHOOK_KEY) or self.env.get(f"{WEBHOOK_KEY}_FILE")):
+            self.env[WEBHOOK_KEY] = webhook_key(self.folder)
         self.operations = self._prepare_worker().operations()
         self._ports = remembered_ports(self.folder)
         self._start_servers()
@@ -119,7 +123,7 @@ class Run:
             grace = {"JOBPROC_SHUTDOWN_GRACE_SECONDS": RESTART_GRACE_SECONDS, "JOBPROC_KEEPALIVE_DRAIN_SECONDS": "0"}
         worker, self._prepared = self._prepare_worker(), None
         self.children["worker"] = worker.process
-        arguments = ["--queues", ",".join(self.operations.queues), "--concurrency", "2"]
+        arguments = ["--queues", ",".join([*self.operations.queues, WEBHOOKS]), "--concurrency", "2"]
         worker.serve(arguments, {**self.env, **self.authentication.key_of_operations, **grace, **self._metrics(ports)})
 
     def _metrics(self, name: str) -> Mapping[str, str]:

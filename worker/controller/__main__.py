@@ -37,6 +37,7 @@ from worker.controller.rescue import Rescue
 from worker.controller.row_deletion import RowDeletion
 from worker.controller.schedules import ScheduleFires
 from worker.controller.usage import UsageCounter
+from worker.controller.webhooks.sweep import WebhookSweep
 from worker.failures.outcome_log import OutcomeLog
 from worker.workflows.sweep import Sweep
 
@@ -65,6 +66,7 @@ class Controller:
         self._batches = Batches(settings)
         self._sweep = Sweep(settings)
         self._schedules = ScheduleFires(settings, metrics.schedule_fires)
+        self._webhooks = WebhookSweep(settings)
         self._deletion_costs = DeletionCosts(settings)
         self._usage = UsageCounter(self._engine, settings)
         self._operations: dict[str, OperationSpec] = {}
@@ -130,6 +132,7 @@ class Controller:
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
         self._run_task("workflows", lambda: self._sweep.run(connection))  # after all that end jobs
         self._run_task("batches", lambda: self._batches.run(connection))  # after that
+        self._run_task("webhooks", lambda: self._webhooks.run(connection))  # after all that end jobs
 
     def _run_retention_tasks(self, connection: WorkerConnection) -> None:
         """Run the tasks that delete what is kept no longer."""
@@ -143,7 +146,6 @@ class Controller:
             "audit", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_audit_entries(self._engine, self._settings)
         )
         self._run_task("tenant_removal", lambda: tenant_removal.run_steps(connection, self._settings))
-        self._every("schedule_fires", EXPIRY_INTERVAL_S, lambda: self._schedules.delete_old(connection))
         self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine, connection))
         self._every(
             "api_keys", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_api_keys(self._engine, self._settings)
@@ -171,6 +173,8 @@ class Controller:
         self._run_task("expiry", lambda: self._row_deletion.delete_expired(connection))
         self._run_task("row_deletion", lambda: self._row_deletion.delete_past_retention(connection))
         self._run_task("input_deletion", lambda: self._row_deletion.delete_inputs(connection))
+        self._every("schedule_fires", EXPIRY_INTERVAL_S, lambda: self._schedules.delete_old(connection))
+        self._every("webhook_secrets", KEYS_INTERVAL_S, lambda: self._webhooks.delete_old(connection))
 
     def _refresh_operations(self, connection: WorkerConnection) -> None:
         maintenance.forget_operations(connection, self._settings)

@@ -14,7 +14,9 @@ from common.store.connection.psycopg2_session import DatabaseUnavailable, Worker
 from common.store.queues import queue_state
 from common.store.schedules import firing
 from common.store.schema import table_sizes
+from common.store.webhooks import gauges as webhook_gauges
 from common.telemetry import metrics, schedule_metrics
+from common.telemetry.feature_metrics import webhooks as webhook_metrics
 from common.telemetry.metric_families import gauges
 
 SIZES_INTERVAL_S = 15.0  # KEDA scrapes more often than sizes change
@@ -100,6 +102,11 @@ class DatabaseMetrics(Collector):
                 [([queue], seconds) for queue, seconds in sorted(queue_state.oldest_due_s(connection).items())],
             ),
             gauges(schedule_metrics.LATENESS, [([], firing.overdue_s(connection))]),
+            gauges(
+                webhook_metrics.ENDPOINTS,
+                [([state], count) for state, count in webhook_gauges.endpoints(connection).items()],
+            ),
+            gauges(webhook_metrics.OLDEST_UNDELIVERED, [([], webhook_gauges.oldest_undelivered_s(connection))]),
             gauges(metrics.WORKERS_ALIVE, [([queue], alive.get(queue, 0)) for queue, _ in depths]),
         ]
 

@@ -54,11 +54,10 @@ class AsyncExecutor:
         self._slot = slot
         self._operations = operations
         self._doorbell = doorbell
-        self._settler = Settler(settings, session, slot.metrics, operations)
+        self._settler = Settler(settings, session, slot.metrics, operations, doorbell)
         self._settler.running = self._running_jobs
         session.jobs_in_hand = lambda queue: self._attempts.in_hand(queue, self._isolated)
         self._settler.on_reconnect = self._drop_lost_jobs
-        self._settler.ring = doorbell.ring
         #: Names of the operations with their versions, as a claim compares them.
         self.runnable = [name for operation in operations.values() for name in operation.spec.runnable]
         self._events = deque[AsyncAttempt]()  # from the loop's thread: attempts that have ended or report progress

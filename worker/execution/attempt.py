@@ -1,6 +1,7 @@
 """Run one attempt of a job: call the operation, turn its return value or exception into a result or a failure."""
 
 import math
+from dataclasses import replace
 
 import orjson
 
@@ -13,6 +14,14 @@ from jobproc import Cancelled, Context, InvalidInputError, RetryAfter, hooks
 from jobproc.results import MAX_DEPTH, check_names_and_depth, encode
 from worker.failures.traceback_text import traceback_text
 from worker.operations.installed import InstalledOperation
+
+
+class AttemptFailed(Exception):
+    """Raised by a built-in operation that decides itself how its attempt has failed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.error_text)
+        self.failure = failure
 
 
 def run_attempt(
@@ -58,6 +67,8 @@ def result_json(value: object, operation: InstalledOperation, settings: Settings
 def failure_of_exception(error: BaseException, operation: InstalledOperation, settings: Settings) -> Failure:
     """Return the failure for an exception of an operation or of the validation of its input."""
     max_characters = settings.max_error_characters
+    if isinstance(error, AttemptFailed):
+        return replace(error.failure, error_text=printable(error.failure.error_text, max_characters))
     if isinstance(error, InvalidInputError):
         return Failure(AttemptOutcome.PERMANENT, "invalid_input", printable(str(error), max_characters))
     permanent = operation.declared.is_permanent(error)

@@ -52,9 +52,8 @@ class Executor:
         self._slot = slot
         self._operations = operations
         self._doorbell = doorbell
-        self._settler = Settler(settings, session, slot.metrics, operations)
+        self._settler = Settler(settings, session, slot.metrics, operations, doorbell)
         self._settler.on_reconnect = self._drop_rest_of_batch
-        self._settler.ring = doorbell.ring
         self._batch_size = BatchSize(settings.batch_target_milliseconds / 1000, settings.max_claim_jobs)
         self._rang_at = 0.0
         self._usage = ResourceUsage()

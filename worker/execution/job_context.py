@@ -65,6 +65,11 @@ class JobContext:
         self.storing = False  #: True while the connection is in use: the alarm of a long batch must wait
 
     @property
+    def job(self) -> ClaimedJob:
+        """The claimed job, for built-in operations."""
+        return self._job
+
+    @property
     def job_id(self) -> str:
         """The job's id."""
         return self._job.id

@@ -10,7 +10,8 @@ import psycopg2
 from common.domain.decisions import AttemptOutcome, AttemptUsage, Decision, Fail, Failure
 from common.domain.job import ClaimedJob, ConcurrencyKey, RunningKey
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
-from common.store.jobs import claims, failures
+from common.store.jobs import failures
+from common.store.webhooks import settle as webhook_settle
 from common.store.workers.results import Results
 from worker.execution.attempt import printable
 
@@ -40,8 +41,9 @@ class PendingResults:
 
     @property
     def has_consequences(self) -> bool:
-        """True if jobs may be woken, unblocked or added by the settle, which is several statements then."""
-        return self.has_keys or self.results.have_children or bool(self.results.added)
+        """True if the settle may wake, unblock or add jobs, or store deliveries: it is several statements then."""
+        results = self.results
+        return self.has_keys or results.have_webhook or results.have_children or bool(results.added)
 
     def add_keys(self, job: ClaimedJob) -> None:
         """Add the keys that an attempt held."""
@@ -81,7 +83,8 @@ def write_each(connection: WorkerConnection, worker: int, pending: PendingResult
     for job, result, execution_s in pending.results.rows():
         single = Results()
         single.add(job, result, execution_s)
-        write = partial(claims.settle, connection, worker, single)
+        single.have_webhook = pending.results.have_webhook
+        write = partial(webhook_settle.settle, connection, worker, single)
         fenced += not _write_or_fail(connection, worker, job, write, max_error_characters)
     for job, decision in pending.decisions:
         write = partial(failures.write_decisions, connection, worker, [(job, decision)])

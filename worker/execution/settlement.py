@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from common import failpoints
+from common.broker.doorbells import Doorbell
 from common.domain.decisions import RELEASED, AttemptUsage, Failure, Release, decide
 from common.domain.job import ClaimedJob
 from common.domain.retry import DEFAULT_RETRY
 from common.domain.states import State
+from common.domain.webhooks.events import QUEUE
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.jobs import claims, failures, running_keys
 from common.store.jobs.limits import concurrency_keys
+from common.store.webhooks import settle as webhook_settle
 from common.store.workers.results import Results
 from common.telemetry import logs
 from worker.execution.pending_results import PendingResults, write_each
@@ -44,8 +47,9 @@ class Settler:
         session: WorkerSession,
         metrics: SlotMetrics,
         operations: Mapping[str, InstalledOperation],
+        doorbell: Doorbell,
     ) -> None:
-        self._settings = settings
+        self._settings, self._doorbell = settings, doorbell  # for jobs that a settle lets run
         self._session = session
         self._metrics = metrics
         self._operations = operations
@@ -56,8 +60,6 @@ class Settler:
         self.running: Callable[[], Sequence[ClaimedJob]] = tuple
         #: Called once the session has a new id; only jobs that `running` returned may still be ours.
         self.on_reconnect: Callable[[], None] = lambda: None
-        #: Rings for a queue in which jobs of workflows may run now.
-        self.ring: Callable[[str], object] = lambda _queue: None
         self._waiting_jobs = WaitingJobs()
 
     def settle_and_claim(self, queue: str, limit: int) -> list[ClaimedJob]:
@@ -110,10 +112,10 @@ class Settler:
         `claimed`: jobs of the queue that were claimed after the settle. Raises DatabaseUnavailable.
         """
         waiting_jobs = self._waiting_jobs
-        waiting_jobs.ring(self.ring, queue, claimed)
+        waiting_jobs.ring(self._doorbell.ring, queue, claimed)
         may_claim = waiting_jobs.ask(self._session.connection, queue)
         if claimed or not may_claim:
-            waiting_jobs.ring(self.ring)
+            waiting_jobs.ring(self._doorbell.ring)
         return may_claim
 
     def _settle_before_limits(self, queue: str) -> None:
@@ -146,7 +148,7 @@ class Settler:
         """Settle what has ended and claim nothing. Waits until the database is available."""
         if self.pending:
             self._settle()
-            self._waiting_jobs.ring(self.ring)
+            self._waiting_jobs.ring(self._doorbell.ring)
 
     def _settle(self) -> None:
         pending, began_ns = self.pending, time.time_ns()
@@ -271,7 +273,7 @@ class Settler:
         """Do the same in the caller's transaction."""
         session = self._session
         stored = failures.write_decisions(session.connection, session.worker, pending.decisions)
-        return stored | claims.settle(session.connection, session.worker, pending.results)
+        return stored | webhook_settle.settle(session.connection, session.worker, pending.results)
 
     def _mark_settled(self, began_ns: int, *, in_handler: bool = False) -> None:
         """Publish the settled attempts and clear `pending`. `began_ns`: start of the settle, Unix time in ns."""
@@ -279,6 +281,8 @@ class Settler:
             self.spans.record_settle(self.pending.spans, began_ns, in_handler=in_handler)
         self._session.publish_finished(self.pending)
         self._waiting_jobs.settled(self.pending.results, self.pending.decisions)
+        if self.pending.results.have_webhook:
+            self._doorbell.ring(QUEUE)
         self.pending = PendingResults()
 
     def _settle_row_by_row(self, error: psycopg2.Error) -> None:

@@ -17,6 +17,7 @@ from common.store.jobs.fair_claims import QueueClaims
 from common.store.jobs.limits import policy_claims
 from common.store.jobs.limits.policy_claims import JobsInHand, KnownPolicies
 from common.store.jobs.lines import Tenants
+from common.store.webhooks import settle as webhook_settle
 from common.store.workers import leases
 from common.telemetry import logs
 from worker.execution.pending_results import PendingResults
@@ -202,7 +203,7 @@ class WorkerSession:
         connection, decisions = self.connection, pending.decisions
         with connection.transaction():
             stored = failures.write_decisions(connection, old_id, decisions)
-            stored |= claims.settle(connection, old_id, pending.results)
+            stored |= webhook_settle.settle(connection, old_id, pending.results)
             self.carried_over = leases.take_over(
                 connection, self.worker, old_ids, [(job.id, job.attempt) for job in running]
             )

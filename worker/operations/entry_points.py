@@ -7,6 +7,7 @@ from inspect import unwrap
 from types import ModuleType
 
 from common.domain.errors import StartupError
+from common.domain.webhooks.events import RESERVED_PREFIX
 from jobproc import DeclarationError, hooks
 from jobproc.operations import GROUP, operations_of, registered
 from jobproc.signature import described
@@ -29,6 +30,8 @@ def installed_operations() -> dict[str, InstalledOperation]:
             found = _operations_of(module)
             if not found and not hooks.are_in(list(vars(module).values())):
                 raise StartupError("it has no operation and no hook; import the functions there that have @operation")
+            if reserved := [name for name in found if name.startswith(RESERVED_PREFIX)]:
+                raise StartupError(f"operation {reserved[0]!r}: names that begin with {RESERVED_PREFIX} are built-in")
             operations |= found
         except KeyboardInterrupt:
             raise

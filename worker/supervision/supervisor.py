@@ -12,6 +12,7 @@ from contextvars import copy_context
 
 from common.broker.doorbells import Doorbell
 from common.domain.decisions import CANCELLED, EXIT_IGNORED, RELEASED, loop_blocked, timed_out
+from common.domain.webhooks.events import RESERVED_PREFIX
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.queues import queue_state
@@ -60,7 +61,7 @@ class Supervisor:
         self._exits = exits
         self._death_causes = DeathCauses(exits, MemoryLimit(memory_files()))
         self._crash_recovery = CrashRecovery(settings, operations, self._metrics, doorbell)
-        specs = [operation.spec for operation in operations.values()]
+        specs = [each.spec for each in operations.values() if not each.spec.name.startswith(RESERVED_PREFIX)]
         self._publication = Publication(specs, settings.reconnect_max_delay_seconds)
         self.job_logs: JobLogStorage | None = None  #: None: nothing is stored of what operations log
         self._open_connection: WorkerConnection | None = None

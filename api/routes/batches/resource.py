@@ -24,7 +24,6 @@ from api.submit.batches.bodies import (
     make_batch_id,
     new_batch,
     parse_batch,
-    parse_follow_up,
     parse_jobs,
     renumbered,
 )
@@ -106,8 +105,7 @@ async def create_batch(request: Request) -> Response:
     services, caller, batch_id = get_services(request), principal_of(request), make_batch_id()
     caller.check_may_submit()
     async with services.bodies.json(request, optional=True) as body:
-        follow_up = await parse_follow_up(services.parser, caller, parse_batch(body), batch_id)
-    batch = new_batch(caller, batch_id, follow_up, closed=False)
+        batch = await new_batch(services.parser, caller, batch_id, parse_batch(body), closed=False)
     await services.pool.run(lambda connection: submission.insert_batch(connection, batch), Lane.INTAKE)
     row = await services.batches.read(caller.tenant, batch_id)
     return JsonResponse(batch_body(row, root_path(request.scope)), 201, [location(request, batch_id)])
@@ -203,7 +201,7 @@ async def add_batch_jobs(batch_id: UUID, request: Request) -> Response:
         key = idempotency_key(request, submissions, settings)
         if key is not None and (earlier := await _replay(services, tenant, key)) is not None:
             return accepted_batch(request, earlier)
-        body = SubmittedBatch(submissions, None, "")
+        body = SubmittedBatch(submissions, BatchBody(), "")
         jobs = await parse_jobs(services.parser, caller, body, range_of(batch_id), settings.max_batch_jobs)
         submissions.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(tenant, (job.queue for job in jobs))

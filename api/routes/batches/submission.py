@@ -13,6 +13,7 @@ from api.submit.batches.bodies import make_batch_id, new_batch
 from api.submit.batches.ndjson import NdjsonBody
 from api.submit.batches.ndjson_jobs import RefusedLine, StoredLines
 from api.submit.idempotency import REPLAYED_HEADER, checked_key
+from api.submit.request_models import BatchBody
 from api.views.batches import PATH
 from api.web.problem_kinds import INVALID_BODY, INVALID_PARAMETER
 from api.web.problems import field_problem
@@ -50,7 +51,9 @@ async def submit_ndjson(request: Request, batch_id: UUID | None) -> Response:
     with services.ndjson_places.take():
         body = NdjsonBody(request, services.settings)
         if all_or_none:
-            new = new_batch(caller, new_id, None, closed=True) if batch_id is None else None
+            new = None
+            if batch_id is None:
+                new = await new_batch(services.parser, caller, new_id, BatchBody(), closed=True)
             stored = await services.ndjson.store_all(caller, body, new_id, new, key)
         elif batch_id is not None:
             stored = await services.ndjson.store_each(caller, body, batch_id)
@@ -66,7 +69,7 @@ async def submit_ndjson(request: Request, batch_id: UUID | None) -> Response:
 async def _store_each_in_new(request: Request, body: NdjsonBody, batch_id: UUID) -> StoredLines:
     """Store the jobs in a new batch, which is open until the end of the body, however that comes."""
     services, caller = get_services(request), principal_of(request)
-    batch = new_batch(caller, batch_id, None, closed=False)
+    batch = await new_batch(services.parser, caller, batch_id, BatchBody(), closed=False)
     await services.pool.run(lambda connection: submission.insert_batch(connection, batch), Lane.INTAKE)
     try:
         return await services.ndjson.store_each(caller, body, batch_id)

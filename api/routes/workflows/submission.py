@@ -10,7 +10,7 @@ from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
-from api.submit.batches.bodies import make_batch_id, new_batch, parse_follow_up
+from api.submit.batches.bodies import make_batch_id, new_batch
 from api.submit.batches.ndjson import NdjsonBody, is_ndjson
 from api.submit.documentation import WORKFLOW_PROBLEMS
 from api.submit.idempotency import REPLAYED_HEADER, checked_key, idempotency_key
@@ -57,11 +57,13 @@ async def submit_workflow(request: Request) -> Response:
     async with services.bodies.json(request) as value:
         key = idempotency_key(request, value, settings)
         body = workflow_body(value, settings.max_batch_jobs)
-        follow_up = await parse_follow_up(services.parser, caller, body.follow_up, workflow_id)
+        batch = await new_batch(
+            services.parser, caller, workflow_id, body.options, closed=True, is_workflow=True
+        )
         jobs = await parse_workflow(services.parser, caller, body.jobs, workflow_id, settings)
         body.jobs.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(tenant, (job.queue for job in jobs))
-        row = NewBatchRow(new_batch(caller, workflow_id, follow_up, closed=True, is_workflow=True), len(jobs))
+        row = NewBatchRow(batch, len(jobs))
         with await services.quotas.admit(tenant, jobs) as admission:
             outcome = await services.group_commit.submit_once(jobs, key, tenant, row)
             admission.keep(outcome.inserted)

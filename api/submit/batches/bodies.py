@@ -27,7 +27,7 @@ class SubmittedBatch:
     """The body of POST /jobs/batch: an array of submissions, or an object with them."""
 
     submissions: Any
-    follow_up: Any  #: a submission; None: the batch has none
+    options: BatchBody  #: its other members
     prefix: str  #: the path of the submissions in the body
 
 
@@ -39,10 +39,9 @@ def make_batch_id() -> UUID:
 def batch_body(value: Any) -> SubmittedBatch:
     """Return the parts of a body. Raises ProblemError for an object with unknown members."""
     if not isinstance(value, dict) or "jobs" not in value:
-        return SubmittedBatch(value, None, "")
-    if unknown := sorted(value.keys() - {"jobs", "follow_up"})[:1]:
-        raise field_problem(INVALID_BODY, [(unknown[0][:64], "Extra inputs are not permitted")], 1)
-    return SubmittedBatch(value["jobs"], value.get("follow_up"), "jobs.")
+        return SubmittedBatch(value, BatchBody(), "")
+    options = parse_batch({name: member for name, member in value.items() if name != "jobs"})
+    return SubmittedBatch(value["jobs"], options, "jobs.")
 
 
 async def parse_jobs(
@@ -64,11 +63,11 @@ async def parse_jobs(
     return jobs
 
 
-def parse_batch(value: Any) -> Any:
-    """Return the follow-up in a parsed BatchBody, None if it has none. Raises ProblemError, which names the field."""
+def parse_batch(value: Any) -> BatchBody:
+    """Return the members of a batch without its jobs. Raises ProblemError, which names the field."""
     if isinstance(value, dict) and len(value) > MAX_ERRORS:  # each field would add an error
         raise field_problem(INVALID_BODY, [("", "has more fields than the schema defines")], 1)
-    return validated(BatchBody, value).follow_up
+    return validated(BatchBody, value)
 
 
 async def parse_follow_up(parser: SubmissionParser, caller: Principal, value: Any, batch_id: UUID) -> NewJob | None:
@@ -87,11 +86,19 @@ async def parse_follow_up(parser: SubmissionParser, caller: Principal, value: An
     return replace(job, options=replace(options, metadata=text))
 
 
-def new_batch(
-    caller: Principal, batch_id: UUID, follow_up: NewJob | None, *, closed: bool, is_workflow: bool = False
+async def new_batch(
+    parser: SubmissionParser,
+    caller: Principal,
+    batch_id: UUID,
+    options: BatchBody,
+    *,
+    closed: bool,
+    is_workflow: bool = False,
 ) -> NewBatch:
-    """Return a batch of a caller."""
-    return NewBatch(batch_id, caller.tenant, caller.submitted_by, closed, follow_up, is_workflow)
+    """Return a batch of a caller, with its follow-up and its webhook. Raises as the parser does."""
+    webhook = await parser.webhook(options, caller.tenant)
+    follow_up = await parse_follow_up(parser, caller, options.follow_up, batch_id)
+    return NewBatch(batch_id, caller.tenant, caller.submitted_by, closed, follow_up, webhook, is_workflow)
 
 
 def renumbered(jobs: Sequence[NewJob], first: int) -> list[NewJob]:

@@ -9,8 +9,10 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from api.auth.principal import Principal
+from api.submit.batches.bodies import parse_batch
 from api.submit.batches.parse_slices import ParseSlices
 from api.submit.parsing import SubmissionParser
+from api.submit.request_models import BatchBody
 from api.submit.workflows.models import NodeMembers
 from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import field_problem, validation_problem
@@ -29,19 +31,18 @@ class SubmittedWorkflow:
     """The body of POST /workflows."""
 
     jobs: list[Any]
-    follow_up: Any  #: a submission; None: the workflow has none
+    options: BatchBody  #: its other members
 
 
 def workflow_body(value: Any, most: int) -> SubmittedWorkflow:
     """Return the parts of a body. Raises ProblemError unless it has 1 to `most` jobs, or for unknown members."""
     if not isinstance(value, dict) or "jobs" not in value:
         raise field_problem(INVALID_BODY, [("jobs", "Field required")], 1)
-    if unknown := sorted(value.keys() - {"jobs", "follow_up"})[:1]:
-        raise field_problem(INVALID_BODY, [(unknown[0][:64], "Extra inputs are not permitted")], 1)
+    options = parse_batch({name: member for name, member in value.items() if name != "jobs"})
     jobs = value["jobs"]
     if not isinstance(jobs, list) or not 1 <= len(jobs) <= most:
         raise field_problem(INVALID_BODY, [("jobs", f"an array of 1 to {most} submissions is expected")], 1)
-    return SubmittedWorkflow(jobs, value.get("follow_up"))
+    return SubmittedWorkflow(jobs, options)
 
 
 def take_members(value: Any, prefix: str) -> NodeMembers:

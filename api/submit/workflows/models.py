@@ -61,6 +61,10 @@ WORKFLOW_SCHEMA: dict[str, Any] = {
             "items": _JOB,
         },
         "follow_up": {"anyOf": [*SUBMISSION_SCHEMA["anyOf"], {"type": "null"}]},
+        "webhook": {
+            "anyOf": [{"$ref": REF.format(model="WebhookOption")}, {"type": "null"}],
+            "description": BatchBody.model_fields["webhook"].description,
+        },
     },
     "required": ["jobs"],
     "additionalProperties": False,

@@ -113,7 +113,7 @@ env: {{- include "jobproc.env" (merge (dict "withoutRedis" true) .) | trim | nin
 
 {{/* "true" for a variable of jobproc that a key of a Secret gives and that jobproc reads from a file too. */}}
 {{- define "jobproc.isSecret" -}}
-{{- $names := list "DATABASE_URL" "REDIS_URL" "PGPASSWORD" "JOBPROC_CURSOR_KEY" }}
+{{- $names := list "DATABASE_URL" "REDIS_URL" "PGPASSWORD" "JOBPROC_CURSOR_KEY" "JOBPROC_WEBHOOK_ENCRYPTION_KEY" }}
 {{- if and (dig "valueFrom" "secretKeyRef" "" .) (or (has .name $names) (regexMatch "^JOBPROC_.*_PASSWORD$" .name)) }}true{{ end }}
 {{- end }}
 
@@ -149,5 +149,10 @@ env: {{- include "jobproc.env" (merge (dict "withoutRedis" true) .) | trim | nin
 {{- include "jobproc.databaseEnv" . }}
 {{- if not .withoutRedis }}{{ include "jobproc.redisEnv" . }}{{ end }}
 {{- if eq .component "migrate" }}{{ include "jobproc.rolesEnv" .root }}{{ end }}
+{{- if or (eq .component "api") (and (eq .component "worker") (has "webhooks" (.config.queues | default list))) }}
+{{- with .root.Values.webhooks.encryptionKey.existingSecret }}
+{{- include "jobproc.fromSecret" (dict "name" "JOBPROC_WEBHOOK_ENCRYPTION_KEY" "secret" . "key" $.root.Values.webhooks.encryptionKey.key) }}
+{{- end }}
+{{- end }}
 {{- with .config.extraEnv }}{{ toYaml . | nindent 0 }}{{ end }}
 {{- end }}

@@ -33,8 +33,10 @@
 {{- $sum := list (printf "api %d pods x %d" $pods $each) -}}
 {{- range (include "jobproc.pools" . | fromYaml).names }}
 {{- $pool := include "jobproc.pool" (dict "root" $root "pool" .) | fromYaml -}}
-{{- $total = add $total (mul (int $pool.most) (add 2 (int $pool.concurrency))) -}}
-{{- $sum = append $sum (printf "pool %s %d pods x (%d + 2)" . (int $pool.most) (int $pool.concurrency)) -}}
+{{- /* A process that delivers webhooks has one for async jobs, and one for endpoints. */ -}}
+{{- $connections := mul (int $pool.concurrency) (ternary 3 1 (has "webhooks" $pool.queues)) -}}
+{{- $total = add $total (mul (int $pool.most) (add 2 $connections)) -}}
+{{- $sum = append $sum (printf "pool %s %d pods x (%d + 2)" . (int $pool.most) $connections) -}}
 {{- end -}}
 {{- $sum = append $sum (printf "controller %d pods x 3" (int .Values.controller.replicas)) -}}
 {{- dict "total" $total "sum" (join ", " $sum) | toYaml -}}

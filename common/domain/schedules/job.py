@@ -16,11 +16,18 @@ def submitted_by(schedule: UUID) -> str:
     return f"{SUBJECT}{schedule}"
 
 
-def new_job(submission: Mapping[str, Any], spec: OperationSpec, job_id: UUID, tenant: int, schedule: UUID) -> NewJob:
-    """Return the job of a valid submission, as it would be submitted now."""
+def new_job(
+    submission: Mapping[str, Any],
+    spec: OperationSpec,
+    job_id: UUID,
+    tenant: int,
+    schedule: UUID,
+    default_webhook: UUID | None = None,
+) -> NewJob:
+    """Return the job of a valid submission, as it would be submitted now. `default_webhook`: if it names none."""
     input_ = {"data": submission["data"]} if "data" in submission else submission.get("input", {})
     timeout_s = submission.get("timeout_seconds")
-    options = _options(submission)
+    options = _options(submission, default_webhook)
     return NewJob(
         id=job_id,
         operation=spec.name,
@@ -36,7 +43,10 @@ def new_job(submission: Mapping[str, Any], spec: OperationSpec, job_id: UUID, te
     )
 
 
-def _options(submission: Mapping[str, Any]) -> Options:
+def _options(submission: Mapping[str, Any], default_webhook: UUID | None) -> Options:
+    webhook = default_webhook
+    if "webhook" in submission:
+        webhook = submission["webhook"] and UUID(submission["webhook"]["endpoint_id"])
     backoff, metadata, unique = (submission.get(name) for name in ("backoff", "metadata", "unique"))
     return Options(
         retry_base_s=backoff and backoff["base_seconds"],
@@ -46,6 +56,7 @@ def _options(submission: Mapping[str, Any]) -> Options:
         metadata=None if metadata is None else _text(metadata),
         unique=unique and Unique(unique["key"], HeldWhile.RUNNING, OnConflict.REJECT),
         concurrency_key=submission.get("concurrency_key"),
+        webhook=webhook,
     )
 
 

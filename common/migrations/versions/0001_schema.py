@@ -1,4 +1,4 @@
-"""The whole schema: jobs with their side tables and view, batches, keys, bulk actions, schedules, workers, tenants.
+"""The whole schema: jobs with side tables and view, batches, keys, bulk actions, schedules, webhooks, workers, tenants.
 
 phase: expand
 """
@@ -13,6 +13,7 @@ from common.migrations.partition_functions import PARTITION_FUNCTIONS
 from common.migrations.queue_tables import QUEUE_FUNCTIONS, QUEUES
 from common.migrations.schedule_tables import SCHEDULES
 from common.migrations.usage_tables import USAGE
+from common.migrations.webhook_tables import WEBHOOKS
 from common.migrations.workers_tables import WORKERS
 from common.migrations.workflow_tables import WORKFLOWS
 
@@ -48,6 +49,7 @@ CREATE TABLE jobs (
     children uuid[],
     joins uuid[],
     concurrency_key text,
+    webhook uuid,
     CONSTRAINT jobs_pkey PRIMARY KEY (id),
     CONSTRAINT jobs_priority_range CHECK (priority BETWEEN 0 AND 9),
     CONSTRAINT jobs_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 1000),
@@ -236,6 +238,7 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
-    tables = (JOBS, JOB_LOGS, SIDE_TABLES, BATCHES, WORKFLOWS, BULK_ACTIONS, SCHEDULES, QUEUES, WORKERS, ACCESS, USAGE)
+    of_many_jobs = (BATCHES, WORKFLOWS, BULK_ACTIONS, SCHEDULES, QUEUES, WEBHOOKS)
+    tables = (JOBS, JOB_LOGS, SIDE_TABLES, *of_many_jobs, WORKERS, ACCESS, USAGE)
     for statements in (*tables, VIEW, PARTITION_FUNCTIONS, QUEUE_FUNCTIONS):
         op.execute(statements)

@@ -28,7 +28,7 @@ _UNFINISHED = f"""CASE
                      - (SELECT count(*) FROM outcomes o WHERE o.id >= f.id AND o.id <= b.last)
               FROM (SELECT greatest(b.place, b.frontier) AS id) f)
         ELSE (SELECT count(*) FROM live l WHERE {_IN_LIVE}) END"""
-_COLUMNS = """b.id, b.created_at, b.closed_at, b.ended_at, b.cancelled_at, b.jobs, b.rev, b.submitted_by,
+_COLUMNS = """b.id, b.created_at, b.closed_at, b.ended_at, b.cancelled_at, b.jobs, b.rev, b.submitted_by, b.webhook,
     b.follow_up ->> 'operation' AS follow_up_operation, b.follow_up_job, b.cancel_action, b.is_workflow,
     b.failed IS NOT NULL AS is_at_rest"""
 READ = for_caller(

@@ -1,6 +1,8 @@
 """SQL of batches that both drivers run: the counts of unsuccessful jobs, and the end with the follow-up."""
 
+from common.domain.webhooks.events import EventType
 from common.store.jobs.fragments import COLUMNS, LIVE, RECORD, SIDE_TABLES, new_jobs
+from common.store.webhooks.deliveries import deliveries, delivery_id
 
 #: Live rows from the place on that are counted before another way is tried: about 20 ms.
 NEAR = 20_000
@@ -18,6 +20,13 @@ UNSUCCESSFUL = """SELECT count(*) FILTER (WHERE o.status = 'FAILED') + b.gone_fa
 
 _FOLLOW_UP = COLUMNS | {"id": "ended.follow_up_job"}
 _FOLLOW_UPS = f"ended CROSS JOIN LATERAL {RECORD.format(row='ended.follow_up')} WHERE ended.is_first"
+# Told each time that the batch ends: a batch of which a job was retried by request ends again, with a higher `rev`.
+_DELIVERY_ID = delivery_id("ended.id", "ended.rev", "batch")
+_DATA = """json_build_object(
+               'batch_id', ended.id, 'sequence', ended.rev, 'jobs', ended.jobs,
+               'succeeded', ended.jobs - ended.failed - ended.cancelled, 'failed', ended.failed,
+               'cancelled', ended.cancelled, 'follow_up_job_id', ended.follow_up_job,
+               'submitted_at', to_char(ended.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))"""
 #: Ends the closed batch $1, whose row the transaction has locked before it found no live job. The first time this
 #: stores the follow-up, if there is one, with the id $2. Returns the id and queue of the follow-up.
 END = f"""
@@ -30,8 +39,14 @@ ended AS (
         follow_up_job = CASE WHEN b.ended_at IS NULL AND b.follow_up IS NOT NULL THEN $2::uuid
                              ELSE b.follow_up_job END
     FROM counted WHERE b.id = counted.id AND b.closed_at IS NOT NULL AND b.failed IS NULL
-    RETURNING b.id, b.follow_up, b.follow_up_job, coalesce(b.follow_up_job = $2, false) AS is_first),
+    RETURNING b.id, b.tenant, b.rev, b.jobs, b.failed, b.cancelled, b.created_at, b.webhook, b.follow_up,
+              b.follow_up_job, coalesce(b.follow_up_job = $2, false) AS is_first),
 {new_jobs(_FOLLOW_UPS, _FOLLOW_UP)}{SIDE_TABLES},
-live_rows AS ({LIVE})
+live_rows AS ({LIVE}),
+event AS (
+    SELECT {_DELIVERY_ID} AS id, ended.tenant, ended.webhook, '{EventType.BATCH_ENDED}' AS type,
+           clock_timestamp() AS happened_at, {_DATA} AS data, NULL::json AS result
+    FROM ended WHERE ended.webhook IS NOT NULL),
+{deliveries("event")}
 SELECT ended.id::text, new.id::text, new.queue FROM ended LEFT JOIN new ON new.id = ended.follow_up_job
 """

@@ -21,8 +21,9 @@ from common.store.jobs.fragments import job_row
 _CALLER = "ARRAY[$1::int]"
 _INSERT = f"""
 WITH {caller_cte(_CALLER)}
-INSERT INTO batches (tenant, id, last, place, jobs, numbers, closed_at, submitted_by, follow_up, is_workflow)
-SELECT $1, $2, $3, $2, $4, $5, CASE WHEN $6 THEN clock_timestamp() END, $7, $8::text::json, $9 FROM caller
+INSERT INTO batches (
+    tenant, id, last, place, jobs, numbers, closed_at, submitted_by, follow_up, webhook, is_workflow)
+SELECT $1, $2, $3, $2, $4, $5, CASE WHEN $6 THEN clock_timestamp() END, $7, $8::text::json, $9, $10 FROM caller
 ON CONFLICT (id) DO NOTHING
 """
 _RESERVE = f"""
@@ -95,6 +96,7 @@ async def insert_batch(connection: asyncpg.Connection, batch: NewBatch, jobs: in
         batch.closed,
         batch.submitted_by,
         follow_up,
+        batch.webhook,
         batch.is_workflow,
     )
 

@@ -36,6 +36,9 @@ TABLES = (
     "tenants",
     "unique_keys",
     "usage_counts",
+    "webhook_endpoints",
+    "webhook_secrets",
+    "webhook_sweeps",
     "workers",
 )
 #: Under it a statement finds no table without its schema.

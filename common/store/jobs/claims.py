@@ -24,14 +24,16 @@ MARK_SLACK = "interval '0.5 s'"
 # Rows are locked in the order of their ids, so that two settles of overlapping batches cannot deadlock. An id that is
 # not returned was fenced: another attempt or another worker owns the row, or there is none. If a cancel was
 # acknowledged before, the result is discarded.
-SETTLING = """
+MINE = """
 mine AS MATERIALIZED (
     SELECT l.id, l.tenant, l.run, l.attempt, l.released, l.rev, l.started_at, l.cancel_requested,
            d.result, d.execution_us / 1e6 AS execution_s
     FROM ROWS FROM (unnest($2), unnest($3), json_array_elements($4), unnest($5)) AS d(id, attempt, result, execution_us)
     JOIN live l ON l.id = d.id
     WHERE l.attempt = d.attempt AND l.worker = $1
-    ORDER BY l.id FOR UPDATE OF l),
+    ORDER BY l.id FOR UPDATE OF l)
+"""
+SETTLING = f"""{MINE},
 gone AS (
     DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine))),
 done AS (
@@ -59,7 +61,7 @@ _ORIGINAL_RUN = ORIGINAL_RUN.format(row="t")
 CLAIM_EXTRAS = f"""
     CASE WHEN t.run > 0 OR t.isolated OR t.crashes > 0 OR j.retry_base_s IS NOT NULL OR j.retry_cap_s IS NOT NULL
            OR (j.deadline IS NOT NULL AND {_ORIGINAL_RUN}) OR j.unique_while = 'running' OR {_LARGE}
-           OR j.tags IS NOT NULL OR j.metadata IS NOT NULL OR j.concurrency_key IS NOT NULL
+           OR j.tags IS NOT NULL OR j.metadata IS NOT NULL OR j.concurrency_key IS NOT NULL OR j.webhook IS NOT NULL
     THEN json_build_object(
         'run', t.run, 'isolated', t.isolated, 'crashes', t.crashes,
         'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
@@ -67,7 +69,7 @@ CLAIM_EXTRAS = f"""
         'running_key', CASE j.unique_while WHEN 'running' THEN json_build_array(j.tenant, j.unique_key) END,
         'concurrency_key', json_build_array(j.tenant, j.queue, j.concurrency_key),
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,
-        'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END,
+        'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END, 'has_webhook', j.webhook IS NOT NULL,
         'links', CASE WHEN j.node IS NOT NULL THEN {LINKS} END)::text
     WHEN j.node IS NOT NULL THEN {LINKS} END"""
 

@@ -136,7 +136,7 @@ def write_decisions(
     waiting = [(job, d) for job, d in ordered if isinstance(d, Retry | Release)]
     if waiting:
         failures = _failure_arguments([(job, d.failure) for job, d in waiting])
-        delays = [d.delay_s if isinstance(d, Retry) else 0.0 for _, d in waiting]
+        delays = [d.delay_s for _, d in waiting]
         outcomes = [str(AttemptOutcome.RELEASED if isinstance(d, Release) else d.failure.outcome) for _, d in waiting]
         isolated = [
             d.isolated if isinstance(d, Release) else d.failure.outcome is AttemptOutcome.LOST for _, d in waiting

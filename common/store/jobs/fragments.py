@@ -58,7 +58,7 @@ _ARRAYS = f"""unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::smallin
 _TYPES = """id uuid, operation text, queue text, input text, max_attempts smallint, timeout_ms integer,
     priority smallint, trace text, version smallint, tenant integer, submitted_by text, run_at timestamptz,
     delay_s float8, retry_base_s float8, retry_cap_s float8, keep_s integer, deadline timestamptz, tags text[],
-    metadata json, unique_key text, unique_while text, concurrency_key text"""
+    metadata json, unique_key text, unique_while text, concurrency_key text, webhook uuid"""
 _NODE_TYPES = "node text, on_parent_failure text, parents uuid[], children uuid[], joins uuid[]"
 RECORDS = f"json_to_recordset({{jobs}}) AS d({_TYPES})"
 _NODE_RECORDS = f"json_to_recordset({{jobs}}) AS d({_TYPES}, {_NODE_TYPES})"
@@ -69,7 +69,7 @@ _OPTIONAL = {
     name: f"d.{name}"
     for name in (
         *("retry_base_s", "retry_cap_s", "keep_s", "deadline", "tags", "metadata", "unique_key", "unique_while"),
-        "concurrency_key",
+        *("concurrency_key", "webhook"),
     )
 }
 # Rows of other tables for options that few jobs have.
@@ -177,6 +177,7 @@ def _options_row(options: Options) -> dict[str, object]:
         "metadata": None if options.metadata is None else orjson.Fragment(options.metadata),
         "unique_key": unique and unique.key,
         "unique_while": unique and unique.held_while,
+        "webhook": options.webhook and str(options.webhook),
         "concurrency_key": options.concurrency_key,
     } | ({} if options.dependencies is None else _node_row(options.dependencies))
 

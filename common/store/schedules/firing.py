@@ -131,12 +131,9 @@ def _fire(
     schedules = [StoredSchedule.from_row(dict(zip(NAMES, row, strict=False))) for row in rows]
     now, unix_ms = rows[0][-2:]
     operations = _operations(connection, schedules)
-    room = {
-        tenant: (is_active, left)
-        for tenant, is_active, left in connection.run(
-            TENANTS, (array({schedule.tenant for schedule in schedules}), limits.waiting_jobs)
-        )
-    }
+    tenants = connection.run(TENANTS, (array({schedule.tenant for schedule in schedules}), limits.waiting_jobs))
+    room = {tenant: (is_active, left) for tenant, is_active, left, _ in tenants}
+    webhooks = {tenant: UUID(webhook) for tenant, _, _, webhook in tenants if webhook is not None}
     last_jobs = [
         schedule.last_job
         for schedule in schedules
@@ -158,7 +155,7 @@ def _fire(
             decision = postpone(schedule.next_at, schedule.pending_at, schedule.last_job, now)
         submitted[schedule.tenant] += sum(fire.job is not None for fire in decision.fires)
         decisions.append((schedule, decision))
-    _store(connection, _cancel(connection, decisions, batch), operations, batch)
+    _store(connection, _cancel(connection, decisions, batch), (operations, webhooks), batch)
 
 
 def _due(schedule: StoredSchedule, refusal: FireReason | None, *, is_last_job_unfinished: bool) -> DueSchedule:
@@ -226,10 +223,11 @@ def _cancel(
 def _store(
     connection: WorkerConnection,
     decisions: list[tuple[StoredSchedule, Decision]],
-    operations: Mapping[str, OperationSpec],
+    defaults: tuple[Mapping[str, OperationSpec], Mapping[int, UUID]],
     batch: FireBatch,
 ) -> None:
-    """Store fires, jobs and next instants."""
+    """Store fires, jobs and next instants. `defaults`: of operations by name, and the webhooks of tenants."""
+    operations, webhooks = defaults
     batch.decided = len(decisions)
     fires = [(schedule, fire) for schedule, decision in decisions for fire in decision.fires]
     if fires:
@@ -246,6 +244,7 @@ def _store(
                 fire.job,
                 schedule.tenant,
                 schedule.id,
+                webhooks.get(schedule.tenant),
             )
             for schedule, fire in fires
             if fire.job is not None and str(fire.job) in stored

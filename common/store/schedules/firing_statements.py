@@ -32,7 +32,8 @@ TENANTS = Statement(
     "schedules_tenants",
     "int[], bigint",
     """
-    SELECT t.id, t.state = 'ACTIVE', coalesce(t.max_waiting_jobs, nullif($2, 0)) - coalesce(u.waiting, 0)
+    SELECT t.id, t.state = 'ACTIVE', coalesce(t.max_waiting_jobs, nullif($2, 0)) - coalesce(u.waiting, 0),
+           (SELECT e.id::text FROM webhook_endpoints e WHERE e.tenant = t.id AND e.is_default)
     FROM unnest($1) AS d(id) JOIN tenants t ON t.id = d.id LEFT JOIN tenant_usage u ON u.tenant = t.id
     """,
 )

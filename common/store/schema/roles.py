@@ -55,6 +55,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "queue_policies": "SELECT, INSERT, UPDATE",
         "queue_slots": "SELECT, INSERT",
         "concurrency_keys": "SELECT",
+        "webhook_endpoints": "SELECT, INSERT, UPDATE, DELETE",
+        "webhook_secrets": "SELECT (endpoint, id, tenant, created_at, expires_at), INSERT, UPDATE (expires_at), DELETE",
         "audit_entries": "SELECT, INSERT",
         "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
         "workers": "SELECT",
@@ -66,7 +68,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         VIEW: "SELECT",
     },
     "worker": {
-        "jobs": "SELECT, INSERT",  # the INSERT for jobs that a running job adds to its workflow
+        # The INSERT into the first three: the deliveries of webhooks, and the jobs that a running job adds.
+        "jobs": "SELECT, INSERT",
+        "tags": "INSERT",
         "live": "SELECT, INSERT, DELETE, UPDATE (worker, attempt, rev, started_at, claimable_at, due_since, "
         "running_key, concurrency_key, needs, released, crashes, isolated, progress, progress_text)",
         "outcomes": "SELECT (id, tenant, run, attempt, worker, status, result, error_type), INSERT",
@@ -79,6 +83,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "workers": "SELECT, INSERT, UPDATE (alive_until, ended_at, busy_since, held_jobs, low_water_marks, "
         "line_marks, finished_by_minute, operations)",
         "operations": "SELECT, INSERT, UPDATE",
+        "webhook_endpoints": "SELECT, UPDATE (rev, changed_at, failures, failing_since, open_until, last_success_at, "
+        "last_failure_at, last_failure, disabled_at, disabled_reason)",
+        "webhook_secrets": "SELECT",
         "tenants": "SELECT",
         "queue_policies": "SELECT, UPDATE (tokens, filled_at)",
         "queue_slots": "SELECT, UPDATE (worker)",
@@ -109,6 +116,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "queue_policies": "SELECT",
         "queue_slots": "SELECT",
         "concurrency_keys": "SELECT, DELETE, UPDATE (ids)",
+        "webhook_endpoints": "SELECT, DELETE",
+        "webhook_secrets": "SELECT (endpoint, id, tenant, expires_at), DELETE",
+        "webhook_sweeps": "SELECT, INSERT, UPDATE, DELETE",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
         "operations": "SELECT, DELETE",
         "leaders": "SELECT, INSERT, UPDATE",

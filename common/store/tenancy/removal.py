@@ -94,6 +94,21 @@ DELETE_SCHEDULES = Statement(
     SELECT (SELECT count(*) FROM schedules_gone) + (SELECT count(*) FROM fires_gone)
     """,
 )
+# Before the jobs, so that no more deliveries are stored.
+DELETE_WEBHOOKS = Statement(
+    "delete_webhooks_of_tenant",
+    "int, bigint",
+    """
+    WITH place AS (DELETE FROM webhook_sweeps WHERE tenant = $1 RETURNING true),
+    secrets AS (
+        DELETE FROM webhook_secrets WHERE (endpoint, id) IN (
+            SELECT endpoint, id FROM webhook_secrets WHERE tenant = $1 LIMIT $2) RETURNING true),
+    gone AS (
+        DELETE FROM webhook_endpoints WHERE id = ANY (ARRAY(
+            SELECT id FROM webhook_endpoints WHERE tenant = $1 LIMIT $2)) RETURNING true)
+    SELECT (SELECT count(*) FROM place) + (SELECT count(*) FROM secrets) + (SELECT count(*) FROM gone)
+    """,
+)
 DELETE_USAGE = Statement(
     "delete_usage_of_tenant",
     "int, bigint",
@@ -125,7 +140,7 @@ def run_step(connection: "WorkerConnection", tenant: int, limit: int) -> int | N
 
     Return how many; 0: another transaction holds the rest. None: the tenant itself is deleted, nothing was left.
     """
-    for statement in (DELETE_SCHEDULES, DELETE_BULK_ACTIONS, DELETE_BATCHES):
+    for statement in (DELETE_SCHEDULES, DELETE_WEBHOOKS, DELETE_BULK_ACTIONS, DELETE_BATCHES):
         if deleted := int(connection.run(statement, (tenant, limit))[0][0]):
             return deleted
     deleted, before = connection.run(DELETE_UNFINISHED, (tenant, limit))[0]

@@ -21,6 +21,7 @@ class Results:
     characters: int = 0  #: of all results
     links: dict[str, Links] = field(default_factory=dict)  #: of jobs of workflows, by id
     added: dict[str, tuple[int, list[AddedJob]]] = field(default_factory=dict)  #: by id: the attempt, what it adds
+    have_webhook: bool = False  #: an endpoint is told of the end of one of the jobs
     unblocked: dict[str, int] = field(default_factory=dict)  #: jobs that the settle has let run, by queue
 
     def add(self, job: ClaimedJob, result: str, execution_s: float) -> None:
@@ -30,6 +31,8 @@ class Results:
         self.attempts.append(job.attempt)
         self.results.append(result)
         self.execution_us.append(int(execution_s * 1e6))
+        if job.has_webhook:
+            self.have_webhook = True
         if job.links is not None:
             self.links[job.id] = job.links
             if job.added:

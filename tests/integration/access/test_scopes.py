@@ -47,7 +47,7 @@ def test_a_route_lets_its_own_scope_in(
     path = (
         route.path.replace("{key_id}", "A" * 12).replace("{tenant_name}", "nobody").replace("{queue_name}", "default")
     )
-    for name in ("job_id", "bulk_action_id", "batch_id", "workflow_id", "schedule_id"):
+    for name in ("job_id", "bulk_action_id", "batch_id", "workflow_id", "schedule_id", "endpoint_id", "delivery_id"):
         path = path.replace(f"{{{name}}}", UNKNOWN)
     assert "{" not in path, "a new parameter needs a value here"
     anonymous = secured.client.request(method, path)

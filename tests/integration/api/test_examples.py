@@ -10,6 +10,7 @@ from integration.api.support import (
     queue_examples,
     schedule_examples,
     tenancy_examples,
+    webhook_examples,
     workflow_examples,
 )
 from integration.api.support.documented_examples import (
@@ -29,7 +30,7 @@ from integration.api.support.example_client import ExampleClient
 from rig.system import System
 
 PROVOKED = example_client.PROVOKED | batch_examples.PROVOKED | tenancy_examples.PROVOKED | schedule_examples.PROVOKED
-PROVOKED |= queue_examples.PROVOKED | workflow_examples.PROVOKED
+PROVOKED |= queue_examples.PROVOKED | workflow_examples.PROVOKED | webhook_examples.PROVOKED
 #: Problems that a healthy system without authentication never sends, and the tests that provoke them.
 ELSEWHERE = {
     "internal": "tests/integration/api/test_http_conventions.py",
@@ -50,6 +51,7 @@ ELSEWHERE = {
     "pause-unconfirmed": "tests/integration/access/test_queues.py",
     "tenant-suspended": "tests/integration/access/test_tenant_administration.py",
     "tenant-draining": "tests/integration/access/test_tenant_administration.py",
+    "webhooks-off": "tests/integration/webhooks/test_endpoints.py",
     "issuer-unavailable": "tests/integration/openid/test_sign_in.py",
 }
 

@@ -55,8 +55,18 @@ def test_options_that_were_not_given_are_null(system: System) -> None:
     job = system.job(submit(system))
     assert [
         job[name]
-        for name in ("run_at", "deadline", "backoff", "keep_seconds", "unique", "metadata", "worker", "progress")
-    ] == [None] * 8
+        for name in (
+            "run_at",
+            "deadline",
+            "backoff",
+            "keep_seconds",
+            "unique",
+            "metadata",
+            "worker",
+            "progress",
+            "webhook",
+        )
+    ] == [None] * 9
     assert (job["tags"], job["runs"], job["cancel_requested"], job["run"]) == ([], [], False, 0)
     assert [entry["status"] for entry in job["timeline"]] == ["PENDING"]
 

@@ -28,7 +28,7 @@ from common.store.schema.row_security import ALL, OWN, TABLES, WITHOUT_TENANT
 
 DENIED = psycopg2.errors.InsufficientPrivilege
 VIEW = "job_states"
-NOT_READ = ("bulk_action_jobs", "stored_bytes")  # by the API
+NOT_READ = ("bulk_action_jobs", "stored_bytes", "webhook_sweeps")  # by the API
 OURS, THEIRS = 7, 8
 #: One row of each table for a tenant, by a superuser, whom no policy stops.
 ROWS = """
@@ -63,6 +63,8 @@ INSERT INTO queue_policies (queue, tenant, rev) SELECT 'q', tenant, 1 FROM d;
 INSERT INTO queue_slots (queue, tenant, n) SELECT 'q', tenant, 1 FROM d;
 INSERT INTO concurrency_keys (queue, tenant, key) SELECT 'q', tenant, 'k' FROM d;
 INSERT INTO stored_bytes (tenant, hour, bytes) SELECT tenant, now(), 1 FROM d;
+INSERT INTO webhook_endpoints (id, tenant, max_attempts, url) SELECT id, tenant, 1, '' FROM d;
+INSERT INTO webhook_secrets (endpoint, id, tenant, secret) SELECT id, id, tenant, '' FROM d;
 """
 
 
@@ -133,6 +135,9 @@ def test_a_read_that_forgets_the_tenant_finds_nothing(as_part: Callable[[str], D
         "UPDATE bulk_actions SET phase = 'RUNNING'",
         "UPDATE schedules SET paused = true",
         "DELETE FROM schedules",
+        "UPDATE webhook_endpoints SET url = 'x'",
+        "UPDATE webhook_secrets SET expires_at = now()",
+        "DELETE FROM webhook_secrets",
     ],
 )
 def test_a_change_that_forgets_the_tenant_changes_nothing(as_part: Callable[[str], Database], change: str) -> None:
@@ -158,6 +163,8 @@ def test_a_change_that_forgets_the_tenant_changes_nothing(as_part: Callable[[str
         "stored_bytes (tenant, hour, bytes) VALUES ({}, now(), 1)",
         """schedules (id, tenant, name, cron, zone, overlap, catch_up, catch_up_within_s, catch_up_max_runs, jitter_s,
                job) VALUES (uuidv7(), {}, 't', '@daily', 'UTC', 'allow', 'last', 1, 1, 0, '{{}}')""",
+        "webhook_endpoints (id, tenant, max_attempts, url) VALUES (uuidv7(), {}, 1, '')",
+        "webhook_secrets (endpoint, id, tenant, secret) VALUES (uuidv7(), uuidv7(), {}, '')",
         "schedule_fires (schedule, at, tenant, outcome) VALUES (uuidv7(), now(), {}, 'skipped')",
         """audit_entries (id, tenant, subject, address, request_id, action, thing, details)
            VALUES (uuidv7(), {}, 'key:k', '', 'r', 'job.cancel', 'x', '{{}}')""",

@@ -21,6 +21,7 @@ EXPENSIVE = {"store-unavailable", "too-many-reads", "read-timeout"}
 TENANT = {"tenant-not-found", "invalid-parameter", "store-unavailable"}
 SCHEDULE = {"schedule-not-found", "invalid-parameter", "store-unavailable"}
 QUEUE = {"queue-not-found", "invalid-parameter"} | EXPENSIVE
+ENDPOINT = {"webhook-endpoint-not-found", "invalid-parameter", "store-unavailable"}
 JSON_BODY = {"malformed-json", "body-timeout", "body-too-large", "unsupported-media-type", "invalid-body", "overloaded"}
 DEFINITION = JSON_BODY | {"unknown-operation", "schedule-exists", "store-unavailable"}
 ROUTES = {
@@ -80,6 +81,22 @@ ROUTES = {
     | {"unsupported-media-type", "unknown-operation", "queue-late"}
     | {"quota-exceeded", "quota-too-small", "tenant-draining"},
     ("get", "/schedules/{schedule_id}/fires"): SCHEDULE,
+    ("get", "/webhooks/endpoints"): {"invalid-parameter"} | EXPENSIVE,
+    ("post", "/webhooks/endpoints"): JSON_BODY | {"webhooks-off", "too-many-webhook-endpoints", "store-unavailable"},
+    ("get", "/webhooks/endpoints/{endpoint_id}"): ENDPOINT,
+    ("patch", "/webhooks/endpoints/{endpoint_id}"): ENDPOINT | JSON_BODY | {"precondition-failed"},
+    ("delete", "/webhooks/endpoints/{endpoint_id}"): ENDPOINT | {"unsupported-media-type", "precondition-failed"},
+    ("post", "/webhooks/endpoints/{endpoint_id}/rotate"): ENDPOINT | JSON_BODY | {"webhooks-off"},
+    ("post", "/webhooks/endpoints/{endpoint_id}/test"): ENDPOINT
+    | {"unsupported-media-type", "webhook-endpoint-disabled", "tenant-draining"},
+    ("get", "/webhooks/deliveries"): {"invalid-parameter"} | EXPENSIVE,
+    ("post", "/webhooks/deliveries/{delivery_id}/redeliver"): {
+        "webhook-delivery-not-found",
+        "invalid-parameter",
+        "unsupported-media-type",
+        "store-unavailable",
+        "tenant-draining",
+    },
     ("get", "/keys"): {"invalid-parameter", "store-unavailable"},
     ("post", "/keys"): JSON_BODY | {"too-many-keys", "store-unavailable"},
     ("post", "/keys/{key_id}/rotate"): JSON_BODY

@@ -136,6 +136,12 @@ SUCCESSES = {
     ("delete", "/schedules/{schedule_id}"): {"204"},
     **{("post", f"/schedules/{{schedule_id}}/{verb}"): {"200"} for verb in ("pause", "resume")},
     ("post", "/schedules/{schedule_id}/run"): {"202"},
+    ("post", "/webhooks/endpoints"): {"201"},
+    ("patch", "/webhooks/endpoints/{endpoint_id}"): {"200"},
+    ("delete", "/webhooks/endpoints/{endpoint_id}"): {"204"},
+    ("post", "/webhooks/endpoints/{endpoint_id}/rotate"): {"200"},
+    ("post", "/webhooks/endpoints/{endpoint_id}/test"): {"202"},
+    ("post", "/webhooks/deliveries/{delivery_id}/redeliver"): {"202"},
 }
 
 

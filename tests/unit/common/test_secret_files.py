@@ -17,6 +17,7 @@ VALUES = {
     "database_url": f"postgresql://u:{CANARY}@h/db",
     "redis_url": f"redis://u:{CANARY}@h:6379/0",
     "api_key": CANARY,
+    "webhook_encryption_key": f"{CANARY}{CANARY:0<32}",
     "first_api_key": f"jp_{CANARY:0<12}_{CANARY:0<43}",
 }
 SECRETS = [field for field, info in Settings.model_fields.items() if is_secret(info)]

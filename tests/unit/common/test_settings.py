@@ -26,18 +26,8 @@ UNITS = {
         "port",
     ),
     *("connections", "partitions", "clients", "submissions", "concurrency", "limit", "percent", "fields", "requests"),
-    *(
-        "bodies",
-        "containers",
-        "claims",
-        "previews",
-        "lines",
-        "keys",
-        "schedules",
-        "tenants",
-        "authentications",
-        "dependencies",
-    ),
+    *("bodies", "containers", "claims", "previews", "lines", "keys", "schedules", "tenants", "authentications"),
+    *("dependencies", "webhooks", "failures"),
 }
 
 

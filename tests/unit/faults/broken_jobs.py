@@ -225,4 +225,8 @@ BROKEN_JOBS: list[tuple[str, str, Callable[[], Evidence]]] = [
         "a job is missing",
         lambda: with_schedule(fires=[replace(SCHEDULE.fires[0], is_job_stored=False), *SCHEDULE.fires[1:]]),
     ),
+    ("each_end_is_told_of_once", "an end is told of twice", lambda: replace(GOOD, told={("a", 0): 2})),
+    ("each_end_is_told_of_once", "an end is not told of", lambda: replace(GOOD, told={("a", 0): 0})),
+    ("each_end_is_told_of_once", "no end is told of", lambda: replace(GOOD, untold=1)),
+    ("each_end_is_told_of_once", "a batch is not told of", lambda: replace(GOOD, told_of_batches={"b": 0})),
 ]

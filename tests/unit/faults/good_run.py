@@ -180,6 +180,7 @@ GOOD = Evidence(
     fair_wait_s=2.0,
     schedules=[SCHEDULE],
     pauses=[PastPause(1, at(4.3), at(4.9))],
+    told={("a", 0): 1, ("a", 1): 1},
     stored={
         **{job: StoredJob(SENT[job], 20) for job in (A, C, D, E)},
         B: StoredJob(SENT[B], 3),

@@ -35,6 +35,7 @@ class SubmitOptions(TypedDict, total=False):
     metadata: Mapping[str, Any]
     unique: Mapping[str, str]  #: key, while, on_conflict
     keep_seconds: int
+    webhook: Mapping[str, str] | None  #: endpoint_id; None: no endpoint is told of the end
 
 
 def json_of(value: object, name: str) -> str:

@@ -22,6 +22,8 @@ SERVER_MADE = {
     "key_id",
     "tenant_name",
     "schedule_id",
+    "endpoint_id",
+    "delivery_id",
 }
 #: Members that are equal in an example and in the real response.
 SAME = {"status", "code", "type", "title", "cancel_requested", "ready", "ok", "state"}

@@ -120,6 +120,7 @@ class ExampleClient:
             "{schedule_id}": self.schedule,
             "{queue_name}": self.queue,
         }
+        made |= {"{endpoint_id}": self.endpoint, "deliveries/{delivery_id}": self.delivery}
         for name, make in made.items():
             if name in path:
                 return make()
@@ -167,6 +168,16 @@ class ExampleClient:
     def queue(self) -> str:
         """Make a queue known by a policy; return its name."""
         return self.edit(f"q-{uuid.uuid4()}", "INSERT INTO queue_policies (queue, rev) VALUES (%s, 1)")
+
+    def endpoint(self, **members: Any) -> str:
+        """Create the documented endpoint of webhooks; return its id."""
+        (body,) = body_examples(("post", "/webhooks/endpoints"))
+        answer = self.system.client.post("/webhooks/endpoints", json=body | members)
+        return str(answer.raise_for_status().json()["id"])
+
+    def delivery(self) -> str:
+        """Send a test event to an endpoint; return the id of its delivery."""
+        return str(self.system.client.post(f"/webhooks/endpoints/{self.endpoint()}/test").json()["job_id"])
 
     def key(self) -> str:
         """Create an API key; return its id."""

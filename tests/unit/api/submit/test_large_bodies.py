@@ -15,6 +15,7 @@ from api.auth.principal import ANYONE
 from api.submit.batches.bodies import batch_body, make_batch_id, parse_jobs
 from api.submit.operations import CachedOperation, OperationCache
 from api.submit.parsing import SubmissionParser
+from api.submit.webhooks.known_endpoints import SubmissionWebhooks
 from api.web.problems import ProblemError
 from api.web.request_body import RequestBodies
 from common.domain.errors import JobprocError
@@ -29,6 +30,13 @@ SETTINGS = settings_from("postgresql://x@127.0.0.1:1/x", "redis://127.0.0.1:1/0"
 def fill(unit: bytes, before: bytes, after: bytes) -> bytes:
     """Return a body of the byte limit that repeats a unit."""
     return before + unit * ((SETTINGS.max_body_bytes - len(before) - len(after)) // len(unit)) + after
+
+
+class _Webhooks:
+    """No endpoints."""
+
+    async def default(self, _tenant: int) -> None:
+        return None
 
 
 class _Operations:
@@ -79,7 +87,7 @@ BATCHES = {
     ids=[*SINGLE, *(f"batch: {name}" for name in BATCHES)],
 )
 def test_many_large_bodies_at_once_leave_the_event_loop_free(raw: bytes, is_batch: bool) -> None:
-    parser = SubmissionParser(SETTINGS, cast("OperationCache", _Operations()))
+    parser = SubmissionParser(SETTINGS, cast("OperationCache", _Operations()), cast("SubmissionWebhooks", _Webhooks()))
     bodies = RequestBodies(SETTINGS)
 
     async def submit() -> None:

@@ -84,6 +84,13 @@ def test_a_released_job_returns_to_its_queue_even_when_no_attempt_is_left(attemp
     assert decide(claimed(attempt), RELEASED, POLICY, 0.5) == Release(RELEASED)
 
 
+def test_a_release_may_have_a_delay_and_is_not_charged_for_it() -> None:
+    waits = Failure(AttemptOutcome.RELEASED, "endpoint_busy", "it waits", 30.0)
+    assert decide(claimed(3), waits, POLICY, 0.5) == Release(waits, delay_s=30.0)
+    for_ever = Failure(AttemptOutcome.RELEASED, "endpoint_busy", "it waits", 1e9)
+    assert decide(claimed(3), for_ever, POLICY, 0.5) == Release(for_ever, delay_s=86_400.0)
+
+
 @given(
     st.integers(1, 20),
     st.lists(

@@ -1,0 +1,1 @@
+"""The routes of webhooks. Start at `endpoints.py`. Imports nothing from the other routes."""

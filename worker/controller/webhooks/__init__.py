@@ -1,0 +1,1 @@
+"""The controller's part of webhooks. Start at `sweep.py`. Imports nothing from the other tasks."""
