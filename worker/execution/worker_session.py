@@ -12,7 +12,7 @@ from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
 from common.store.dependencies import parents
 from common.store.dependencies.parents import ParentOutcome
-from common.store.jobs import claims, failures
+from common.store.jobs import failures
 from common.store.jobs.fair_claims import QueueClaims
 from common.store.jobs.limits import policy_claims
 from common.store.jobs.limits.policy_claims import JobsInHand, KnownPolicies

@@ -31,8 +31,8 @@ from api.web.problems import problem_responses, validated
 from api.web.request_body import check_ignored_body
 from api.web.responses import JsonResponse
 from api.web.stored_text import StoredText
-from common.domain.queues import ALL_TENANTS, QueuePolicies
 from common.domain.tenancy.audit import AuditAction
+from common.domain.tenancy.queue_policies import ALL_TENANTS, QueuePolicies
 from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
 from common.store.queues import policies

@@ -57,9 +57,7 @@ async def submit_workflow(request: Request) -> Response:
     async with services.bodies.json(request) as value:
         key = idempotency_key(request, value, settings)
         body = workflow_body(value, settings.max_batch_jobs)
-        batch = await new_batch(
-            services.parser, caller, workflow_id, body.options, closed=True, is_workflow=True
-        )
+        batch = await new_batch(services.parser, caller, workflow_id, body.options, closed=True, is_workflow=True)
         jobs = await parse_workflow(services.parser, caller, body.jobs, workflow_id, settings)
         body.jobs.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(tenant, (job.queue for job in jobs))

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.submit.batches.ndjson import MEDIA_TYPE as NDJSON
 from api.submit.documentation import submission_body
-from api.submit.request_models import SUBMISSION_SCHEMA
+from api.submit.request_models import REF, SUBMISSION_SCHEMA, BatchBody
 from common.domain.workflows import NODE_PATTERN, OnParentFailure
 
 NodeName = Annotated[str, Field(pattern=f"^{NODE_PATTERN}$")]

@@ -21,9 +21,9 @@ from api.submit.batches.bodies import new_batch
 from api.submit.batches.ndjson import CLOSE, NdjsonBody
 from api.submit.batches.ndjson_jobs import SPOOLED_BYTES, in_chunks, spooled_lines
 from api.submit.batches.parse_slices import ParseSlices
-from api.submit.request_models import BatchBody
 from api.submit.group_commit import GroupCommit
 from api.submit.parsing import SubmissionParser
+from api.submit.request_models import BatchBody
 from api.submit.workflows.bodies import build_graph, check_options, take_members
 from api.submit.workflows.models import NodeMembers
 from api.web.problem_kinds import INVALID_BODY
@@ -141,9 +141,7 @@ class NdjsonWorkflows:
         """Insert the jobs of a spooled body in one transaction. Return False if another request has the key."""
         count = len(graph.nodes)
         ids = [batch_job_id(workflow_id, number) for number in range(1, count + 1)]
-        row = await new_batch(
-            self._parser, caller, workflow_id, BatchBody(), closed=True, is_workflow=True
-        )
+        row = await new_batch(self._parser, caller, workflow_id, BatchBody(), closed=True, is_workflow=True)
         try:
             async with (
                 asyncio.timeout(self._settings.ndjson_body_seconds),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import SelfLink
 from api.web.stored_text import StoredText
-from common.domain.queues import MAX_CONCURRENCY, MAX_KEY_CONCURRENCY, QueuePolicies, QueuePolicy
+from common.domain.tenancy.queue_policies import MAX_CONCURRENCY, MAX_KEY_CONCURRENCY, QueuePolicies, QueuePolicy
 from common.store.queues.policies import NO_REVISION
 
 PATH = "/queues"

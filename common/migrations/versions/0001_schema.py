@@ -5,17 +5,16 @@ phase: expand
 
 from alembic import op
 
-from common.migrations.access_tables import ACCESS
-from common.migrations.batch_tables import BATCHES
-from common.migrations.bulk_action_tables import BULK_ACTIONS
-from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
-from common.migrations.queue_tables import QUEUE_FUNCTIONS, QUEUES
-from common.migrations.schedule_tables import SCHEDULES
-from common.migrations.usage_tables import USAGE
-from common.migrations.webhook_tables import WEBHOOKS
-from common.migrations.workers_tables import WORKERS
-from common.migrations.workflow_tables import WORKFLOWS
+from common.migrations.tables.access import ACCESS
+from common.migrations.tables.batch import BATCHES, WORKFLOWS
+from common.migrations.tables.bulk_action import BULK_ACTIONS
+from common.migrations.tables.job_log import JOB_LOGS
+from common.migrations.tables.queue import QUEUE_FUNCTIONS, QUEUES
+from common.migrations.tables.schedule import SCHEDULES
+from common.migrations.tables.usage import USAGE
+from common.migrations.tables.webhook import WEBHOOKS
+from common.migrations.tables.workers import WORKERS
 
 revision = "0001"
 down_revision = None

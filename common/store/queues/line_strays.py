@@ -6,7 +6,7 @@ above it and yet below the mark of its own line, or of all lines without one of 
 
 from typing import TYPE_CHECKING
 
-from common.domain.queues import ALL_TENANTS
+from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.store.connection.statement import Statement
 from common.store.jobs.lines import OTHERS, next_band
 from common.store.tenancy.line_index import LINE

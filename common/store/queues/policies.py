@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from common.domain.errors import QueueChanged, QueueNotFound
-from common.domain.queues import ALL_TENANTS, QueuePolicies, QueuePolicy
+from common.domain.tenancy.queue_policies import ALL_TENANTS, QueuePolicies, QueuePolicy
 from common.store.connection.caller import TENANTS_SETTING, array
 from common.store.jobs.limits.policy_claims import TOKENS
 from common.store.queues.queue_state import QUEUES

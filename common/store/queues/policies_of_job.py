@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
-from common.domain.queues import ALL_TENANTS
+from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.store.connection.caller import for_caller
 from common.store.jobs.limits.policy_claims import TOKENS
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from common.domain.queues import ALL_TENANTS
+from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.store.connection.statement import Statement
 from common.store.jobs.limits.policy_claims import TOKENS
 from common.store.queues.line_strays import (

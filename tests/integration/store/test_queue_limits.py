@@ -11,7 +11,7 @@ import pytest
 from integration.store.support.storage import Storage, ids
 from integration.store.support.tenants import FairClaimer, add_tenants, by_tenant, fill
 
-from common.domain.queues import ALL_TENANTS
+from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.store.jobs.limits import policy_claims
 from common.store.jobs.limits.policy_claims import JobsInHand
 from common.store.queues import policies, queue_state

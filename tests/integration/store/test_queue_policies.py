@@ -12,7 +12,7 @@ from integration.store.support.storage import Storage, ids
 from integration.store.support.tenants import FairClaimer, add_tenants, fill, requeue_strays
 from rig.system import until
 
-from common.domain.queues import ALL_TENANTS
+from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.store.jobs import claims
 from common.store.jobs.claims import PolicyFound
 from common.store.queues import begun_transactions, policies, queue_state

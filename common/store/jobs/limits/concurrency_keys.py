@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from common.domain.job import ConcurrencyKey
-from common.domain.queues import ALL_TENANTS
+from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.store.connection.caller import for_caller
 from common.store.connection.statement import Statement, array_literal
 from common.store.jobs.running_keys import MAX_PARKED, NOT_PARKED, PARKED

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common.domain.queues import ALL_TENANTS
+from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.store.connection.statement import Row, Statement, array_literal
 from common.store.jobs.claims import MARK_SLACK, SETTLING, take_picked
 from common.store.jobs.lines import BY_LINE_TYPES, PICK_BY_LINE, TURNS

@@ -1,4 +1,4 @@
-"""The table of the first schema for batches. A batch has one row, and nothing is written to it when a job ends."""
+"""The tables of the first schema for batches and workflows. A batch has one row, which no end of a job changes."""
 
 BATCHES = """
 CREATE TABLE batches (
@@ -33,4 +33,15 @@ CREATE TABLE batches (
 ) WITH (fillfactor = 50);
 CREATE INDEX batches_active ON batches (id) WHERE failed IS NULL;
 CREATE INDEX batches_tenant_id ON batches (tenant, id);
+"""
+
+# A job that waits for one which has added jobs to its workflow waits for these too.
+WORKFLOWS = """
+CREATE TABLE added_parents (
+    child uuid NOT NULL,
+    adder uuid NOT NULL,
+    tenant integer NOT NULL DEFAULT 1,
+    parents uuid[] NOT NULL,
+    CONSTRAINT added_parents_pkey PRIMARY KEY (child, adder)
+);
 """

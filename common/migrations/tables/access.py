@@ -1,7 +1,7 @@
 """The tables of the first schema that decide who may do what."""
 
-from common.migrations.audit_table import AUDIT
-from common.migrations.tenants_table import TENANTS
+from common.migrations.tables.audit import AUDIT
+from common.migrations.tables.tenants import TENANTS
 
 # Small: each API process keeps all rows in memory and asks for the changed ones. `digest`: SHA-256 of the secret.
 # `changed_in`: the transaction of the last change. A time would not do: a change made while the clock of the database
