@@ -78,7 +78,7 @@ def test_neither_depth_nor_the_parked_jobs_count_those_that_wait_for_parents(sys
     until("the first job runs", lambda: len(system.effects()) == 1)
     assert page.value(DEPTH, queue="default", state="running") == 1
     assert page.value(DEPTH, queue="default", state="queued") == 0
-    assert page.value("jobproc_parked_jobs", queue="default") == 0
+    assert page.value("jobproc_queue_parked_jobs", queue="default") == 0
 
 
 def test_depth_counts_due_and_running_jobs_by_queue_and_no_scheduled_ones(system: System) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from jobproc import Context, Parent, ParentFailed, SubmissionError, operation, testing
 from jobproc.adding import JobsToAdd
+from jobproc.parents import ParentStatus
 
 
 @operation(name="sdk.sum_parents")
@@ -45,8 +46,8 @@ def split_wrong(job: Context) -> None:
     job.add_job("sdk.part", {"number": "x"})
 
 
-def failed(status: str = "FAILED") -> Parent:
-    return Parent("only", "id", "sdk.part", status)  # type: ignore[arg-type]
+def failed(status: ParentStatus = "FAILED") -> Parent:
+    return Parent("only", "id", "sdk.part", status)
 
 
 def test_results_of_parents_are_given_by_name() -> None:
