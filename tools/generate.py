@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from markdown_it import MarkdownIt
 
 from api.app import create_app
-from api.web.problem_kinds import PROBLEM_KINDS
+from api.web.resource_problem_kinds import PROBLEM_KINDS
 from common.command_line import command_line
 from common.domain.decisions import AttemptOutcome
 from common.domain.states import TERMINAL, TRANSITIONS, State

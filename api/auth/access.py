@@ -11,13 +11,7 @@ from starlette.types import Scope as AsgiScope
 from api.auth.directory import Directory, KnownKey
 from api.auth.principal import ANYONE, Principal
 from api.limits.rates.request_limits import RequestLimits
-from api.web.problem_kinds import (
-    SCOPE_MISSING,
-    TENANT_NOT_FOUND,
-    TENANT_REMOVING,
-    TENANT_SUSPENDED,
-    UNAUTHENTICATED,
-)
+from api.web.problem_kinds import SCOPE_MISSING, TENANT_NOT_FOUND, TENANT_REMOVING, TENANT_SUSPENDED, UNAUTHENTICATED
 from api.web.problems import ProblemError
 from common.domain.tenancy.api_keys import ApiKeyToken, digest_of
 from common.domain.tenancy.scopes import Scope

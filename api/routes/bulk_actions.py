@@ -26,11 +26,8 @@ from api.views.bulk_actions import (
 )
 from api.views.cursors import Cursors
 from api.views.job_list import page_limit
-from api.web.json_body import json_body
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
-    BULK_ACTION_NOT_FOUND,
-    COUNT_NOT_CONFIRMED,
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
     OVERLOADED,
@@ -38,12 +35,11 @@ from api.web.problem_kinds import (
     QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     TENANT_DRAINING,
-    TOO_MANY_PREVIEWS,
     UNSUPPORTED_MEDIA_TYPE,
-    WRONG_PHASE,
 )
 from api.web.problems import field_problem, problem_responses
-from api.web.request_body import check_ignored_body
+from api.web.request_body import check_ignored_body, json_body
+from api.web.resource_problem_kinds import BULK_ACTION_NOT_FOUND, COUNT_NOT_CONFIRMED, TOO_MANY_PREVIEWS, WRONG_PHASE
 from api.web.responses import JsonResponse
 from common.domain.bulk_actions import ActionKind, ActionRequest, Phase
 from common.domain.errors import OutcomeUnknown, StoreUnavailable

@@ -35,12 +35,7 @@ from api.watch.long_poll import (
     respond_if_finished,
 )
 from api.web import responses
-from api.web.problem_kinds import (
-    INVALID_PARAMETER,
-    JOB_NOT_FOUND,
-    METHOD_NOT_ALLOWED,
-    STORE_UNAVAILABLE,
-)
+from api.web.problem_kinds import INVALID_PARAMETER, JOB_NOT_FOUND, METHOD_NOT_ALLOWED, STORE_UNAVAILABLE
 from api.web.problems import ProblemError, problem_responses
 from api.web.responses import Headers, JsonResponse
 from common.domain.errors import JobNotFound

@@ -26,14 +26,13 @@ from api.web.problem_kinds import (
     QUEUE_LATE,
     QUOTA_EXCEEDED,
     QUOTA_TOO_SMALL,
-    SCHEDULE_MANAGED,
-    SCHEDULE_NOT_FOUND,
     STORE_UNAVAILABLE,
     TENANT_DRAINING,
     UNKNOWN_OPERATION,
 )
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
+from api.web.resource_problem_kinds import SCHEDULE_MANAGED, SCHEDULE_NOT_FOUND
 from api.web.responses import JsonResponse
 from common.domain.job import NewJob
 from common.domain.schedules.job import new_job

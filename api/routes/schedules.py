@@ -28,24 +28,20 @@ from api.views.schedules import (
     schedule_body,
     to_search,
 )
-from api.web.json_body import json_body
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
     OVERLOADED,
     PRECONDITION_FAILED,
-    SCHEDULE_EXISTS,
-    SCHEDULE_MANAGED,
-    SCHEDULE_NOT_FOUND,
     STORE_UNAVAILABLE,
     TENANT_DRAINING,
-    TOO_MANY_SCHEDULES,
     UNKNOWN_OPERATION,
     UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import problem_responses, validated
-from api.web.request_body import check_ignored_body
+from api.web.request_body import check_ignored_body, json_body
+from api.web.resource_problem_kinds import SCHEDULE_EXISTS, SCHEDULE_MANAGED, SCHEDULE_NOT_FOUND, TOO_MANY_SCHEDULES
 from api.web.responses import JsonResponse
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope

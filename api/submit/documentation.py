@@ -7,9 +7,6 @@ from api.submit.batches.ndjson import MEDIA_TYPE as NDJSON
 from api.submit.idempotency import IDEMPOTENCY_KEY_PARAMETER
 from api.submit.request_models import REF, SUBMISSION_SCHEMA, WebhookOption
 from api.web.problem_kinds import (
-    BATCH_CLOSED,
-    BATCH_FULL,
-    BATCH_NOT_FOUND,
     BODY_PROBLEMS,
     IDEMPOTENCY_KEY_REUSED,
     INVALID_IDEMPOTENCY_KEY,
@@ -26,6 +23,7 @@ from api.web.problem_kinds import (
     UNKNOWN_OPERATION,
 )
 from api.web.problems import problem_responses
+from api.web.resource_problem_kinds import BATCH_CLOSED, BATCH_FULL, BATCH_NOT_FOUND
 
 _SUBMISSION_PROBLEMS = (
     *BODY_PROBLEMS,

@@ -55,9 +55,6 @@ ORIGIN_NOT_ALLOWED = ProblemKind(
 )
 NOT_FOUND = ProblemKind("not-found", 404, "No such path", "The API has no resource at this path.")
 JOB_NOT_FOUND = ProblemKind("job-not-found", 404, "No such job", "No job has this id.")
-BULK_ACTION_NOT_FOUND = ProblemKind("bulk-action-not-found", 404, "No such bulk action", "No bulk action has this id.")
-BATCH_NOT_FOUND = ProblemKind("batch-not-found", 404, "No such batch", "No batch has this id.")
-WORKFLOW_NOT_FOUND = ProblemKind("workflow-not-found", 404, "No such workflow", "No workflow has this id.")
 METHOD_NOT_ALLOWED = ProblemKind(
     "method-not-allowed", 405, "Method not allowed", "The Allow header lists the methods of this path."
 )
@@ -69,33 +66,6 @@ NOT_RETRYABLE = ProblemKind(
     409,
     "The job cannot be retried in its state",
     "The job is IN_PROGRESS; only one that is FAILED or CANCELLED can be retried.",
-)
-WRONG_PHASE = ProblemKind(
-    "wrong-phase",
-    409,
-    "Not possible in the phase of the bulk action",
-    "The action is DONE; start is possible while it is PREVIEW, STOPPED, RUNNING.",
-)
-COUNT_NOT_CONFIRMED = ProblemKind(
-    "count-not-confirmed",
-    409,
-    "The count of the preview is not confirmed",
-    'The action is on all jobs. To start it, send the count of its preview: {"count": 1204}.',
-)
-WORKFLOW_RUNNING = ProblemKind(
-    "workflow-running",
-    409,
-    "The workflow is not at rest",
-    "A job of the workflow has not ended, or its cancel is not done; retry it when all have.",
-)
-BATCH_CLOSED = ProblemKind(
-    "batch-closed", 409, "The batch is closed", "The batch is closed: no job can be added to it. Nothing was stored."
-)
-BATCH_FULL = ProblemKind(
-    "batch-full",
-    409,
-    "The batch would have too many jobs",
-    "A batch has at most 1000000 jobs; nothing was stored.",
 )
 INPUT_REMOVED = ProblemKind(
     "input-removed",
@@ -170,12 +140,6 @@ QUOTA_TOO_SMALL = ProblemKind(
     "A quota of the tenant never allows the request",
     "The request has 10000 jobs, and the tenant's quota of waiting_jobs is 1000; nothing was stored.",
 )
-TOO_MANY_PREVIEWS = ProblemKind(
-    "too-many-previews",
-    429,
-    "Too many bulk actions wait for their start",
-    "100 bulk actions wait for their start; a new one may take a place in 42 s.",
-)
 HEAD_TOO_LARGE = ProblemKind(
     "head-too-large",
     431,
@@ -245,52 +209,6 @@ TOO_MANY_TENANTS = ProblemKind(
 TOO_MANY_KEYS = ProblemKind(
     "too-many-keys", 409, "Too many API keys", "The tenant has 1000 valid API keys; revoke one that is not needed."
 )
-SCHEDULE_NOT_FOUND = ProblemKind(
-    "schedule-not-found", 404, "No such schedule", "No schedule of the tenant has this id."
-)
-SCHEDULE_EXISTS = ProblemKind(
-    "schedule-exists", 409, "The schedule exists", "A schedule of the tenant has this name; each has its own."
-)
-SCHEDULE_MANAGED = ProblemKind(
-    "schedule-managed", 409, "A file declares the schedule", "A file declares the schedule; change it there."
-)
-TOO_MANY_SCHEDULES = ProblemKind(
-    "too-many-schedules",
-    409,
-    "Too many schedules",
-    "The tenant may have 1000 schedules; delete one that is not needed.",
-)
-QUEUE_NOT_FOUND = ProblemKind("queue-not-found", 404, "No such queue", "No operation and no worker has this queue.")
-PAUSE_UNCONFIRMED = ProblemKind(
-    "pause-unconfirmed",
-    503,
-    "The pause is not confirmed",
-    "The queue is paused, but transactions that began before still run: jobs may start. Repeat the request.",
-)
-ENDPOINT_NOT_FOUND = ProblemKind(
-    "webhook-endpoint-not-found", 404, "No such webhook endpoint", "No webhook endpoint of the tenant has this id."
-)
-DELIVERY_NOT_FOUND = ProblemKind(
-    "webhook-delivery-not-found",
-    404,
-    "No such delivery",
-    "No delivery of the tenant has this id, or its event was deleted.",
-)
-ENDPOINT_DISABLED = ProblemKind(
-    "webhook-endpoint-disabled", 409, "The endpoint is disabled", "The endpoint is disabled; enable it first."
-)
-TOO_MANY_ENDPOINTS = ProblemKind(
-    "too-many-webhook-endpoints",
-    409,
-    "Too many webhook endpoints",
-    "The tenant may have 100 webhook endpoints; delete one that is not needed.",
-)
-WEBHOOKS_OFF = ProblemKind(
-    "webhooks-off",
-    409,
-    "Webhooks are off",
-    "Webhooks are off: the operator has set no JOBPROC_WEBHOOK_ENCRYPTION_KEY.",
-)
 PRECONDITION_FAILED = ProblemKind(
     "precondition-failed",
     412,
@@ -303,8 +221,3 @@ BODY_PROBLEMS = (MALFORMED_JSON, BODY_TIMEOUT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA
 EXPENSIVE_READ_PROBLEMS = (STORE_UNAVAILABLE, TOO_MANY_READS, READ_TIMEOUT)
 INTERNAL = ProblemKind("internal", 500, "Internal server error", "The log of the server has the cause.")
 HTTP_ERROR = ProblemKind("http-error", 400, "The request cannot be served", "The request cannot be served.")
-
-#: Every kind, for the reference. HTTP_ERROR only stands in for errors of the framework that have no kind.
-PROBLEM_KINDS = tuple(
-    value for value in vars().copy().values() if isinstance(value, ProblemKind) and value is not HTTP_ERROR
-)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jiter
 from fastapi import Request
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from api.web.problem_kinds import (
@@ -229,3 +230,9 @@ async def _read(request: Request, settings: Settings, declared: bytes) -> bytes:
     except ClientDisconnect as error:
         raise ProblemError(MALFORMED_JSON, "The connection was closed before the end of the body.") from error
     return b"".join(parts)
+
+
+def json_body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route with a JSON body of this model."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}

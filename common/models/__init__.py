@@ -8,7 +8,7 @@ Imports SQLAlchemy alone.
 
 from common.models.access import ApiKeyRow, AuditRow
 from common.models.base import Base
-from common.models.batches import Batch
+from common.models.batches import AddedParents, Batch
 from common.models.bulk_actions import BulkAction, BulkActionJob
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
 from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
@@ -18,7 +18,6 @@ from common.models.tenants import Tenant
 from common.models.usage import StoredBytes, TenantUsage, UsageCount
 from common.models.webhooks import WebhookEndpoint, WebhookSecret, WebhookSweep
 from common.models.workers import Leader, OperationRow, Worker
-from common.models.workflows import AddedParents
 
 __all__ = [
     "AddedParents",

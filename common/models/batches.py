@@ -1,9 +1,10 @@
-"""Batches of jobs."""
+"""Batches of jobs, and workflows: a workflow is a batch whose jobs name those for which they wait."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, CheckConstraint, Index, Integer, text
+from sqlalchemy import Boolean, CheckConstraint, Index, Integer, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from common.models.base import Base, Json
@@ -50,3 +51,14 @@ class Batch(Base):
     submitted_by: Mapped[str | None]
     follow_up: Mapped[Json | None]  #: the follow-up as a row of `jobs`, without its id
     webhook: Mapped[UUID | None]  #: the endpoint that is told of each end; None: nobody is
+
+
+class AddedParents(Base):
+    """Jobs that a running job has added to its workflow, for a job that waits for it: that waits for them too."""
+
+    __tablename__ = "added_parents"
+
+    child: Mapped[UUID] = mapped_column(primary_key=True)
+    adder: Mapped[UUID] = mapped_column(primary_key=True)  #: the job that has added them
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    parents: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))

@@ -27,8 +27,8 @@ MUTANTS = (
     Mutant(
         "a result is settled without the fence",
         "common/store/jobs/claims.py",
-        "WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l),\ngone",
-        "WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l),\ngone",
+        'WHERE l.attempt = d.attempt AND l.worker = $1\n    ORDER BY l.id FOR UPDATE OF l)\n"""\nSETTLING',
+        'WHERE $1 > 0 ORDER BY l.id FOR UPDATE OF l)\n"""\nSETTLING',
         ("workers_frozen_past_their_leases",),
         ("effects are bounded", "attempts are complete"),
         seconds=60,

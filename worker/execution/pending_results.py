@@ -74,6 +74,12 @@ def _with_usage(decision: Decision, cpu_share: float, peak_mib: float) -> Decisi
     return replace(decision, failure=replace(failure, usage=usage))
 
 
+def write_all(connection: WorkerConnection, worker: int, pending: PendingResults) -> set[str]:
+    """Store ended attempts in the caller's transaction; returns the ids of the jobs whose attempts were not fenced."""
+    stored = failures.write_decisions(connection, worker, pending.decisions)
+    return stored | webhook_settle.settle(connection, worker, pending.results)
+
+
 def write_each(connection: WorkerConnection, worker: int, pending: PendingResults, max_error_characters: int) -> int:
     """Store each attempt in its own transaction; an attempt that PostgreSQL rejects fails with `result_not_stored`.
 

@@ -19,10 +19,9 @@ from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable
 from common.store.jobs import claims, failures, running_keys
 from common.store.jobs.limits import concurrency_keys
-from common.store.webhooks import settle as webhook_settle
 from common.store.workers.results import Results
 from common.telemetry import logs
-from worker.execution.pending_results import PendingResults, write_each
+from worker.execution.pending_results import PendingResults, write_all, write_each
 from worker.execution.worker_session import WorkerSession
 from worker.failures.outcome_log import OutcomeLog
 from worker.operations.installed import InstalledOperation
@@ -132,7 +131,7 @@ class Settler:
             return queue_claims.settle_and_claim(connection, worker, results, limit)
         with connection.transaction():
             if pending.has_consequences:  # the claim finds the jobs that wait for them
-                stored, results = len(self._store(pending)), Results()
+                stored, results = len(write_all(connection, worker, pending)), Results()
                 self._wake(pending)
             else:
                 stored = len(failures.write_decisions(connection, worker, pending.decisions))
@@ -266,14 +265,9 @@ class Settler:
 
     def _write(self, pending: PendingResults) -> set[str]:
         """Store ended attempts in one transaction; returns the ids of the jobs whose attempts were not fenced."""
-        with self._session.connection.transaction():
-            return self._store(pending)
-
-    def _store(self, pending: PendingResults) -> set[str]:
-        """Do the same in the caller's transaction."""
         session = self._session
-        stored = failures.write_decisions(session.connection, session.worker, pending.decisions)
-        return stored | webhook_settle.settle(session.connection, session.worker, pending.results)
+        with session.connection.transaction():
+            return write_all(session.connection, session.worker, pending)
 
     def _mark_settled(self, began_ns: int, *, in_handler: bool = False) -> None:
         """Publish the settled attempts and clear `pending`. `began_ns`: start of the settle, Unix time in ns."""

@@ -8,8 +8,9 @@ from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.services import get_services
 from api.watch.batch_stream import LAST_EVENT_ID_PARAMETER, RESPONSES, BatchStream
-from api.web.problem_kinds import BATCH_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
+from api.web.problem_kinds import INVALID_PARAMETER, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS
 from api.web.problems import problem_responses
+from api.web.resource_problem_kinds import BATCH_NOT_FOUND
 from common.domain.tenancy.scopes import Scope
 
 router = APIRouter(tags=["batches"], route_class=SecuredRoute)

@@ -44,9 +44,7 @@ from api.views.cursors import Cursors
 from api.views.job_list import page_limit
 from api.watch.long_poll import CLOSE_HEADER, WAIT_PARAMETER, requested_wait_s
 from api.web import responses
-from api.web.json_body import json_body
 from api.web.problem_kinds import (
-    BATCH_NOT_FOUND,
     BODY_PROBLEMS,
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
@@ -58,7 +56,8 @@ from api.web.problem_kinds import (
     UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import field_problem, problem_responses
-from api.web.request_body import check_ignored_body
+from api.web.request_body import check_ignored_body, json_body
+from api.web.resource_problem_kinds import BATCH_NOT_FOUND
 from api.web.responses import JsonResponse
 from common.domain.batches import range_of, state_of
 from common.domain.errors import OutcomeUnknown, StoreUnavailable

@@ -16,19 +16,17 @@ from api.routes.queues.pause_wait import wait_for_claims
 from api.services import get_services
 from api.views.queues.resource import QueueChange, QueueDetail, QueueList, QueueListQuery, etag, list_body, queue_body
 from api.views.schedules import expected_revisions
-from api.web.json_body import json_body
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
     OVERLOADED,
-    PAUSE_UNCONFIRMED,
     PRECONDITION_FAILED,
-    QUEUE_NOT_FOUND,
     UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import problem_responses, validated
-from api.web.request_body import check_ignored_body
+from api.web.request_body import check_ignored_body, json_body
+from api.web.resource_problem_kinds import PAUSE_UNCONFIRMED, QUEUE_NOT_FOUND
 from api.web.responses import JsonResponse
 from api.web.stored_text import StoredText
 from common.domain.tenancy.audit import AuditAction

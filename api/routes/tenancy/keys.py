@@ -25,7 +25,6 @@ from api.views.tenancy.api_keys import (
     parse_new_key,
     parse_rotation,
 )
-from api.web.json_body import json_body
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
     INVALID_PARAMETER,
@@ -36,7 +35,7 @@ from api.web.problem_kinds import (
     UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import problem_responses
-from api.web.request_body import check_ignored_body
+from api.web.request_body import check_ignored_body, json_body
 from api.web.responses import JsonResponse
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope

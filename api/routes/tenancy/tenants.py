@@ -24,7 +24,6 @@ from api.views.tenancy.tenants import (
     parse_tenant_change,
     tenant_view,
 )
-from api.web.json_body import json_body
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
     DEFAULT_TENANT_NEEDED,
@@ -38,7 +37,7 @@ from api.web.problem_kinds import (
     UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import problem_responses
-from api.web.request_body import check_ignored_body
+from api.web.request_body import check_ignored_body, json_body
 from api.web.responses import JsonResponse
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope

@@ -19,7 +19,6 @@ from api.services import get_services
 from api.views.cursors import Cursors
 from api.views.webhooks.deliveries import DeliveryList, DeliveryListQuery, list_body, position_of
 from api.web.problem_kinds import (
-    DELIVERY_NOT_FOUND,
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
     STORE_UNAVAILABLE,
@@ -28,6 +27,7 @@ from api.web.problem_kinds import (
 )
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
+from api.web.resource_problem_kinds import DELIVERY_NOT_FOUND
 from api.web.responses import JsonResponse
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope

@@ -34,11 +34,8 @@ from api.views.webhooks.endpoints import (
     split_disabled,
     to_search,
 )
-from api.web.json_body import json_body
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
-    ENDPOINT_DISABLED,
-    ENDPOINT_NOT_FOUND,
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
     OVERLOADED,
@@ -46,12 +43,11 @@ from api.web.problem_kinds import (
     SCOPE_MISSING,
     STORE_UNAVAILABLE,
     TENANT_DRAINING,
-    TOO_MANY_ENDPOINTS,
     UNSUPPORTED_MEDIA_TYPE,
-    WEBHOOKS_OFF,
 )
 from api.web.problems import ProblemError, problem_responses, validated
-from api.web.request_body import check_ignored_body
+from api.web.request_body import check_ignored_body, json_body
+from api.web.resource_problem_kinds import ENDPOINT_DISABLED, ENDPOINT_NOT_FOUND, TOO_MANY_ENDPOINTS, WEBHOOKS_OFF
 from api.web.responses import JsonResponse
 from common import secret_encryption
 from common.domain.errors import EndpointDisabled, WebhooksOff

@@ -31,11 +31,10 @@ from api.web.problem_kinds import (
     TENANT_DRAINING,
     TOO_MANY_WAITING_CLIENTS,
     UNSUPPORTED_MEDIA_TYPE,
-    WORKFLOW_NOT_FOUND,
-    WORKFLOW_RUNNING,
 )
 from api.web.problems import field_problem, problem_responses
 from api.web.request_body import check_ignored_body
+from api.web.resource_problem_kinds import WORKFLOW_NOT_FOUND, WORKFLOW_RUNNING
 from api.web.responses import JsonResponse
 from common.domain.errors import BatchNotFound, OutcomeUnknown, StoreUnavailable, WorkflowNotFound
 from common.domain.job import first_job_id

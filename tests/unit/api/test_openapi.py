@@ -13,8 +13,8 @@ from unit.api.route_problems import ROUTES
 
 from api.app import create_app
 from api.submit.request_models import InputSubmission, Submission
-from api.web.problem_kinds import PROBLEM_KINDS
 from api.web.problems import MEDIA_TYPE, ProblemBody
+from api.web.resource_problem_kinds import PROBLEM_KINDS
 from common.settings import Settings
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 from integration.api.support.documented_examples import Operation, body_examples
+from integration.api.support.made_resources import MadeResources
 from rig.system import System, until
 
 JOB = {"data": [1, 2, 3], "operation": "square_sum"}
@@ -19,11 +20,11 @@ def path_of(path: str, value: str) -> str:
     return re.sub(r"\{\w+\}", value, path)
 
 
-class ExampleClient:
+class ExampleClient(MadeResources):
     """A client that brings the shared system into the state of an example."""
 
     def __init__(self, system: System, wire: Callable[[System], Any]) -> None:
-        self.system = system
+        super().__init__(system)
         self.wire = wire
 
     def job(self, state: str = "", **options: Any) -> str:
@@ -37,12 +38,6 @@ class ExampleClient:
         job_id = self.job(delay_seconds=1_000, **options)
         self.system.client.post(f"/jobs/{job_id}/cancel").raise_for_status()
         return job_id
-
-    def edit(self, row_id: str, *statements: str) -> str:
-        """Run statements on the row of a job or bulk action; return its id."""
-        for sql in statements:
-            self.system.database.rows(sql, (row_id,))
-        return row_id
 
     def send(self, operation: Operation, row_id: str = "", **request: Any) -> httpx.Response:
         method, path = operation
@@ -158,39 +153,6 @@ class ExampleClient:
         key = uuid.uuid4().hex
         self.job(delay_seconds=1_000, unique={"key": key})
         return key
-
-    def schedule(self) -> str:
-        """Create the documented schedule, with a name of its own; return its id."""
-        (body,) = body_examples(("post", "/schedules"))
-        answer = self.system.client.post("/schedules", json=body | {"name": f"s-{uuid.uuid4()}"})
-        return str(answer.raise_for_status().json()["id"])
-
-    def queue(self) -> str:
-        """Make a queue known by a policy; return its name."""
-        return self.edit(f"q-{uuid.uuid4()}", "INSERT INTO queue_policies (queue, rev) VALUES (%s, 1)")
-
-    def endpoint(self, **members: Any) -> str:
-        """Create the documented endpoint of webhooks; return its id."""
-        (body,) = body_examples(("post", "/webhooks/endpoints"))
-        answer = self.system.client.post("/webhooks/endpoints", json=body | members)
-        return str(answer.raise_for_status().json()["id"])
-
-    def delivery(self) -> str:
-        """Send a test event to an endpoint; return the id of its delivery."""
-        return str(self.system.client.post(f"/webhooks/endpoints/{self.endpoint()}/test").json()["job_id"])
-
-    def key(self) -> str:
-        """Create an API key; return its id."""
-        body = {"name": "billing", "scopes": ["jobs:read"]}
-        return str(self.system.client.post("/keys", json=body).raise_for_status().json()["id"])
-
-    def tenant(self, *verbs: str) -> str:
-        """Create a tenant, then suspend, resume, drain or remove it as `verbs` say; return its name."""
-        name = f"acme-{uuid.uuid4().hex}"
-        self.system.client.post("/tenants", json={"name": name}).raise_for_status()
-        for verb in verbs:
-            self.system.client.post(f"/tenants/{name}/{verb}").raise_for_status()
-        return name
 
     def request_bulk_actions(self, operation: Operation) -> httpx.Response:
         """Preview or list bulk actions while a job matches the documented filter."""

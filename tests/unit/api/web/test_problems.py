@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.submit.request_models import Submission
 from api.web.exception_handlers import KIND_OF_ERROR
-from api.web.problem_kinds import PROBLEM_KINDS
 from api.web.problems import MAX_ERRORS, ProblemBody, ProblemError, problem_responses, validation_problem
+from api.web.resource_problem_kinds import PROBLEM_KINDS
 from common.domain import errors
 
 _submission: TypeAdapter[Submission] = TypeAdapter(Submission)
