@@ -23,6 +23,9 @@ JobprocError
 ├── QueueNotFound          no operation, no worker and no policy names that queue
 ├── QueueChanged           the policy of the queue is not as the request expects it
 ├── PauseUnconfirmed       the queue is paused, but a claim that began before may not be committed yet
+├── FeedNotSwitched        the queue could not be followed, or left, within the limit; nothing was changed
+├── TooManyFollowedQueues  the limit of followed queues is reached
+├── FeedExpired            the feed has no changes behind the wanted number any more, or not yet; names those that it has
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
 ├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long
@@ -155,6 +158,24 @@ class QueueChanged(JobprocError):
 
 class PauseUnconfirmed(JobprocError):
     """The queue is paused, but transactions that began before still run: jobs may start. Repeat the request."""
+
+
+class FeedNotSwitched(JobprocError):
+    """Transactions that write jobs have kept the switch from its lock. Nothing was changed; repeat the request."""
+
+
+class TooManyFollowedQueues(JobprocError):
+    """Too many queues are followed."""
+
+
+class FeedExpired(JobprocError):
+    """The feed does not have the changes behind the wanted number."""
+
+    def __init__(self, oldest: int, newest: int) -> None:
+        """`oldest`, `newest`: the numbers behind which it has changes."""
+        super().__init__()
+        self.oldest = oldest
+        self.newest = newest
 
 
 class WrongPhase(JobprocError):

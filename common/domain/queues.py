@@ -22,6 +22,7 @@ class QueuePolicy:
     key_concurrency: int | None  #: jobs at once of each concurrency key
     key_rate: float | None  #: as `rate`, of each concurrency key
     key_burst: float | None
+    events: bool  #: changes of its jobs are in the feed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from alembic import op
 from common.migrations.access_tables import ACCESS
 from common.migrations.batch_tables import BATCHES
 from common.migrations.bulk_action_tables import BULK_ACTIONS
+from common.migrations.feed_tables import FEED
 from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
 from common.migrations.queue_tables import QUEUES
@@ -228,6 +229,6 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
-    tables = (JOBS, JOB_LOGS, SIDE_TABLES, BATCHES, BULK_ACTIONS, SCHEDULES, QUEUES, WORKERS, ACCESS, USAGE)
+    tables = (JOBS, JOB_LOGS, SIDE_TABLES, BATCHES, BULK_ACTIONS, SCHEDULES, QUEUES, WORKERS, ACCESS, USAGE, FEED)
     for statements in (*tables, VIEW, PARTITION_FUNCTIONS):
         op.execute(statements)

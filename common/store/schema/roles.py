@@ -25,8 +25,12 @@ VIEW = "job_states"
 VERSION_TABLE = "alembic_version"
 CREATE_PARTITION, DROP_PARTITIONS = "create_partition(text, text, uuid, uuid)", "drop_partitions(text)"
 DROP_AUDIT_PARTITION = "drop_audit_partition(text)"
+SET_FOLLOWED_QUEUES = "set_followed_queues()"
 #: By part: the functions that it may call. The API creates a partition whose day a submission finds missing.
-FUNCTIONS = {"api": [CREATE_PARTITION], "controller": [CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION]}
+FUNCTIONS = {
+    "api": [CREATE_PARTITION, SET_FOLLOWED_QUEUES],
+    "controller": [CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION],
+}
 #: By part and table. A lock of a row (FOR UPDATE) needs the right to change a column of it.
 RIGHTS: Mapping[str, Mapping[str, str]] = {
     "api": {
@@ -48,6 +52,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "schedule_fires": "SELECT, INSERT",
         "queue_policies": "SELECT, INSERT, UPDATE",
         "queue_slots": "SELECT, INSERT",
+        "feed_changes": "SELECT, INSERT, DELETE",
+        "feed_pages": "SELECT, INSERT",
+        "feeds": "SELECT, INSERT, UPDATE (last_number)",
         "concurrency_keys": "SELECT",
         "audit_entries": "SELECT, INSERT",
         "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
@@ -74,6 +81,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "tenants": "SELECT",
         "queue_policies": "SELECT, UPDATE (tokens, filled_at)",
         "queue_slots": "SELECT, UPDATE (worker)",
+        "feed_changes": "INSERT",
         "concurrency_keys": "SELECT, INSERT, UPDATE",
         "tenant_usage": "SELECT (tenant, running)",
         "usage_counts": "SELECT",
@@ -99,6 +107,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "schedule_fires": "SELECT, INSERT, DELETE",
         "queue_policies": "SELECT",
         "queue_slots": "SELECT",
+        "feed_changes": "SELECT, INSERT, DELETE",
+        "feed_pages": "SELECT, INSERT, DELETE",
+        "feeds": "SELECT, INSERT, UPDATE, DELETE",
         "concurrency_keys": "SELECT, DELETE, UPDATE (ids)",
         "workers": "SELECT, DELETE, UPDATE (ended_at)",
         "operations": "SELECT, DELETE",
@@ -244,7 +255,7 @@ def transfer(engine: Engine, settings: Settings) -> None:
         foreign = connection.execute(_OWNED_BY_OTHERS, {"names": names, "owner": owner}).scalars().all()
         functions = [
             name
-            for name in (CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION)
+            for name in (CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION, SET_FOLLOWED_QUEUES)
             if connection.execute(_FUNCTION_OWNED_BY_OTHERS, {"name": name, "owner": owner}).scalar_one()
         ]
     for statement in [*(f"TABLE {name}" for name in foreign), *(f"FUNCTION {name}" for name in functions)]:
