@@ -24,6 +24,7 @@ from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
 from api.watch.batch_reader import BatchReader
 from api.watch.batch_watchers import BatchWatchers
+from api.watch.feed_reader import FeedReader
 from api.watch.watchers import Watchers
 from api.web.request_body import RequestBodies
 from api.web.ttl_cache import TenantCache
@@ -56,6 +57,7 @@ class Services:
     ndjson_places: NdjsonPlaces
     batches: BatchReader
     batch_watchers: BatchWatchers
+    feed: FeedReader
 
     @classmethod
     def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":
@@ -95,12 +97,14 @@ class Services:
             ndjson_places=NdjsonPlaces(settings),
             batches=BatchReader(pool),
             batch_watchers=BatchWatchers(settings, pool),
+            feed=FeedReader(settings, pool),
         )
 
     async def stop(self) -> None:
         """Close the connections and end the background tasks."""
         await self.watchers.close()
         await self.batch_watchers.close()
+        await self.feed.close()
         await self.doorbells.close()
         await self.access.close()
         await self.directory.close()

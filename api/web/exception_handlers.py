@@ -29,7 +29,10 @@ from api.web.problem_kinds import (
     NOT_FOUND,
     NOT_RETRYABLE,
     OVERLOADED,
+    FEED_EXPIRED,
+    FEED_NOT_SWITCHED,
     PAUSE_UNCONFIRMED,
+    TOO_MANY_FOLLOWED_QUEUES,
     PRECONDITION_FAILED,
     QUEUE_NOT_FOUND,
     READ_TIMEOUT,
@@ -68,7 +71,10 @@ from common.domain.errors import (
     NotRetryable,
     OutcomeUnknown,
     Overloaded,
+    FeedExpired,
+    FeedNotSwitched,
     PauseUnconfirmed,
+    TooManyFollowedQueues,
     QueueChanged,
     QueueNotFound,
     ReadTimeout,
@@ -118,6 +124,9 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     QueueNotFound: QUEUE_NOT_FOUND,
     QueueChanged: PRECONDITION_FAILED,
     PauseUnconfirmed: PAUSE_UNCONFIRMED,
+    FeedNotSwitched: FEED_NOT_SWITCHED,
+    TooManyFollowedQueues: TOO_MANY_FOLLOWED_QUEUES,
+    FeedExpired: FEED_EXPIRED,
     BulkActionNotFound: BULK_ACTION_NOT_FOUND,
     WrongPhase: WRONG_PHASE,
     CountNotConfirmed: COUNT_NOT_CONFIRMED,
@@ -193,6 +202,8 @@ def _domain_problem(error: JobprocError) -> ProblemError:
             members = {"phase": error.phase}
         case CountNotConfirmed():
             members = {"count": error.count}
+        case FeedExpired():
+            return ProblemError(kind, oldest=error.oldest, newest=error.newest)
         case BatchFull() | OutcomeUnknown() | ReadTimeout() | TooManyKeys() | TooManySchedules():
             pass
         case _:

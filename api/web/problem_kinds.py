@@ -260,6 +260,25 @@ PAUSE_UNCONFIRMED = ProblemKind(
     "The pause is not confirmed",
     "The queue is paused, but transactions that began before still run: jobs may start. Repeat the request.",
 )
+FEED_NOT_SWITCHED = ProblemKind(
+    "feed-not-switched",
+    503,
+    "The feed was not switched",
+    "Transactions that write jobs have kept the switch from its lock. Nothing was changed; repeat the request.",
+)
+TOO_MANY_FOLLOWED_QUEUES = ProblemKind(
+    "too-many-followed-queues",
+    409,
+    "Too many followed queues",
+    "200 queues are followed; set `events` of one that nobody reads to false.",
+)
+FEED_EXPIRED = ProblemKind(
+    "feed-expired",
+    410,
+    "The changes are gone",
+    "The changes behind `after` are not kept any more, or there are none with such numbers yet. Begin behind `oldest`, "
+    "and read the states of jobs that matter from GET /jobs.",
+)
 PRECONDITION_FAILED = ProblemKind(
     "precondition-failed",
     412,

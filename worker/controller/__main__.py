@@ -30,6 +30,7 @@ from common.telemetry.exposition import Exposition
 from worker.controller import maintenance, tenant_removal
 from worker.controller.batches import Batches
 from worker.controller.bulk_actions import BulkActions
+from worker.controller.feed import FeedPages
 from worker.controller.leader import Leadership
 from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
 from worker.controller.pod_deletion_cost import DeletionCosts
@@ -62,6 +63,7 @@ class Controller:
         self._row_deletion = RowDeletion(settings)
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._batches = Batches(settings)
+        self._feed = FeedPages(settings)
         self._schedules = ScheduleFires(settings, metrics.schedule_fires)
         self._deletion_costs = DeletionCosts(settings)
         self._usage = UsageCounter(self._engine, settings)
@@ -114,6 +116,7 @@ class Controller:
         self._run_task("schedules", lambda: self._schedules.fire(connection))
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
         self._run_task("batches", lambda: self._batches.run(connection))  # after all that end jobs
+        self._run_task("feed", lambda: self._feed.number(connection))
         self._ring(queue_state.due_queues(connection))
         self._run_task("usage", lambda: self._usage.count(connection))
         if self._deletion_costs.is_enabled:
@@ -133,6 +136,7 @@ class Controller:
         )
         self._run_task("tenant_removal", lambda: tenant_removal.run_steps(connection, self._settings))
         self._every("schedule_fires", EXPIRY_INTERVAL_S, lambda: self._schedules.delete_old(connection))
+        self._every("feed_expiry", EXPIRY_INTERVAL_S, lambda: self._feed.delete_old(connection))
         self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine))
         self._every("concurrency_keys", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_concurrency_keys(connection))
         self._every(

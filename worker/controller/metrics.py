@@ -11,10 +11,11 @@ from prometheus_client.registry import Collector
 from common.domain.schedules.policies import FireOutcome
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
+from common.store.feed import retention as feed_retention
 from common.store.queues import queue_state
 from common.store.schedules import firing
 from common.store.schema import table_sizes
-from common.telemetry import metrics, schedule_metrics
+from common.telemetry import feed_metrics, metrics, schedule_metrics
 from common.telemetry.metric_families import gauges
 
 SIZES_INTERVAL_S = 15.0  # KEDA scrapes more often than sizes change
@@ -100,6 +101,7 @@ class DatabaseMetrics(Collector):
                 [([queue], seconds) for queue, seconds in sorted(queue_state.oldest_due_s(connection).items())],
             ),
             gauges(schedule_metrics.LATENESS, [([], firing.overdue_s(connection))]),
+            gauges(feed_metrics.LAG, [([], feed_retention.lag_s(connection))]),
             gauges(metrics.WORKERS_ALIVE, [([queue], alive.get(queue, 0)) for queue, _ in depths]),
         ]
 

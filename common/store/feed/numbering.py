@@ -6,7 +6,6 @@ recorded while its transaction has the lock of the job's row, so the ids of a jo
 whoever sees one of them sees those before it.
 """
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -34,7 +33,7 @@ NUMBER = Statement(
     gone AS (
         DELETE FROM feed_changes WHERE tenant = $1 AND id = ANY (ARRAY(SELECT id FROM fresh))),
     page AS MATERIALIZED (
-        SELECT count(*) AS count, min(f.at) AS oldest, json_agg(json_build_object(
+        SELECT count(*) AS count, json_agg(json_build_object(
             'job_id', f.job, 'queue', f.queue, 'operation', j.operation, 'tags', coalesce(j.tags, '{{}}'),
             'status', coalesce(f.status, o.status), 'run', f.run, 'attempt', coalesce(o.attempt, f.attempt),
             'revision', coalesce(o.rev, f.rev), 'due_at', {_AT.format(at="f.due_at")}, 'parked', f.parked,
@@ -51,20 +50,17 @@ NUMBER = Statement(
         SELECT $1, $2 + 1, $2 + page.count, page.changes FROM page WHERE page.count > 0
         RETURNING last_number)
     UPDATE feeds SET last_number = stored.last_number FROM stored, page
-    WHERE feeds.tenant = $1 RETURNING feeds.last_number, page.count, page.oldest
+    WHERE feeds.tenant = $1 RETURNING feeds.last_number, page.count
     """,
 )
-TENANTS = Statement(
-    "feed_tenants",
-    "bigint",
-    """
-    WITH RECURSIVE waiting AS (
+#: CTE: the tenants with changes that have no number. An entry of the index each.
+WAITING_TENANTS = """WITH RECURSIVE waiting AS (
         (SELECT tenant FROM feed_changes ORDER BY tenant LIMIT 1)
         UNION ALL
         SELECT (SELECT c.tenant FROM feed_changes c WHERE c.tenant > waiting.tenant ORDER BY c.tenant LIMIT 1)
-        FROM waiting WHERE waiting.tenant IS NOT NULL)
-    SELECT tenant FROM waiting WHERE tenant IS NOT NULL LIMIT $1
-    """,
+        FROM waiting WHERE waiting.tenant IS NOT NULL)"""
+TENANTS = Statement(
+    "feed_tenants", "bigint", f"{WAITING_TENANTS} SELECT tenant FROM waiting WHERE tenant IS NOT NULL LIMIT $1"
 )
 
 
@@ -85,8 +81,8 @@ def tenants(connection: "WorkerConnection", limit: int) -> list[int]:
     return [row[0] for row in connection.run(TENANTS, (limit,))]
 
 
-def number_of_controller(connection: "WorkerConnection", tenant: int) -> tuple[int, datetime | None]:
-    """Number a tenant's next changes. Return how many there were, and when the first of them was."""
+def number_of_controller(connection: "WorkerConnection", tenant: int) -> int:
+    """Number a tenant's next changes; return how many."""
     with connection.transaction():
         rows = connection.run(LOCK, (tenant,))
         if not rows:
@@ -94,4 +90,4 @@ def number_of_controller(connection: "WorkerConnection", tenant: int) -> tuple[i
             rows = connection.run(LOCK, (tenant,))
         page = connection.run(NUMBER, (tenant, rows[0][0], MAX_PAGE_CHANGES))
         failpoints.reach("feed_number.before_commit")
-    return (page[0][1], page[0][2]) if page else (0, None)
+    return page[0][1] if page else 0
