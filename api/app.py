@@ -16,7 +16,6 @@ from api.routes import (
     cancel_retry,
     events,
     explain,
-    feed,
     health,
     job_list,
     job_logs,
@@ -29,6 +28,7 @@ from api.routes import (
 from api.routes.batches import events as batch_events
 from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
+from api.routes.queues import feed
 from api.routes.queues import resource as queues
 from api.routes.tenancy import audit, keys, tenants, usage
 from api.services import Services

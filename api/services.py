@@ -24,7 +24,7 @@ from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
 from api.watch.batch_reader import BatchReader
 from api.watch.batch_watchers import BatchWatchers
-from api.watch.feed_reader import FeedReader
+from api.watch.feed.reader import FeedReader
 from api.watch.watchers import Watchers
 from api.web.request_body import RequestBodies
 from api.web.ttl_cache import TenantCache

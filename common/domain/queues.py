@@ -5,6 +5,7 @@ from datetime import datetime
 
 MAX_CONCURRENCY = 10_000  #: a row of `queue_slots` each
 MAX_KEY_CONCURRENCY = 1_000  #: ids in the row of a key
+MAX_FOLLOWED_QUEUES = 200  #: of an installation; each write of a job compares its queue with them
 ALL_TENANTS = 0  #: no tenant's number: the policy of the operators, for the jobs of all tenants
 
 

@@ -11,7 +11,7 @@ from common.models.base import Base
 
 
 class FeedChange(Base):
-    """A change of a job that has no number yet. Triggers of `live` insert it; whoever reads the feed numbers it."""
+    """A change of a job that has no number yet. Triggers of `live` insert it; a reader of the feed numbers it."""
 
     __tablename__ = "feed_changes"
     __table_args__ = (

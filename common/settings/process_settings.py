@@ -17,7 +17,6 @@ from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import PREFIX, UNPREFIXED, Environment, is_secret, name_of
 from common.settings.migration import MigrationSettings
-from common.settings.feed import FeedSettings
 from common.settings.renamed import RENAMED
 from common.settings.requests import RequestSettings
 from common.settings.schedules import ScheduleSettings
@@ -33,7 +32,6 @@ _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|U
 # The fields of the last base come first.
 class Settings(
     MigrationSettings,
-    FeedSettings,
     ScheduleSettings,
     ControllerSettings,
     WorkerSettings,

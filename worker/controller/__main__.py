@@ -30,7 +30,7 @@ from common.telemetry.exposition import Exposition
 from worker.controller import maintenance, tenant_removal
 from worker.controller.batches import Batches
 from worker.controller.bulk_actions import BulkActions
-from worker.controller.feed import FeedPages
+from worker.controller.feed.pages import FeedPages
 from worker.controller.leader import Leadership
 from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
 from worker.controller.pod_deletion_cost import DeletionCosts

@@ -8,7 +8,7 @@ from alembic import op
 from common.migrations.access_tables import ACCESS
 from common.migrations.batch_tables import BATCHES
 from common.migrations.bulk_action_tables import BULK_ACTIONS
-from common.migrations.feed_tables import FEED
+from common.migrations.feed.tables import FEED
 from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
 from common.migrations.queue_tables import QUEUES

@@ -1,9 +1,9 @@
 """Gives recorded changes their numbers: one order for every reader of a tenant's feed, without gaps.
 
-Whoever reads numbers, and the controller does each tick. Under the lock of the feed's row a statement of its own sees
+Each reader numbers them before it reads, and the controller each tick. Under the lock of the feed's row a statement of its own sees
 what has been committed until then, and gives it the next numbers; what commits later gets later numbers. A change is
 recorded while its transaction has the lock of the job's row, so the ids of a job's changes are in their order, and
-whoever sees one of them sees those before it.
+a statement that sees one of them sees those before it.
 """
 
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from common import failpoints
-from common.domain.feed import MAX_PAGE_CHANGES
 from common.store.connection.caller import set_caller
 from common.store.connection.statement import Statement
 
 if TYPE_CHECKING:  # the API does not import psycopg2
     from common.store.connection.psycopg2_session import WorkerConnection
 
+MAX_PAGE_CHANGES = 1_000  #: changes that are numbered at once, and stored in a row
 CREATE = Statement(
     "feed_create", "int", "INSERT INTO feeds (tenant) VALUES ($1) ON CONFLICT (tenant) DO NOTHING RETURNING tenant"
 )
@@ -68,12 +68,12 @@ async def number(connection: asyncpg.Connection, tenant: int) -> tuple[int, int]
     """Number a tenant's next changes. Return the last number of its feed, and how many changes got one."""
     async with connection.transaction():
         await connection.execute(f"SELECT {set_caller([tenant])}")
-        row = await connection.fetchrow(LOCK.sql, tenant)
-        if row is None:
+        last = await connection.fetchval(LOCK.sql, tenant)
+        if last is None:
             await connection.fetchrow(CREATE.sql, tenant)
-            row = await connection.fetchrow(LOCK.sql, tenant)
-        page = await connection.fetchrow(NUMBER.sql, tenant, row[0], MAX_PAGE_CHANGES)
-    return (row[0], 0) if page is None else (page[0], page[1])
+            last = await connection.fetchval(LOCK.sql, tenant)
+        page = await connection.fetchrow(NUMBER.sql, tenant, last, MAX_PAGE_CHANGES)
+    return (last, 0) if page is None else (page[0], page[1])
 
 
 def tenants(connection: "WorkerConnection", limit: int) -> list[int]:

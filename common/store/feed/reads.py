@@ -8,8 +8,8 @@ import asyncpg
 import orjson
 
 from common.domain.errors import FeedExpired
-from common.domain.feed import MAX_PAGE_CHANGES
 from common.store.connection.caller import for_caller
+from common.store.feed.numbering import MAX_PAGE_CHANGES
 
 READ_CHANGES = 1_000  #: changes that a read returns; it parses up to twice as many, in about 4 ms
 # Numbers have no gaps, so the pages of the wanted changes are a range. One statement, so that no page is deleted
@@ -55,7 +55,7 @@ class FeedChanges:
 
 async def read(connection: asyncpg.Connection, tenant: int, after: int | None) -> FeedChanges:
     """Return up to READ_CHANGES changes behind a number; None: from the oldest that is kept. Raises FeedExpired."""
-    rows = await connection.fetch(_READ, tenant, after or 0, READ_CHANGES, MAX_PAGE_CHANGES)
+    rows = [dict(row) for row in await connection.fetch(_READ, tenant, after or 0, READ_CHANGES, MAX_PAGE_CHANGES)]
     newest, deleted_to = rows[0]["last_number"] or 0, rows[0]["deleted_to"] or 0
     if after is not None and not deleted_to <= after <= newest:
         raise FeedExpired(deleted_to, newest)

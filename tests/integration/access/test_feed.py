@@ -137,7 +137,7 @@ def test_requests_that_are_refused(secured: System, owner: httpx.Client) -> None
 
 
 def test_the_switch_waits_for_writers_and_gives_up(secured: System, owner: httpx.Client) -> None:
-    session = psycopg2.connect(secured.database.url)
+    session = psycopg2.connect(secured.database.url, options="-c search_path=jobproc")
     with session.cursor() as cursor:
         cursor.execute("LOCK TABLE live IN ROW EXCLUSIVE MODE")
     answer = owner.patch("/queues/default", json={"events": True}, timeout=30)

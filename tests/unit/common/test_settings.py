@@ -26,7 +26,7 @@ UNITS = {
         "port",
     ),
     *("connections", "partitions", "clients", "submissions", "concurrency", "limit", "percent", "fields", "requests"),
-    *("bodies", "containers", "claims", "previews", "lines", "keys", "schedules", "tenants", "authentications"),
+    *("bodies", "containers", "claims", "previews", "lines", "keys", "schedules", "tenants", "authentications", "changes"),
 }
 
 

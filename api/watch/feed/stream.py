@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
 from api.watch.batch_watchers import first_of
-from api.watch.feed_reader import FeedFilter, FeedReader
+from api.watch.feed.reader import FeedFilter, FeedReader
 from api.watch.job_stream import (
     HEADERS,
     MEDIA_TYPE,
@@ -164,4 +164,3 @@ def _event(change: FeedChange) -> str:
 def is_stream_wanted(request: Request, *, follow: bool) -> bool:
     """Return True if a client asks for server-sent events."""
     return follow or request.headers.get("accept", "").lstrip().startswith(MEDIA_TYPE)
-

@@ -32,9 +32,7 @@ class FeedQuery(BaseModel):
         examples=[17, LATEST],
     )
     queue: Name | None = Field(None, description="Only changes of jobs in this queue.", examples=["default"])
-    operation: Name | None = Field(
-        None, description="Only changes of jobs of this operation.", examples=["square_sum"]
-    )
+    operation: Name | None = Field(None, description="Only changes of jobs of this operation.", examples=["square_sum"])
     tag: Name | None = Field(None, description="Only changes of jobs with this tag.", examples=["nightly"])
     limit: Annotated[int, Field(ge=1, le=1_000)] = Field(
         DEFAULT_LIMIT, description="The largest number of changes on a page. Default: 200.", examples=[100]

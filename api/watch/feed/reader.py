@@ -62,8 +62,7 @@ class _Tail:
 
     def has(self, after: int) -> bool:
         """Return True if it has the next change behind a number, or knows that there is none."""
-        return self.is_read and self.after <= after and (
-            after < self.read_to or after == self.read_to == self.newest)
+        return self.is_read and self.after <= after and (after < self.read_to or after == self.read_to == self.newest)
 
     def shorten(self) -> None:
         """Forget the oldest changes that are too many."""

@@ -8,9 +8,9 @@ from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
-from api.views.feed import LATEST, PATH, FeedPageView, FeedQuery, page_body
-from api.watch.feed_reader import FeedFilter
-from api.watch.feed_stream import (
+from api.views.queues.feed import PATH, FeedPageView, FeedQuery, page_body
+from api.watch.feed.reader import FeedFilter
+from api.watch.feed.stream import (
     CONTENT,
     LAST_EVENT_ID_PARAMETER,
     FeedClient,
@@ -56,7 +56,7 @@ async def read_events(request: Request, query: Annotated[FeedQuery, Query()]) ->
         reason = f"a number of seconds, 0 to {settings.long_poll_max_seconds:g}, is expected"
         raise field_problem(INVALID_PARAMETER, [("wait", reason)], 1)
     newest = await services.feed.number(tenant)
-    after = newest if query.after == LATEST else query.after
+    after: int | None = newest if isinstance(query.after, str) else query.after
     follows = is_stream_wanted(request, follow=query.follow)
     if follows and resumed is not None:
         after = resumed

@@ -1,0 +1,4 @@
+"""The change feed of the first schema.
+
+Start at `tables.py`.
+"""
