@@ -8,6 +8,7 @@ from typing import Any
 
 from rig.system import Database
 
+from faults.feed import PastChange, past_changes
 from faults.history import Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
@@ -127,6 +128,8 @@ class Evidence:
     #: From when to when times of the database's clock do not give the order of events.
     clock_steps: Sequence[tuple[datetime, datetime]] = ()
     schedules: Sequence[PastSchedule] = ()
+    feed: Mapping[int, Sequence[PastChange]] = field(default_factory=dict)  #: by tenant
+    feed_readers: Sequence[Sequence[PastChange]] = ()  #: what clients of the default tenant have read
     interrupted: bool = True  #: True if any fault could end or repeat an attempt
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
     drain_limit_s: float = 0.0
@@ -226,6 +229,7 @@ def tables(database: Database) -> dict[str, Any]:
         "outcomes": outcomes,
         "attempts": attempts,
         "schedules": past_schedules(database),
+        "feed": past_changes(database),
         "unfinished": frozenset(row[0] for row in database.rows("SELECT id::text FROM live")),
     }
 

@@ -12,6 +12,7 @@ from faults.laws_of_attempts import (
 from faults.laws_of_batches import a_batch_ends_once
 from faults.laws_of_bulk_actions import a_bulk_action_is_complete
 from faults.laws_of_cancel_retry import a_cancel_holds, a_manual_retry_is_one_more_run
+from faults.laws_of_feed import a_feed_has_every_change_once
 from faults.laws_of_jobs import (
     an_accepted_job_can_be_read,
     nothing_is_invented,
@@ -69,6 +70,7 @@ LAWS: tuple[Law, ...] = (
     an_ended_key_is_refused,
     a_flood_delays_nobody_else,
     a_schedule_fires_each_instant_once,
+    a_feed_has_every_change_once,
 )
 
 

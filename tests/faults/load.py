@@ -1,15 +1,16 @@
 """The load of a run: random clients of three tenants, a flood, a quiet tenant, and keys that change."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
-from faults import schedules
+from faults import feed, schedules
 from faults.api_client import ApiClient
 from faults.clients import Client
 from faults.environment import FaultEnvironment
 from faults.flood import be_quiet, flood
+from faults.feed import Follower, PastChange
 from faults.history import History
 from faults.key_keeper import KeyKeeper
 from faults.keys import KeyLife
@@ -28,6 +29,7 @@ class Load(AbstractContextManager["Load"]):
         """Store the tenants and their keys. `clients`: random ones; `pause_s`: mean time between two calls of one."""
         self._database = environment.database
         schedules.create(self._database)
+        feed.follow(self._database)
         self._tenants = tenants = Tenants.create(environment.database, environment.postgres_url)
 
         def client(number: int, tenant: TenantOfRun) -> ApiClient:
@@ -35,11 +37,13 @@ class Load(AbstractContextManager["Load"]):
             return ApiClient(number, environment.url, history, tenants, tenant, chance)
 
         keeping = [client(KEEPING + tenant.number, tenant) for tenant in tenants.all]
-        self._threads: list[Client | KeyKeeper] = [
+        self._followers = [Follower(self._database, environment.url, limit) for limit in (20, 1_000)]
+        self._threads: list[Client | KeyKeeper | Follower] = [
             *(Client(client(number, tenants.of_client(number)), pause_s) for number in range(1, clients + 1)),
             Client(client(FLOODING, tenants.flooding), FLOOD_PAUSE_S, flood),
             Client(client(QUIET, tenants.quiet), QUIET_PAUSE_S, be_quiet),
             KeyKeeper(keeping, random.Random(f"{seed}-keys")),
+            *self._followers,
         ]
 
     @contextmanager
@@ -53,6 +57,10 @@ class Load(AbstractContextManager["Load"]):
             for thread in self._threads:
                 thread.stop()
             schedules.pause(self._database)
+
+    def feed_readers(self) -> list[Sequence[PastChange]]:
+        """Return what each follower of the feed has read."""
+        return [follower.catch_up() for follower in self._followers]
 
     def keys(self) -> dict[str, KeyLife]:
         """Return the lives of all keys, by their ids."""

@@ -45,7 +45,7 @@ WORK_S = 0.02  # of the four processes, for each job that is left when the fault
 EVIDENCE = "evidence.pickle"
 _UNFINISHED = """
 SELECT (SELECT count(*) FROM live) + (SELECT count(*) FROM bulk_actions WHERE phase IN ('RUNNING', 'UNDOING'))
-       + (SELECT count(*) FROM batches WHERE failed IS NULL)
+       + (SELECT count(*) FROM batches WHERE failed IS NULL) + (SELECT count(*) FROM feed_changes)
 """
 
 
@@ -201,6 +201,7 @@ class Run:
             outages=environment.outages,
             faults=self._faults,
             keys=self._load.keys(),
+            feed_readers=self._load.feed_readers(),
             fair_wait_s=environment.fair_wait_s + slack_s,
             disturbed=[(unix_s + began_s, unix_s + ended_s) for began_s, ended_s in self._disturbed],
             clock_steps=environment.clock_steps,

@@ -1,7 +1,7 @@
 """The tables of the first schema for the change feed, and the functions that record changes of followed queues.
 
 `live` has no trigger until a queue is followed, so jobs that nobody follows pay nothing. The triggers are of rows, with
-a condition that names the followed queues: it costs the rows of other queues a comparison.
+a short condition that names the followed queues: each statement parses it, and each row of other queues is compared.
 """
 
 FEED = """
@@ -46,6 +46,10 @@ DO $do$ BEGIN
         IF TG_OP = 'DELETE' THEN
             INSERT INTO %1$I.feed_changes (tenant, job, run, attempt, rev, queue)
             VALUES (OLD.tenant, OLD.id, OLD.run, OLD.attempt, OLD.rev + 1, OLD.queue);
+        ELSIF TG_OP = 'UPDATE' AND (OLD.worker IS NULL) = (NEW.worker IS NULL) AND OLD.attempt = NEW.attempt
+              AND (NEW.worker IS NOT NULL OR OLD.claimable_at = NEW.claimable_at
+                   OR (OLD.claimable_at <= clock_timestamp() AND NEW.claimable_at <= clock_timestamp())) THEN
+            RETURN NULL;  -- its state is the same
         ELSIF NEW.worker IS NOT NULL THEN
             INSERT INTO %1$I.feed_changes (tenant, job, run, attempt, rev, queue, status)
             VALUES (NEW.tenant, NEW.id, NEW.run, NEW.attempt, NEW.rev, NEW.queue, 'IN_PROGRESS');
@@ -86,7 +90,8 @@ BEGIN
         END LOOP;
         RETURN 0;
     END IF;
-    condition := format('{row}.queue = ANY (%L::text[])', followed);
+    condition := CASE WHEN cardinality(followed) = 1 THEN format('{row}.queue = %L', followed[1])
+                      ELSE format('{row}.queue = ANY (%L::text[])', followed) END;
     IF of_tenants IS NOT NULL THEN
         condition := format(
             '%s AND ({row}.queue <> ALL (%L::text[]) OR %s)', condition,
@@ -99,9 +104,7 @@ BEGIN
     EXECUTE 'CREATE OR REPLACE TRIGGER record_change_delete AFTER DELETE ON live FOR EACH ROW WHEN ('
         || replace(condition, '{row}', 'OLD') || ') EXECUTE FUNCTION record_change()';
     EXECUTE 'CREATE OR REPLACE TRIGGER record_change_update AFTER UPDATE OF worker, attempt, claimable_at ON live '
-        'FOR EACH ROW WHEN (((OLD.worker IS NULL) <> (NEW.worker IS NULL) OR OLD.attempt <> NEW.attempt '
-        'OR (NEW.worker IS NULL AND OLD.claimable_at <> NEW.claimable_at '
-        'AND (OLD.claimable_at > clock_timestamp() OR NEW.claimable_at > clock_timestamp()))) AND '
+        'FOR EACH ROW WHEN ('
         || replace(condition, '{row}', 'NEW') || ') EXECUTE FUNCTION record_change()';
     FOREACH kind IN ARRAY ARRAY['insert', 'delete', 'update'] LOOP
         EXECUTE format('ALTER TABLE live ENABLE TRIGGER record_change_%s', kind);
