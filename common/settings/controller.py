@@ -58,7 +58,7 @@ class ControllerSettings(SettingsGroup):
     feed_max_changes: Annotated[int, Field(ge=10_000, le=1_000_000_000)] = Field(
         10_000_000,
         description="Controller: largest number of changes that are kept of a tenant, however young they are; "
-        "a change takes about 100 bytes.",
+        "a change takes about 40 bytes.",
     )
     deletion_jobs_per_second: Count = Field(
         2_000,

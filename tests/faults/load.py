@@ -9,8 +9,8 @@ from faults import feed, schedules
 from faults.api_client import ApiClient
 from faults.clients import Client
 from faults.environment import FaultEnvironment
-from faults.flood import be_quiet, flood
 from faults.feed import Follower, PastChange
+from faults.flood import be_quiet, flood
 from faults.history import History
 from faults.key_keeper import KeyKeeper
 from faults.keys import KeyLife
