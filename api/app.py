@@ -28,6 +28,7 @@ from api.routes import (
 from api.routes.batches import events as batch_events
 from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
+from api.routes.queues import feed
 from api.routes.queues import resource as queues
 from api.routes.tenancy import audit, keys, tenants, usage
 from api.routes.webhooks import deliveries as webhook_deliveries
@@ -133,6 +134,7 @@ def create_app(settings: Settings) -> FastAPI:
         workflow_resource,
         bulk_actions,
         queues,
+        feed,
         schedules,
         schedule_runs,
         webhook_endpoints,

@@ -26,6 +26,7 @@ from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
 from api.watch.batch_reader import BatchReader
 from api.watch.batch_watchers import BatchWatchers
+from api.watch.feed.reader import FeedReader
 from api.watch.watchers import Watchers
 from api.watch.workflow_graphs import WorkflowGraphs
 from api.web.request_body import RequestBodies
@@ -62,6 +63,7 @@ class Services:
     batch_watchers: BatchWatchers
     workflow_graphs: WorkflowGraphs
     webhooks: SubmissionWebhooks
+    feed: FeedReader
 
     @classmethod
     def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":
@@ -105,12 +107,14 @@ class Services:
             batch_watchers=BatchWatchers(settings, pool),
             workflow_graphs=WorkflowGraphs(settings, pool),
             webhooks=webhooks,
+            feed=FeedReader(settings, pool),
         )
 
     async def stop(self) -> None:
         """Close the connections and end the background tasks."""
         await self.watchers.close()
         await self.batch_watchers.close()
+        await self.feed.close()
         await self.doorbells.close()
         await self.access.close()
         await self.directory.close()

@@ -21,6 +21,7 @@ NAMES = frozenset({
     "settle.before_added_jobs",  # the result of a job that adds others is stored, they are not
     "rescue.between_lock_and_write",  # the controller has read the rows that it will change
     "batch_end.before_commit",  # the controller has ended a batch and stored its follow-up
+    "feed_number.before_commit",  # the controller has numbered changes of a tenant
     "bulk_action.before_commit",  # a step of a bulk action has changed its jobs
     "migrate.mid",  # the first of several migrations has been applied
 })  # fmt: skip

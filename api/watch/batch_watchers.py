@@ -38,7 +38,7 @@ class BatchWatchers:
         with self._watch(tenant, batch_id) as event:
             try:
                 async with asyncio.timeout(timeout_s):
-                    return await _first_of(event, request)
+                    return await first_of(event, request)
             except TimeoutError:
                 return True
 
@@ -94,7 +94,7 @@ class BatchWatchers:
             await asyncio.gather(self._poller, return_exceptions=True)
 
 
-async def _first_of(event: asyncio.Event, request: Request) -> bool:
+async def first_of(event: asyncio.Event, request: Request) -> bool:
     """Wait for an event. Return False if the client disconnects first."""
     left, woken = asyncio.ensure_future(until_disconnected(request)), asyncio.ensure_future(event.wait())
     try:

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp
 from api.web.browser_guard import RESPONSE_HEADERS
 from api.web.problem_kinds import (
     DEFAULT_TENANT_NEEDED,
+    FEED_EXPIRED,
+    FEED_NOT_SWITCHED,
     HTTP_ERROR,
     IDEMPOTENCY_KEY_REUSED,
     INPUT_REMOVED,
@@ -30,6 +32,7 @@ from api.web.problem_kinds import (
     TENANT_EXISTS,
     TENANT_NOT_FOUND,
     TENANT_REMOVING,
+    TOO_MANY_FOLLOWED_QUEUES,
     TOO_MANY_KEYS,
     TOO_MANY_READS,
     TOO_MANY_TENANTS,
@@ -72,6 +75,8 @@ from common.domain.errors import (
     EndpointChanged,
     EndpointDisabled,
     EndpointNotFound,
+    FeedExpired,
+    FeedNotSwitched,
     InputRemoved,
     InvalidSubmission,
     JobNotFound,
@@ -94,6 +99,7 @@ from common.domain.errors import (
     TenantIsRemoved,
     TenantNotFound,
     TooManyEndpoints,
+    TooManyFollowedQueues,
     TooManyKeys,
     TooManyPreviews,
     TooManyReads,
@@ -143,6 +149,9 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     TooManyEndpoints: TOO_MANY_ENDPOINTS,
     DeliveryNotFound: DELIVERY_NOT_FOUND,
     WebhooksOff: WEBHOOKS_OFF,
+    FeedNotSwitched: FEED_NOT_SWITCHED,
+    TooManyFollowedQueues: TOO_MANY_FOLLOWED_QUEUES,
+    FeedExpired: FEED_EXPIRED,
     BulkActionNotFound: BULK_ACTION_NOT_FOUND,
     WrongPhase: WRONG_PHASE,
     CountNotConfirmed: COUNT_NOT_CONFIRMED,
@@ -218,6 +227,8 @@ def _domain_problem(error: JobprocError) -> ProblemError:
             members = {"phase": error.phase}
         case CountNotConfirmed():
             members = {"count": error.count}
+        case FeedExpired():
+            return ProblemError(kind, oldest=error.oldest, newest=error.newest)
         case BatchFull() | OutcomeUnknown() | ReadTimeout() | TooManyKeys() | TooManySchedules():
             pass
         case _:

@@ -209,6 +209,25 @@ TOO_MANY_TENANTS = ProblemKind(
 TOO_MANY_KEYS = ProblemKind(
     "too-many-keys", 409, "Too many API keys", "The tenant has 1000 valid API keys; revoke one that is not needed."
 )
+FEED_NOT_SWITCHED = ProblemKind(
+    "feed-not-switched",
+    503,
+    "The feed was not switched",
+    "Transactions that write jobs have kept the switch from its lock. Nothing was changed; repeat the request.",
+)
+TOO_MANY_FOLLOWED_QUEUES = ProblemKind(
+    "too-many-followed-queues",
+    409,
+    "Too many followed queues",
+    "200 queues are followed; set `events` of one that nobody reads to false.",
+)
+FEED_EXPIRED = ProblemKind(
+    "feed-expired",
+    410,
+    "The changes are gone",
+    "The changes behind `after` are not kept any more, or there are none with such numbers yet. Begin behind `oldest`, "
+    "and read the states of jobs that matter from GET /jobs.",
+)
 PRECONDITION_FAILED = ProblemKind(
     "precondition-failed",
     412,

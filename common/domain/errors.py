@@ -31,6 +31,9 @@ JobprocError
 ├── TooManyEndpoints       the limit of webhook endpoints of a tenant is reached; names it
 ├── DeliveryNotFound       no delivery of a webhook has that id
 ├── WebhooksOff            the API has no key to encrypt the secrets of endpoints
+├── FeedNotSwitched        the queue could not be followed, or left, within the limit; nothing was changed
+├── TooManyFollowedQueues  the limit of followed queues is reached
+├── FeedExpired            the feed has no changes behind the wanted number any more, or not yet; names those that it has
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
 ├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long
@@ -198,6 +201,24 @@ class DeliveryNotFound(JobprocError):
 
 class WebhooksOff(JobprocError):
     """Webhooks are off: the operator has set no JOBPROC_WEBHOOK_ENCRYPTION_KEY."""
+
+
+class FeedNotSwitched(JobprocError):
+    """Transactions that write jobs have kept the switch from its lock. Nothing was changed; repeat the request."""
+
+
+class TooManyFollowedQueues(JobprocError):
+    """Too many queues are followed."""
+
+
+class FeedExpired(JobprocError):
+    """The feed does not have the changes behind the wanted number."""
+
+    def __init__(self, oldest: int, newest: int) -> None:
+        """`oldest`, `newest`: the numbers behind which it has changes."""
+        super().__init__()
+        self.oldest = oldest
+        self.newest = newest
 
 
 class WrongPhase(JobprocError):

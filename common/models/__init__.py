@@ -10,6 +10,7 @@ from common.models.access import ApiKeyRow, AuditRow
 from common.models.base import Base
 from common.models.batches import AddedParents, Batch
 from common.models.bulk_actions import BulkAction, BulkActionJob
+from common.models.feed import Feed, FeedChange, FeedPage
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
 from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
 from common.models.queues import ConcurrencyKeyRow, QueuePolicyRow, QueueSlot
@@ -31,6 +32,9 @@ __all__ = [
     "ConcurrencyKeyRow",
     "Deadline",
     "Expiry",
+    "Feed",
+    "FeedChange",
+    "FeedPage",
     "IdempotencyKeyRow",
     "Job",
     "Leader",

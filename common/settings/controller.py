@@ -52,6 +52,14 @@ class ControllerSettings(SettingsGroup):
         description="Controller: time in hours after which it forgets an operation that no worker has known, while "
         "workers serve its queue; submissions of it are then refused. 0: never.",
     )
+    feed_hours: Annotated[int, Field(ge=1, le=87_600)] = Field(
+        72, description="Controller: time in hours for which changes of jobs in followed queues are kept for readers."
+    )
+    feed_max_changes: Annotated[int, Field(ge=10_000, le=1_000_000_000)] = Field(
+        10_000_000,
+        description="Controller: largest number of changes that are kept of a tenant, however young they are; "
+        "a change takes about 40 bytes.",
+    )
     deletion_jobs_per_second: Count = Field(
         2_000,
         description="Controller: highest rate, in jobs a second, at which retention deletes single jobs or inputs; "

@@ -3,7 +3,7 @@
 Values of labels come from the registry of operations, the routes, the queues and this code, never from a client.
 """
 
-from common.telemetry import access_metrics, job_log_metrics, schedule_metrics
+from common.telemetry import access_metrics, feed_metrics, job_log_metrics, schedule_metrics
 from common.telemetry.feature_metrics import webhooks as webhook_metrics
 from common.telemetry.metric_families import Component, Metric, MetricKind
 
@@ -296,4 +296,5 @@ BULK_ACTION_JOBS = Metric(
 )
 
 _OF_FEATURES = (*job_log_metrics.ALL, *access_metrics.ALL, *schedule_metrics.ALL, *webhook_metrics.ALL)
+_OF_FEATURES = (*job_log_metrics.ALL, *access_metrics.ALL, *schedule_metrics.ALL, *feed_metrics.ALL)
 ALL = [*(m for m in vars().copy().values() if isinstance(m, Metric)), *_OF_FEATURES]

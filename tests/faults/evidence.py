@@ -9,6 +9,7 @@ from typing import Any
 from rig.system import Database
 
 from faults import webhooks
+from faults.feed import PastChange, past_changes
 from faults.history import Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
@@ -137,6 +138,8 @@ class Evidence:
     told: Mapping[tuple[str, int], int] = field(default_factory=dict)  #: deliveries of each end of a job and run
     untold: int = 0  #: deliveries that belong to no end of a job
     told_of_batches: Mapping[str, int] = field(default_factory=dict)  #: deliveries of each batch that has ended
+    feed: Mapping[int, Sequence[PastChange]] = field(default_factory=dict)  #: by tenant
+    feed_readers: Sequence[Sequence[PastChange]] = ()  #: what clients of the default tenant have read
     interrupted: bool = True  #: True if any fault could end or repeat an attempt
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
     drain_limit_s: float = 0.0
@@ -241,6 +244,7 @@ def tables(database: Database) -> dict[str, Any]:
         "outcomes": outcomes,
         "attempts": attempts,
         "schedules": past_schedules(database),
+        "feed": past_changes(database),
         "told": webhooks.told(database),
         "untold": webhooks.deliveries(database) - sum(webhooks.told(database).values()),
         "told_of_batches": webhooks.told_of_batches(database),

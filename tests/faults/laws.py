@@ -12,6 +12,7 @@ from faults.laws_of_attempts import (
 from faults.laws_of_batches import a_batch_ends_once
 from faults.laws_of_bulk_actions import a_bulk_action_is_complete
 from faults.laws_of_cancel_retry import a_cancel_holds, a_manual_retry_is_one_more_run
+from faults.laws_of_feed import a_feed_has_every_change_once
 from faults.laws_of_jobs import (
     an_accepted_job_can_be_read,
     nothing_is_invented,
@@ -76,6 +77,7 @@ LAWS: tuple[Law, ...] = (
     a_paused_queue_starts_nothing,
     jobs_of_a_limited_key_take_turns,
     each_end_is_told_of_once,
+    a_feed_has_every_change_once,
 )
 
 

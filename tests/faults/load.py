@@ -1,14 +1,15 @@
 """The load of a run: random clients of three tenants, a flood, a quiet tenant, and keys that change."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
-from faults import schedules, webhooks
+from faults import feed, schedules, webhooks
 from faults.api_client import ApiClient
 from faults.clients import Client
 from faults.environment import FaultEnvironment
+from faults.feed import Follower, PastChange
 from faults.flood import be_quiet, flood
 from faults.history import History
 from faults.key_keeper import KeyKeeper
@@ -30,6 +31,7 @@ class Load(AbstractContextManager["Load"]):
         """Store the tenants and their keys. `clients`: random ones; `pause_s`: mean time between two calls of one."""
         self._database = environment.database
         schedules.create(self._database)
+        feed.follow(self._database)
         self._tenants = tenants = Tenants.create(environment.database, environment.postgres_url)
         webhooks.create(self._database, tenants.of_client(2).number)
 
@@ -39,12 +41,14 @@ class Load(AbstractContextManager["Load"]):
 
         self._pauses = Pauses(environment.postgres_url, tenants.limited.number)
         keeping = [client(KEEPING + tenant.number, tenant) for tenant in tenants.all]
-        self._threads: list[Client | KeyKeeper] = [
+        self._followers = [Follower(self._database, environment.url, limit) for limit in (20, 1_000)]
+        self._threads: list[Client | KeyKeeper | Follower] = [
             *(Client(client(number, tenants.of_client(number)), pause_s) for number in range(1, clients + 1)),
             Client(client(FLOODING, tenants.flooding), FLOOD_PAUSE_S, flood),
             Client(client(LIMITED, tenants.limited), LIMITED_PAUSE_S, self._pauses.press),
             Client(client(QUIET, tenants.quiet), QUIET_PAUSE_S, be_quiet),
             KeyKeeper(keeping, random.Random(f"{seed}-keys")),
+            *self._followers,
         ]
 
     @contextmanager
@@ -64,6 +68,10 @@ class Load(AbstractContextManager["Load"]):
     def pauses(self) -> list[PastPause]:
         """The pauses of the limited tenant."""
         return self._pauses.past
+
+    def feed_readers(self) -> list[Sequence[PastChange]]:
+        """Return what each follower of the feed has read."""
+        return [follower.catch_up() for follower in self._followers]
 
     def keys(self) -> dict[str, KeyLife]:
         """Return the lives of all keys, by their ids."""

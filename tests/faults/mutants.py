@@ -214,6 +214,16 @@ MUTANTS = (
     ),
     *mutants_of_webhooks.MUTANTS,
     Mutant(
+        "a reader of the feed leaves out changes that commit late",
+        "common/store/feed/numbering.py",
+        "SELECT * FROM feed_changes WHERE tenant = $1 ORDER BY id LIMIT $3),",
+        "SELECT * FROM feed_changes WHERE tenant = $1 AND at > (SELECT coalesce(max(numbered_at), '-infinity')\n"
+        "        FROM feed_pages WHERE feed_pages.tenant = $1) ORDER BY id LIMIT $3),",
+        ("redis_flushed",),
+        ("a feed has every change once",),
+        seconds=45,
+    ),
+    Mutant(
         "a claim does not look who else waits",
         "common/store/jobs/fair_claims.py",
         "self._was_full = len(jobs) == limit",

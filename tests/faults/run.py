@@ -47,6 +47,7 @@ _UNFINISHED = """
 SELECT (SELECT count(*) FROM live WHERE needs IS DISTINCT FROM 'jobproc.webhook')
        + (SELECT count(*) FROM bulk_actions WHERE phase IN ('RUNNING', 'UNDOING'))
        + (SELECT count(*) FROM batches WHERE failed IS NULL)
+       + (SELECT count(*) FROM feed_changes)
 """
 
 
@@ -203,6 +204,7 @@ class Run:
             faults=self._faults,
             keys=self._load.keys(),
             pauses=self._load.pauses,
+            feed_readers=self._load.feed_readers(),
             fair_wait_s=environment.fair_wait_s + slack_s,
             disturbed=[(unix_s + began_s, unix_s + ended_s) for began_s, ended_s in self._disturbed],
             clock_steps=environment.clock_steps,

@@ -30,6 +30,7 @@ from common.telemetry.exposition import Exposition
 from worker.controller import maintenance, tenant_removal
 from worker.controller.batches import Batches
 from worker.controller.bulk_actions import BulkActions
+from worker.controller.feed.pages import FeedPages
 from worker.controller.leader import Leadership
 from worker.controller.metrics import ControllerMetrics, DatabaseMetrics
 from worker.controller.pod_deletion_cost import DeletionCosts
@@ -65,6 +66,7 @@ class Controller:
         self._bulk_actions = BulkActions(settings, metrics.bulk_action_jobs)
         self._batches = Batches(settings)
         self._sweep = Sweep(settings)
+        self._feed = FeedPages(settings)
         self._schedules = ScheduleFires(settings, metrics.schedule_fires)
         self._webhooks = WebhookSweep(settings)
         self._deletion_costs = DeletionCosts(settings)
@@ -133,6 +135,7 @@ class Controller:
         self._run_task("workflows", lambda: self._sweep.run(connection))  # after all that end jobs
         self._run_task("batches", lambda: self._batches.run(connection))  # after that
         self._run_task("webhooks", lambda: self._webhooks.run(connection))  # after all that end jobs
+        self._run_task("feed", lambda: self._feed.number(connection))
 
     def _run_retention_tasks(self, connection: WorkerConnection) -> None:
         """Run the tasks that delete what is kept no longer."""
@@ -147,6 +150,7 @@ class Controller:
         )
         self._run_task("tenant_removal", lambda: tenant_removal.run_steps(connection, self._settings))
         self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine, connection))
+        self._every("feed_expiry", EXPIRY_INTERVAL_S, lambda: self._feed.delete_old(connection))
         self._every(
             "api_keys", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_api_keys(self._engine, self._settings)
         )

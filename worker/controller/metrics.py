@@ -11,11 +11,12 @@ from prometheus_client.registry import Collector
 from common.domain.schedules.policies import FireOutcome
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
+from common.store.feed import retention as feed_retention
 from common.store.queues import queue_state
 from common.store.schedules import firing
 from common.store.schema import table_sizes
 from common.store.webhooks import gauges as webhook_gauges
-from common.telemetry import metrics, schedule_metrics
+from common.telemetry import feed_metrics, metrics, schedule_metrics
 from common.telemetry.feature_metrics import webhooks as webhook_metrics
 from common.telemetry.metric_families import gauges
 
@@ -107,6 +108,7 @@ class DatabaseMetrics(Collector):
                 [([state], count) for state, count in webhook_gauges.endpoints(connection).items()],
             ),
             gauges(webhook_metrics.OLDEST_UNDELIVERED, [([], webhook_gauges.oldest_undelivered_s(connection))]),
+            gauges(feed_metrics.LAG, [([], feed_retention.lag_s(connection))]),
             gauges(metrics.WORKERS_ALIVE, [([queue], alive.get(queue, 0)) for queue, _ in depths]),
         ]
 

@@ -1,1 +1,1 @@
-"""Routes about queues. Start at `resource.py`. Imports no other folder of routes."""
+"""Routes about queues, and the change feed. Start at `resource.py`. Imports no other folder of routes."""

@@ -12,6 +12,7 @@ from api.auth.expensive_read import until_disconnected
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
+from api.routes.queues.feed_switch import until_switched
 from api.routes.queues.pause_wait import wait_for_claims
 from api.services import get_services
 from api.views.queues.resource import QueueChange, QueueDetail, QueueList, QueueListQuery, etag, list_body, queue_body
@@ -19,9 +20,11 @@ from api.views.schedules import expected_revisions
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
     EXPENSIVE_READ_PROBLEMS,
+    FEED_NOT_SWITCHED,
     INVALID_PARAMETER,
     OVERLOADED,
     PRECONDITION_FAILED,
+    TOO_MANY_FOLLOWED_QUEUES,
     UNSUPPORTED_MEDIA_TYPE,
 )
 from api.web.problems import problem_responses, validated
@@ -59,6 +62,8 @@ _CHANGE_RESPONSES = {
         INVALID_PARAMETER,
         PRECONDITION_FAILED,
         PAUSE_UNCONFIRMED,
+        FEED_NOT_SWITCHED,
+        TOO_MANY_FOLLOWED_QUEUES,
         *EXPENSIVE_READ_PROBLEMS,
     ),
     **_WITH_ETAG,
@@ -134,7 +139,8 @@ async def resume_queue(queue_name: QueueName, request: Request, *, all_tenants: 
 async def change_queue(queue_name: QueueName, request: Request, *, all_tenants: AllTenants = False) -> Response:
     """Change the policy of a queue. What the body does not have stays as it is.
 
-    Each claim that begins after the response keeps to it. What runs by then runs on: for as long, more jobs may run
+    Each claim that begins after the response keeps to it, and with `events: true` GET /events has each change of a job
+    that happens after it. What runs by then runs on: for as long, more jobs may run
     than a lower `concurrency` says.
     """
     services, caller = get_services(request), principal_of(request)
@@ -143,7 +149,8 @@ async def change_queue(queue_name: QueueName, request: Request, *, all_tenants: 
         members = validated(QueueChange, body).members()
     revisions = expected_revisions(request.headers.get("if-match"))
     details = {"changed": sorted(members), **({"all_tenants": True} if all_tenants else {})}
-    await change_audited_sync(
+    change = partial(
+        change_audited_sync,
         services.pool,
         audit_entry(request, AuditAction.QUEUE_CHANGE, queue_name, details),
         lambda connection: (
@@ -151,7 +158,9 @@ async def change_queue(queue_name: QueueName, request: Request, *, all_tenants: 
             policies.change(connection, tenant, queue_name, members, caller.submitted_by, revisions),
         ),
     )
-    await wait_for_claims(services.pool, services.settings.queue_pause_timeout_seconds)
+    await until_switched(change, services.settings.queue_pause_timeout_seconds)
+    if members.keys() != {policies.EVENTS}:
+        await wait_for_claims(services.pool, services.settings.queue_pause_timeout_seconds)
     services.doorbells.ring_soon(queue_name, 1)
     return await _respond(request, queue_name, all_tenants=all_tenants)
 

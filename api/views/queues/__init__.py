@@ -1,1 +1,1 @@
-"""Responses about queues, and reasons of their policies. Start at `resource.py`. Imports no other views."""
+"""Responses about queues, reasons of their policies, and the change feed. Start at `resource.py`. Imports no other views."""

@@ -56,6 +56,7 @@ class QueueChange(_Body):
     key_rate: RateLimit | None = Field(
         None, description="The jobs of one `concurrency_key` that may start a second. Null: any number."
     )
+    events: bool = Field(False, description="True: GET /events has the changes of the queue's jobs.")
 
     def members(self) -> dict[str, Any]:
         """Return the members that the change has, as the store knows them."""
@@ -80,6 +81,7 @@ class QueuePolicyView(BaseModel):
     key_rate: RateLimit | None = Field(
         description="The jobs of one `concurrency_key` that may start a second. Null: any number."
     )
+    events: bool = Field(description="True: GET /events has the changes of its jobs.")
     changed_at: datetime = Field(description="When it was last changed.")
     changed_by: str | None = Field(description="Who changed it. Null: callers are not authenticated.")
 
@@ -164,6 +166,7 @@ def _policy(policy: QueuePolicy | None) -> dict[str, Any] | None:
         "rate": _rate(policy.rate, policy.burst),
         "key_concurrency": policy.key_concurrency,
         "key_rate": _rate(policy.key_rate, policy.key_burst),
+        "events": policy.events,
         "changed_at": policy.changed_at,
         "changed_by": policy.changed_by,
     }

@@ -5,6 +5,7 @@ from datetime import datetime
 
 MAX_CONCURRENCY = 10_000  #: a row of `queue_slots` each
 MAX_KEY_CONCURRENCY = 1_000  #: ids in the row of a key
+MAX_FOLLOWED_QUEUES = 200  #: of an installation; each write of a job compares its queue with them
 ALL_TENANTS = 0  #: no tenant's number: the policy of the operators, for the jobs of all tenants
 
 
@@ -22,6 +23,7 @@ class QueuePolicy:
     key_concurrency: int | None  #: jobs at once of each concurrency key
     key_rate: float | None  #: as `rate`, of each concurrency key
     key_burst: float | None
+    events: bool  #: changes of its jobs are in the feed
 
 
 @dataclass(frozen=True, slots=True)

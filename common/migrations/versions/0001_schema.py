@@ -9,6 +9,7 @@ from common.migrations.partition_functions import PARTITION_FUNCTIONS
 from common.migrations.tables.access import ACCESS
 from common.migrations.tables.batch import BATCHES, WORKFLOWS
 from common.migrations.tables.bulk_action import BULK_ACTIONS
+from common.migrations.tables.feed import FEED
 from common.migrations.tables.job_log import JOB_LOGS
 from common.migrations.tables.queue import QUEUE_FUNCTIONS, QUEUES
 from common.migrations.tables.schedule import SCHEDULES
@@ -238,6 +239,6 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
     of_many_jobs = (BATCHES, WORKFLOWS, BULK_ACTIONS, SCHEDULES, QUEUES, WEBHOOKS)
-    tables = (JOBS, JOB_LOGS, SIDE_TABLES, *of_many_jobs, WORKERS, ACCESS, USAGE)
+    tables = (JOBS, JOB_LOGS, SIDE_TABLES, *of_many_jobs, WORKERS, ACCESS, USAGE, FEED)
     for statements in (*tables, VIEW, PARTITION_FUNCTIONS, QUEUE_FUNCTIONS):
         op.execute(statements)

@@ -11,12 +11,14 @@ from sqlalchemy import Connection, text
 from common.domain.errors import QueueChanged, QueueNotFound
 from common.domain.tenancy.queue_policies import ALL_TENANTS, QueuePolicies, QueuePolicy
 from common.store.connection.caller import TENANTS_SETTING, array
+from common.store.feed import following
 from common.store.jobs.limits.policy_claims import TOKENS
 from common.store.queues.queue_state import QUEUES
 from common.store.tenancy.line_index import LINE
 
+EVENTS = "events"
 LIMITS = ("concurrency", "rate", "burst", "key_concurrency", "key_rate", "key_burst")
-_COLUMNS = ("rev", "changed_at", "changed_by", "paused_at", *LIMITS)
+_COLUMNS = ("rev", "changed_at", "changed_by", "paused_at", EVENTS, *LIMITS)
 _POLICY = ", ".join(f"p.{name}" for name in _COLUMNS)
 _SET_CALLER = text(f"SELECT set_config('{TENANTS_SETTING}', :tenants, true)")
 _NAMED = f"""
@@ -53,7 +55,7 @@ SET tokens = CASE WHEN p.rate IS NULL THEN coalesce(CAST(:burst AS float8), 0)
     concurrency = CAST(:concurrency AS integer), key_concurrency = CAST(:key_concurrency AS integer),
     key_rate = CAST(:key_rate AS float8), key_burst = CAST(:key_burst AS float8),
     paused_at = CASE WHEN CAST(:paused AS boolean) THEN coalesce(p.paused_at, clock_timestamp()) END,
-    changed_by = :changed_by,
+    events = CAST(:events AS boolean), changed_by = :changed_by,
     changed_at = clock_timestamp(), rev = greatest(p.rev + 1, {_NEW_REV})
 WHERE queue = :queue AND tenant = :tenant
 """)
@@ -128,19 +130,31 @@ def change(
 ) -> bool:
     """Change limits of a policy, and `paused`: those that `members` has. Return True if that changed it.
 
-    A claim that begins after the commit keeps to it. Raises QueueNotFound or QueueChanged.
+    A claim that begins after the commit keeps to it. Raises QueueNotFound, QueueChanged,
+    FeedNotSwitched or TooManyFollowedQueues.
     """
-    read(connection, tenant, queue)
+    known = read(connection, tenant, queue)
+    policy = known.of_operators if tenant == ALL_TENANTS else known.own
+    if members.get(EVENTS, is_followed(policy)) != is_followed(policy):
+        following.lock(connection)
     values = {"queue": queue, "tenant": tenant, "changed_by": changed_by}
     before = _lock(connection, values, revisions)
-    old = {name: None if before is None else getattr(before, name) for name in LIMITS}
-    new = {"paused": before is not None and before.paused_at is not None, **old, **members}
-    if new == {"paused": before is not None and before.paused_at is not None, **old}:
+    old: dict[str, Any] = {name: None if before is None else getattr(before, name) for name in LIMITS}
+    old |= {"paused": before is not None and before.paused_at is not None, EVENTS: is_followed(before)}
+    new = {**old, **members}
+    if new == old:
         return False
     if new["concurrency"] is not None:
         connection.execute(_ADD_SLOTS, {**values, **new})
     connection.execute(_CHANGE, {**values, **new})
+    if new[EVENTS] != old[EVENTS]:
+        following.apply(connection)
     return True
+
+
+def is_followed(policy: QueuePolicy | None) -> bool:
+    """Return True if by a policy the changes of jobs are in the feed."""
+    return policy is not None and policy.events
 
 
 def _lock(connection: Connection, values: Mapping[str, Any], revisions: frozenset[int] | None) -> QueuePolicy | None:

@@ -26,9 +26,10 @@ VERSION_TABLE = "alembic_version"
 CREATE_PARTITION, DROP_PARTITIONS = "create_partition(text, text, uuid, uuid)", "drop_partitions(text)"
 DROP_AUDIT_PARTITION = "drop_audit_partition(text)"
 QUEUE_DEPTH = "queue_depth(text, bigint)"
+SET_FOLLOWED_QUEUES = "set_followed_queues()"
 #: By part: the functions that it may call. The API creates a partition whose day a submission finds missing.
 FUNCTIONS = {
-    "api": [CREATE_PARTITION],
+    "api": [CREATE_PARTITION, SET_FOLLOWED_QUEUES],
     "controller": [CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION],
     "metrics": [QUEUE_DEPTH],
 }
@@ -54,6 +55,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "schedule_fires": "SELECT, INSERT",
         "queue_policies": "SELECT, INSERT, UPDATE",
         "queue_slots": "SELECT, INSERT",
+        "feed_changes": "SELECT, INSERT, DELETE",
+        "feed_pages": "SELECT, INSERT",
+        "feeds": "SELECT, INSERT, UPDATE (last_number)",
         "concurrency_keys": "SELECT",
         "webhook_endpoints": "SELECT, INSERT, UPDATE, DELETE",
         "webhook_secrets": "SELECT (endpoint, id, tenant, created_at, expires_at), INSERT, UPDATE (expires_at), DELETE",
@@ -89,6 +93,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "tenants": "SELECT",
         "queue_policies": "SELECT, UPDATE (tokens, filled_at)",
         "queue_slots": "SELECT, UPDATE (worker)",
+        "feed_changes": "INSERT",
         "concurrency_keys": "SELECT, INSERT, UPDATE",
         "tenant_usage": "SELECT (tenant, running)",
         "usage_counts": "SELECT",
@@ -115,6 +120,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "schedule_fires": "SELECT, INSERT, DELETE",
         "queue_policies": "SELECT",
         "queue_slots": "SELECT",
+        "feed_changes": "SELECT, INSERT, DELETE",
+        "feed_pages": "SELECT, INSERT, DELETE",
+        "feeds": "SELECT, INSERT, UPDATE, DELETE",
         "concurrency_keys": "SELECT, DELETE, UPDATE (ids)",
         "webhook_endpoints": "SELECT, DELETE",
         "webhook_secrets": "SELECT (endpoint, id, tenant, expires_at), DELETE",
@@ -263,7 +271,7 @@ def transfer(engine: Engine, settings: Settings) -> None:
         foreign = connection.execute(_OWNED_BY_OTHERS, {"names": names, "owner": owner}).scalars().all()
         functions = [
             name
-            for name in (CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION, QUEUE_DEPTH)
+            for name in (CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION, QUEUE_DEPTH, SET_FOLLOWED_QUEUES)
             if connection.execute(_FUNCTION_OWNED_BY_OTHERS, {"name": name, "owner": owner}).scalar_one()
         ]
     for statement in [*(f"TABLE {name}" for name in foreign), *(f"FUNCTION {name}" for name in functions)]:

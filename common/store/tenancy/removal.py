@@ -120,6 +120,20 @@ DELETE_USAGE = Statement(
     SELECT (SELECT count(*) FROM used) + (SELECT count(*) FROM bytes)
     """,
 )
+DELETE_FEED = Statement(
+    "delete_feed_of_tenant",
+    "int, bigint",
+    """
+    WITH changes AS (
+        DELETE FROM feed_changes WHERE tenant = $1 AND id = ANY (ARRAY(
+            SELECT id FROM feed_changes WHERE tenant = $1 ORDER BY id LIMIT $2)) RETURNING true),
+    pages AS (
+        DELETE FROM feed_pages WHERE tenant = $1 AND last_number = ANY (ARRAY(
+            SELECT last_number FROM feed_pages WHERE tenant = $1 ORDER BY last_number LIMIT $2)) RETURNING true),
+    feed AS (DELETE FROM feeds WHERE tenant = $1)
+    SELECT (SELECT count(*) FROM changes) + (SELECT count(*) FROM pages)
+    """,
+)
 DELETE_TENANT = Statement(
     "delete_tenant",
     "int",
@@ -148,7 +162,7 @@ def run_step(connection: "WorkerConnection", tenant: int, limit: int) -> int | N
         return int(deleted)
     if ids := [row[0] for row in connection.run(NEXT_JOBS, (tenant, limit))]:
         return int(connection.run(DELETE_JOBS, (array_literal(ids), ids[0], ids[-1]))[0][0])
-    for statement in (DELETE_KEYS, DELETE_USAGE):
+    for statement in (DELETE_KEYS, DELETE_FEED, DELETE_USAGE):
         if deleted := int(connection.run(statement, (tenant, limit))[0][0]):
             return deleted
     connection.run(DELETE_TENANT, (tenant,))

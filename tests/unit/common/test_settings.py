@@ -27,7 +27,7 @@ UNITS = {
     ),
     *("connections", "partitions", "clients", "submissions", "concurrency", "limit", "percent", "fields", "requests"),
     *("bodies", "containers", "claims", "previews", "lines", "keys", "schedules", "tenants", "authentications"),
-    *("dependencies", "webhooks", "failures"),
+    *("dependencies", "webhooks", "failures", "changes"),
 }
 
 

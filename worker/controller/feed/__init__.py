@@ -1,0 +1,4 @@
+"""The change feed, as the controller keeps it.
+
+Start at `pages.py`.
+"""
