@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
-from common.domain.queues import ALL_TENANTS
 from rig.keys import new_key
 from rig.system import Database
 
+from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.domain.tenancy.scopes import Scope
 from common.domain.tenancy.tenants import DEFAULT_TENANT
 

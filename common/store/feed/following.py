@@ -11,7 +11,7 @@ from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 from common.domain.errors import FeedNotSwitched, TooManyFollowedQueues
-from common.domain.queues import MAX_FOLLOWED_QUEUES
+from common.domain.tenancy.queue_policies import MAX_FOLLOWED_QUEUES
 
 LOCK_TIMEOUT_MS = 100
 _LIMIT_WAIT = text(f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_MS}', true)")

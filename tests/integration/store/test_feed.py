@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from common.domain.queues import ALL_TENANTS
 from integration.store.support.feed import follow, members, number, numbers, read, states
 from integration.store.support.storage import LOST, RELEASE, Claimer, Storage, ids, retry_after
 from integration.store.support.tenants import add_tenants, fill
 
 from common.domain.errors import FeedExpired
+from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.store.queues import queue_state
 
 TRIGGERS = (
