@@ -15,7 +15,8 @@ from common.store.feed import retention as feed_retention
 from common.store.queues import queue_state
 from common.store.schedules import firing
 from common.store.schema import table_sizes
-from common.telemetry import feed_metrics, metrics, schedule_metrics
+from common.telemetry import metrics, schedule_metrics
+from common.telemetry.feature_metrics import feed as feed_metrics
 from common.telemetry.metric_families import gauges
 
 SIZES_INTERVAL_S = 15.0  # KEDA scrapes more often than sizes change

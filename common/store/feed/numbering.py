@@ -8,13 +8,13 @@ a statement that sees one of them sees those before it.
 
 from typing import TYPE_CHECKING
 
-import asyncpg
-
 from common import failpoints
 from common.store.connection.caller import set_caller
 from common.store.connection.statement import Statement
 
-if TYPE_CHECKING:  # the API does not import psycopg2
+if TYPE_CHECKING:  # the API does not import psycopg2, and the controller not asyncpg
+    import asyncpg
+
     from common.store.connection.psycopg2_session import WorkerConnection
 
 MAX_PAGE_CHANGES = 1_000  #: changes that are numbered at once, and stored in a row
@@ -64,7 +64,7 @@ TENANTS = Statement(
 )
 
 
-async def number(connection: asyncpg.Connection, tenant: int) -> tuple[int, int]:
+async def number(connection: "asyncpg.Connection", tenant: int) -> tuple[int, int]:
     """Number a tenant's next changes. Return the last number of its feed, and how many changes got one."""
     async with connection.transaction():
         await connection.execute(f"SELECT {set_caller([tenant])}")
