@@ -33,7 +33,7 @@ JobprocError
 ├── WebhooksOff            the API has no key to encrypt the secrets of endpoints
 ├── FeedNotSwitched        the queue could not be followed, or left, within the limit; nothing was changed
 ├── TooManyFollowedQueues  the limit of followed queues is reached
-├── FeedExpired            the feed has no changes behind the wanted number any more, or not yet; names those that it has
+├── FeedExpired            the feed has no changes behind the wanted number; names those that it has
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
 ├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long
