@@ -25,12 +25,12 @@ class FeedChange(Base):
         },
     )
 
+    tenant: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=text("1"))
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)  #: in the order of a job's changes
     job: Mapped[UUID]
     rev: Mapped[int]
     at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     due_at: Mapped[datetime | None]  #: of a scheduled job, or one that waits for a retry
-    tenant: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=text("1"))
     run: Mapped[int] = mapped_column(SmallInteger)
     attempt: Mapped[int] = mapped_column(SmallInteger)
     parked: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
@@ -43,10 +43,10 @@ class FeedPage(Base):
 
     __tablename__ = "feed_pages"
 
+    tenant: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=text("1"))
     last_number: Mapped[int] = mapped_column(primary_key=True)
     first_number: Mapped[int]
     numbered_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
-    tenant: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=text("1"))
     changes: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  #: as clients read them
 
 
@@ -56,6 +56,6 @@ class Feed(Base):
     __tablename__ = "feeds"
     __table_args__ = ({"postgresql_with": {"fillfactor": "20"}},)
 
+    tenant: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=text("1"))
     last_number: Mapped[int] = mapped_column(server_default=text("0"))  #: of its newest change with a number
     deleted_to: Mapped[int] = mapped_column(server_default=text("0"))  #: changes up to it are deleted
-    tenant: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=text("1"))

@@ -32,6 +32,7 @@ TASKS = {
 TASKS |= {"bulk_actions", "bulk_action_expiry", "planner_statistics", "usage", "tenant_removal", "audit", "api_keys"}
 TASKS |= {"batches", "batch_expiry"}
 TASKS |= {"schedules", "schedule_fires"}
+TASKS |= {"feed", "feed_expiry"}
 LAST_SUCCESS = "jobproc_controller_task_last_success_timestamp_seconds"
 DEPTH = "jobproc_queue_jobs"
 
