@@ -14,7 +14,7 @@ def request_change(client: ExampleClient, operation: Operation, **parameters: An
     system = client.system.client
     system.patch("/queues/default", json={"events": True}).raise_for_status()
     after = system.get("/events?after=latest").json()["after"]
-    client.job(delay_seconds=1_000)
+    client.job()
     return client.send(operation, params={"after": after, **parameters})
 
 
