@@ -29,6 +29,7 @@ class ReasonCode(StrEnum):
     QUEUE_PAUSED = "queue_paused"  #: no job of the queue starts
     QUEUE_CONCURRENCY = "queue_concurrency"  #: as many jobs of the queue run as its limit allows
     QUEUE_RATE = "queue_rate"  #: as many jobs of the queue have started a moment ago as its rate allows
+    KEY_LIMIT = "key_limit"  #: as many jobs with the same concurrency key run, or have started, as its limit allows
     RUNNING_QUOTA = "running_quota"  #: as many jobs of the tenant run as its quota allows
     JOBS_AHEAD = "jobs_ahead"  #: other jobs of the tenant are claimed first
     OTHER_TENANTS = "other_tenants"  #: jobs of other tenants wait in the queue too, and get their share
@@ -167,7 +168,7 @@ def _block_reasons(job: UnfinishedJob, count_limit: int) -> Iterator[BlockReason
         yield BlockReason(
             code=ReasonCode.KEY_IN_USE, text=f"The job {job['key_holder']} has the same unique key and is running."
         )
-    elif job["parked"]:
+    elif job["parked"] and not job["is_limited"]:
         yield BlockReason(code=ReasonCode.KEY_IN_USE, text="Another job with the same unique key runs before it.")
     yield from _held_back(job)
     if not job["parked"]:
@@ -178,6 +179,8 @@ def _held_back(job: UnfinishedJob) -> Iterator[BlockReason]:
     """Yield the reasons for which its tenant, or its queue, starts no job now."""
     if job["suspended"]:
         yield BlockReason(code=ReasonCode.TENANT_SUSPENDED, text="Its tenant is suspended: none of its jobs starts.")
+    if job["is_limited"] and job["parked"] and not job["policies"]:
+        yield BlockReason(code=ReasonCode.KEY_LIMIT, text="Its concurrency key had a limit; it is woken within a tick.")
     for code, text, until in policy_reasons(job["policies"]):
         yield BlockReason(code=ReasonCode(code), text=text, until=until)
     most = job["most_running"]

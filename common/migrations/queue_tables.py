@@ -47,3 +47,32 @@ CREATE TABLE concurrency_keys (
 ) WITH (fillfactor = 50);
 CREATE INDEX concurrency_keys_filled_at ON concurrency_keys (filled_at);
 """
+
+# For KEDA: running jobs, and waiting ones that a pause or a limit of their queue does not keep from starting. Counted
+# up to `most`. A limit of one tenant among several says nothing of the others' jobs.
+QUEUE_FUNCTIONS = """
+CREATE FUNCTION queue_depth(of_queue text, most bigint) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER AS $$
+    WITH policies AS (
+        SELECT p.* FROM queue_policies p
+        WHERE p.queue = of_queue AND p.in_force
+          AND (p.tenant = 0 OR (SELECT count(*) FROM (SELECT FROM tenants LIMIT 2) t) < 2)),
+    counted AS (
+        SELECT count(*) FILTER (WHERE due.worker IS NULL) AS queued, count(due.worker) AS running
+        FROM (SELECT l.worker FROM live l
+              WHERE l.queue = of_queue AND l.claimable_at <= now()
+                AND (l.worker IS NOT NULL OR NOT EXISTS (
+                     SELECT FROM queue_policies q
+                     WHERE q.queue = of_queue AND q.paused_at IS NOT NULL AND q.tenant IN (0, l.tenant)))
+              LIMIT most) due)
+    SELECT running + greatest(0, least(
+               queued, (SELECT min(concurrency) FROM policies) - running,
+               (SELECT min(ceil(least(burst, tokens + rate * greatest(
+                    0, extract(epoch FROM clock_timestamp() - filled_at))) + rate)) FROM policies)))::bigint
+    FROM counted
+$$;
+REVOKE EXECUTE ON FUNCTION queue_depth FROM PUBLIC;
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION queue_depth SET search_path = %I, pg_temp', current_schema());
+END $$;
+"""

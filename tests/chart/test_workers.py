@@ -9,10 +9,7 @@ from chart.manifests import EXAMPLES, TOPOLOGIES, Release, environment, from_sec
 pytestmark = pytest.mark.needs("helm")
 
 ALL = [*TOPOLOGIES, *EXAMPLES]
-DEPTH_QUERY = (
-    'SELECT count(*) FROM (SELECT FROM "{schema}".live '
-    "WHERE queue = 'default' AND claimable_at <= now() LIMIT 100000) due"
-)
+DEPTH_QUERY = "SELECT \"{schema}\".queue_depth('default', 100000)"
 
 
 def scaled(name: str, topology: str, *sets: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from faults.feed import PastChange, past_changes
 from faults.history import Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
+from faults.limited import PastPause
 from faults.schedules import BY_SCHEDULE, PastSchedule, past_schedules
 
 
@@ -33,6 +34,7 @@ class JobOptions:
     deadline: datetime | None = None
     unique_key: str | None = None  #: with its tenant
     unique_while: str | None = None
+    concurrency_key: str | None = None  #: with its tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class Evidence:
     schedules: Sequence[PastSchedule] = ()
     feed: Mapping[int, Sequence[PastChange]] = field(default_factory=dict)  #: by tenant
     feed_readers: Sequence[Sequence[PastChange]] = ()  #: what clients of the default tenant have read
+    pauses: Sequence[PastPause] = ()
     interrupted: bool = True  #: True if any fault could end or repeat an attempt
     drained_s: float = 0.0  #: from the end of the last fault until nothing was unfinished
     drain_limit_s: float = 0.0
@@ -198,7 +201,8 @@ def tables(database: Database) -> dict[str, Any]:
     options = {
         job_id: JobOptions({0: created_at}, *columns)
         for job_id, created_at, *columns in database.rows(
-            "SELECT id::text, created_at, run_at, deadline, tenant || ' ' || unique_key, unique_while FROM jobs"
+            "SELECT id::text, created_at, run_at, deadline, tenant || ' ' || unique_key, unique_while,"
+            " tenant || ' ' || concurrency_key FROM jobs"
         )
     }
     undo_runs: dict[str, frozenset[int]] = {}

@@ -13,7 +13,9 @@ SAMPLE_INTERVAL_S = 0.1
 # Due jobs are compared only with idle processes that can run them, and those processes only with such jobs.
 _SAMPLE = """
 WITH due AS (SELECT min(claimable_at) AS claimable_at, needs FROM live
-             WHERE worker IS NULL AND claimable_at <= now() GROUP BY needs),
+             WHERE worker IS NULL AND claimable_at <= now()
+               AND NOT EXISTS (SELECT FROM queue_policies p WHERE p.tenant = live.tenant AND p.in_force)
+             GROUP BY needs),
 idle AS (SELECT w.id, w.operations FROM workers w
          WHERE w.ended_at IS NULL AND w.held_jobs = 0 AND w.alive_until > now() + %s * interval '1 s'
            AND w.pid <> ALL (%s::int[])

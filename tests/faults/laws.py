@@ -27,6 +27,7 @@ from faults.laws_of_options import (
     jobs_of_a_running_key_take_turns,
     times_are_kept,
 )
+from faults.laws_of_queues import a_paused_queue_starts_nothing, jobs_of_a_limited_key_take_turns
 from faults.laws_of_schedules import a_schedule_fires_each_instant_once
 from faults.laws_of_service import (
     errors_are_those_of_an_absent_database,
@@ -71,6 +72,8 @@ LAWS: tuple[Law, ...] = (
     a_flood_delays_nobody_else,
     a_schedule_fires_each_instant_once,
     a_feed_has_every_change_once,
+    a_paused_queue_starts_nothing,
+    jobs_of_a_limited_key_take_turns,
 )
 
 

@@ -1,6 +1,7 @@
 """The laws of keys and of times that clients set."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
 
@@ -43,11 +44,17 @@ def jobs_of_a_running_key_take_turns(run: Evidence, verdict: Verdict) -> None:
 
     Attempts without a result may: a frozen process that has lost its lease goes on running.
     """
+    held = {job_id: options.unique_key for job_id, options in run.options.items() if options.unique_while == "running"}
+    take_turns(run, verdict, held)
+
+
+def take_turns(run: Evidence, verdict: Verdict, keys: Mapping[str, str | None]) -> None:
+    """Expect that the succeeded attempts of the jobs of one key do not overlap. `keys`: by job; None: it has none."""
     succeeded = {
         (job_id, outcome.attempt)
-        for job_id, options in run.options.items()
+        for job_id, key in keys.items()
         for outcome in run.outcomes.get(job_id, ())
-        if options.unique_while == "running" and outcome.status == "SUCCESS"
+        if key is not None and outcome.status == "SUCCESS"
     }
     begun: dict[tuple[str, int], list[float]] = defaultdict(list)
     for line in run.effects:
@@ -58,8 +65,7 @@ def jobs_of_a_running_key_take_turns(run: Evidence, verdict: Verdict) -> None:
         starts = begun[line.job, line.attempt]
         # The ledger knows no runs: two of them may have an attempt with the same number.
         if line.phase == "end" and (line.job, line.attempt) in succeeded and len(starts) == 1:
-            key = str(run.options[line.job].unique_key)
-            spans[key].append((starts[0], line.at_s, f"{line.job} in attempt {line.attempt}"))
+            spans[str(keys[line.job])].append((starts[0], line.at_s, f"{line.job} in attempt {line.attempt}"))
     for key, known in spans.items():
         for (_, until, holder), (since, _, next_holder) in pairwise(sorted(known)):
             verdict.expect(until <= since, f"{key}: {next_holder} began at {since}, before {holder} ended at {until}")

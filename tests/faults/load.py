@@ -14,10 +14,12 @@ from faults.flood import be_quiet, flood
 from faults.history import History
 from faults.key_keeper import KeyKeeper
 from faults.keys import KeyLife
+from faults.limited import PastPause, Pauses
 from faults.tenants import TenantOfRun, Tenants
 
 FLOOD_PAUSE_S, QUIET_PAUSE_S = 2.0, 0.1  # mean times between two floods, and between two jobs of the quiet tenant
-FLOODING, QUIET, KEEPING = 100, 200, 300  # numbers of clients
+LIMITED_PAUSE_S = 0.5
+FLOODING, QUIET, KEEPING, LIMITED = 100, 200, 300, 400  # numbers of clients
 
 
 class Load(AbstractContextManager["Load"]):
@@ -36,11 +38,13 @@ class Load(AbstractContextManager["Load"]):
             chance = random.Random(f"{seed}-{number}")
             return ApiClient(number, environment.url, history, tenants, tenant, chance)
 
+        self._pauses = Pauses(environment.postgres_url, tenants.limited.number)
         keeping = [client(KEEPING + tenant.number, tenant) for tenant in tenants.all]
         self._followers = [Follower(self._database, environment.url, limit) for limit in (20, 1_000)]
         self._threads: list[Client | KeyKeeper | Follower] = [
             *(Client(client(number, tenants.of_client(number)), pause_s) for number in range(1, clients + 1)),
             Client(client(FLOODING, tenants.flooding), FLOOD_PAUSE_S, flood),
+            Client(client(LIMITED, tenants.limited), LIMITED_PAUSE_S, self._pauses.press),
             Client(client(QUIET, tenants.quiet), QUIET_PAUSE_S, be_quiet),
             KeyKeeper(keeping, random.Random(f"{seed}-keys")),
             *self._followers,
@@ -57,6 +61,12 @@ class Load(AbstractContextManager["Load"]):
             for thread in self._threads:
                 thread.stop()
             schedules.pause(self._database)
+            self._pauses.end()
+
+    @property
+    def pauses(self) -> list[PastPause]:
+        """The pauses of the limited tenant."""
+        return self._pauses.past
 
     def feed_readers(self) -> list[Sequence[PastChange]]:
         """Return what each follower of the feed has read."""

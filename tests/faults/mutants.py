@@ -10,31 +10,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from common.command_line import command_line
+from faults.mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED_FOLDERS = ("api", "worker", "common", "clients", "tests", "tools", "charts")
-RUN_S = 15
 TIMEOUT_S = 240.0  # of one run, its start and end included
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One broken guard: `original`, which occurs once in the file, is replaced by `mutated`.
-
-    Under `faults` one of `laws` must break.
-    """
-
-    name: str
-    file: str
-    original: str
-    mutated: str
-    faults: tuple[str, ...]
-    laws: tuple[str, ...]
-    seconds: int = RUN_S
 
 
 MUTANTS = (
@@ -54,6 +37,22 @@ MUTANTS = (
         "for at in schedule.timing.after(max(schedule.next_at, now)):",
         ("no_controller", "leader_frozen"),
         ("a schedule fires each instant once",),
+    ),
+    Mutant(
+        "claims do not ask for policies",
+        "common/store/jobs/claims.py",
+        "SELECT FROM queue_policies WHERE queue = $8 AND in_force",
+        "SELECT FROM queue_policies WHERE queue = $8 AND in_force AND false",
+        ("worker_killed",),
+        ("a paused queue starts nothing", "jobs of a limited key take turns"),
+    ),
+    Mutant(
+        "places of a key are given without a look at its holders",
+        "common/store/jobs/limits/concurrency_keys.py",
+        "WHERE l.id = ANY (k.ids) AND l.worker IS NOT NULL AND l.id <> ALL ($4)) AS holders",
+        "WHERE false) AS holders",
+        ("worker_killed",),
+        ("jobs of a limited key take turns",),
     ),
     Mutant(
         "a failure is settled without the fence",

@@ -202,6 +202,7 @@ class Run:
             faults=self._faults,
             keys=self._load.keys(),
             feed_readers=self._load.feed_readers(),
+            pauses=self._load.pauses,
             fair_wait_s=environment.fair_wait_s + slack_s,
             disturbed=[(unix_s + began_s, unix_s + ended_s) for began_s, ended_s in self._disturbed],
             clock_steps=environment.clock_steps,

@@ -31,7 +31,7 @@ class Tenants:
     @classmethod
     def create(cls, database: Database, database_url: str) -> "Tenants":
         """Store the tenants and a key of each."""
-        numbers = [DEFAULT_TENANT, *(new_tenant(database, name) for name in ("second", "flooding", "quiet"))]
+        numbers = [DEFAULT_TENANT, *(new_tenant(database, name) for name in ("second", "flooding", "limited", "quiet"))]
         return cls([TenantOfRun(number, KeyRing(number, database_url)) for number in numbers])
 
     def of_client(self, number: int) -> TenantOfRun:
@@ -42,6 +42,11 @@ class Tenants:
     def flooding(self) -> TenantOfRun:
         """The tenant that floods."""
         return self.all[RANDOM - 1]
+
+    @property
+    def limited(self) -> TenantOfRun:
+        """The tenant whose jobs have limits."""
+        return self.all[RANDOM]
 
     @property
     def quiet(self) -> TenantOfRun:

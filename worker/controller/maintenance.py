@@ -92,14 +92,10 @@ def forget_operations(connection: WorkerConnection, settings: Settings) -> None:
         log.warning("operations_forgotten", operations=names, hours=hours)
 
 
-def delete_concurrency_keys(connection: WorkerConnection) -> None:
-    """Delete the rows of concurrency keys that nobody has used for a while."""
-    for _ in range(CONCURRENCY_KEY_ROUNDS):
-        if concurrency_keys.delete_unused(connection, UNUSED_KEY_S, CONCURRENCY_KEYS) < CONCURRENCY_KEYS:
-            break
-
-
-def delete_expired_keys(engine: Engine) -> None:
-    """Delete expired idempotency keys, and unique keys that no job holds."""
+def delete_expired_keys(engine: Engine, worker_connection: WorkerConnection) -> None:
+    """Delete expired idempotency keys, unique keys that no job holds, and concurrency keys that nobody uses."""
     with engine.begin() as connection:
         keys.delete_expired(connection)
+    for _ in range(CONCURRENCY_KEY_ROUNDS):
+        if concurrency_keys.delete_unused(worker_connection, UNUSED_KEY_S, CONCURRENCY_KEYS) < CONCURRENCY_KEYS:
+            break

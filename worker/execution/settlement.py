@@ -79,13 +79,10 @@ class Settler:
             self._count_fenced(len(pending) - stored)
             self._mark_settled(began_ns)
             if pending.has_keys or any(job.extras is not None for job in jobs):
-                try:
-                    claimed, jobs = jobs, self._share_keys(queue, pending, jobs)
-                except DatabaseUnavailable as error:
-                    self.connection_lost(error)
+                ready = self._share_keys(queue, pending, jobs)
+                if ready is None or (jobs and not ready):  # all are parked: others may be behind them
                     continue
-                if claimed and not jobs:  # all are parked: others may be behind them
-                    continue
+                jobs = ready
             self._metrics.count_claim(queue, jobs)
             if self.spans is not None:
                 self.spans.record_claim(queue, jobs, began_ns, self._metrics)
@@ -136,8 +133,8 @@ class Settler:
 
     def settle_in_signal_handler(self) -> None:
         """Try once to settle what has ended, without waiting. On an error it stays pending and is settled later."""
-        began_ns = time.time_ns()
         try:
+            began_ns = time.time_ns()
             self._write(self.pending)
             self._mark_settled(began_ns, in_handler=True)
         except psycopg2.Error:
@@ -214,15 +211,19 @@ class Settler:
         """Drop the attempts that have ended and are not settled: their jobs run again."""
         self.pending = PendingResults()
 
-    def _share_keys(self, queue: str, freed: PendingResults, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
-        """Return the claimed jobs that may run as far as their keys decide; park the others, wake those of freed keys."""
+    def _share_keys(self, queue: str, freed: PendingResults, jobs: list[ClaimedJob]) -> list[ClaimedJob] | None:
+        """Return the claimed jobs that may run as their keys decide; park the others. None: the connection was lost."""
         session, policies = self._session, self._session.policies(queue)
-        ready = running_keys.share(session.connection, session.worker, freed.running_keys, jobs)
-        if policies.limits_keys:
-            ready, wait_s = concurrency_keys.admit(session.connection, session.worker, queue, ready)
-            policies.wait(wait_s)
-        if others := freed.concurrency_keys - {job.concurrency_key for job in jobs}:
-            policies.wait(concurrency_keys.wake(session.connection, others))
+        try:
+            ready = running_keys.share(session.connection, session.worker, freed.running_keys, jobs)
+            if policies.limits_keys:
+                ready, wait_s = concurrency_keys.admit(session.connection, session.worker, queue, ready)
+                policies.wait(wait_s)
+            if others := freed.concurrency_keys - {job.concurrency_key for job in jobs}:
+                policies.wait(concurrency_keys.wake(session.connection, others))
+        except DatabaseUnavailable as error:
+            self.connection_lost(error)
+            return None
         return ready
 
     def _wake(self, pending: PendingResults) -> None:

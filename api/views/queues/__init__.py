@@ -1,1 +1,4 @@
-"""Responses about queues and of the change feed. Start at `resource.py`. Imports no other view."""
+"""Responses about queues, reasons of their policies, and the change feed. Start at `resource.py`.
+
+Imports no other views.
+"""

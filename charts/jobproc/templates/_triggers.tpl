@@ -28,7 +28,7 @@ authenticationRef: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- else -}}
 metadata:
-  query: SELECT count(*) FROM (SELECT FROM "{{ (.root.Values.settings | default dict).JOBPROC_DATABASE_SCHEMA | default "jobproc" }}".live WHERE queue = '{{ .queue }}' AND claimable_at <= now() LIMIT 100000) due
+  query: SELECT "{{ (.root.Values.settings | default dict).JOBPROC_DATABASE_SCHEMA | default "jobproc" }}".queue_depth('{{ .queue }}', 100000)
   targetQueryValue: {{ .target | quote }}
   activationTargetQueryValue: "0"
   {{- with include "jobproc.databaseMetadata" .root | trim }}{{ . | nindent 2 }}{{ end }}

@@ -11,7 +11,7 @@ from common.migrations.bulk_action_tables import BULK_ACTIONS
 from common.migrations.feed.tables import FEED
 from common.migrations.job_log_table import JOB_LOGS
 from common.migrations.partition_functions import PARTITION_FUNCTIONS
-from common.migrations.queue_tables import QUEUES
+from common.migrations.queue_tables import QUEUE_FUNCTIONS, QUEUES
 from common.migrations.schedule_tables import SCHEDULES
 from common.migrations.usage_tables import USAGE
 from common.migrations.workers_tables import WORKERS
@@ -230,5 +230,5 @@ LEFT JOIN LATERAL (SELECT * FROM outcomes WHERE outcomes.id = j.id ORDER BY run 
 def upgrade() -> None:
     """Create all tables, indexes, the view, and the functions for partitions."""
     tables = (JOBS, JOB_LOGS, SIDE_TABLES, BATCHES, BULK_ACTIONS, SCHEDULES, QUEUES, WORKERS, ACCESS, USAGE, FEED)
-    for statements in (*tables, VIEW, PARTITION_FUNCTIONS):
+    for statements in (*tables, VIEW, PARTITION_FUNCTIONS, QUEUE_FUNCTIONS):
         op.execute(statements)

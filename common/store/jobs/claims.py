@@ -62,8 +62,7 @@ CLAIM_EXTRAS = f"""
         'retry_base_s', j.retry_base_s, 'retry_cap_s', j.retry_cap_s,
         'deadline_in_s', CASE WHEN {_ORIGINAL_RUN} THEN date_part('epoch', j.deadline - clock_timestamp()) END,
         'running_key', CASE j.unique_while WHEN 'running' THEN json_build_array(j.tenant, j.unique_key) END,
-        'concurrency_key', CASE WHEN j.concurrency_key > ''
-                           THEN json_build_array(j.tenant, j.queue, j.concurrency_key) END,
+        'concurrency_key', json_build_array(j.tenant, j.queue, j.concurrency_key),
         'is_input_large', {_LARGE} AND t.run = 0, 'tags', j.tags, 'metadata', j.metadata,
         'deadline', CASE WHEN {_ORIGINAL_RUN} THEN j.deadline END)::text END"""
 
@@ -76,8 +75,8 @@ RUNNABLE_HERE = RUNNABLE.format(operations="(SELECT w.operations FROM workers w 
 # only a claim under policies takes jobs. A policy so holds for all claims whose snapshot is of after its commit.
 OPEN = f"""
 open AS MATERIALIZED (
-    SELECT (now() - {MARK_SLACK})::text AS floor
-    WHERE NOT EXISTS (SELECT FROM queue_policies WHERE queue = $8 AND in_force))
+    SELECT (now() - {MARK_SLACK})::text AS floor WHERE NOT EXISTS (
+        SELECT FROM queue_policies WHERE queue = $8 AND in_force))
 """
 IS_OPEN = "(SELECT floor FROM open) IS NOT NULL"
 
@@ -274,8 +273,8 @@ def claim_extras(text: str | None) -> ClaimExtras | None:
     extras = json.loads(text)
     if extras["running_key"] is not None:
         extras["running_key"] = RunningKey(*extras["running_key"])
-    if extras["concurrency_key"] is not None:
-        extras["concurrency_key"] = ConcurrencyKey(*extras["concurrency_key"])
+    key = extras["concurrency_key"]
+    extras["concurrency_key"] = None if key[2] is None else ConcurrencyKey(*key)
     return ClaimExtras(**extras)
 
 

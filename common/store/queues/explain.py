@@ -38,7 +38,7 @@ others AS MATERIALIZED (
 SELECT l.queue, l.priority, l.needs, now() AS now, l.started_at,
        CASE WHEN {PARKED} THEN l.due_since ELSE l.claimable_at END AS due_at,
        l.attempt - l.released AS charged, l.cancel_requested, {UNCLAIMED} AS unclaimed, {DUE} AS due,
-       {PARKED} AS parked,
+       {PARKED} AS parked, l.concurrency_key IS NOT NULL AS is_limited,
        (SELECT count(*) FROM workers w WHERE {LEASE_ALIVE} AND l.queue = ANY (w.queues)) AS serving_workers,
        (SELECT count(*) FROM workers w
         WHERE {LEASE_ALIVE} AND l.queue = ANY (w.queues) AND {RUNNABLE.format(operations="w.operations")})

@@ -15,8 +15,14 @@ SELECT p.tenant = {ALL_TENANTS} AS of_operators, p.paused_at, p.concurrency,
        (SELECT count(s.worker) FROM queue_slots s
         WHERE s.queue = p.queue AND s.tenant = p.tenant AND s.n <= p.concurrency) AS taken, p.rate,
        CASE WHEN p.rate IS NOT NULL AND {TOKENS} < 1
-            THEN clock_timestamp() + (1 - {TOKENS}) / p.rate * interval '1 s' END AS next_token_at
-FROM live l JOIN queue_policies p ON p.queue = l.queue AND p.tenant IN (l.tenant, {ALL_TENANTS})
+            THEN clock_timestamp() + (1 - {TOKENS}) / p.rate * interval '1 s' END AS next_token_at,
+       l.claimable_at = 'infinity' AS parked, j.concurrency_key, p.key_concurrency, p.key_rate,
+       (SELECT count(*) FROM live h
+        WHERE h.id = ANY ((SELECT k.ids FROM concurrency_keys k
+                           WHERE k.tenant = l.tenant AND k.queue = l.queue AND k.key = j.concurrency_key)::uuid[])
+          AND h.tenant = l.tenant AND h.worker IS NOT NULL) AS holders
+FROM live l JOIN jobs j ON j.id = l.id AND j.tenant = l.tenant
+JOIN queue_policies p ON p.queue = l.queue AND p.tenant IN (l.tenant, {ALL_TENANTS})
 WHERE l.id = $2 AND l.tenant = $3 AND p.in_force
 """
 _FOR_CALLER = for_caller(_HOLDING, "$1")

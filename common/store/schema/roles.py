@@ -26,10 +26,12 @@ VERSION_TABLE = "alembic_version"
 CREATE_PARTITION, DROP_PARTITIONS = "create_partition(text, text, uuid, uuid)", "drop_partitions(text)"
 DROP_AUDIT_PARTITION = "drop_audit_partition(text)"
 SET_FOLLOWED_QUEUES, RECORD_CHANGE = "set_followed_queues()", "record_change()"
+QUEUE_DEPTH = "queue_depth(text, bigint)"
 #: By part: the functions that it may call. The API creates a partition whose day a submission finds missing.
 FUNCTIONS = {
     "api": [CREATE_PARTITION, SET_FOLLOWED_QUEUES],
     "controller": [CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION],
+    "metrics": [QUEUE_DEPTH],
 }
 #: By part and table. A lock of a row (FOR UPDATE) needs the right to change a column of it.
 RIGHTS: Mapping[str, Mapping[str, str]] = {
@@ -121,7 +123,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "stored_bytes": "SELECT, INSERT, DELETE",
         VIEW: "SELECT",
     },
-    "metrics": {"live": "SELECT (queue, claimable_at)"},
+    "metrics": {},  # KEDA calls a function
 }
 _TABLES = sorted(Base.metadata.tables)
 _ROLE_EXISTS = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :name)")
@@ -255,7 +257,14 @@ def transfer(engine: Engine, settings: Settings) -> None:
         foreign = connection.execute(_OWNED_BY_OTHERS, {"names": names, "owner": owner}).scalars().all()
         functions = [
             name
-            for name in (CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION, SET_FOLLOWED_QUEUES, RECORD_CHANGE)
+            for name in (
+                CREATE_PARTITION,
+                DROP_PARTITIONS,
+                DROP_AUDIT_PARTITION,
+                SET_FOLLOWED_QUEUES,
+                RECORD_CHANGE,
+                QUEUE_DEPTH,
+            )
             if connection.execute(_FUNCTION_OWNED_BY_OTHERS, {"name": name, "owner": owner}).scalar_one()
         ]
     for statement in [*(f"TABLE {name}" for name in foreign), *(f"FUNCTION {name}" for name in functions)]:

@@ -168,3 +168,12 @@ def test_explain_names_the_policy_and_its_end(owner: httpx.Client, other: httpx.
     assert timedelta(seconds=60) < end - datetime.now(UTC) <= timedelta(seconds=100)
     other.patch("/queues/default", json={"paused": True}).raise_for_status()
     assert {reason["code"] for reason in reasons(other, job_id)} == {"queue_paused", "queue_rate"}
+
+
+def test_explain_names_the_key_of_a_parked_job(owner: httpx.Client) -> None:
+    owner.patch("/queues/default", json={"key_rate": {"per_second": 0.001, "burst": 1}}).raise_for_status()
+    jobs = owner.post("/jobs/batch", json=[JOB | {"concurrency_key": "a"}] * 9).raise_for_status().json()["job_ids"]
+    until("one has run", lambda: sum(status(owner, job_id) == "SUCCESS" for job_id in jobs) == 1)
+    reasons = [owner.get(f"/jobs/{job_id}/explain").json()["reasons"] for job_id in jobs]
+    assert {reason[0]["code"] for reason in reasons} == {"ended", "key_limit", "not_due"}
+    assert all(reason[0]["until"] for reason in reasons if reason[0]["code"] == "not_due"), "the time of the next token"

@@ -1,4 +1,4 @@
-"""Concurrency keys: places and tokens of each key, exact beside each other; who waits is parked and costs no claims."""
+"""Concurrency keys: places and tokens of each key, exact beside each other; waiting jobs are parked."""
 
 import random
 import threading
@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from integration.store.support.storage import Storage, ids
@@ -29,9 +29,11 @@ def limit(storage: Storage, **members: Any) -> None:
 
 def submit(storage: Storage, keys: Sequence[str]) -> list[str]:
     jobs = sorted(storage.new(len(keys)), key=lambda job: job.id)
-    return storage.store(
+    stored = storage.store(
         [replace(job, options=Options(concurrency_key=key)) for job, key in zip(jobs, keys, strict=True)]
     )
+    by_place = "SELECT id::text FROM live WHERE id = ANY (%s::uuid[]) ORDER BY coalesce(due_since, claimable_at), id"
+    return [row[0] for row in storage.rows(by_place, (stored,))]
 
 
 class KeyedClaimer(FairClaimer):
@@ -140,43 +142,53 @@ def test_keys_that_nobody_uses_are_deleted(storage: Storage) -> None:
     assert concurrency_keys.delete_unused(controller, 0, 10) == 2
 
 
-@pytest.mark.parametrize("most", [1, 3])
-def test_the_limit_is_kept_by_many_processes_that_die(storage: Storage, most: int) -> None:
-    limit(storage, key_concurrency=most)
-    keys = ["a", "b"]
-    submit(storage, [random.Random(1).choice(keys) for _ in range(300)])
-    stopped, lock, running, worst = threading.Event(), threading.Lock(), Counter[ConcurrencyKey | None](), [0]
+class Processes:
+    """Processes that claim, run and settle jobs with keys; some die in between, and their jobs are released."""
 
-    def run(seed: int) -> None:
-        chance, claimer = random.Random(seed), KeyedClaimer(storage)
-        while not stopped.is_set():
+    def __init__(self, storage: Storage, count: int) -> None:
+        self._storage, self._stopped, self._lock = storage, threading.Event(), threading.Lock()
+        self._running = Counter[ConcurrencyKey | None]()
+        self.most_at_once = 0
+        self._threads = [threading.Thread(target=self._run, args=(seed,)) for seed in range(count)]
+
+    def _run(self, seed: int) -> None:
+        chance, claimer = random.Random(seed), KeyedClaimer(self._storage)
+        while not self._stopped.is_set():
             jobs = claimer.admitted(5)
-            with lock:
-                running.update(job.concurrency_key for job in jobs)
-                worst[0] = max(worst[0], *running.values(), 0)
+            with self._lock:
+                self._running.update(job.concurrency_key for job in jobs)
+                self.most_at_once = max(self.most_at_once, *self._running.values(), 0)
             time.sleep(0.002 if jobs else 0.005)
-            with lock:
-                running.subtract(job.concurrency_key for job in jobs)
+            with self._lock:
+                self._running.subtract(job.concurrency_key for job in jobs)
             if jobs and chance.random() < 0.1:
                 release_all(claimer.connection, claimer.id)
-                claimer = KeyedClaimer(storage)
+                claimer = KeyedClaimer(self._storage)
             else:
                 claimer.end(jobs)
 
-    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(6)]
-    for thread in threads:
-        thread.start()
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_the_limit_is_kept_by_many_processes_that_die(storage: Storage, most: int) -> None:
+    limit(storage, key_concurrency=most)
+    submit(storage, [random.Random(1).choice(["a", "b"]) for _ in range(300)])
     controller, place = storage.connection(by_index=False), concurrency_keys.NO_GROUP
     deadline = time.monotonic() + 60
-    try:
+    with Processes(storage, 6) as processes:
         while storage.value("SELECT count(*) FROM live"):
             assert time.monotonic() < deadline
             _, place = concurrency_keys.wake_in_turn(controller, place, 100)
             time.sleep(0.05)
-    finally:
-        stopped.set()
-        for thread in threads:
-            thread.join()
-    assert worst[0] == most
+    assert processes.most_at_once == most
     assert storage.value("SELECT count(*) FROM outcomes WHERE status = 'SUCCESS'") == 300
     assert storage.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0

@@ -146,13 +146,19 @@ def test_no_worker_starts_for_what_waits_for_a_limit(storage: Storage) -> None:
     storage.fill(50)
     claimer, connection = FairClaimer(storage), storage.connection(by_index=False)
     assert queue_state.depth(connection, 100)["default"] == (50, 0)
+    for_keda = "SELECT queue_depth('default', 100)"
+    assert storage.value(for_keda) == 50
     limit(storage, concurrency=4)
     assert queue_state.depth(connection, 100)["default"] == (4, 0)
     claimer.claim(3)
     assert queue_state.depth(connection, 100)["default"] == (1, 3)
+    assert storage.value(for_keda) == 4
     limit(storage, concurrency=None, rate=2, burst=5)
     assert queue_state.depth(connection, 100)["default"] == (7, 3), "the tokens, and those of the next second"
+    assert storage.value(for_keda) == 10
     assert queue_state.due_queues(connection) == ["default"]
+    limit(storage, paused=True)
+    assert storage.value(for_keda) == 3
 
 
 @contextmanager

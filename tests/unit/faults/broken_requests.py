@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from faults.evidence import Evidence
 from faults.history import Answer, Call
+from faults.limited import PastPause
 from unit.faults.good_run import (
     GOOD,
     RETRY_INPUT,
@@ -133,6 +134,16 @@ BROKEN_REQUESTS: list[tuple[str, str, Callable[[], Evidence]]] = [
         "jobs_of_a_running_key_take_turns",
         "a job begins before the running one with its key has ended",
         lambda: replace(GOOD, effects=[replace(line, at_s=1.9) if line.at_s == 3.0 else line for line in GOOD.effects]),
+    ),
+    (
+        "jobs_of_a_limited_key_take_turns",
+        "a job begins before the running one with its key has ended",
+        lambda: replace(GOOD, effects=[replace(line, at_s=1.9) if line.at_s == 3.0 else line for line in GOOD.effects]),
+    ),
+    (
+        "a_paused_queue_starts_nothing",
+        "an attempt starts during a pause",
+        lambda: replace(GOOD, pauses=[PastPause(1, at(2.9), at(3.1))]),
     ),
     ("times_are_kept", "a job began before its time", lambda: with_options(A, run_at=at(1.5))),
     ("times_are_kept", "a job began after its deadline", lambda: with_options(A, deadline=at(2.5))),

@@ -8,6 +8,7 @@ from faults.evidence import Effect, Evidence, JobOptions, Outcome, PastAttempt, 
 from faults.history import Answer, Call
 from faults.jobs import SentJob
 from faults.keys import KeyLife
+from faults.limited import PastPause
 from faults.schedules import PastFire, PastSchedule
 
 A, B, C, D, E = (f"01a210bb-0000-7000-8000-00000000000{letter}" for letter in "abcde")
@@ -177,12 +178,10 @@ GOOD = Evidence(
     keys={"valid": KeyLife(1), "rotated": KeyLife(1, 8.0, 8.2, expires_after_s=5.0)},
     fair_wait_s=2.0,
     schedules=[SCHEDULE],
+    pauses=[PastPause(1, at(4.3), at(4.9))],
     stored={
-        A: StoredJob(SENT[A], 20),
+        **{job: StoredJob(SENT[job], 20) for job in (A, C, D, E)},
         B: StoredJob(SENT[B], 3),
-        C: StoredJob(SENT[C], 20),
-        D: StoredJob(SENT[D], 20),
-        E: StoredJob(SENT[E], 20),
     },
     outcomes={
         A: [Outcome("SUCCESS", 2, 0, at(3), at(4), 7.0)],
@@ -204,10 +203,10 @@ GOOD = Evidence(
     undo_runs={E: frozenset({1})},
     options={
         A: JobOptions({0: at(2)}, at(0.5), at(3.5), "u", "both"),
-        B: JobOptions({0: at(0)}, unique_key="r", unique_while="running"),
+        B: JobOptions({0: at(0)}, unique_key="r", unique_while="running", concurrency_key="r"),
         C: JobOptions({0: at(0), 1: at(2), 2: at(4)}),
         D: JobOptions({0: at(0)}, unique_key="u", unique_while="both"),
-        E: JobOptions({0: at(0), 1: at(2.1)}, unique_key="r", unique_while="running"),
+        E: JobOptions({0: at(0), 1: at(2.1)}, unique_key="r", unique_while="running", concurrency_key="r"),
     },
     batches={BATCH: StoredBatch(True, 5, 0, 1, True, (at(5),))},
     effects=[

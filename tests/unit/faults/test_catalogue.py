@@ -7,7 +7,8 @@ import faults.run  # noqa: F401 - registers all faults
 import pytest
 from faults.fault import FAULTS
 from faults.laws import LAWS
-from faults.mutants import MUTANTS, ROOT, Mutant, broken
+from faults.mutant import Mutant
+from faults.mutants import MUTANTS, ROOT, broken
 
 PAGE = (ROOT / "docs" / "faults.md").read_text()
 NAMES = {law.__name__.replace("_", " ") for law in LAWS}

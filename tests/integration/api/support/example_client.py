@@ -154,13 +154,9 @@ class ExampleClient:
         answer = self.system.client.post("/schedules", json=body | {"name": f"s-{uuid.uuid4()}"})
         return str(answer.raise_for_status().json()["id"])
 
-    def queue(self, paused_at: str | None = None) -> str:
+    def queue(self) -> str:
         """Make a queue known by a policy; return its name."""
-        name = f"q-{uuid.uuid4()}"
-        self.system.database.rows(
-            "INSERT INTO queue_policies (queue, rev, paused_at) VALUES (%s, 1, %s)", (name, paused_at)
-        )
-        return name
+        return self.edit(f"q-{uuid.uuid4()}", "INSERT INTO queue_policies (queue, rev) VALUES (%s, 1)")
 
     def key(self) -> str:
         """Create an API key; return its id."""
