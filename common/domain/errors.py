@@ -24,6 +24,7 @@ JobprocError
 ├── TooManySchedules       the limit of schedules of a tenant is reached; names it
 ├── QueueNotFound          no operation, no worker and no policy names that queue
 ├── QueueChanged           the policy of the queue is not as the request expects it
+├── QueueManaged           a file declares the limits of the queue, so that requests cannot change them
 ├── PauseUnconfirmed       the queue is paused, but a claim that began before may not be committed yet
 ├── EndpointNotFound       no webhook endpoint of the tenant has that id
 ├── EndpointChanged        the endpoint is not as the request expects it
@@ -170,6 +171,10 @@ class QueueNotFound(JobprocError):
 
 class QueueChanged(JobprocError):
     """The policy of the queue has changed since the response whose ETag is in If-Match."""
+
+
+class QueueManaged(JobprocError):
+    """A file declares the limits of the queue; change it there."""
 
 
 class PauseUnconfirmed(JobprocError):

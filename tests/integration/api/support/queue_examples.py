@@ -1,9 +1,21 @@
 """Requests that make the API send each documented example of a response about queues."""
 
-from integration.api.support.documented_examples import body_examples
-from integration.api.support.example_client import Provoke
+import httpx
+from integration.api.support.documented_examples import Operation, body_examples
+from integration.api.support.example_client import ExampleClient, Provoke
 
 PATH = "/queues/{queue_name}"
+
+
+def managed(client: ExampleClient, operation: Operation) -> httpx.Response:
+    """Send a request about a queue whose limits a file declares."""
+    queue = client.queue()
+    client.system.database.rows("INSERT INTO queue_policies (queue, rev, managed) VALUES (%s, 1, true)", (queue,))
+    try:
+        return client.send(operation, queue, json={"concurrency": 4})
+    finally:
+        client.system.database.rows("DELETE FROM queue_policies WHERE queue = %s", (queue,))
+
 
 #: By the name of an example, or by path and name, as in `example_client.PROVOKED`.
 PROVOKED: dict[str | tuple[str, str], Provoke] = {
@@ -26,5 +38,6 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         )
         for verb in ("/pause", "/resume")
     },
+    "queue-managed": managed,
     "queue-not-found": lambda client, operation: client.send(operation, "nowhere"),
 }
