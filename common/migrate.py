@@ -17,16 +17,18 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, Operationa
 
 from common import failpoints, process_environment
 from common.command_line import command_line
-from common.domain.errors import StartupError
+from common.domain.errors import FeedNotSwitched, StartupError
 from common.first_key_file import kept_key
 from common.migrations import head
+from common.queue_definitions.file import DeclaredQueues, read_queues
 from common.schedule_definitions.file import DeclaredSchedules, read_schedules
 from common.settings import Settings, secret_variables, variables_of
 from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.operations import catalogue
-from common.store.schedules import managed
+from common.store.queues import managed as managed_queues
+from common.store.schedules import managed as managed_schedules
 from common.store.schema import creation, indexes, partitions, roles, version
-from common.store.schema.obstacles import PAUSE_S, StartupWait, of_error
+from common.store.schema.obstacles import PAUSE_S, Obstacle, StartupWait, of_error
 from common.store.schema.startup import wait_for_schema
 from common.store.schema.version import wait_for_exclusive
 from common.store.tenancy import first_key
@@ -46,10 +48,12 @@ def alembic_config(connection: Connection | None = None, **attributes: Any) -> C
 def migrate(settings: Settings) -> None:
     """Create the schema and the roles of the parts, apply missing migrations, grant rights, create missing partitions.
 
-    Then apply the file of schedules, if there is one. Raises OperationalError if the database is unavailable or on a
-    lock timeout, StartupError if the schema is another program's, the role may not create it, or the file is not valid.
+    Then apply the files of schedules and of queues, if there are any. Raises OperationalError if the database is
+    unavailable or on a lock timeout, StartupError if the schema is another program's, the role may not create it, or a
+    file is not valid.
     """
     schedules = read_schedules(settings.schedules_file) if settings.schedules_file else None
+    queues = read_queues(settings.queues_file) if settings.queues_file else None
     engine = sync_engine(settings, "migrate")
     try:
         creation.create(engine, settings)
@@ -72,17 +76,37 @@ def migrate(settings: Settings) -> None:
             first_key.store(connection, settings)
             partitions.create_missing(connection, settings.partition_days, settings.partitions_ahead)
         indexes.create_missing(engine, settings)
-        if schedules is not None:
-            _apply_schedules(engine, schedules)
+        _apply_schedules(engine, schedules)
+        _apply_queues(engine, queues, settings.startup_max_wait_seconds)
     finally:
         engine.dispose()
 
 
-def _apply_schedules(engine: Engine, schedules: DeclaredSchedules) -> None:
+def _apply_schedules(engine: Engine, schedules: DeclaredSchedules | None) -> None:
+    if schedules is None:
+        return
     with engine.begin() as connection:
         wait_for_exclusive(connection, "schedules")
-        applied = managed.apply(connection, schedules)
+        applied = managed_schedules.apply(connection, schedules)
     log.info("schedules_applied", created=applied.created, changed=applied.changed, deleted=applied.deleted)
+
+
+def _apply_queues(engine: Engine, queues: DeclaredQueues | None, limit_s: float) -> None:
+    """Apply the file of queues. Raises StartupError if writers of jobs keep the feed from being switched for so long."""
+    if queues is None:
+        return
+    until = time.monotonic() + limit_s
+    while True:
+        try:
+            with engine.begin() as connection:
+                wait_for_exclusive(connection, "queues")
+                applied = managed_queues.apply(connection, queues)
+            break
+        except FeedNotSwitched as error:
+            if time.monotonic() >= until:
+                raise StartupError(str(error)) from error
+            time.sleep(PAUSE_S)
+    log.info("queues_applied", changed=applied.changed, released=applied.released)
 
 
 def _applied(**_facts: object) -> None:
@@ -90,7 +114,7 @@ def _applied(**_facts: object) -> None:
 
 
 def migrate_when_possible(settings: Settings) -> None:
-    """Migrate, and try again while the database is starting or a long transaction holds a lock.
+    """Migrate, and try again while the database is starting or a transaction holds a lock.
 
     Also after a migration of another database has changed the same roles at the same moment: roles belong to the
     server, so PostgreSQL refuses one of the two ("tuple concurrently updated", or a name that exists by now).
@@ -103,7 +127,9 @@ def migrate_when_possible(settings: Settings) -> None:
             return
         except (OperationalError, InternalError, IntegrityError) as error:
             wait.is_over(of_error(error.orig or error, settings))
-            time.sleep(PAUSE_S)
+        except FeedNotSwitched as error:
+            wait.is_over(Obstacle(str(error), is_outage=True))
+        time.sleep(PAUSE_S)
 
 
 def main() -> None:

@@ -55,6 +55,12 @@ TOO_MANY_SCHEDULES = ProblemKind(
     "The tenant may have 1000 schedules; delete one that is not needed.",
 )
 QUEUE_NOT_FOUND = ProblemKind("queue-not-found", 404, "No such queue", "No operation and no worker has this queue.")
+QUEUE_MANAGED = ProblemKind(
+    "queue-managed",
+    409,
+    "A file declares the limits of the queue",
+    "A file declares the limits of the queue; change it there.",
+)
 PAUSE_UNCONFIRMED = ProblemKind(
     "pause-unconfirmed",
     503,

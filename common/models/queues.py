@@ -40,6 +40,7 @@ class QueuePolicyRow(Base):
     concurrency: Mapped[int | None] = mapped_column(Integer)  #: jobs at once; None: any number
     key_concurrency: Mapped[int | None] = mapped_column(Integer)  #: of each concurrency key
     events: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  #: True: its jobs are in the feed
+    managed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  #: a file declares its limits
     in_force: Mapped[bool | None] = mapped_column(
         Boolean, Computed("num_nonnulls(paused_at, concurrency, rate, key_concurrency, key_rate) > 0", persisted=True)
     )

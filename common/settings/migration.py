@@ -9,7 +9,7 @@ from common.settings.field_types import Secret, SettingsGroup
 
 
 class MigrationSettings(SettingsGroup):
-    """The roles of PostgreSQL that the migration creates, one for each part of jobproc, and the first API key."""
+    """The roles of PostgreSQL, one for each part of jobproc, the first API key, and the file of queues."""
 
     database_roles: Annotated[str, Field(pattern="^([a-z][a-z0-9_]{0,40})?$")] = Field(
         "",
@@ -31,6 +31,11 @@ class MigrationSettings(SettingsGroup):
         "",
         description="Migration: an API key that is stored if none has its id, with every scope, for the tenant "
         "`default`: `jp_`, 12 letters or digits, `_` and 43 letters or digits. Empty: none.",
+    )
+    queues_file: str = Field(
+        "",
+        description="Migration: file of YAML or JSON that declares limits of queues. Those that it no longer declares "
+        "are taken away; pauses stay. Empty: limits are as they are.",
     )
 
     @field_validator("first_api_key")

@@ -29,7 +29,7 @@ from api.web.problem_kinds import (
 )
 from api.web.problems import problem_responses, validated
 from api.web.request_body import check_ignored_body, json_body
-from api.web.resource_problem_kinds import PAUSE_UNCONFIRMED, QUEUE_NOT_FOUND
+from api.web.resource_problem_kinds import PAUSE_UNCONFIRMED, QUEUE_MANAGED, QUEUE_NOT_FOUND
 from api.web.responses import JsonResponse
 from api.web.stored_text import StoredText
 from common.domain.tenancy.audit import AuditAction
@@ -60,6 +60,7 @@ _CHANGE_RESPONSES = {
         OVERLOADED,
         QUEUE_NOT_FOUND,
         INVALID_PARAMETER,
+        QUEUE_MANAGED,
         PRECONDITION_FAILED,
         PAUSE_UNCONFIRMED,
         FEED_NOT_SWITCHED,
@@ -141,7 +142,7 @@ async def change_queue(queue_name: QueueName, request: Request, *, all_tenants: 
 
     Each claim that begins after the response keeps to it, and with `events: true` GET /events has each change of a job
     that happens after it. What runs by then runs on: for as long, more jobs may run
-    than a lower `concurrency` says.
+    than a lower `concurrency` says. Of a policy whose limits a file declares, `paused` alone can be changed.
     """
     services, caller = get_services(request), principal_of(request)
     tenant = _policy_tenant(request, all_tenants=all_tenants)

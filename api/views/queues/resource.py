@@ -9,15 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import SelfLink
 from api.web.stored_text import StoredText
-from common.domain.tenancy.queue_policies import MAX_CONCURRENCY, MAX_KEY_CONCURRENCY, QueuePolicies, QueuePolicy
+from common.domain.tenancy.queue_policies import QueuePolicies, QueuePolicy
+from common.queue_definitions.limits import QueueLimits, RateLimit
 from common.store.queues.policies import NO_REVISION
 
 PATH = "/queues"
 _VERBS = ("pause", "resume")
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 class QueueLinks(SelfLink):
@@ -27,19 +24,7 @@ class QueueLinks(SelfLink):
     resume: str
 
 
-class RateLimit(_Body):
-    """Jobs that may start a second: a token bucket."""
-
-    # Of a rate near the smallest number PostgreSQL cannot compute the tokens ("underflow").
-    per_second: Annotated[float, Field(ge=0.000_001, le=1_000_000, allow_inf_nan=False)] = Field(
-        description="The jobs that start a second in the long run.", examples=[50.0]
-    )
-    burst: Annotated[float, Field(ge=1, le=1_000_000, allow_inf_nan=False)] = Field(
-        description="The jobs that start at once after a while without any.", examples=[10.0]
-    )
-
-
-class QueueChange(_Body):
+class QueueChange(QueueLimits):
     """A change of a policy. Members that are absent stay as they are; null takes a limit away."""
 
     model_config = ConfigDict(
@@ -47,26 +32,10 @@ class QueueChange(_Body):
     )
 
     paused: bool = Field(False, description="True: no job starts. False: jobs start.")
-    concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = Field(
-        None, description="The jobs that may run at once. Null: any number."
-    )
-    rate: RateLimit | None = Field(None, description="The jobs that may start a second. Null: any number.")
-    key_concurrency: Annotated[int, Field(ge=1, le=MAX_KEY_CONCURRENCY)] | None = Field(
-        None, description="The jobs of one `concurrency_key` that may run at once. Null: any number."
-    )
-    key_rate: RateLimit | None = Field(
-        None, description="The jobs of one `concurrency_key` that may start a second. Null: any number."
-    )
-    events: bool = Field(False, description="True: GET /events has the changes of the queue's jobs.")
 
     def members(self) -> dict[str, Any]:
         """Return the members that the change has, as the store knows them."""
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        for name, burst in (("rate", "burst"), ("key_rate", "key_burst")):
-            if name in given:
-                rate = given[name]
-                given |= {name: rate and rate.per_second, burst: rate and rate.burst}
-        return given
+        return self.stored(self.model_fields_set)
 
 
 class QueuePolicyView(BaseModel):
@@ -83,6 +52,7 @@ class QueuePolicyView(BaseModel):
         description="The jobs of one `concurrency_key` that may start a second. Null: any number."
     )
     events: bool = Field(description="True: GET /events has the changes of its jobs.")
+    managed: bool = Field(description="True: a file declares it, and requests can change `paused` alone.")
     changed_at: datetime = Field(description="When it was last changed.")
     changed_by: str | None = Field(description="Who changed it. Null: callers are not authenticated.")
 
@@ -168,6 +138,7 @@ def _policy(policy: QueuePolicy | None) -> dict[str, Any] | None:
         "key_concurrency": policy.key_concurrency,
         "key_rate": _rate(policy.key_rate, policy.key_burst),
         "events": policy.events,
+        "managed": policy.managed,
         "changed_at": policy.changed_at,
         "changed_by": policy.changed_by,
     }

@@ -24,6 +24,7 @@ class QueuePolicy:
     key_rate: float | None  #: as `rate`, of each concurrency key
     key_burst: float | None
     events: bool  #: changes of its jobs are in the feed
+    managed: bool  #: a file declares its limits
 
 
 @dataclass(frozen=True, slots=True)

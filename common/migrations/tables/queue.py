@@ -16,6 +16,7 @@ CREATE TABLE queue_policies (
     concurrency integer,
     key_concurrency integer,
     events boolean NOT NULL DEFAULT false,
+    managed boolean NOT NULL DEFAULT false,
     in_force boolean GENERATED ALWAYS AS (
         num_nonnulls(paused_at, concurrency, rate, key_concurrency, key_rate) > 0) STORED,
     changed_by text,

@@ -1,4 +1,4 @@
-"""Policies of queues, for clients: read, list, pause, resume. In the caller's transaction, safe to repeat.
+"""Policies of queues: read, listed, paused, resumed, changed. In the caller's transaction, safe to repeat.
 
 The caller's tenant has its own policies. Those of the operators, for all tenants, are read by everyone.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from common.domain.errors import QueueChanged, QueueNotFound
+from common.domain.errors import QueueChanged, QueueManaged, QueueNotFound
 from common.domain.tenancy.queue_policies import ALL_TENANTS, QueuePolicies, QueuePolicy
 from common.store.connection.caller import TENANTS_SETTING, array
 from common.store.feed import following
@@ -16,9 +16,9 @@ from common.store.jobs.limits.policy_claims import TOKENS
 from common.store.queues.queue_state import QUEUES
 from common.store.tenancy.line_index import LINE
 
-EVENTS = "events"
+EVENTS, MANAGED, PAUSED = "events", "managed", "paused"
 LIMITS = ("concurrency", "rate", "burst", "key_concurrency", "key_rate", "key_burst")
-_COLUMNS = ("rev", "changed_at", "changed_by", "paused_at", EVENTS, *LIMITS)
+_COLUMNS = ("rev", "changed_at", "changed_by", "paused_at", EVENTS, MANAGED, *LIMITS)
 _POLICY = ", ".join(f"p.{name}" for name in _COLUMNS)
 _SET_CALLER = text(f"SELECT set_config('{TENANTS_SETTING}', :tenants, true)")
 _NAMED = f"""
@@ -33,6 +33,7 @@ ORDER BY page.queue COLLATE "C"
 """
 _PAGE = text(_NAMED.format(filter='queue COLLATE "C" > :after'))
 _ONE = text(_NAMED.format(filter="queue = :queue"))
+_ALL = text(f"SELECT p.queue, p.tenant, {_POLICY} FROM queue_policies p")
 _NEW_REV = "(extract(epoch FROM clock_timestamp()) * 1e6)::bigint"
 _CREATE = text(f"""
 INSERT INTO queue_policies (queue, tenant, rev, changed_by) VALUES (:queue, :tenant, {_NEW_REV}, :changed_by)
@@ -55,7 +56,7 @@ SET tokens = CASE WHEN p.rate IS NULL THEN coalesce(CAST(:burst AS float8), 0)
     concurrency = CAST(:concurrency AS integer), key_concurrency = CAST(:key_concurrency AS integer),
     key_rate = CAST(:key_rate AS float8), key_burst = CAST(:key_burst AS float8),
     paused_at = CASE WHEN CAST(:paused AS boolean) THEN coalesce(p.paused_at, clock_timestamp()) END,
-    events = CAST(:events AS boolean), changed_by = :changed_by,
+    events = CAST(:events AS boolean), managed = CAST(:managed AS boolean), changed_by = :changed_by,
     changed_at = clock_timestamp(), rev = greatest(p.rev + 1, {_NEW_REV})
 WHERE queue = :queue AND tenant = :tenant
 """)
@@ -130,26 +131,37 @@ def change(
 ) -> bool:
     """Change limits of a policy, and `paused`: those that `members` has. Return True if that changed it.
 
-    A claim that begins after the commit keeps to it. Raises QueueNotFound, QueueChanged,
+    A claim that begins after the commit keeps to it. Raises QueueNotFound, QueueChanged, QueueManaged,
     FeedNotSwitched or TooManyFollowedQueues.
     """
     known = read(connection, tenant, queue)
     policy = known.of_operators if tenant == ALL_TENANTS else known.own
+    _check_not_managed(policy, members)  # before the lock, which keeps writers off
     if members.get(EVENTS, is_followed(policy)) != is_followed(policy):
         following.lock(connection)
     values = {"queue": queue, "tenant": tenant, "changed_by": changed_by}
     before = _lock(connection, values, revisions)
-    old: dict[str, Any] = {name: None if before is None else getattr(before, name) for name in LIMITS}
-    old |= {"paused": before is not None and before.paused_at is not None, EVENTS: is_followed(before)}
-    new = {**old, **members}
-    if new == old:
-        return False
-    if new["concurrency"] is not None:
-        connection.execute(_ADD_SLOTS, {**values, **new})
-    connection.execute(_CHANGE, {**values, **new})
-    if new[EVENTS] != old[EVENTS]:
+    _check_not_managed(before, members)
+    is_changed = _write(connection, values, before, members)
+    if members.get(EVENTS, is_followed(before)) != is_followed(before):
         following.apply(connection)
-    return True
+    return is_changed
+
+
+def declare(
+    connection: Connection, tenant: int, queue: str, limits: Mapping[str, Any], changed_by: str, *, managed: bool
+) -> bool:
+    """Set the limits of a policy as a file says, also of an unknown queue. Return True if that changed it.
+
+    Its pause stays. The caller follows queues by `events`.
+    """
+    values = {"queue": queue, "tenant": tenant, "changed_by": changed_by}
+    return _write(connection, values, _lock(connection, values, None), {**limits, MANAGED: managed})
+
+
+def of_all(connection: Connection) -> dict[tuple[int, str], QueuePolicy]:
+    """Return the policies of all tenants and of the operators, by tenant and queue, as the owner of the tables."""
+    return {(row["tenant"], row["queue"]): _policy(row) for row in connection.execute(_ALL).mappings()}
 
 
 def is_followed(policy: QueuePolicy | None) -> bool:
@@ -165,6 +177,27 @@ def _lock(connection: Connection, values: Mapping[str, Any], revisions: frozense
     if revisions is not None and (NO_REVISION if before is None else before.rev) not in revisions:
         raise QueueChanged
     return before
+
+
+def _check_not_managed(policy: QueuePolicy | None, members: Mapping[str, Any]) -> None:
+    if policy is not None and policy.managed and members.keys() - {PAUSED}:
+        raise QueueManaged
+
+
+def _write(
+    connection: Connection, values: Mapping[str, Any], before: QueuePolicy | None, members: Mapping[str, Any]
+) -> bool:
+    """Set members of a policy that is locked; the others stay. Return True if that changed it."""
+    old: dict[str, Any] = {name: None if before is None else getattr(before, name) for name in LIMITS}
+    old |= {PAUSED: before is not None and before.paused_at is not None, EVENTS: is_followed(before)}
+    old[MANAGED] = before is not None and before.managed
+    new = {**old, **members}
+    if new == old:
+        return False
+    if new["concurrency"] is not None:
+        connection.execute(_ADD_SLOTS, {**values, **new})
+    connection.execute(_CHANGE, {**values, **new})
+    return True
 
 
 def _see_policies_of_operators(connection: Connection, tenant: int) -> None:

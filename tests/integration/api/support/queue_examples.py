@@ -30,6 +30,16 @@ def follow_change(client: ExampleClient, operation: Operation) -> httpx.Response
         return httpx.Response(stream.status_code, headers={"content-type": stream.headers["content-type"]}, text=text)
 
 
+def managed(client: ExampleClient, operation: Operation) -> httpx.Response:
+    """Send a request about a queue whose limits a file declares."""
+    queue = client.queue()
+    client.system.database.rows("INSERT INTO queue_policies (queue, rev, managed) VALUES (%s, 1, true)", (queue,))
+    try:
+        return client.send(operation, queue, json={"concurrency": 4})
+    finally:
+        client.system.database.rows("DELETE FROM queue_policies WHERE queue = %s", (queue,))
+
+
 #: By the name of an example, or by path and name, as in `example_client.PROVOKED`.
 PROVOKED: dict[str | tuple[str, str], Provoke] = {
     "queues": lambda client, operation: client.send(operation, params={"limit": 1}),
@@ -52,8 +62,9 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         for verb in ("/pause", "/resume")
     },
     "changes": lambda client, operation: request_change(client, operation, limit=1),
-    ("/events", "follow"): lambda client, operation: follow_change(client, operation),
+    ("/events", "follow"): follow_change,
     "feed-expired": lambda client, operation: client.send(operation, params={"after": 2**62}),
     ("/events", "invalid-parameter"): lambda client, operation: client.send(operation, params={"after": "x"}),
+    "queue-managed": managed,
     "queue-not-found": lambda client, operation: client.send(operation, "nowhere"),
 }
