@@ -142,6 +142,14 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     TooManyWaitingClients: TOO_MANY_WAITING_CLIENTS,
 }
 
+#: The attributes of errors that are members of their problems.
+_MEMBERS: dict[type[JobprocError], tuple[str, ...]] = {
+    NotRetryable: ("state",),
+    WrongPhase: ("phase",),
+    CountNotConfirmed: ("count",),
+    FeedExpired: ("oldest", "newest"),
+}
+
 
 def install(app: FastAPI, cors: Callable[[ASGIApp], ASGIApp] | None = None) -> None:
     """Add the handlers to the app. `cors` is its CORS middleware, None if it has none."""
@@ -196,14 +204,8 @@ def _domain_problem(error: JobprocError) -> ProblemError:
             return ProblemError(kind, job_id=error.holder)
         case TooManyPreviews():
             return ProblemError(kind, str(error), headers={"Retry-After": str(error.retry_after_s)})
-        case NotRetryable():
-            members = {"state": error.state}
-        case WrongPhase():
-            members = {"phase": error.phase}
-        case CountNotConfirmed():
-            members = {"count": error.count}
-        case FeedExpired():
-            return ProblemError(kind, oldest=error.oldest, newest=error.newest)
+        case NotRetryable() | WrongPhase() | CountNotConfirmed() | FeedExpired():
+            members = {name: getattr(error, name) for name in _MEMBERS[type(error)]}
         case BatchFull() | OutcomeUnknown() | ReadTimeout() | TooManyKeys() | TooManySchedules():
             pass
         case _:

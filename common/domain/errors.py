@@ -25,7 +25,7 @@ JobprocError
 ├── PauseUnconfirmed       the queue is paused, but a claim that began before may not be committed yet
 ├── FeedNotSwitched        the queue could not be followed, or left, within the limit; nothing was changed
 ├── TooManyFollowedQueues  the limit of followed queues is reached
-├── FeedExpired            the feed has no changes behind the wanted number any more, or not yet; names those that it has
+├── FeedExpired            the feed does not have the changes behind a number, or not any more; names what it has
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
 ├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long

@@ -20,7 +20,7 @@ def test_a_run_creates_everything_in_the_schema_of_the_settings(start: Start, em
                 OR EXISTS (SELECT FROM pg_proc WHERE pronamespace = n.oid))"""
         assert database.rows(of_objects) == [("select",)]
         paths = database.rows("SELECT proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'select'::regnamespace")
-        assert paths == [(['search_path="select", pg_temp'],)] * 4
+        assert paths == [(['search_path="select", pg_temp'],)] * 5
 
 
 @pytest.mark.parametrize("name", ["", "Jobs", "1st", "a-b", 'a"b', "a.b", "pg_jobs", "information_schema", "a" * 41])

@@ -115,8 +115,7 @@ class Controller:
         self._run_task("bulk_actions", lambda: self._bulk_actions.run_steps(connection))
         self._run_task("schedules", lambda: self._schedules.fire(connection))
         self._run_task("parked", lambda: self._rescue.wake_parked(connection))  # after all that free keys
-        self._run_task("batches", lambda: self._batches.run(connection))  # after all that end jobs
-        self._run_task("feed", lambda: self._feed.number(connection))
+        self._after_ends(connection)
         self._ring(queue_state.due_queues(connection))
         self._run_task("usage", lambda: self._usage.count(connection))
         if self._deletion_costs.is_enabled:
@@ -136,7 +135,6 @@ class Controller:
         )
         self._run_task("tenant_removal", lambda: tenant_removal.run_steps(connection, self._settings))
         self._every("schedule_fires", EXPIRY_INTERVAL_S, lambda: self._schedules.delete_old(connection))
-        self._every("feed_expiry", EXPIRY_INTERVAL_S, lambda: self._feed.delete_old(connection))
         self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine, connection))
         self._every(
             "api_keys", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_api_keys(self._engine, self._settings)
@@ -159,7 +157,13 @@ class Controller:
         self._connection, self._leads = None, None
         self._engine.dispose()
 
+    def _after_ends(self, connection: WorkerConnection) -> None:
+        """Run the tasks that come after all that end jobs, and before retention deletes any."""
+        self._run_task("batches", lambda: self._batches.run(connection))
+        self._run_task("feed", lambda: self._feed.number(connection))
+
     def _delete_rows(self, connection: WorkerConnection) -> None:
+        self._every("feed_expiry", EXPIRY_INTERVAL_S, lambda: self._feed.delete_old(connection))
         self._row_deletion.begin_tick()
         self._run_task("expiry", lambda: self._row_deletion.delete_expired(connection))
         self._run_task("row_deletion", lambda: self._row_deletion.delete_past_retention(connection))

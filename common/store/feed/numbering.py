@@ -1,8 +1,8 @@
 """Gives recorded changes their numbers: one order for every reader of a tenant's feed, without gaps.
 
-Each reader numbers them before it reads, and the controller each tick. Under the lock of the feed's row a statement of its own sees
-what has been committed until then, and gives it the next numbers; what commits later gets later numbers. A change is
-recorded while its transaction has the lock of the job's row, so the ids of a job's changes are in their order, and
+Each reader numbers them before it reads, and the controller each tick. Under the lock of the feed's row a statement of
+its own sees what has been committed until then, and gives it the next numbers; what commits later gets later numbers. A
+change is recorded while its transaction has the lock of the job's row, so the ids of a job's changes are in their order, and
 a statement that sees one of them sees those before it.
 """
 

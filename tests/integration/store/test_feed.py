@@ -169,7 +169,8 @@ def test_ids_of_a_claim_are_in_the_feed(storage: Storage, claimer: Claimer) -> N
 
 def test_more_queues_than_the_limit_are_not_followed(storage: Storage) -> None:
     storage.rows(
-        "INSERT INTO queue_policies (queue, tenant, rev, events) SELECT 'q' || n, 1, 1, true FROM generate_series(1, %s) n",
+        "INSERT INTO queue_policies (queue, tenant, rev, events)"
+        " SELECT 'q' || n, 1, 1, true FROM generate_series(1, %s) n",
         (MAX_FOLLOWED_QUEUES,),
     )
     with pytest.raises(TooManyFollowedQueues):

@@ -52,7 +52,7 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         for verb in ("/pause", "/resume")
     },
     "changes": lambda client, operation: request_change(client, operation, limit=1),
-    ("/events", "follow"): lambda client, operation: follow_change(client, operation),
+    ("/events", "follow"): follow_change,
     "feed-expired": lambda client, operation: client.send(operation, params={"after": 2**62}),
     ("/events", "invalid-parameter"): lambda client, operation: client.send(operation, params={"after": "x"}),
     "queue-not-found": lambda client, operation: client.send(operation, "nowhere"),
