@@ -2,8 +2,8 @@
 
 Each reader numbers them before it reads, and the controller each tick. Under the lock of the feed's row a statement of
 its own sees what has been committed until then, and gives it the next numbers; what commits later gets later numbers. A
-change is recorded while its transaction has the lock of the job's row, so the ids of a job's changes are in their order,
-and a statement that sees one of them sees those before it.
+change is recorded while its transaction has the lock of the job's row, so the ids of a job's changes are in their
+order, and a statement that sees one of them sees those before it.
 """
 
 from typing import TYPE_CHECKING
