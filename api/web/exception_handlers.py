@@ -171,6 +171,14 @@ KIND_OF_ERROR: dict[type[JobprocError], ProblemKind] = {
     TooManyWaitingClients: TOO_MANY_WAITING_CLIENTS,
 }
 
+#: The attributes of errors that are members of their problems.
+_MEMBERS: dict[type[JobprocError], tuple[str, ...]] = {
+    NotRetryable: ("state",),
+    WrongPhase: ("phase",),
+    CountNotConfirmed: ("count",),
+    FeedExpired: ("oldest", "newest"),
+}
+
 
 def install(app: FastAPI, cors: Callable[[ASGIApp], ASGIApp] | None = None) -> None:
     """Add the handlers to the app. `cors` is its CORS middleware, None if it has none."""
@@ -213,15 +221,6 @@ def install(app: FastAPI, cors: Callable[[ASGIApp], ASGIApp] | None = None) -> N
         )
         response.raw_headers += RESPONSE_HEADERS
         return response if cors is None else cors(response)
-
-
-#: Attributes of errors that are members of their problems.
-_MEMBERS: dict[type[JobprocError], tuple[str, ...]] = {
-    NotRetryable: ("state",),
-    WrongPhase: ("phase",),
-    CountNotConfirmed: ("count",),
-    FeedExpired: ("oldest", "newest"),
-}
 
 
 def _domain_problem(error: JobprocError) -> ProblemError:

@@ -1,6 +1,7 @@
 """Queues, schedules and autoscaling: depths, the values that KEDA reads, its actions."""
 
 from common.telemetry import metrics, schedule_metrics
+from common.telemetry.feature_metrics import feed
 from common.telemetry.feature_metrics import webhooks as webhook_metrics
 from k8s.dashboards.panels import Query, Row, dashboard, graph
 from k8s.dashboards.queries import (
@@ -77,6 +78,13 @@ SCHEDULES = Row(
             "s",
             "Time for which the oldest instant has been due. Normal is below a second or two.",
             Query(highest(schedule_metrics.LATENESS), "late"),
+        ),
+        graph(
+            "Lag of the change feed",
+            "s",
+            "Time for which the oldest change of a followed queue has waited for its number. Normal is below a second "
+            "or two.",
+            Query(highest(feed.LAG), "lag"),
         ),
     ),
 )

@@ -31,7 +31,7 @@ def a_feed_has_every_change_once(run: Evidence, verdict: Verdict) -> None:
 
 def _judge(run: Evidence, verdict: Verdict, job_id: str, changes: list[PastChange]) -> None:
     revisions = [change.revision for change in changes]
-    verdict.expect(revisions == sorted(set(revisions)), f"changes of {job_id} are in the order {revisions}")
+    verdict.expect(revisions == sorted(revisions), f"changes of {job_id} are in the order {revisions}")
     first = changes[0].status if changes else None
     verdict.expect(first in _FIRST, f"the first change of {job_id} is {first}")
     ended = Counter((change.run_number, change.status) for change in changes if change.status in _ENDS)

@@ -173,6 +173,7 @@ class Controller:
         self._engine.dispose()
 
     def _delete_rows(self, connection: WorkerConnection) -> None:
+        self._every("feed_expiry", EXPIRY_INTERVAL_S, lambda: self._feed.delete_old(connection))
         self._row_deletion.begin_tick()
         self._run_task("expiry", lambda: self._row_deletion.delete_expired(connection))
         self._run_task("row_deletion", lambda: self._row_deletion.delete_past_retention(connection))

@@ -65,7 +65,7 @@ class ChangeView(BaseModel):
     )
     run: int = Field(description="0, or the number of a manual retry.", examples=[0])
     attempt: int = Field(description="The number of attempts so far, including the running one.", examples=[1])
-    revision: int = Field(description="Counts all changes of the job; it grows from change to change.", examples=[3])
+    revision: int = Field(description="Of the job. It never decreases, and grows with most changes.", examples=[3])
     due_at: datetime | None = Field(description="When a SCHEDULED or RETRYING job becomes PENDING.")
     parked: bool = Field(description="True: the job waits for another one with its unique or concurrency key.")
     at: datetime = Field(description="When it happened, by the clock of the database.")

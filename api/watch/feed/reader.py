@@ -148,7 +148,7 @@ class FeedReader:
         if tail is None:
             return
         try:
-            await self._catch_up(tail, tenant)
+            await self._catch_up(tenant, tail)
         except StoreUnavailable:  # the next poll asks again
             return
         except FeedExpired:  # an operator has restored the database, or deleted changes
@@ -161,10 +161,10 @@ class FeedReader:
             for event in tail.waiting:
                 event.set()
 
-    async def _catch_up(self, tail: _Tail, tenant: int) -> None:
-        """Number a tenant's changes, and read those that its tail does not have."""
+    async def _catch_up(self, tenant: int, tail: _Tail) -> None:
+        """Number, and read the new changes. It begins with what comes next: the clients have read what was before."""
         newest = await self.number(tenant)
-        if not tail.is_read:  # it begins with what comes next: the clients have read what was before
+        if not tail.is_read:
             tail.after, tail.is_read = newest, True
         while tail.read_to < newest:
             read = partial(reads.read, tenant=tenant, after=tail.read_to)

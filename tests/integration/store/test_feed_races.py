@@ -13,6 +13,7 @@ from integration.store.support.storage import Storage
 from rig.system import until
 
 from common.domain.errors import FeedNotSwitched
+from common.store.connection.psycopg2_session import WorkerConnection
 from common.store.feed import numbering, reads, retention
 from common.store.feed.reads import FeedChange
 from worker.controller.feed.pages import FeedPages
@@ -148,20 +149,20 @@ def test_a_numbering_that_is_killed_leaves_the_changes_to_the_next(storage: Stor
         cursor.execute("INSERT INTO feeds (tenant) VALUES (1)")
     session.commit()
     killed = storage.connection()
-
-    def number_and_die() -> None:
-        with killed.transaction():
-            last = killed.run(numbering.LOCK, (1,))[0][0]
-            assert killed.run(numbering.NUMBER, (1, last, 2))
-            pid = killed.driver_connection.info.backend_pid
-            storage.rows("SELECT pg_terminate_backend(%s)", (pid,))
-            killed.run(numbering.LOCK, (1,))
-
     with pytest.raises(psycopg2.OperationalError):
-        number_and_die()
+        number_and_die(storage, killed)
     feed = read(storage)
     assert numbers(feed) == [1, 2, 3]
     assert [change["job_id"] for change in members(feed)] == jobs
+
+
+def number_and_die(storage: Storage, connection: WorkerConnection) -> None:
+    """Number two changes, and lose the session before the commit."""
+    with connection.transaction():
+        last = connection.run(numbering.LOCK, (1,))[0][0]
+        assert connection.run(numbering.NUMBER, (1, last, 2))
+        storage.rows("SELECT pg_terminate_backend(%s)", (connection.driver_connection.info.backend_pid,))
+        connection.run(numbering.LOCK, (1,))
 
 
 def test_the_controller_numbers_what_nobody_reads_and_deletes_what_is_old(storage: Storage) -> None:

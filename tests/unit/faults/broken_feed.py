@@ -30,7 +30,7 @@ BROKEN_FEED: list[tuple[str, str, Callable[[], Evidence]]] = [
     (
         LAW,
         "a job's changes are in another order",
-        lambda: with_changes(GOOD, [*CHANGES[:-1], replace(CHANGES[-1], revision=0)]),
+        lambda: with_changes(GOOD, [*CHANGES[:-1], replace(CHANGES[-1], revision=-1)]),
     ),
     (LAW, "a client has missed a change", lambda: replace(GOOD, feed_readers=[CHANGES, CHANGES[:-1]])),
 ]
