@@ -150,7 +150,6 @@ class Controller:
         )
         self._run_task("tenant_removal", lambda: tenant_removal.run_steps(connection, self._settings))
         self._every("keys", KEYS_INTERVAL_S, lambda: maintenance.delete_expired_keys(self._engine, connection))
-        self._every("feed_expiry", EXPIRY_INTERVAL_S, lambda: self._feed.delete_old(connection))
         self._every(
             "api_keys", PARTITIONS_INTERVAL_S, lambda: maintenance.delete_ended_api_keys(self._engine, self._settings)
         )
