@@ -57,7 +57,9 @@ def apply(connection: Connection, declared: DeclaredQueues) -> Applied:
         try:
             following.apply(connection)
         except TooManyFollowedQueues:
-            raise StartupError(f"more than {MAX_FOLLOWED_QUEUES} queues would be followed: take `events` away") from None
+            raise StartupError(
+                f"more than {MAX_FOLLOWED_QUEUES} queues would be followed: take `events` away"
+            ) from None
     return Applied(len(different), len(gone))
 
 

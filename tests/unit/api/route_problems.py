@@ -64,7 +64,9 @@ ROUTES = {
     ("post", "/bulk-actions/{bulk_action_id}/undo"): ACTION | {"wrong-phase", "unsupported-media-type"},
     ("get", "/queues"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/queues/{queue_name}"): QUEUE,
-    ("patch", "/queues/{queue_name}"): QUEUE | JSON_BODY | {"queue-managed", "precondition-failed", "pause-unconfirmed"},
+    ("patch", "/queues/{queue_name}"): QUEUE
+    | JSON_BODY
+    | {"queue-managed", "precondition-failed", "pause-unconfirmed"},
     ("post", "/queues/{queue_name}/pause"): QUEUE | {"unsupported-media-type", "pause-unconfirmed"},
     ("post", "/queues/{queue_name}/resume"): QUEUE | {"unsupported-media-type"},
     ("get", "/schedules"): {"invalid-parameter"} | EXPENSIVE,
