@@ -48,9 +48,9 @@ def alembic_config(connection: Connection | None = None, **attributes: Any) -> C
 def migrate(settings: Settings) -> None:
     """Create the schema and the roles of the parts, apply missing migrations, grant rights, create missing partitions.
 
-    Then apply the files of schedules and of queues, if there are any. Raises OperationalError if the database is unavailable or on a
-    lock timeout, StartupError if the schema is another program's, the role may not create it, or a file is not valid,
-    FeedNotSwitched if transactions that write jobs kept `events` of a queue from being switched.
+    Then apply the files of schedules and of queues, if there are any. Raises OperationalError if the database is
+    unavailable or on a lock timeout, StartupError if the schema is another program's, the role may not create it, or a
+    file is not valid.
     """
     schedules = read_schedules(settings.schedules_file) if settings.schedules_file else None
     queues = read_queues(settings.queues_file) if settings.queues_file else None
@@ -76,25 +76,36 @@ def migrate(settings: Settings) -> None:
             first_key.store(connection, settings)
             partitions.create_missing(connection, settings.partition_days, settings.partitions_ahead)
         indexes.create_missing(engine, settings)
-        if schedules is not None:
-            _apply_schedules(engine, schedules)
-        if queues is not None:
-            _apply_queues(engine, queues)
+        _apply_schedules(engine, schedules)
+        _apply_queues(engine, queues, settings.startup_max_wait_seconds)
     finally:
         engine.dispose()
 
 
-def _apply_schedules(engine: Engine, schedules: DeclaredSchedules) -> None:
+def _apply_schedules(engine: Engine, schedules: DeclaredSchedules | None) -> None:
+    if schedules is None:
+        return
     with engine.begin() as connection:
         wait_for_exclusive(connection, "schedules")
         applied = managed_schedules.apply(connection, schedules)
     log.info("schedules_applied", created=applied.created, changed=applied.changed, deleted=applied.deleted)
 
 
-def _apply_queues(engine: Engine, queues: DeclaredQueues) -> None:
-    with engine.begin() as connection:
-        wait_for_exclusive(connection, "queues")
-        applied = managed_queues.apply(connection, queues)
+def _apply_queues(engine: Engine, queues: DeclaredQueues | None, limit_s: float) -> None:
+    """Apply the file of queues. Raises StartupError if writers of jobs keep the feed from being switched for so long."""
+    if queues is None:
+        return
+    until = time.monotonic() + limit_s
+    while True:
+        try:
+            with engine.begin() as connection:
+                wait_for_exclusive(connection, "queues")
+                applied = managed_queues.apply(connection, queues)
+            break
+        except FeedNotSwitched as error:
+            if time.monotonic() >= until:
+                raise StartupError(str(error)) from error
+            time.sleep(PAUSE_S)
     log.info("queues_applied", changed=applied.changed, released=applied.released)
 
 

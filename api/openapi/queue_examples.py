@@ -15,7 +15,14 @@ _SUMMARY = {
 _QUEUE = _SUMMARY | {"queued": 20, "running": 4}
 _PAUSED = _QUEUE | {"paused": True, "policy": _POLICY | {"paused": True, "paused_at": "2026-01-12T09:52:37.151Z"}}
 
+_CHANGE = {
+    "number": 17, "job_id": "019aa5d4-7b1c-7c3e-9d41-0b8b00000001", "queue": "default", "operation": "square_sum",
+    "tags": [], "status": "PENDING", "run": 0, "attempt": 0, "revision": 0, "due_at": None, "parked": False,
+    "at": "2026-01-12T09:52:37.151042Z",
+}  # fmt: skip
+
 RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+    ("get", "/events"): {"200": {"changes": {"events": [_CHANGE], "after": 17, "next": "/events?after=17&limit=1"}}},
     ("get", "/queues"): {"200": {"queues": {"queues": [_SUMMARY], "next": "/queues?limit=1&after=reports"}}},
     ("get", "/queues/{queue_name}"): {"200": {"queue": _QUEUE}},
     ("patch", "/queues/{queue_name}"): {"200": {"queue changed": _QUEUE | {"policy": _POLICY}}},

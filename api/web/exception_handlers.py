@@ -1,7 +1,6 @@
 """Exception handlers of the app: every exception of a request becomes a problem (RFC 9457)."""
 
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -72,10 +71,6 @@ from common.domain.errors import (
     BulkActionNotFound,
     CountNotConfirmed,
     DefaultTenant,
-    DeliveryNotFound,
-    EndpointChanged,
-    EndpointDisabled,
-    EndpointNotFound,
     FeedExpired,
     FeedNotSwitched,
     InputRemoved,
@@ -100,7 +95,6 @@ from common.domain.errors import (
     TenantExists,
     TenantIsRemoved,
     TenantNotFound,
-    TooManyEndpoints,
     TooManyFollowedQueues,
     TooManyKeys,
     TooManyPreviews,
@@ -110,10 +104,17 @@ from common.domain.errors import (
     TooManyWaitingClients,
     UniqueConflict,
     UnknownOperation,
-    WebhooksOff,
     WorkflowNotFound,
     WorkflowRunning,
     WrongPhase,
+)
+from common.domain.webhooks.errors import (
+    DeliveryNotFound,
+    EndpointChanged,
+    EndpointDisabled,
+    EndpointNotFound,
+    TooManyEndpoints,
+    WebhooksOff,
 )
 from common.telemetry import logs
 
@@ -214,9 +215,18 @@ def install(app: FastAPI, cors: Callable[[ASGIApp], ASGIApp] | None = None) -> N
         return response if cors is None else cors(response)
 
 
+#: Attributes of errors that are members of their problems.
+_MEMBERS: dict[type[JobprocError], tuple[str, ...]] = {
+    NotRetryable: ("state",),
+    WrongPhase: ("phase",),
+    CountNotConfirmed: ("count",),
+    FeedExpired: ("oldest", "newest"),
+}
+
+
 def _domain_problem(error: JobprocError) -> ProblemError:
     kind = next((kind for error_type, kind in KIND_OF_ERROR.items() if isinstance(error, error_type)), INTERNAL)
-    members: dict[str, Any] = {}
+    members = {name: getattr(error, name) for name in _MEMBERS.get(type(error), ())}
     match error:
         case InvalidSubmission():
             return ProblemError(kind, str(error), [{"field": error.field, "reason": error.reason}])
@@ -224,19 +234,19 @@ def _domain_problem(error: JobprocError) -> ProblemError:
             return ProblemError(kind, job_id=error.holder)
         case TooManyPreviews():
             return ProblemError(kind, str(error), headers={"Retry-After": str(error.retry_after_s)})
-        case NotRetryable():
-            members = {"state": error.state}
-        case WrongPhase():
-            members = {"phase": error.phase}
-        case CountNotConfirmed():
-            members = {"count": error.count}
-        case FeedExpired():
-            return ProblemError(kind, oldest=error.oldest, newest=error.newest)
-        case BatchFull() | OutcomeUnknown() | ReadTimeout() | TooManyKeys() | TooManySchedules():
-            pass
+        case (
+            NotRetryable()
+            | WrongPhase()
+            | CountNotConfirmed()
+            | BatchFull()
+            | OutcomeUnknown()
+            | ReadTimeout()
+            | TooManyKeys()
+            | TooManySchedules()
+        ):
+            return ProblemError(kind, str(error), **members)
         case _:
-            return ProblemError(kind)
-    return ProblemError(kind, str(error), **members)
+            return ProblemError(kind, **members)
 
 
 def _allow_header(request: Request) -> dict[str, str]:

@@ -26,15 +26,10 @@ JobprocError
 ├── QueueChanged           the policy of the queue is not as the request expects it
 ├── QueueManaged           a file declares the limits of the queue, so that requests cannot change them
 ├── PauseUnconfirmed       the queue is paused, but a claim that began before may not be committed yet
-├── EndpointNotFound       no webhook endpoint of the tenant has that id
-├── EndpointChanged        the endpoint is not as the request expects it
-├── EndpointDisabled       nothing is sent to a disabled endpoint
-├── TooManyEndpoints       the limit of webhook endpoints of a tenant is reached; names it
-├── DeliveryNotFound       no delivery of a webhook has that id
-├── WebhooksOff            the API has no key to encrypt the secrets of endpoints
+├── …                      of webhooks: webhooks/errors.py
 ├── FeedNotSwitched        the queue could not be followed, or left, within the limit; nothing was changed
 ├── TooManyFollowedQueues  the limit of followed queues is reached
-├── FeedExpired            the feed has no changes behind the wanted number any more, or not yet; names those that it has
+├── FeedExpired            the feed has no changes behind the wanted number; names those that it has
 ├── WrongPhase             a bulk action cannot be started, stopped or undone in its phase; names it
 ├── CountNotConfirmed      the start of a bulk action lacks the count of its preview, or has another one; names it
 ├── TooManyPreviews        the limit of bulk actions that wait for their start is reached; says for how long
@@ -179,33 +174,6 @@ class QueueManaged(JobprocError):
 
 class PauseUnconfirmed(JobprocError):
     """The queue is paused, but transactions that began before still run: jobs may start. Repeat the request."""
-
-
-class EndpointNotFound(JobprocError):
-    """No webhook endpoint of the tenant has this id."""
-
-
-class EndpointChanged(JobprocError):
-    """The endpoint has changed since the response whose ETag is in If-Match."""
-
-
-class EndpointDisabled(JobprocError):
-    """The endpoint is disabled; enable it first."""
-
-
-class TooManyEndpoints(JobprocError):
-    """The tenant has too many webhook endpoints."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The tenant may have {limit} webhook endpoints; delete one that is not needed.")
-
-
-class DeliveryNotFound(JobprocError):
-    """No delivery of the tenant has this id, or its event was deleted."""
-
-
-class WebhooksOff(JobprocError):
-    """Webhooks are off: the operator has set no JOBPROC_WEBHOOK_ENCRYPTION_KEY."""
 
 
 class FeedNotSwitched(JobprocError):

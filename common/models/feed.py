@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Boolean, Identity, Integer, SmallInteger, text
+from sqlalchemy import JSON, Boolean, Identity, Integer, PrimaryKeyConstraint, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from common.models.base import Base
@@ -15,6 +15,7 @@ class FeedChange(Base):
 
     __tablename__ = "feed_changes"
     __table_args__ = (
+        PrimaryKeyConstraint("tenant", "id"),
         {
             "postgresql_with": {
                 "autovacuum_vacuum_scale_factor": "0",
@@ -25,12 +26,12 @@ class FeedChange(Base):
         },
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)  #: in the order of a job's changes
+    id: Mapped[int] = mapped_column(Identity(always=True))  #: in the order of a job's changes
     job: Mapped[UUID]
     rev: Mapped[int]
     at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     due_at: Mapped[datetime | None]  #: of a scheduled job, or one that waits for a retry
-    tenant: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=text("1"))
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     run: Mapped[int] = mapped_column(SmallInteger)
     attempt: Mapped[int] = mapped_column(SmallInteger)
     parked: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
@@ -42,11 +43,12 @@ class FeedPage(Base):
     """Changes of a tenant's jobs with successive numbers."""
 
     __tablename__ = "feed_pages"
+    __table_args__ = (PrimaryKeyConstraint("tenant", "last_number"),)
 
-    last_number: Mapped[int] = mapped_column(primary_key=True)
+    last_number: Mapped[int]
     first_number: Mapped[int]
     numbered_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
-    tenant: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=text("1"))
+    tenant: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     changes: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  #: as clients read them
 
 

@@ -15,7 +15,8 @@ class _Body(BaseModel):
 class RateLimit(_Body):
     """Jobs that may start a second: a token bucket."""
 
-    per_second: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
+    # Of a rate near the smallest number PostgreSQL cannot compute the tokens ("underflow").
+    per_second: Annotated[float, Field(ge=0.000_001, le=1_000_000, allow_inf_nan=False)] = Field(
         description="The jobs that start a second in the long run.", examples=[50.0]
     )
     burst: Annotated[float, Field(ge=1, le=1_000_000, allow_inf_nan=False)] = Field(

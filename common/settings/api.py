@@ -18,16 +18,20 @@ OWN_SEGMENTS = (
     "batches",
     "bulk-actions",
     "docs",
+    "events",
     "jobs",
     "keys",
     "livez",
     "openapi.json",
     "operations",
+    "queues",
     "readyz",
     "schedules",
     "stats",
     "tenants",
     "usage",
+    "webhooks",
+    "workflows",
 )
 
 

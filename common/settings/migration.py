@@ -9,7 +9,7 @@ from common.settings.field_types import Secret, SettingsGroup
 
 
 class MigrationSettings(SettingsGroup):
-    """The roles of PostgreSQL that the migration creates, one for each part of jobproc, the first API key, and a file of queues."""
+    """The roles of PostgreSQL, one for each part of jobproc, the first API key, and the file of queues."""
 
     database_roles: Annotated[str, Field(pattern="^([a-z][a-z0-9_]{0,40})?$")] = Field(
         "",

@@ -3,8 +3,8 @@
 Values of labels come from the registry of operations, the routes, the queues and this code, never from a client.
 """
 
-from common.telemetry import access_metrics, feed_metrics, job_log_metrics, schedule_metrics
-from common.telemetry.feature_metrics import webhooks as webhook_metrics
+from common.telemetry import access_metrics, job_log_metrics, schedule_metrics
+from common.telemetry.feature_metrics import feed, webhooks
 from common.telemetry.metric_families import Component, Metric, MetricKind
 
 DOORBELL_OUTCOMES = ("sent", "coalesced", "failed")
@@ -295,6 +295,5 @@ BULK_ACTION_JOBS = Metric(
     ("action", "result"),
 )
 
-_OF_FEATURES = (*job_log_metrics.ALL, *access_metrics.ALL, *schedule_metrics.ALL, *webhook_metrics.ALL)
-_OF_FEATURES = (*job_log_metrics.ALL, *access_metrics.ALL, *schedule_metrics.ALL, *feed_metrics.ALL)
+_OF_FEATURES = (*job_log_metrics.ALL, *access_metrics.ALL, *schedule_metrics.ALL, *webhooks.ALL, *feed.ALL)
 ALL = [*(m for m in vars().copy().values() if isinstance(m, Metric)), *_OF_FEATURES]

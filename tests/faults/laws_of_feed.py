@@ -11,7 +11,7 @@ _FIRST = ("PENDING", "SCHEDULED")
 
 
 def a_feed_has_every_change_once(run: Evidence, verdict: Verdict) -> None:
-    """Each end of a run is in the feed once, and each attempt. A job's changes are in their order; all readers agree."""
+    """Each end of a run is in the feed once, and each attempt. A job's changes are in order; all readers agree."""
     by_job: dict[str, list[PastChange]] = defaultdict(list)
     for tenant, changes in run.feed.items():
         verdict.expect(

@@ -241,18 +241,9 @@ def survived(mutant: Mutant, seed: int) -> str | None:
         for part in COPIED_FOLDERS:
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / mutant.file).write_text(broken(mutant, folder))
-        argv = [
-            "-m",
-            "faults.run",
-            "--seed",
-            str(seed),
-            "--seconds",
-            str(mutant.seconds),
-            "--faults",
-            ",".join(mutant.faults),
-            "--beside",
-            "0",
-        ]
+        faults = ",".join(mutant.faults)
+        options = f"--seed {seed} --seconds {mutant.seconds} --faults {faults} --beside 0"
+        argv = ["-m", "faults.run", *options.split()]
         env = {
             **os.environ,
             "PYTHONPATH": f"{folder}/tests:{folder}/tests/operations:{folder}/clients/python/src:{folder}",

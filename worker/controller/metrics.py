@@ -16,7 +16,8 @@ from common.store.queues import queue_state
 from common.store.schedules import firing
 from common.store.schema import table_sizes
 from common.store.webhooks import gauges as webhook_gauges
-from common.telemetry import feed_metrics, metrics, schedule_metrics
+from common.telemetry import metrics, schedule_metrics
+from common.telemetry.feature_metrics import feed as feed_metrics
 from common.telemetry.feature_metrics import webhooks as webhook_metrics
 from common.telemetry.metric_families import gauges
 

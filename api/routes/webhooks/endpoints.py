@@ -50,11 +50,11 @@ from api.web.request_body import check_ignored_body, json_body
 from api.web.resource_problem_kinds import ENDPOINT_DISABLED, ENDPOINT_NOT_FOUND, TOO_MANY_ENDPOINTS, WEBHOOKS_OFF
 from api.web.responses import JsonResponse
 from common import secret_encryption
-from common.domain.errors import EndpointDisabled, WebhooksOff
 from common.domain.states import State
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope
 from common.domain.webhooks import signature
+from common.domain.webhooks.errors import EndpointDisabled, WebhooksOff
 from common.domain.webhooks.events import QUEUE
 from common.store.connection.lanes import Lane
 from common.store.webhooks import endpoints

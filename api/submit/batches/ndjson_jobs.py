@@ -21,13 +21,7 @@ from api.web.problem_kinds import INVALID_BODY, UNKNOWN_OPERATION
 from api.web.problems import ProblemError, field_problem
 from api.web.request_body import RequestBodies
 from common.domain.batches import NewBatch, batch_job_id
-from common.domain.errors import (
-    InvalidSubmission,
-    JobprocError,
-    OutcomeUnknown,
-    StoreUnavailable,
-    UnknownOperation,
-)
+from common.domain.errors import InvalidSubmission, JobprocError, OutcomeUnknown, StoreUnavailable, UnknownOperation
 from common.domain.job import HeldWhile, NewJob
 from common.store.batches import submission
 from common.store.batches.submission import AddedJobs

@@ -1,1 +1,1 @@
-"""Responses about queues, reasons of their policies, and the change feed. Start at `resource.py`. Imports no other views."""
+"""Responses about queues, their policies and the change feed. Start at `resource.py`. Imports no other views."""

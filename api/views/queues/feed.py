@@ -29,7 +29,7 @@ class FeedQuery(BaseModel):
         None,
         description="The number behind which the page begins: `after` of the previous page. `latest`: with the next "
         "change. Default: with the oldest change that is kept.",
-        examples=[17, LATEST],
+        examples=[0, LATEST],
     )
     queue: Name | None = Field(None, description="Only changes of jobs in this queue.", examples=["default"])
     operation: Name | None = Field(None, description="Only changes of jobs of this operation.", examples=["square_sum"])
@@ -41,13 +41,13 @@ class FeedQuery(BaseModel):
         0,
         description="Seconds to wait for a change, at most JOBPROC_LONG_POLL_MAX_SECONDS (60). The response is sent "
         "with the first changes that match, or when the time is up. Default: 0.",
-        examples=[30],
+        examples=[0.1],
     )
     follow: bool = Field(
         False,
         description="True: the response is a stream of the changes as server-sent events. So is that to a request "
         "whose Accept begins with `text/event-stream`.",
-        examples=[False, True],
+        examples=[False],
     )
 
 

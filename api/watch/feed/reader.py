@@ -148,13 +148,7 @@ class FeedReader:
         if tail is None:
             return
         try:
-            newest = await self.number(tenant)
-            if not tail.is_read:  # it begins with what comes next: the clients have read what was before
-                tail.after, tail.is_read = newest, True
-            while tail.read_to < newest:
-                read = partial(reads.read, tenant=tenant, after=tail.read_to)
-                tail.changes += (await self._pool.run(read, Lane.BY_ID)).changes
-                tail.shorten()
+            await self._catch_up(tail, tenant)
         except StoreUnavailable:  # the next poll asks again
             return
         except FeedExpired:  # an operator has restored the database, or deleted changes
@@ -166,6 +160,16 @@ class FeedReader:
             tail.told = tail.newest
             for event in tail.waiting:
                 event.set()
+
+    async def _catch_up(self, tail: _Tail, tenant: int) -> None:
+        """Number a tenant's changes, and read those that its tail does not have."""
+        newest = await self.number(tenant)
+        if not tail.is_read:  # it begins with what comes next: the clients have read what was before
+            tail.after, tail.is_read = newest, True
+        while tail.read_to < newest:
+            read = partial(reads.read, tenant=tenant, after=tail.read_to)
+            tail.changes += (await self._pool.run(read, Lane.BY_ID)).changes
+            tail.shorten()
 
     def drain(self) -> None:
         """Wake every waiting client, so it is answered before the process ends."""

@@ -117,7 +117,7 @@ class FeedStream(Response):
         self._watchers = watchers
         self._settings = settings
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the interface of ASGI
         """Send the stream. Raises TooManyWaitingClients, FeedExpired or StoreUnavailable before anything is sent."""
         client = self._client
         with (

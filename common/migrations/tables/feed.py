@@ -88,7 +88,9 @@ BEGIN
     FROM (SELECT queue, array_agg(tenant ORDER BY tenant) AS tenants
           FROM queue_policies WHERE events GROUP BY queue) AS policies;
     IF followed IS NULL THEN
-        FOR kind IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'live'::regclass AND tgname LIKE 'record_change_%' LOOP
+        FOR kind IN
+            SELECT tgname FROM pg_trigger WHERE tgrelid = 'live'::regclass AND tgname LIKE 'record_change_%'
+        LOOP
             EXECUTE format('ALTER TABLE live DISABLE TRIGGER %I', kind);
         END LOOP;
         RETURN 0;

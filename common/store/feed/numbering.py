@@ -1,20 +1,20 @@
 """Gives recorded changes their numbers: one order for every reader of a tenant's feed, without gaps.
 
-Each reader numbers them before it reads, and the controller each tick. Under the lock of the feed's row a statement of its own sees
-what has been committed until then, and gives it the next numbers; what commits later gets later numbers. A change is
-recorded while its transaction has the lock of the job's row, so the ids of a job's changes are in their order, and
-a statement that sees one of them sees those before it.
+Each reader numbers them before it reads, and the controller each tick. Under the lock of the feed's row a statement of
+its own sees what has been committed until then, and gives it the next numbers; what commits later gets later numbers. A
+change is recorded while its transaction has the lock of the job's row, so the ids of a job's changes are in their
+order, and a statement that sees one of them sees those before it.
 """
 
 from typing import TYPE_CHECKING
-
-import asyncpg
 
 from common import failpoints
 from common.store.connection.caller import set_caller
 from common.store.connection.statement import Statement
 
-if TYPE_CHECKING:  # the API does not import psycopg2
+if TYPE_CHECKING:  # the API does not import psycopg2, and the controller not asyncpg
+    import asyncpg
+
     from common.store.connection.psycopg2_session import WorkerConnection
 
 MAX_PAGE_CHANGES = 1_000  #: changes that are numbered at once, and stored in a row
@@ -64,7 +64,7 @@ TENANTS = Statement(
 )
 
 
-async def number(connection: asyncpg.Connection, tenant: int) -> tuple[int, int]:
+async def number(connection: "asyncpg.Connection", tenant: int) -> tuple[int, int]:
     """Number a tenant's next changes. Return the last number of its feed, and how many changes got one."""
     async with connection.transaction():
         await connection.execute(f"SELECT {set_caller([tenant])}")

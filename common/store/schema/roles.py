@@ -25,8 +25,8 @@ VIEW = "job_states"
 VERSION_TABLE = "alembic_version"
 CREATE_PARTITION, DROP_PARTITIONS = "create_partition(text, text, uuid, uuid)", "drop_partitions(text)"
 DROP_AUDIT_PARTITION = "drop_audit_partition(text)"
+SET_FOLLOWED_QUEUES, RECORD_CHANGE = "set_followed_queues()", "record_change()"
 QUEUE_DEPTH = "queue_depth(text, bigint)"
-SET_FOLLOWED_QUEUES = "set_followed_queues()"
 #: By part: the functions that it may call. The API creates a partition whose day a submission finds missing.
 FUNCTIONS = {
     "api": [CREATE_PARTITION, SET_FOLLOWED_QUEUES],
@@ -271,7 +271,14 @@ def transfer(engine: Engine, settings: Settings) -> None:
         foreign = connection.execute(_OWNED_BY_OTHERS, {"names": names, "owner": owner}).scalars().all()
         functions = [
             name
-            for name in (CREATE_PARTITION, DROP_PARTITIONS, DROP_AUDIT_PARTITION, QUEUE_DEPTH, SET_FOLLOWED_QUEUES)
+            for name in (
+                CREATE_PARTITION,
+                DROP_PARTITIONS,
+                DROP_AUDIT_PARTITION,
+                SET_FOLLOWED_QUEUES,
+                RECORD_CHANGE,
+                QUEUE_DEPTH,
+            )
             if connection.execute(_FUNCTION_OWNED_BY_OTHERS, {"name": name, "owner": owner}).scalar_one()
         ]
     for statement in [*(f"TABLE {name}" for name in foreign), *(f"FUNCTION {name}" for name in functions)]:

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, text
 
-from common.domain.errors import DeliveryNotFound, EndpointChanged, EndpointNotFound, TooManyEndpoints
+from common.domain.webhooks.errors import DeliveryNotFound, EndpointChanged, EndpointNotFound, TooManyEndpoints
 from common.domain.webhooks.events import OPERATION, QUEUE, TAG_PREFIX, DisabledReason, EventType
 from common.store.webhooks.deliveries import ATTEMPT_TIMEOUT_MS, deliveries
 from common.store.webhooks.records import COLUMNS, DEFINITION_COLUMNS, StoredEndpoint

@@ -30,7 +30,7 @@ def test_the_commands_of_the_page_are_accepted(secured: System, owner: httpx.Cli
             assert page.keys() == {"events", "after", "next"}
             if "latest" not in path:
                 assert page["events"], command
-    (example,) = re.findall(r'^\{"events":\[\n  (.*?)\],\n', PAGE, re.MULTILINE | re.DOTALL)
+    (example,) = re.findall(r'^\{"events":\[\n  (\{.*?\})\],\n', PAGE, re.MULTILINE | re.DOTALL)
     assert json.loads(example).keys() == owner.get("/events?after=0").json()["events"][0].keys()
     secured.database.rows("DELETE FROM queue_policies")
     secured.database.rows("SELECT set_followed_queues()")

@@ -140,6 +140,7 @@ def test_limits_are_changed_with_the_tag_of_their_policy(owner: httpx.Client) ->
         ({"concurrency": 0}, "concurrency"),
         ({"concurrency": 10_001}, "concurrency"),
         ({"rate": {"per_second": 0, "burst": 1}}, "rate.per_second"),
+        ({"rate": {"per_second": 5e-324, "burst": 1}}, "rate.per_second"),
         ({"rate": {"per_second": 1}}, "rate.burst"),
         ({"rate": {"per_second": 1, "burst": 0.5}}, "rate.burst"),
         ({"paused": None}, "paused"),

@@ -103,6 +103,7 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/bulk-actions/{bulk_action_id}/start",
         "/bulk-actions/{bulk_action_id}/stop",
         "/bulk-actions/{bulk_action_id}/undo",
+        "/events",
         "/queues",
         "/queues/{queue_name}",
         "/queues/{queue_name}/pause",

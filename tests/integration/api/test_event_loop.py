@@ -80,6 +80,16 @@ INSERT INTO schedule_fires (schedule, at, tenant, outcome, reason)
 SELECT (%(ids)s::uuid[])[1], now() - n * interval '1 min', 1, 'refused', repeat('r', 200)
 FROM generate_series(1, 201) n;
 """
+QUEUES_AND_ENDPOINTS = """
+INSERT INTO queue_policies (queue, rev, rate, burst, key_rate, key_burst, changed_by)
+SELECT 'queue-' || n, n, 1e6, 1e6, 1e6, 1e6, repeat('s', 255) FROM generate_series(1, 201) n;
+INSERT INTO webhook_endpoints (id, max_attempts, url, description, events, created_by, last_failure)
+SELECT unnest(%(ids)s::uuid[]), 10, 'https://example.org/' || repeat('u', 2000), repeat('d', 500),
+       ARRAY['job.succeeded'], repeat('s', 255), repeat('f', 500);
+INSERT INTO feed_pages (last_number, first_number, changes)
+SELECT 1000, 1, json_agg(json_build_object('job_id', gen_random_uuid(), 'status', 'PENDING'))
+FROM generate_series(1, 1000);
+"""
 KEY_ID = "kkkkkkkkkkk1"
 PAGE = 200
 #: As many jobs as a body of the default size has, all but the first and the last in a fan.
@@ -98,6 +108,7 @@ def ids(first: int, count: int) -> list[str]:
 
 LIVE_ID, FINISHED_ID, RETRIED_ID, CANCELLED_ID = ids(0, 4)
 ACTION_IDS = ids(1_000, PAGE + 1)
+ENDPOINT_IDS = ids(6_000, PAGE + 1)
 BATCH_IDS, SCHEDULE_IDS, WORKFLOW_IDS = ids(3_000, PAGE + 1), ids(4_000, PAGE + 1), ids(5_000, PAGE + 1)
 TIMES = {
     f"{name}_{end}": "2026-01-01T00:00:00+00:00" for name in ("created", "finished") for end in ("after", "before")
@@ -155,6 +166,20 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         for verb in ("pause", "resume", "run")
     },
     "delete_schedule": [("DELETE", f"/schedules/{SCHEDULE_IDS[2]}", {})],
+    "list_queues": [("GET", f"/queues?limit={PAGE}", {})],
+    "get_queue": [("GET", "/queues/queue-1", {})],
+    "change_queue": [("PATCH", "/queues/queue-2", {"json": {"concurrency": 10_000}})],
+    **{f"{verb}_queue": [("POST", f"/queues/queue-3/{verb}", {})] for verb in ("pause", "resume")},
+    "read_events": [("GET", "/events?after=0&limit=1000", {})],
+    "create_webhook_endpoint": [("POST", "/webhooks/endpoints", {"json": {"url": "https://example.org/"}})],
+    "list_webhook_endpoints": [("GET", f"/webhooks/endpoints?limit={PAGE}", {})],
+    "get_webhook_endpoint": [("GET", f"/webhooks/endpoints/{ENDPOINT_IDS[0]}", {})],
+    "change_webhook_endpoint": [("PATCH", f"/webhooks/endpoints/{ENDPOINT_IDS[0]}", {"json": {"description": "d"}})],
+    "delete_webhook_endpoint": [("DELETE", f"/webhooks/endpoints/{ENDPOINT_IDS[1]}", {})],
+    "rotate_webhook_secret": [("POST", f"/webhooks/endpoints/{ENDPOINT_IDS[2]}/rotate", {})],
+    "test_webhook_endpoint": [("POST", f"/webhooks/endpoints/{ENDPOINT_IDS[2]}/test", {})],
+    "list_webhook_deliveries": [("GET", f"/webhooks/deliveries?limit={PAGE}", {})],
+    "redeliver_webhook": [("POST", f"/webhooks/deliveries/{LIVE_ID}/redeliver", {})],
     "create_key": [("POST", "/keys", {"json": {"name": "\U0001f600" * 100, "scopes": list(Scope)}})],
     "list_keys": [("GET", f"/keys?limit={PAGE}", {})],
     "rotate_key": [("POST", f"/keys/{KEY_ID}/rotate", {})],
@@ -201,6 +226,7 @@ def _store(database_url: str) -> None:
         for batch_ids, is_workflow in ((BATCH_IDS, False), (WORKFLOW_IDS, True)):
             cursor.execute(BATCHES, values | {"ids": batch_ids, "is_workflow": is_workflow})
         cursor.execute(SCHEDULES, values | {"ids": SCHEDULE_IDS})
+        cursor.execute(QUEUES_AND_ENDPOINTS, values | {"ids": ENDPOINT_IDS})
         cursor.execute(TENANCY, values | {"ids": ids(2_000, PAGE + 1)})
     connection.close()
 

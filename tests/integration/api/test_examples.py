@@ -49,6 +49,8 @@ ELSEWHERE = {
     "unauthenticated": "tests/integration/access/test_api_keys.py",
     "scope-missing": "tests/integration/access/test_scopes.py",
     "pause-unconfirmed": "tests/integration/access/test_queues.py",
+    "feed-not-switched": "tests/integration/access/test_feed.py",
+    "too-many-followed-queues": "tests/integration/store/test_feed.py",
     "tenant-suspended": "tests/integration/access/test_tenant_administration.py",
     "tenant-draining": "tests/integration/access/test_tenant_administration.py",
     "webhooks-off": "tests/integration/webhooks/test_endpoints.py",

@@ -38,6 +38,7 @@ OPERATION_IDS = {
     ("post", "/bulk-actions/{bulk_action_id}/start", "start_bulk_action"),
     ("post", "/bulk-actions/{bulk_action_id}/stop", "stop_bulk_action"),
     ("post", "/bulk-actions/{bulk_action_id}/undo", "undo_bulk_action"),
+    ("get", "/events", "read_events"),
     ("get", "/queues", "list_queues"),
     ("get", "/queues/{queue_name}", "get_queue"),
     ("patch", "/queues/{queue_name}", "change_queue"),

@@ -33,6 +33,7 @@ TASKS |= {"bulk_actions", "bulk_action_expiry", "planner_statistics", "usage", "
 TASKS |= {"batches", "batch_expiry", "workflows"}
 TASKS |= {"schedules", "schedule_fires"}
 TASKS |= {"webhooks", "webhook_secrets"}
+TASKS |= {"feed", "feed_expiry"}
 LAST_SUCCESS = "jobproc_controller_task_last_success_timestamp_seconds"
 DEPTH = "jobproc_queue_jobs"
 

@@ -7,8 +7,8 @@ from integration.store.support.feed import follow, members, number, numbers, rea
 from integration.store.support.storage import LOST, RELEASE, Claimer, Storage, ids, retry_after
 from integration.store.support.tenants import add_tenants, fill
 
-from common.domain.errors import FeedExpired
-from common.domain.tenancy.queue_policies import ALL_TENANTS
+from common.domain.errors import FeedExpired, TooManyFollowedQueues
+from common.domain.tenancy.queue_policies import ALL_TENANTS, MAX_FOLLOWED_QUEUES
 from common.store.queues import queue_state
 
 TRIGGERS = (
@@ -165,3 +165,19 @@ def test_ids_of_a_claim_are_in_the_feed(storage: Storage, claimer: Claimer) -> N
     assert len(feed.changes) == 3_000
     assert numbers(feed) == list(range(1, 3_001))
     assert sorted(change["job_id"] for change in members(feed)) == sorted(jobs + claimed)
+
+
+def test_more_queues_than_the_limit_are_not_followed(storage: Storage) -> None:
+    storage.rows(
+        "INSERT INTO queue_policies (queue, tenant, rev, events)"
+        " SELECT 'q' || n, 1, 1, true FROM generate_series(1, %s) n",
+        (MAX_FOLLOWED_QUEUES,),
+    )
+    with pytest.raises(TooManyFollowedQueues):
+        follow(storage)
+    storage.rows("DELETE FROM queue_policies WHERE queue = 'q1'")
+    assert follow(storage)
+    (job,) = storage.submit(1)
+    storage.submit(1, queue="q2")
+    assert states(read(storage), job) == ["PENDING"]
+    assert len(read(storage).changes) == 2

@@ -60,6 +60,9 @@ INSERT INTO schedules (
 SELECT id, tenant, 's', '@daily', 'UTC', 'allow', 'last', 1, 1, 0, '{}' FROM d;
 INSERT INTO schedule_fires (schedule, at, tenant, outcome) SELECT id, now(), tenant, 'skipped' FROM d;
 INSERT INTO queue_policies (queue, tenant, rev) SELECT 'q', tenant, 1 FROM d;
+INSERT INTO feeds (tenant) SELECT tenant FROM d;
+INSERT INTO feed_pages (tenant, first_number, last_number, changes) SELECT tenant, 1, 1, '[{}]' FROM d;
+INSERT INTO feed_changes (tenant, job, run, attempt, rev, queue) SELECT tenant, id, 0, 0, 0, 'q' FROM d;
 INSERT INTO queue_slots (queue, tenant, n) SELECT 'q', tenant, 1 FROM d;
 INSERT INTO concurrency_keys (queue, tenant, key) SELECT 'q', tenant, 'k' FROM d;
 INSERT INTO stored_bytes (tenant, hour, bytes) SELECT tenant, now(), 1 FROM d;

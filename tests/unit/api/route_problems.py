@@ -66,9 +66,10 @@ ROUTES = {
     ("get", "/queues/{queue_name}"): QUEUE,
     ("patch", "/queues/{queue_name}"): QUEUE
     | JSON_BODY
-    | {"queue-managed", "precondition-failed", "pause-unconfirmed"},
+    | {"queue-managed", "precondition-failed", "pause-unconfirmed", "feed-not-switched", "too-many-followed-queues"},
     ("post", "/queues/{queue_name}/pause"): QUEUE | {"unsupported-media-type", "pause-unconfirmed"},
     ("post", "/queues/{queue_name}/resume"): QUEUE | {"unsupported-media-type"},
+    ("get", "/events"): {"invalid-parameter", "feed-expired", "too-many-waiting", "store-unavailable"},
     ("get", "/schedules"): {"invalid-parameter"} | EXPENSIVE,
     ("post", "/schedules"): DEFINITION | {"too-many-schedules", "tenant-draining"},
     ("get", "/schedules/{schedule_id}"): SCHEDULE,

@@ -6,15 +6,17 @@ from dataclasses import replace
 import pytest
 from faults.evidence import Evidence, Sample
 from faults.laws import LAWS, check, report
+from unit.faults.broken_feed import BROKEN_FEED
 from unit.faults.broken_jobs import BROKEN_JOBS
 from unit.faults.broken_requests import BROKEN_REQUESTS
+from unit.faults.good_feed import with_feed
 from unit.faults.good_run import GOOD
 
-BROKEN = [*BROKEN_JOBS, *BROKEN_REQUESTS]
+BROKEN = [*BROKEN_JOBS, *BROKEN_REQUESTS, *BROKEN_FEED]
 
 
 def test_a_good_run_holds_every_law() -> None:
-    verdicts = check(GOOD)
+    verdicts = check(with_feed(GOOD))
     assert {name: verdict.violations for name, verdict in verdicts.items() if verdict.violations} == {}
     assert all(verdict.judged for verdict in verdicts.values()), "each has something to judge"
 
