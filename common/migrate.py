@@ -92,7 +92,7 @@ def _apply_schedules(engine: Engine, schedules: DeclaredSchedules | None) -> Non
 
 
 def _apply_queues(engine: Engine, queues: DeclaredQueues | None, limit_s: float) -> None:
-    """Apply the file of queues. Raises StartupError if writers of jobs keep the feed from being switched for so long."""
+    """Apply the file of queues. Raises StartupError if writers of jobs keep the feed from its switch for so long."""
     if queues is None:
         return
     until = time.monotonic() + limit_s

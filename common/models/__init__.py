@@ -10,10 +10,9 @@ from common.models.access import ApiKeyRow, AuditRow
 from common.models.base import Base
 from common.models.batches import AddedParents, Batch
 from common.models.bulk_actions import BulkAction, BulkActionJob
-from common.models.feed import Feed, FeedChange, FeedPage
 from common.models.jobs import Attempt, Deadline, Expiry, Job, Live, Outcome, RunRow, Tag
 from common.models.keys import IdempotencyKeyRow, UniqueKeyRow
-from common.models.queues import ConcurrencyKeyRow, QueuePolicyRow, QueueSlot
+from common.models.queues import ConcurrencyKeyRow, Feed, FeedChange, FeedPage, QueuePolicyRow, QueueSlot
 from common.models.schedules import Schedule, ScheduleFire
 from common.models.tenants import Tenant
 from common.models.usage import StoredBytes, TenantUsage, UsageCount

@@ -109,6 +109,8 @@ EVENTS = {
     "schedule_job_refused": "PostgreSQL refused the job of a schedule, so its instant got none; `reason` is the error.",
     "schedule_undecidable": "The instants of a schedule could not be computed, such as for a time zone that the "
     "controller does not know; it is tried again in a minute. Has the traceback.",
+    "queues_applied": "The migration has applied the file of queues: how many policies it has `changed`, and how many "
+    "it has `released`, because the file no longer declares them.",
     "schedules_applied": "The migration has applied the file of schedules: how many it has `created`, `changed` and "
     "`deleted`.",
     "schema_ready": "The database has the schema that this process needs.",

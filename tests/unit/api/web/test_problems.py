@@ -14,6 +14,7 @@ from api.web.exception_handlers import KIND_OF_ERROR
 from api.web.problems import MAX_ERRORS, ProblemBody, ProblemError, problem_responses, validation_problem
 from api.web.resource_problem_kinds import PROBLEM_KINDS
 from common.domain import errors
+from common.domain.webhooks import errors as webhook_errors
 
 _submission: TypeAdapter[Submission] = TypeAdapter(Submission)
 
@@ -50,7 +51,10 @@ def test_the_names_of_kinds_are_unique() -> None:
 def test_every_domain_error_that_a_client_can_get_has_a_kind() -> None:
     internal = {errors.JobprocError, errors.StartupError}
     domain_errors = {
-        value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.JobprocError)
+        value
+        for module in (errors, webhook_errors)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, errors.JobprocError)
     }
     assert domain_errors - internal - {errors.OutcomeUnknown} == set(KIND_OF_ERROR), (
         "OutcomeUnknown has the kind of its base class"
