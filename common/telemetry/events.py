@@ -85,8 +85,6 @@ EVENTS = {
     "process_start_failed": "A start hook of a process has failed, so the process ends and is replaced after "
     "`pause_s`; it held no job.",
     "process_stop_failed": "A stop hook of a process has failed, or took too long; the process ends all the same.",
-    "queues_applied": "The migration has applied the file of queues: how many policies it has `changed`, and "
-    "`released` because the file no longer declares them.",
     "quotas_unread": "The quotas and the usage of tenants could not be read; the last ones stand.",
     "rate_limits_local": "Redis does not answer, so each API process admits its share of each rate limit, or refuses "
     "what has one (JOBPROC_RATE_LIMITS_WITHOUT_REDIS). `processes`: the number of API processes that were seen last.",
