@@ -28,7 +28,7 @@ from common.store.operations import catalogue
 from common.store.queues import managed as managed_queues
 from common.store.schedules import managed as managed_schedules
 from common.store.schema import creation, indexes, partitions, roles, version
-from common.store.schema.obstacles import PAUSE_S, Obstacle, StartupWait, of_error
+from common.store.schema.obstacles import PAUSE_S, StartupWait, of_error
 from common.store.schema.startup import wait_for_schema
 from common.store.schema.version import wait_for_exclusive
 from common.store.tenancy import first_key
@@ -114,7 +114,7 @@ def _applied(**_facts: object) -> None:
 
 
 def migrate_when_possible(settings: Settings) -> None:
-    """Migrate, and try again while the database is starting or a transaction holds a lock.
+    """Migrate, and try again while the database is starting or a long transaction holds a lock.
 
     Also after a migration of another database has changed the same roles at the same moment: roles belong to the
     server, so PostgreSQL refuses one of the two ("tuple concurrently updated", or a name that exists by now).
@@ -127,9 +127,7 @@ def migrate_when_possible(settings: Settings) -> None:
             return
         except (OperationalError, InternalError, IntegrityError) as error:
             wait.is_over(of_error(error.orig or error, settings))
-        except FeedNotSwitched as error:
-            wait.is_over(Obstacle(str(error), is_outage=True))
-        time.sleep(PAUSE_S)
+            time.sleep(PAUSE_S)
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ OWN = {
     )
 }
 OWN |= {name_of(field) for field in ("allowed_hosts", "health_file", "pod_name", "pod_deletion_cost_selector")}
-OWN |= {name_of(field) for field in MigrationSettings.model_fields}
+OWN |= {name_of(field) for field in MigrationSettings.model_fields if field != "queues_file"}
 #: Their place is a Secret, not the values of a release.
 OWN |= set(secret_variables())
 #: Those of `authentication`, `oidc`, `worker.apiKey` and `api.tls`.

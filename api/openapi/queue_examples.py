@@ -6,8 +6,8 @@ _PATH = "/queues/reports"
 _POLICY = {
     "paused": False, "paused_at": None, "concurrency": 4,
     "rate": {"per_second": 50.0, "burst": 10.0}, "key_concurrency": 1, "key_rate": None,
-    "events": True, "managed": False,
-    "changed_at": "2026-01-12T09:52:37.151Z", "changed_by": "key:4fGh7KqLw2Zx",
+    "events": True,
+    "managed": False, "changed_at": "2026-01-12T09:52:37.151Z", "changed_by": "key:4fGh7KqLw2Zx",
 }  # fmt: skip
 _SUMMARY = {
     "name": "reports", "paused": False, "policy": None, "operators_policy": None,

@@ -71,6 +71,10 @@ KEDA_HPA = ("keda.enabled=true", "worker.autoscaling.enabled=true")
             "There are two declarations of schedules: set schedules=null, or leave settings.JOBPROC_SCHEDULES_FILE",
             ("schedules[0].name=x,schedules[0].job.operation=x", "settings.JOBPROC_SCHEDULES_FILE=/x"),
         ),
+        (
+            "There are two declarations of queues: set queues=null, or leave settings.JOBPROC_QUEUES_FILE",
+            ("queues[0].name=x", "settings.JOBPROC_QUEUES_FILE=/x"),
+        ),
         ("The Ingress has no host: set ingress.hosts.", ("ingress.enabled=true",)),
         ("The HTTPRoute hangs on no Gateway: set httpRoute.parentRefs.", ("httpRoute.enabled=true",)),
         (

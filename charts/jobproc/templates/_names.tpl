@@ -69,3 +69,14 @@ helm.sh/hook: pre-install,pre-upgrade
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 {{- end }}
+
+{{/* The names of the values that declare things for the migration, with a comma between them: queues, schedules. */}}
+{{- define "jobproc.declared" -}}
+{{- $declared := list }}
+{{- range list "queues" "schedules" }}
+{{- if not (kindIs "invalid" (get $.Values .)) }}
+{{- $declared = append $declared . }}
+{{- end }}
+{{- end }}
+{{- join "," $declared }}
+{{- end }}

@@ -86,6 +86,23 @@ def test_operators_pause_a_queue_for_all_tenants(owner: httpx.Client, other: htt
     until("the job ends", lambda: status(other, job_id) == "SUCCESS")
 
 
+def test_the_limits_of_a_managed_policy_are_changed_in_its_file_alone(
+    owner: httpx.Client, other: httpx.Client, secured: System
+) -> None:
+    secured.database.rows(
+        "INSERT INTO queue_policies (queue, rev, concurrency, managed) VALUES ('default', 1, 4, true)"
+    )
+    for members in ({"concurrency": 5}, {"concurrency": None, "paused": True}, {"events": True}, {"key_rate": None}):
+        assert problem(owner.patch("/queues/default", json=members)) == (409, "queue-managed")
+    for verb, paused in (("pause", True), ("resume", False)):
+        assert owner.post(f"/queues/default/{verb}").raise_for_status().json()["paused"] is paused
+        assert owner.patch("/queues/default", json={"paused": paused}).status_code == 200
+    policy = owner.patch("/queues/default", json={"paused": True}).raise_for_status().json()["policy"]
+    assert (policy["managed"], policy["concurrency"], policy["paused"]) == (True, 4, True)
+    queue = other.patch("/queues/default", json={"concurrency": 5}).raise_for_status().json()
+    assert queue["policy"]["managed"] is False, "the policy of another tenant"
+
+
 def test_queues_are_listed_by_name_in_pages(owner: httpx.Client) -> None:
     queues = owner.get("/queues").json()["queues"]
     names = [queue["name"] for queue in queues]

@@ -9,6 +9,7 @@ import httpx
 from rig.system import System
 
 from api.views.queues.resource import QueueChange
+from common.queue_definitions.file import read_queues
 
 PAGE = (Path(__file__).parents[3] / "docs" / "howto" / "queues.md").read_text()
 BASE = "http://127.0.0.1:8000"
@@ -32,6 +33,15 @@ def test_the_commands_of_the_howto_work(owner: httpx.Client, secured: System) ->
     assert policy["key_rate"] == {"per_second": 5, "burst": 5}
     assert (policy["concurrency"], policy["rate"], policy["key_concurrency"]) == (4, None, 2)
     secured.database.rows("DELETE FROM queue_policies")
+
+
+def test_the_file_and_the_values_of_the_howto_are_valid(tmp_path: Path) -> None:
+    read = []
+    for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL):
+        path = tmp_path / "queues.yaml"
+        path.write_text(text)
+        read.append(list(read_queues(str(path)).limits))
+    assert read == [[(None, "default"), ("acme", "default")], [(None, "default")]]
 
 
 def test_the_howto_has_every_member_of_a_change() -> None:

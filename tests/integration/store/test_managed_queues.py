@@ -1,13 +1,16 @@
 """The file of queues: read, refused in one sentence, and applied by the migration."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from integration.store.support.storage import Storage
+from rig.system import until
 from rig.tenants import new_tenant
 
+from common import migrate as migration
 from common.domain.errors import QueueManaged, StartupError
 from common.domain.tenancy.queue_policies import ALL_TENANTS, MAX_FOLLOWED_QUEUES
 from common.migrate import migrate
@@ -26,6 +29,7 @@ queues:
 """
 IS_FOLLOWED = """SELECT tgenabled <> 'D' FROM pg_trigger
     WHERE tgname = 'record_change_insert' AND tgrelid = 'live'::regclass"""
+WAITS = "SELECT count(*) FROM pg_locks WHERE relation = 'live'::regclass AND NOT granted"
 LIMITS = "concurrency, rate, burst, key_concurrency, key_rate, key_burst, events"
 
 
@@ -131,6 +135,22 @@ def test_too_many_followed_queues_are_refused(storage: Storage, tmp_path: Path) 
     with pytest.raises(StartupError, match=f"more than {MAX_FOLLOWED_QUEUES} queues"):
         apply(storage, declared(tmp_path, *queues))
     assert storage.value("SELECT count(*) FROM queue_policies") == 0
+
+
+def test_a_change_of_events_waits_for_who_writes_jobs(storage: Storage, tmp_path: Path) -> None:
+    followed, writer = declared(tmp_path, {"name": "mail", "events": True}), storage.session()
+    with writer.cursor() as cursor:
+        cursor.execute("UPDATE live SET rev = rev WHERE false")
+    with pytest.raises(StartupError, match="Nothing was changed"):
+        migration._apply_queues(storage.engine, followed, 0)
+    assert storage.value("SELECT count(*) FROM queue_policies") == 0
+    waiting = threading.Thread(target=migration._apply_queues, args=(storage.engine, followed, 60))
+    waiting.start()
+    until("the migration waits", lambda: storage.value(WAITS) > 0)
+    writer.rollback()
+    waiting.join(30)
+    assert row(storage, "events, managed") == (True, True)
+    assert storage.value(IS_FOLLOWED)
 
 
 def test_a_tenant_that_does_not_exist_is_named(storage: Storage, tmp_path: Path) -> None:

@@ -32,12 +32,8 @@ def follow_change(client: ExampleClient, operation: Operation) -> httpx.Response
 
 def managed(client: ExampleClient, operation: Operation) -> httpx.Response:
     """Send a request about a queue whose limits a file declares."""
-    queue = client.queue()
-    client.system.database.rows("INSERT INTO queue_policies (queue, rev, managed) VALUES (%s, 1, true)", (queue,))
-    try:
-        return client.send(operation, queue, json={"concurrency": 4})
-    finally:
-        client.system.database.rows("DELETE FROM queue_policies WHERE queue = %s", (queue,))
+    queue = client.edit(client.queue(), "UPDATE queue_policies SET managed = true WHERE queue = %s")
+    return client.send(operation, queue, json={"concurrency": 4})
 
 
 #: By the name of an example, or by path and name, as in `example_client.PROVOKED`.
