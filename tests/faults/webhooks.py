@@ -18,7 +18,8 @@ FROM outcomes o JOIN jobs j ON j.id = o.id WHERE j.webhook IS NOT NULL
 _TOLD_OF_BATCHES = f"""
 SELECT b.id::text, CASE WHEN b.retried THEN least(told.count, 1) ELSE told.count END
 FROM batches b CROSS JOIN LATERAL (
-    SELECT count(*) FROM jobs d WHERE d.{IS_DELIVERY} AND d.input #>> '{{event,data,batch_id}}' = b.id::text) told
+    SELECT count(*) FROM jobs d WHERE d.{IS_DELIVERY} AND b.id::text IN (
+        d.input #>> '{{event,data,batch_id}}', d.input #>> '{{event,data,workflow_id}}')) told
 WHERE b.webhook IS NOT NULL AND b.ended_at IS NOT NULL
 """
 

@@ -23,7 +23,7 @@ _FOLLOW_UPS = f"ended CROSS JOIN LATERAL {RECORD.format(row='ended.follow_up')} 
 # Told each time that the batch ends: a batch of which a job was retried by request ends again, with a higher `rev`.
 _DELIVERY_ID = delivery_id("ended.id", "ended.rev", "batch")
 _DATA = """json_build_object(
-               'batch_id', ended.id, 'sequence', ended.rev, 'jobs', ended.jobs,
+               CASE WHEN ended.is_workflow THEN 'workflow_id' ELSE 'batch_id' END, ended.id, 'sequence', ended.rev, 'jobs', ended.jobs,
                'succeeded', ended.jobs - ended.failed - ended.cancelled, 'failed', ended.failed,
                'cancelled', ended.cancelled, 'follow_up_job_id', ended.follow_up_job,
                'submitted_at', to_char(ended.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))"""
@@ -40,11 +40,12 @@ ended AS (
                              ELSE b.follow_up_job END
     FROM counted WHERE b.id = counted.id AND b.closed_at IS NOT NULL AND b.failed IS NULL
     RETURNING b.id, b.tenant, b.rev, b.jobs, b.failed, b.cancelled, b.created_at, b.webhook, b.follow_up,
-              b.follow_up_job, coalesce(b.follow_up_job = $2, false) AS is_first),
+              b.is_workflow, b.follow_up_job, coalesce(b.follow_up_job = $2, false) AS is_first),
 {new_jobs(_FOLLOW_UPS, _FOLLOW_UP)}{SIDE_TABLES},
 live_rows AS ({LIVE}),
 event AS (
-    SELECT {_DELIVERY_ID} AS id, ended.tenant, ended.webhook, '{EventType.BATCH_ENDED}' AS type,
+    SELECT {_DELIVERY_ID} AS id, ended.tenant, ended.webhook,
+           CASE WHEN ended.is_workflow THEN '{EventType.WORKFLOW_ENDED}' ELSE '{EventType.BATCH_ENDED}' END AS type,
            clock_timestamp() AS happened_at, {_DATA} AS data, NULL::json AS result
     FROM ended WHERE ended.webhook IS NOT NULL),
 {deliveries("event")}

@@ -64,3 +64,26 @@ def test_a_batch_is_told_of_when_it_has_ended(webhooks: System, receiver: Webhoo
     [event] = until("the event", receiver.events)
     data = event["data"]
     assert (data["batch_id"], data["jobs"], data["succeeded"]) == (response.json()["batch_id"], 3, 3)
+
+
+def test_a_workflow_and_its_jobs_are_told_of(webhooks: System, receiver: WebhookReceiver, create: Create) -> None:
+    """Deliveries are stored by the settles that let the next jobs run."""
+    named = {"webhook": {"endpoint_id": create(receiver.url())["id"]}}
+    job = {"data": [1], "operation": "square_sum", **named}
+    response = webhooks.client.post(
+        "/workflows",
+        json={
+            "jobs": [
+                {**job, "name": "first"},
+                {**job, "name": "second", "depends_on": ["first"]},
+                {**job, "name": "join", "depends_on": ["first", "second"]},
+            ],
+            **named,
+        },
+    )
+    assert response.status_code == 202, response.text
+    [event] = until("the event of its end", lambda: receiver.events("workflow.ended"))
+    body = response.json()
+    assert (event["data"]["workflow_id"], event["data"]["succeeded"]) == (body["workflow_id"], 3)
+    until("the events of its jobs", lambda: len(receiver.events("job.succeeded")) == 3)
+    assert {told["data"]["job_id"] for told in receiver.events("job.succeeded")} == set(body["job_ids"])
