@@ -23,7 +23,8 @@ _FOLLOW_UPS = f"ended CROSS JOIN LATERAL {RECORD.format(row='ended.follow_up')} 
 # Told each time that the batch ends: a batch of which a job was retried by request ends again, with a higher `rev`.
 _DELIVERY_ID = delivery_id("ended.id", "ended.rev", "batch")
 _DATA = """json_build_object(
-               CASE WHEN ended.is_workflow THEN 'workflow_id' ELSE 'batch_id' END, ended.id, 'sequence', ended.rev, 'jobs', ended.jobs,
+               CASE WHEN ended.is_workflow THEN 'workflow_id' ELSE 'batch_id' END, ended.id,
+               'sequence', ended.rev, 'jobs', ended.jobs,
                'succeeded', ended.jobs - ended.failed - ended.cancelled, 'failed', ended.failed,
                'cancelled', ended.cancelled, 'follow_up_job_id', ended.follow_up_job,
                'submitted_at', to_char(ended.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))"""
