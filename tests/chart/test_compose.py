@@ -158,8 +158,9 @@ def test_every_dashboard_and_alert_of_the_chart_is_in_the_profile() -> None:
 def test_promtool_accepts_the_configuration_of_prometheus(tmp_path: Path) -> None:
     if not shutil.which("promtool"):
         pytest.skip("promtool is not installed")
-    for name in ("service", "workers", "schedules", "database", "autoscaling"):
-        shutil.copy(ROOT / "charts" / "jobproc" / "alerts" / f"{name}.yaml", tmp_path)
+    alerts = sorted((ROOT / "charts" / "jobproc" / "alerts").glob("*.yaml"))
+    for path in alerts:
+        shutil.copy(path, tmp_path)
     (tmp_path / "prometheus.yml").write_text(
         config_file("prometheus").read_text().replace("/etc/prometheus/alerts", str(tmp_path))
     )
@@ -167,7 +168,7 @@ def test_promtool_accepts_the_configuration_of_prometheus(tmp_path: Path) -> Non
         ["promtool", "check", "config", str(tmp_path / "prometheus.yml")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    assert done.stdout.count("rules found") == 6, "in six files"
+    assert done.stdout.count("rules found") == len(alerts) > 3
 
 
 def test_prometheus_scrapes_every_part_that_has_metrics() -> None:
