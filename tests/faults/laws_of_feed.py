@@ -7,7 +7,7 @@ from faults.feed import PastChange
 from faults.verdict import Verdict
 
 _ENDS = ("SUCCESS", "FAILED", "CANCELLED")
-_FIRST = ("PENDING", "SCHEDULED")
+_FIRST = ("BLOCKED", "PENDING", "SCHEDULED")
 
 
 def a_feed_has_every_change_once(run: Evidence, verdict: Verdict) -> None:

@@ -76,6 +76,7 @@ def run_schemathesis(folder: Path, token: str, *arguments: str) -> str:
     return process.stdout
 
 
+@pytest.mark.timeout(400)  # two minutes beside other tests
 def test_responses_to_generated_requests_are_as_documented(
     short_poll_system: System, token: str, tmp_path: Path
 ) -> None:

@@ -126,7 +126,7 @@ def test_jobs_of_a_key_start_at_its_rate(storage: Storage) -> None:
         claimer.end(ready)
         assert time.monotonic() - began_at < 10
         time.sleep(0.005)
-    assert ids(started) == jobs[2:6]
+    assert sorted(ids(started)) == sorted(jobs[2:6])  # one that waits for a token may be overtaken
     assert 0.15 < time.monotonic() - began_at < 1
 
 
