@@ -21,7 +21,7 @@ from k8s.dashboards import FILES
 from worker.controller.rescue import FULL_SCAN_INTERVAL_S
 
 VARIABLES = {"$__rate_interval": "1m", "$queue": ".*", "$operation": ".*"}
-DELIVERIES = 'operation="jobproc.webhook"'
+DELIVERIES = '"jobproc.webhook"'
 PANELS = [panel for make in FILES.values() for panel in json.loads(make())["panels"] if panel["type"] != "row"]
 
 
