@@ -42,7 +42,7 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses, validated
 from api.web.request_body import check_ignored_body, json_body
 from api.web.resource_problem_kinds import SCHEDULE_EXISTS, SCHEDULE_MANAGED, SCHEDULE_NOT_FOUND, TOO_MANY_SCHEDULES
-from api.web.responses import JsonResponse
+from api.web.responses import JsonResponse, etag_header, if_match_parameter
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope
 from common.schedule_definitions.definition import ScheduleChange, ScheduleDefinition
@@ -54,7 +54,7 @@ from common.store.schedules.records import StoredSchedule
 router = APIRouter(tags=["schedules"], route_class=SecuredRoute)
 _DEFINITION_KINDS = (*BODY_PROBLEMS, OVERLOADED, UNKNOWN_OPERATION, SCHEDULE_EXISTS, STORE_UNAVAILABLE)
 _LOCATION = {"description": "The path of the schedule.", "schema": {"type": "string"}}
-ETAG = {"description": "Version of the schedule; send it back as If-Match.", "schema": {"type": "string"}}
+ETAG = etag_header("schedule")
 WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": ETAG}}}
 _CREATE_RESPONSES = {
     **problem_responses(*_DEFINITION_KINDS, TOO_MANY_SCHEDULES, TENANT_DRAINING),
@@ -69,13 +69,7 @@ _CHANGE_RESPONSES = {
 }
 VERB_KINDS = (SCHEDULE_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE)
 _DELETE_PROBLEMS = problem_responses(*VERB_KINDS, SCHEDULE_MANAGED, PRECONDITION_FAILED)
-_IF_MATCH = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "examples": ['W/"1"']},
-    "description": "The ETag of a response: the request is refused with 412 if the schedule has changed since.",
-}
+_IF_MATCH = if_match_parameter("schedule", 'W/"1"')
 
 
 @router.post("/schedules/", status_code=201, include_in_schema=False)

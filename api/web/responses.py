@@ -23,6 +23,22 @@ CONDITIONAL_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+def etag_header(thing: str) -> dict[str, Any]:
+    """Return the ETag of responses about a thing that clients change, for the OpenAPI document."""
+    return {"description": f"Version of the {thing}; send it back as If-Match.", "schema": {"type": "string"}}
+
+
+def if_match_parameter(thing: str, example: str) -> dict[str, Any]:
+    """Return the header of requests that change a thing, for the OpenAPI document."""
+    return {
+        "name": "If-Match",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "examples": [example]},
+        "description": f"The ETag of a response: the request is refused with 412 if the {thing} has changed since.",
+    }
+
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 

@@ -30,7 +30,7 @@ from api.web.problem_kinds import (
 from api.web.problems import problem_responses, validated
 from api.web.request_body import check_ignored_body, json_body
 from api.web.resource_problem_kinds import PAUSE_UNCONFIRMED, QUEUE_MANAGED, QUEUE_NOT_FOUND
-from api.web.responses import JsonResponse
+from api.web.responses import JsonResponse, etag_header, if_match_parameter
 from api.web.stored_text import StoredText
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.queue_policies import ALL_TENANTS, QueuePolicies
@@ -49,7 +49,7 @@ AllTenants = Annotated[
         description="True: the policy of the operators, for the jobs of all tenants; needs the scope admin as well.",
     ),
 ]
-_ETAG = {"description": "Version of the policy; send it back as If-Match.", "schema": {"type": "string"}}
+_ETAG = etag_header("policy")
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": _ETAG}}}
 _READ_RESPONSES = {**problem_responses(QUEUE_NOT_FOUND, INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS), **_WITH_ETAG}
 _VERB_KINDS = (QUEUE_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, *EXPENSIVE_READ_PROBLEMS)
@@ -69,13 +69,7 @@ _CHANGE_RESPONSES = {
     ),
     **_WITH_ETAG,
 }
-_IF_MATCH = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "examples": ["*"]},
-    "description": "The ETag of a response: the request is refused with 412 if the policy has changed since.",
-}
+_IF_MATCH = if_match_parameter("policy", "*")
 _RESUME_RESPONSES = {**problem_responses(*_VERB_KINDS), **_WITH_ETAG}
 
 

@@ -48,7 +48,7 @@ from api.web.problem_kinds import (
 from api.web.problems import ProblemError, problem_responses, validated
 from api.web.request_body import check_ignored_body, json_body
 from api.web.resource_problem_kinds import ENDPOINT_DISABLED, ENDPOINT_NOT_FOUND, TOO_MANY_ENDPOINTS, WEBHOOKS_OFF
-from api.web.responses import JsonResponse
+from api.web.responses import JsonResponse, etag_header, if_match_parameter
 from common import secret_encryption
 from common.domain.states import State
 from common.domain.tenancy.audit import AuditAction
@@ -63,7 +63,7 @@ from common.store.webhooks.records import StoredEndpoint
 
 router = APIRouter(tags=["webhooks"], route_class=SecuredRoute)
 _NO_STORE = (b"cache-control", b"no-store")
-_ETAG = {"description": "Version of the endpoint; send it back as If-Match.", "schema": {"type": "string"}}
+_ETAG = etag_header("endpoint")
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": _ETAG}}}
 _LOCATION = {"description": "The path of the endpoint.", "schema": {"type": "string"}}
 _WRITE_KINDS = (*BODY_PROBLEMS, OVERLOADED, WEBHOOKS_OFF, STORE_UNAVAILABLE)
@@ -78,13 +78,7 @@ _CHANGE_RESPONSES = {
     **_WITH_ETAG,
 }
 _ROTATE_RESPONSES = {**problem_responses(*BODY_PROBLEMS, OVERLOADED, WEBHOOKS_OFF, *_VERB_KINDS), **_WITH_ETAG}
-_IF_MATCH = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "examples": ['W/"1"']},
-    "description": "The ETag of a response: the request is refused with 412 if the endpoint has changed since.",
-}
+_IF_MATCH = if_match_parameter("endpoint", 'W/"1"')
 
 
 @router.post("/webhooks/endpoints/", status_code=201, include_in_schema=False)

@@ -1,6 +1,5 @@
 """Stores the jobs of a body of NDJSON: part by part, each on its own, or all or none in one transaction."""
 
-import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ import asyncpg
 from api.auth.principal import Principal
 from api.limits.quotas.quotas import Quotas, bytes_of
 from api.submit.backpressure import Backpressure
+from api.submit.batches.intake_transaction import intake_transaction
 from api.submit.batches.ndjson import CLOSE, Lines, NdjsonBody
 from api.submit.batches.parse_slices import ParseSlices
 from api.submit.group_commit import GroupCommit
@@ -21,11 +21,11 @@ from api.web.problem_kinds import INVALID_BODY, UNKNOWN_OPERATION
 from api.web.problems import ProblemError, field_problem
 from api.web.request_body import RequestBodies
 from common.domain.batches import NewBatch, batch_job_id
-from common.domain.errors import InvalidSubmission, JobprocError, OutcomeUnknown, StoreUnavailable, UnknownOperation
+from common.domain.errors import InvalidSubmission, JobprocError, StoreUnavailable, UnknownOperation
 from common.domain.job import HeldWhile, NewJob
 from common.store.batches import submission
 from common.store.batches.submission import AddedJobs
-from common.store.connection.asyncpg_pool import DatabasePool, is_outage
+from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.store.jobs import insert, keyed_insert
 from common.store.jobs.keyed_insert import IdempotencyKey
@@ -205,27 +205,16 @@ class NdjsonJobs:
         Raises as `store_all`.
         """
         first_id, count = stored.ranges[0][2], stored.jobs
-        try:
-            async with (
-                asyncio.timeout(self._settings.ndjson_body_seconds),
-                self._pool.acquire(Lane.INTAKE) as connection,
-                connection.transaction(),
-            ):
-                take = keyed_insert.take_idempotency_key
-                if key and not await take(connection, caller.tenant, [first_id], key, stored.batch_id):
-                    return False
-                counts = await self._insert_parts(connection, caller, spool, first_id)
-                if new is not None:
-                    await submission.insert_batch(connection, new, count, count)
-                else:
-                    last_id = UUID(int=first_id.int + count - 1)
-                    await AddedJobs(stored.batch_id, caller.tenant).count(connection, first_id, last_id)
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            if isinstance(error, TimeoutError) or is_outage(error):
-                raise OutcomeUnknown from error
-            raise
+        async with intake_transaction(self._pool, self._settings.ndjson_body_seconds) as connection:
+            take = keyed_insert.take_idempotency_key
+            if key and not await take(connection, caller.tenant, [first_id], key, stored.batch_id):
+                return False
+            counts = await self._insert_parts(connection, caller, spool, first_id)
+            if new is not None:
+                await submission.insert_batch(connection, new, count, count)
+            else:
+                last_id = UUID(int=first_id.int + count - 1)
+                await AddedJobs(stored.batch_id, caller.tenant).count(connection, first_id, last_id)
         self._group_commit.announce(counts)
         return True
 

@@ -18,6 +18,7 @@ from api.auth.principal import Principal
 from api.limits.quotas.quotas import Quotas, bytes_of
 from api.submit.backpressure import Backpressure
 from api.submit.batches.bodies import new_batch
+from api.submit.batches.intake_transaction import intake_transaction
 from api.submit.batches.ndjson import CLOSE, NdjsonBody
 from api.submit.batches.ndjson_jobs import SPOOLED_BYTES, in_chunks, spooled_lines
 from api.submit.batches.parse_slices import ParseSlices
@@ -30,11 +31,10 @@ from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import ProblemError, field_problem
 from api.web.request_body import RequestBodies
 from common.domain.batches import batch_job_id
-from common.domain.errors import OutcomeUnknown, StoreUnavailable
 from common.domain.job import NewJob, Options
 from common.domain.workflows import Graph
 from common.store.batches import submission
-from common.store.connection.asyncpg_pool import DatabasePool, is_outage
+from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.store.jobs import insert, keyed_insert
 from common.store.jobs.keyed_insert import IdempotencyKey
@@ -142,23 +142,12 @@ class NdjsonWorkflows:
         count = len(graph.nodes)
         ids = [batch_job_id(workflow_id, number) for number in range(1, count + 1)]
         row = await new_batch(self._parser, caller, workflow_id, BatchBody(), closed=True, is_workflow=True)
-        try:
-            async with (
-                asyncio.timeout(self._settings.ndjson_body_seconds),
-                self._pool.acquire(Lane.INTAKE) as connection,
-                connection.transaction(),
-            ):
-                take = keyed_insert.take_idempotency_key
-                if key and not await take(connection, caller.tenant, [ids[0]], key, workflow_id):
-                    return False
-                counts = await self._insert_parts(connection, caller, spool, graph, ids)
-                await submission.insert_batch(connection, row, count, count)
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            if isinstance(error, TimeoutError) or is_outage(error):
-                raise OutcomeUnknown from error
-            raise
+        async with intake_transaction(self._pool, self._settings.ndjson_body_seconds) as connection:
+            take = keyed_insert.take_idempotency_key
+            if key and not await take(connection, caller.tenant, [ids[0]], key, workflow_id):
+                return False
+            counts = await self._insert_parts(connection, caller, spool, graph, ids)
+            await submission.insert_batch(connection, row, count, count)
         self._group_commit.announce(counts)
         return True
 

@@ -95,24 +95,48 @@ MUST_WAIT_FOR_PLACE = f"""(
                   AND l.needs = d.needs AND l.claimable_at < 'infinity'
                 LIMIT m.most) open)))"""
 
-# Reverses the claim, because waiting for the key is no attempt. A job that was asked to stop meanwhile ends CANCELLED.
-# Due jobs of the same groups that no worker has claimed are parked with them: each would meet the held key in turn.
-PARK = Statement(
-    "park",
-    "bigint, uuid[], smallint[], bigint",
-    f"""
+
+def park_statement(name: str, *, column: str, key: str, job: str, due: str) -> Statement:
+    """Return the statement that parks claimed jobs whose keys are held.
+
+    It reverses the claim, because waiting for the key is no attempt. A job that was asked to stop meanwhile ends
+    CANCELLED. Due jobs of the same groups that no worker has claimed are parked with them: each would meet the held key
+    in turn. `column`: of `live`, for the key. `key`: SQL of the key of a job j, with the name that `mine` gives it.
+    `job`: SQL of that and of the operation of j. `due`: SQL of the ids of the due jobs of the groups of `mine`.
+    """
+    return Statement(
+        name,
+        "bigint, uuid[], smallint[], bigint",
+        f"""
     WITH mine AS MATERIALIZED (
-        SELECT l.*, j.unique_key, coalesce(l.needs, j.operation) AS needed
+        SELECT l.*, {key}, coalesce(l.needs, j.operation) AS needed
         FROM unnest($2, $3) AS d(id, attempt) JOIN live l ON l.id = d.id
-        CROSS JOIN LATERAL (
-            SELECT unique_key, operation FROM jobs WHERE jobs.id = d.id AND unique_while = 'running' OFFSET 0) j
+        CROSS JOIN LATERAL ({job} OFFSET 0) j
         WHERE l.attempt = d.attempt AND l.worker = $1 ORDER BY l.id FOR UPDATE OF l),
     gone AS (
         DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel_requested))),
     cancelled AS (
         INSERT INTO outcomes (id, tenant, run, attempt, released, rev, status)
         SELECT id, tenant, run, attempt - 1, released, rev + 1, 'CANCELLED' FROM mine WHERE cancel_requested),
-    due AS MATERIALIZED (
+    due AS MATERIALIZED ({due} LIMIT $4),
+    with_mine AS (
+        UPDATE live SET due_since = coalesce(due_since, claimable_at), claimable_at = 'infinity'
+        WHERE id = ANY (ARRAY(SELECT id FROM due)))
+    UPDATE live
+    SET worker = NULL, started_at = NULL, attempt = mine.attempt - 1, rev = mine.rev + 1,
+        due_since = coalesce(mine.due_since, mine.claimable_at), claimable_at = 'infinity',
+        {column} = mine.{key.rpartition(" ")[2].rpartition(".")[2]}, needs = mine.needed
+    FROM mine WHERE live.id = mine.id AND NOT mine.cancel_requested RETURNING live.id::text
+    """,
+    )
+
+
+PARK = park_statement(
+    "park",
+    column="running_key",
+    key="j.unique_key",
+    job="SELECT unique_key, operation FROM jobs WHERE jobs.id = d.id AND unique_while = 'running'",
+    due=f"""
         SELECT first.id
         FROM (SELECT DISTINCT tenant, unique_key AS running_key, queue, needed AS needs FROM mine) g
         CROSS JOIN generate_series(0, 9) AS p(priority)
@@ -120,17 +144,7 @@ PARK = Statement(
             SELECT l.id FROM live l
             WHERE {_GROUP.format(group="g")} AND l.priority = p.priority AND l.claimable_at <= now() AND {NOT_PARKED}
               AND l.worker IS NULL
-            LIMIT $4 FOR UPDATE SKIP LOCKED) first
-        LIMIT $4),
-    with_mine AS (
-        UPDATE live SET due_since = coalesce(due_since, claimable_at), claimable_at = 'infinity'
-        WHERE id = ANY (ARRAY(SELECT id FROM due)))
-    UPDATE live
-    SET worker = NULL, started_at = NULL, attempt = mine.attempt - 1, rev = mine.rev + 1,
-        due_since = coalesce(mine.due_since, mine.claimable_at), claimable_at = 'infinity',
-        running_key = mine.unique_key, needs = mine.needed
-    FROM mine WHERE live.id = mine.id AND NOT mine.cancel_requested RETURNING live.id::text
-    """,
+            LIMIT $4 FOR UPDATE SKIP LOCKED) first""",
 )
 
 # The next group in the order of the index; an index scan of one row.

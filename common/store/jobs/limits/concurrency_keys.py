@@ -15,7 +15,7 @@ from common.domain.job import ConcurrencyKey
 from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.store.connection.caller import for_caller
 from common.store.connection.statement import Statement, array_literal
-from common.store.jobs.running_keys import MAX_PARKED, NOT_PARKED, PARKED
+from common.store.jobs.running_keys import MAX_PARKED, NOT_PARKED, PARKED, park_statement
 
 if TYPE_CHECKING:  # with them come drivers: the API does without psycopg2, the worker without asyncpg
     import asyncpg
@@ -75,38 +75,18 @@ TAKE = Statement(
     SELECT id::text FROM placed
     """,
 )
-# Reverses the claim, because waiting for the key is no attempt. A job that was asked to stop meanwhile ends CANCELLED.
-PARK = Statement(
+PARK = park_statement(
     "park_limited",
-    "bigint, uuid[], smallint[], bigint",
-    f"""
-    WITH mine AS MATERIALIZED (
-        SELECT l.*, j.concurrency_key AS key, coalesce(l.needs, j.operation) AS needed
-        FROM unnest($2, $3) AS d(id, attempt) JOIN live l ON l.id = d.id
-        CROSS JOIN LATERAL (SELECT concurrency_key, operation FROM jobs WHERE jobs.id = d.id OFFSET 0) j
-        WHERE l.attempt = d.attempt AND l.worker = $1 ORDER BY l.id FOR UPDATE OF l),
-    gone AS (
-        DELETE FROM live WHERE id = ANY (ARRAY(SELECT id FROM mine WHERE cancel_requested))),
-    cancelled AS (
-        INSERT INTO outcomes (id, tenant, run, attempt, released, rev, status)
-        SELECT id, tenant, run, attempt - 1, released, rev + 1, 'CANCELLED' FROM mine WHERE cancel_requested),
-    due AS MATERIALIZED (
+    column="concurrency_key",
+    key="j.concurrency_key AS key",
+    job="SELECT concurrency_key, operation FROM jobs WHERE jobs.id = d.id",
+    due=f"""
         SELECT first.id
         FROM (SELECT DISTINCT tenant, queue, key, needed AS needs FROM mine) g
         CROSS JOIN LATERAL (
             SELECT l.id FROM live l
             WHERE {_GROUP.format(group="g")} AND l.claimable_at <= now() AND {NOT_PARKED} AND l.worker IS NULL
-            LIMIT $4 FOR UPDATE SKIP LOCKED) first
-        LIMIT $4),
-    with_mine AS (
-        UPDATE live SET due_since = coalesce(due_since, claimable_at), claimable_at = 'infinity'
-        WHERE id = ANY (ARRAY(SELECT id FROM due)))
-    UPDATE live
-    SET worker = NULL, started_at = NULL, attempt = mine.attempt - 1, rev = mine.rev + 1,
-        due_since = coalesce(mine.due_since, mine.claimable_at), claimable_at = 'infinity',
-        concurrency_key = mine.key, needs = mine.needed
-    FROM mine WHERE live.id = mine.id AND NOT mine.cancel_requested RETURNING live.id::text
-    """,
+            LIMIT $4 FOR UPDATE SKIP LOCKED) first""",
 )
 
 _NEXT_GROUP = f"""
