@@ -61,11 +61,12 @@ QUEUE_MANAGED = ProblemKind(
     "A file declares the limits of the queue",
     "A file declares the limits of the queue; change it there.",
 )
-PAUSE_UNCONFIRMED = ProblemKind(
-    "pause-unconfirmed",
+QUEUE_CHANGE_UNCONFIRMED = ProblemKind(
+    "queue-change-unconfirmed",
     503,
-    "The pause is not confirmed",
-    "The queue is paused, but transactions that began before still run: jobs may start. Repeat the request.",
+    "The change of the queue is not confirmed",
+    "The change is stored, but transactions that began before it still run: jobs may start as if it were not. "
+    "Repeat the request.",
 )
 ENDPOINT_NOT_FOUND = ProblemKind(
     "webhook-endpoint-not-found", 404, "No such webhook endpoint", "No webhook endpoint of the tenant has this id."

@@ -25,7 +25,7 @@ JobprocError
 ├── QueueNotFound          no operation, no worker and no policy names that queue
 ├── QueueChanged           the policy of the queue is not as the request expects it
 ├── QueueManaged           a file declares the limits of the queue, so that requests cannot change them
-├── PauseUnconfirmed       the queue is paused, but a claim that began before may not be committed yet
+├── ChangeUnconfirmed      a queue is changed, but a claim that began before may not be committed yet
 ├── …                      of webhooks: webhooks/errors.py
 ├── FeedNotSwitched        the queue could not be followed, or left, within the limit; nothing was changed
 ├── TooManyFollowedQueues  the limit of followed queues is reached
@@ -172,8 +172,8 @@ class QueueManaged(JobprocError):
     """A file declares the limits of the queue; change it there."""
 
 
-class PauseUnconfirmed(JobprocError):
-    """The queue is paused, but transactions that began before still run: jobs may start. Repeat the request."""
+class ChangeUnconfirmed(JobprocError):
+    """A queue is changed, but transactions that began before still run: jobs may start as if it were not."""
 
 
 class FeedNotSwitched(JobprocError):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from functools import partial
 
-from common.domain.errors import PauseUnconfirmed
+from common.domain.errors import ChangeUnconfirmed
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.store.queues import begun_transactions
@@ -15,13 +15,13 @@ READERS_AFTER_S = 1.0
 
 
 async def wait_for_claims(pool: DatabasePool, timeout_s: float) -> None:
-    """Wait until all transactions have ended that began before the call. Raises PauseUnconfirmed after `timeout_s`."""
+    """Wait until all transactions have ended that began before the call. Raises ChangeUnconfirmed after `timeout_s`."""
     began_at, interval_s = time.monotonic(), FIRST_LOOK_S
     transactions = await pool.run(begun_transactions.begun, Lane.BY_ID)
     while transactions:
         waited_s = time.monotonic() - began_at
         if waited_s > timeout_s:
-            raise PauseUnconfirmed
+            raise ChangeUnconfirmed
         await asyncio.sleep(interval_s)
         interval_s = min(interval_s * 1.5, MAX_INTERVAL_S)
         look = partial(

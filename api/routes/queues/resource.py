@@ -29,7 +29,7 @@ from api.web.problem_kinds import (
 )
 from api.web.problems import problem_responses, validated
 from api.web.request_body import check_ignored_body, json_body
-from api.web.resource_problem_kinds import PAUSE_UNCONFIRMED, QUEUE_MANAGED, QUEUE_NOT_FOUND
+from api.web.resource_problem_kinds import QUEUE_CHANGE_UNCONFIRMED, QUEUE_MANAGED, QUEUE_NOT_FOUND
 from api.web.responses import JsonResponse, etag_header, if_match_parameter
 from api.web.stored_text import StoredText
 from common.domain.tenancy.audit import AuditAction
@@ -53,7 +53,7 @@ _ETAG = etag_header("policy")
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": _ETAG}}}
 _READ_RESPONSES = {**problem_responses(QUEUE_NOT_FOUND, INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS), **_WITH_ETAG}
 _VERB_KINDS = (QUEUE_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, *EXPENSIVE_READ_PROBLEMS)
-_PAUSE_RESPONSES = {**problem_responses(*_VERB_KINDS, PAUSE_UNCONFIRMED), **_WITH_ETAG}
+_PAUSE_RESPONSES = {**problem_responses(*_VERB_KINDS, QUEUE_CHANGE_UNCONFIRMED), **_WITH_ETAG}
 _CHANGE_RESPONSES = {
     **problem_responses(
         *BODY_PROBLEMS,
@@ -62,7 +62,7 @@ _CHANGE_RESPONSES = {
         INVALID_PARAMETER,
         QUEUE_MANAGED,
         PRECONDITION_FAILED,
-        PAUSE_UNCONFIRMED,
+        QUEUE_CHANGE_UNCONFIRMED,
         FEED_NOT_SWITCHED,
         TOO_MANY_FOLLOWED_QUEUES,
         *EXPENSIVE_READ_PROBLEMS,

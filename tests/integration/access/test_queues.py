@@ -157,7 +157,7 @@ def test_a_pause_that_cannot_be_confirmed_is_a_503(owner: httpx.Client, secured:
     with psycopg2.connect(secured.database.url) as claim, claim.cursor() as cursor:
         cursor.execute("UPDATE live SET rev = rev WHERE false")
         answer = owner.post("/queues/default/pause", timeout=30)
-        assert problem(answer) == (503, "pause-unconfirmed")
+        assert problem(answer) == (503, "queue-change-unconfirmed")
         assert answer.headers["Retry-After"] == "1"
     assert owner.get("/queues/default").json()["paused"], "what is left is the confirmation"
     assert owner.post("/queues/default/pause").status_code == 200

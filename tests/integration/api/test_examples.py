@@ -48,7 +48,7 @@ ELSEWHERE = {
     "quota-too-small": "tests/integration/access/test_quotas.py",
     "unauthenticated": "tests/integration/access/test_api_keys.py",
     "scope-missing": "tests/integration/access/test_scopes.py",
-    "pause-unconfirmed": "tests/integration/access/test_queues.py",
+    "queue-change-unconfirmed": "tests/integration/access/test_queues.py",
     "feed-not-switched": "tests/integration/access/test_feed.py",
     "too-many-followed-queues": "tests/integration/store/test_feed.py",
     "tenant-suspended": "tests/integration/access/test_tenant_administration.py",

@@ -3,16 +3,19 @@
 import random
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
 
 import pytest
+from integration.store.support.query_plans import explain
 from integration.store.support.storage import Storage, ids
 from integration.store.support.tenants import FairClaimer
 
 from common.domain.job import ClaimedJob, ConcurrencyKey, Options
+from common.store.connection.statement import array_literal
 from common.store.jobs.limits import concurrency_keys
 from common.store.queues import policies, queue_state
 from worker.execution.worker_session import release_all
@@ -142,6 +145,19 @@ def test_keys_that_nobody_uses_are_deleted(storage: Storage) -> None:
     assert concurrency_keys.delete_unused(controller, 0, 10) == 2
 
 
+def test_a_place_planned_without_keys_is_found_among_many(storage: Storage) -> None:
+    """Such a plan may read all keys of the queue."""
+    claimer = KeyedClaimer(storage)
+    arguments = "default", "{1}", ["7"], array_literal([uuid.UUID(int=1)])
+    explain(claimer.connection, concurrency_keys.TAKE, arguments)
+    limit(storage, key_concurrency=1)
+    storage.rows(
+        "INSERT INTO concurrency_keys (tenant, queue, key) SELECT 1, 'default', n FROM generate_series(1, 1000) n"
+    )
+    plan = explain(claimer.connection, concurrency_keys.TAKE, arguments)
+    assert plan.read("concurrency_keys", "concurrency_keys_pkey") == 2, plan
+
+
 class Processes:
     """Processes that claim, run and settle jobs with keys; some die in between, and their jobs are released."""
 
@@ -162,7 +178,7 @@ class Processes:
             with self._lock:
                 self._running.subtract(job.concurrency_key for job in jobs)
             if jobs and chance.random() < 0.1:
-                release_all(claimer.connection, claimer.id)
+                claimer.die()
                 claimer = KeyedClaimer(self._storage)
             else:
                 claimer.end(jobs)

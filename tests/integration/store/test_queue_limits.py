@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from integration.store.support.query_plans import explain
 from integration.store.support.storage import Storage, ids
 from integration.store.support.tenants import FairClaimer, add_tenants, by_tenant, fill
 
-from common.domain.tenancy.queue_policies import ALL_TENANTS
+from common.domain.tenancy.queue_policies import ALL_TENANTS, MAX_CONCURRENCY
 from common.store.jobs.limits import policy_claims
 from common.store.jobs.limits.policy_claims import JobsInHand
 from common.store.queues import policies, queue_state
@@ -71,6 +72,20 @@ def test_a_slot_ends_with_the_lease_of_its_process(storage: Storage) -> None:
     assert other.claim(5) == []
     release_all(other.connection, lost.id)
     assert len(other.claim(5)) == 5
+
+
+@pytest.mark.parametrize("tenant", [1, ALL_TENANTS])
+def test_a_claim_planned_without_slots_reads_each_once(storage: Storage, tenant: int) -> None:
+    """Such a plan may be a join that begins at the table of slots."""
+    claimer = FairClaimer(storage)
+    settled = Results().arguments()
+    arguments = (claimer.id, *settled, "default", *["{}"] * 7, 10, *JobsInHand().arguments())
+    explain(claimer.connection, policy_claims.SETTLE_AND_CLAIM_UNDER_POLICIES, arguments)
+    limit(storage, tenant, concurrency=MAX_CONCURRENCY)
+    fill(storage, 1, 2)
+    assert len(claimer.claim(1)) == 1
+    plan = explain(claimer.connection, policy_claims.SETTLE_AND_CLAIM_UNDER_POLICIES, arguments)
+    assert plan.read("queue_slots", "queue_slots_pkey") < 1.1 * MAX_CONCURRENCY, plan
 
 
 def test_jobs_of_an_event_loop_have_a_slot_each(storage: Storage) -> None:
@@ -180,7 +195,7 @@ def processes(storage: Storage, count: int, job_s: float, batch: int, *, dying: 
                     most[0] = max(most[0], working)
                 time.sleep(job_s)
                 if chance.random() < dying:
-                    release_all(claimer.connection, claimer.id)
+                    claimer.die()
                     claimer = FairClaimer(storage)
                     break
                 claimer.settle(jobs[number : number + 1])

@@ -66,8 +66,14 @@ ROUTES = {
     ("get", "/queues/{queue_name}"): QUEUE,
     ("patch", "/queues/{queue_name}"): QUEUE
     | JSON_BODY
-    | {"queue-managed", "precondition-failed", "pause-unconfirmed", "feed-not-switched", "too-many-followed-queues"},
-    ("post", "/queues/{queue_name}/pause"): QUEUE | {"unsupported-media-type", "pause-unconfirmed"},
+    | {
+        "queue-managed",
+        "precondition-failed",
+        "queue-change-unconfirmed",
+        "feed-not-switched",
+        "too-many-followed-queues",
+    },
+    ("post", "/queues/{queue_name}/pause"): QUEUE | {"unsupported-media-type", "queue-change-unconfirmed"},
     ("post", "/queues/{queue_name}/resume"): QUEUE | {"unsupported-media-type"},
     ("get", "/events"): {"invalid-parameter", "feed-expired", "too-many-waiting", "store-unavailable"},
     ("get", "/schedules"): {"invalid-parameter"} | EXPENSIVE,

@@ -46,7 +46,8 @@ LOCK = Statement(
     ON CONFLICT (tenant, queue, key) DO UPDATE SET key = excluded.key RETURNING 1
     """,
 )
-# The jobs in the order in which they get places.
+# The jobs in the order in which they get places. The LIMIT and the arrays keep a plan that was made for few keys from
+# reading all of a queue.
 TAKE = Statement(
     "take_places",
     "text, int[], text[], uuid[]",
@@ -59,7 +60,8 @@ TAKE = Statement(
                ARRAY(SELECT l.id FROM live l
                      WHERE l.id = ANY (k.ids) AND l.worker IS NOT NULL AND l.id <> ALL ($4)) AS holders
         FROM (SELECT DISTINCT tenant, key FROM asked) a
-        JOIN concurrency_keys k ON k.queue = $1 AND k.tenant = a.tenant AND k.key = a.key
+        CROSS JOIN LATERAL (
+            SELECT * FROM concurrency_keys WHERE queue = $1 AND tenant = a.tenant AND key = a.key LIMIT 1) k
         CROSS JOIN LATERAL ({_LIMITS.format(queue="$1", tenant="a.tenant")}) m),
     placed AS MATERIALIZED (
         SELECT asked.* FROM asked JOIN state s ON s.tenant = asked.tenant AND s.key = asked.key
@@ -71,7 +73,8 @@ TAKE = Statement(
         FROM state s
         CROSS JOIN LATERAL (
             SELECT ARRAY(SELECT p.id FROM placed p WHERE p.tenant = s.tenant AND p.key = s.key) AS ids) t
-        WHERE k.queue = $1 AND k.tenant = s.tenant AND k.key = s.key AND cardinality(t.ids) > 0)
+        WHERE k.queue = $1 AND k.tenant = s.tenant AND k.key = s.key AND cardinality(t.ids) > 0
+          AND k.tenant = ANY (ARRAY(SELECT tenant FROM asked)) AND k.key = ANY (ARRAY(SELECT key FROM asked)))
     SELECT id::text FROM placed
     """,
 )

@@ -28,13 +28,13 @@ _HOLDS = f"p.tenant IN ({ALL_TENANTS}, {{tenant}})"
 _POLICIES = f"""
 open AS MATERIALIZED (SELECT (now() - {MARK_SLACK})::text AS floor),
 asked AS MATERIALIZED (SELECT * FROM {TURNS} WITH ORDINALITY AS asked(tenant, first_band, last_band, jobs, number)),
+own AS MATERIALIZED (SELECT s.tenant, s.n FROM queue_slots s WHERE s.queue = $8 AND s.worker = $1),
 in_force AS MATERIALIZED (
     SELECT p.tenant, p.paused_at IS NOT NULL AS paused, p.concurrency, p.rate, p.burst,
            num_nonnulls(p.key_concurrency, p.key_rate) > 0 AS of_keys,
            CASE WHEN p.rate IS NOT NULL THEN {TOKENS} END AS tokens,
            (SELECT coalesce(sum(asked.jobs), 0) FROM asked WHERE {_HOLDS.format(tenant="asked.tenant")}) AS asked,
-           (SELECT count(*) FROM queue_slots s
-            WHERE s.queue = $8 AND s.tenant = p.tenant AND s.worker = $1 AND s.n <= p.concurrency) AS held,
+           (SELECT count(*) FROM own WHERE own.tenant = p.tenant AND own.n <= p.concurrency) AS held,
            (SELECT coalesce(sum(h.jobs), 0) FROM ROWS FROM (unnest($17), unnest($18)) AS h(tenant, jobs)
             WHERE {_HOLDS.format(tenant="h.tenant")}) AS in_hand
     FROM queue_policies p WHERE p.queue = $8 AND p.in_force),
@@ -73,7 +73,9 @@ turns AS MATERIALIZED (
 """
 _LIMIT = f"greatest(0, least($16, (SELECT p.jobs FROM rooms p WHERE p.tenant = {ALL_TENANTS})))"
 _PICK = PICK_BY_LINE.format(turns="turns", columns="", condition="turn.jobs > 0", limit=_LIMIT)
-# A process that gets nothing gives its slots back. Rows that stay as they are are not written.
+# A process that gets nothing gives its slots back: `changes` has the free ones that it takes and the own ones that it
+# gives back. Their keys are arrays, because a plan made while the table is empty may read the table first and `changes`
+# for each of its rows (8 s for 10,000 slots).
 _SPENT = f"""
 spent AS MATERIALIZED (
     SELECT p.*, (SELECT count(*) FROM pick WHERE {_HOLDS.format(tenant="pick.tenant")}) AS picked FROM in_force p),
@@ -81,22 +83,20 @@ paid AS (
     UPDATE queue_policies q SET tokens = b.tokens - spent.picked, filled_at = clock_timestamp()
     FROM buckets b JOIN spent ON spent.tenant = b.tenant
     WHERE q.queue = $8 AND q.tenant = b.tenant AND spent.picked > 0),
-kept AS MATERIALIZED (
-    SELECT mine.tenant, mine.n
-    FROM (SELECT had.*, row_number() OVER (PARTITION BY tenant ORDER BY is_free, n) AS place
-          FROM (SELECT s.tenant, s.n, false AS is_free FROM queue_slots s WHERE s.queue = $8 AND s.worker = $1
-                UNION ALL SELECT f.tenant, f.n, true FROM free f) had) mine
-    JOIN spent ON spent.tenant = mine.tenant
-    WHERE mine.n <= spent.concurrency
-      AND mine.place <= CASE WHEN $19 THEN spent.in_hand + spent.picked ELSE least(spent.picked, 1) END),
+places AS (
+    SELECT had.*, row_number() OVER (PARTITION BY tenant ORDER BY is_free, n) AS place
+    FROM (SELECT own.*, false AS is_free FROM own UNION ALL SELECT free.*, true FROM free) had),
+changes AS MATERIALIZED (
+    SELECT places.tenant, places.n, places.is_free
+    FROM places LEFT JOIN spent ON spent.tenant = places.tenant
+    WHERE places.is_free = coalesce(
+        places.n <= spent.concurrency
+        AND places.place <= CASE WHEN $19 THEN spent.in_hand + spent.picked ELSE least(spent.picked, 1) END, false)),
 slots AS (
-    UPDATE queue_slots s SET worker = change.worker
-    FROM (SELECT f.tenant, f.n, $1 AS worker FROM free f JOIN kept USING (tenant, n)
-          UNION ALL
-          SELECT h.tenant, h.n, NULL FROM queue_slots h
-          WHERE h.queue = $8 AND h.worker = $1
-            AND NOT EXISTS (SELECT FROM kept k WHERE k.tenant = h.tenant AND k.n = h.n)) change
-    WHERE s.queue = $8 AND s.tenant = change.tenant AND s.n = change.n)
+    UPDATE queue_slots s SET worker = CASE WHEN s.worker IS DISTINCT FROM $1 THEN $1 END
+    WHERE s.queue = $8 AND s.tenant = ANY (ARRAY(SELECT tenant FROM changes)) AND s.n = ANY (ARRAY(SELECT n FROM changes))
+      AND EXISTS (
+          SELECT FROM changes c WHERE c.tenant = s.tenant AND c.n = s.n AND (c.is_free OR s.worker = $1)))
 """
 # By policy its bucket when it has paid: in how many seconds it has a token again.
 _WAIT_S = """(

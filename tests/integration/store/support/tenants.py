@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from integration.store.support.storage import Claimer, Storage
+from rig.system import until
 
 from common.domain.job import ClaimedJob
 from common.store.jobs.fair_claims import QueueClaims
@@ -10,6 +11,7 @@ from common.store.jobs.lines import Tenants
 from common.store.queues import line_strays, queue_state
 from common.store.workers import leases
 from common.store.workers.results import Results
+from worker.execution.worker_session import release_all
 
 JOB_S = 0.001  # how long the jobs of these tests take
 
@@ -34,6 +36,15 @@ class FairClaimer(Claimer):
             self.known.share.ran(job.tenant, self.job_s.get(job.tenant, JOB_S))
         self.settle(jobs)
         return jobs
+
+    def die(self) -> None:
+        """End the lease and release the jobs; again while other transactions have rows of them locked."""
+
+        def has_ended() -> bool:
+            release_all(self.connection, self.id)
+            return bool(self.storage.value("SELECT ended_at IS NOT NULL FROM workers WHERE id = %s", (self.id,)))
+
+        until("the lease has ended", has_ended, 10)
 
     def renew(self, lease_s: float = 300) -> bool:
         low, lines = self.known.low_water_marks, self.known.line_marks
