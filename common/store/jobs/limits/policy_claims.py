@@ -94,7 +94,8 @@ changes AS MATERIALIZED (
         AND places.place <= CASE WHEN $19 THEN spent.in_hand + spent.picked ELSE least(spent.picked, 1) END, false)),
 slots AS (
     UPDATE queue_slots s SET worker = CASE WHEN s.worker IS DISTINCT FROM $1 THEN $1 END
-    WHERE s.queue = $8 AND s.tenant = ANY (ARRAY(SELECT tenant FROM changes)) AND s.n = ANY (ARRAY(SELECT n FROM changes))
+    WHERE s.queue = $8
+      AND s.tenant = ANY (ARRAY(SELECT tenant FROM changes)) AND s.n = ANY (ARRAY(SELECT n FROM changes))
       AND EXISTS (
           SELECT FROM changes c WHERE c.tenant = s.tenant AND c.n = s.n AND (c.is_free OR s.worker = $1)))
 """
