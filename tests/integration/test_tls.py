@@ -14,7 +14,11 @@ from rig.settings import ROLE_PREFIX
 from rig.system import System, until
 from rig.tls import Authority, PostgresTlsProxy, SignedCertificate
 
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed"),
+    # asyncio leaves the socket of a refused handshake to the collector.
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
+]
 PROCESSES = {
     "migrate": ("common.migrate",),
     "api": ("api", "--port"),

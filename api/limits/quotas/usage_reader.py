@@ -56,17 +56,18 @@ class UsageReader:
 
     async def _read(self) -> None:
         logs.request_id.set(b"")  # one request starts the reading, but it serves all
+        began_at = self._clock()  # ages count from here: of a slow reading they would hide what was submitted meanwhile
         try:
             reading = await self._pool.run(lambda connection: usage.read(connection, self.default), Lane.BY_ID)
         except (StoreUnavailable, asyncpg.PostgresError) as error:  # such as a schema that is not there yet
             log.warning("quotas_unread", reason=f"{type(error).__name__}: {error}")
             return
-        self._read_at = now = self._clock()
+        self._read_at = self._clock()
         self.tenants = dict(reading.tenants)
         if reading.jobs_age_s is not None:
-            self.jobs_counted_at = now - reading.jobs_age_s
+            self.jobs_counted_at = began_at - reading.jobs_age_s
         if reading.bytes_age_s is not None:
-            self.bytes_counted_at = now - reading.bytes_age_s
+            self.bytes_counted_at = began_at - reading.bytes_age_s
 
     async def close(self) -> None:
         """End a reading in progress."""
