@@ -37,7 +37,8 @@ pytestmark = pytest.mark.skipif(bool(pgbouncer.missing()), reason=pgbouncer.miss
 def bouncer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgBouncer]:
     """Start a pooler with three connections to the session's PostgreSQL."""
     port = int(os.environ["JOBPROC_TESTS_POSTGRES"].rpartition(":")[2].partition("/")[0])
-    pooler = PgBouncer(tmp_path_factory.mktemp("bouncer"), port, default_pool_size=str(MAX_CONNECTIONS)).start()
+    folder = tmp_path_factory.mktemp("bouncer")
+    pooler = PgBouncer(folder, port, user="postgres", default_pool_size=str(MAX_CONNECTIONS)).start()
     yield pooler
     pooler.stop()
 

@@ -72,8 +72,6 @@ class Cluster:
 
 @pytest.fixture
 def cluster(empty_database_url: str, tmp_path: Path) -> Iterator[Cluster]:
-    if settings_from(empty_database_url, "redis://127.0.0.1/0").database_pooler == "transaction":
-        pytest.skip("the rig's pooler connects with one user")
     cluster = Cluster(empty_database_url, tmp_path)
     yield cluster
     cluster.drop_roles()

@@ -23,12 +23,9 @@ _PREPARED = "checks statements that are prepared once a connection, as without a
 _COUNTED = (
     "counts the transactions of its own connections; a pooler adds transactions that set the names of connections"
 )
-_ROLES = "needs the rights of a role; the rig's pooler connects with one user"
 _SCHEMAS = "looks into several schemas by a parameter of the connection; one of its tests has a pooler of its own"
 #: By a part of a test's id: the reason why the test needs a direct connection to PostgreSQL.
 NOT_THROUGH = {
-    "test_row_security.py": _ROLES,
-    "test_no_part_can_change_an_entry": _ROLES,
     "test_a_claim_that_is_killed_before_its_commit_leaves_strays_that_are_requeued[terminate]": _PROCESS,
     "test_each_job_ends_once_whatever_sessions_do_at_the_same_time": _PROCESS,
     "test_concurrent_requests_share_one_query": _NAMED,
@@ -47,8 +44,6 @@ NOT_THROUGH = {
     "test_a_read_is_planned_once_and_not_as_a_sequential_scan": _PREPARED,
     "test_sqlalchemy_statements_are_planned_for_their_arguments": _PREPARED,
     "[none-": _PREPARED,  # of test_plans.py
-    "test_an_api_whose_role_lacks_a_right_is_not_ready_and_says_so": _ROLES,
-    "test_a_migration_says_which_sql_its_role_lacks_the_right_for": _ROLES,
     "integration/test_schema.py": _SCHEMAS,
     "test_a_successful_job_is_four_row_writes_and_a_hundredth_of_a_transaction": _COUNTED,
 }
@@ -71,11 +66,12 @@ def _path() -> str:
 class PgBouncer:
     """A pooler for every database of a server."""
 
-    def __init__(self, folder: Path, server_port: int, **options: str) -> None:
+    def __init__(self, folder: Path, server_port: int, *, user: str = "", **options: str) -> None:
+        """`user`: who every client is at PostgreSQL; empty: each is who it says, as in an installation with roles."""
         self.folder = folder
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        self._server_port = server_port
+        self._server = f"host=127.0.0.1 port={server_port}" + (f" user={user}" if user else "")
         self._options = OPTIONS | options
         self._user = "nobody" if os.geteuid() == 0 else None
 
@@ -92,21 +88,27 @@ class PgBouncer:
     def _serve(self) -> None:
         program = shutil.which("pgbouncer", path=_path())
         assert program is not None, missing()
+        users = self.folder / "users.txt"
+        users.write_text('"postgres" ""\n')
         options = {
             "listen_addr": "127.0.0.1",
             "listen_port": str(self.port),
             "unix_socket_dir": "",
-            "auth_type": "any",
+            "auth_type": "any" if "user=" in self._server else "trust",
+            "auth_file": str(users),
+            "auth_user": "postgres",
+            "auth_query": "SELECT rolname, '' FROM pg_roles WHERE rolname = $1",  # tests create roles
         } | self._options
         lines = [
             "[databases]",
-            f"* = host=127.0.0.1 port={self._server_port} user=postgres",
+            f"* = {self._server}",
             "[pgbouncer]",
             *(f"{name} = {value}" for name, value in options.items()),
         ]
         ini = self.folder / "pgbouncer.ini"
         ini.write_text("\n".join([*lines, ""]))
         ini.chmod(0o644)
+        users.chmod(0o644)
         self.process = spawn([program, str(ini)], self.folder / "pgbouncer.log", user=self._user, cwd=Path("/"))
         wait_for("PgBouncer", self.answers, self.process)
 
