@@ -10,7 +10,6 @@ import psycopg2
 import pytest
 from migrations.run import Run
 from rig.databases import database
-from rig.settings import settings_from
 from rig.system import Database, until
 
 from common.store.schema.roles import PARTS

@@ -23,6 +23,9 @@ _TLS = (
     "ssl_min_protocol_version",
     "ssl_max_protocol_version",
 )
+# Each statement of a transaction expects to see what was committed before it. One alone does without: under a stricter
+# default of the database, PostgreSQL refuses it if it has seen too little, and it is repeated.
+_READ_COMMITTED = "SET LOCAL transaction_isolation = 'read committed';"
 # As libpq, which does not try the next host after a refused password.
 _NEXT_HOST = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
 
@@ -129,8 +132,8 @@ class PoolerConnection(asyncpg.Connection):
     async def execute(self, query: str, *arguments: object, **options: Any) -> Any:
         """Run statements without arguments, or one with arguments; return the status of the last one."""
         if query.startswith("BEGIN"):
-            query = f"{query.rstrip(';')}; SET LOCAL search_path = {self.search_path}"
+            query = f"{query.rstrip(';')}; {_READ_COMMITTED} SET LOCAL search_path = {self.search_path}"
         elif not self.is_in_transaction():
-            alone = f"SET LOCAL search_path = {self.search_path}; {query}"
+            alone = f"{_READ_COMMITTED} SET LOCAL search_path = {self.search_path}; {query}"
             query = qualified(query, self.search_path) if arguments else alone
         return await super().execute(query, *arguments, **options)
