@@ -168,7 +168,7 @@ def test_many_readers_share_few_connections_without_named_statements(pooled_url:
 def test_an_input_with_special_characters_is_stored_unchanged(
     database_url: str, pooled_url: str, redis_url: str, text: str, conforming: str
 ) -> None:
-    """Through a pooler, the text of the INSERT statement contains the jobs, and sessions have strings as the database."""
+    """Through a pooler, the text of the INSERT statement contains the jobs; sessions have the database's defaults."""
     name = database_url.rpartition("/")[2]
     Database(database_url).rows(f"ALTER DATABASE {name} SET standard_conforming_strings = {conforming}")
     settings = settings_from(pooled_url, redis_url, JOBPROC_DATABASE_POOLER="transaction")
