@@ -27,6 +27,8 @@ _SCHEMAS = "looks into several schemas by a parameter of the connection; one of 
 #: By a part of a test's id: the reason why the test needs a direct connection to PostgreSQL.
 NOT_THROUGH = {
     "test_a_claim_that_is_killed_before_its_commit_leaves_strays_that_are_requeued[terminate]": _PROCESS,
+    "test_a_process_that_is_killed_while_it_claims_by_line_leaves_strays_that_are_requeued[terminate]": _PROCESS,
+    "test_a_numbering_that_is_killed_leaves_the_changes_to_the_next": _PROCESS,
     "test_each_job_ends_once_whatever_sessions_do_at_the_same_time": _PROCESS,
     "test_concurrent_requests_share_one_query": _NAMED,
     "test_lost_connections_are_replaced_without_an_error[ended by the server]": _NAMED,
@@ -44,6 +46,7 @@ NOT_THROUGH = {
     "test_a_read_is_planned_once_and_not_as_a_sequential_scan": _PREPARED,
     "test_sqlalchemy_statements_are_planned_for_their_arguments": _PREPARED,
     "[none-": _PREPARED,  # of test_plans.py
+    "_before_the_backlog_matters[none]": _PREPARED,
     "integration/test_schema.py": _SCHEMAS,
     "test_a_successful_job_is_four_row_writes_and_a_hundredth_of_a_transaction": _COUNTED,
 }
