@@ -18,7 +18,6 @@ OPTIONS = {
     "server_idle_timeout": "10",
 }
 _PROCESS = "finds or ends a connection by its process id at PostgreSQL, which a pooler's client does not know"
-_NAMED = "finds connections by the names that the parts of jobproc have without a pooler"
 _PREPARED = "checks statements that are prepared once a connection, as without a pooler"
 _COUNTED = (
     "counts the transactions of its own connections; a pooler adds transactions that set the names of connections"
@@ -30,16 +29,7 @@ NOT_THROUGH = {
     "test_a_process_that_is_killed_while_it_claims_by_line_leaves_strays_that_are_requeued[terminate]": _PROCESS,
     "test_a_numbering_that_is_killed_leaves_the_changes_to_the_next": _PROCESS,
     "test_each_job_ends_once_whatever_sessions_do_at_the_same_time": _PROCESS,
-    "test_concurrent_requests_share_one_query": _NAMED,
-    "test_lost_connections_are_replaced_without_an_error[ended by the server]": _NAMED,
-    "test_idle_connections_terminated_by_the_server_cause_no_error_for_the_next_client": _NAMED,
-    "test_each_route_answers_after_all_connections_were_ended": _NAMED,
-    "test_an_api_that_has_read_no_operations_accepts_the_first_submission": _NAMED,
-    "test_the_kernel_probes_idle_connections": _NAMED,
     "test_a_connection_that_the_server_has_ended_is_an_outage": _PROCESS,
-    "test_backends_terminated_under_load_lose_no_result": _NAMED,
-    "test_a_controller_leads_again_after_its_connections_were_terminated": _NAMED,
-    "test_jobs_that_run_while_connections_are_lost_run_once_and_are_settled": _NAMED,
     "test_a_read_by_id_scans_one_partition_of_each_table": _PREPARED,
     "test_a_cancel_and_a_manual_retry_scan_one_partition_of_each_table": _PREPARED,
     "test_snapshots_of_hundreds_of_jobs_are_read_by_id": _PREPARED,
