@@ -97,8 +97,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         server.stop()
     if _servers:
         log = (Path(os.environ["JOBPROC_TESTS_FOLDER"]) / "postgres.log").read_text(errors="replace")
-        if "terminated by signal" in log:
-            print(f"\nthe session's PostgreSQL has crashed:\n{log[-5_000:]}")
+        if (crash := log.find("terminated by signal")) >= 0:  # the statement that ran follows
+            print(f"\nthe session's PostgreSQL has crashed:\n{log[max(0, crash - 2_000) : crash + 5_000]}")
         shutil.rmtree(os.environ["JOBPROC_TESTS_FOLDER"], ignore_errors=True)
 
 

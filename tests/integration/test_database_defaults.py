@@ -52,8 +52,8 @@ def test_jobs_take_their_whole_path_with_other_defaults_of_the_database(system: 
         "SUCCESS",
         "CANCELLED",
     }
-    results = system.database.rows("SELECT result::text::float8 FROM outcomes WHERE id = ANY(%s::uuid[])", (jobs,))
-    assert sorted(row[0] for row in results) == sorted([*range(JOBS)] * 2)
+    results = system.database.rows("SELECT result::text FROM outcomes WHERE id = ANY(%s::uuid[])", (jobs,))
+    assert sorted(float(row[0]) for row in results) == sorted([*range(JOBS)] * 2)
     for process in system.processes:
         for event in ("lease_lost", "results_fenced", "settle_failed", "serving_failed", "request_failed"):
             assert not system.events(process, event), (process, event)

@@ -21,6 +21,7 @@ from common.domain.job import NewJob, new_job_id
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.store.connection.psycopg2_session import WorkerConnection
+from common.store.connection.sqlalchemy_engine import sync_engine
 from common.store.connection.statement import Statement
 from common.store.jobs import insert, reads
 
@@ -30,6 +31,7 @@ SETTINGS = Statement(
     "text",
     "SELECT current_setting('enable_seqscan'), current_setting('statement_timeout'), current_setting($1)",
 )
+DEFAULTS = "current_setting('transaction_isolation'), current_setting('datestyle')"
 pytestmark = pytest.mark.skipif(bool(pgbouncer.missing()), reason=pgbouncer.missing())
 
 
@@ -37,7 +39,8 @@ pytestmark = pytest.mark.skipif(bool(pgbouncer.missing()), reason=pgbouncer.miss
 def bouncer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgBouncer]:
     """Start a pooler with three connections to the session's PostgreSQL."""
     port = int(os.environ["JOBPROC_TESTS_POSTGRES"].rpartition(":")[2].partition("/")[0])
-    pooler = PgBouncer(tmp_path_factory.mktemp("bouncer"), port, default_pool_size=str(MAX_CONNECTIONS)).start()
+    folder = tmp_path_factory.mktemp("bouncer")
+    pooler = PgBouncer(folder, port, user="postgres", default_pool_size=str(MAX_CONNECTIONS)).start()
     yield pooler
     pooler.stop()
 
@@ -99,6 +102,34 @@ def test_settings_apply_inside_each_transaction_and_never_outside(pooled_url: st
     plain.close()
 
 
+def test_each_transaction_is_read_committed_whatever_the_default_of_the_database_is(
+    database_url: str, pooled_url: str, redis_url: str
+) -> None:
+    """A job that waits for two others runs because the later settle, in its second statement, sees the earlier one."""
+    name = database_url.rpartition("/")[2]
+    Database(database_url).rows(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+    Database(database_url).rows(f"ALTER DATABASE {name} SET datestyle = 'German, DMY'")
+    settings = settings_from(pooled_url, redis_url, JOBPROC_DATABASE_POOLER="transaction")
+    worker = WorkerConnection(settings, "test", by_index=True)
+    with sync_engine(settings, "test").begin() as connection:
+        assert connection.exec_driver_sql(f"SELECT {DEFAULTS}").one() == ("read committed", "ISO, MDY")
+    assert worker.run(Statement("defaults", "int", f"SELECT {DEFAULTS}, $1"), (1,)) == [
+        ("read committed", "ISO, MDY", 1)
+    ]
+    with worker.transaction():
+        assert worker.run(Statement("defaults", "int", f"SELECT {DEFAULTS}, $1"), (1,))[0][0] == "read committed"
+    worker.close()
+
+    async def isolation_of_the_api() -> str:
+        pool = DatabasePool(settings)
+        async with pool.acquire(Lane.BY_ID) as lent, lent.transaction():
+            found: str = await lent.fetchval("SHOW transaction_isolation")
+        await pool.close()
+        return found
+
+    assert asyncio.run(isolation_of_the_api()) == "read committed"
+
+
 def test_a_connection_without_the_pooler_setting_is_refused(pooled_url: str, redis_url: str) -> None:
     """Otherwise it would leave its settings and statements in sessions of other clients."""
     settings = settings_from(pooled_url, redis_url, JOBPROC_DATABASE_POOLER="none")
@@ -130,10 +161,16 @@ def test_many_readers_share_few_connections_without_named_statements(pooled_url:
 
 
 @pytest.mark.parametrize(
-    "text", ["it's; DROP TABLE live; --", "\\'); '' \\", "$1 %s {ms} {jobs}", "é \U0001f600 \x7f", '\\"u0027']
+    "text",
+    ["it's; DROP TABLE live; --", "\\'); '' \\", "$1 %s {ms} {jobs}", "é \U0001f600 \x7f", '\\"u0027', "$$; $jobs$ $$"],
 )
-def test_an_input_with_special_characters_is_stored_unchanged(pooled_url: str, redis_url: str, text: str) -> None:
-    """Through a pooler, the text of the INSERT statement contains the jobs."""
+@pytest.mark.parametrize("conforming", ["on", "off"])
+def test_an_input_with_special_characters_is_stored_unchanged(
+    database_url: str, pooled_url: str, redis_url: str, text: str, conforming: str
+) -> None:
+    """Through a pooler, the text of the INSERT statement contains the jobs; sessions have the database's defaults."""
+    name = database_url.rpartition("/")[2]
+    Database(database_url).rows(f"ALTER DATABASE {name} SET standard_conforming_strings = {conforming}")
     settings = settings_from(pooled_url, redis_url, JOBPROC_DATABASE_POOLER="transaction")
     sent = json.dumps({"data": [1], "text": text}, ensure_ascii=False)
     job = NewJob(new_job_id(time.time_ns() // 1_000_000, uuid4().int), "square_sum", "default", sent, 3, 5_000, 7, None)

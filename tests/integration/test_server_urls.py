@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from rig.proxy import Proxy
 from rig.servers import folder_for_data, migrated_data
-from rig.settings import settings_from
+from rig.settings import ROLE_PREFIX, settings_from
 from rig.system import Database, System, until
 from rig.tls import Certificate, PostgresTlsProxy
 
@@ -92,9 +92,9 @@ def test_both_drivers_connect_by_every_form_of_the_url(server: Postgres, url: st
 
 
 def test_both_drivers_honour_options_and_names(server: Postgres) -> None:
-    """Except that of jobproc's schema, which is a setting."""
+    """Except that of jobproc's schema, which is a setting. Through a pooler sessions get neither."""
     url = f"{server.url()}?options=-c%20search_path%3Djobs%20-c%20work_mem%3D5MB&application_name=billing"
-    assert sessions(url) == (
+    assert sessions(url, JOBPROC_DATABASE_POOLER="none") == (
         ("postgres", '"jobproc"', "5MB", "billing-worker"),
         ("postgres", '"jobproc"', "5MB", "billing-api"),
     )
@@ -235,8 +235,8 @@ def test_every_process_follows_the_primary_to_another_host(
         until(
             "every process is connected",
             lambda: (
-                {"jobproc-api", "jobproc-worker"}
-                <= {name for (name,) in system.database.rows("SELECT DISTINCT application_name FROM pg_stat_activity")}
+                {f"{ROLE_PREFIX}_api", f"{ROLE_PREFIX}_worker"}
+                <= {name for (name,) in system.database.rows("SELECT DISTINCT usename FROM pg_stat_activity")}
             ),
         )
         assert all(process.poll() is None for name, process in system.processes.items() if name != "migrate")

@@ -10,7 +10,6 @@ import psycopg2
 import pytest
 from migrations.run import Run
 from rig.databases import database
-from rig.settings import settings_from
 from rig.system import Database, until
 
 from common.store.schema.roles import PARTS
@@ -72,8 +71,6 @@ class Cluster:
 
 @pytest.fixture
 def cluster(empty_database_url: str, tmp_path: Path) -> Iterator[Cluster]:
-    if settings_from(empty_database_url, "redis://127.0.0.1/0").database_pooler == "transaction":
-        pytest.skip("the rig's pooler connects with one user")
     cluster = Cluster(empty_database_url, tmp_path)
     yield cluster
     cluster.drop_roles()

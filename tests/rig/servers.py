@@ -35,7 +35,10 @@ def kill_backend(database: Database, chance: random.Random) -> str | None:
     All of them stand still for a moment before, so the statements that are being sent then stay incomplete. PostgreSQL
     ends every connection and recovers from its log. Returns the name of the client; None: there is none.
     """
-    found = database.rows("SELECT pid, application_name FROM pg_stat_activity WHERE application_name LIKE 'jobproc%'")
+    found = database.rows(
+        """SELECT pid, CASE application_name WHEN 'jobproc' THEN usename ELSE application_name END
+        FROM pg_stat_activity WHERE application_name LIKE 'jobproc%'"""  # with a pooler's setting all have one name
+    )
     if not found:
         return None
     victim, name = chance.choice(found)

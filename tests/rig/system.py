@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psycopg2
 import psycopg2.extras
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from rig.fork_server import ForkServer, can_fork, python_path
 from rig.redis_users import with_user
@@ -68,11 +69,15 @@ class Database:
         self._connection: Any = None
 
     def rows(self, sql: str, arguments: Any = None) -> list[tuple[Any, ...]]:
+        schema = self._schema or ("" if self.url.startswith(SUPERUSER) else "jobproc")
+        path = f'search_path = "{schema}"'
+        is_pooled = QUICK.get("JOBPROC_DATABASE_POOLER") == "transaction"  # a pooler refuses the option
         if self._connection is None or self._connection.closed:
-            schema = self._schema or ("" if self.url.startswith(SUPERUSER) else "jobproc")
-            options = f'-c search_path="{schema}"' if schema else None  # a pooler would refuse it
+            options = f"-c {path.replace(' ', '')}" if schema and not is_pooled else None
             self._connection = psycopg2.connect(self.url, options=options)
             self._connection.autocommit = True
+        if schema and is_pooled and self._connection.info.transaction_status == TRANSACTION_STATUS_IDLE:
+            sql = f"SET LOCAL {path}; {sql}"
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(sql, arguments)

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 import asyncpg
-from asyncpg.prepared_stmt import PreparedStatement
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -20,12 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from common.domain.errors import JobprocError, ReadTimeout, StoreUnavailable
 from common.settings import Settings
-from common.store.connection.asyncpg_connector import AsyncpgConnector
+from common.store.connection.asyncpg_connector import AsyncpgConnector, PoolerConnection
 from common.store.connection.caller import TENANTS_SETTING, array, set_caller
 from common.store.connection.lanes import ClientLeft, ConnectionLanes, Lane
 from common.store.connection.outages import is_outage_code
 from common.store.connection.pooler import application_name, pooled
-from common.store.connection.search_path import NO_TABLES, qualified, search_path
+from common.store.connection.search_path import search_path
 from common.store.connection.statement import CUSTOM_PLAN_SETTINGS, INDEX_PLAN_SETTINGS, set_local
 from common.telemetry import logs
 
@@ -48,52 +47,6 @@ def is_outage(error: BaseException) -> bool:
         return True
     is_of_driver = isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError))
     return is_of_driver and not isinstance(error, ValueError)  # those about values are ValueErrors too
-
-
-class PoolerConnection(asyncpg.Connection):
-    """A connection through a pooler. It describes a statement once; each run parses and executes it in one message.
-
-    This needs a connection without a statement cache: asyncpg then parses an unnamed statement with each run. The
-    search path goes with the message that begins a transaction. A statement with arguments that is a transaction of its
-    own has no room for it: its tables are named with their schema.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.search_path = NO_TABLES  # until the pool sets it
-        self._alone: dict[str, PreparedStatement[asyncpg.Record]] = {}
-        self._in_transaction: dict[str, PreparedStatement[asyncpg.Record]] = {}
-
-    async def _described(self, query: str) -> "PreparedStatement[asyncpg.Record]":
-        if self.is_in_transaction():
-            if query not in self._in_transaction:
-                self._in_transaction[query] = await self.prepare(query)
-            return self._in_transaction[query]
-        if query not in self._alone:
-            # PostgreSQL then refuses a name that `qualified` has missed: it could be another program's table.
-            await super().execute(f"BEGIN; SET LOCAL search_path = {NO_TABLES}")
-            try:
-                self._alone[query] = await self.prepare(qualified(query, self.search_path))
-            finally:
-                await super().execute("ROLLBACK")
-        return self._alone[query]
-
-    async def fetch(self, query: str, *arguments: object, **options: Any) -> Any:
-        """Return the rows of a statement."""
-        return await (await self._described(query)).fetch(*arguments, **options)
-
-    async def fetchrow(self, query: str, *arguments: object, **options: Any) -> Any:
-        """Return the first row of a statement."""
-        return await (await self._described(query)).fetchrow(*arguments, **options)
-
-    async def execute(self, query: str, *arguments: object, **options: Any) -> Any:
-        """Run statements without arguments, or one with arguments; return the status of the last one."""
-        if query.startswith("BEGIN"):
-            query = f"{query.rstrip(';')}; SET LOCAL search_path = {self.search_path}"
-        elif not self.is_in_transaction():
-            alone = f"SET LOCAL search_path = {self.search_path}; {query}"
-            query = qualified(query, self.search_path) if arguments else alone
-        return await super().execute(query, *arguments, **options)
 
 
 class DatabasePool:

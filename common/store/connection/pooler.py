@@ -2,6 +2,10 @@
 
 from common.settings import Pooler, Settings
 
+#: Sent with each transaction of workers and controllers; without a pooler a session has both from its start. Statements
+#: expect to see what others have committed before they got a row's lock, and times as text as ISO 8601 has them.
+TRANSACTION_SETTINGS = {"transaction_isolation": "'read committed'", "datestyle": "'ISO, MDY'"}
+
 
 def pooled(settings: Settings) -> bool:
     """Return True if a pooler may run each transaction in another session."""

@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a cla
 from common.settings import SecretFileError, Settings
 from common.store.connection.keepalives import KEEPALIVES
 from common.store.connection.outages import is_outage_code
-from common.store.connection.pooler import application_name, pooled
+from common.store.connection.pooler import TRANSACTION_SETTINGS, application_name, pooled
 from common.store.connection.search_path import search_path
 from common.store.connection.statement import INDEX_PLAN_SETTINGS, Row, Statement
 
@@ -103,6 +103,7 @@ class WorkerConnection:
         self.pooled = pooled(settings)
         self._cursor = self.driver_connection.cursor()
         session_settings = {
+            **(TRANSACTION_SETTINGS if self.pooled else {}),
             **(INDEX_PLAN_SETTINGS if by_index else {}),
             "search_path": search_path(settings),
             "jit": "off",

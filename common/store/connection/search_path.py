@@ -46,7 +46,8 @@ TABLES = (
 )
 #: Under it a statement finds no table without its schema.
 NO_TABLES = "pg_catalog"
-_NAMED = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE|USING) ({'|'.join(TABLES)})\b")
+_NAMED = re.compile(rf"\b(FROM |JOIN |INTO |UPDATE |USING )({'|'.join(TABLES)})\b")
+_AS_REGCLASS = re.compile(rf"(')({'|'.join(TABLES)})(?='::regclass)")
 
 
 def search_path(settings: Settings) -> str:
@@ -59,4 +60,5 @@ def search_path(settings: Settings) -> str:
 
 def qualified(sql: str, path: str) -> str:
     """Return a statement with the search path's schema before each name of a table."""
-    return _NAMED.sub(rf"\1 {path}.\2", sql)
+    named = rf"\1{path}.\2"
+    return _AS_REGCLASS.sub(named, _NAMED.sub(named, sql))

@@ -5,7 +5,7 @@ from functools import partial
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from common.settings import Settings
-from common.store.connection.pooler import pooled
+from common.store.connection.pooler import TRANSACTION_SETTINGS, pooled
 from common.store.connection.psycopg2_session import connect, lock_timeout_ms
 from common.store.connection.search_path import search_path
 
@@ -22,7 +22,8 @@ def sync_engine(settings: Settings, name: str) -> Engine:
     )
     if pooled(settings):
         of_session = (
-            f"SET LOCAL search_path = {search_path(settings)}; "
+            "".join(f"SET LOCAL {name} = {value}; " for name, value in TRANSACTION_SETTINGS.items())
+            + f"SET LOCAL search_path = {search_path(settings)}; "
             f"SET LOCAL lock_timeout = {lock_timeout_ms(settings)}; SET LOCAL timezone = 'UTC'"
         )
         event.listen(engine, "begin", partial(_set, of_session))

@@ -57,8 +57,9 @@ class Statement:
         escaped = sql.replace("%", "%%")
         self.prepare = f"PREPARE {name} ({types}) AS {escaped}"
         self.execute = f"EXECUTE {name} ({', '.join(['%s'] * len(type_names))})"
+        # In parentheses: PostgreSQL takes no subscript of a bare CAST.
         self.inline = re.sub(
-            r"\$(\d+)", lambda number: f"CAST(%({number[1]})s AS {type_names[int(number[1]) - 1]})", escaped
+            r"\$(\d+)", lambda number: f"(CAST(%({number[1]})s AS {type_names[int(number[1]) - 1]}))", escaped
         )
 
     def named_arguments(self, arguments: Sequence[object]) -> dict[str, object]:

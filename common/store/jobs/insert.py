@@ -38,7 +38,8 @@ async def insert_jobs(
         with_options = INSERT_NODES  # of a submission all or none are jobs of workflows
     if timeout_s is not None:
         limit = f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))};"
-        literals = {"jobs": f"'{json_literal(jobs)}'", "tenants": f"'{array(tenants)}'"}
+        # In dollars a backslash is itself, whatever the database has for standard_conforming_strings.
+        literals = {"jobs": f"$${json_literal(jobs)}$$", "tenants": f"'{array(tenants)}'"}
         await connection.execute(limit + with_options.format(**literals))
         return
     if any(job.options is not None for job in jobs):
@@ -135,5 +136,5 @@ def _halves(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
 
 
 def json_literal(jobs: Sequence[NewJob]) -> str:
-    """Return the jobs as JSON without apostrophes, which is safe inside an SQL literal."""
-    return orjson.dumps([job_row(job) for job in jobs]).decode().replace("'", "\\u0027")
+    """Return the jobs as JSON without dollars, which is safe inside an SQL literal in dollars."""
+    return orjson.dumps([job_row(job) for job in jobs]).decode().replace("$", "\\u0024")

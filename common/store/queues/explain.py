@@ -34,7 +34,8 @@ ahead AS MATERIALIZED (
     LIMIT $2),
 others AS MATERIALIZED (
     SELECT DISTINCT line.tenant::integer AS tenant
-    FROM job, workers w, jsonb_each(w.line_marks -> job.queue) AS p, jsonb_object_keys(p.value) AS line(tenant)
+    FROM job CROSS JOIN workers w, jsonb_each(w.line_marks -> job.queue) AS p,
+         jsonb_object_keys(p.value) AS line(tenant)
     WHERE {LEASE_ALIVE} AND line.tenant::integer NOT IN ({OTHERS}, job.tenant))
 SELECT l.queue, l.priority, l.needs, now() AS now, l.started_at,
        CASE WHEN {PARKED} THEN l.due_since ELSE l.claimable_at END AS due_at,

@@ -137,9 +137,9 @@ def test_requests_that_are_refused(secured: System, owner: httpx.Client) -> None
 
 
 def test_the_switch_waits_for_writers_and_gives_up(secured: System, owner: httpx.Client) -> None:
-    session = psycopg2.connect(secured.database.url, options="-c search_path=jobproc")
+    session = psycopg2.connect(secured.database.url)
     with session.cursor() as cursor:
-        cursor.execute("LOCK TABLE live IN ROW EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE jobproc.live IN ROW EXCLUSIVE MODE")
     answer = owner.patch("/queues/default", json={"events": True}, timeout=30)
     assert problem(answer) == (503, "feed-not-switched")
     assert owner.get("/queues/default").json()["policy"] is None, "nothing was changed"

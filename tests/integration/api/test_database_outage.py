@@ -22,7 +22,7 @@ GOOD = {"data": [1, 2, 3], "operation": "square_sum"}
 LIMIT_S = 1.0  # JOBPROC_DATABASE_TIMEOUT_SECONDS of these tests
 SLACK_S = 1.0  # over the limit, for a busy machine
 TERMINATE_ALL = """SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
-WHERE application_name = 'jobproc-api' AND datname = current_database()"""
+WHERE usename = 'jobproc_test_api' AND datname = current_database()"""
 
 
 def assert_unavailable(system: System, assert_problem: Callable[..., Any]) -> None:

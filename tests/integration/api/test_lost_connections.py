@@ -11,7 +11,7 @@ from rig.system import System, until
 
 POOL = 6
 GOOD = {"data": [1, 2, 3], "operation": "square_sum"}
-OWN = "FROM pg_stat_activity WHERE application_name = 'jobproc-api' AND datname = current_database()"
+OWN = "FROM pg_stat_activity WHERE usename = 'jobproc_test_api' AND datname = current_database()"
 ACTION = {"action": "cancel", "filter": {"tag": "none"}}
 
 

@@ -62,7 +62,7 @@ def test_thousands_of_waiting_clients_each_get_their_result(system: System) -> N
         measured["KiB a client"] = (memory_mib(pid) - before_mib) * 1_024 / CLIENTS
         measured["connections to PostgreSQL"] = system.database.value(
             """SELECT count(*) FROM pg_stat_activity
-               WHERE application_name = 'jobproc-api' AND datname = current_database()"""
+               WHERE usename = 'jobproc_test_api' AND datname = current_database()"""
         )
         before_s = cpu_s(pid)
         measured["seconds of a read"] = system.client.get(f"/jobs/{job_ids[0]}").elapsed.total_seconds()

@@ -84,9 +84,7 @@ def test_rates_outlive_the_worker_that_made_them(system: System) -> None:
 def test_concurrent_requests_share_one_query(system: System) -> None:
     """Single-flight: while a lock blocks the query, all requests wait for it, and all get its result."""
     system.api(JOBPROC_DATABASE_TIMEOUT_SECONDS="20")
-    blocked = (
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobproc-api' AND wait_event_type = 'Lock'"
-    )
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'jobproc_test_api' AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor(10) as clients:
         with psycopg2.connect(system.database.url) as locks:
             locks.cursor().execute("LOCK TABLE operations IN ACCESS EXCLUSIVE MODE")

@@ -136,7 +136,7 @@ def _terminate(system: System) -> bool:
     system.database.rows(
         """
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'jobproc-controller'
+        WHERE datname = current_database() AND usename = 'jobproc_test_controller'
         """
     )
     return True

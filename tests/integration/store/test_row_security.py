@@ -192,7 +192,7 @@ def test_a_statement_of_the_store_sets_the_tenant_before_it_reads(
     url = storage.settings.database_url.replace(SUPERUSER, f"postgresql://{ROLE_PREFIX}_api@")
 
     async def read() -> list[list[int]]:
-        connection = await asyncpg.connect(url, server_settings={"search_path": "jobproc"})
+        connection = await asyncpg.connect(url, statement_cache_size=0)
         found = []
         try:
             for method in (
@@ -202,10 +202,11 @@ def test_a_statement_of_the_store_sets_the_tenant_before_it_reads(
                 "enable_material",
                 "enable_seqscan",
             ):
-                await connection.execute(f"SET {method} = off")
                 for tenants in ([OURS], [THEIRS], [OURS, THEIRS]):
                     sql = for_caller("SELECT tenant FROM jobs WHERE tenant = ANY ($1) ORDER BY tenant")
-                    found.append([row[0] for row in await connection.fetch(sql, tenants)])
+                    async with connection.transaction():
+                        await connection.execute(f"SET LOCAL search_path = jobproc; SET LOCAL {method} = off")
+                        found.append([row[0] for row in await connection.fetch(sql, tenants)])
         finally:
             await connection.close()
         return found

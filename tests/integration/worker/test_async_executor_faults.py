@@ -187,8 +187,7 @@ def test_jobs_that_run_while_connections_are_lost_run_once_and_are_settled(syste
         system.database.rows(
             """
             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name IN ('jobproc', 'jobproc-worker')
-              AND pid <> pg_backend_pid()
+            WHERE datname = current_database() AND usename = 'jobproc_test_worker'
             """
         )
         time.sleep(0.3)  # the interval of the fault, not a wait for an effect

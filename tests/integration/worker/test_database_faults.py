@@ -75,7 +75,7 @@ def test_backends_terminated_under_load_lose_no_result(system: System) -> None:
             SELECT count(*) FROM (
                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                 WHERE datname = current_database()
-                  AND application_name IN ('jobproc-worker', 'jobproc-supervisor', 'jobproc-controller')) t
+                  AND usename IN ('jobproc_test_worker', 'jobproc_test_controller')) t
             """
         )
         time.sleep(0.1)  # the interval of the fault, not a wait for an effect

@@ -71,7 +71,7 @@ def disturb(system: System, chance: random.Random, stop: threading.Event, done: 
             case "backend":
                 system.database.rows(
                     """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                    WHERE application_name LIKE '%%worker%%' AND datname = current_database()
+                    WHERE usename = 'jobproc_test_worker' AND datname = current_database()
                     ORDER BY random() LIMIT 1"""
                 )
             case "controller":

@@ -24,6 +24,10 @@ def test_the_names_are_those_of_the_models_the_view_and_the_version() -> None:
         ("SELECT FROM jobs FOR UPDATE OF jobs", 'SELECT FROM "s".jobs FOR UPDATE OF jobs'),
         ("WITH jobs_of AS (SELECT 1) SELECT FROM jobs_of", "WITH jobs_of AS (SELECT 1) SELECT FROM jobs_of"),
         ('SELECT FROM "s".live', 'SELECT FROM "s".live'),
+        (
+            "SELECT 'live'::regclass, 'live', 'x live'::regclass",
+            "SELECT '\"s\".live'::regclass, 'live', 'x live'::regclass",
+        ),
     ],
 )
 def test_only_a_name_of_a_table_gets_the_schema(sql: str, expected: str) -> None:
