@@ -30,6 +30,17 @@ class CancelView(View):
     cancel_requested: bool
 
 
+class EndedJobView(View):
+    """The result of a job that has ended."""
+
+    job_id: str
+    status: State
+    result: Any
+    error: ErrorView | None
+    attempt: int
+    result_omitted: bool
+
+
 class FailureView(View):
     """The error of a job or of an attempt, with its traceback."""
 
@@ -129,6 +140,14 @@ class JobView(View):
     runs: list[RunView]
     timeline: list[StateView]
     links: JobLinks
+
+
+class ManyResultsView(View):
+    """The results of the jobs of a request that have ended."""
+
+    ended: list[EndedJobView]
+    unfinished: int
+    not_found: list[str]
 
 
 class ProgressView(View):
