@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from rig.system import System
+
 from jobproc import AsyncClient, Client
 from jobproc.client import JobCancelled, JobFailed, WaitTimeout
 from jobproc.client.problems import InvalidBody, JobNotFound, UniqueConflict, UnknownOperation
-from rig.system import System
 
 
 @pytest.fixture(scope="module")

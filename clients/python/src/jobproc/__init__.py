@@ -29,7 +29,7 @@ from jobproc.parents import Parent
 from jobproc.submission import SubmitOptions
 
 if TYPE_CHECKING:
-    from jobproc.client import AsyncClient, Client
+    from jobproc.client import AsyncClient, Client, remote
 
 __all__ = [
     "AsyncClient",
@@ -55,9 +55,10 @@ __all__ = [
     "on_process_start",
     "on_process_stop",
     "operation",
+    "remote",
 ]
 
-_CLIENT = frozenset({"AsyncClient", "Client"})
+_CLIENT = frozenset({"AsyncClient", "Client", "remote"})
 
 
 def __getattr__(name: str) -> Any:

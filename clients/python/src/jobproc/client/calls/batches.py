@@ -9,10 +9,12 @@ from jobproc.client.calls.paging import all_pages
 from jobproc.client.connection.request import Query, Request, get, post, segment
 from jobproc.client.connection.steps import Flow
 from jobproc.client.errors import WaitTimeout
+from jobproc.client.progress_bar import ProgressBar
 from jobproc.client.views.batches import BatchList, BatchView
 from jobproc.client.views.shared import BatchAccepted
 from jobproc.client.views.view import view
 
+PROGRESS_S = 1.0  # between two counts of a bar of progress
 Submissions = Sequence[Mapping[str, Any]]
 
 
@@ -71,13 +73,21 @@ def batches(
     return all_pages(page(status, created_after, created_before), lambda view: view.batches, most)
 
 
-def wait(batch_id: str, timeout_s: float | None, clock_s: Callable[[], float]) -> Flow[BatchView]:
+def wait(
+    batch_id: str, timeout_s: float | None, clock_s: Callable[[], float], bar: ProgressBar | None = None
+) -> Flow[BatchView]:
     """Wait for the end of a batch. Raises WaitTimeout."""
     ends_at = None if timeout_s is None else clock_s() + timeout_s
+    most_s = PROGRESS_S if bar else LONG_POLL_S
     while True:
-        left = LONG_POLL_S if ends_at is None else ends_at - clock_s()
-        found: BatchView = yield batch(batch_id, max(0.0, min(left, LONG_POLL_S)))
+        left = most_s if ends_at is None else ends_at - clock_s()
+        found: BatchView = yield batch(batch_id, max(0.0, min(left, most_s)))
+        if bar:
+            bar.total = found.jobs
+            bar.update(found.jobs, found.jobs - found.counts.unfinished)
         if found.status == "ENDED":
+            if bar:
+                bar.end()
             return found
         if ends_at is not None and clock_s() >= ends_at:
             raise WaitTimeout(f"batch {batch_id}", timeout_s or 0.0)

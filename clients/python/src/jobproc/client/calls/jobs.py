@@ -144,5 +144,5 @@ def result(job_id: str, timeout_s: float | None, clock_s: Any, first: Mapping[st
     if known["status"] == "CANCELLED":
         raise JobCancelled(job_id)
     error = known.get("error") or {}
-    found = yield job(job_id)
-    raise JobFailed(job_id, error.get("type", ""), error.get("text", ""), found.attempt)
+    attempt = known["attempt"] if "attempt" in known else (yield job(job_id)).attempt
+    raise JobFailed(job_id, error.get("type", ""), error.get("text", ""), attempt)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 from typing_extensions import TypedDict
 
@@ -14,7 +14,13 @@ from jobproc.client.connection.steps import Flow
 from jobproc.client.connection.verbs import D, Resource, Thing, items, own_verb, verb
 from jobproc.client.errors import NotSent
 from jobproc.client.handles.jobs import AsyncJob, Job, JobHandle
+from jobproc.client.operations import OperationCall, submission_of
+from jobproc.client.progress_bar import ProgressBar
 from jobproc.client.views.batches import BatchSummary, BatchView
+from jobproc.submission import SubmitOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CHUNK_JOBS = 1_000  # sent in one request
 
@@ -102,17 +108,23 @@ class BatchHandle(Thing[D], Generic[D]):
             job.sent(job_id)
         del self._waiting[: len(chunk)]
 
-    def _wait(self, timeout: float | None) -> Any:
-        return self._run(batches.wait(self.id, timeout, self._session.clock))
+    def _wait(self, timeout: float | None, *, progress: bool) -> Any:
+        bar = ProgressBar(None) if progress else None
+        return self._run(batches.wait(self.id, timeout, self._session.clock, bar))
 
 
 class Batch(BatchHandle[Driver]):
     """A batch."""
 
-    def submit(self, operation: str, job_input: object = OMITTED, /, **options: Any) -> Job[Any]:
+    @overload
+    def submit(self, operation: str, job_input: object = OMITTED, /, **options: Unpack[SubmitOptions]) -> Job[Any]: ...
+    @overload
+    def submit(self, operation: OperationCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Job[R]: ...
+    def submit(self, operation: str | OperationCall[..., Any], /, *args: Any, **named: Any) -> Job[Any]:
         """Add a job. It has an id once the batch is sent."""
-        job: Job[Any] = Job(self._session, self._driver, "")
-        self._collect(job, submission(operation, job_input, options))
+        name, job_input, options, load = submission_of(operation, args, named)
+        job: Job[Any] = Job(self._session, self._driver, "", load)
+        self._collect(job, submission(name, job_input, options))
         if self._is_full:
             self.flush()
         return job
@@ -121,9 +133,9 @@ class Batch(BatchHandle[Driver]):
         """Send the jobs that are collected."""
         self._run(self._flush())
 
-    def wait(self, timeout: float | None = None) -> BatchView:
-        """Wait for its end. Raises TimeoutError."""
-        view: BatchView = self._wait(timeout)
+    def wait(self, timeout: float | None = None, *, progress: bool = False) -> BatchView:
+        """Wait for its end. `progress`: draw a bar on stderr. Raises TimeoutError."""
+        view: BatchView = self._wait(timeout, progress=progress)
         return view
 
     def __enter__(self) -> Self:
@@ -140,10 +152,17 @@ class Batch(BatchHandle[Driver]):
 class AsyncBatch(BatchHandle[AsyncDriver]):
     """A batch, for `AsyncClient`."""
 
-    async def submit(self, operation: str, job_input: object = OMITTED, /, **options: Any) -> AsyncJob[Any]:
+    @overload
+    async def submit(
+        self, operation: str, job_input: object = OMITTED, /, **options: Unpack[SubmitOptions]
+    ) -> AsyncJob[Any]: ...
+    @overload
+    async def submit(self, operation: OperationCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]: ...
+    async def submit(self, operation: str | OperationCall[..., Any], /, *args: Any, **named: Any) -> AsyncJob[Any]:
         """Add a job. It has an id once the batch is sent."""
-        job: AsyncJob[Any] = AsyncJob(self._session, self._driver, "")
-        self._collect(job, submission(operation, job_input, options))
+        name, job_input, options, load = submission_of(operation, args, named)
+        job: AsyncJob[Any] = AsyncJob(self._session, self._driver, "", load)
+        self._collect(job, submission(name, job_input, options))
         if self._is_full:
             await self.flush()
         return job
@@ -152,9 +171,9 @@ class AsyncBatch(BatchHandle[AsyncDriver]):
         """Send the jobs that are collected."""
         await self._run(self._flush())
 
-    async def wait(self, timeout: float | None = None) -> BatchView:  # noqa: ASYNC109 - that of the API
-        """Wait for its end. Raises TimeoutError."""
-        view: BatchView = await self._wait(timeout)
+    async def wait(self, timeout: float | None = None, *, progress: bool = False) -> BatchView:
+        """Wait for its end. `progress`: draw a bar on stderr. Raises TimeoutError."""
+        view: BatchView = await self._wait(timeout, progress=progress)
         return view
 
     async def __aenter__(self) -> Self:

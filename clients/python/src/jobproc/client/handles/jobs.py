@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from jobproc.client.calls import jobs, reads
 from jobproc.client.connection.drivers import AsyncDriver, Driver
@@ -61,7 +61,8 @@ class JobHandle(Thing[D], Generic[D, R]):
         """`load`: turns the JSON of the result into its value. `first`: the response of the submission."""
         super().__init__(session, driver, job_id)
         self._load = load
-        self._first = first if first is not None and first.status in jobs.TERMINAL and "result" in first else None
+        is_known = first is not None and first.status in jobs.TERMINAL and "result" in first
+        self._first = first if is_known and first is not None and not first.get("result_omitted") else None
 
     @property
     def id(self) -> str:
@@ -73,6 +74,11 @@ class JobHandle(Thing[D], Generic[D, R]):
     def sent(self, job_id: str) -> None:
         """Take note of the id."""
         self._id = job_id
+
+    def known(self, view: View) -> Self:
+        """Take note of the outcome, so that `result` asks no more."""
+        self._first = None if view.get("result_omitted") else view
+        return self
 
     def loaded(self, value: Any) -> R:
         """Return the JSON of a result as its value."""
@@ -105,7 +111,7 @@ class AsyncJob(JobHandle[AsyncDriver, R]):
         """Return its state."""
         return (await self.state()).status
 
-    async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - that of the API, not of the task
+    async def result(self, timeout: float | None = None) -> R:
         """Wait for its end, and return its result. Raises JobFailed, JobCancelled, or TimeoutError."""
         return self.loaded(await self._outcome(timeout))
 
