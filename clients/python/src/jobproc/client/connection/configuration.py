@@ -82,10 +82,11 @@ def profile(name: str, environment: Mapping[str, str]) -> dict[str, str]:
         return {}
     values = profiles[name or DEFAULT_PROFILE]
     known = {field.name for field in fields(Configuration)}
-    if not isinstance(values, dict) or (unknown := set(values) - known):
+    unknown = sorted(set(values) - known) if isinstance(values, dict) else ["a value that is no table"]
+    if unknown:
         raise ConfigurationError(
             f"{file}: profile {name or DEFAULT_PROFILE!r} may have {', '.join(sorted(known))}; unknown: "
-            f"{', '.join(sorted(unknown)) if isinstance(values, dict) else values!r}"
+            f"{', '.join(unknown)}"
         )
     return values
 
