@@ -155,7 +155,12 @@ def test_the_next_page_is_asked_for_by_its_query_alone() -> None:
 
 # --- tokens
 
-OIDC = {"oidc_issuer": "http://op/", "oidc_client_id": "me", "oidc_client_secret": "s", "oidc_scope": "jobs:read"}
+OIDC: dict[str, Any] = {
+    "oidc_issuer": "http://op/",
+    "oidc_client_id": "me",
+    "oidc_client_secret": "s",
+    "oidc_scope": "jobs:read",
+}
 DISCOVERY = Response(200, {}, b'{"token_endpoint":"http://op/token"}')
 
 
