@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from common.domain.states import State
 
@@ -130,6 +130,33 @@ class ResultView(BaseModel):
     status: State
     result: Any = Field(description="The result of the operation. Null until the job has succeeded.", examples=[14.0])
     error: ErrorView | None = Field(None, description="Why the job failed. Absent unless it has ended `FAILED`.")
+
+
+class ManyResultsBody(BaseModel):
+    """The jobs whose results are read."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"job_ids": [EXAMPLE_ID]}]})
+
+    job_ids: list[UUID] = Field(
+        min_length=1, description="Ids of jobs, up to JOBPROC_RESULTS_MAX_JOBS (1,000).", examples=[[EXAMPLE_ID]]
+    )
+
+
+class EndedJobView(ResultView):
+    """The result of a job that has ended."""
+
+    attempt: int = Field(description="The number of its last attempt; 0: it had none.", examples=[1])
+    result_omitted: bool = Field(
+        description="True: the result, or the text of the error, has more than 4 KiB; GET /jobs/{job_id}/result has it."
+    )
+
+
+class ManyResultsView(BaseModel):
+    """The results of the jobs of a request that have ended."""
+
+    ended: list[EndedJobView] = Field(description="Those that have ended, in the order of the request.")
+    unfinished: int = Field(description="The number of those that have not ended.", examples=[0])
+    not_found: list[UUID] = Field(description="Ids of which there is no job, or no longer one.", examples=[[]])
 
 
 class BackoffView(BaseModel):

@@ -16,7 +16,7 @@ from common.settings import Settings, all_variables
 from common.store.operations import catalogue
 from common.telemetry.metrics import ALL
 from k8s import dashboards, reference
-from tools import ROOT, api_reference
+from tools import ROOT, api_reference, client_files
 from tools import events as log_events
 from worker.operations.entry_points import BUILT_IN, operations_of_modules
 
@@ -196,6 +196,7 @@ FILES: dict[str, Callable[[], str]] = {
     ".env.example": env_example,
     **reference.FILES,
     **dashboards.FILES,
+    **client_files.FILES,
 }
 
 

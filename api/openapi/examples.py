@@ -182,6 +182,15 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             "waiting": {"job_id": ID, "status": "SCHEDULED", "result": None},
         }
     },
+    ("post", "/jobs/results"): {
+        "200": {
+            "one of two has ended": {
+                "ended": [{"job_id": ID, "status": "SUCCESS", "result": 14.0, "attempt": 1, "result_omitted": False}],
+                "unfinished": 1,
+                "not_found": [],
+            }
+        }
+    },
     ("get", "/jobs/{job_id}/logs"): {"200": {"lines": {"job_id": ID, "run": 0, "lines": [_LINE], "next": None}}},
     ("post", "/jobs/{job_id}/cancel"): {
         "200": {"cancelled": {"job_id": ID, "status": "CANCELLED", "cancel_requested": False}},

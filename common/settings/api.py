@@ -191,6 +191,9 @@ class ApiSettings(SettingsGroup):
     list_page_jobs: Annotated[int, Field(ge=1, le=1_000)] = Field(
         200, description="API: largest number of jobs on a page of GET /jobs."
     )
+    results_max_jobs: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        1_000, description="API: largest number of ids in one POST /jobs/results; more are refused with 422."
+    )
     list_scan_jobs: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
         20_000,
         description="API: largest number of index rows that a page of GET /jobs or a preview of a bulk action scans. "

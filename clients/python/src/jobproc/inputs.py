@@ -33,12 +33,19 @@ class InputType:
 
 def input_type(function: Function, signature: Signature) -> InputType:
     """Return the type of a function's input. Raises DeclarationError, whose message names the function."""
-    if len(signature.inputs) == 1:
+    if takes_whole_input(function, signature):
         (parameter,) = signature.inputs
         adapter, schema = _of_parameter(function, parameter)
-        if describes_objects(schema) or _is_root_model(parameter.type):
-            return InputType(schema, adapter.validate_json, _whole_input(function, signature, parameter.name))
+        return InputType(schema, adapter.validate_json, _whole_input(function, signature, parameter.name))
     return _members(function, signature)
+
+
+def takes_whole_input(function: Function, signature: Signature) -> bool:
+    """Return True if the only parameter takes the whole input. Raises DeclarationError."""
+    if len(signature.inputs) != 1:
+        return False
+    (parameter,) = signature.inputs
+    return describes_objects(_of_parameter(function, parameter)[1]) or _is_root_model(parameter.type)
 
 
 def _of_parameter(function: Function, parameter: InputParameter) -> tuple[TypeAdapter[Any], dict[str, Any]]:

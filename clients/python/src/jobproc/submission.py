@@ -34,6 +34,7 @@ class SubmitOptions(TypedDict, total=False):
     tags: Sequence[str]
     metadata: Mapping[str, Any]
     unique: Mapping[str, str]  #: key, while, on_conflict
+    concurrency_key: str  #: the limits of the queue count the running jobs with one key
     keep_seconds: int
     webhook: Mapping[str, str] | None  #: endpoint_id; None: no endpoint is told of the end
 

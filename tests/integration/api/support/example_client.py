@@ -191,6 +191,9 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         ),
     ),
     ("/jobs/", "finished"): lambda client, operation: client.submit(operation, JOB, params={"wait": 15}),
+    "one of two has ended": lambda client, operation: client.send(
+        operation, json={"job_ids": [client.job("SUCCESS"), client.job(delay_seconds=1_000)]}
+    ),
     "failed": lambda client, operation: client.send(operation, client.job("FAILED", operation="fail_for_good")),
     ("/jobs/", "failed"): lambda client, operation: client.submit(
         operation, JOB | {"operation": "fail_for_good"}, params={"wait": 15}

@@ -1,0 +1,174 @@
+"""The client that waits for each call: start here."""
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
+
+from jobproc.client.arguments import WINDOW_JOBS, Arguments, ClientVerbs, session_of, total_of
+from jobproc.client.calls import bulk_actions, jobs
+from jobproc.client.connection.drivers import Driver
+from jobproc.client.connection.retries import RetryPolicy
+from jobproc.client.handles.batches import Batch, BatchOptions
+from jobproc.client.handles.bulk_actions import BulkAction, BulkActionVerbs, Draft
+from jobproc.client.handles.jobs import Job, JobEvent
+from jobproc.client.handles.workflows import Workflow
+from jobproc.client.operations import OperationCall, submission_of
+from jobproc.client.progress_bar import ProgressBar
+from jobproc.submission import SubmitOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Client(ClientVerbs[Driver]):
+    """A client of the API. One is enough for a process: threads may share it."""
+
+    def __init__(self, retries: RetryPolicy | None = None, **arguments: Unpack[Arguments]) -> None:
+        """Raise ConfigurationError if the configuration cannot work. Nothing is sent yet."""
+        session = session_of(arguments, retries)
+        super().__init__(session, Driver(session.configuration))
+        self.bulk: BulkActionVerbs[Driver, BulkAction] = self._bulk_actions(self._preview)
+
+    @overload
+    def submit(
+        self, operation: str, job_input: object = jobs.OMITTED, /, **options: Unpack[SubmitOptions]
+    ) -> Job[Any]: ...
+    @overload
+    def submit(self, operation: OperationCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Job[R]: ...
+    def submit(self, operation: str | OperationCall[..., Any], /, *args: Any, **named: Any) -> Job[Any]:
+        """Submit a job. It is stored once, however often the request has to be repeated."""
+        return self._submit(operation, args, named, 0.0)
+
+    @overload
+    def run(
+        self,
+        operation: str,
+        job_input: object = jobs.OMITTED,
+        /,
+        timeout: float | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Any: ...
+    @overload
+    def run(self, operation: OperationCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def run(self, operation: str | OperationCall[..., Any], /, *args: Any, **named: Any) -> Any:
+        """Submit a job and wait for its result, in one request if it is quick.
+
+        Raises JobFailed, JobCancelled, or TimeoutError.
+        """
+        timeout = named.pop("timeout", None) if isinstance(operation, str) else None
+        wait_s = jobs.LONG_POLL_S if timeout is None else min(timeout, jobs.LONG_POLL_S)
+        return self._submit(operation, args, named, wait_s).result(timeout)
+
+    def _submit(
+        self, operation: str | OperationCall[..., Any], args: tuple[Any, ...], named: dict[str, Any], wait_s: float
+    ) -> Job[Any]:
+        name, job_input, options, load = submission_of(operation, args, named)
+        accepted = self._run(jobs.submit(name, job_input, options, wait_s))
+        return Job(self._session, self._driver, accepted.job_id, load, accepted)
+
+    @overload
+    def map(
+        self,
+        operation: OperationCall[..., R],
+        inputs: Iterable[Any],
+        *,
+        window: int = ...,
+        as_completed: bool = ...,
+        progress: bool = ...,
+        **options: Unpack[SubmitOptions],
+    ) -> Iterator[Job[R]]: ...
+    @overload
+    def map(
+        self,
+        operation: str,
+        inputs: Iterable[Any],
+        *,
+        window: int = ...,
+        as_completed: bool = ...,
+        progress: bool = ...,
+        **options: Unpack[SubmitOptions],
+    ) -> Iterator[Job[Any]]: ...
+    def map(
+        self,
+        operation: str | OperationCall[..., Any],
+        inputs: Iterable[Any],
+        *,
+        window: int = WINDOW_JOBS,
+        as_completed: bool = False,
+        progress: bool = False,
+        **options: Unpack[SubmitOptions],
+    ) -> Iterator[Job[Any]]:
+        """Submit a job for each input, and yield the jobs that have ended: in order, or `as_completed`.
+
+        At most `window` jobs are on their way, so the inputs may be endless. `progress`: draw a bar on stderr.
+        """
+        bar = ProgressBar(total_of(inputs)) if progress else None
+        report = bar.update if bar else _no_report
+        load = operation.load if isinstance(operation, OperationCall) else None
+        ended = self._mapped(operation, iter(inputs), window, report, options, is_ordered=not as_completed)
+        return self._yielded(ended, load, bar)
+
+    def _yielded(self, ended: Iterator[Any], load: Any, bar: ProgressBar | None) -> Iterator[Job[Any]]:
+        for view in ended:
+            yield Job(self._session, self._driver, view.job_id, load, view)
+        if bar:
+            bar.end()
+
+    def as_completed(self, of: Iterable[Job[R]], timeout: float | None = None) -> Iterator[Job[R]]:
+        """Yield jobs as they end: hundreds are asked for in one request. Raises TimeoutError."""
+        by_id, ended = self._ended(of, timeout)
+        for view in ended:
+            yield by_id[view.job_id].known(view)
+
+    def gather(self, of: Iterable[Job[R]], timeout: float | None = None) -> list[R]:
+        """Wait for all jobs, and return their results in order. Raises the error of the first one that failed."""
+        waited = list(of)
+        for _ in self.as_completed(waited, timeout):
+            pass
+        return [job.result() for job in waited]
+
+    def job(self, job_id: str) -> Job[Any]:
+        """Return a handle of a job; nothing is sent."""
+        return Job(self._session, self._driver, job_id)
+
+    def result(self, job_id: str, timeout: float | None = None) -> Any:
+        """Wait for the end of a job, and return its result. Raises JobFailed, JobCancelled, or TimeoutError."""
+        return self.job(job_id).result(timeout)
+
+    def events(self, job_id: str) -> Iterator[JobEvent]:
+        """Follow a job until it has ended; an interrupted stream is resumed."""
+        return self.job(job_id).events()
+
+    def batch(self, batch_id: str = "", /, **options: Unpack[BatchOptions]) -> Batch:
+        """Return a new batch, whose jobs are submitted in a block of `with`; or a handle of one that exists."""
+        return Batch(self._session, self._driver, options, batch_id)
+
+    def workflow(self, workflow_id: str) -> Workflow:
+        """Return a handle of a workflow; nothing is sent."""
+        return Workflow(self._session, self._driver, workflow_id)
+
+    def bulk_action(self, bulk_action_id: str) -> BulkAction:
+        """Return a handle of a bulk action, as it is now."""
+        return BulkAction(self._session, self._driver, self._run(bulk_actions.bulk_action(bulk_action_id)))
+
+    def _preview(self, draft: Draft[BulkAction]) -> BulkAction:
+        view = self._run(bulk_actions.preview(draft.action, draft.filter, draft.options))
+        return BulkAction(self._session, self._driver, view)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._driver.close()
+
+    def __enter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+
+def _no_report(submitted: int, ended: int) -> None:
+    """Report nothing."""

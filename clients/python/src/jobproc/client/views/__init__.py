@@ -1,0 +1,1 @@
+"""Views of responses, by the resource of the API: start at `view.py`. Imports only the requests of the connection."""

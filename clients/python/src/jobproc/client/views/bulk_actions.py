@@ -1,0 +1,78 @@
+"""Views of responses: bulk actions. Made by `make generate`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jobproc.client.views.shared import State
+from jobproc.client.views.view import View
+
+ActionKind = Literal["cancel", "retry", "reprioritise"]
+Phase = Literal["PREVIEW", "RUNNING", "STOPPED", "DONE", "UNDOING", "UNDONE", "EXPIRED"]
+SkipReason = Literal["moved_on", "input_removed", "unique_conflict", "unchanged", "was_running", "removed"]
+
+
+class BulkActionLinks(View):
+    """Links to a bulk action and to the requests about it, as paths."""
+
+    self: str
+    start: str
+    stop: str
+    undo: str
+
+
+class BulkActionList(View):
+    """A page of bulk actions, newest first."""
+
+    bulk_actions: list[BulkActionView]
+    next: str | None
+
+
+class BulkActionView(View):
+    """A bulk action and its progress."""
+
+    bulk_action_id: str
+    action: ActionKind
+    phase: Phase
+    filter: JobFilters
+    priority: int | None
+    jobs_per_second: int
+    as_of: str
+    count: int
+    count_is_exact: bool
+    sample: list[SampleJobView]
+    matched: int
+    done: int
+    cancels_requested: int
+    skipped: dict[str, int]
+    undone: int
+    not_undone: dict[str, int]
+    progress: float
+    created_at: str
+    started_at: str | None
+    changed_at: str
+    error: str | None
+    links: BulkActionLinks
+
+
+class JobFilters(View):
+    """Filters on jobs."""
+
+    status: list[State]
+    operation: str | None
+    queue: str | None
+    tag: str | None
+    batch: str | None
+    created_after: str | None
+    created_before: str | None
+    finished_after: str | None
+    finished_before: str | None
+    error: str | None
+
+
+class SampleJobView(View):
+    """A job that matched the filter of a bulk action."""
+
+    job_id: str
+    status: State
+    operation: str
