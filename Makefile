@@ -18,7 +18,7 @@ clean-data: install ## delete the data and logs of `make run`
 	@$(PY) -m tools.run --folder $(FOLDER) --clean-data
 
 ##@ Develop
-.PHONY: check test test-again clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock wheel
+.PHONY: check test test-again docs clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock wheel
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 # Empty is unset: pytest would prepare each file of tests anew, in every process and every time.
@@ -27,6 +27,8 @@ test: install ## every test that needs no cluster, on real servers (BOUNCER=1: t
 	@$(PY) -m pytest -q -n 4 --no-loadscope-reorder $(if $(BOUNCER),--pgbouncer -rs) -m "not needs" --ignore tests/e2e tests
 test-again: install ## the tests that failed last, one at a time
 	@$(PY) -m pytest -v -p no:randomly --tb=short --last-failed --last-failed-no-failures none tests
+docs: install ## the documentation site, in .local/docs/site
+	@$(PY) -m tools.site && echo "  .local/docs/site/index.html"
 clients: install ## clients that generators make of the OpenAPI document, those of TypeScript with npm
 	@$(PY) -m pytest -q tests/clients
 chart: install ## the chart, images and alerts: every test that needs helm, Docker or promtool
