@@ -68,6 +68,8 @@ STEPS = {
         "tools",
         SDK,
     ],
+    "workflows": [PYTHON, "-m", "tools.workflows"],
+    "documentation site": [PYTHON, "-m", "tools.site", "--check"],
     "advisories": [PYTHON, "-m", "tools.advisories"],
 }
 SUMMARISED = {"unit tests", "advisories"}  # their last line is printed even if they passed
