@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from rig.system import System, until
 
 CHROMIUM = shutil.which("chromium")
@@ -34,9 +34,17 @@ class Visitor:
         self.requested: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.requested.append(request.url))
-        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", self._on_failure)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def _on_failure(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # of the page that was left
+            self.complaints.append(f"{request.failure}: {request.url}")
 
     def open(self, path: str) -> Page:
         response = self.page.goto(f"{self.base}/console/docs/{path}", wait_until="networkidle", timeout=LIMIT_MS)

@@ -1,0 +1,20 @@
+"""The page docs/tutorial/first-job.md: its commands run as they stand there, and answer as it says."""
+
+from contextlib import ExitStack
+
+import pytest
+from integration.tools.test_tutorial import BLOCK, Reader
+from rig.checkout import checkout
+from rig.project_files import ROOT
+
+PAGE = ROOT / "docs" / "tutorial" / "first-job.md"
+
+
+@pytest.mark.timeout(300)
+def test_the_commands_of_the_page_do_what_it_says() -> None:
+    blocks = BLOCK.findall(PAGE.read_text())
+    with ExitStack() as stack:
+        reader = Reader(stack.enter_context(checkout()), stack)
+        for kind, text in blocks:
+            {"sh": reader.execute, "json": reader.compare_json, "text": reader.compare_lines}[kind](text)
+    assert [kind for kind, _ in blocks].count("sh") == 6
