@@ -39,6 +39,8 @@ def mypy(*, cache: str, path: str) -> list[str]:
 
 
 STEPS = {
+    # The longest step comes first, beside the others.
+    "unit tests": [PYTHON, "-m", "pytest", "-q", "-n", "2", "--no-servers", "tests/unit", "tests/docs"],
     "types": [*mypy(cache="code", path=".")],
     "types of the tests": [*mypy(cache="tests", path="tests:tests/operations"), "--explicit-package-bases", *TESTS],
     "types of the benchmark": [*mypy(cache="benchmark", path="."), "--explicit-package-bases", "tests/benchmarks"],
@@ -47,7 +49,6 @@ STEPS = {
         "--explicit-package-bases",
         *map(str, sorted(Path(TEMPLATE).rglob("*.py"))),
     ],
-    "unit tests": [PYTHON, "-m", "pytest", "-q", "--no-servers", "tests/unit", "tests/docs"],
     "lint": [str(BIN / "ruff"), "check", "--quiet", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "--quiet", "."],
     "import laws": [str(BIN / "lint-imports"), "--no-cache"],

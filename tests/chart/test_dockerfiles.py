@@ -10,7 +10,6 @@ import pytest
 from chart.image_parts import LABELS, PARTS, USER
 from chart.manifests import ROOT
 
-
 #: Documents and the tool that makes a site of them, in a stage of its own.
 DOCS = {
     "tools/site/requirements.lock",

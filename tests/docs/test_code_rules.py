@@ -140,9 +140,7 @@ def of_celery(path: Path) -> Found:
 def registries(path: Path) -> Found:
     text = path.read_text(errors="replace")
     if REGISTRY.search(text):
-        yield from (
-            (number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if REGISTRY.search(line)
-        )
+        yield from ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if REGISTRY.search(line))
 
 
 RULES: dict[str, tuple[Callable[[Path], Found], Callable[[], list[Path]]]] = {

@@ -74,7 +74,9 @@ def test_the_policy_of_a_page_allows_its_own_scripts_and_no_others(served: Syste
 def test_the_folder_leads_to_the_first_page_under_any_prefix(served: System) -> None:
     redirect = served.client.get("/console/docs")
     assert (redirect.status_code, redirect.headers["location"]) == (307, "docs/")
-    assert urljoin("https://jobs.example/teams/console/docs", redirect.headers["location"]).endswith("/teams/console/docs/")
+    assert urljoin("https://jobs.example/teams/console/docs", redirect.headers["location"]).endswith(
+        "/teams/console/docs/"
+    )
     assert served.client.get(BASE).text == served.client.get(f"{BASE}index.html").text
     assert served.client.get(f"{BASE}operate/runbooks/").status_code == 200
 

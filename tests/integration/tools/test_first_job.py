@@ -1,11 +1,14 @@
-"""The page docs/tutorial/first-job.md: its commands run as they stand there, and answer as it says."""
+"""The page docs/tutorial/first-job.md, and the README: what they show runs as it stands there."""
 
+import re
 from contextlib import ExitStack
 
 import pytest
 from integration.tools.test_tutorial import BLOCK, Reader
 from rig.checkout import checkout
 from rig.project_files import ROOT
+
+from jobproc import testing
 
 PAGE = ROOT / "docs" / "tutorial" / "first-job.md"
 
@@ -18,3 +21,9 @@ def test_the_commands_of_the_page_do_what_it_says() -> None:
         for kind, text in blocks:
             {"sh": reader.execute, "json": reader.compare_json, "text": reader.compare_lines}[kind](text)
     assert [kind for kind, _ in blocks].count("sh") == 6
+
+
+def test_the_operation_of_the_readme_runs() -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    exec(compile(code, "acme", "exec"), {"__name__": "acme"})  # noqa: S102 - the code of the page
+    assert testing.run("acme.greet", {"name": "Ada"}).result == "Hello, Ada!"
