@@ -56,7 +56,7 @@ def compress(site: Path) -> None:
 
 def main() -> int:
     """Build the site. Return the exit code."""
-    parser = ArgumentParser("python -m tools.site", description=__doc__)
+    parser = ArgumentParser("python -m tools.site", description=__doc__, allow_abbrev=False)
     parser.add_argument("--check", action="store_true", help="build it elsewhere, and keep nothing")
     if not parser.parse_args().check:
         return 0 if build(ROOT, ROOT) else 1
