@@ -2,6 +2,9 @@ PY := .venv/bin/python
 PORT ?= 8000
 HOST ?= 127.0.0.1
 AUTH ?=
+REGISTRY ?=
+PLATFORMS ?= linux/amd64
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 FOLDER ?= .local
 .DEFAULT_GOAL := help
 
@@ -18,7 +21,7 @@ clean-data: install ## delete the data and logs of `make run`
 	@$(PY) -m tools.run --folder $(FOLDER) --clean-data
 
 ##@ Develop
-.PHONY: check test test-again clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock wheel
+.PHONY: check test test-again docs clients chart e2e e2e-images sbom faults mutants hostile soak bench format generate lock wheel
 check: install ## the gate: format, lint, types, import laws, generated files, unit tests
 	@$(PY) -m tools.check
 # Empty is unset: pytest would prepare each file of tests anew, in every process and every time.
@@ -27,6 +30,8 @@ test: install ## every test that needs no cluster, on real servers (BOUNCER=1: t
 	@$(PY) -m pytest -q -n 4 --no-loadscope-reorder $(if $(BOUNCER),--pgbouncer -rs) -m "not needs" --ignore tests/e2e tests
 test-again: install ## the tests that failed last, one at a time
 	@$(PY) -m pytest -v -p no:randomly --tb=short --last-failed --last-failed-no-failures none tests
+docs: install ## the documentation site, in .local/docs/site
+	@$(PY) -m tools.site && echo "  .local/docs/site/index.html"
 clients: install ## clients that generators make of the OpenAPI document, those of TypeScript with npm
 	@$(PY) -m pytest -q tests/clients
 chart: install ## the chart, images and alerts: every test that needs helm, Docker or promtool
@@ -59,6 +64,22 @@ lock: install ## compile the lock files from pyproject.toml
 	@$(PY) -m tools.lock
 wheel: install ## build the wheel of the package jobproc, in .local/wheels/
 	@$(PY) -m uv build --quiet --wheel --out-dir .local/wheels clients/python && ls .local/wheels/jobproc-*.whl
+
+##@ Release
+.PHONY: images package publish login
+images: ## both images (REGISTRY=registry.example.org/jobs; PUSH=1 PLATFORMS=linux/amd64,linux/arm64: with provenance and SBOM)
+	@for part in api worker; do \
+	  docker buildx build -f Dockerfile.$$part -t $(if $(REGISTRY),$(REGISTRY)/)jobproc-$$part:$(VERSION) \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) \
+	    $(if $(PUSH),--platform $(PLATFORMS) --provenance=mode=max --sbom=true --push,--load) . || exit; \
+	done
+package: ## the chart as a package, in .local/charts/ (REGISTRY=registry.example.org/jobs PUSH=1: as OCI into the registry)
+	@helm package charts/jobproc --destination .local/charts
+	$(if $(PUSH),@helm push .local/charts/jobproc-$(VERSION).tgz oci://$(REGISTRY)/charts)
+publish: install ## send the wheel to the index, by trusted publishing
+	@$(PY) -m uv publish --trusted-publishing always .local/wheels/*.whl
+login: ## sign in to the registry (REGISTRY, REGISTRY_USER and REGISTRY_PASSWORD in the environment)
+	@printenv REGISTRY_PASSWORD | docker login $(firstword $(subst /, ,$(REGISTRY))) --username "$$REGISTRY_USER" --password-stdin
 
 .venv/installed: requirements.lock clients/python/pyproject.toml
 	@python3 -m tools.environment

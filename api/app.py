@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from api.limits.path_prefix import PathPrefix
-from api.openapi import document, pages
+from api.openapi import docs_site, document, pages
 from api.routes import (
     bulk_actions,
     cancel_retry,
@@ -150,5 +150,6 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(module.router)
     pages.install(app, settings.oidc_issuer)
+    docs_site.install(app, settings.docs_folder)
     document.install(app, settings.oidc_issuer)
     return app

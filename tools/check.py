@@ -10,7 +10,7 @@ from common.command_line import command_line
 
 BIN = Path(sys.executable).parent
 PYTHON = sys.executable
-LIMIT_S = 300
+LIMIT_S = 900  # on a machine with many more runnable processes than cores
 SDK = "clients/python/src"
 TEMPLATE = "tools/operation_template"
 TESTS = [
@@ -39,6 +39,8 @@ def mypy(*, cache: str, path: str) -> list[str]:
 
 
 STEPS = {
+    # The longest step comes first, beside the others.
+    "unit tests": [PYTHON, "-m", "pytest", "-q", "-n", "2", "--no-servers", "tests/unit", "tests/docs"],
     "types": [*mypy(cache="code", path=".")],
     "types of the tests": [*mypy(cache="tests", path="tests:tests/operations"), "--explicit-package-bases", *TESTS],
     "types of the benchmark": [*mypy(cache="benchmark", path="."), "--explicit-package-bases", "tests/benchmarks"],
@@ -47,7 +49,6 @@ STEPS = {
         "--explicit-package-bases",
         *map(str, sorted(Path(TEMPLATE).rglob("*.py"))),
     ],
-    "unit tests": [PYTHON, "-m", "pytest", "-q", "--no-servers", "tests/unit", "tests/docs"],
     "lint": [str(BIN / "ruff"), "check", "--quiet", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "--quiet", "."],
     "import laws": [str(BIN / "lint-imports"), "--no-cache"],
@@ -68,6 +69,8 @@ STEPS = {
         "tools",
         SDK,
     ],
+    "workflows": [PYTHON, "-m", "tools.workflows"],
+    "documentation site": [PYTHON, "-m", "tools.site", "--check"],
     "advisories": [PYTHON, "-m", "tools.advisories"],
 }
 SUMMARISED = {"unit tests", "advisories"}  # their last line is printed even if they passed

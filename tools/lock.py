@@ -17,6 +17,7 @@ LOCKS = {
     "api/requirements.lock": ["pyproject.toml", "--extra", "api"],
     "worker/requirements.lock": ["pyproject.toml", "--extra", "worker"],
     "requirements.lock": ["pyproject.toml", "--all-extras", "--group", "dev"],
+    "tools/site/requirements.lock": ["--group", "pyproject.toml:docs"],  # builds the site for the API image
     "clients/python/build.lock": ["--group", f"{SDK}:build"],  # builds the SDK for the worker image
 }
 MARK = "# dependencies sha256:"

@@ -62,8 +62,8 @@ def content_security_policy(html: str, connects_to: str = "") -> str:
             "default-src 'none'",
             f"connect-src 'self'{connects_to}",
             "img-src 'self' data:",  # Swagger UI's icons
-            f"script-src 'self'{_hashes('script', html)}",
-            f"style-src 'self'{_hashes('style', html)}",
+            f"script-src 'self'{inline_hashes('script', html)}",
+            f"style-src 'self'{inline_hashes('style', html)}",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
@@ -71,7 +71,7 @@ def content_security_policy(html: str, connects_to: str = "") -> str:
     )
 
 
-def _hashes(tag: str, html: str) -> str:
+def inline_hashes(tag: str, html: str) -> str:
     """Return the source expressions for the inline elements of a page."""
     texts = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
     digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)

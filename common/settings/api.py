@@ -17,6 +17,7 @@ OWN_SEGMENTS = (
     "audit",
     "batches",
     "bulk-actions",
+    "console",
     "docs",
     "events",
     "jobs",
@@ -101,6 +102,11 @@ class ApiSettings(SettingsGroup):
         description="API: comma-separated addresses and networks of proxies, such as `10.0.0.0/8`. Their connections "
         "have no limit per address, and their long polls and event streams count for the address in their "
         "X-Forwarded-For, or without it Forwarded. Empty: none.",
+    )
+    docs_folder: str = Field(
+        "",
+        description="API: folder of the documentation site that it serves at /console/docs; in the image /app/docs. "
+        "Empty or not there: none is served.",
     )
     root_path: str = Field(
         "",

@@ -10,6 +10,17 @@ import pytest
 from chart.image_parts import LABELS, PARTS, USER
 from chart.manifests import ROOT
 
+#: Documents and the tool that makes a site of them, in a stage of its own.
+DOCS = {
+    "tools/site/requirements.lock",
+    "mkdocs.yml",
+    "*.md",
+    "tools/",
+    "docs/",
+    "clients/python/README.md",
+    "charts/jobproc/README.md",
+}
+
 
 def instructions(part: str) -> list[tuple[str, str, str]]:
     """Return the instructions of a Dockerfile as (stage, keyword, arguments).
@@ -67,16 +78,28 @@ def test_an_image_copies_only_the_folders_of_its_part(part: str) -> None:
         for source in arguments.split()[:-1]
     }
     sdk = {"clients/python/"} if part == "worker" else set()
-    assert copied == {f"{part}/requirements.lock", f"{part}/", "common/"} | sdk
+    assert copied - DOCS == {f"{part}/requirements.lock", f"{part}/", "common/"} | sdk
+    assert copied & DOCS == (DOCS if part == "api" else set())
     assert not arguments_of(part, "ADD")
 
 
 def test_the_build_context_contains_only_the_folders_of_the_images() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
-    assert {line for line in lines if line.startswith("!")} == {"!api", "!common", "!worker", "!clients/python"}
+    docs = {"!docs", "!mkdocs.yml", "!*.md", "!charts/jobproc/README.md", "!tools/__init__.py", "!tools/site"}
+    code = {"!api", "!common", "!worker", "!clients/python"}
+    assert {line for line in lines if line.startswith("!")} == code | docs
     last = max(number for number, line in enumerate(lines) if line.startswith("!"))
     assert {"**/__pycache__", "**/*.py[co]"} <= set(lines[last:]), "bytecode of another Python stays out"
+
+
+def test_the_site_is_built_by_packages_with_hashes_and_lies_beside_the_code_of_the_api() -> None:
+    install, build = arguments_of("api", "RUN", "docs")
+    assert "--only-binary :all: --no-deps --require-hashes -r /requirements.lock" in install
+    assert build.startswith("python -m tools.site")
+    assert "--from=docs /build/.local/docs/site /app/docs" in arguments_of("api", "COPY", "last")
+    assert "JOBPROC_DOCS_FOLDER=/app/docs" in arguments_of("api", "ENV", "last")[0].split()
+    assert "docs" not in {stage for stage, _, _ in instructions("worker")}
 
 
 def test_the_code_is_the_last_layer(part: str) -> None:

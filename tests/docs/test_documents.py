@@ -16,7 +16,7 @@ DECISIONS = ROOT / "docs" / "decisions"
 FIELDS = ["Status", "Date", "Context", "Decision", "Consequences", "Alternatives", "Enforced by"]
 STATUS = re.compile(r"proposed|accepted|superseded by \d{4}(-[a-z0-9-]+\.md)?|rejected")
 ONE_SCREEN = 60
-MOST_LINES = {"README.md": 150, "CONTRIBUTING.md": 100}
+MOST_LINES = {"README.md": 100, "CONTRIBUTING.md": 100}
 LINK = re.compile(
     r"(?<!!)\[[^\]]*\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)|!\[[^\]]*\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE
 )

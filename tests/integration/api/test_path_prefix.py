@@ -124,4 +124,4 @@ def test_the_prefix_of_a_trusted_proxy_counts_if_it_is_a_path(
 def test_the_segments_that_a_prefix_must_not_begin_with_are_those_of_the_routes(system: System) -> None:
     """Otherwise the API could not tell whether a proxy has removed the prefix."""
     paths = system.api().client.get("/openapi.json").json()["paths"]
-    assert {path.split("/")[1] for path in paths} | {"docs", "openapi.json"} == set(OWN_SEGMENTS)
+    assert {path.split("/")[1] for path in paths} | {"console", "docs", "openapi.json"} == set(OWN_SEGMENTS)

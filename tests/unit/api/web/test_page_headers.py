@@ -37,9 +37,11 @@ BIND_BROWSERS = {
 #: Sent, and either readable without a list (Fetch, "CORS-safelisted response-header name") or of no use to a page.
 ALWAYS_READABLE = {"cache-control", "content-type"}
 OF_THE_CONNECTION = {"connection", "content-encoding"}
+#: Of the cache of a browser, for the files of the documentation site.
+OF_CACHES = {"if-none-match", "vary"}
 #: Fields whose names are words of the code too; none of them is used.
 WORDS = {"date", "server", "priority", "from", "upgrade", "warning"}
-OTHERS = TO_OTHERS | BROWSERS_SET | PROXIES_SET | BIND_BROWSERS | ALWAYS_READABLE | OF_THE_CONNECTION
+OTHERS = TO_OTHERS | BROWSERS_SET | PROXIES_SET | BIND_BROWSERS | ALWAYS_READABLE | OF_THE_CONNECTION | OF_CACHES
 
 
 def _named() -> set[str]:
