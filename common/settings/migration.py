@@ -9,7 +9,7 @@ from common.settings.field_types import Secret, SettingsGroup
 
 
 class MigrationSettings(SettingsGroup):
-    """The roles of PostgreSQL, one for each part of jobproc, the first API key, and the file of queues."""
+    """The roles of PostgreSQL, one for each part of jobproc, the first API key, the file of queues, and who submits by SQL."""
 
     database_roles: Annotated[str, Field(pattern="^([a-z][a-z0-9_]{0,40})?$")] = Field(
         "",
@@ -36,6 +36,14 @@ class MigrationSettings(SettingsGroup):
         "",
         description="Migration: file of YAML or JSON that declares limits of queues. Those that it no longer declares "
         "are taken away; pauses stay. Empty: limits are as they are.",
+    )
+
+    sql_submit_roles: Annotated[
+        str, Field(pattern="^([a-z_][a-z0-9_-]{0,62}=[a-z0-9][a-z0-9_-]{0,62}(,(?=.)|$))*$", max_length=10_000)
+    ] = Field(
+        "",
+        description="Migration: roles of PostgreSQL that may submit jobs by the function `submit` of the schema, each "
+        "with its tenant: `app=acme,billing=default`. Needs JOBPROC_DATABASE_ROLES. Empty: there is no such function.",
     )
 
     @field_validator("first_api_key")
