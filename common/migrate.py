@@ -58,8 +58,7 @@ def migrate(settings: Settings) -> None:
     engine = sync_engine(settings, "migrate")
     try:
         creation.create(engine, settings)
-        role_by_part = roles.create(engine, settings)
-        submitting_role = sql_submission.create_role(engine, settings)
+        role_by_part, submitting_role = roles.create(engine, settings), sql_submission.create_role(engine, settings)
         with engine.connect() as connection:
             wait_for_exclusive(connection, "migrate", in_database=True)  # it changes rights on the database
             creation.check_own(connection, settings)

@@ -22,12 +22,13 @@ CREATE OR REPLACE FUNCTION submit(
     idempotency_key text DEFAULT NULL
 ) RETURNS uuid
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-SET search_path = {schema}, pg_temp SET "jobproc.tenants" = '' SET standard_conforming_strings = on
+SET search_path = {schema}, pg_temp SET standard_conforming_strings = on
 SET lock_timeout = '{lock_timeout_s}s'
 AS $function$
 #variable_conflict use_column
 DECLARE
     caller record;
+    former_tenants text := coalesce(current_setting('jobproc.tenants', true), '');
     spec record;
     earlier record;
     invalid text;
@@ -46,10 +47,11 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format(
             'role %s submits for no tenant: JOBPROC_SQL_SUBMIT_ROLES of the migration names the roles that do',
             session_user);
-    ELSIF caller.tenant IS NULL OR caller.state IN ('DRAINING', 'REMOVING') THEN
+    ELSIF caller.tenant IS NULL OR caller.state <> 'ACTIVE' THEN
         RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format(
             'tenant %s, for which role %s submits, %s', caller.name, session_user,
-            CASE WHEN caller.tenant IS NULL THEN 'does not exist' ELSE 'is draining and takes no jobs' END);
+            CASE WHEN caller.tenant IS NULL THEN 'does not exist'
+                 ELSE format('takes no jobs: it is %s', caller.state) END);
     END IF;
     PERFORM set_config('jobproc.tenants', format('{{%s}}', caller.tenant), true);
 
@@ -115,6 +117,7 @@ BEGIN
                 RAISE EXCEPTION USING ERRCODE = '22023',
                     MESSAGE = 'idempotency_key: was used for another submission';
             END IF;
+            PERFORM set_config('jobproc.tenants', former_tenants, true);
             RETURN earlier.id;
         END LOOP;
     END IF;
@@ -132,10 +135,47 @@ BEGIN
     INSERT INTO live (id, tenant, queue, priority, max_attempts, claimable_at, needs)
     VALUES (new_id, caller.tenant, coalesce(submit.queue, spec.queue), coalesce(submit.priority, 5),
             coalesce(submit.max_attempts, spec.max_attempts), greatest(begins_at, clock_timestamp()), {needs});
+    INSERT INTO sql_submissions (id, tenant) VALUES (new_id, caller.tenant);
     INSERT INTO tags (id, tenant, tag) SELECT new_id, caller.tenant, tag FROM unnest(new_tags) AS u(tag);
+    PERFORM set_config('jobproc.tenants', former_tenants, true);
     RETURN new_id;
 END $function$
 """
+
+TABLE, TRIGGER_FUNCTION = "sql_submissions", "move_to_commit()"
+# Claims go on from where they have been half a second ago. So a job whose transaction was open for longer moves to the
+# time of its commit; else it would wait for the controller, up to three seconds. The rows live as long as their
+# transactions. At the commit the user is that of the application, hence SECURITY DEFINER.
+MAKE_TABLE = """
+CREATE UNLOGGED TABLE sql_submissions (
+    id uuid NOT NULL,
+    tenant integer NOT NULL,
+    CONSTRAINT sql_submissions_pkey PRIMARY KEY (id)
+);
+CREATE CONSTRAINT TRIGGER move_to_commit AFTER INSERT ON sql_submissions DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION move_to_commit()
+"""
+_MOVE = """
+CREATE OR REPLACE FUNCTION move_to_commit() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = {schema}, pg_temp
+AS $function$
+DECLARE
+    former_tenants text := coalesce(current_setting('jobproc.tenants', true), '');
+BEGIN
+    PERFORM set_config('jobproc.tenants', format('{{%s}}', NEW.tenant), true);
+    UPDATE live SET claimable_at = clock_timestamp()
+    WHERE id = NEW.id AND worker IS NULL AND claimable_at < clock_timestamp() - interval '0.2 s';
+    DELETE FROM sql_submissions WHERE id = NEW.id;
+    PERFORM set_config('jobproc.tenants', former_tenants, true);
+    RETURN NULL;
+END $function$
+"""
+
+
+def move(schema: str) -> str:
+    """Return the statement that creates the function by which a job moves to the time of its commit."""
+    return _MOVE.format(schema=schema)
 
 
 def function(schema: str, tenants: Sequence[tuple[str, str]], needs: str, settings: Settings) -> str:

@@ -6,7 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from common.domain.errors import StartupError
 from common.settings import Settings
-from common.store.schema.sql_submission.function import SIGNATURE, function
+from common.store.schema.sql_submission.function import MAKE_TABLE, SIGNATURE, TABLE, TRIGGER_FUNCTION, function, move
 from common.store.schema.version import wait_for_exclusive
 
 PART = "sql_submit"
@@ -15,7 +15,7 @@ NEEDS = "CASE spec.version WHEN 1 THEN submit.operation ELSE submit.operation ||
 #: By table: the rights of the role as which the function runs. The last one is for the trigger of followed queues.
 RIGHTS = {
     "jobs": "INSERT",
-    "live": "INSERT",
+    "live": "SELECT (id, tenant, worker, claimable_at), INSERT, UPDATE (claimable_at)",
     "tags": "INSERT",
     "idempotency_keys": "SELECT, INSERT, UPDATE (ids, digest, until, batch)",
     "operations": "SELECT (name, queue, queues, max_attempts, timeout_ms, version)",
@@ -80,11 +80,18 @@ def install(connection: Connection, role: str | None, settings: Settings) -> Non
         connection.exec_driver_sql(f"REVOKE USAGE ON SCHEMA {schema} FROM {name}")
     if role is None:
         if exists:
-            connection.exec_driver_sql(f"DROP FUNCTION {SIGNATURE}")
+            connection.exec_driver_sql(
+                f"DROP FUNCTION {SIGNATURE}; DROP TABLE {TABLE}; DROP FUNCTION {TRIGGER_FUNCTION}"
+            )
         return
     tenants = tenants_of(settings)
     names = ", ".join(f'"{name}"' for name, _ in tenants)
     statements = [f"GRANT USAGE ON SCHEMA {schema} TO {role}, {names}"]
+    statements += [
+        move(schema).replace("%", "%%"),
+        *([] if exists else [MAKE_TABLE]),
+        f"REVOKE EXECUTE ON FUNCTION {TRIGGER_FUNCTION} FROM PUBLIC",
+    ]
     statements += [f"REVOKE ALL ON {table} FROM {role}" for table in RIGHTS]
     statements += [f"GRANT {rights} ON {table} TO {role}" for table, rights in RIGHTS.items()]
     statements += [
@@ -95,7 +102,9 @@ def install(connection: Connection, role: str | None, settings: Settings) -> Non
     ]
     if not is_superuser:  # who gives a function to a role must be one of its members, and it must be able to create
         statements += [f"GRANT {role} TO CURRENT_USER", f"GRANT CREATE ON SCHEMA {schema} TO {role}"]
-    statements.append(f"ALTER FUNCTION {SIGNATURE} OWNER TO {role}")
+    # A table is locked by a change of its owner, also to the one that it has.
+    owned = [f"FUNCTION {SIGNATURE}", f"FUNCTION {TRIGGER_FUNCTION}", *([] if exists else [f"TABLE {TABLE}"])]
+    statements += [f"ALTER {thing} OWNER TO {role}" for thing in owned]
     if not is_superuser:
         statements.append(f"REVOKE CREATE ON SCHEMA {schema} FROM {role}")
     for statement in statements:
