@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -47,6 +47,12 @@ class Outbox:
         row_id, values = self._row(operation, job_input, options)
         await execute_async(connection, self.table, values)
         return row_id
+
+    def read(self, cursor: Any, columns: Sequence[str], row_id: str) -> Sequence[Any] | None:
+        """Read columns of a row with a cursor of Django; None: there is no such row."""
+        cursor.execute(f"SELECT {', '.join(columns)} FROM {self.table} WHERE id = %s", [row_id])
+        row: Sequence[Any] | None = cursor.fetchone()
+        return row
 
     def _row(self, operation: str, job_input: object, options: SubmitOptions) -> tuple[str, dict[str, object]]:
         """Return the id and the values of a row. Raises SubmissionError."""
