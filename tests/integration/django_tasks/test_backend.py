@@ -168,7 +168,7 @@ def test_an_unknown_result_does_not_exist_and_one_of_another_task_does_not_match
 
 def test_only_tasks_are_run(project: System) -> None:
     for path in ("shop_tasks.no_task", "os.system", "no_module.task"):
-        body = {"task": path, "args": [], "kwargs": {}, "priority": 0, "run_after": None}
+        body: dict[str, Any] = {"task": path, "args": [], "kwargs": {}, "priority": 0, "run_after": None}
         response = project.client.post("/jobs/", json={"operation": "django.task", "input": body})
         job = project.wait(response.json()["job_id"])
         assert job["status"] == "FAILED"

@@ -1,6 +1,8 @@
 """The function `submit`: a job is in the transaction of the application, and starts within a second of its commit."""
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -267,3 +269,16 @@ def test_the_function_goes_with_the_setting(application: Application) -> None:
         app.value(SUBMIT)
     application.migrate(JOBPROC_SQL_SUBMIT_ROLES="")
     assert database.value("SELECT count(*) FROM pg_proc WHERE proname = 'submit'") == 0
+
+
+def test_the_statements_of_the_page_work(application: Application) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "howto" / "transactional-enqueue.md").read_text()
+    ((statements),) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    app = application.as_role("default")
+    application.system.database.rows(
+        f"CREATE TABLE public.orders (number int); GRANT ALL ON public.orders TO {application.role('default')}"
+    )
+    app.rows(statements)
+    assert application.system.database.rows("SELECT priority, tags FROM jobs") == [(2, ["orders"])]
+    (setting,) = re.findall(r"^JOBPROC_SQL_SUBMIT_ROLES=(\S+)", page, re.MULTILINE)
+    assert re.fullmatch(r"\w+=\w+", setting)

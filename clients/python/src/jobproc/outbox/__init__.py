@@ -2,7 +2,7 @@
 
 A transaction that is rolled back submits no job, one that is committed submits each job once. Start at `outbox.py`,
 which writes the rows; `relay.py` sends them to the API. `table.py` makes the table.
-Imports Pydantic and the standard library; drivers of databases are those that the application brings.
+Imports `jobproc` alone; drivers of databases are those that the application brings.
 """
 
 from typing import TYPE_CHECKING, Any
