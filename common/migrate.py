@@ -29,6 +29,7 @@ from common.store.queues import managed as managed_queues
 from common.store.schedules import managed as managed_schedules
 from common.store.schema import creation, indexes, partitions, roles, version
 from common.store.schema.obstacles import PAUSE_S, StartupWait, of_error
+from common.store.schema.sql_submission import installation as sql_submission
 from common.store.schema.startup import wait_for_schema
 from common.store.schema.version import wait_for_exclusive
 from common.store.tenancy import first_key
@@ -57,7 +58,7 @@ def migrate(settings: Settings) -> None:
     engine = sync_engine(settings, "migrate")
     try:
         creation.create(engine, settings)
-        role_by_part = roles.create(engine, settings)
+        role_by_part, submitting_role = roles.create(engine, settings), sql_submission.create_role(engine, settings)
         with engine.connect() as connection:
             wait_for_exclusive(connection, "migrate", in_database=True)  # it changes rights on the database
             creation.check_own(connection, settings)
@@ -68,7 +69,8 @@ def migrate(settings: Settings) -> None:
                 schema = settings.database_schema
                 command.upgrade(alembic_config(connection, schema=schema, on_version_apply=_applied), "head")
             roles.grant(connection, role_by_part)  # in this transaction: who sees the new schema may use it
-            roles.secure(connection, role_by_part, settings)
+            roles.secure(connection, role_by_part, settings, submitting_role)
+            sql_submission.install(connection, submitting_role, settings)
             connection.commit()
         roles.transfer(engine, settings)
         with engine.begin() as connection:

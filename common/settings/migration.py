@@ -5,11 +5,14 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from common.domain.tenancy.api_keys import ApiKeyToken
+from common.domain.tenancy.tenants import NAME_PATTERN
 from common.settings.field_types import Secret, SettingsGroup
+
+_ROLE_AND_TENANT = f"[a-z_][a-z0-9_-]{{0,62}}={NAME_PATTERN}"
 
 
 class MigrationSettings(SettingsGroup):
-    """The roles of PostgreSQL, one for each part of jobproc, the first API key, and the file of queues."""
+    """The roles of PostgreSQL, those that submit by SQL, the first API key, and the file of queues."""
 
     database_roles: Annotated[str, Field(pattern="^([a-z][a-z0-9_]{0,40})?$")] = Field(
         "",
@@ -36,6 +39,12 @@ class MigrationSettings(SettingsGroup):
         "",
         description="Migration: file of YAML or JSON that declares limits of queues. Those that it no longer declares "
         "are taken away; pauses stay. Empty: limits are as they are.",
+    )
+
+    sql_submit_roles: Annotated[str, Field(pattern=f"^({_ROLE_AND_TENANT}(,{_ROLE_AND_TENANT})*)?$")] = Field(
+        "",
+        description="Migration: roles of PostgreSQL that may submit jobs by the function `submit` of the schema, each "
+        "with its tenant: `app=acme,billing=default`. Needs JOBPROC_DATABASE_ROLES. Empty: there is no such function.",
     )
 
     @field_validator("first_api_key")

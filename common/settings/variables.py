@@ -53,7 +53,14 @@ _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
             *("schedule_grace_seconds", "schedules_per_transaction", "schedule_fire_days"),
         ),
     ),
-    "migrate": ((MigrationSettings, SharedSettings), ("partition_days", "partitions_ahead", "schedules_file")),
+    "migrate": (
+        (MigrationSettings, SharedSettings),
+        (
+            *("partition_days", "partitions_ahead", "schedules_file"),
+            *("max_body_bytes", "max_metadata_bytes", "max_attempts", "max_timeout_seconds", "max_delay_days"),
+            "idempotency_seconds",
+        ),
+    ),
 }
 
 

@@ -64,7 +64,7 @@ class Cluster:
             self.database.rows(f"REASSIGN OWNED BY {name} TO postgres")
             self.database.rows(f"DROP OWNED BY {name} CASCADE")
         # By names, since a role that made another one must go after it.
-        for role in (*PARTS, "owner", "admin"):
+        for role in (*PARTS, "sql_submit", "app", "owner", "admin"):
             self.database.rows(f"DROP ROLE IF EXISTS {self.prefix}_{role}")
         self.database.close()
 
@@ -197,3 +197,22 @@ def test_rights_that_a_role_has_beyond_its_own_are_taken_away(cluster: Cluster) 
         " has_column_privilege(%(role)s, 'live', 'queue', 'UPDATE')",
         {"role": role},
     ) == [(False, False, False)]
+
+
+@pytest.mark.parametrize("attributes", ["SUPERUSER", "CREATEROLE"])
+def test_the_function_that_submits_belongs_to_a_role_that_may_insert_jobs_alone(
+    cluster: Cluster, attributes: str
+) -> None:
+    url, setting = cluster.own(attributes), {"JOBPROC_SQL_SUBMIT_ROLES": f"{cluster.prefix}_app=default"}
+    refused = Run(cluster._folder, url, JOBPROC_DATABASE_ROLES=cluster.prefix, **PASSWORDS, **setting)
+    refused.expect_refusal("JOBPROC_SQL_SUBMIT_ROLES", f"roles that PostgreSQL does not have: {cluster.prefix}_app")
+    app = cluster.create("app")
+    Run(cluster._folder, url, **setting).expect_refusal("needs JOBPROC_DATABASE_ROLES")
+    for _ in range(2):
+        cluster.with_roles(url, **setting)
+        assert app.value("SELECT jobproc.submit('square_sum', '{\"data\": [1]}')")
+    assert f"{cluster.prefix}_sql_submit" in cluster.owners()
+    cluster.with_roles(url)
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        app.value("SELECT jobproc.submit('square_sum', '{\"data\": [1]}')")
+    app.close()

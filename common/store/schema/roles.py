@@ -211,11 +211,17 @@ def _create_owner(engine: Engine, settings: Settings) -> None:
             connection.exec_driver_sql(f"CREATE ROLE {owner} NOLOGIN")
 
 
-def secure(connection: Connection, roles: Mapping[str, str], settings: Settings) -> None:
-    """Give the tables the policies of row level security. The caller commits."""
+def secure(
+    connection: Connection, roles: Mapping[str, str], settings: Settings, submitting_role: str | None = None
+) -> None:
+    """Give the tables the policies of row level security. The caller commits.
+
+    `submitting_role`: that of the function `submit`, which sees the rows of the tenants of its callers, as the API.
+    """
     is_superuser, _ = connection.execute(_IS_SUPERUSER).one()
     owner = role_of(settings.database_roles, "owner") if settings.database_roles and is_superuser else None
-    row_security.apply(connection, roles, owner or connection.execute(_CURRENT_USER).scalar_one())
+    current = owner or connection.execute(_CURRENT_USER).scalar_one()
+    row_security.apply(connection, roles, current, [submitting_role] if submitting_role else [])
 
 
 def grant(connection: Connection, roles: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ The API's role sees and writes the rows of the tenants that its statement names 
 for a superuser.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
@@ -38,14 +38,16 @@ _POLICIES = text("""
 """)
 
 
-def apply(connection: Connection, roles: Mapping[str, str], owner: str) -> None:
+def apply(connection: Connection, roles: Mapping[str, str], owner: str, of_callers: Sequence[str] = ()) -> None:
     """Give all tables and partitions the policies of the parts' roles. What is as it should be is not locked.
 
     `roles`: by part; parts without a role of their own connect as the owner. Roles that a policy has stay: a run
-    without the settings of the roles takes nothing from them. The caller commits.
+    without the settings of the roles takes nothing from them. `of_callers`: other roles that, as the API's, see the
+    rows of the tenants of their callers. The caller commits.
     """
     others = sorted({owner, *(role for part, role in roles.items() if part != "api")})
-    wanted = {ALL: others} | ({OWN: [roles["api"]]} if "api" in roles else {})
+    own = [*([roles["api"]] if "api" in roles else []), *of_callers]
+    wanted = {ALL: others} | ({OWN: own} if own else {})
     existing = {(row[0], row[1]): list(row[2]) for row in connection.execute(_POLICIES)}
     arguments = {"tables": TABLES, "parents": [*partitions.TABLES, partitions.AUDIT]}
     for table, is_secured in connection.execute(_TABLES_AND_PARTITIONS, arguments).all():
