@@ -19,7 +19,7 @@ from common.domain.job import NewJob, new_job_id
 from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
 from common.domain.schedules.firing import Decision, DueSchedule, Fire, decide, postpone
-from common.domain.schedules.job import new_job
+from common.domain.schedules.job import Instant, new_job
 from common.domain.schedules.policies import FireOutcome, FireReason, Overlap
 from common.store.connection.caller import array
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
@@ -242,8 +242,7 @@ def _store(
                 schedule.submission,
                 operations[schedule.submission["operation"]],
                 fire.job,
-                schedule.tenant,
-                schedule.id,
+                Instant(schedule.id, schedule.tenant, fire.at),
                 webhooks.get(schedule.tenant),
             )
             for schedule, fire in fires
