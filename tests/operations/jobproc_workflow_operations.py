@@ -148,4 +148,4 @@ async def flow_submit_await(fan: Fan, job: Context) -> list[str]:
     """Submit two workflows at once in the event loop, and return their ids."""
     jobs = _fan(fan)
     own = job.submit_workflow_async(jobs, idempotency_key=f"own-{job.job_id}")
-    return await asyncio.gather(own, job.submit_workflow_async(jobs))
+    return list(await asyncio.gather(own, job.submit_workflow_async(jobs)))

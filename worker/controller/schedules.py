@@ -30,7 +30,10 @@ class ScheduleFires:
         self._clock = clock
         self._change_notifications = ChangeNotifications(settings)
         self._limits = FiringLimits(
-            settings.schedules_per_transaction, settings.schedule_grace_seconds, settings.default_max_waiting_jobs
+            settings.schedules_per_transaction,
+            settings.schedule_grace_seconds,
+            settings.default_max_waiting_jobs,
+            settings.default_max_jobs_per_minute,
         )
 
     def fire(self, connection: WorkerConnection) -> int:

@@ -49,6 +49,8 @@ from api.web.problem_kinds import (
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
     OVERLOADED,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     TENANT_DRAINING,
     TOO_MANY_WAITING_CLIENTS,
@@ -74,7 +76,10 @@ from common.store.jobs.keyed_insert import IdempotencyKey, InsertOutcome
 from common.store.jobs.reads import JobRevision
 
 router = APIRouter(tags=["batches"], route_class=SecuredRoute)
-_CREATE_PROBLEMS = problem_responses(*BODY_PROBLEMS, UNKNOWN_OPERATION, TENANT_DRAINING, OVERLOADED, STORE_UNAVAILABLE)
+_QUOTA_PROBLEMS = (QUOTA_EXCEEDED, QUOTA_TOO_SMALL)  # of the follow-up
+_CREATE_PROBLEMS = problem_responses(
+    *BODY_PROBLEMS, *_QUOTA_PROBLEMS, UNKNOWN_OPERATION, TENANT_DRAINING, OVERLOADED, STORE_UNAVAILABLE
+)
 _READ_RESPONSES: dict[int | str, dict[str, Any]] = {
     **problem_responses(BATCH_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS),
     **responses.CONDITIONAL_RESPONSES,
@@ -105,7 +110,8 @@ async def create_batch(request: Request) -> Response:
     caller.check_may_submit()
     async with services.bodies.json(request, optional=True) as body:
         batch = await new_batch(services.parser, caller, batch_id, parse_batch(body), closed=False)
-    await services.pool.run(lambda connection: submission.insert_batch(connection, batch), Lane.INTAKE)
+    with await services.quotas.admit(caller.tenant, batch.follow_ups):
+        await services.pool.run(lambda connection: submission.insert_batch(connection, batch), Lane.INTAKE)
     row = await services.batches.read(caller.tenant, batch_id)
     return JsonResponse(batch_body(row, root_path(request.scope)), 201, [location(request, batch_id)])
 

@@ -117,7 +117,10 @@ def test_an_input_that_is_no_json_is_refused() -> None:
 @operation(name="sdk.submit_workflows")
 async def submit_workflows(job: Context) -> list[str]:
     """Submit workflows and a job between them."""
-    jobs = [{"name": "a", "operation": "sdk.part", "input": {"number": 1}}, {"operation": "any", "depends_on": ["a"]}]
+    jobs: list[dict[str, Any]] = [
+        {"name": "a", "operation": "sdk.part", "input": {"number": 1}},
+        {"operation": "any", "depends_on": ["a"]},
+    ]
     first = job.submit_workflow(jobs, webhook=None)
     job.submit("elsewhere")
     again = await job.submit_workflow_async(jobs, follow_up={"operation": "any"})
