@@ -235,9 +235,9 @@ PARKED_JOBS = Metric(
     "jobproc_queue_parked_jobs",
     MetricKind.GAUGE,
     _CONTROLLER,
-    "Due jobs that wait for their key, up to a limit. `key` is `unique` if a running job holds it, and `concurrency` "
+    "Due jobs that wait for their key, up to a limit. `kind` is `unique` if a running job holds it, and `concurrency` "
     "if the policy of the queue has no place or token for it. They are no part of the depth.",
-    ("queue", "key"),
+    ("queue", "kind"),
 )
 UNRUNNABLE_JOBS = Metric(
     "jobproc_queue_unrunnable_jobs",

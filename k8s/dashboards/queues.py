@@ -58,7 +58,7 @@ QUEUES = Row(
             "short",
             "Due jobs that wait for a unique key which a running job holds, or for the limits of their concurrency "
             "key. No part of the depth: more workers would not run them.",
-            Query(highest(metrics.PARKED_JOBS, ["queue", "key"]), "{{queue}}, {{key}}"),
+            Query(highest(metrics.PARKED_JOBS, ["queue", "kind"]), "{{queue}}, {{kind}}"),
         ),
     ),
 )

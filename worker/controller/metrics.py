@@ -95,11 +95,11 @@ class DatabaseMetrics(Collector):
             gauges(
                 metrics.PARKED_JOBS,
                 [
-                    ([queue, key], count)
+                    ([queue, kind], count)
                     for queue, counts in sorted(
                         queue_state.parked(connection, self._settings.queue_count_limit).items()
                     )
-                    for key, count in zip(("unique", "concurrency"), counts, strict=True)
+                    for kind, count in zip(("unique", "concurrency"), counts, strict=True)
                 ],
             ),
             gauges(

@@ -80,7 +80,7 @@ def test_neither_depth_nor_the_parked_jobs_count_those_that_wait_for_parents(sys
     until("the first job runs", lambda: len(system.effects()) == 1)
     assert page.value(DEPTH, queue="default", state="running") == 1
     assert page.value(DEPTH, queue="default", state="queued") == 0
-    assert page.value(PARKED, queue="default", key="unique") == 0
+    assert page.value(PARKED, queue="default", kind="unique") == 0
 
 
 def test_parked_jobs_are_counted_by_the_key_that_they_wait_for(system: System) -> None:
@@ -91,8 +91,8 @@ def test_parked_jobs_are_counted_by_the_key_that_they_wait_for(system: System) -
     jobs = [{"operation": "effect", "data": [60, n], "unique": unique} for n in range(3)]
     jobs += [{"operation": "effect", "data": [60, n], "concurrency_key": "b"} for n in range(4)]
     system.client.post("/jobs/batch", json=jobs).raise_for_status()
-    until("two wait for the unique key", lambda: page.value(PARKED, queue="default", key="unique") == 2)
-    until("three wait for a place", lambda: page.value(PARKED, queue="default", key="concurrency") == 3)
+    until("two wait for the unique key", lambda: page.value(PARKED, queue="default", kind="unique") == 2)
+    until("three wait for a place", lambda: page.value(PARKED, queue="default", kind="concurrency") == 3)
 
 
 def test_depth_counts_due_and_running_jobs_by_queue_and_no_scheduled_ones(system: System) -> None:
