@@ -85,6 +85,7 @@ class Services:
         quotas = Quotas(settings, pool, windows, metrics.refusals)
         group_commit = group_commit_class(settings, pool, doorbells.ring_soon, metrics)
         backpressure = Backpressure(settings, pool, queue_stats)
+        watchers, batches = Watchers(settings, pool, metrics), BatchReader(pool)
         return cls(
             settings=settings,
             bodies=bodies,
@@ -102,12 +103,12 @@ class Services:
             backpressure=backpressure,
             operation_list=operation_list_cache(pool),
             worker_list=worker_list_cache(settings, pool),
-            watchers=Watchers(settings, pool, metrics),
+            watchers=watchers,
             ndjson=NdjsonJobs(pool, bodies, parser, group_commit, (backpressure, quotas)),
             ndjson_places=NdjsonPlaces(settings),
             ndjson_workflows=NdjsonWorkflows(pool, bodies, parser, group_commit, (backpressure, quotas)),
-            batches=BatchReader(pool),
-            batch_watchers=BatchWatchers(settings, pool),
+            batches=batches,
+            batch_watchers=BatchWatchers(settings, pool, batches, watchers),
             workflow_graphs=WorkflowGraphs(settings, pool),
             webhooks=webhooks,
             feed=FeedReader(settings, pool),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from common.broker.change_feed import ChangeFeed
+from common.broker.change_notifications import ChangeNotifications
 from common.broker.doorbells import Doorbell
 from common.domain.errors import StartupError
 from common.settings import Settings
@@ -156,7 +156,7 @@ class WorkerProcess:
             self._queues,
             sorted(name for operation in operations.values() for name in operation.spec.runnable),
         )
-        session.change_feed = ChangeFeed(self._settings)
+        session.change_notifications = ChangeNotifications(self._settings)
         return session
 
     def _make_async_executor(self) -> AsyncExecutor:

@@ -74,6 +74,7 @@ _USAGE = {
         "waiting_jobs": {"limit": 100_000, "used": 1_204}, "running_jobs": {"limit": 50, "used": 12},
         "jobs_per_minute": {"limit": 6_000, "used": 350}, "stored_bytes": {"limit": None, "used": 48_211_904},
     },
+    "schedules": {"limit": 1_000, "used": 3},
 }  # fmt: skip
 _CALLER = {
     "subject": f"key:{EXAMPLE_KEY_ID}", "tenant": "default", "own_tenant": "default",

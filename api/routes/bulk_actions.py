@@ -37,7 +37,7 @@ from api.web.problem_kinds import (
     TENANT_DRAINING,
     UNSUPPORTED_MEDIA_TYPE,
 )
-from api.web.problems import field_problem, problem_responses
+from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body, json_body
 from api.web.resource_problem_kinds import BULK_ACTION_NOT_FOUND, COUNT_NOT_CONFIRMED, TOO_MANY_PREVIEWS, WRONG_PHASE
 from api.web.responses import JsonResponse
@@ -135,11 +135,8 @@ async def preview_bulk_action(request: Request) -> Response:
 async def list_bulk_actions(request: Request, query: Annotated[BulkActionListQuery, Query()]) -> Response:
     """List bulk actions, newest first. Follow `next` to page through the list."""
     services, tenant = get_services(request), principal_of(request).tenant
-    cursors, after, limit = Cursors(services.settings, tenant), None, page_limit(query.limit, services.settings)
-    if query.cursor is not None and (after := cursors.decode(None, query.cursor)) is None:
-        raise field_problem(
-            INVALID_PARAMETER, [("cursor", "is not a cursor of this list; use `next` of the previous page")], 1
-        )
+    cursors, limit = Cursors(services.settings, tenant), page_limit(query.limit, services.settings)
+    after = cursors.position(None, query.cursor)
     rows, last = await services.pool.run_sync(
         partial(lifecycle.page, tenant=tenant, after=after, limit=limit),
         Lane.EXPENSIVE,

@@ -150,9 +150,9 @@ async def submit_batch(request: Request) -> Response:
         body.submissions.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(tenant, (job.queue for job in jobs))
         row = NewBatchRow(batch, len(jobs))
-        with await services.quotas.admit(tenant, jobs) as admission:
+        with await services.quotas.admit(tenant, [*jobs, *batch.follow_ups]) as admission:
             outcome = await services.group_commit.submit_once(jobs, key, tenant, row)
-            admission.keep(outcome.inserted)
+            admission.keep([*outcome.inserted, *(() if outcome.replayed else batch.follow_ups)])
     return accepted_batch(request, outcome)
 
 

@@ -35,7 +35,7 @@ from api.web.request_body import check_ignored_body
 from api.web.resource_problem_kinds import SCHEDULE_MANAGED, SCHEDULE_NOT_FOUND
 from api.web.responses import JsonResponse
 from common.domain.job import NewJob
-from common.domain.schedules.job import new_job
+from common.domain.schedules.job import Instant, new_job
 from common.domain.states import State
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope
@@ -77,10 +77,10 @@ async def run_schedule(schedule_id: UUID, request: Request) -> Response:
     schedule = await services.pool.run_sync(
         lambda connection: reads.read(connection, caller.tenant, schedule_id), Lane.BY_ID, None, caller.tenant
     )
-    job = await _job(services, schedule)
+    at = datetime.now(UTC)
+    job = await _job(services, schedule, at)
     if services.backpressure.limit_s:
         await services.backpressure.check(caller.tenant, (job.queue,))
-    at = datetime.now(UTC)
 
     def run(connection: Connection) -> tuple[StoredSchedule, bool]:
         """Store the job."""
@@ -116,11 +116,12 @@ async def list_schedule_fires(
     return JsonResponse(fires_body(query, fires, schedule_id, root_path(request.scope)))
 
 
-async def _job(services: Services, schedule: StoredSchedule) -> NewJob:
+async def _job(services: Services, schedule: StoredSchedule, at: datetime) -> NewJob:
     submission = schedule.submission
     operation = await services.operations.get(submission["operation"], "job.operation")
     webhook = await services.webhooks.default(schedule.tenant)
-    return new_job(submission, operation.spec, new_job_id_now(), schedule.tenant, schedule.id, webhook)
+    instant = Instant(schedule.id, schedule.tenant, at)
+    return new_job(submission, operation.spec, new_job_id_now(), instant, webhook)
 
 
 async def _set_paused(request: Request, schedule_id: UUID, action: AuditAction, *, paused: bool) -> Response:

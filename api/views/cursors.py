@@ -4,9 +4,14 @@ import base64
 import hashlib
 import hmac
 import struct
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
+from api.web.problem_kinds import INVALID_PARAMETER
+from api.web.problems import field_problem
 from common.domain.job_search import JobSearch, ListPosition
 from common.settings import Settings
 
@@ -52,6 +57,20 @@ class Cursors:
         if version != _VERSION or digest != _digest(self._tenant, search):
             return None
         return ListPosition(UUID(bytes=job_id), _EPOCH + timedelta(microseconds=micros) if is_by_end else None)
+
+    def position(self, search: JobSearch | str | None, cursor: str | None) -> ListPosition | None:
+        """Return the position of a request's cursor, None without one. Raises ProblemError if it is of another list."""
+        if cursor is None:
+            return None
+        position = self.decode(search, cursor)
+        if position is None:
+            reason = "is not a cursor of this list; use `next` of the previous page"
+            raise field_problem(INVALID_PARAMETER, [("cursor", reason)], 1)
+        return position
+
+    def next_path(self, name: str, path: str, query: Mapping[str, Any], last: UUID) -> str:
+        """Return the path of the page behind the last row of a list with a name. `query`: the other parameters."""
+        return f"{path}?{urlencode({**query, 'cursor': self.encode(name, ListPosition(last))})}"
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, "sha256")[:_MAC_BYTES]

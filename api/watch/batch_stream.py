@@ -15,11 +15,10 @@ from starlette.types import Receive, Scope, Send
 from api.auth.expensive_read import until_disconnected
 from api.watch.batch_reader import BatchReader
 from api.watch.job_stream import (
-    HEADERS,
     HEARTBEAT,
     LAST_EVENT_ID,
     MEDIA_TYPE,
-    RETRY_MS,
+    EventsResponse,
     last_event_id,
     last_event_id_parameter,
     send_text,
@@ -59,22 +58,16 @@ LAST_EVENT_ID_PARAMETER = last_event_id_parameter(
 )
 
 
-class BatchStream(Response):
+class BatchStream(EventsResponse):
     """Streams the progress of a batch until it has ended, the client leaves, the time is up or the process drains."""
-
-    media_type = MEDIA_TYPE
 
     def __init__(
         self, request: Request, batch: tuple[int, UUID], reader: BatchReader, watchers: Watchers, settings: Settings
     ) -> None:
         """`batch`: the tenant of the client, and the id."""
-        super().__init__(None, 200, HEADERS)
-        del self.headers["content-length"]
-        self._request = request
+        super().__init__(request, watchers, settings)
         self._batch = batch
         self._reader = reader
-        self._watchers = watchers
-        self._settings = settings
         self._last_id = last_event_id(request, _ID)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,8 +77,7 @@ class BatchStream(Response):
             if reads.has_ended(row) and _event_id(row) == self._last_id:
                 await Response(status_code=204)(scope, receive, send)
                 return
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send_text(send, f"retry: {RETRY_MS}\n\n")
+            await self._begin(send)
             if await self._send_events(row, send):
                 await send({"type": "http.response.body", "body": b""})
 

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from fastapi import Request
 
 from api.auth.expensive_read import until_disconnected
+from api.watch.batch_reader import BatchReader
+from api.watch.watchers import Watchers
 from common.domain.errors import StoreUnavailable
 from common.settings import Settings
 from common.store.batches import reads
+from common.store.batches.reads import Record
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.telemetry import logs
@@ -23,24 +26,29 @@ _Key = tuple[int, UUID]
 class BatchWatchers:
     """The batches whose end clients of this process wait for, and the task that polls them."""
 
-    def __init__(self, settings: Settings, pool: DatabasePool) -> None:
+    def __init__(self, settings: Settings, pool: DatabasePool, reader: BatchReader, watchers: Watchers) -> None:
+        """`watchers`: has the slots of waiting clients."""
         self._interval_s = settings.wait_poll_seconds
         self._pool = pool
+        self._reader, self._watchers = reader, watchers
         self._waiting: dict[_Key, set[asyncio.Event]] = {}
         self._poller: asyncio.Task[None] | None = None
         self.is_draining = False  #: the process shuts down: no client waits any longer
 
-    async def wait_until_ended(self, request: Request, tenant: int, batch_id: UUID, timeout_s: float) -> bool:
-        """Return True once a tenant's batch has ended, the time is up, or the process drains.
+    async def when_ended(self, request: Request, tenant: int, row: Record, wait_s: float) -> Record:
+        """Return a tenant's batch once it has ended, the time is up, the client leaves or the process drains.
 
-        False: the client has disconnected. The caller holds a slot.
+        `row`: the batch as it is; `wait_s`: 0 returns it. Raises TooManyWaitingClients, BatchNotFound or
+        StoreUnavailable.
         """
-        with self._watch(tenant, batch_id) as event:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    return await first_of(event, request)
-            except TimeoutError:
-                return True
+        if not wait_s or reads.has_ended(row):
+            return row
+        batch_id: UUID = row["id"]
+        with self._watchers.slot(request), self._watch(tenant, batch_id) as event, suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await first_of(event, request)
+        self._reader.forget(tenant, batch_id)
+        return await self._reader.read(tenant, batch_id)
 
     @contextmanager
     def _watch(self, tenant: int, batch_id: UUID) -> Iterator[asyncio.Event]:

@@ -1,11 +1,14 @@
-"""Subscribes to the change feed while clients wait. Polling (api/watch/watchers.py) finds changes that it misses."""
+"""Subscribes to change notifications while clients wait.
+
+Polling (api/watch/watchers.py) finds changes that it misses.
+"""
 
 import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
 
-from common.broker.change_feed import CHANNEL, NO_SUBSCRIBER_PAUSE_S, ids_of_message
+from common.broker.change_notifications import CHANNEL, NO_SUBSCRIBER_PAUSE_S, ids_of_message
 from common.broker.redis_client import redis, subscriber_client
 from common.settings import Settings
 from common.telemetry import logs
@@ -48,7 +51,9 @@ class ChangeListener:
                     await self._receive()
                 except (redis.RedisError, OSError, TimeoutError) as error:
                     if not warned:
-                        log.warning("change_feed_unavailable", reason=f"{type(error).__name__}: {error}".strip())
+                        log.warning(
+                            "change_notifications_unavailable", reason=f"{type(error).__name__}: {error}".strip()
+                        )
                     warned = True
                     await asyncio.sleep(RECONNECT_PAUSE_S)
                 finally:

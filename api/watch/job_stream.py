@@ -1,4 +1,4 @@
-"""Streams of server-sent events about a job: their response, and the parts that all of them have."""
+"""Streams of server-sent events: the response and the parts that all have, and those about a job."""
 
 import re
 from abc import abstractmethod
@@ -44,22 +44,36 @@ def last_event_id(request: Request, form: re.Pattern[str]) -> str | None:
     return event_id or None
 
 
-class JobStream(Response, Generic[T]):
+class EventsResponse(Response):
+    """A response that is a stream of server-sent events."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, request: Request, watchers: Watchers, settings: Settings) -> None:
+        """`watchers`: has the slots of waiting clients."""
+        super().__init__(None, 200, HEADERS)
+        del self.headers["content-length"]
+        self._request = request
+        self._watchers = watchers
+        self._settings = settings
+
+    async def _begin(self, send: Send) -> None:
+        """Send the head, and how soon a client is to reconnect."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send_text(send, f"retry: {RETRY_MS}\n\n")
+
+
+class JobStream(EventsResponse, Generic[T]):
     """Streams events until the job has ended, the client leaves, the time is up or the process drains.
 
     A T is what it sends events about: a snapshot of the job, for example.
     """
 
-    media_type = MEDIA_TYPE
     waits_for: ClassVar[str]  #: the kind of slot that a client of it occupies
 
     def __init__(self, request: Request, job_id: UUID, watchers: Watchers, settings: Settings) -> None:
-        super().__init__(None, 200, HEADERS)
-        del self.headers["content-length"]
-        self._request = request
+        super().__init__(request, watchers, settings)
         self._job_id = job_id
-        self._watchers = watchers
-        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream. Raises TooManyWaitingClients, or what `_first` raises, before anything is sent."""
@@ -72,8 +86,7 @@ class JobStream(Response, Generic[T]):
             if first is None:
                 await Response(status_code=204)(scope, receive, send)
                 return
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send_text(send, f"retry: {RETRY_MS}\n\n")
+            await self._begin(send)
             if await self._send_events(watcher, first, send):
                 await send({"type": "http.response.body", "body": b""})
 

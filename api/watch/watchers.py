@@ -1,7 +1,7 @@
 """All waiting clients of an API process: thousands, without a database connection each.
 
-The change feed (api/watch/change_listener.py) signals which jobs changed; their state is then read from PostgreSQL.
-Each watched job is also polled, hundreds in one statement, so a missed signal only delays an answer.
+Change notifications (api/watch/change_listener.py) name the jobs that changed; their state is then read from
+PostgreSQL. Each watched job is also polled, hundreds in one statement, so a missed signal only delays an answer.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ class Watchers:
         }
         self._jobs: dict[tuple[int, str], WatchedJob] = {}  # by the tenant of their clients and job id
         self._tenants: dict[str, tuple[int, ...]] = {}  # by job id: whose clients wait for it
-        # Ids of jobs to poll now, in this order; True if the change feed named the job.
+        # Ids of jobs to poll now, in this order; True if a change notification named the job.
         self._notified: dict[tuple[int, str], bool] = {}
         # A heap of times and jobs. An entry is stale if its time is not the job's `next_poll_s`.
         self._schedule: list[tuple[float, int, WatchedJob]] = []
@@ -222,7 +222,7 @@ class Watchers:
             self._poller = None
 
     def _next_jobs(self) -> list[tuple[WatchedJob, bool]]:
-        """Return up to MAX_IDS jobs to poll now, each with True if the change feed named it; notified jobs first."""
+        """Return up to MAX_IDS jobs to poll now, notified jobs first, each with True if it was notified."""
         jobs: list[tuple[WatchedJob, bool]] = []
         while self._notified and len(jobs) < MAX_IDS:
             key = next(iter(self._notified))

@@ -36,6 +36,11 @@ class NewBatch:
     webhook: UUID | None = None  #: the endpoint that is told of each end
     is_workflow: bool = False  #: its jobs wait for each other
 
+    @property
+    def follow_ups(self) -> tuple[NewJob, ...]:
+        """The follow-up, or none: it counts against the quotas with the jobs that are submitted now."""
+        return () if self.follow_up is None else (self.follow_up,)
+
 
 def new_batch_id(unix_ms: int, random_bits: int) -> UUID:
     """Return a UUIDv7 for a batch: a time in Unix milliseconds, 42 random bits, and the number 0."""

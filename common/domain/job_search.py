@@ -129,6 +129,11 @@ def _text(value: datetime | UUID) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+def first_id_from(instant: datetime | None) -> UUID | None:
+    """Return the lowest id of a time, rounded up to milliseconds; None without one."""
+    return None if instant is None else first_job_id(_unix_ms(instant))
+
+
 def _unix_ms(instant: datetime) -> int:
     """Return a time in Unix milliseconds, rounded up."""
     return max(0, -int(-instant.timestamp() * 1000 // 1))

@@ -50,6 +50,7 @@ _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
             "database_timeout_seconds",
             "default_max_waiting_jobs",
             "default_max_running_jobs",
+            "default_max_jobs_per_minute",
             *("schedule_grace_seconds", "schedules_per_transaction", "schedule_fire_days"),
         ),
     ),

@@ -22,8 +22,8 @@ EVENTS = {
     "bulk_action_stopped": "A client stopped a bulk action.",
     "bulk_action_undoing": "A client undoes a bulk action.",
     "bulk_action_undone": "A bulk action was undone, as far as possible.",
-    "change_feed_unavailable": "The API cannot receive change notifications from Redis; waiting clients are answered "
-    "by polling, up to a second late.",
+    "change_notifications_unavailable": "The API cannot receive change notifications from Redis; waiting clients are "
+    "answered by polling, up to a second late.",
     "claim_failed": "PostgreSQL refused a claim; the process waits for the next doorbell.",
     "clients_refused": "A limit refused clients; `reason` is that of jobproc_refusals_total, `count` their number "
     "since the last such line, `address` that of the last one.",

@@ -235,8 +235,9 @@ PARKED_JOBS = Metric(
     "jobproc_queue_parked_jobs",
     MetricKind.GAUGE,
     _CONTROLLER,
-    "Due jobs that wait for a unique key which a running job holds, up to a limit. They are no part of the depth.",
-    ("queue",),
+    "Due jobs that wait for their key, up to a limit. `kind` is `unique` if a running job holds it, and `concurrency` "
+    "if the policy of the queue has no place or token for it. They are no part of the depth.",
+    ("queue", "kind"),
 )
 UNRUNNABLE_JOBS = Metric(
     "jobproc_queue_unrunnable_jobs",

@@ -56,9 +56,9 @@ QUEUES = Row(
         graph(
             "Parked jobs",
             "short",
-            "Due jobs that wait for a unique key which a running job holds. No part of the depth: more workers would "
-            "not run them.",
-            Query(highest(metrics.PARKED_JOBS, ["queue"]), "{{queue}}"),
+            "Due jobs that wait for a unique key which a running job holds, or for the limits of their concurrency "
+            "key. No part of the depth: more workers would not run them.",
+            Query(highest(metrics.PARKED_JOBS, ["queue", "kind"]), "{{queue}}, {{kind}}"),
         ),
     ),
 )

@@ -86,9 +86,9 @@ MUTANTS = (
     ),
     Mutant(
         "the jobs of a lost worker are not rescued",
-        "worker/controller/__main__.py",
-        'self._run_task("rescue", lambda: self._rescue.lost_workers(connection, self._operations))',
-        "pass",
+        "worker/controller/rescue.py",
+        "for worker in lost:",
+        "for worker in lost[:0]:",
         ("worker_killed",),
         ("everything is drained",),
     ),
@@ -103,8 +103,8 @@ MUTANTS = (
     Mutant(
         "a running job is claimed",
         "common/store/jobs/claims.py",
-        "AND {UNCLAIMED} AND {DUE} AND {RUNNABLE_HERE}",
-        "AND {DUE} AND {RUNNABLE_HERE}",
+        'UNCLAIMED, DUE = "l.worker IS NULL", ',
+        'UNCLAIMED, DUE = "true", ',
         ("redis_flushed",),
         ("attempts are complete", "attempts do not overlap", "effects are bounded"),
     ),

@@ -111,3 +111,41 @@ def flow_diamond(job: Context) -> int:
         job.add_job("flow_step", {"value": 2}, name=side, depends_on=["top"])
     job.add_job("flow_step", {"value": 3}, name="bottom", depends_on=["left", "right"])
     return 0
+
+
+class Fan(BaseModel):
+    """Input of the operations that submit a workflow."""
+
+    count: int = 0
+    then: str = ""  #: "raise": fail once it is submitted; "die": end the process; in the first attempt
+    parent: str = "0"  #: the name of the job for which the last one waits beside the others
+
+
+def _fan(fan: Fan) -> list[dict[str, Any]]:
+    steps = [{"operation": "flow_plain", "input": Step(value=number)} for number in range(fan.count)]
+    return [*steps, {"name": "sum", "operation": "flow_sum", "depends_on": [str(n) for n in range(1, fan.count)]}]
+
+
+@operation(name="flow_submit", max_attempts=5, base_seconds=0.05, cap_seconds=0.2)
+def flow_submit(fan: Fan, job: Context) -> list[str]:
+    """Submit two workflows and a job, and return their ids."""
+    jobs = _fan(fan)
+    jobs[-1]["depends_on"] = [fan.parent, *jobs[-1]["depends_on"]]
+    submitted = [
+        job.submit_workflow(jobs),
+        job.submit("noop", {"data": [1]}),
+        job.submit_workflow(jobs, follow_up={"operation": "noop", "data": [1]}),
+    ]
+    if fan.then == "raise" and job.attempt == 1:
+        raise ValueError("after it has submitted them")
+    if fan.then == "die" and job.attempt == 1:
+        os._exit(1)
+    return submitted
+
+
+@operation(name="flow_submit_await", max_attempts=5, base_seconds=0.05, cap_seconds=0.2)
+async def flow_submit_await(fan: Fan, job: Context) -> list[str]:
+    """Submit two workflows at once in the event loop, and return their ids."""
+    jobs = _fan(fan)
+    own = job.submit_workflow_async(jobs, idempotency_key=f"own-{job.job_id}")
+    return list(await asyncio.gather(own, job.submit_workflow_async(jobs)))

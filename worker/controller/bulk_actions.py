@@ -12,7 +12,7 @@ import psycopg2
 from prometheus_client import Counter
 from psycopg2.errorcodes import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, QUERY_CANCELED, SERIALIZATION_FAILURE
 
-from common.broker.change_feed import ChangeFeed
+from common.broker.change_notifications import ChangeNotifications
 from common.domain.bulk_actions import Phase
 from common.settings import Settings
 from common.store.bulk_actions import steps
@@ -47,7 +47,7 @@ class BulkActions:
         self._settings = settings
         self._job_counter = job_counter
         self._clock = clock
-        self._change_feed = ChangeFeed(settings)
+        self._change_notifications = ChangeNotifications(settings)
         self._buckets: dict[str, TokenBucket] = {}  # of the active actions, in the order of their turns
 
     def run_steps(self, connection: WorkerConnection) -> int:
@@ -108,7 +108,7 @@ class BulkActions:
         for result, count in (("done", len(step.outcome.changed_ids)), ("skipped", len(step.outcome.skip_reasons))):
             if count:
                 self._job_counter.labels(step.kind, f"undo_{result}" if undoing else result).inc(count)
-        self._change_feed.publish(step.outcome.changed_ids)
+        self._change_notifications.publish(step.outcome.changed_ids)
         if step.after is Phase.DONE:
             log.info("bulk_action_done", bulk_action_id=bulk_action_id, kind=step.kind)
         elif step.after is Phase.UNDONE:

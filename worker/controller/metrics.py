@@ -95,8 +95,11 @@ class DatabaseMetrics(Collector):
             gauges(
                 metrics.PARKED_JOBS,
                 [
-                    ([queue], count)
-                    for queue, count in sorted(queue_state.parked(connection, self._settings.queue_count_limit).items())
+                    ([queue, kind], count)
+                    for queue, counts in sorted(
+                        queue_state.parked(connection, self._settings.queue_count_limit).items()
+                    )
+                    for kind, count in zip(("unique", "concurrency"), counts, strict=True)
                 ],
             ),
             gauges(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psycopg2
 from prometheus_client import Counter
 
-from common.broker.change_feed import ChangeFeed
+from common.broker.change_notifications import ChangeNotifications
 from common.domain.schedules.policies import FireOutcome
 from common.settings import Settings
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
@@ -28,9 +28,12 @@ class ScheduleFires:
         self._settings = settings
         self._fires = fire_counter
         self._clock = clock
-        self._change_feed = ChangeFeed(settings)
+        self._change_notifications = ChangeNotifications(settings)
         self._limits = FiringLimits(
-            settings.schedules_per_transaction, settings.schedule_grace_seconds, settings.default_max_waiting_jobs
+            settings.schedules_per_transaction,
+            settings.schedule_grace_seconds,
+            settings.default_max_waiting_jobs,
+            settings.default_max_jobs_per_minute,
         )
 
     def fire(self, connection: WorkerConnection) -> int:
@@ -71,7 +74,7 @@ class ScheduleFires:
         for schedule_id, undecided in batch.errors:
             log.error("schedule_undecidable", schedule=schedule_id, exc_info=undecided)
         if batch.cancelled:
-            self._change_feed.publish(batch.cancelled)
+            self._change_notifications.publish(batch.cancelled)
         return batch.outcomes[FireOutcome.FIRED]
 
     def delete_old(self, connection: WorkerConnection) -> None:

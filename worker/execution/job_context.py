@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from common.store.dependencies.parents import ParentOutcome
 from jobproc import Cancelled, Parent, ParentResultsTooLarge, RetryAfter, SubmissionError, SubmitOptions
 from jobproc.adding import AddOptions, JobsToAdd
 from jobproc.parents import ParentStatus
-from jobproc.submission import Submitter
+from jobproc.submission import Submitter, WorkflowOptions
 from worker.execution.attempt import printable
 from worker.workflows.added_jobs import added_job
 
@@ -180,6 +180,19 @@ class JobContext:
         submitter = self._open_submitter()
         key = submitter.next_key()  # in the order of the calls, not in that of the threads
         return await asyncio.to_thread(partial(submitter.submit, operation, job_input, key, options))
+
+    def submit_workflow(self, jobs: Sequence[Mapping[str, Any]], /, **options: Unpack[WorkflowOptions]) -> str:
+        """Submit a workflow by the API, and return its id. Raises SubmissionError."""
+        submitter = self._open_submitter()
+        return submitter.submit_workflow(jobs, submitter.next_key(), options)
+
+    async def submit_workflow_async(
+        self, jobs: Sequence[Mapping[str, Any]], /, **options: Unpack[WorkflowOptions]
+    ) -> str:
+        """Submit a workflow without blocking the event loop. Raises SubmissionError."""
+        submitter = self._open_submitter()
+        key = submitter.next_key()
+        return await asyncio.to_thread(partial(submitter.submit_workflow, jobs, key, options))
 
     def _open_submitter(self) -> Submitter:
         if self._submitter is None:

@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from common.broker.change_feed import ChangeFeed
+from common.broker.change_notifications import ChangeNotifications
 from common.domain.decisions import RELEASED, Release
 from common.domain.job import ClaimedJob
 from common.settings import Settings
@@ -49,7 +49,7 @@ class WorkerSession:
         self.jobs_in_hand: Callable[[str], JobsInHand] = lambda _: JobsInHand()  #: of a queue
         #: Ids of jobs that ran on over the last reconnect and are still this worker's.
         self.carried_over: set[str] = set()
-        self.change_feed: ChangeFeed | None = None  #: None: changes are not published
+        self.change_notifications: ChangeNotifications | None = None  #: None: changes are not published
 
     @property
     def connection(self) -> WorkerConnection:
@@ -121,8 +121,8 @@ class WorkerSession:
             is_owned = leases.report_progress(self._connection, self.worker, job_id, attempt, fraction, text)
         except DatabaseUnavailable:
             return True  # the settle finds out who owns the job
-        if is_owned and self.change_feed is not None:
-            self.change_feed.publish([job_id])
+        if is_owned and self.change_notifications is not None:
+            self.change_notifications.publish([job_id])
         return is_owned
 
     def read_parents(self, job_id: str) -> list[ParentOutcome] | None:
@@ -135,8 +135,8 @@ class WorkerSession:
     def publish_finished(self, pending: PendingResults) -> None:
         """Publish the jobs whose attempts have ended, for waiting clients; count them as settled. After the commit."""
         self._tenants.settled()
-        if self.change_feed is not None and not self.change_feed.paused:
-            self.change_feed.publish([*pending.results.ids, *(job.id for job, _ in pending.decisions)])
+        if self.change_notifications is not None and not self.change_notifications.paused:
+            self.change_notifications.publish([*pending.results.ids, *(job.id for job, _ in pending.decisions)])
 
     def _open(self) -> None:
         connection = WorkerConnection(self._settings, "worker", by_index=True)

@@ -59,7 +59,7 @@ class Quotas:
     async def admit(self, tenant: int, jobs: Sequence[NewJob]) -> "Admission":
         """Return the admission of new jobs, to be held while they are committed. Raises ProblemError (429, 403)."""
         size = sum(map(bytes_of, jobs))
-        if tenant not in self.usage.tenants and not self.usage.is_due:  # as most are
+        if not jobs or (tenant not in self.usage.tenants and not self.usage.is_due):  # as most are
             return Admission(self, tenant, len(jobs), size, None)
         return Admission(self, tenant, len(jobs), size, await self._check(tenant, len(jobs), size))
 

@@ -1,10 +1,8 @@
 """Batches: create, add jobs, close, cancel, read, list."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 import asyncpg
@@ -49,20 +47,21 @@ from api.web.problem_kinds import (
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
     OVERLOADED,
+    QUOTA_EXCEEDED,
+    QUOTA_TOO_SMALL,
     STORE_UNAVAILABLE,
     TENANT_DRAINING,
     TOO_MANY_WAITING_CLIENTS,
     UNKNOWN_OPERATION,
     UNSUPPORTED_MEDIA_TYPE,
 )
-from api.web.problems import field_problem, problem_responses
+from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body, json_body
 from api.web.resource_problem_kinds import BATCH_NOT_FOUND
 from api.web.responses import JsonResponse
 from common.domain.batches import range_of, state_of
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
-from common.domain.job import first_job_id
-from common.domain.job_search import ListPosition
+from common.domain.job_search import first_id_from
 from common.domain.tenancy.audit import AuditAction, AuditEntry
 from common.domain.tenancy.scopes import Scope
 from common.store.batches import changes, reads, submission
@@ -74,7 +73,10 @@ from common.store.jobs.keyed_insert import IdempotencyKey, InsertOutcome
 from common.store.jobs.reads import JobRevision
 
 router = APIRouter(tags=["batches"], route_class=SecuredRoute)
-_CREATE_PROBLEMS = problem_responses(*BODY_PROBLEMS, UNKNOWN_OPERATION, TENANT_DRAINING, OVERLOADED, STORE_UNAVAILABLE)
+_QUOTA_PROBLEMS = (QUOTA_EXCEEDED, QUOTA_TOO_SMALL)  # of the follow-up
+_CREATE_PROBLEMS = problem_responses(
+    *BODY_PROBLEMS, *_QUOTA_PROBLEMS, UNKNOWN_OPERATION, TENANT_DRAINING, OVERLOADED, STORE_UNAVAILABLE
+)
 _READ_RESPONSES: dict[int | str, dict[str, Any]] = {
     **problem_responses(BATCH_NOT_FOUND, INVALID_PARAMETER, STORE_UNAVAILABLE, TOO_MANY_WAITING_CLIENTS),
     **responses.CONDITIONAL_RESPONSES,
@@ -105,7 +107,8 @@ async def create_batch(request: Request) -> Response:
     caller.check_may_submit()
     async with services.bodies.json(request, optional=True) as body:
         batch = await new_batch(services.parser, caller, batch_id, parse_batch(body), closed=False)
-    await services.pool.run(lambda connection: submission.insert_batch(connection, batch), Lane.INTAKE)
+    with await services.quotas.admit(caller.tenant, batch.follow_ups):
+        await services.pool.run(lambda connection: submission.insert_batch(connection, batch), Lane.INTAKE)
     row = await services.batches.read(caller.tenant, batch_id)
     return JsonResponse(batch_body(row, root_path(request.scope)), 201, [location(request, batch_id)])
 
@@ -125,24 +128,20 @@ async def list_batches(request: Request, query: Annotated[BatchListQuery, Query(
     services, tenant = get_services(request), principal_of(request).tenant
     cursors, limit = Cursors(services.settings, tenant), page_limit(query.limit, services.settings)
     filters = query.model_dump(include={"status", "created_after", "created_before"}, exclude_none=True, mode="json")
-    name, after = f"batches {sorted(filters.items())}", None
-    if query.cursor is not None and (after := cursors.decode(name, query.cursor)) is None:
-        raise field_problem(
-            INVALID_PARAMETER, [("cursor", "is not a cursor of this list; use `next` of the previous page")], 1
-        )
+    name = f"batches {sorted(filters.items())}"
+    after = cursors.position(name, query.cursor)
     page = partial(
         reads.page,
         tenant=tenant,
         before=None if after is None else after.job_id,
-        range_=(_first_id(query.created_after), _first_id(query.created_before)),
+        range_=(first_id_from(query.created_after), first_id_from(query.created_before)),
         state=query.status,
         limits=(limit, services.settings.list_scan_jobs),
     )
     rows, last = await services.pool.run(page, Lane.EXPENSIVE, partial(until_disconnected, request), tenant)
     root, next_path = root_path(request.scope), None
     if last is not None:
-        cursor = cursors.encode(name, ListPosition(last))
-        next_path = f"{root}{PATH}?{urlencode({**filters, 'limit': limit, 'cursor': cursor})}"
+        next_path = cursors.next_path(name, f"{root}{PATH}", filters | {"limit": limit}, last)
     return JsonResponse(batch_list_body(rows, next_path, root))
 
 
@@ -163,11 +162,7 @@ async def get_batch(batch_id: UUID, request: Request) -> Response:
     services, tenant = get_services(request), principal_of(request).tenant
     wait_s = requested_wait_s(request, services.settings)
     row = await services.batches.read(tenant, batch_id)
-    if wait_s and not reads.has_ended(row):
-        with services.watchers.slot(request):
-            await services.batch_watchers.wait_until_ended(request, tenant, batch_id, wait_s)
-        services.batches.forget(tenant, batch_id)
-        row = await services.batches.read(tenant, batch_id)
+    row = await services.batch_watchers.when_ended(request, tenant, row, wait_s)
     revision = JobRevision(state_of(row["closed_at"], row["ended_at"]), 0, row["rev"])
     response = responses.conditional(request, revision, batch_body(row, root_path(request.scope)), etag_suffix(row))
     if wait_s and services.batch_watchers.is_draining:
@@ -273,8 +268,3 @@ async def _change(
     services.batches.forget(tenant, batch_id)
     row = await services.batches.read(tenant, batch_id)
     return JsonResponse(batch_body(row, root_path(request.scope)))
-
-
-def _first_id(at: datetime | None) -> UUID | None:
-    """Return the lowest id of a time, rounded up to milliseconds."""
-    return None if at is None else first_job_id(max(0, -int(-at.timestamp() * 1000 // 1)))

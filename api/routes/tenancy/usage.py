@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.services import get_services
-from api.views.tenancy.usage import TenantUsageView, usage_view
+from api.views.tenancy.usage import QuotaView, TenantUsageView, usage_view
 from api.web.problem_kinds import STORE_UNAVAILABLE
 from api.web.problems import problem_responses
 from common.domain.tenancy.scopes import Scope
@@ -22,7 +22,11 @@ async def get_usage(request: Request) -> TenantUsageView:
     """Retrieve the quotas of the caller's tenant, and what it uses of them."""
     services, caller = get_services(request), principal_of(request)
     quotas = services.quotas
-    limits, used = await services.pool.run(
+    limits, used, schedules = await services.pool.run(
         lambda connection: usage.of_tenant(connection, caller.tenant, quotas.usage.default), Lane.BY_ID
     )
-    return usage_view(caller.tenant_name, limits, used, quotas.submitted(caller.tenant, limits.jobs_per_minute))
+    default = services.settings.default_max_schedules or None
+    most = default if schedules.limit is None else schedules.limit
+    submitted = quotas.submitted(caller.tenant, limits.jobs_per_minute)
+    view = QuotaView(limit=most, used=schedules.used)
+    return usage_view(caller.tenant_name, limits, used, submitted, view)

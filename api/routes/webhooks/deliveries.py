@@ -17,7 +17,7 @@ from api.routes.webhooks.endpoints import accepted
 from api.schemas import JobAccepted
 from api.services import get_services
 from api.views.cursors import Cursors
-from api.views.webhooks.deliveries import DeliveryList, DeliveryListQuery, list_body, position_of
+from api.views.webhooks.deliveries import DeliveryList, DeliveryListQuery, list_body
 from api.web.problem_kinds import (
     EXPENSIVE_READ_PROBLEMS,
     INVALID_PARAMETER,
@@ -54,7 +54,7 @@ async def list_webhook_deliveries(request: Request, query: Annotated[DeliveryLis
     """
     services, tenant = get_services(request), principal_of(request).tenant
     settings, cursors = services.settings, Cursors(services.settings, tenant)
-    after = position_of(query, cursors)
+    after = cursors.position(query.to_search(), query.cursor)
     limits = ScanLimits(query.limit, settings.list_scan_jobs, settings.max_clock_skew_seconds)
 
     def read(connection: Connection) -> tuple[JobPage, dict[UUID, dict[str, Any] | None]]:

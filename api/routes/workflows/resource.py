@@ -1,10 +1,8 @@
 """Workflows: read, list, cancel, retry what has failed."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlencode
 from uuid import UUID
 
 import asyncpg
@@ -32,18 +30,17 @@ from api.web.problem_kinds import (
     TOO_MANY_WAITING_CLIENTS,
     UNSUPPORTED_MEDIA_TYPE,
 )
-from api.web.problems import field_problem, problem_responses
+from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body
 from api.web.resource_problem_kinds import WORKFLOW_NOT_FOUND, WORKFLOW_RUNNING
 from api.web.responses import JsonResponse
 from common.domain.errors import BatchNotFound, OutcomeUnknown, StoreUnavailable, WorkflowNotFound
-from common.domain.job import first_job_id
-from common.domain.job_search import ListPosition
+from common.domain.job_search import first_id_from
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope
 from common.domain.workflows import state_of
 from common.store.batches import changes as batch_changes
-from common.store.batches.reads import Record, has_ended
+from common.store.batches.reads import Record
 from common.store.connection.lanes import Lane
 from common.store.jobs.reads import JobRevision
 from common.store.workflows import changes, reads
@@ -76,20 +73,23 @@ async def list_workflows(request: Request, query: Annotated[WorkflowListQuery, Q
     there.
     """
     services, tenant = get_services(request), principal_of(request).tenant
-    limit = page_limit(query.limit, services.settings)
+    cursors, limit = Cursors(services.settings, tenant), page_limit(query.limit, services.settings)
     filters = query.model_dump(include={"status", "created_after", "created_before"}, exclude_none=True, mode="json")
     name = f"workflows {sorted(filters.items())}"
+    after, root = cursors.position(name, query.cursor), root_path(request.scope)
     page = partial(
         reads.page,
         tenant=tenant,
-        before=_after(request, name, query.cursor),
-        range_=(_first_id(query.created_after), _first_id(query.created_before)),
+        before=None if after is None else after.job_id,
+        range_=(first_id_from(query.created_after), first_id_from(query.created_before)),
         state=query.status,
         limits=(limit, services.settings.list_scan_jobs),
     )
     rows, last = await services.pool.run(page, Lane.EXPENSIVE, partial(until_disconnected, request), tenant)
-    next_path = None if last is None else _next(request, name, PATH, filters | {"limit": limit}, last)
-    return JsonResponse(workflow_list_body(rows, next_path, root_path(request.scope)))
+    next_path = None
+    if last is not None:
+        next_path = cursors.next_path(name, f"{root}{PATH}", filters | {"limit": limit}, last)
+    return JsonResponse(workflow_list_body(rows, next_path, root))
 
 
 @router.get("/workflows/{workflow_id}/", include_in_schema=False)
@@ -108,11 +108,7 @@ async def get_workflow(workflow_id: UUID, request: Request) -> Response:
     services, tenant = get_services(request), principal_of(request).tenant
     wait_s = requested_wait_s(request, services.settings)
     row = await _read(request, workflow_id)
-    if wait_s and not has_ended(row):
-        with services.watchers.slot(request):
-            await services.batch_watchers.wait_until_ended(request, tenant, workflow_id, wait_s)
-        services.batches.forget(tenant, workflow_id)
-        row = await _read(request, workflow_id)
+    row = await services.batch_watchers.when_ended(request, tenant, row, wait_s)
     state = state_of(row["failed"], row["cancelled"], is_at_rest=row["is_at_rest"])
     body = await _body(request, row)
     response = responses.conditional(request, JobRevision(state, 0, row["rev"]), body, etag_suffix(row))
@@ -130,20 +126,21 @@ async def list_workflow_jobs(
     """List the jobs of a workflow with their parents, which come first. Follow `next` to page through the list."""
     services, tenant = get_services(request), principal_of(request).tenant
     await _read(request, workflow_id)
-    limit, name = page_limit(query.limit, services.settings), f"jobs of workflow {workflow_id}"
+    cursors, name = Cursors(services.settings, tenant), f"jobs of workflow {workflow_id}"
+    limit, after = page_limit(query.limit, services.settings), cursors.position(name, query.cursor)
     page = partial(
         reads.nodes,
         tenant=tenant,
         workflow_id=workflow_id,
-        after=_after(request, name, query.cursor),
+        after=None if after is None else after.job_id,
         limit=limit + 1,
     )
     rows = await services.pool.run(page, Lane.EXPENSIVE, partial(until_disconnected, request), tenant)
-    next_path = None
+    root, next_path = root_path(request.scope), None
     if len(rows) > limit:
         rows.pop()
-        next_path = _next(request, name, f"{PATH}/{workflow_id}/jobs", {"limit": limit}, rows[-1]["id"])
-    return JsonResponse(nodes_body(rows, next_path, root_path(request.scope)))
+        next_path = cursors.next_path(name, f"{root}{PATH}/{workflow_id}/jobs", {"limit": limit}, rows[-1]["id"])
+    return JsonResponse(nodes_body(rows, next_path, root))
 
 
 @router.post("/workflows/{workflow_id}/cancel/", include_in_schema=False)
@@ -227,27 +224,3 @@ async def _change(request: Request, workflow_id: UUID, change: Callable[[asyncpg
     finally:
         services.batches.forget(principal_of(request).tenant, workflow_id)
         services.workflow_graphs.forget(principal_of(request).tenant, workflow_id)
-
-
-def _after(request: Request, name: str, cursor: str | None) -> UUID | None:
-    """Return the position of a page of the list of a name. Raises ProblemError for a cursor of another list."""
-    if cursor is None:
-        return None
-    after = Cursors(get_services(request).settings, principal_of(request).tenant).decode(name, cursor)
-    if after is None:
-        raise field_problem(
-            INVALID_PARAMETER, [("cursor", "is not a cursor of this list; use `next` of the previous page")], 1
-        )
-    return after.job_id
-
-
-def _next(request: Request, name: str, path: str, query: dict[str, Any], last: UUID) -> str:
-    """Return the path of the page behind a position."""
-    cursors = Cursors(get_services(request).settings, principal_of(request).tenant)
-    cursor = cursors.encode(name, ListPosition(last))
-    return f"{root_path(request.scope)}{path}?{urlencode({**query, 'cursor': cursor})}"
-
-
-def _first_id(at: datetime | None) -> UUID | None:
-    """Return the lowest id of a time, rounded up to milliseconds."""
-    return None if at is None else first_job_id(max(0, -int(-at.timestamp() * 1000 // 1)))

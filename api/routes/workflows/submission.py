@@ -62,9 +62,9 @@ async def submit_workflow(request: Request) -> Response:
         body.jobs.clear()  # they take up ten times the bytes of the body
         await services.backpressure.check(tenant, (job.queue for job in jobs))
         row = NewBatchRow(batch, len(jobs))
-        with await services.quotas.admit(tenant, jobs) as admission:
+        with await services.quotas.admit(tenant, [*jobs, *batch.follow_ups]) as admission:
             outcome = await services.group_commit.submit_once(jobs, key, tenant, row)
-            admission.keep(outcome.inserted)
+            admission.keep([*outcome.inserted, *(() if outcome.replayed else batch.follow_ups)])
     return _accepted(request, outcome.batch, len(outcome.ids), outcome.ids, replayed=outcome.replayed)
 
 

@@ -10,28 +10,23 @@ from uuid import UUID
 import asyncpg
 
 from api.auth.principal import Principal
-from api.limits.quotas.quotas import Quotas, bytes_of
-from api.submit.backpressure import Backpressure
+from api.limits.quotas.quotas import bytes_of
 from api.submit.batches.intake_transaction import intake_transaction
 from api.submit.batches.ndjson import CLOSE, Lines, NdjsonBody
+from api.submit.batches.ndjson_intake import SPOOLED_BYTES, NdjsonIntake
 from api.submit.batches.parse_slices import ParseSlices
-from api.submit.group_commit import GroupCommit
-from api.submit.parsing import SubmissionParser
 from api.web.problem_kinds import INVALID_BODY, UNKNOWN_OPERATION
 from api.web.problems import ProblemError, field_problem
-from api.web.request_body import RequestBodies
 from common.domain.batches import NewBatch, batch_job_id
 from common.domain.errors import InvalidSubmission, JobprocError, StoreUnavailable, UnknownOperation
 from common.domain.job import HeldWhile, NewJob
 from common.store.batches import submission
 from common.store.batches.submission import AddedJobs
-from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
 from common.store.jobs import insert, keyed_insert
 from common.store.jobs.keyed_insert import IdempotencyKey
 
 MAX_REFUSED = 1_000  # lines that are named in a response; at one more no further line is read
-SPOOLED_BYTES = 1_048_576  # of a body that are kept in memory; a larger one is in a temporary file until its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +59,8 @@ class StoredLines:
         self.ranges.append((first_line, last_line, first_id))
 
 
-class NdjsonJobs:
+class NdjsonJobs(NdjsonIntake):
     """Stores jobs of bodies of NDJSON in batches."""
-
-    def __init__(
-        self,
-        pool: DatabasePool,
-        bodies: RequestBodies,
-        parser: SubmissionParser,
-        group_commit: GroupCommit,
-        limits: tuple[Backpressure, Quotas],
-    ) -> None:
-        self._settings = bodies.settings
-        self._pool = pool
-        self._bodies = bodies
-        self._parser = parser
-        self._group_commit = group_commit
-        self._backpressure, self._quotas = limits
 
     async def store_each(self, caller: Principal, body: NdjsonBody, batch_id: UUID) -> StoredLines:
         """Store the jobs of valid lines in an open batch; each part is a transaction. Refused lines are in the outcome.
@@ -157,26 +137,21 @@ class NdjsonJobs:
         """
         with tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as spool:
             checked = await self._spool(caller, body, spool)
-            keyed = None if key is None else IdempotencyKey(key, body.digest, self._settings.idempotency_seconds)
-            if keyed and (earlier := await self._replay(caller.tenant, keyed, checked)):
-                return earlier
-            await self._backpressure.check(caller.tenant, checked.queues)
-            with await self._quotas.admit_counted(caller.tenant, checked.jobs, checked.size) as admission:
-                first = 1 if new else await self.reserve(caller.tenant, batch_id, checked.jobs)
-                stored = checked.stored(batch_id, batch_job_id(batch_id, first))
-                if await self._insert_all(caller, spool, stored, new, keyed):
-                    return stored
-                admission.keep([])
-        assert keyed  # noqa: S101 - a request at the same time has taken it
-        return await self._replay(caller.tenant, keyed, checked) or stored
+            keyed = self._keyed(key, body)
+            if earlier := await self._earlier(caller.tenant, keyed):
+                return checked.stored(*earlier, replayed=True)
+            first_id = batch_job_id(batch_id, 1)
 
-    async def _replay(self, tenant: int, key: IdempotencyKey, checked: "_CheckedBody") -> StoredLines | None:
-        outcome = await self._pool.run(lambda connection: keyed_insert.replay(connection, tenant, key), Lane.INTAKE)
-        if outcome is None or outcome.batch is None:
-            return None
-        stored = checked.stored(outcome.batch, outcome.ids[0])
-        stored.replayed = True
-        return stored
+            async def insert() -> bool:
+                nonlocal first_id
+                if new is None:
+                    first_id = batch_job_id(batch_id, await self.reserve(caller.tenant, batch_id, checked.jobs))
+                return await self._insert_all(caller, spool, checked.stored(batch_id, first_id), new, keyed)
+
+            is_stored = await self._store_once(caller.tenant, checked, insert)
+        if not is_stored and (earlier := await self._earlier(caller.tenant, keyed)):  # of a request at the same time
+            return checked.stored(*earlier, replayed=True)
+        return checked.stored(batch_id, first_id)
 
     async def _spool(self, caller: Principal, body: NdjsonBody, spool: IO[bytes]) -> "_CheckedBody":
         """Check all lines and write them to a file. Raises ProblemError, which names the first invalid line."""
@@ -252,9 +227,9 @@ class _CheckedBody:
         else:
             self.runs.append([line, line])
 
-    def stored(self, batch_id: UUID, first_id: UUID) -> StoredLines:
+    def stored(self, batch_id: UUID, first_id: UUID, *, replayed: bool = False) -> StoredLines:
         """Return the outcome if the jobs are stored, with ids from `first_id` on."""
-        stored, number = StoredLines(batch_id, self.jobs), first_id.int
+        stored, number = StoredLines(batch_id, self.jobs, replayed=replayed), first_id.int
         for first, last in self.runs:
             stored.ranges.append((first, last, UUID(int=number)))
             number += last - first + 1

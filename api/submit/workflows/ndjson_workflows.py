@@ -9,33 +9,29 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import IO
 from uuid import UUID
 
 import asyncpg
 
 from api.auth.principal import Principal
-from api.limits.quotas.quotas import Quotas, bytes_of
-from api.submit.backpressure import Backpressure
+from api.limits.quotas.quotas import bytes_of
 from api.submit.batches.bodies import new_batch
 from api.submit.batches.intake_transaction import intake_transaction
 from api.submit.batches.ndjson import CLOSE, NdjsonBody
-from api.submit.batches.ndjson_jobs import SPOOLED_BYTES, in_chunks, spooled_lines
+from api.submit.batches.ndjson_intake import SPOOLED_BYTES, NdjsonIntake
+from api.submit.batches.ndjson_jobs import in_chunks, spooled_lines
 from api.submit.batches.parse_slices import ParseSlices
-from api.submit.group_commit import GroupCommit
-from api.submit.parsing import SubmissionParser
 from api.submit.request_models import BatchBody
 from api.submit.workflows.bodies import build_graph, check_options, take_members
 from api.submit.workflows.models import NodeMembers
 from api.web.problem_kinds import INVALID_BODY
 from api.web.problems import ProblemError, field_problem
-from api.web.request_body import RequestBodies
 from common.domain.batches import batch_job_id
 from common.domain.job import NewJob, Options
 from common.domain.workflows import Graph
 from common.store.batches import submission
-from common.store.connection.asyncpg_pool import DatabasePool
-from common.store.connection.lanes import Lane
 from common.store.jobs import insert, keyed_insert
 from common.store.jobs.keyed_insert import IdempotencyKey
 
@@ -58,6 +54,11 @@ class _Checked:
     queues: set[str] = field(default_factory=set)
     size: int = 0  #: bytes that the jobs store
 
+    @property
+    def jobs(self) -> int:
+        """The number of jobs."""
+        return len(self.members)
+
     def add(self, line: int, members: NodeMembers, job: NewJob) -> None:
         """Add the job of a line."""
         self.members.append(members)
@@ -66,23 +67,8 @@ class _Checked:
         self.size += bytes_of(job)
 
 
-class NdjsonWorkflows:
+class NdjsonWorkflows(NdjsonIntake):
     """Stores workflows of bodies of NDJSON."""
-
-    def __init__(
-        self,
-        pool: DatabasePool,
-        bodies: RequestBodies,
-        parser: SubmissionParser,
-        group_commit: GroupCommit,
-        limits: tuple[Backpressure, Quotas],
-    ) -> None:
-        self._settings = bodies.settings
-        self._pool = pool
-        self._bodies = bodies
-        self._parser = parser
-        self._group_commit = group_commit
-        self._backpressure, self._quotas = limits
 
     async def store(self, caller: Principal, body: NdjsonBody, workflow_id: UUID, key: str | None) -> StoredWorkflow:
         """Store the jobs of all lines in one transaction, or none. `key`: the idempotency key of the request.
@@ -91,27 +77,18 @@ class NdjsonWorkflows:
         """
         with tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as spool:
             checked = await self._spool(caller, body, spool)
-            keyed = None if key is None else IdempotencyKey(key, body.digest, self._settings.idempotency_seconds)
-            count = len(checked.members)
-            if keyed and (earlier := await self._replay(caller.tenant, keyed, count)):
-                return earlier
+            keyed = self._keyed(key, body)
+            if earlier := await self._earlier(caller.tenant, keyed):
+                return StoredWorkflow(earlier[0], checked.jobs, replayed=True)
             try:
                 graph = await asyncio.to_thread(build_graph, checked.members, self._settings, "")
             except ProblemError as error:
                 raise _of_line(error, checked) from error
-            await self._backpressure.check(caller.tenant, checked.queues)
-            with await self._quotas.admit_counted(caller.tenant, count, checked.size) as admission:
-                if await self._insert_all(caller, spool, workflow_id, graph, keyed):
-                    return StoredWorkflow(workflow_id, count)
-                admission.keep([])
-        assert keyed  # noqa: S101 - a request at the same time has taken it
-        return await self._replay(caller.tenant, keyed, count) or StoredWorkflow(workflow_id, count)
-
-    async def _replay(self, tenant: int, key: IdempotencyKey, count: int) -> StoredWorkflow | None:
-        outcome = await self._pool.run(lambda connection: keyed_insert.replay(connection, tenant, key), Lane.INTAKE)
-        if outcome is None or outcome.batch is None:
-            return None
-        return StoredWorkflow(outcome.batch, count, replayed=True)
+            insert = partial(self._insert_all, caller, spool, workflow_id, graph, keyed)
+            is_stored = await self._store_once(caller.tenant, checked, insert)
+        if not is_stored and (earlier := await self._earlier(caller.tenant, keyed)):  # of a request at the same time
+            return StoredWorkflow(earlier[0], checked.jobs, replayed=True)
+        return StoredWorkflow(workflow_id, checked.jobs)
 
     async def _spool(self, caller: Principal, body: NdjsonBody, spool: IO[bytes]) -> _Checked:
         """Check all lines and write them to a file. Raises ProblemError, which names the first invalid line."""

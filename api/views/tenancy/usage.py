@@ -28,9 +28,14 @@ class TenantUsageView(BaseModel):
         "`jobs_per_minute` the submitted and manually retried ones, `stored_bytes` the inputs and metadata of all jobs "
         "that are kept, as JSON text."
     )
+    schedules: QuotaView = Field(
+        description="The schedules that requests have created. Those of the file of schedules do not count."
+    )
 
 
-def usage_view(tenant: str, limits: QuotaLimits, usage: TenantUsage, submitted: int | None) -> TenantUsageView:
+def usage_view(
+    tenant: str, limits: QuotaLimits, usage: TenantUsage, submitted: int | None, schedules: QuotaView
+) -> TenantUsageView:
     """Return the view of a tenant. `submitted`: jobs within the last minute; None: not known."""
     used = {
         Quota.WAITING_JOBS: None if limits.waiting_jobs is None else usage.waiting_jobs,
@@ -39,5 +44,7 @@ def usage_view(tenant: str, limits: QuotaLimits, usage: TenantUsage, submitted: 
         Quota.STORED_BYTES: usage.stored_bytes,
     }
     return TenantUsageView(
-        tenant=tenant, quotas={quota: QuotaView(limit=limits.of(quota), used=used[quota]) for quota in Quota}
+        tenant=tenant,
+        quotas={quota: QuotaView(limit=limits.of(quota), used=used[quota]) for quota in Quota},
+        schedules=schedules,
     )

@@ -12,9 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from api.schemas import EXAMPLE_ID, ErrorView, SelfLink
 from api.views.cursors import MAX_CURSOR_CHARACTERS, Cursors
 from api.views.filters import split_list
-from api.web.problem_kinds import INVALID_PARAMETER
-from api.web.problems import field_problem
-from common.domain.job_search import JobSearch, ListPosition
+from common.domain.job_search import JobSearch
 from common.domain.states import State
 from common.domain.webhooks.events import OPERATION, EventType
 from common.store.listing.index_scan import JobPage, Record
@@ -76,18 +74,6 @@ class DeliveryList(BaseModel):
 
     deliveries: list[DeliveryView]
     next: str | None = Field(description="The path of the next page. Null on the last page.")
-
-
-def position_of(query: DeliveryListQuery, cursors: Cursors) -> ListPosition | None:
-    """Return the position of a page; None: the first one. Raises ProblemError for a cursor of another list."""
-    if query.cursor is None:
-        return None
-    position = cursors.decode(query.to_search(), query.cursor)
-    if position is None:
-        raise field_problem(
-            INVALID_PARAMETER, [("cursor", "is not a cursor of this list; use `next` of the previous page")], 1
-        )
-    return position
 
 
 def list_body(

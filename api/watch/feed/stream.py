@@ -5,15 +5,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import Request
 from starlette.types import Receive, Scope, Send
 
 from api.watch.batch_watchers import first_of
 from api.watch.feed.reader import FeedFilter, FeedReader
 from api.watch.job_stream import (
-    HEADERS,
     MEDIA_TYPE,
-    RETRY_MS,
+    EventsResponse,
     last_event_id,
     last_event_id_parameter,
     send_text,
@@ -104,18 +103,12 @@ async def wait_for_changes(request: Request, client: FeedClient, limit: int, wai
                 return []
 
 
-class FeedStream(Response):
+class FeedStream(EventsResponse):
     """Streams changes until the client leaves, the time is up or the process drains."""
 
-    media_type = MEDIA_TYPE
-
     def __init__(self, request: Request, client: FeedClient, watchers: Watchers, settings: Settings) -> None:
-        super().__init__(None, 200, HEADERS)
-        del self.headers["content-length"]
-        self._request = request
+        super().__init__(request, watchers, settings)
         self._client = client
-        self._watchers = watchers
-        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's arguments
         """Send the stream. Raises TooManyWaitingClients, FeedExpired or StoreUnavailable before anything is sent."""
@@ -126,8 +119,7 @@ class FeedStream(Response):
             client.reader.wait(client.tenant) as event,
         ):
             changes = await client.next(STREAM_CHANGES)
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send_text(send, f"retry: {RETRY_MS}\n\n")
+            await self._begin(send)
             if await self._send_changes(event, changes, send):
                 await send({"type": "http.response.body", "body": b""})
 

@@ -58,8 +58,8 @@ class RateLimitSettings(SettingsGroup):
     )
     default_max_jobs_per_minute: PerMinute = Field(
         0,
-        description="API: largest number of jobs that a tenant without a quota of its own may submit a minute; more "
-        "are refused with 429. 0: no limit.",
+        description="API, controller: largest number of jobs that a tenant without a quota of its own may submit a "
+        "minute; more are refused with 429. As many may be those of its schedules. 0: no limit.",
     )
     default_max_stored_bytes: Annotated[int, Field(ge=0, le=2**53)] = Field(
         0,

@@ -6,11 +6,11 @@ that frees a key or parks a job asks that after its commit, so the later one of 
 asked, the controller wakes the job: it asks for all parked jobs in turn.
 
 Each tenant has its own keys. Jobs of a key that the same workers can claim are a group: those of one queue and one
-`needs`. Of each group one job is
-in the queue, so that a job which no worker can run holds up no others.
+`needs`. Of each group one job is in the queue, so that a job which no worker can run holds up no others.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from common.domain.job import RunningKey
@@ -94,6 +94,32 @@ MUST_WAIT_FOR_PLACE = f"""(
                 WHERE l.tenant = d.tenant AND l.queue = d.queue AND l.concurrency_key = d.concurrency_key
                   AND l.needs = d.needs AND l.claimable_at < 'infinity'
                 LIMIT m.most) open)))"""
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Groups of parked jobs in the order of an index: some are looked at, and the next time those behind them."""
+
+    columns: Sequence[str]  #: that identify a group
+    place: str  #: SQL of these columns of the group behind which a turn begins
+    limit: str  #: the parameter with the most groups of a turn
+    next_group: str  #: SQL of the first group `after` which a condition is true
+    after: str  #: that condition, of the groups behind a `group`
+
+    def statement(self, name: str, types: str, wake: str) -> Statement:
+        """Return the statement of a turn. `wake`: CTEs that wake jobs of the groups g, and return them as `woken`."""
+        first, following = (self.next_group.format(after=self.after.format(group=of)) for of in ("place", "groups"))
+        backwards = ", ".join(f"{column} DESC" for column in self.columns)
+        sql = f"""
+    WITH RECURSIVE groups AS (
+        SELECT first.* FROM (SELECT {self.place}) place CROSS JOIN LATERAL ({first}) first
+        UNION ALL SELECT next.* FROM groups CROSS JOIN LATERAL ({following}) next),
+    g AS MATERIALIZED (SELECT * FROM groups LIMIT {self.limit}),
+    {wake}
+    SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM g), last.* FROM (VALUES (1)) AS single(n)
+    LEFT JOIN (SELECT * FROM g ORDER BY {backwards} LIMIT 1) last ON true
+    """
+        return Statement(name, types, sql)
 
 
 def park_statement(name: str, *, column: str, key: str, job: str, due: str) -> Statement:
@@ -188,24 +214,17 @@ _WITH_KEYS = f"""
     {_WAKE}
 """
 _WOKEN = "SELECT queue FROM woken"
+
 WAKE = Statement("wake", "int[], text[], bigint", f"{_WITH_KEYS} {_WOKEN}")
 _WAKE_OF_CALLER = f"{_WITH_KEYS} {for_caller(_WOKEN)}"
-WAKE_IN_TURN = Statement(
-    "wake_in_turn",
-    "int, text, text, text, bigint",
-    f"""
-    WITH RECURSIVE groups AS (
-        SELECT first.* FROM (SELECT $1 AS tenant, $2 AS running_key, $3 AS queue, $4 AS needs) place
-        CROSS JOIN LATERAL ({_NEXT_GROUP.format(after=_AFTER.format(group="place"))}) first
-        UNION ALL
-        SELECT next.* FROM groups
-        CROSS JOIN LATERAL ({_NEXT_GROUP.format(after=_AFTER.format(group="groups"))}) next),
-    g AS MATERIALIZED (SELECT * FROM groups LIMIT $5),
-    {_WAKE}
-    SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM g), last.* FROM (VALUES (1)) AS single(n)
-    LEFT JOIN (SELECT * FROM g ORDER BY tenant DESC, running_key DESC, queue DESC, needs DESC LIMIT 1) last ON true
-    """,
+_TURNS = Turns(
+    ("tenant", "running_key", "queue", "needs"),
+    place="$1 AS tenant, $2 AS running_key, $3 AS queue, $4 AS needs",
+    limit="$5",
+    next_group=_NEXT_GROUP,
+    after=_AFTER,
 )
+WAKE_IN_TURN = _TURNS.statement("wake_in_turn", "int, text, text, text, bigint", _WAKE)
 
 
 def take(connection: "WorkerConnection", worker: int, job: "ClaimedJob", key: RunningKey) -> bool:

@@ -177,12 +177,12 @@ PARKED = Statement(
     "bigint",
     f"""
     WITH {QUEUES}
-    SELECT k.queue, d.parked FROM known k
+    SELECT k.queue, d.jobs - d.limited, d.limited FROM known k
     CROSS JOIN LATERAL (
-        SELECT count(*) AS parked
-        FROM (SELECT FROM generate_series(0, 9) AS p(priority)
+        SELECT count(*) AS jobs, count(concurrency_key) AS limited
+        FROM (SELECT concurrency_key FROM generate_series(0, 9) AS p(priority)
               CROSS JOIN LATERAL (
-                  SELECT FROM live l
+                  SELECT l.concurrency_key FROM live l
                   WHERE l.queue = k.queue AND l.priority = p.priority AND l.claimable_at >= 'infinity'
                     AND l.due_since IS NOT NULL
                   LIMIT $1) job
@@ -267,9 +267,12 @@ def depth(connection: "WorkerConnection", count_limit: int) -> dict[str, tuple[i
     return {row[0]: (row[1], row[2]) for row in connection.run(DEPTH, (count_limit,))}
 
 
-def parked(connection: "WorkerConnection", count_limit: int) -> dict[str, int]:
-    """Return, by queue, the number of jobs that wait for their unique key, counted up to `count_limit`."""
-    return {row[0]: row[1] for row in connection.run(PARKED, (count_limit,))}
+def parked(connection: "WorkerConnection", count_limit: int) -> dict[str, tuple[int, int]]:
+    """Return, by queue, the numbers of jobs that wait for their unique key, and for their concurrency key.
+
+    Counted up to `count_limit` together.
+    """
+    return {row[0]: (row[1], row[2]) for row in connection.run(PARKED, (count_limit,))}
 
 
 def oldest_due_s(connection: "WorkerConnection") -> dict[str, float]:

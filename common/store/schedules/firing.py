@@ -19,7 +19,7 @@ from common.domain.job import NewJob, new_job_id
 from common.domain.operation_spec import OperationSpec
 from common.domain.retry import RetryPolicy
 from common.domain.schedules.firing import Decision, DueSchedule, Fire, decide, postpone
-from common.domain.schedules.job import new_job
+from common.domain.schedules.job import Instant, new_job
 from common.domain.schedules.policies import FireOutcome, FireReason, Overlap
 from common.store.connection.caller import array
 from common.store.connection.psycopg2_session import DatabaseUnavailable, WorkerConnection
@@ -50,6 +50,7 @@ class FiringLimits:
     schedules: int  #: that one transaction locks
     grace_s: float  #: an instant that is later than this is late
     waiting_jobs: int = 0  #: quota of tenants that have none of their own; 0: no limit
+    jobs_per_minute: int = 0  #: likewise, for the jobs of schedules alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ def _fire(
     schedules = [StoredSchedule.from_row(dict(zip(NAMES, row, strict=False))) for row in rows]
     now, unix_ms = rows[0][-2:]
     operations = _operations(connection, schedules)
-    tenants = connection.run(TENANTS, (array({schedule.tenant for schedule in schedules}), limits.waiting_jobs))
+    due_tenants = array({schedule.tenant for schedule in schedules})
+    tenants = connection.run(TENANTS, (due_tenants, limits.waiting_jobs, limits.jobs_per_minute))
     room = {tenant: (is_active, left) for tenant, is_active, left, _ in tenants}
     webhooks = {tenant: UUID(webhook) for tenant, _, _, webhook in tenants if webhook is not None}
     last_jobs = [
@@ -242,8 +244,7 @@ def _store(
                 schedule.submission,
                 operations[schedule.submission["operation"]],
                 fire.job,
-                schedule.tenant,
-                schedule.id,
+                Instant(schedule.id, schedule.tenant, fire.at),
                 webhooks.get(schedule.tenant),
             )
             for schedule, fire in fires

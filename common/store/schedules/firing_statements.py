@@ -28,13 +28,24 @@ LOCK_DUE = Statement(
     ORDER BY s.due_at LIMIT $2 FOR UPDATE SKIP LOCKED
     """,
 )
+# The fires of the last minute are read only if a tenant has a quota of jobs a minute: once, and not for each tenant.
 TENANTS = Statement(
     "schedules_tenants",
-    "int[], bigint",
+    "int[], bigint, bigint",
     """
-    SELECT t.id, t.state = 'ACTIVE', coalesce(t.max_waiting_jobs, nullif($2, 0)) - coalesce(u.waiting, 0),
+    WITH due AS MATERIALIZED (
+        SELECT t.*, coalesce(t.max_jobs_per_minute, nullif($3, 0)) AS per_minute
+        FROM unnest($1) AS d(id) JOIN tenants t ON t.id = d.id),
+    fired AS (
+        SELECT tenant, count(*) AS jobs FROM schedule_fires
+        WHERE (SELECT bool_or(per_minute IS NOT NULL) FROM due)
+          AND fired_at > statement_timestamp() - interval '1 minute' AND outcome = 'fired'
+        GROUP BY tenant)
+    SELECT t.id, t.state = 'ACTIVE',
+           least(coalesce(t.max_waiting_jobs, nullif($2, 0)) - coalesce(u.waiting, 0),
+                 t.per_minute - coalesce(f.jobs, 0)),
            (SELECT e.id::text FROM webhook_endpoints e WHERE e.tenant = t.id AND e.is_default)
-    FROM unnest($1) AS d(id) JOIN tenants t ON t.id = d.id LEFT JOIN tenant_usage u ON u.tenant = t.id
+    FROM due t LEFT JOIN tenant_usage u ON u.tenant = t.id LEFT JOIN fired f ON f.tenant = t.id
     """,
 )
 OPERATIONS = Statement(

@@ -18,10 +18,12 @@ WHERE $1::boolean OR num_nonnulls(
     t.max_waiting_jobs, t.max_running_jobs, t.max_jobs_per_minute, t.max_stored_bytes) > 0
 """
 _COUNTED = "SELECT what, extract(epoch FROM clock_timestamp() - at)::float8 FROM usage_counts"
-_OF_TENANT = """
-SELECT t.id, t.max_waiting_jobs, t.max_running_jobs, t.max_jobs_per_minute, t.max_stored_bytes,
-       coalesce(u.waiting, 0) AS waiting, coalesce(u.running, 0) AS running, coalesce(u.bytes, 0) AS bytes
-FROM tenants t LEFT JOIN tenant_usage u ON u.tenant = t.id WHERE t.id = $1
+_OF_TENANT = f"""
+WITH {caller_cte("ARRAY[$1::integer]")}
+SELECT t.id, t.max_waiting_jobs, t.max_running_jobs, t.max_jobs_per_minute, t.max_stored_bytes, t.max_schedules,
+       coalesce(u.waiting, 0) AS waiting, coalesce(u.running, 0) AS running, coalesce(u.bytes, 0) AS bytes,
+       (SELECT count(*) FROM schedules s WHERE s.tenant = t.id AND NOT s.managed) AS schedules
+FROM caller CROSS JOIN tenants t LEFT JOIN tenant_usage u ON u.tenant = t.id WHERE t.id = $1
 """
 # The tenants are those whose callers this process has served.
 _ADD_BYTES = f"""
@@ -40,6 +42,14 @@ class UsageReading:
     bytes_age_s: float | None  #: seconds since their bytes were counted; None: never
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleUsage:
+    """The schedules that requests of a tenant have created."""
+
+    limit: int | None  #: None: the tenant has no quota of its own
+    used: int
+
+
 async def read(connection: asyncpg.Connection, default: QuotaLimits) -> UsageReading:
     """Return the tenants with a quota. `default`: the quotas of those that have none of their own."""
     rows = await connection.fetch(_READ, not default.is_unlimited)
@@ -49,10 +59,12 @@ async def read(connection: asyncpg.Connection, default: QuotaLimits) -> UsageRea
 
 async def of_tenant(
     connection: asyncpg.Connection, tenant: int, default: QuotaLimits
-) -> tuple[QuotaLimits, TenantUsage]:
+) -> tuple[QuotaLimits, TenantUsage, ScheduleUsage]:
     """Return the quotas and the usage of one tenant."""
     row = await connection.fetchrow(_OF_TENANT, tenant)
-    return (default, TenantUsage()) if row is None else _parts(row, default)
+    if row is None:
+        return default, TenantUsage(), ScheduleUsage(None, 0)
+    return *_parts(row, default), ScheduleUsage(row["max_schedules"], row["schedules"])
 
 
 async def add_bytes(connection: asyncpg.Connection, by_tenant_and_hour: Mapping[tuple[int, int], int]) -> None:

@@ -165,6 +165,26 @@ def test_stored_bytes_are_limited_and_freed_by_retention(limited: System, client
     assert limited.database.value("SELECT sum(bytes) FROM stored_bytes") == left > 40_000
 
 
+def test_a_follow_up_counts_with_the_jobs_that_are_submitted_with_it(limited: System, client: httpx.Client) -> None:
+    set_quota(limited, client, max_waiting_jobs=1)
+    for path in ("/jobs/batch", "/workflows"):
+        assert refused(client.post(path, json={"jobs": [JOB], "follow_up": JOB}), TOO_SMALL, "waiting_jobs")
+    assert client.post("/batches", json={"follow_up": JOB}).status_code == 201
+    set_quota(limited, client, max_waiting_jobs=100, max_jobs_per_minute=0)
+    assert refused(client.post("/batches", json={"follow_up": JOB}), TOO_SMALL, "jobs_per_minute")
+    assert client.post("/batches", json={}).status_code == 201
+
+
+def test_usage_shows_the_schedules_and_their_quota(limited: System, client: httpx.Client) -> None:
+    assert client.get("/usage").json()["schedules"] == {"limit": 1_000, "used": 0}
+    client.post("/schedules", json={"name": "daily", "cron": "@daily", "job": JOB}).raise_for_status()
+    limited.database.rows("UPDATE tenants SET max_schedules = 1")
+    assert client.get("/usage").json()["schedules"] == {"limit": 1, "used": 1}
+    assert client.post("/schedules", json={"name": "other", "cron": "@daily", "job": JOB}).status_code >= 400
+    limited.database.rows("UPDATE schedules SET managed = true")
+    assert client.get("/usage").json()["schedules"] == {"limit": 1, "used": 0}
+
+
 def test_usage_shows_what_is_used(limited: System, client: httpx.Client) -> None:
     assert client.get("/usage").json()["quotas"]["waiting_jobs"] == {"limit": None, "used": None}
     set_quota(limited, client, max_waiting_jobs=50)

@@ -12,7 +12,7 @@ from rig.scrape import MetricsPage
 from rig.system import System, until
 
 UNKNOWN = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
-MAX_DELAY_S = 1.0  # of a response that the change feed triggers: milliseconds; the rest is for a busy machine
+MAX_DELAY_S = 1.0  # of a response that a change notification triggers: milliseconds; the rest is for a busy machine
 
 
 def _job(operation: str, *data: float) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def test_consecutive_long_polls_end_by_notification_without_polls(system: System
     page = MetricsPage()
     system.worker().controller().api(JOBPROC_WAIT_POLL_SECONDS="60", JOBPROC_METRICS_PORT=page.port)
     assert system.client.post("/jobs/?wait=5", json=_job("noop", 1)).status_code == 200
-    time.sleep(0.5)  # a worker pauses its change feed for 0.1 s after a publish without subscribers
+    time.sleep(0.5)  # a worker pauses its change notifications for 0.1 s after a publish without subscribers
     timed_responses = [_timed(lambda: system.client.post("/jobs/?wait=10", json=_job("sleep", 0.25))) for _ in range(8)]
     assert {response.status_code for _, response in timed_responses} == {200}
     assert statistics.median(seconds for seconds, _ in timed_responses) < 0.25 + MAX_DELAY_S

@@ -116,7 +116,7 @@ def test_a_hanging_redis_hardly_slows_a_worker(make_system: MakeSystem, database
     finally:
         os.kill(own_redis.process.pid, signal.SIGCONT)
     assert delays_s[2] < MAX_DELAY_S, (
-        "only the first job may wait for a timeout; then the worker pauses its change feed"
+        "only the first job may wait for a timeout; then the worker pauses its change notifications"
     )
 
 

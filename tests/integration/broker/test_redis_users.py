@@ -10,7 +10,7 @@ from rig import redis_users
 from rig.project_files import ROOT
 from rig.system import System, until
 
-from common.broker.change_feed import CHANNEL
+from common.broker.change_notifications import CHANNEL
 from tools.servers import Redis
 
 DOCUMENT = ROOT / "docs" / "operate" / "redis-acl.md"

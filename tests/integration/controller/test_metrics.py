@@ -35,6 +35,7 @@ TASKS |= {"schedules", "schedule_fires"}
 TASKS |= {"webhooks", "webhook_secrets"}
 TASKS |= {"feed", "feed_expiry"}
 LAST_SUCCESS = "jobproc_controller_task_last_success_timestamp_seconds"
+PARKED = "jobproc_queue_parked_jobs"
 DEPTH = "jobproc_queue_jobs"
 
 
@@ -79,7 +80,19 @@ def test_neither_depth_nor_the_parked_jobs_count_those_that_wait_for_parents(sys
     until("the first job runs", lambda: len(system.effects()) == 1)
     assert page.value(DEPTH, queue="default", state="running") == 1
     assert page.value(DEPTH, queue="default", state="queued") == 0
-    assert page.value("jobproc_queue_parked_jobs", queue="default") == 0
+    assert page.value(PARKED, queue="default", kind="unique") == 0
+
+
+def test_parked_jobs_are_counted_by_the_key_that_they_wait_for(system: System) -> None:
+    page = Page(system)
+    system.worker(concurrency=1).api()
+    system.client.patch("/queues/default", json={"key_concurrency": 1}).raise_for_status()
+    unique = {"key": "a", "while": "running"}
+    jobs = [{"operation": "effect", "data": [60, n], "unique": unique} for n in range(3)]
+    jobs += [{"operation": "effect", "data": [60, n], "concurrency_key": "b"} for n in range(4)]
+    system.client.post("/jobs/batch", json=jobs).raise_for_status()
+    until("two wait for the unique key", lambda: page.value(PARKED, queue="default", kind="unique") == 2)
+    until("three wait for a place", lambda: page.value(PARKED, queue="default", kind="concurrency") == 3)
 
 
 def test_depth_counts_due_and_running_jobs_by_queue_and_no_scheduled_ones(system: System) -> None:

@@ -26,8 +26,8 @@ def test_jobs_of_a_held_key_are_parked_and_cost_nothing_until_it_is_free(storage
     assert ids(claimer.claim()) == [other], "no claim finds them"
     assert queue_state.due_queues(claimer.connection) == []
     assert queue_state.depth(claimer.connection, 1_000) == {"default": (0, 2)}, "none could run"
-    assert queue_state.parked(claimer.connection, 1_000) == {"default": 50}
-    assert queue_state.parked(claimer.connection, 20) == {"default": 20}
+    assert queue_state.parked(claimer.connection, 1_000) == {"default": (50, 0)}
+    assert queue_state.parked(claimer.connection, 20) == {"default": (20, 0)}
     assert sweep(storage) == 0
     assert running_keys.wake(claimer.connection, [KEY]) == []
     assert storage.rows("SELECT id, xmin::text FROM live WHERE claimable_at = 'infinity' ORDER BY 1") == before

@@ -1,10 +1,12 @@
 """The policies of schedules: overlaps of jobs, and instants to which the controller comes late."""
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from integration.store.support.schedules import Schedules
+from integration.store.support.schedules import LIMITS, Schedules
 from integration.store.support.storage import Storage
 
 MINUTE = timedelta(minutes=1)
@@ -146,3 +148,26 @@ def test_more_instants_than_one_decision_takes_are_decided_in_several(
     assert missed[0][0] == now
     assert all(after[0] - before[1] == timedelta(seconds=0.1) for before, after in pairwise(missed))
     assert sum(outcome == "fired" for *_, outcome in rows) == 601
+
+
+@pytest.mark.parametrize("is_default", [False, True])
+def test_schedules_submit_so_many_jobs_a_minute_as_the_quota_of_their_tenant(
+    schedules: Schedules, storage: Storage, now: datetime, *, is_default: bool
+) -> None:
+    due = [schedules.create(every_seconds=60.0) for _ in range(5)]
+    limits = replace(LIMITS, schedules=2, jobs_per_minute=3 if is_default else 100)
+    if not is_default:
+        storage.rows("UPDATE tenants SET max_jobs_per_minute = 3")
+
+    def fired(at: datetime) -> dict[tuple[str, str | None], int]:
+        """Return the outcomes of an instant of all schedules, in transactions of two."""
+        for schedule in due:
+            schedules.set_next(schedule, at)
+        while schedules.fire(at, limits).locked:
+            pass
+        return dict(Counter((outcome, why) for s in due for time, outcome, why in schedules.fires(s) if time == at))
+
+    assert fired(now) == {("fired", None): 3, ("refused", "quota"): 2}
+    assert fired(now + MINUTE) == {("refused", "quota"): 5}
+    storage.rows("UPDATE schedule_fires SET fired_at = fired_at - interval '1 minute'")
+    assert fired(now + 2 * MINUTE) == {("fired", None): 3, ("refused", "quota"): 2}

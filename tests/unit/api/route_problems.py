@@ -27,7 +27,8 @@ DEFINITION = JSON_BODY | {"unknown-operation", "schedule-exists", "store-unavail
 ROUTES = {
     ("post", "/jobs/"): BODY | {"too-many-waiting", "invalid-parameter", "job-not-found"},
     ("post", "/jobs/batch"): BODY | {"invalid-parameter"},
-    ("post", "/batches"): JSON_BODY | {"unknown-operation", "tenant-draining", "store-unavailable"},
+    ("post", "/batches"): JSON_BODY
+    | {"unknown-operation", "tenant-draining", "store-unavailable", "quota-exceeded", "quota-too-small"},
     ("get", "/batches"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/batches/{batch_id}"): BATCH | {"too-many-waiting"},
     ("get", "/batches/{batch_id}/events"): BATCH | {"too-many-waiting"},

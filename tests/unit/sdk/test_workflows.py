@@ -112,3 +112,56 @@ def test_an_attempt_adds_a_bounded_number_of_jobs() -> None:
 def test_an_input_that_is_no_json_is_refused() -> None:
     with pytest.raises(SubmissionError, match="the input of the job '1' for 'sdk"):
         JobsToAdd().add("sdk.part", object(), {}, 2)
+
+
+@operation(name="sdk.submit_workflows")
+async def submit_workflows(job: Context) -> list[str]:
+    """Submit workflows and a job between them."""
+    jobs: list[dict[str, Any]] = [
+        {"name": "a", "operation": "sdk.part", "input": {"number": 1}},
+        {"operation": "any", "depends_on": ["a"]},
+    ]
+    first = job.submit_workflow(jobs, webhook=None)
+    job.submit("elsewhere")
+    again = await job.submit_workflow_async(jobs, follow_up={"operation": "any"})
+    own = [await job.submit_workflow_async(jobs, idempotency_key="own") for _ in range(2)]
+    return [first, again, *own]
+
+
+def test_submitted_workflows_are_recorded_with_the_keys_of_a_worker() -> None:
+    outcome = testing.run("sdk.submit_workflows", job_id="an-id")
+    first, second, own = outcome.workflows
+    assert outcome.result == [first.workflow_id, second.workflow_id, own.workflow_id, own.workflow_id]
+    assert first.jobs[1] == {"operation": "any", "depends_on": ["a"]}
+    assert first.options == {"webhook": None, "idempotency_key": "an-id.1"}
+    assert second.options == {"follow_up": {"operation": "any"}, "idempotency_key": "an-id.3"}
+    assert own.options == {"idempotency_key": "own"}
+
+
+@operation(name="sdk.submit_workflow")
+def submit_workflow(jobs: list[dict[str, Any]], job: Context) -> str:
+    """Submit a workflow of these jobs."""
+    return job.submit_workflow(jobs)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "reason"),
+    [
+        ([], "jobs: at least one is expected"),
+        ([{"name": "a"}], "jobs.0.operation: is missing"),
+        ([{"operation": "x", "name": "1"}, {"operation": "x"}], "jobs.1.name: '1' stands twice"),
+        ([{"operation": "x", "depends_on": ["b"]}], "jobs.0.depends_on: no job is named 'b'"),
+        (
+            [{"operation": "x", "name": n, "depends_on": [p]} for n, p in (("a", "b"), ("b", "a"))],
+            "jobs: they wait for each other: ",
+        ),
+        ([{"operation": "sdk.part", "input": {"number": "x"}}], "jobs.0.input: "),
+        ([{"operation": "sdk.part"}], "jobs.0.input: "),
+    ],
+)
+def test_a_workflow_that_would_be_refused_is_refused(jobs: list[dict[str, Any]], reason: str) -> None:
+    failing = testing.run("sdk.submit_workflow", {"jobs": jobs}, max_attempts=1)
+    assert isinstance(failing, testing.Failed)
+    assert failing.error_type == "SubmissionError"
+    assert reason in failing.error_text
+    assert failing.workflows == ()

@@ -26,7 +26,7 @@ from jobproc.errors import (
 from jobproc.hooks import Attempt, around_attempt, on_process_start, on_process_stop
 from jobproc.operations import Operation, Options
 from jobproc.parents import Parent
-from jobproc.submission import SubmitOptions
+from jobproc.submission import SubmitOptions, WorkflowOptions
 
 if TYPE_CHECKING:
     from jobproc.client import AsyncClient, Client, remote
@@ -51,6 +51,7 @@ __all__ = [
     "RetryAfter",
     "SubmissionError",
     "SubmitOptions",
+    "WorkflowOptions",
     "around_attempt",
     "on_process_start",
     "on_process_stop",

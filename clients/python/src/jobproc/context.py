@@ -1,7 +1,7 @@
 """The Context: what an operation may ask of the attempt that runs it, and tell it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 
 from jobproc.adding import AddOptions
 from jobproc.parents import Parent
-from jobproc.submission import SubmitOptions
+from jobproc.submission import SubmitOptions, WorkflowOptions
 
 
 class Context(Protocol):
@@ -73,6 +73,18 @@ class Context(Protocol):
 
     async def submit_async(self, operation: str, job_input: object = None, /, **options: Unpack[SubmitOptions]) -> str:
         """Submit a further job as `submit` does, without blocking the event loop."""
+
+    def submit_workflow(self, jobs: Sequence[Mapping[str, Any]], /, **options: Unpack[WorkflowOptions]) -> str:
+        """Submit a workflow by the API, and return its id. `jobs`: each has the members of a job of POST /workflows.
+
+        These are `operation`, `input`, `name`, `depends_on`, `on_parent_failure` and the options of `submit`. It counts
+        among the calls of `submit`, and has the same idempotency keys. Raises SubmissionError.
+        """
+
+    async def submit_workflow_async(
+        self, jobs: Sequence[Mapping[str, Any]], /, **options: Unpack[WorkflowOptions]
+    ) -> str:
+        """Submit a workflow as `submit_workflow` does, without blocking the event loop."""
 
     def add_job(self, operation: str, job_input: object = None, /, **options: Unpack[AddOptions]) -> str:
         """Add a job to the workflow of the running job, and return its name. `job_input`: as that of `submit`.

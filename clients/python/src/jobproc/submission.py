@@ -1,4 +1,4 @@
-"""Submission of jobs to the API over HTTP, by the standard library alone."""
+"""Submission of jobs and workflows to the API over HTTP, by the standard library alone."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from jobproc.errors import SubmissionError
 
-MAX_RESPONSE_BYTES = 1_000_000
+MAX_RESPONSE_BYTES = 16_000_000  # that of a workflow has 39 for each job
 MAX_REASON_CHARACTERS = 500
 
 
@@ -39,6 +39,14 @@ class SubmitOptions(TypedDict, total=False):
     webhook: Mapping[str, str] | None  #: endpoint_id; None: no endpoint is told of the end
 
 
+class WorkflowOptions(TypedDict, total=False):
+    """Options of a workflow. All but the first are those of the HTTP API, under the same names."""
+
+    idempotency_key: str  #: of the request; a repeat with the same key submits nothing and returns the first workflow
+    webhook: Mapping[str, str] | None  #: endpoint_id; None: no endpoint is told of the end
+    follow_up: Mapping[str, Any] | None  #: the submission of a job that is stored once when all jobs have ended
+
+
 def json_of(value: object, name: str) -> str:
     """Return the JSON text by which a value is submitted. Raises SubmissionError, whose message has the name."""
     try:
@@ -48,7 +56,7 @@ def json_of(value: object, name: str) -> str:
 
 
 class Submitter:
-    """Submits the further jobs of one attempt."""
+    """Submits the further jobs and workflows of one attempt."""
 
     def __init__(self, api_url: str, timeout_s: float, job_id: str, *, api_key: str = "", ca_file: str = "") -> None:
         """`job_id`: of the running job; the idempotency keys are made of it. `api_key`: empty: none is sent.
@@ -76,17 +84,25 @@ class Submitter:
         key = str(body.pop("idempotency_key", key))
         if job_input is not None:
             body["input"] = job_input
-        return self._post(operation, json_of(body, f"the job for {operation!r}").encode(), key)
+        return self._post(f"the job for {operation!r}", "/jobs/", body, key, "job_id")
 
-    def _post(self, operation: str, body: bytes, key: str) -> str:
+    def submit_workflow(self, jobs: Sequence[Mapping[str, Any]], key: str, options: WorkflowOptions) -> str:
+        """Submit a workflow, and return its id. `key`: as that of `submit`. Raises SubmissionError."""
+        body: dict[str, object] = {"jobs": jobs, **options}
+        key = str(body.pop("idempotency_key", key))
+        return self._post(f"the workflow of {len(jobs)} jobs", "/workflows", body, key, "workflow_id")
+
+    def _post(self, submitted: str, path: str, body: Mapping[str, object], key: str, member: str) -> str:
+        """Return the member of the response that has the id. `submitted`: names the submission in an error."""
+        content = json_of(body, submitted).encode()
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        failed = f"the job for {operation!r} was not submitted"
+        failed = f"{submitted} was not submitted"
         try:
-            request = urllib.request.Request(f"{self._api_url}/jobs/", body, headers, method="POST")  # noqa: S310 - the setting is a URL of HTTP
+            request = urllib.request.Request(f"{self._api_url}{path}", content, headers, method="POST")  # noqa: S310 - the setting is a URL of HTTP
             if self._api_key:  # unredirected: another host must not get it
                 request.add_unredirected_header("Authorization", f"Bearer {self._api_key}")
             with urllib.request.urlopen(request, timeout=self._timeout_s, context=self._tls()) as response:  # noqa: S310 - likewise
-                return str(json.loads(response.read(MAX_RESPONSE_BYTES))["job_id"])
+                return str(json.loads(response.read(MAX_RESPONSE_BYTES))[member])
         except urllib.error.HTTPError as error:
             with error:
                 reason = error.read(MAX_RESPONSE_BYTES).decode(errors="replace")[:MAX_REASON_CHARACTERS]

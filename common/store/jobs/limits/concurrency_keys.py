@@ -15,7 +15,7 @@ from common.domain.job import ConcurrencyKey
 from common.domain.tenancy.queue_policies import ALL_TENANTS
 from common.store.connection.caller import for_caller
 from common.store.connection.statement import Statement, array_literal
-from common.store.jobs.running_keys import MAX_PARKED, NOT_PARKED, PARKED, park_statement
+from common.store.jobs.running_keys import MAX_PARKED, NOT_PARKED, PARKED, Turns, park_statement
 
 if TYPE_CHECKING:  # with them come drivers: the API does without psycopg2, the worker without asyncpg
     import asyncpg
@@ -151,21 +151,14 @@ _WOKEN = """
            (SELECT min(extract(epoch FROM next_at - now())) FROM going WHERE later = 1 OR open > 0)::float8"""
 WAKE = Statement("wake_limited", "int[], text[], text[], bigint", f"{_WITH_KEYS} {_WOKEN}")
 _WAKE_OF_CALLER = f"{_WITH_KEYS} {for_caller(_WOKEN, '$5')}"
-WAKE_IN_TURN = Statement(
-    "wake_limited_in_turn",
-    "int, text, text, bigint, text, bigint",
-    f"""
-    WITH RECURSIVE groups AS (
-        SELECT first.* FROM (SELECT $1 AS tenant, $2 AS queue, $3 AS key, $5 AS needs) place
-        CROSS JOIN LATERAL ({_NEXT_GROUP.format(after=_AFTER.format(group="place"))}) first
-        UNION ALL
-        SELECT next.* FROM groups CROSS JOIN LATERAL ({_NEXT_GROUP.format(after=_AFTER.format(group="groups"))}) next),
-    g AS MATERIALIZED (SELECT * FROM groups LIMIT $6),
-    {_WAKE}
-    SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM g), last.* FROM (VALUES (1)) AS single(n)
-    LEFT JOIN (SELECT * FROM g ORDER BY tenant DESC, queue DESC, key DESC, needs DESC LIMIT 1) last ON true
-    """,
+_TURNS = Turns(
+    ("tenant", "queue", "key", "needs"),
+    place="$1 AS tenant, $2 AS queue, $3 AS key, $5 AS needs",
+    limit="$6",
+    next_group=_NEXT_GROUP,
+    after=_AFTER,
 )
+WAKE_IN_TURN = _TURNS.statement("wake_limited_in_turn", "int, text, text, bigint, text, bigint", _WAKE)
 # A key that nobody has used for a while has a full bucket, and no holders.
 DELETE_UNUSED = Statement(
     "delete_concurrency_keys",

@@ -14,6 +14,7 @@ from jobproc.testing.outcomes import (
     Progress,
     Retries,
     SubmittedJob,
+    SubmittedWorkflow,
     Succeeded,
 )
 from jobproc.testing.running import RunOptions, arun, run
@@ -29,6 +30,7 @@ __all__ = [
     "Retries",
     "RunOptions",
     "SubmittedJob",
+    "SubmittedWorkflow",
     "Succeeded",
     "arun",
     "run",

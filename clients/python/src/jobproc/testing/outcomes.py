@@ -1,6 +1,6 @@
 """The outcomes of an attempt in a test, with all that the operation has reported, logged and submitted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,15 @@ class SubmittedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmittedWorkflow:
+    """A workflow that the operation has submitted."""
+
+    workflow_id: str
+    jobs: Sequence[Mapping[str, Any]]  #: as JSON
+    options: Mapping[str, Any]  #: as JSON, with `idempotency_key`
+
+
+@dataclass(frozen=True, slots=True)
 class AddedJob:
     """A job that the operation has added to its workflow."""
 
@@ -55,6 +64,7 @@ class _Recorded:
     progress: tuple[Progress, ...] = ()
     logs: tuple[LogLine, ...] = ()
     submitted: tuple[SubmittedJob, ...] = ()
+    workflows: tuple[SubmittedWorkflow, ...] = ()
     added: tuple[AddedJob, ...] = ()  #: to the workflow, as far as the attempt has a result
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from typing_extensions import Unpack
 
-from jobproc.testing.outcomes import Outcome, SubmittedJob
+from jobproc.testing.outcomes import Outcome, SubmittedJob, SubmittedWorkflow
 from jobproc.testing.running import AnyOperation, RunOptions, arun, run
 from jobproc.testing.server import (
     KEY_VARIABLE,
@@ -24,6 +24,7 @@ class Runner:
 
     def __init__(self) -> None:
         self.submitted: list[SubmittedJob] = []  #: by all operations of the test, in order
+        self.workflows: list[SubmittedWorkflow] = []  #: likewise
         self.defaults: RunOptions = {"jitter": 0.0}  #: of every run; a test may change them
 
     def __call__(self, operation: AnyOperation, job_input: object = None, /, **options: Unpack[RunOptions]) -> Outcome:
@@ -40,6 +41,7 @@ class Runner:
 
     def _kept(self, outcome: Outcome) -> Outcome:
         self.submitted.extend(outcome.submitted)
+        self.workflows.extend(outcome.workflows)
         return outcome
 
 

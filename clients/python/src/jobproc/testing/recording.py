@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -15,8 +15,9 @@ from jobproc.adding import AddOptions, JobsToAdd
 from jobproc.errors import Cancelled, SubmissionError
 from jobproc.operations import Operation, registered
 from jobproc.parents import Parent
-from jobproc.submission import SubmitOptions, json_of
-from jobproc.testing.outcomes import LogLine, Progress, SubmittedJob
+from jobproc.submission import SubmitOptions, WorkflowOptions, json_of
+from jobproc.testing.outcomes import LogLine, Progress, SubmittedJob, SubmittedWorkflow
+from jobproc.testing.workflows import reasons_against
 
 MAX_ADDED_JOBS = 10_000  # the default of JOBPROC_MAX_ADDED_JOBS
 MAX_TEXT_CHARACTERS = 200  # of the text that goes with a progress report, as in a worker
@@ -39,6 +40,8 @@ class RecordingContext:
         self.reported: list[Progress] = []
         self.logged: list[LogLine] = []
         self.submitted: list[SubmittedJob] = []
+        self.workflows: list[SubmittedWorkflow] = []
+        self._calls = 0  # of `submit` and `submit_workflow`
         self.to_add = JobsToAdd()
 
     def request_cancel(self) -> None:
@@ -74,17 +77,13 @@ class RecordingContext:
 
         The input is validated if the operation is declared in this process.
         """
-        key = options.get("idempotency_key", f"{self.job_id}.{len(self.submitted) + 1}")
+        key = options.get("idempotency_key", self._next_key())
         for job in self.submitted:
             if job.options["idempotency_key"] == key:
                 return job.job_id
         name = f"the job for {operation!r}"
         given = "{}" if job_input is None else json_of(job_input, name)
-        if (declared := registered.get(operation)) is not None:
-            try:
-                declared.parse(given)
-            except ValidationError as error:
-                raise SubmissionError(f"{name} was not submitted: {error}") from error
+        _validate(operation, given, f"{name} was not submitted")
         kept = json_of({**options, "idempotency_key": key}, name)
         self.submitted.append(SubmittedJob(str(uuid4()), operation, json.loads(given), json.loads(kept)))
         return self.submitted[-1].job_id
@@ -93,18 +92,54 @@ class RecordingContext:
         """Record a further job as `submit` does."""
         return self.submit(operation, job_input, **options)
 
+    def submit_workflow(self, jobs: Sequence[Mapping[str, Any]], /, **options: Unpack[WorkflowOptions]) -> str:
+        """Record a workflow, and return an id. Raises SubmissionError.
+
+        The names and the parents of the jobs are checked, and their inputs as those of `submit`.
+        """
+        key = options.get("idempotency_key", self._next_key())
+        for workflow in self.workflows:
+            if workflow.options["idempotency_key"] == key:
+                return workflow.workflow_id
+        name = f"the workflow of {len(jobs)} jobs"
+        given, kept = json_of(jobs, name), json_of({**options, "idempotency_key": key}, name)
+        recorded = SubmittedWorkflow(str(uuid4()), json.loads(given), json.loads(kept))
+        for reason in reasons_against(recorded.jobs):
+            raise SubmissionError(f"{name} was not submitted: {reason}")
+        for position, job in enumerate(recorded.jobs):
+            if "input" in job or "data" not in job:
+                text = json.dumps(job.get("input", {}))
+                _validate(job["operation"], text, f"{name} was not submitted: jobs.{position}.input")
+        self.workflows.append(recorded)
+        return recorded.workflow_id
+
+    async def submit_workflow_async(
+        self, jobs: Sequence[Mapping[str, Any]], /, **options: Unpack[WorkflowOptions]
+    ) -> str:
+        """Record a workflow as `submit_workflow` does."""
+        return self.submit_workflow(jobs, **options)
+
+    def _next_key(self) -> str:
+        self._calls += 1
+        return f"{self.job_id}.{self._calls}"
+
     def add_job(self, operation: str, job_input: object = None, /, **options: Unpack[AddOptions]) -> str:
         """Record a job that is added to the workflow, and return its name. Raises SubmissionError.
 
         The input is validated if the operation is declared in this process.
         """
         name = self.to_add.add(operation, job_input, options, MAX_ADDED_JOBS)
-        if (declared := registered.get(operation)) is not None:
-            try:
-                declared.parse(self.to_add[-1].input)
-            except ValidationError as error:
-                raise SubmissionError(f"the job {name!r} for {operation!r} was not added: {error}") from error
+        _validate(operation, self.to_add[-1].input, f"the job {name!r} for {operation!r} was not added")
         return name
+
+
+def _validate(operation: str, job_input: str, failed: str) -> None:
+    """Check the JSON text of an input if this process has declared the operation. Raises SubmissionError."""
+    if (declared := registered.get(operation)) is not None:
+        try:
+            declared.parse(job_input)
+        except ValidationError as error:
+            raise SubmissionError(f"{failed}: {error}") from error
 
 
 @contextmanager

@@ -200,6 +200,7 @@ class _Attempt:
             "progress": tuple(context.reported),
             "logs": tuple(context.logged),
             "submitted": tuple(context.submitted),
+            "workflows": tuple(context.workflows),
         }
         if context.is_cancel_requested:
             end = _STOPPED if isinstance(end, str) else end

@@ -39,6 +39,12 @@ class FakeContext:
     async def submit_async(self, *_arguments: object, **_options: object) -> Never:
         raise AssertionError("no test here submits")
 
+    def submit_workflow(self, *_arguments: object, **_options: object) -> Never:
+        raise AssertionError("no test here submits")
+
+    async def submit_workflow_async(self, *_arguments: object, **_options: object) -> Never:
+        raise AssertionError("no test here submits")
+
     def add_job(self, *_arguments: object, **_options: object) -> Never:
         raise AssertionError("no test here adds a job")
 

@@ -143,6 +143,7 @@ class TenantUsageView(View):
 
     tenant: str
     quotas: dict[str, QuotaView]
+    schedules: QuotaView
 
 
 class TenantView(View):

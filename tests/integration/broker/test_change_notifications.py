@@ -1,4 +1,4 @@
-"""The change feed: it pauses without a subscriber or without Redis, and never raises an exception."""
+"""Change notifications: they pause without a subscriber or without Redis, and never raise an exception."""
 
 import socket
 import threading
@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from common.broker import change_feed
-from common.broker.change_feed import CHANNEL, ChangeFeed, ids_of_message
+from common.broker import change_notifications
+from common.broker.change_notifications import CHANNEL, ChangeNotifications, ids_of_message
 from common.settings import Settings
 
 IDS = ["one", "two"]
@@ -51,58 +51,58 @@ class FakeRedis:
         self._thread.join(5)
 
 
-MakeFeed = Callable[[bytes], tuple[FakeRedis, ChangeFeed]]
+MakeNotifications = Callable[[bytes], tuple[FakeRedis, ChangeNotifications]]
 
 
 @pytest.fixture
-def make() -> Iterator[MakeFeed]:
-    """A function that starts a server with a reply to every PUBLISH, and returns it with a change feed."""
-    pairs: list[tuple[FakeRedis, ChangeFeed]] = []
+def make() -> Iterator[MakeNotifications]:
+    """A function that starts a server with a reply to every PUBLISH, and returns it with change notifications."""
+    pairs: list[tuple[FakeRedis, ChangeNotifications]] = []
 
-    def make_pair(reply: bytes) -> tuple[FakeRedis, ChangeFeed]:
+    def make_pair(reply: bytes) -> tuple[FakeRedis, ChangeNotifications]:
         redis = FakeRedis(reply)
-        pairs.append((redis, ChangeFeed(Settings(redis_url=f"redis://127.0.0.1:{redis.port}/0"))))
+        pairs.append((redis, ChangeNotifications(Settings(redis_url=f"redis://127.0.0.1:{redis.port}/0"))))
         return pairs[-1]
 
     yield make_pair
-    for redis, feed in pairs:
-        feed._redis.close()
+    for redis, notifications in pairs:
+        notifications._redis.close()
         redis.close()
 
 
-def test_every_batch_is_one_message_while_the_channel_has_a_subscriber(make: MakeFeed) -> None:
-    redis, feed = make(b":1\r\n")
+def test_every_batch_is_one_message_while_the_channel_has_a_subscriber(make: MakeNotifications) -> None:
+    redis, notifications = make(b":1\r\n")
     for _ in range(3):
-        feed.publish(IDS)
-    assert not feed.paused
+        notifications.publish(IDS)
+    assert not notifications.paused
     assert len(redis.published) == 3
     assert all(CHANNEL.encode() in command and b"one,two" in command for command in redis.published)
 
 
-def test_the_feed_pauses_after_a_publish_without_a_subscriber(make: MakeFeed) -> None:
-    redis, feed = make(b":0\r\n")
-    feed.publish([])
-    assert not feed.paused
+def test_notifications_pause_after_a_publish_without_a_subscriber(make: MakeNotifications) -> None:
+    redis, notifications = make(b":0\r\n")
+    notifications.publish([])
+    assert not notifications.paused
     for _ in range(1_000):
-        feed.publish(IDS)
-    assert feed.paused
-    assert len(redis.published) <= 1 + (1 / change_feed.NO_SUBSCRIBER_PAUSE_S)
+        notifications.publish(IDS)
+    assert notifications.paused
+    assert len(redis.published) <= 1 + (1 / change_notifications.NO_SUBSCRIBER_PAUSE_S)
 
 
 @pytest.mark.parametrize("reply", [b"", b"-READONLY no\r\n", b"nonsense\r\n"])
-def test_the_feed_pauses_after_an_error_of_redis(make: MakeFeed, reply: bytes) -> None:
-    _, feed = make(reply)
+def test_notifications_pause_after_an_error_of_redis(make: MakeNotifications, reply: bytes) -> None:
+    _, notifications = make(reply)
     began = time.monotonic()
     for _ in range(100):
-        feed.publish(IDS)
-    assert feed.paused
+        notifications.publish(IDS)
+    assert notifications.paused
     assert time.monotonic() - began < 2
 
 
-def test_the_feed_pauses_while_redis_refuses_connections() -> None:
-    feed = ChangeFeed(Settings(redis_url="redis://127.0.0.1:1/0"))
-    feed.publish(IDS)
-    assert feed.paused
+def test_notifications_pause_while_redis_refuses_connections() -> None:
+    notifications = ChangeNotifications(Settings(redis_url="redis://127.0.0.1:1/0"))
+    notifications.publish(IDS)
+    assert notifications.paused
 
 
 @pytest.mark.parametrize(
@@ -119,17 +119,20 @@ def test_a_message_contains_job_ids() -> None:
 
 
 def test_a_message_of_more_ids_than_a_worker_publishes_is_not_read() -> None:
-    largest = ",".join([str(UUID(int=0))] * change_feed.MAX_IDS).encode()
-    assert len(ids_of_message({"type": "message", "data": largest})) == change_feed.MAX_IDS
+    largest = ",".join([str(UUID(int=0))] * change_notifications.MAX_IDS).encode()
+    assert len(ids_of_message({"type": "message", "data": largest})) == change_notifications.MAX_IDS
     assert ids_of_message({"type": "message", "data": b"x" * 30_000_000}) == []
-    assert len(ids_of_message({"type": "message", "data": b"," * change_feed.MAX_BYTES})) == change_feed.MAX_IDS
+    assert (
+        len(ids_of_message({"type": "message", "data": b"," * change_notifications.MAX_BYTES}))
+        == change_notifications.MAX_IDS
+    )
 
 
-def test_more_ids_than_fit_a_message_are_published_in_several(make: MakeFeed) -> None:
-    redis, feed = make(b":1\r\n")
-    ids = [str(UUID(int=number)) for number in range(2 * change_feed.MAX_IDS + 1)]
-    feed.publish(ids)
+def test_more_ids_than_fit_a_message_are_published_in_several(make: MakeNotifications) -> None:
+    redis, notifications = make(b":1\r\n")
+    ids = [str(UUID(int=number)) for number in range(2 * change_notifications.MAX_IDS + 1)]
+    notifications.publish(ids)
     texts = b"".join(redis.published).decode().split("\r\n")
     messages = [ids_of_message({"type": "message", "data": text.encode()}) for text in texts if ids[0][:20] in text]
-    assert [len(message) for message in messages] == [change_feed.MAX_IDS, change_feed.MAX_IDS, 1]
+    assert [len(message) for message in messages] == [change_notifications.MAX_IDS, change_notifications.MAX_IDS, 1]
     assert [job_id for message in messages for job_id in message] == ids

@@ -1,4 +1,4 @@
-"""The change feed: a Redis channel on which the ids of changed jobs are published."""
+"""Change notifications: a Redis channel on which the ids of changed jobs are published."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MAX_BYTES = MAX_IDS * 37  # of a message: UUIDs and commas
 PUBLISH_TIMEOUT_S = 0.2  # longest wait for a publish, of a process that has jobs to run
 
 
-class ChangeFeed:
+class ChangeNotifications:
     """Publishes the ids of changed jobs, from workers and the controller.
 
     It pauses for 100 ms after a publish that reached no subscriber, and for a second or more after an error.
