@@ -10,8 +10,8 @@ from api.web.ttl_cache import TenantCache
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
 from common.store.connection.lanes import Lane
-from common.store.workers import listing
-from common.store.workers.listing import WorkerRow
+from common.store.queues import worker_list
+from common.store.queues.worker_list import WorkerRow
 
 CACHE_S = 1.0
 SHOWN_JOBS = 5  #: of each process
@@ -59,7 +59,7 @@ class WorkerView(BaseModel):
 class WorkerList(BaseModel):
     """The worker processes."""
 
-    workers: list[WorkerView] = Field(description=f"Up to {listing.MAX_WORKERS} processes, the newest first.")
+    workers: list[WorkerView] = Field(description=f"Up to {worker_list.MAX_WORKERS} processes, the newest first.")
 
 
 def worker_list_cache(settings: Settings, pool: DatabasePool) -> TenantCache[WorkerList]:
@@ -68,7 +68,7 @@ def worker_list_cache(settings: Settings, pool: DatabasePool) -> TenantCache[Wor
     async def load(tenant: int) -> WorkerList:
         """Read the processes, and the jobs of a tenant that they have claimed, from the database."""
         rows = await pool.run_sync(
-            partial(listing.read, tenant=tenant, scanned=settings.queue_count_limit, shown=SHOWN_JOBS),
+            partial(worker_list.read, tenant=tenant, scanned=settings.queue_count_limit, shown=SHOWN_JOBS),
             Lane.EXPENSIVE,
             tenant=tenant,
         )

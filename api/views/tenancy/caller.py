@@ -7,7 +7,7 @@ from common.domain.tenancy.scopes import Scope
 
 
 class CallerView(BaseModel):
-    """Who a request comes from, and what it may do."""
+    """The caller of a request, and what it may do."""
 
     subject: str | None = Field(
         description="`key:` and the id of the API key, or `user:` and the subject of the token. Null: the API "
