@@ -156,15 +156,18 @@ def test_a_dockerfile_needs_no_buildkit(part: str) -> None:
     assert not re.search(r"^# *syntax|--mount|--link|<<", (ROOT / f"Dockerfile.{part}").read_text(), re.MULTILINE)
 
 
-def test_both_dockerfiles_have_the_same_instructions_but_for_the_sdk() -> None:
+def test_both_dockerfiles_have_the_same_instructions_but_for_the_sdk_and_the_documentation() -> None:
+    own = {"api": "docs", "worker": "sdk"}
     api, worker = (
         [
             (stage, keyword, re.sub(rf"\b({'|'.join(PARTS)})\b", "PART", arguments))
             for stage, keyword, arguments in instructions(part)
-            if keyword not in {"CMD", "LABEL", "EXPOSE"} and not (part == "worker" and "sdk" in f"{stage} {arguments}")
+            if keyword not in {"CMD", "LABEL", "EXPOSE"}
+            and not (keyword != "ENV" and own[part] in f"{stage} {arguments}")
         ]
         for part in PARTS
     )
+    api = [(stage, keyword, text.removesuffix(" JOBPROC_DOCS_FOLDER=/app/docs")) for stage, keyword, text in api]
     assert api == worker
 
 

@@ -13,7 +13,7 @@ from integration.batches.test_howto import request_of
 from procrastinate import App
 from procrastinate.testing import InMemoryConnector
 from rig.packages import add_package
-from rig.system import System
+from rig.system import System, until
 from temporalio.testing import ActivityEnvironment
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -95,9 +95,9 @@ def test_procrastinate(system: System, capsys: pytest.CaptureFixture[str]) -> No
         page.run("call", namespace)
         app.run_worker(wait=False, install_signal_handlers=False)
     (job,) = ours(system, page)
-    lines = system.client.get(f"/jobs/{job['job_id']}/logs").text
     assert capsys.readouterr().out.strip() == f"{HELLO}, attempt 1"
-    assert f"{HELLO}, attempt 1" in lines
+    logs = f"/jobs/{job['job_id']}/logs"
+    until("the line is stored", lambda: f"{HELLO}, attempt 1" in system.client.get(logs).text)
 
 
 def test_temporal(system: System) -> None:

@@ -20,7 +20,7 @@ def test_the_commands_of_the_page_do_what_it_says() -> None:
         reader = Reader(stack.enter_context(checkout()), stack)
         for kind, text in blocks:
             {"sh": reader.execute, "json": reader.compare_json, "text": reader.compare_lines}[kind](text)
-    assert [kind for kind, _ in blocks].count("sh") == 6
+    assert [kind for kind, _ in blocks].count("sh") == 7
 
 
 def test_the_operation_of_the_readme_runs() -> None:
