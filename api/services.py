@@ -24,6 +24,7 @@ from api.submit.workflows.ndjson_workflows import NdjsonWorkflows
 from api.telemetry.metrics import ApiMetrics, PoolGauges
 from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
+from api.views.queues.workers import WorkerList, worker_list_cache
 from api.watch.batch_reader import BatchReader
 from api.watch.batch_watchers import BatchWatchers
 from api.watch.feed.reader import FeedReader
@@ -55,6 +56,7 @@ class Services:
     queue_stats: TenantCache[QueueStatsView]
     backpressure: Backpressure
     operation_list: TenantCache[OperationList]
+    worker_list: TenantCache[WorkerList]
     watchers: Watchers
     ndjson: NdjsonJobs
     ndjson_places: NdjsonPlaces
@@ -99,6 +101,7 @@ class Services:
             queue_stats=queue_stats,
             backpressure=backpressure,
             operation_list=operation_list_cache(pool),
+            worker_list=worker_list_cache(settings, pool),
             watchers=Watchers(settings, pool, metrics),
             ndjson=NdjsonJobs(pool, bodies, parser, group_commit, (backpressure, quotas)),
             ndjson_places=NdjsonPlaces(settings),

@@ -52,8 +52,8 @@ class Access:
         self._limits = limits
         self._tokens = tokens
 
-    async def admit(self, scope: AsgiScope, needed: Scope) -> Principal:
-        """Return the caller of a request, who may do what needs this scope.
+    async def admit(self, scope: AsgiScope, needed: Scope | None) -> Principal:
+        """Return the caller of a request, who may do what needs this scope; None: none is needed.
 
         Raises ProblemError otherwise, or StoreUnavailable. Nothing of the body has been read.
         """
@@ -66,7 +66,8 @@ class Access:
             raise await limits.failed(scope, problem) from None
         if limits.counts_callers:
             await limits.check_caller(scope, principal.tenant, principal.subject)
-        check_scope(principal, needed)
+        if needed is not None:
+            check_scope(principal, needed)
         name = _header(scope, _TENANT_HEADER)
         return principal if name is None else await self._across(principal, name)
 

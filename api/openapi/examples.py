@@ -75,6 +75,16 @@ _USAGE = {
         "jobs_per_minute": {"limit": 6_000, "used": 350}, "stored_bytes": {"limit": None, "used": 48_211_904},
     },
 }  # fmt: skip
+_CALLER = {
+    "subject": f"key:{EXAMPLE_KEY_ID}", "tenant": "default", "own_tenant": "default",
+    "scopes": ["jobs:read", "jobs:write"], "may_submit": True, "version": "0.1.0",
+}  # fmt: skip
+_WORKER = {
+    "worker": 4, "host": "jobproc-worker-7f9c", "pid": 17, "alive": True, "started_at": _SUBMITTED,
+    "alive_until": _ENDED, "ended_at": None, "busy_since": None, "queues": ["default"], "operations": ["square_sum"],
+    "held_jobs": 1, "claimed_jobs": 1,
+    "jobs": [{"job_id": ID, "operation": "square_sum", "attempt": 1, "claimed_at": _SUBMITTED}],
+}  # fmt: skip
 _KEY = {
     "id": EXAMPLE_KEY_ID, "name": "billing", "tenant": "default", "scopes": ["jobs:read", "jobs:write"],
     "created_at": _SUBMITTED, "created_by": "user:ada", "expires_at": None, "revoked_at": None, "last_used_at": None,
@@ -200,6 +210,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     },
     ("get", "/operations"): {"200": {"operation": {"operations": [_OPERATION]}}},
     ("get", "/stats"): {"200": {"queue": {"queues": [_QUEUE]}}},
+    ("get", "/workers"): {"200": {"worker": {"workers": [_WORKER]}}},
     **queue_examples.RESPONSES,
     **schedule_examples.RESPONSES,
     **webhook_examples.RESPONSES,
@@ -218,6 +229,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         }
         for verb, state in STATE_AFTER.items()
     },
+    ("get", "/me"): {"200": {"caller": _CALLER}},
     ("get", "/usage"): {"200": {"usage": _USAGE}},
     ("get", "/livez"): {"200": {"alive": {"alive": True}}},
     ("get", "/readyz"): {

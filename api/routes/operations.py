@@ -1,4 +1,4 @@
-"""List operations, and the statistics of their queues."""
+"""List operations, the statistics of their queues, and the worker processes that run them."""
 
 from fastapi import APIRouter, Request
 
@@ -7,6 +7,7 @@ from api.auth.route import SecuredRoute, requires
 from api.schemas import QueueStatsView
 from api.services import get_services
 from api.views.operations import OperationList
+from api.views.queues.workers import WorkerList
 from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS
 from api.web.problems import problem_responses
 from common.domain.tenancy.scopes import Scope
@@ -38,3 +39,15 @@ async def get_queue_stats(request: Request) -> QueueStatsView:
     """
     services = get_services(request)
     return await services.queue_stats.read(principal_of(request).tenant)
+
+
+@router.get("/workers/", include_in_schema=False)
+@router.get("/workers", tags=["queues"], responses=problem_responses(*EXPENSIVE_READ_PROBLEMS))
+@requires(Scope.QUEUES)
+async def list_workers(request: Request) -> WorkerList:
+    """List the worker processes, each with the jobs of the caller's tenant that it has claimed.
+
+    The list is up to a second old. Processes whose lease has ended are listed for an hour.
+    """
+    services = get_services(request)
+    return await services.worker_list.read(principal_of(request).tenant)

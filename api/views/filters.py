@@ -51,6 +51,12 @@ class JobFilters(BaseModel):
         None, description="A tag of the job.", examples=["nightly"]
     )
     batch: UUID | None = Field(None, description="The id of the batch of the job.", examples=[EXAMPLE_ID])
+    id_suffix: Annotated[str, Field(pattern="^[0-9A-Fa-f-]{4,36}$")] | None = Field(
+        None,
+        description="The end of the job's id, of at least four characters. No index has it: each page looks at so many "
+        "of the newest jobs, and `next` goes on.",
+        examples=["3f6c2a10"],
+    )
     created_after: Timestamp | None = Field(
         None,
         description="Jobs created at this time or later, by the time in their ids. RFC 3339 with an offset.",
@@ -93,6 +99,7 @@ class JobFilters(BaseModel):
             statuses = frozenset({State.FAILED})
         elif not statuses and (self.finished_after or self.finished_before):
             statuses = TERMINAL
-        return JobSearch(
-            statuses=statuses, **{name: getattr(self, name) for name in JobFilters.model_fields if name != "status"}
-        )
+        values = {name: getattr(self, name) for name in JobFilters.model_fields if name != "status"}
+        if self.id_suffix is not None:
+            values["id_suffix"] = self.id_suffix.lower()
+        return JobSearch(statuses=statuses, **values)

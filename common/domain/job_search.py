@@ -55,6 +55,7 @@ class JobSearch:
     queue: str | None = None
     tag: str | None = None
     batch: UUID | None = None  #: the jobs of this batch, by their ids
+    id_suffix: str | None = None  #: the end of the id, in lower case
     created_after: datetime | None = None
     created_before: datetime | None = None
     finished_after: datetime | None = None
@@ -67,7 +68,7 @@ class JobSearch:
     @property
     def filters(self) -> frozenset[str]:
         """The names of the filters that are set, without the time of creation, which every table has in its id."""
-        named = ("statuses", "operation", "queue", "tag", "finished_after", "finished_before", "error")
+        named = ("statuses", "operation", "queue", "tag", "finished_after", "finished_before", "error", "id_suffix")
         return frozenset(name for name in named if getattr(self, name))
 
     @property

@@ -22,6 +22,7 @@ OWN_SEGMENTS = (
     "jobs",
     "keys",
     "livez",
+    "me",
     "openapi.json",
     "operations",
     "queues",
@@ -31,6 +32,7 @@ OWN_SEGMENTS = (
     "tenants",
     "usage",
     "webhooks",
+    "workers",
     "workflows",
 )
 

@@ -23,7 +23,7 @@ SCANS = {
         WHERE tenant = $13 AND tag = $6 AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.FINISHED: """SELECT id, finished_at AS at FROM outcomes
         WHERE tenant = $13 AND status <> 'SUCCESS' AND finished_at >= $7 AND finished_at < $8
-          AND (finished_at, id) {beyond} ($14, $15) AND id BETWEEN $1 AND $2
+          AND (finished_at, id) {beyond} ($15, $16) AND id BETWEEN $1 AND $2
         ORDER BY finished_at {to}, id {to}""",
 }
 _TAGGED = "($6::text IS NULL OR (SELECT $6 = ANY (j.tags) FROM jobs j WHERE j.id = w.id))"
@@ -45,6 +45,7 @@ page AS MATERIALIZED (
       AND (w.at IS NULL OR w.at = s.finished_at)
       AND ($9::text IS NULL OR strpos(lower(s.error_type || ' ' || s.error_text), lower($9)) > 0)
       AND ($12::timestamptz IS NULL OR s.created_at <= $12)
+      AND ($14::text IS NULL OR right(w.id::text, length($14)) = $14)
       AND {tagged}
     LIMIT $11)
 """
@@ -74,7 +75,7 @@ PAGE_STATEMENTS = {
 #: The last scanned row, where the next page begins; no row if the page is full.
 LAST_SCANNED = "FROM (SELECT * FROM walked ORDER BY n DESC LIMIT 1) l WHERE (SELECT count(*) FROM page) < $11"
 #: Types of the arguments of PAGE_STATEMENTS; by the time of the end there are two more.
-TYPES = "uuid, uuid, text[], text, text, text, timestamptz, timestamptz, text, bigint, bigint, timestamptz, int"
+TYPES = "uuid, uuid, text[], text, text, text, timestamptz, timestamptz, text, bigint, bigint, timestamptz, int, text"
 TYPES_BY_FINISH = f"{TYPES}, timestamptz, uuid"
 
 _EARLIEST, _LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
@@ -136,6 +137,7 @@ def scan_arguments(
         limits.jobs + 1,
         search.as_of,
         tenant,
+        search.id_suffix,
     )
     if not by_finish:
         return arguments

@@ -193,6 +193,8 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "get_usage": [("GET", "/usage", {})],
     "list_operations": [("GET", "/operations", {})],
     "get_queue_stats": [("GET", "/stats", {})],
+    "list_workers": [("GET", "/workers", {})],
+    "get_caller": [("GET", "/me", {})],
     "get_liveness": [("GET", "/livez", {})],
     "get_readiness": [("GET", "/readyz", {})],
 }

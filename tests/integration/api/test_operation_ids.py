@@ -78,6 +78,8 @@ OPERATION_IDS = {
     ("get", "/usage", "get_usage"),
     ("get", "/operations", "list_operations"),
     ("get", "/stats", "get_queue_stats"),
+    ("get", "/workers", "list_workers"),
+    ("get", "/me", "get_caller"),
     ("get", "/livez", "get_liveness"),
     ("get", "/readyz", "get_readiness"),
 }

@@ -133,6 +133,8 @@ ROUTES = {
     },
     ("get", "/operations"): EXPENSIVE,
     ("get", "/stats"): EXPENSIVE,
+    ("get", "/workers"): EXPENSIVE,
+    ("get", "/me"): set(),
     ("get", "/livez"): set(),
     ("get", "/readyz"): {"not-ready"},
 }

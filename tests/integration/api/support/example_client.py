@@ -219,7 +219,9 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     ),
     "started": lambda client, operation: client.send(operation, client.bulk_action()),
     "undoing": lambda client, operation: client.send(operation, client.bulk_action("start", "stop")),
-    **dict.fromkeys(("operation", "queue", "alive", "ready"), lambda client, operation: client.send(operation)),
+    **dict.fromkeys(
+        ("operation", "queue", "worker", "caller", "alive", "ready"), lambda client, operation: client.send(operation)
+    ),
     # without a body
     "": lambda client, operation: client.request_unchanged_job(operation),
     "lines": lambda client, operation: client.request_log(operation),
