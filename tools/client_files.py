@@ -77,6 +77,7 @@ def problem_modules() -> dict[str, Callable[[], str]]:
         return formatted(
             f'"""Errors by the types of problems: start at `BY_TYPE`. Imports only the errors.\n\n{NOTE}\n"""\n\n'
             f"from {PACKAGE}.errors import ApiError\n{imports}\n"
+            f"__all__ = {sorted(['BY_TYPE', *map(class_name, PROBLEM_KINDS)])!r}\n"
             f"#: By the type of a problem, without its prefix: the class of its errors.\n"
             f"BY_TYPE: dict[str, type[ApiError]] = {{{rows}}}\n"
         )

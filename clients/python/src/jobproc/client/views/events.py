@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 from jobproc.client.views.shared import State
 from jobproc.client.views.view import View
 
