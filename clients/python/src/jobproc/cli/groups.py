@@ -78,6 +78,11 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, place.help) for name, place in self.places.items()])
 
 
+def pass_invocation(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function the invocation as its first argument."""
+    return click.pass_obj(function)
+
+
 def command(name: str, **facts: Any) -> Callable[[Callable[..., Any]], Command]:
     """Return a decorator that makes a command of a function."""
     return click.command(name, cls=Command, **facts)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,7 +22,7 @@ class Invocation:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
         self.goes_on = ""  #: what goes on in the server if this process is interrupted
-        self.now = lambda: datetime.now(UTC)
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @cached_property
     def client(self) -> "Connection":

@@ -67,7 +67,7 @@ def indented(value: Any) -> str:
 
 def yaml(value: Any) -> str:
     """Return a value as YAML."""
-    import yaml as library
+    import yaml as library  # type: ignore[import-untyped]  # PyYAML has no types
 
     plain_value = json.loads(json.dumps(value))  # views are dictionaries of a class of their own
     text: str = library.safe_dump(plain_value, sort_keys=False, allow_unicode=True)

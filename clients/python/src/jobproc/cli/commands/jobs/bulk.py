@@ -10,7 +10,7 @@ from jobproc.cli.commands.jobs.ids import job_id
 from jobproc.cli.commands.jobs.inputs import value_of
 from jobproc.cli.exit_codes import ExitCode
 from jobproc.cli.failures import code_of, sentence_of
-from jobproc.cli.groups import command
+from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.columns import plain
 from jobproc.client.calls import bulk_actions
@@ -36,7 +36,7 @@ def bulk_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @command("cancel")
 @click.argument("ids", metavar="[ID...]", nargs=-1)
 @bulk_options
-@click.pass_obj
+@pass_invocation
 def cancel(invocation: Invocation, ids: tuple[str, ...], **options: Any) -> int:
     """Cancel jobs: waiting ones end, running ones are asked to stop.
 
@@ -51,7 +51,7 @@ def cancel(invocation: Invocation, ids: tuple[str, ...], **options: Any) -> int:
 @click.argument("ids", metavar="[ID...]", nargs=-1)
 @click.option("--input", "new_input", metavar="JSON", help="A new input, for ids: JSON or @file.")
 @bulk_options
-@click.pass_obj
+@pass_invocation
 def retry(invocation: Invocation, ids: tuple[str, ...], new_input: str | None, **options: Any) -> int:
     """Run jobs that are FAILED or CANCELLED once more.
 
@@ -68,15 +68,13 @@ def retry(invocation: Invocation, ids: tuple[str, ...], new_input: str | None, *
 @command("reprioritise")
 @click.argument("priority", type=click.IntRange(0, 9))
 @bulk_options
-@click.pass_obj
+@pass_invocation
 def reprioritise(invocation: Invocation, priority: int, **options: Any) -> int:
     """Give all waiting jobs that match filters a priority, from 0, first, to 9."""
     return act(invocation, "reprioritise", options, priority)
 
 
-def each(
-    invocation: Invocation, ids: tuple[str, ...], options: dict[str, Any], change: Callable[[str], Any]
-) -> int:
+def each(invocation: Invocation, ids: tuple[str, ...], options: dict[str, Any], change: Callable[[str], Any]) -> int:
     """Change jobs one by one; a refused one does not stop the others. Return the exit code of the last failure."""
     if chosen(options) or any(options.values()):
         usage("ids or filters are expected, not both; --all, --rate, --dry-run and --yes are for filters")

@@ -3,7 +3,7 @@
 import click
 
 from jobproc.cli.commands.jobs.bulk import progress
-from jobproc.cli.groups import Group
+from jobproc.cli.groups import Group, pass_invocation
 from jobproc.cli.invocation import Invocation
 from jobproc.cli.output.columns import columns
 
@@ -17,7 +17,7 @@ def actions() -> None:
 
 @actions.command("list")
 @click.option("--limit", type=int, default=20, show_default=True, help="The most actions.")
-@click.pass_obj
+@pass_invocation
 def list_(invocation: Invocation, limit: int) -> None:
     """List bulk actions, newest first."""
     invocation.write_list(invocation.client.bulk.list(limit), COLUMNS, "bulk_action_id")
@@ -25,7 +25,7 @@ def list_(invocation: Invocation, limit: int) -> None:
 
 @actions.command("get")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def get(invocation: Invocation, id_: str) -> None:
     """Show a bulk action and its progress."""
     invocation.write(invocation.client.bulk.get(id_), "bulk_action_id")
@@ -33,7 +33,7 @@ def get(invocation: Invocation, id_: str) -> None:
 
 @actions.command("stop")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def stop(invocation: Invocation, id_: str) -> None:
     """Stop a bulk action; no further job is changed."""
     invocation.write(invocation.client.bulk.stop(id_), "bulk_action_id")
@@ -41,7 +41,7 @@ def stop(invocation: Invocation, id_: str) -> None:
 
 @actions.command("start")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def start(invocation: Invocation, id_: str) -> None:
     """Go on with a bulk action that was stopped, or start a previewed one."""
     invocation.client.bulk_action(id_).start()
@@ -51,7 +51,7 @@ def start(invocation: Invocation, id_: str) -> None:
 
 @actions.command("undo")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def undo(invocation: Invocation, id_: str) -> None:
     """Take a bulk action back, as far as its jobs have not moved on."""
     invocation.client.bulk.undo(id_)

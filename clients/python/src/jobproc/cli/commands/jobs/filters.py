@@ -12,7 +12,7 @@ UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 STATES = ("SCHEDULED", "BLOCKED", "PENDING", "IN_PROGRESS", "RETRYING", "SUCCESS", "FAILED", "CANCELLED")
 
 
-class Instant(click.ParamType):
+class Instant(click.ParamType[str]):
     """A time of RFC 3339, or its distance from now, such as 15m, 2h or 7d."""
 
     name = "time"
@@ -35,7 +35,7 @@ class Instant(click.ParamType):
         return str(value)
 
 
-class States(click.ParamType):
+class States(click.ParamType[list[str]]):
     """States of jobs, separated by commas."""
 
     name = "states"

@@ -7,18 +7,20 @@ import click
 from jobproc.cli.commands.jobs.filters import chosen, filters
 from jobproc.cli.commands.jobs.ids import job_id
 from jobproc.cli.exit_codes import OF_STATES
-from jobproc.cli.groups import command
+from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation
 from jobproc.cli.output.columns import columns, plain
 
-COLUMNS = columns("job_id", "status", "operation", "queue", "priority", "created_at", "finished_at", "attempt", "error.text")
+COLUMNS = columns(
+    "job_id", "status", "operation", "queue", "priority", "created_at", "finished_at", "attempt", "error.text"
+)
 LIMIT = 50
 LEVEL_WIDTH = 8
 
 
 @command("get")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def get(invocation: Invocation, id_: str) -> None:
     """Show a job: options, attempts, timeline, result.
 
@@ -30,7 +32,7 @@ def get(invocation: Invocation, id_: str) -> None:
 @command("result")
 @click.argument("id_", metavar="ID")
 @click.option("--wait", type=float, metavar="SECONDS", help="Wait until the job has ended, at most so long.")
-@click.pass_obj
+@pass_invocation
 def result(invocation: Invocation, id_: str, wait: float | None) -> int:
     """Print the result of a job that has ended.
 
@@ -51,7 +53,7 @@ def print_result(invocation: Invocation, id_: str, wait: float | None) -> int:
 
 @command("why")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def why(invocation: Invocation, id_: str) -> None:
     """Say why a job is in its state, and when it may start."""
     explanation = invocation.client.explain(job_id(invocation, id_))
@@ -72,7 +74,7 @@ def why(invocation: Invocation, id_: str) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
 @click.option("--run", type=int, help="The run; default: the last one.")
 @click.option("--attempt", type=int, help="The attempt; default: all.")
-@click.pass_obj
+@pass_invocation
 def logs(invocation: Invocation, id_: str, run: int | None, attempt: int | None, *, follow: bool) -> None:
     """Print what the attempts of a job have logged."""
     id_ = job_id(invocation, id_)
@@ -94,12 +96,12 @@ def logs(invocation: Invocation, id_: str, run: int | None, attempt: int | None,
 @click.option("--sort", type=click.Choice(("-created", "created", "-finished", "finished")), help="Default: -created.")
 @click.option("--limit", type=int, default=LIMIT, show_default=True, help="The most jobs.")
 @click.option("--all", "is_all", is_flag=True, help="All jobs that match, page by page.")
-@click.pass_obj
+@pass_invocation
 def list_(invocation: Invocation, sort: str | None, limit: int, *, is_all: bool, **options: Any) -> None:
     """List jobs, newest first.
 
     The filters are those of the API: all of them must match.
     """
     query = chosen(options) | ({"sort": sort} if sort else {})
-    found = invocation.client.list(None if is_all else limit, **query)  # type: ignore[arg-type]  # the filters' names
+    found = invocation.client.list(None if is_all else limit, **query)
     invocation.write_list(found, COLUMNS, "job_id")

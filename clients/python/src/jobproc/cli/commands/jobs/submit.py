@@ -11,7 +11,7 @@ from jobproc.cli.commands.jobs.inputs import STDIN, lines_of_stdin, value_of
 from jobproc.cli.commands.jobs.reads import print_result
 from jobproc.cli.commands.jobs.watch import follow as follow_job
 from jobproc.cli.exit_codes import OF_STATES
-from jobproc.cli.groups import command
+from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.client.calls import jobs
 
@@ -20,7 +20,7 @@ BATCH_BYTES = 500_000  # half of the smallest body that the API refuses by defau
 FOREVER = -1.0  # `--wait` without seconds
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType[float]):
     """Seconds behind `--wait`, which may be left out."""
 
     name = "seconds"
@@ -52,7 +52,7 @@ class Seconds(click.ParamType):
 @click.option("--unique", metavar="KEY", help="Refuse the job while another one with the key is unfinished.")
 @click.option("--metadata", metavar="JSON", help="An object that is kept with the job.")
 @click.option("--idempotency-key", help="A repeat with this key submits nothing, and returns the first job.")
-@click.pass_obj
+@pass_invocation
 def submit(  # noqa: PLR0913 - an option each
     invocation: Invocation,
     operation: str,

@@ -4,14 +4,14 @@ import click
 
 from jobproc.cli.commands.jobs.ids import job_id
 from jobproc.cli.exit_codes import OF_STATES
-from jobproc.cli.groups import command
+from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation
 from jobproc.cli.output.columns import plain
 
 
 @command("watch")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@click.pass_obj
+@pass_invocation
 def watch(invocation: Invocation, ids: tuple[str, ...]) -> int:
     """Follow jobs until they have ended.
 

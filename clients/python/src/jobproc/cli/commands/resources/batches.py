@@ -2,7 +2,7 @@
 
 import click
 
-from jobproc.cli.groups import Group
+from jobproc.cli.groups import Group, pass_invocation
 from jobproc.cli.invocation import Invocation
 from jobproc.cli.output.columns import columns
 
@@ -17,7 +17,7 @@ def batches() -> None:
 @batches.command("list")
 @click.option("--status", type=click.Choice(("OPEN", "CLOSED", "ENDED"), case_sensitive=False), help="The state.")
 @click.option("--limit", type=int, default=50, show_default=True, help="The most batches.")
-@click.pass_obj
+@pass_invocation
 def list_(invocation: Invocation, status: str | None, limit: int) -> None:
     """List batches, newest first."""
     invocation.write_list(invocation.client.batches.list(status, most=limit), COLUMNS, "batch_id")
@@ -25,7 +25,7 @@ def list_(invocation: Invocation, status: str | None, limit: int) -> None:
 
 @batches.command("get")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def get(invocation: Invocation, id_: str) -> None:
     """Show a batch with the numbers of its jobs by state."""
     invocation.write(invocation.client.batches.get(id_), "batch_id")
@@ -34,7 +34,7 @@ def get(invocation: Invocation, id_: str) -> None:
 @batches.command("wait")
 @click.argument("id_", metavar="ID")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Wait at most so long.")
-@click.pass_obj
+@pass_invocation
 def wait(invocation: Invocation, id_: str, timeout: float | None) -> int:
     """Wait for the end of a batch. The exit code is 3 if a job of it is FAILED, else 4 if one is CANCELLED."""
     invocation.goes_on = f"batch {id_}"
@@ -45,7 +45,7 @@ def wait(invocation: Invocation, id_: str, timeout: float | None) -> int:
 
 @batches.command("close")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def close(invocation: Invocation, id_: str) -> None:
     """Close an open batch: it ends when all of its jobs have ended."""
     invocation.write(invocation.client.batches.close(id_), "batch_id")
@@ -53,7 +53,7 @@ def close(invocation: Invocation, id_: str) -> None:
 
 @batches.command("cancel")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def cancel(invocation: Invocation, id_: str) -> None:
     """Close a batch and cancel its jobs."""
     invocation.write(invocation.client.batches.cancel(id_), "batch_id")

@@ -2,7 +2,7 @@
 
 import click
 
-from jobproc.cli.groups import Group
+from jobproc.cli.groups import Group, pass_invocation
 from jobproc.cli.invocation import Invocation
 from jobproc.cli.output.columns import columns
 
@@ -15,7 +15,7 @@ def keys() -> None:
 
 
 @keys.command("list")
-@click.pass_obj
+@pass_invocation
 def list_(invocation: Invocation) -> None:
     """List the API keys."""
     invocation.write_list(invocation.client.keys.list(), COLUMNS, "id")
@@ -25,7 +25,7 @@ def list_(invocation: Invocation) -> None:
 @click.argument("name")
 @click.option("--scope", "scopes", multiple=True, required=True, help="A scope; may be repeated.")
 @click.option("--expires-in", type=int, metavar="SECONDS", help="The key is valid so long.")
-@click.pass_obj
+@pass_invocation
 def create(invocation: Invocation, name: str, scopes: tuple[str, ...], expires_in: int | None) -> None:
     """Create an API key. Its text is printed once, and cannot be read again."""
     invocation.write(invocation.client.keys.create(name, scopes, expires_in), "id")
@@ -34,7 +34,7 @@ def create(invocation: Invocation, name: str, scopes: tuple[str, ...], expires_i
 @keys.command("rotate")
 @click.argument("id_", metavar="ID")
 @click.option("--overlap", type=int, metavar="SECONDS", help="The old key is valid so much longer.")
-@click.pass_obj
+@pass_invocation
 def rotate(invocation: Invocation, id_: str, overlap: int | None) -> None:
     """Create the successor of a key. Its text is printed once."""
     invocation.write(invocation.client.keys.rotate(id_, overlap), "id")
@@ -43,7 +43,7 @@ def rotate(invocation: Invocation, id_: str, overlap: int | None) -> None:
 @keys.command("revoke")
 @click.argument("id_", metavar="ID")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
+@pass_invocation
 def revoke(invocation: Invocation, id_: str, *, yes: bool) -> int:
     """Revoke a key: it is refused from now on, which cannot be taken back."""
     if not invocation.confirm(f"revoke the key {id_}?", yes=yes):

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from jobproc.cli.groups import Group
+from jobproc.cli.groups import Group, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.columns import columns
 
@@ -13,7 +13,7 @@ ALL_TENANTS = "For the jobs of all tenants (scope admin)."
 NO_LIMIT = "none"
 
 
-class Limit(click.ParamType):
+class Limit(click.ParamType[list[Any]]):
     """A number of jobs, or `none`."""
 
     name = "limit"
@@ -50,7 +50,7 @@ def queues() -> None:
 
 
 @queues.command("list")
-@click.pass_obj
+@pass_invocation
 def list_(invocation: Invocation) -> None:
     """List the queues by name."""
     invocation.write_list(invocation.client.queues.list(), COLUMNS, "name")
@@ -58,7 +58,7 @@ def list_(invocation: Invocation) -> None:
 
 @queues.command("get")
 @click.argument("name")
-@click.pass_obj
+@pass_invocation
 def get(invocation: Invocation, name: str) -> None:
     """Show a queue: its limits, and the jobs that are due and running."""
     invocation.write(invocation.client.queues.get(name), "name")
@@ -67,7 +67,7 @@ def get(invocation: Invocation, name: str) -> None:
 @queues.command("pause")
 @click.argument("name")
 @click.option("--all-tenants", is_flag=True, help=ALL_TENANTS)
-@click.pass_obj
+@pass_invocation
 def pause(invocation: Invocation, name: str, *, all_tenants: bool) -> None:
     """Pause a queue: no job of it starts any more."""
     invocation.write(invocation.client.queues.pause(name, all_tenants=all_tenants or None), "name")
@@ -77,7 +77,7 @@ def pause(invocation: Invocation, name: str, *, all_tenants: bool) -> None:
 @queues.command("resume")
 @click.argument("name")
 @click.option("--all-tenants", is_flag=True, help=ALL_TENANTS)
-@click.pass_obj
+@pass_invocation
 def resume(invocation: Invocation, name: str, *, all_tenants: bool) -> None:
     """Let the jobs of a paused queue start again."""
     invocation.write(invocation.client.queues.resume(name, all_tenants=all_tenants or None), "name")
@@ -90,7 +90,7 @@ def resume(invocation: Invocation, name: str, *, all_tenants: bool) -> None:
 @click.option("--key-concurrency", type=Limit(), metavar="N|none", help="The jobs of one key that may run at once.")
 @click.option("--key-rate", type=Rate(), metavar="N[/BURST]|none", help="The jobs of one key that may start a second.")
 @click.option("--events/--no-events", default=None, help="Changes of its jobs are in the change feed.")
-@click.pass_obj
+@pass_invocation
 def edit(invocation: Invocation, name: str, *, events: bool | None, **limits: Any) -> None:
     """Change the limits of a queue; what is not named stays."""
     changes: dict[str, Any] = {member: given[0] for member, given in limits.items() if given is not None}

@@ -3,7 +3,7 @@
 import click
 
 from jobproc.cli.failures import NotFound
-from jobproc.cli.groups import Group, command
+from jobproc.cli.groups import Group, command, pass_invocation
 from jobproc.cli.invocation import Invocation
 from jobproc.cli.output.columns import columns
 
@@ -34,7 +34,7 @@ def operations() -> None:
 
 
 @operations.command("list")
-@click.pass_obj
+@pass_invocation
 def list_operations(invocation: Invocation) -> None:
     """List the operations."""
     invocation.write_list(invocation.client.operations(), OPERATIONS, "name")
@@ -42,7 +42,7 @@ def list_operations(invocation: Invocation) -> None:
 
 @operations.command("get")
 @click.argument("name")
-@click.pass_obj
+@pass_invocation
 def get_operation(invocation: Invocation, name: str) -> None:
     """Show an operation with the schemas of its input and result."""
     for operation in invocation.client.operations():
@@ -58,7 +58,7 @@ def workers() -> None:
 
 
 @workers.command("list")
-@click.pass_obj
+@pass_invocation
 def list_workers(invocation: Invocation) -> None:
     """List the worker processes."""
     invocation.write_list(invocation.client.workers(), WORKERS, "worker")
@@ -66,7 +66,7 @@ def list_workers(invocation: Invocation) -> None:
 
 @workers.command("get")
 @click.argument("number", type=int, metavar="WORKER")
-@click.pass_obj
+@pass_invocation
 def get_worker(invocation: Invocation, number: int) -> None:
     """Show a worker process with the jobs that it has claimed."""
     for worker in invocation.client.workers():
@@ -77,7 +77,7 @@ def get_worker(invocation: Invocation, number: int) -> None:
 
 
 @command("stats")
-@click.pass_obj
+@pass_invocation
 def stats(invocation: Invocation) -> None:
     """Show the numbers of jobs and workers of each queue."""
     invocation.write_list(invocation.client.stats().queues, STATS, "queue")

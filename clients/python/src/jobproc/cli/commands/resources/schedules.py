@@ -7,7 +7,7 @@ import click
 from jobproc.cli.commands.jobs.filters import Instant
 from jobproc.cli.commands.jobs.inputs import value_of
 from jobproc.cli.failures import NotFound
-from jobproc.cli.groups import Group
+from jobproc.cli.groups import Group, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.columns import columns
 
@@ -46,7 +46,7 @@ def schedules() -> None:
 @schedules.command("list")
 @click.option("--operation", help="Of one operation.")
 @click.option("--paused/--not-paused", default=None, help="Paused ones, or the others.")
-@click.pass_obj
+@pass_invocation
 def list_(invocation: Invocation, operation: str | None, *, paused: bool | None) -> None:
     """List schedules."""
     invocation.write_list(invocation.client.schedules.list(operation, paused=paused), COLUMNS, "id")
@@ -54,7 +54,7 @@ def list_(invocation: Invocation, operation: str | None, *, paused: bool | None)
 
 @schedules.command("get")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def get(invocation: Invocation, id_: str) -> None:
     """Show a schedule with its next instants."""
     invocation.write(invocation.client.schedules.get(id_of(invocation, id_)), "id")
@@ -65,7 +65,7 @@ def get(invocation: Invocation, id_: str) -> None:
 @click.argument("operation")
 @click.argument("data", required=False)
 @timing
-@click.pass_obj
+@pass_invocation
 def create(invocation: Invocation, name: str, operation: str, data: str | None, **options: Any) -> None:
     """Create a schedule that submits OPERATION with the input DATA: JSON or @file."""
     job = {"operation": operation} | ({} if data is None else {"input": value_of(data, "DATA")})
@@ -78,7 +78,7 @@ def create(invocation: Invocation, name: str, operation: str, data: str | None, 
 @timing
 @click.option("--name", help="Another name.")
 @click.option("--job", metavar="JSON", help="Another submission: JSON or @file.")
-@click.pass_obj
+@pass_invocation
 def edit(invocation: Invocation, id_: str, job: str | None, **options: Any) -> None:
     """Change a schedule; what is not named stays. A new timing replaces the old one."""
     changes: dict[str, Any] = {member: value for member, value in options.items() if value is not None}
@@ -91,7 +91,7 @@ def edit(invocation: Invocation, id_: str, job: str | None, **options: Any) -> N
 
 @schedules.command("pause")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def pause(invocation: Invocation, id_: str) -> None:
     """Pause a schedule: its instants do not fire."""
     invocation.write(invocation.client.schedules.pause(id_of(invocation, id_)), "id")
@@ -99,7 +99,7 @@ def pause(invocation: Invocation, id_: str) -> None:
 
 @schedules.command("resume")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def resume(invocation: Invocation, id_: str) -> None:
     """Let a paused schedule fire again."""
     invocation.write(invocation.client.schedules.resume(id_of(invocation, id_)), "id")
@@ -107,7 +107,7 @@ def resume(invocation: Invocation, id_: str) -> None:
 
 @schedules.command("run")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def run(invocation: Invocation, id_: str) -> None:
     """Submit a job of a schedule now, beside its instants."""
     invocation.write(invocation.client.schedules.run(id_of(invocation, id_)), "job_id")
@@ -116,7 +116,7 @@ def run(invocation: Invocation, id_: str) -> None:
 @schedules.command("fires")
 @click.argument("id_", metavar="ID")
 @click.option("--limit", type=int, default=20, show_default=True, help="The most instants.")
-@click.pass_obj
+@pass_invocation
 def fires(invocation: Invocation, id_: str, limit: int) -> None:
     """List what became of the instants of a schedule, newest first."""
     invocation.write_list(invocation.client.schedules.fires(id_of(invocation, id_), limit), FIRES, "job_id")
@@ -125,7 +125,7 @@ def fires(invocation: Invocation, id_: str, limit: int) -> None:
 @schedules.command("delete")
 @click.argument("id_", metavar="ID")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
+@pass_invocation
 def delete(invocation: Invocation, id_: str, *, yes: bool) -> int:
     """Delete a schedule; its jobs stay."""
     found = id_of(invocation, id_)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from jobproc.cli.groups import Group
+from jobproc.cli.groups import Group, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.columns import columns
 
@@ -27,7 +27,9 @@ def members(function: Any) -> Any:
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were given."""
-    return {name: list(value) if name == "events" else value for name, value in options.items() if value not in (None, ())}
+    return {
+        name: list(value) if name == "events" else value for name, value in options.items() if value not in (None, ())
+    }
 
 
 @click.group("webhooks", cls=Group)
@@ -36,7 +38,7 @@ def webhooks() -> None:
 
 
 @webhooks.command("list")
-@click.pass_obj
+@pass_invocation
 def list_(invocation: Invocation) -> None:
     """List the endpoints."""
     invocation.write_list(invocation.client.webhooks.list(), COLUMNS, "id")
@@ -44,7 +46,7 @@ def list_(invocation: Invocation) -> None:
 
 @webhooks.command("get")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def get(invocation: Invocation, id_: str) -> None:
     """Show an endpoint."""
     invocation.write(invocation.client.webhooks.get(id_), "id")
@@ -53,29 +55,29 @@ def get(invocation: Invocation, id_: str) -> None:
 @webhooks.command("create")
 @click.argument("url_", metavar="URL")
 @members
-@click.pass_obj
+@pass_invocation
 def create(invocation: Invocation, url_: str, **options: Any) -> None:
     """Create an endpoint. Its secret is printed once."""
-    invocation.write(invocation.client.webhooks.create(url_, **given(options)), "id")  # type: ignore[misc]  # the options' names
+    invocation.write(invocation.client.webhooks.create(url_, **given(options)), "id")
 
 
 @webhooks.command("edit")
 @click.argument("id_", metavar="ID")
 @members
 @click.option("--enable/--disable", "is_enabled", default=None, help="Events are sent, or not.")
-@click.pass_obj
+@pass_invocation
 def edit(invocation: Invocation, id_: str, *, is_enabled: bool | None, **options: Any) -> None:
     """Change an endpoint; what is not named stays."""
     changes = given(options) | ({} if is_enabled is None else {"disabled": not is_enabled})
     if not changes:
         usage("at least one change is expected, such as --disable")
-    invocation.write(invocation.client.webhooks.change(id_, **changes), "id")  # type: ignore[misc]  # the options' names
+    invocation.write(invocation.client.webhooks.change(id_, **changes), "id")
 
 
 @webhooks.command("delete")
 @click.argument("id_", metavar="ID")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
+@pass_invocation
 def delete(invocation: Invocation, id_: str, *, yes: bool) -> int:
     """Delete an endpoint."""
     if not invocation.confirm(f"delete the endpoint {id_}?", yes=yes):
@@ -88,7 +90,7 @@ def delete(invocation: Invocation, id_: str, *, yes: bool) -> int:
 @webhooks.command("rotate")
 @click.argument("id_", metavar="ID")
 @click.option("--overlap", type=int, metavar="SECONDS", help="The old secret is valid so much longer.")
-@click.pass_obj
+@pass_invocation
 def rotate(invocation: Invocation, id_: str, overlap: int | None) -> None:
     """Give an endpoint a new secret, which is printed once."""
     invocation.write(invocation.client.webhooks.rotate(id_, overlap), "id")
@@ -96,7 +98,7 @@ def rotate(invocation: Invocation, id_: str, overlap: int | None) -> None:
 
 @webhooks.command("test")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def test(invocation: Invocation, id_: str) -> None:
     """Send an event of the type webhook.test."""
     invocation.write(invocation.client.webhooks.test(id_), "job_id")
@@ -106,7 +108,7 @@ def test(invocation: Invocation, id_: str) -> None:
 @click.option("--endpoint", help="Of one endpoint.")
 @click.option("--status", help="The state.")
 @click.option("--limit", type=int, default=50, show_default=True, help="The most deliveries.")
-@click.pass_obj
+@pass_invocation
 def deliveries(invocation: Invocation, endpoint: str | None, status: str | None, limit: int) -> None:
     """List deliveries, newest first."""
     invocation.write_list(invocation.client.webhooks.deliveries(endpoint, status, limit), DELIVERIES, "job_id")
@@ -114,7 +116,7 @@ def deliveries(invocation: Invocation, endpoint: str | None, status: str | None,
 
 @webhooks.command("redeliver")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def redeliver(invocation: Invocation, id_: str) -> None:
     """Deliver an event once more."""
     invocation.write(invocation.client.webhooks.redeliver(id_), "job_id")

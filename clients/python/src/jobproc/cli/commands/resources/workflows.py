@@ -3,7 +3,7 @@
 import click
 
 from jobproc.cli.commands.jobs.inputs import value_of
-from jobproc.cli.groups import Group
+from jobproc.cli.groups import Group, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.columns import columns
 
@@ -20,7 +20,7 @@ def workflows() -> None:
 @workflows.command("list")
 @click.option("--status", help="The state.")
 @click.option("--limit", type=int, default=50, show_default=True, help="The most workflows.")
-@click.pass_obj
+@pass_invocation
 def list_(invocation: Invocation, status: str | None, limit: int) -> None:
     """List workflows, newest first."""
     invocation.write_list(invocation.client.workflows.list(status, most=limit), COLUMNS, "workflow_id")
@@ -28,7 +28,7 @@ def list_(invocation: Invocation, status: str | None, limit: int) -> None:
 
 @workflows.command("get")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def get(invocation: Invocation, id_: str) -> None:
     """Show a workflow with the numbers of its jobs by state."""
     invocation.write(invocation.client.workflows.get(id_), "workflow_id")
@@ -36,7 +36,7 @@ def get(invocation: Invocation, id_: str) -> None:
 
 @workflows.command("jobs")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def jobs(invocation: Invocation, id_: str) -> None:
     """List the jobs of a workflow, each with those that it runs after."""
     invocation.write_list(invocation.client.workflows.jobs(id_), NODES, "job_id")
@@ -44,7 +44,7 @@ def jobs(invocation: Invocation, id_: str) -> None:
 
 @workflows.command("submit")
 @click.argument("definition", metavar="JSON")
-@click.pass_obj
+@pass_invocation
 def submit(invocation: Invocation, definition: str) -> None:
     """Submit a workflow: JSON or @file, a list of submissions with `name` and `depends_on`."""
     jobs = value_of(definition, "JSON")
@@ -56,7 +56,7 @@ def submit(invocation: Invocation, definition: str) -> None:
 @workflows.command("wait")
 @click.argument("id_", metavar="ID")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Wait at most so long.")
-@click.pass_obj
+@pass_invocation
 def wait(invocation: Invocation, id_: str, timeout: float | None) -> int:
     """Wait until no job of a workflow is unfinished. The exit code is 3 if it is FAILED, 4 if it is CANCELLED."""
     invocation.goes_on = f"workflow {id_}"
@@ -67,7 +67,7 @@ def wait(invocation: Invocation, id_: str, timeout: float | None) -> int:
 
 @workflows.command("cancel")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def cancel(invocation: Invocation, id_: str) -> None:
     """Cancel the jobs of a workflow."""
     invocation.write(invocation.client.workflows.cancel(id_), "workflow_id")
@@ -75,7 +75,7 @@ def cancel(invocation: Invocation, id_: str) -> None:
 
 @workflows.command("retry")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@pass_invocation
 def retry(invocation: Invocation, id_: str) -> None:
     """Run the jobs of a workflow that have not succeeded once more."""
     invocation.write(invocation.client.workflows.retry(id_), "workflow_id")

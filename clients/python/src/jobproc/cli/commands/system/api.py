@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import click
 
 from jobproc.cli.commands.jobs.inputs import fields_of, value_of
-from jobproc.cli.groups import command
+from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.client.connection.request import JSON_HEADERS, Request, Response
 
@@ -58,7 +58,7 @@ def pages(invocation: Invocation, request: Request[Any]) -> Iterator[Any]:
 @click.option("--input", "body", metavar="JSON", help="The body: JSON or @file.")
 @click.option("--if-match", metavar="ETAG", help="Refuse the change if the thing has changed since.")
 @click.option("--paginate", is_flag=True, help="The items of all pages.")
-@click.pass_obj
+@pass_invocation
 def api(  # noqa: PLR0913 - an option each
     invocation: Invocation,
     method: str,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from jobproc.cli.exit_codes import ExitCode
-from jobproc.cli.groups import command
+from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.writing import compact
 from jobproc.client.connection.request import change, segment
@@ -43,7 +43,7 @@ class Change:
 
 def read(file: str) -> dict[str, list[dict[str, Any]]]:
     """Return the schedules and the queues of a file."""
-    import yaml
+    import yaml  # type: ignore[import-untyped]  # PyYAML has no types
 
     try:
         made = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
@@ -102,7 +102,9 @@ def queue_changes(invocation: Invocation, wanted: list[dict[str, Any]], tenant: 
             query = "?all_tenants=true" if for_all else ""
             body = {member: after for member, (_, after) in members.items()}
             request = change("PATCH", f"/queues/{segment(name)}{query}", view(QueueDetail), body, None)
-            yield Change(f"queue {name}{' of all tenants' if for_all else ''}", "~" if policy else "+", members, request)
+            yield Change(
+                f"queue {name}{' of all tenants' if for_all else ''}", "~" if policy else "+", members, request
+            )
 
 
 def own(item: dict[str, Any], tenant: str) -> None:
@@ -120,7 +122,7 @@ def whole_body(response: Any) -> Any:
 @click.option("-f", "--file", required=True, help="YAML or JSON with `schedules` and `queues`, as for the migration.")
 @click.option("--diff", is_flag=True, help="Print the differences, and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
+@pass_invocation
 def apply(invocation: Invocation, file: str, *, diff: bool, yes: bool) -> int:
     """Create and change schedules and limits of queues, so that they are as a file has them.
 

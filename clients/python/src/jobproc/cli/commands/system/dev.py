@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from jobproc.cli.exit_codes import ExitCode
-from jobproc.cli.groups import command
+from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.testing.server import REPOSITORY_VARIABLE, ServerError, python_of, repository_at
 
@@ -19,8 +19,8 @@ from jobproc.testing.server import REPOSITORY_VARIABLE, ServerError, python_of, 
 @click.option("--operations", metavar="FOLDER", multiple=True, help="A package with operations; may be repeated.")
 @click.option("--auth", is_flag=True, help="Requests need a key.")
 @click.option("--once", is_flag=True, help="Stop after the first job.")
-@click.pass_obj
-def dev(  # noqa: PLR0913 - an option each
+@pass_invocation
+def dev(
     invocation: Invocation, port: int, folder: str | None, operations: tuple[str, ...], *, auth: bool, once: bool
 ) -> int:
     """Run everything on this machine until Ctrl-C: PostgreSQL, Redis, API, worker and controller.

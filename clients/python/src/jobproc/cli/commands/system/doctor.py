@@ -12,7 +12,7 @@ import click
 from jobproc.cli.connection import whole
 from jobproc.cli.exit_codes import ExitCode
 from jobproc.cli.failures import sentence_of
-from jobproc.cli.groups import command
+from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.columns import columns
 from jobproc.client.connection.request import get
@@ -80,7 +80,9 @@ def queues(invocation: Invocation) -> Iterator[Finding]:
         elif queue.queued and not queue.workers_alive:
             yield Finding(False, name, f"{queue.queued:,} jobs wait, and no worker serves it", "start a worker with it")
         elif queue.oldest_due_seconds > LATE_S:
-            todo = "add workers; if they are idle, look at their logs and at Redis; `jobproc why ID` says why a job waits"
+            todo = (
+                "add workers; if they are idle, look at their logs and at Redis; `jobproc why ID` says why a job waits"
+            )
             yield Finding(False, name, f"the oldest job waits for {queue.oldest_due_seconds:.0f} s", todo)
         else:
             yield Finding(True, name, f"{queue.queued:,} wait, {queue.running:,} run, {queue.workers_alive} workers")
@@ -117,7 +119,9 @@ def cluster(namespace: str) -> Iterator[Finding]:
         ready = conditions.get("Ready", {})
         is_ready = ready.get("status") == "True"
         todo = "" if is_ready else "look at the operator of KEDA: its log, and the Secret of the trigger"
-        yield Finding(is_ready, f"scaledobject {scaled['metadata']['name']}", str(ready.get("message", "no state")), todo)
+        yield Finding(
+            is_ready, f"scaledobject {scaled['metadata']['name']}", str(ready.get("message", "no state")), todo
+        )
 
 
 def kubectl(kind: str, namespace: str, *, may_lack: bool = False) -> list[dict[str, Any]]:
@@ -136,7 +140,7 @@ CHECKS: tuple[Callable[[Invocation], Iterator[Finding]], ...] = (readiness, acce
 
 @command("doctor")
 @click.option("--cluster", "namespace", metavar="NAMESPACE", help="Also the pods of a namespace, by kubectl.")
-@click.pass_obj
+@pass_invocation
 def doctor(invocation: Invocation, namespace: str | None) -> int:
     """Look for what is wrong: API, database, migrations, clocks, workers, queues. Each finding has what to do.
 

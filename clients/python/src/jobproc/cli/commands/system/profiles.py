@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from jobproc.cli.exit_codes import ExitCode
-from jobproc.cli.groups import Group, command
+from jobproc.cli.groups import Group, command, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.columns import columns
 from jobproc.client.connection.configuration import DEFAULT_PROFILE, VARIABLES, config_file, configuration
@@ -56,7 +56,7 @@ def shown(name: str, value: Any) -> Any:
 @click.argument("url_", metavar="URL", required=False)
 @click.option("--name", metavar="PROFILE", help="Default: `default`.")
 @click.option("--ca-file", metavar="FILE", help="The authorities that may certify the API.")
-@click.pass_obj
+@pass_invocation
 def login(invocation: Invocation, url_: str | None, name: str | None, ca_file: str | None) -> int:
     """Store the URL and the API key of a profile.
 
@@ -65,10 +65,14 @@ def login(invocation: Invocation, url_: str | None, name: str | None, ca_file: s
     from jobproc.cli.connection import Connection
 
     name = name or invocation.options.get("profile") or DEFAULT_PROFILE
-    url = url_ or invocation.options.get("url") or click.prompt("URL of the API", err=True)
+    url = str(url_ or invocation.options.get("url") or click.prompt("URL of the API", err=True))
     stdin = click.get_text_stream("stdin")
     key = click.prompt("API key", hide_input=True, err=True, default="") if stdin.isatty() else stdin.readline().strip()
-    values = {"url": url.rstrip("/"), "api_key": key, "ca_file": str(Path(ca_file).resolve()) if ca_file else ""}
+    values: dict[str, Any] = {
+        "url": url.rstrip("/"),
+        "api_key": key,
+        "ca_file": str(Path(ca_file).resolve()) if ca_file else "",
+    }
     values = {member: value for member, value in values.items() if value}
     with Connection(**values) as client:
         caller = client.caller()
@@ -85,17 +89,19 @@ def profiles() -> None:
 
 
 @profiles.command("list")
-@click.pass_obj
+@pass_invocation
 def list_(invocation: Invocation) -> None:
     """List the profiles, without their keys."""
-    found = [{"name": name, **{member: shown(member, value) for member, value in values.items()}}
-             for name, values in read(config_file()).items()]
+    found = [
+        {"name": name, **{member: shown(member, value) for member, value in values.items()}}
+        for name, values in read(config_file()).items()
+    ]
     invocation.write_list(found, columns("name", "url", "api_key", "oidc_issuer"), "name")
 
 
 @profiles.command("delete")
 @click.argument("name")
-@click.pass_obj
+@pass_invocation
 def delete(invocation: Invocation, name: str) -> None:
     """Delete a profile, and its key with it."""
     file = config_file()
@@ -107,7 +113,7 @@ def delete(invocation: Invocation, name: str) -> None:
 
 
 @command("config")
-@click.pass_obj
+@pass_invocation
 def config(invocation: Invocation) -> None:
     """Show the configuration as it is used: from options, variables and the profile. Secrets are cut."""
     made = configuration(invocation.arguments)

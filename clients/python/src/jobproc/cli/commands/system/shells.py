@@ -2,7 +2,7 @@
 
 import click
 
-from jobproc.cli.groups import command
+from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation
 
 VARIABLE = "_JOBPROC_COMPLETE"
@@ -12,7 +12,10 @@ VARIABLE = "_JOBPROC_COMPLETE"
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the completion script of a shell: `jobproc completion bash > ~/.local/share/bash-completion/completions/jobproc`."""
+    """Print the completion script of a shell.
+
+    Such as: jobproc completion bash > ~/.local/share/bash-completion/completions/jobproc
+    """
     from click.shell_completion import get_completion_class
 
     made = get_completion_class(shell)
@@ -22,7 +25,7 @@ def completion(context: click.Context, shell: str) -> None:
 
 @command("version")
 @click.option("--server", is_flag=True, help="Also the version of the API.")
-@click.pass_obj
+@pass_invocation
 def version(invocation: Invocation, *, server: bool) -> None:
     """Print the version."""
     from jobproc.client.connection.session import VERSION
