@@ -72,7 +72,7 @@ def same(before: Any, wanted: Any) -> bool:
 
 def schedule_changes(invocation: Invocation, wanted: list[dict[str, Any]], tenant: str) -> Iterator[Change]:
     """Yield the changes of schedules."""
-    present = {schedule.name: schedule for schedule in invocation.client.schedules.list()}
+    present = {schedule.name: schedule for schedule in invocation.client.schedules.list()} if wanted else {}
     for item in wanted:
         own(item, tenant)
         found = present.get(item["name"])

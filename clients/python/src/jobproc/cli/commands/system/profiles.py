@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def login(invocation: Invocation, url_: str | None, name: str | None, ca_file: s
 
     name = name or invocation.options.get("profile") or DEFAULT_PROFILE
     url = str(url_ or invocation.options.get("url") or click.prompt("URL of the API", err=True))
-    stdin = click.get_text_stream("stdin")
-    key = click.prompt("API key", hide_input=True, err=True, default="") if stdin.isatty() else stdin.readline().strip()
+    is_asked = sys.stdin.isatty()
+    key = click.prompt("API key", hide_input=True, err=True, default="") if is_asked else sys.stdin.readline().strip()
     values: dict[str, Any] = {
         "url": url.rstrip("/"),
         "api_key": key,
