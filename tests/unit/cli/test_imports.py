@@ -29,7 +29,7 @@ sys.exit(code)
 class Empty(BaseHTTPRequestHandler):
     """Answers each request with an empty list of jobs."""
 
-    def do_GET(self) -> None:  # noqa: N802 - of the interface
+    def do_GET(self) -> None:
         body = b'{"jobs":[],"next":null}'
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -188,3 +188,28 @@ def test_an_api_that_is_not_ready_and_a_paused_queue_are_found(
 def test_completion(api: Any, jobproc: Callable[..., Any], shell: str) -> None:
     assert api
     assert "_JOBPROC_COMPLETE" in jobproc("completion", shell).out
+
+
+def test_top_draws_queues_and_running_jobs_and_leaves_the_terminal_as_it_was(
+    api: Any, jobproc: Callable[..., Any]
+) -> None:
+    job = {"job_id": "j-1", "operation": "mail.send", "attempt": 1, "claimed_at": "2026-01-31T11:59:00Z"}
+    worker = {**WORKER, "host": "a", "pid": 7, "busy_since": "2026-01-31T11:59:00Z", "jobs": [job]}
+    api.answer("GET /stats", {"queues": [QUEUE, {**QUEUE, "queue": "late", "queued": 1_204}]})
+    api.answer("GET /workers", {"workers": [worker, {**WORKER, "busy_since": None, "jobs": []}]})
+    ended = jobproc("top", "--times", "1", terminal=True)
+    assert ended.code == 0
+    assert ended.out.startswith("\x1b[?1049h")
+    assert ended.out.endswith("\x1b[?1049l")
+    lines = [line.removesuffix("\x1b[K") for line in ended.out.splitlines()]
+    assert lines[0].endswith("1,204 jobs wait  1 of 2 worker processes are busy  Ctrl-C ends")
+    assert [line.split()[0] for line in lines[3:5]] == ["late", "mail"]
+    assert lines[7].split() == ["1", "a", "7", "mail.send", "j-1", "1", "1", "min", "ago"]
+
+
+def test_top_shows_a_failure_and_goes_on(api: Any, jobproc: Callable[..., Any]) -> None:
+    api.refuse("GET /stats", 403, "scope-missing", "The key needs a scope.")
+    ended = jobproc("top", "--times", "2", "--interval", "0.2", terminal=True)
+    assert ended.code == 0
+    assert ended.out.count("The key needs a scope.") == 2
+    assert jobproc("top").code == 2

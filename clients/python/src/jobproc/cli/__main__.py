@@ -35,6 +35,7 @@ COMMANDS = {
     "webhooks": Place("resources.webhooks", "webhooks", "Webhooks: endpoints and deliveries."),
     "apply": Place("system.apply", "apply", "Make schedules and queues as a file has them."),
     "stats": Place(_OTHERS, "stats", "Show the numbers of jobs of each queue."),
+    "top": Place("system.top", "top", "Show queues and workers, live."),
     "doctor": Place("system.doctor", "doctor", "Look for what is wrong, and say what to do."),
     "api": Place("system.api", "api", "Send any request to the API."),
     "dev": Place("system.dev", "dev", "Run everything on this machine."),

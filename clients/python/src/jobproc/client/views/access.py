@@ -98,6 +98,17 @@ class AuditPage(View):
     next: str | None
 
 
+class CallerView(View):
+    """Who a request comes from, and what it may do."""
+
+    subject: str | None
+    tenant: str
+    own_tenant: str
+    scopes: list[Scope]
+    may_submit: bool
+    version: str
+
+
 class NewApiKeyView(View):
     """A new API key with its secret, which no later response has."""
 

@@ -63,6 +63,7 @@ class JobFilters(View):
     queue: str | None
     tag: str | None
     batch: str | None
+    id_suffix: str | None
     created_after: str | None
     created_before: str | None
     finished_after: str | None

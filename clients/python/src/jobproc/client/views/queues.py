@@ -140,3 +140,36 @@ class RecentUsage(View):
     execution_seconds: Percentiles
     cpu_seconds: Percentiles | None
     peak_memory_mebibytes: Percentiles | None
+
+
+class WorkerJobView(View):
+    """A job that a worker process has claimed."""
+
+    job_id: str
+    operation: str
+    attempt: int
+    claimed_at: str
+
+
+class WorkerList(View):
+    """The worker processes."""
+
+    workers: list[WorkerView]
+
+
+class WorkerView(View):
+    """A worker process."""
+
+    worker: int
+    host: str
+    pid: int
+    alive: bool
+    started_at: str
+    alive_until: str
+    ended_at: str | None
+    busy_since: str | None
+    queues: list[str]
+    operations: list[str]
+    held_jobs: int
+    claimed_jobs: int
+    jobs: list[WorkerJobView]
