@@ -51,8 +51,8 @@ class WorkerView(BaseModel):
     )
     claimed_jobs: int = Field(description="Jobs of the caller's tenant that it has claimed and not yet ended.")
     jobs: list[WorkerJobView] = Field(
-        description=f"The first {SHOWN_JOBS} of them. A process runs its jobs one after the other, those of `async def` "
-        "operations at the same time."
+        description=f"The first {SHOWN_JOBS} of them. A process runs its jobs one after the other, but those of "
+        "`async def` operations at the same time."
     )
 
 

@@ -1,6 +1,6 @@
 """The worker processes for GET /workers, with the jobs of a tenant that they have claimed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -61,8 +61,8 @@ class WorkerRow:
     busy_since: datetime | None  #: since when its job runs
     held_jobs: int  #: of all tenants, as it has told at its last renewal
     is_alive: bool
-    jobs: list[ClaimedByWorker]
-    claimed: int  #: jobs of the tenant
+    jobs: list[ClaimedByWorker] = field(default_factory=list)
+    claimed: int = 0  #: jobs of the tenant
 
 
 def read(connection: Connection, tenant: int, scanned: int, shown: int) -> list[WorkerRow]:
@@ -71,7 +71,7 @@ def read(connection: Connection, tenant: int, scanned: int, shown: int) -> list[
     Of the tenant's jobs up to `scanned` due ones of each queue and priority are read, and up to `shown` of each process
     returned.
     """
-    workers = {row[0]: WorkerRow(*row, [], 0) for row in connection.exec_driver_sql(_WORKERS)}
+    workers = {row[0]: WorkerRow(*row) for row in connection.exec_driver_sql(_WORKERS)}
     connection.exec_driver_sql(SET_QUEUE_STATS_PLANS)
     for worker, claimed, *job in connection.exec_driver_sql(_CLAIMED, (tenant, scanned, shown)):
         if worker in workers:  # else it was registered between the two reads
