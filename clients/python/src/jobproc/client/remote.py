@@ -99,7 +99,7 @@ class _Remote(Protocol):
 
 
 def _remote(operation: str | Callable[..., Any], /) -> Any:
-    """Make a remote operation: of a function that was declared as an operation, or, with a name, of the decorated signature.
+    """Make a remote operation: of a declared function, or, with a name, of the decorated signature.
 
     Raises DeclarationError, which names the function.
     """

@@ -88,7 +88,7 @@ def profile(name: str, environment: Mapping[str, str]) -> dict[str, str]:
             f"{file}: profile {name or DEFAULT_PROFILE!r} may have {', '.join(sorted(known))}; unknown: "
             f"{', '.join(unknown)}"
         )
-    return values
+    return dict(values)
 
 
 def config_file(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from jobproc.client.views.shared import State
 from jobproc.client.views.view import View
 
