@@ -74,8 +74,11 @@ def test_the_commands_of_the_howto_work(shell: dict[str, str], secured: System, 
         ("jobproc submit nothing '{}'", 6),
         ("JOBPROC_API_KEY=wrong jobproc list", 7),
         ("jobproc submit fail_in_a_way '{\"data\": [0, 9]}' --max-attempts 1 --wait", 3),
-        ("JOB=$(jobproc submit noop --delay 900 -o id); jobproc cancel $JOB >&2; jobproc result $JOB", 4),
-        ("JOB=$(jobproc submit noop --delay 900 -o id); jobproc result $JOB --wait 0.1", 9),
+        (
+            "JOB=$(jobproc submit square_sum '{\"data\": [1]}' --delay 900 -o id); jobproc cancel $JOB >&2; jobproc result $JOB",
+            4,
+        ),
+        ("JOB=$(jobproc submit square_sum '{\"data\": [1]}' --delay 900 -o id); jobproc result $JOB --wait 0.1", 9),
         ("jobproc list | head -c 0; exit ${PIPESTATUS[0]}", 1),
     ],
 )

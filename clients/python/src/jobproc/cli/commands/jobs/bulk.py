@@ -14,6 +14,7 @@ from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.columns import plain
 from jobproc.client.calls import bulk_actions
+from jobproc.client.calls.jobs import retry as retry_job
 from jobproc.client.progress_bar import ProgressBar
 from jobproc.errors import JobprocError
 
@@ -59,7 +60,7 @@ def retry(invocation: Invocation, ids: tuple[str, ...], new_input: str | None, *
     """
     if ids:
         given = () if new_input is None else (value_of(new_input, "--input"),)
-        return each(invocation, ids, options, lambda id_: invocation.client.retry(id_, *given))
+        return each(invocation, ids, options, lambda id_: invocation.client.send(retry_job(id_, *given)))
     if new_input is not None:
         usage("--input is for ids, not for filters")
     return act(invocation, "retry", options)

@@ -6,6 +6,7 @@ from jobproc.cli.commands.jobs.inputs import value_of
 from jobproc.cli.groups import Group, pass_invocation
 from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.columns import columns
+from jobproc.client.calls.workflows import retry as retry_workflow
 
 COLUMNS = columns("workflow_id", "status", "jobs", "created_at", "ended_at", "submitted_by")
 NODES = columns("name", "job_id", "status", "operation", "depends_on")
@@ -78,4 +79,4 @@ def cancel(invocation: Invocation, id_: str) -> None:
 @pass_invocation
 def retry(invocation: Invocation, id_: str) -> None:
     """Run the jobs of a workflow that have not succeeded once more."""
-    invocation.write(invocation.client.workflows.retry(id_), "workflow_id")
+    invocation.write(invocation.client.send(retry_workflow(id_)), "workflow_id")

@@ -32,7 +32,7 @@ def screen(invocation: Invocation) -> Iterator[str]:
     queued = sum(queue.queued for queue in stats)
     yield f"{plain(client.url)}  {queued:,} jobs wait  {busy} of {len(alive)} worker processes are busy  Ctrl-C ends"
     yield ""
-    yield from table(invocation, sorted(stats, key=lambda queue: -queue.queued), STATS)
+    yield from table(invocation, sorted(stats, key=lambda queue: -queue["queued"]), STATS)
     yield ""
     yield from table(invocation, running, WORKERS)
 
