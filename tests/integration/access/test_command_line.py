@@ -67,6 +67,9 @@ def test_the_commands_of_the_howto_work(shell: dict[str, str], secured: System, 
     secured.database.rows("DELETE FROM schedules")
 
 
+LATER = "jobproc submit square_sum '{\"data\": [1]}' --delay 900 -o id"
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [
@@ -75,16 +78,21 @@ def test_the_commands_of_the_howto_work(shell: dict[str, str], secured: System, 
         ("JOBPROC_API_KEY=wrong jobproc list", 7),
         ("jobproc submit fail_in_a_way '{\"data\": [0, 9]}' --max-attempts 1 --wait", 3),
         (
-            "JOB=$(jobproc submit square_sum '{\"data\": [1]}' --delay 900 -o id); jobproc cancel $JOB >&2; jobproc result $JOB",
+            "JOB=$($LATER); jobproc cancel $JOB >&2; jobproc result $JOB",
             4,
         ),
-        ("JOB=$(jobproc submit square_sum '{\"data\": [1]}' --delay 900 -o id); jobproc result $JOB --wait 0.1", 9),
+        ("JOB=$($LATER); jobproc result $JOB --wait 0.1", 9),
         ("jobproc list | head -c 0; exit ${PIPESTATUS[0]}", 1),
     ],
 )
 def test_the_exit_codes(shell: dict[str, str], tmp_path: Path, command: str, code: int) -> None:
     ended = subprocess.run(
-        ["bash", "-c", command], env=shell, cwd=tmp_path, capture_output=True, text=True, check=False
+        ["bash", "-c", command.replace("$LATER", LATER)],
+        env=shell,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
