@@ -16,7 +16,7 @@ from common.settings import Settings, all_variables
 from common.store.operations import catalogue
 from common.telemetry.metrics import ALL
 from k8s import dashboards, reference
-from tools import ROOT, api_reference, client_files
+from tools import ROOT, api_reference, cli_reference, client_files
 from tools import events as log_events
 from worker.operations.entry_points import BUILT_IN, operations_of_modules
 
@@ -47,6 +47,11 @@ def openapi() -> str:
 def api() -> str:
     """Return the reference of the HTTP API."""
     return f"{NOTE}{api_reference.reference(create_app(Settings()).openapi())}"
+
+
+def cli() -> str:
+    """Return the reference of the command line."""
+    return f"{NOTE}{cli_reference.reference()}"
 
 
 def settings() -> str:
@@ -187,6 +192,7 @@ FILES: dict[str, Callable[[], str]] = {
     "common/store/operations/operations.json": operations,
     "docs/reference/openapi.json": openapi,
     "docs/reference/api.md": api,
+    "docs/reference/cli.md": cli,
     "docs/reference/settings.md": settings,
     "docs/reference/server-urls.md": server_urls,
     "docs/reference/errors.md": errors,

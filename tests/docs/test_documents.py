@@ -34,6 +34,8 @@ OTHER_VARIABLES = {
     "JOBPROC_CLUSTER",
     "JOBPROC_REPOSITORY",
     "JOBPROC_URL",
+    "JOBPROC_PROFILE",
+    "JOBPROC_CONFIG_FILE",
 }
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

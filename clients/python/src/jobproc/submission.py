@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 from typing_extensions import TypedDict
 
 from jobproc.errors import SubmissionError
@@ -49,9 +48,11 @@ class WorkflowOptions(TypedDict, total=False):
 
 def json_of(value: object, name: str) -> str:
     """Return the JSON text by which a value is submitted. Raises SubmissionError, whose message has the name."""
+    from pydantic_core import to_jsonable_python  # the command line reads without it
+
     try:
         return json.dumps(to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="constants"), allow_nan=False)
-    except (PydanticSerializationError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise SubmissionError(f"{name} cannot be submitted as JSON: {error}") from error
 
 

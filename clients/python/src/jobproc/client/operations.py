@@ -3,15 +3,14 @@
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast
 
 from jobproc.client.calls.jobs import OMITTED
 from jobproc.errors import DeclarationError
-from jobproc.inputs import takes_whole_input
-from jobproc.operations import registered
-from jobproc.results import result_type
-from jobproc.signature import Signature, described, signature_of
-from jobproc.submission import SubmitOptions
+
+if TYPE_CHECKING:
+    from jobproc.signature import Signature
+    from jobproc.submission import SubmitOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,8 +19,13 @@ R = TypeVar("R")
 class OperationCall(Generic[P, R]):
     """An operation with the signature by which it is called; its body is not needed."""
 
-    def __init__(self, name: str, function: Callable[..., Any], options: SubmitOptions | None = None) -> None:
+    def __init__(self, name: str, function: Callable[..., Any], options: "SubmitOptions | None" = None) -> None:
         """Raise DeclarationError, which names the function, if its parameters or its result cannot be JSON."""
+        # With Pydantic, which callers of operations by their names do without.
+        from jobproc.inputs import takes_whole_input
+        from jobproc.results import result_type
+        from jobproc.signature import signature_of
+
         self.name = name
         self.function = function
         self.given: SubmitOptions = options or {}  #: options of the jobs
@@ -33,7 +37,7 @@ class OperationCall(Generic[P, R]):
         self._parameters = inspect.Signature([parameter for parameter in parameters if parameter.name != context])
         self._load = result_type(self._signature.result_type).load
 
-    def options(self, **options: Unpack[SubmitOptions]) -> Self:
+    def options(self, **options: "Unpack[SubmitOptions]") -> Self:
         """Return the operation with options for its jobs, such as `priority=0`."""
         made = type(self).__new__(type(self))
         made.__dict__ = {**self.__dict__, "given": {**self.given, **options}}
@@ -54,6 +58,9 @@ class OperationCall(Generic[P, R]):
 
 def name_of(function: Callable[..., Any]) -> str:
     """Return the name of the operation that a function was declared as. Raises DeclarationError."""
+    from jobproc.operations import registered
+    from jobproc.signature import described
+
     for operation in registered.values():
         if operation.function is function:
             return operation.name

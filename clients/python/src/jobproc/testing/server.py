@@ -114,7 +114,7 @@ class EmbeddedServer(Server):
         output: IO[bytes]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the server of the repository that the tests' owner has named
-                [_python_of(self._repository), "-c", _RUN, *arguments],
+                [python_of(self._repository), "-c", _RUN, *arguments],
                 cwd=self._repository,
                 env=environment(self._folder / "operations"),
                 stdin=subprocess.DEVNULL,
@@ -162,7 +162,7 @@ def _is_repository(folder: Path) -> bool:
     return all((folder / name).exists() for name in ("tools/servers.py", "worker/operations", "api"))
 
 
-def _python_of(repository: Path) -> str:
+def python_of(repository: Path) -> str:
     """Return the interpreter of the repository's environment, this process's if it has none."""
     own = repository / ".venv" / "bin" / "python"
     return str(own) if own.exists() else sys.executable

@@ -1,6 +1,5 @@
 """The two drivers of calls: one waits for each step, the other awaits it."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing, closing
@@ -67,9 +66,11 @@ class Driver:
 class AsyncDriver:
     """Runs calls and awaits their steps."""
 
-    def __init__(self, configuration: Configuration, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
+    def __init__(self, configuration: Configuration, sleep: Callable[[float], Any] | None = None) -> None:
+        import asyncio  # takes as long to import as the rest of the client
+
         self._transport = AsyncTransport(configuration)
-        self._sleep = sleep
+        self._sleep = sleep or asyncio.sleep
         self.close = self._transport.close
 
     async def run(self, steps: Steps[T]) -> T:
