@@ -1,14 +1,13 @@
 """Signatures: calls of tasks that are not submitted yet, alone or as a chain, a group or a chord."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Self
 
+from jobproc.celery.attempts import First
 from jobproc.celery.errors import NotMapped
-
-if TYPE_CHECKING:
-    from jobproc.celery.results import AsyncResult, GroupResult
-    from jobproc.celery.tasks import Task
+from jobproc.celery.plans import Plan, submission, submit_one
+from jobproc.celery.results import AsyncResult, GroupResult
 
 
 class Step(ABC):
@@ -18,15 +17,22 @@ class Step(ABC):
     def applied(self, args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> "Step":
         """Return it with further arguments, before its own ones, and further options."""
 
+    @abstractmethod
+    def add_to(self, plan: Plan, first: First | None, after: list[str]) -> tuple[First, list[str]]:
+        """Add its jobs to a plan. `first`: the results that it takes; `after`: the jobs for which it waits.
+
+        Returns the jobs whose results are its result, and those that end last.
+        """
+
     def apply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> "AsyncResult | GroupResult":
+    ) -> AsyncResult | GroupResult:
         """Submit it: a job, a batch or a workflow. Raises NotMapped, whose message names the task and the option."""
-        from jobproc.celery.plans import submit
+        plan = Plan()
+        result, _ = self.applied(args or (), kwargs or {}, options).add_to(plan, None, [])
+        return plan.submit(result)
 
-        return submit(self.applied(args or (), kwargs or {}, options))
-
-    def delay(self, *args: Any, **kwargs: Any) -> "AsyncResult | GroupResult":
+    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult | GroupResult:
         """Submit it with further arguments."""
         return self.apply_async(args, kwargs)
 
@@ -50,7 +56,7 @@ class Signature(Step):
         options: Mapping[str, Any] | None = None,
         *,
         immutable: bool = False,
-        task: "Task[..., Any] | None" = None,
+        task: Callable[..., Any] | None = None,
     ) -> None:
         """`name`: of the task, whose code this process need not have. `immutable`: it takes no further arguments."""
         self.name, self.args, self.kwargs = name, args, dict(kwargs or {})
@@ -65,13 +71,12 @@ class Signature(Step):
 
     def apply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> "AsyncResult":
+    ) -> AsyncResult:
         """Submit a job."""
-        from jobproc.celery.plans import submit_one
+        call = self.applied(args or (), kwargs or {}, options)
+        return submit_one(submission(call.name, call.args, call.kwargs, call.options))
 
-        return submit_one(self.applied(args or (), kwargs or {}, options))
-
-    def delay(self, *args: Any, **kwargs: Any) -> "AsyncResult":
+    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult:
         """Submit a job with further arguments."""
         return self.apply_async(args, kwargs)
 
@@ -88,6 +93,12 @@ class Signature(Step):
             immutable=self.immutable,
             task=self.task,
         )
+
+    def add_to(self, plan: Plan, first: First | None, after: list[str]) -> tuple[First, list[str]]:
+        """Add its job."""
+        body = submission(self.name, self.args, self.kwargs, self.options)
+        name = plan.add(self.name, body, None if self.immutable else first, after)
+        return name, [name]
 
     def clone(self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> "Signature":
         """Return a copy with further arguments and options."""
@@ -120,6 +131,14 @@ class chain(Step):  # noqa: N801 - as Celery calls it
             return self
         return chain(self.steps[0].applied(args, kwargs, options), *self.steps[1:])
 
+    def add_to(self, plan: Plan, first: First | None, after: list[str]) -> tuple[First, list[str]]:
+        """Add its steps, each after the one before it."""
+        for step in self.steps:
+            first, after = step.add_to(plan, first, after)
+        if first is None:
+            raise NotMapped("a chain needs a step")
+        return first, after
+
     def __repr__(self) -> str:
         """Return the steps."""
         return " | ".join(map(repr, self.steps))
@@ -136,6 +155,12 @@ class group(Step):  # noqa: N801 - as Celery calls it
         """Return it with arguments and options for each step."""
         args = tuple(args)
         return group(step.applied(args, kwargs, options) for step in self.steps)
+
+    def add_to(self, plan: Plan, first: First | None, after: list[str]) -> tuple[First, list[str]]:
+        """Add its steps, each after the same jobs."""
+        added = [step.add_to(plan, first, after) for step in self.steps]
+        last = [name for _, names in added for name in names]
+        return [result for result, _ in added], last or after
 
     def __iter__(self) -> Iterator[Step]:
         """Return the steps."""
@@ -162,6 +187,12 @@ class chord(Step):  # noqa: N801 - as Celery calls it
         if any(value is not None for value in options.values()):
             raise NotMapped("options of a chord: give them to its tasks with set()")
         return chord(self.header.applied(args, kwargs, {}), self.body)
+
+    def add_to(self, plan: Plan, first: First | None, after: list[str]) -> tuple[First, list[str]]:
+        """Add the header, and the body after it."""
+        if self.body is None:
+            raise NotMapped("a chord needs a body: chord(header)(body)")
+        return self.body.add_to(plan, *self.header.add_to(plan, first, after))
 
     def __call__(self, body: Step | None = None, **kwargs: Any) -> Any:
         """Submit it with a body."""
