@@ -108,7 +108,7 @@ def declare(
     other = registered.get(name)
     if isinstance(other, TaskOperation) and getattr(other.function, "name", task_name) != task_name:
         raise DeclarationError(f"two tasks have the operation {name!r}: {other.function.name} and {task_name}")  # type: ignore[attr-defined]  # it has one
-    queue = limits.queue or (limits.queues[0] if limits.queues else "default")
+    queue = limits.queue or "default"
 
     def call(value: TaskInput, context: Context) -> Any:
         """Run an attempt."""

@@ -73,8 +73,9 @@ class AsyncResult:
     def state(self) -> str:
         """The state by Celery's name; the one of `update_state` while that is the latest."""
         found = self.client.status(self.id)
-        if found.status == "IN_PROGRESS" and found.progress:
-            return reported(found.progress)[0] or "STARTED"
+        progress = found.get("progress")  # absent unless an attempt runs
+        if found.status == "IN_PROGRESS" and progress:
+            return reported(progress)[0] or "STARTED"
         return STATES[found.status]
 
     @property
@@ -95,7 +96,7 @@ class AsyncResult:
             return JobFailed(self.id, error.type if error else "", error.text if error else "")
         if found.status == "CANCELLED":
             return JobCancelled(self.id)
-        progress = self.client.status(self.id).progress
+        progress = self.client.status(self.id).get("progress")
         return reported(progress)[1] if progress else None
 
     @property
