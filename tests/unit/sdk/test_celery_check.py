@@ -41,7 +41,14 @@ def plain(x):
     return x
 
 
-@app.task(shared=False, name="checked.mail", rate_limit="10/m", max_retries=None, default_retry_delay=100_000, ignore_result=True)
+@app.task(
+    shared=False,
+    name="checked.mail",
+    rate_limit="10/m",
+    max_retries=None,
+    default_retry_delay=100_000,
+    ignore_result=True,
+)
 def mail(at: datetime, price: "Decimal"):
     return plain.apply_async((1,), link=plain.s(2))
 

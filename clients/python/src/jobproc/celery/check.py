@@ -153,7 +153,7 @@ def _of_task(app: Any, task: Any) -> Iterator[Difference]:
     if task.rate_limit:
         text = f"rate_limit={task.rate_limit!r}: set the rate of its queue {queue_of(app, task)!r}"
         yield Difference(task.name, text, needs_work=True)
-    if task.serializer and task.serializer != "json":
+    if task.serializer not in (None, "json", app.conf.task_serializer):
         yield Difference(task.name, f"serializer={task.serializer!r}: inputs are JSON", needs_work=True)
     if task.max_retries is None:
         yield Difference(task.name, "max_retries=None: at most 999 retries", needs_work=False)
