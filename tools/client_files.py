@@ -77,6 +77,7 @@ def problem_modules() -> dict[str, Callable[[], str]]:
         return formatted(
             f'"""Errors by the types of problems: start at `BY_TYPE`. Imports only the errors.\n\n{NOTE}\n"""\n\n'
             f"from {PACKAGE}.errors import ApiError\n{imports}\n"
+            f"__all__ = {sorted(['BY_TYPE', *map(class_name, PROBLEM_KINDS)])!r}\n"
             f"#: By the type of a problem, without its prefix: the class of its errors.\n"
             f"BY_TYPE: dict[str, type[ApiError]] = {{{rows}}}\n"
         )
@@ -126,14 +127,12 @@ class Views:
         aliases = [f"{name} = {self._type(self._schemas[name])}\n" for name in names if self._is_alias(name)]
         used = {ref for name in names for ref in references(self._schemas[name]) if self._module.get(ref) == SHARED}
         body = "".join(aliases) + "\n\n" + "\n\n".join(classes)
-        imports = [f"from typing import {', '.join(w for w in ('Any', 'Literal') if f'{w}' in body)}"]
-        imports = [line for line in imports if not line.endswith("import ")]
-        if module != SHARED and used:
-            imports.append(f"\nfrom {PACKAGE}.views.{SHARED} import {', '.join(sorted(used))}")
-        if classes:
-            imports.append(("" if module != SHARED and used else "\n") + f"from {PACKAGE}.views.view import View")
+        words = [word for word in ("Any", "Literal") if word in body]
+        own = [f"from {PACKAGE}.views.{SHARED} import {', '.join(sorted(used))}"] if module != SHARED and used else []
+        own += [f"from {PACKAGE}.views.view import View"] if classes else []
         head = f'"""Views of responses: {module.replace("_", " ")}. {NOTE}"""\n\nfrom __future__ import annotations\n\n'
-        return formatted(head + "\n".join(imports) + "\n\n" + body)
+        head += f"from typing import {', '.join(words)}\n\n" if words else ""
+        return formatted(head + "\n".join(own) + "\n\n" + body)
 
     @staticmethod
     def _module_of(path: str, operation: dict[str, Any]) -> str | None:

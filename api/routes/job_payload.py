@@ -1,5 +1,6 @@
 """Retrieve the input and the result of a job, of any size, and the results of many jobs."""
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -112,7 +113,7 @@ async def read_job_results(request: Request) -> Response:
     not_found: list[str] = []
     for first in range(0, len(ids), MAX_IDS):
         chunk = [(tenant, job_id) for job_id in ids[first : first + MAX_IDS]]
-        found = await services.pool.run(lambda connection, chunk=chunk: reads.snapshots(connection, chunk), Lane.BY_ID)
+        found = await services.pool.run(partial(reads.snapshots, job_ids=chunk), Lane.BY_ID)
         for _, job_id in chunk:
             snapshot = found.get((tenant, str(job_id)))
             if snapshot is None:

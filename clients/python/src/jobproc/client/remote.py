@@ -1,6 +1,6 @@
-"""Proxies of operations: `remote("acme.send")` makes one of a signature, and `remote(send)` of a decorated function.
+"""Remote operations: `remote("acme.send")` makes one of a signature, and `remote(send)` of a decorated function.
 
-A proxy is called as the function is, and waits for the result of a job; `submit` does not wait.
+A remote operation is called as the function is, and waits for the result of a job; `submit` does not wait.
 """
 
 import threading
@@ -75,7 +75,7 @@ class AsyncRemoteOperation(OperationCall[P, R]):
 
 
 class _Remote(Protocol):
-    """Makes proxies. The Context, which the worker gives, is no argument of a proxy."""
+    """Makes remote operations. The Context, which the worker gives, is no argument of one."""
 
     @overload
     def __call__(self, operation: str, /) -> "_Remote": ...
@@ -94,12 +94,12 @@ class _Remote(Protocol):
     @overload
     def __call__(self, operation: Callable[P, R], /) -> RemoteOperation[P, R]: ...
     def __call__(self, operation: Any, /) -> Any:
-        """Return the proxy, or what makes it."""
+        """Return the remote operation, or what makes it."""
         ...
 
 
 def _remote(operation: str | Callable[..., Any], /) -> Any:
-    """Make a proxy: of a function that was declared as an operation, or, with a name, of the decorated signature.
+    """Make a remote operation: of a declared function, or, with a name, of the decorated signature.
 
     Raises DeclarationError, which names the function.
     """

@@ -55,10 +55,12 @@ def configuration(
     given = dict(arguments)
     named = str(given.pop("profile", None) or environment.get(PROFILE) or "")
     values: dict[str, str | float] = dict(profile(named, environment))
-    values |= {field: environment[name] for name, field in VARIABLES.items() if environment.get(name)}
-    if given.get("api_key"):  # an explicit key is not outdone by a variable of the other kind
-        values.pop("oidc_issuer", None)
-    values |= {field: value for field, value in given.items() if value is not None}
+    variables = {field: environment[name] for name, field in VARIABLES.items() if environment.get(name)}
+    for layer in (variables, {field: value for field, value in given.items() if value is not None}):
+        for kind, other in (("api_key", "oidc_issuer"), ("oidc_issuer", "api_key")):
+            if layer.get(kind):  # credentials of one kind replace those of the other kind of an earlier layer
+                values.pop(other, None)
+        values |= layer
     made = Configuration(**values)  # type: ignore[arg-type]  # the profile and the arguments have only these fields
     return replace(made, url=_checked(made).url.rstrip("/"))
 
@@ -80,12 +82,13 @@ def profile(name: str, environment: Mapping[str, str]) -> dict[str, str]:
         return {}
     values = profiles[name or DEFAULT_PROFILE]
     known = {field.name for field in fields(Configuration)}
-    if not isinstance(values, dict) or (unknown := set(values) - known):
+    unknown = sorted(set(values) - known) if isinstance(values, dict) else ["a value that is no table"]
+    if unknown:
         raise ConfigurationError(
             f"{file}: profile {name or DEFAULT_PROFILE!r} may have {', '.join(sorted(known))}; unknown: "
-            f"{', '.join(sorted(unknown)) if isinstance(values, dict) else values!r}"
+            f"{', '.join(unknown)}"
         )
-    return values
+    return dict(values)
 
 
 def config_file(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
