@@ -71,6 +71,11 @@ def upload(self, folder):
     return "uploaded"
 
 
+@shared_task(time_limit=0.3, max_retries=1)
+def hang():
+    time.sleep(60)
+
+
 @shared_task
 def parent(folder):
     return [stamp.delay(folder, "by a task").id, len(group(add.si(1, number) for number in range(3)))]
@@ -147,6 +152,12 @@ def test_a_retry_counts_and_ends_with_the_error_of_the_task(tasks: ModuleType) -
         tasks.auto.delay().get(timeout=20)
     assert (auto.value.type, auto.value.attempt) == ("ValueError", 2)
     assert tasks.flaky.delay(1).get(timeout=20) == 1
+
+
+def test_a_time_limit_ends_each_attempt(tasks: ModuleType) -> None:
+    with pytest.raises(JobFailed) as caught:
+        tasks.hang.delay().get(timeout=40)
+    assert (caught.value.type, caught.value.attempt) == ("timeout", 2)
 
 
 def test_a_custom_state_and_its_meta_data_are_read_while_the_task_runs(tasks: ModuleType, tmp_path: Path) -> None:

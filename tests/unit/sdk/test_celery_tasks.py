@@ -1,5 +1,7 @@
 """Tasks of `jobproc.celery` without a server: options, retries, limits, inputs, and what is refused by a sentence."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -213,6 +215,13 @@ def test_a_declaration_that_cannot_work_is_refused() -> None:
     shared_task(name="unit.Twice")(print_nothing)
     with pytest.raises(DeclarationError, match="two tasks have the operation"):
         shared_task(name="unit.twice")(print_nothing)
+
+
+def test_neither_celery_nor_a_client_is_imported_before_it_is_used() -> None:
+    names = ("celery", "kombu", "httpx2", "jobproc.client")
+    code = f"import sys, jobproc.celery; print([name for name in {names!r} if name in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
 
 
 def print_nothing() -> None:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from jobproc.celery.attempts import Limits, Request, declare, report, request_in_use
@@ -36,12 +36,18 @@ class AppTask:
         """Run the task here, as Celery does."""
         return self._task(*args, **kwargs)
 
+    @cached_property
+    def _trace(self) -> Any:
+        """Celery's tracer of the task, made for its first attempt."""
+        from celery.app.trace import build_tracer
+
+        return build_tracer(self.name, self._task, app=self._task.app, eager=True, propagate=False)
+
     def attempt(self, request: Request) -> Any:
         """Run the task for a job by Celery's own tracer: with its signals, handlers, retries and limits.
 
         The tracer runs it as an eager task, so that neither a broker nor a result backend is asked.
         """
-        from celery.app.trace import build_tracer
         from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
         from celery.exceptions import Retry as CeleryRetry
 
@@ -63,9 +69,8 @@ class AppTask:
             "timelimit": [task.time_limit, task.soft_time_limit],
             "ignore_result": task.ignore_result,
         }
-        trace = build_tracer(self.name, task, app=task.app, eager=True, propagate=False)
         with soft_time_limit(task.soft_time_limit, SoftTimeLimitExceeded):
-            ended = trace(str(request.id), list(request.args), dict(request.kwargs), facts)
+            ended = self._trace(str(request.id), list(request.args), dict(request.kwargs), facts)
         if ended.info is None:
             return ended.retval
         error = ended.info.retval
