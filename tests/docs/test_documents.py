@@ -9,6 +9,7 @@ import pytest
 
 from common.settings import Settings, name_of, secret_variables
 from common.store.operations import catalogue
+from jobproc.client.connection import configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 DECISIONS = ROOT / "docs" / "decisions"
@@ -89,6 +90,7 @@ def test_a_document_has_one_title_and_every_code_block_ends(document: Path) -> N
 def test_every_named_setting_exists(document: Path) -> None:
     known = {name_of(field) for field in Settings.model_fields} | OTHER_VARIABLES
     known |= {f"{variable}_FILE" for variable in secret_variables()}
+    known |= {*configuration.VARIABLES, configuration.PROFILE, configuration.CONFIG_FILE}  # of the Python client
     named = set(re.findall(r"\bJOBPROC_[A-Z0-9_]+[A-Z0-9]\b", document.read_text()))
     assert named <= known
 

@@ -10,6 +10,7 @@ OPERATION_IDS = {
     ("post", "/jobs/", "submit_job"),
     ("get", "/jobs/", "list_jobs"),
     ("post", "/jobs/batch", "submit_batch"),
+    ("post", "/jobs/results", "read_job_results"),
     ("get", "/jobs/{job_id}", "get_job"),
     ("get", "/jobs/{job_id}/input", "get_job_input"),
     ("get", "/jobs/{job_id}/logs", "get_job_logs"),

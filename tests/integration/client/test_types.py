@@ -60,7 +60,7 @@ async def use_async(client: AsyncClient) -> None:
 """
 WRONG = (
     "remote(send).submit(1)",
-    'resize.submit("a", widht=3)',
+    'resize.submit("a", breadth=3)',
     "resize.submit()",
     "resize.options(prio=0)",
     'Client().submit("acme.send", {}, prio=1)',

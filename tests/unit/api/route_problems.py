@@ -47,6 +47,7 @@ ROUTES = {
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/input"): READ,
     ("get", "/jobs/{job_id}/result"): READ | {"too-many-waiting"},
+    ("post", "/jobs/results"): JSON_BODY | {"store-unavailable"},
     ("get", "/jobs/{job_id}/events"): READ | {"too-many-waiting"},
     ("get", "/jobs/{job_id}/logs"): READ | {"too-many-waiting"},
     ("post", "/jobs/{job_id}/cancel"): READ | {"unsupported-media-type"},

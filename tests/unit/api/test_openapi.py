@@ -135,6 +135,7 @@ SUCCESSES = {
     ("patch", "/schedules/{schedule_id}"): {"200"},
     ("delete", "/schedules/{schedule_id}"): {"204"},
     **{("post", f"/schedules/{{schedule_id}}/{verb}"): {"200"} for verb in ("pause", "resume")},
+    ("post", "/jobs/results"): {"200"},
     ("post", "/schedules/{schedule_id}/run"): {"202"},
     ("post", "/webhooks/endpoints"): {"201"},
     ("patch", "/webhooks/endpoints/{endpoint_id}"): {"200"},

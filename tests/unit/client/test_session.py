@@ -37,6 +37,7 @@ class Script:
         self.pauses: list[float] = []
         self.items: list[Any] = []
         self.now = 0.0
+        self.line_s = 0.0  #: how long each line of a stream takes
         configuration = Configuration(**{"url": "http://api/prefix", **fields})
         self.session = Session(configuration, policy, lambda: self.now, lambda: chance)
 
@@ -66,7 +67,7 @@ class Script:
                 self.items.append(step.item)
                 return None
             case ReadLine():
-                pass
+                self.now += self.line_s
         return self.answers.pop(0)
 
 
@@ -155,7 +156,12 @@ def test_the_next_page_is_asked_for_by_its_query_alone() -> None:
 
 # --- tokens
 
-OIDC = {"oidc_issuer": "http://op/", "oidc_client_id": "me", "oidc_client_secret": "s", "oidc_scope": "jobs:read"}
+OIDC: dict[str, Any] = {
+    "oidc_issuer": "http://op/",
+    "oidc_client_id": "me",
+    "oidc_client_secret": "s",
+    "oidc_scope": "jobs:read",
+}
 DISCOVERY = Response(200, {}, b'{"token_endpoint":"http://op/token"}')
 
 
@@ -223,6 +229,14 @@ def test_a_stream_ends_with_the_response_that_no_event_follows() -> None:
     script = Script(Response(200, {}, b""), "id: 1", "data: a", "", None, Response(204, {}, b""))
     script.drive(script.session.events(STREAM, read))
     assert script.items == [("message", "a")]
+
+
+def test_a_stream_that_was_silent_but_for_heartbeats_goes_on_after_a_loss() -> None:
+    opened = Response(200, {}, b"")
+    script = Script(opened, *[":"] * 20, Lost("reset", was_sent=True), opened, "data: end", "")
+    script.line_s = 15.0
+    script.drive(script.session.events(STREAM, read))
+    assert script.items == [("message", "end")]
 
 
 def test_a_stream_that_gives_nothing_is_not_opened_for_ever() -> None:

@@ -57,7 +57,9 @@ class Client(ClientVerbs[Driver]):
         """
         timeout = named.pop("timeout", None) if isinstance(operation, str) else None
         wait_s = jobs.LONG_POLL_S if timeout is None else min(timeout, jobs.LONG_POLL_S)
-        return self._submit(operation, args, named, wait_s).result(timeout)
+        began_at = self._session.clock()
+        job = self._submit(operation, args, named, wait_s)
+        return job.result(None if timeout is None else max(0.0, began_at + timeout - self._session.clock()))
 
     def _submit(
         self, operation: str | OperationCall[..., Any], args: tuple[Any, ...], named: dict[str, Any], wait_s: float

@@ -69,8 +69,8 @@ class Session:
             if opened.status == NO_CONTENT:
                 return
             while isinstance(line := (yield ReadLine()), str):
+                tries = self._tries()  # the stream is alive, though it may have no event for hours
                 if event := stream.feed(line):
-                    tries = self._tries()  # it has made progress
                     item, is_last = read(*event)
                     yield Emit(item)
                     if is_last:
