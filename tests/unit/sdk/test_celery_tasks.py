@@ -192,7 +192,7 @@ def test_signatures_take_further_arguments() -> None:
     assert (more.args, more.kwargs, more.options) == ((1, 2), {"x": 2}, {"priority": 3, "queue": "mail"})
     assert Signature("a", (2,), immutable=True).clone((1,)).args == (2,)
     assert repr(group(call, call | call)) == "group(a(2, x=1), a(2, x=1) | a(2, x=1))"
-    for wrong in (lambda: chain("a"), lambda: group(3), call):  # type: ignore[arg-type, list-item]
+    for wrong in (lambda: chain("a"), lambda: group(3), call):  # type: ignore[arg-type, list-item]  # the mistakes of callers
         with pytest.raises((NotMapped, TypeError)):
             wrong()
     with pytest.raises(NotMapped, match="give them to its tasks"):

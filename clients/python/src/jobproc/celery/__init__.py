@@ -1,8 +1,9 @@
 """The way in from Celery: its decorator, its calls and its results, on jobs of this processor.
 
 Start at `tasks.py`, which has the decorator `shared_task`; `attempts.py` runs its tasks in a worker. `signatures.py`
-has chains, groups and chords, which `plans.py` submits. `apps.py` offers the tasks of an app of Celery, and is the only
-part, with `check`, that imports Celery. Submission needs the extra `jobproc[client]`; a worker does without.
+has chains, groups and chords, which `plans.py` submits. `apps.py` offers the tasks of an app of Celery. Imports
+nothing of the server; Celery in `apps.py` and `check.py` alone, which are given an app, and the client when a task is
+first submitted.
 """
 
 from jobproc.celery.apps import register, route

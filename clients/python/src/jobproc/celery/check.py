@@ -38,7 +38,7 @@ SIGNALS = {
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What will differ."""
+    """A fact of an app that will differ."""
 
     subject: str  #: a task, or a setting of the app
     text: str
