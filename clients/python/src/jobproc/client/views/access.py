@@ -99,7 +99,7 @@ class AuditPage(View):
 
 
 class CallerView(View):
-    """Who a request comes from, and what it may do."""
+    """The caller of a request, and what it may do."""
 
     subject: str | None
     tenant: str
