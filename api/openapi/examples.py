@@ -128,8 +128,8 @@ _PREVIEW = {
     "bulk_action_id": _OTHER_ID, "action": "cancel", "phase": "PREVIEW",
     "filter": {
         "status": ["BLOCKED", "IN_PROGRESS", "PENDING", "RETRYING", "SCHEDULED"], "operation": None, "queue": None,
-        "tag": "nightly", "batch": None, "created_after": None, "created_before": None, "finished_after": None,
-        "finished_before": None, "error": None,
+        "tag": "nightly", "batch": None, "id_suffix": None, "created_after": None, "created_before": None,
+        "finished_after": None, "finished_before": None, "error": None,
     },
     "priority": None, "jobs_per_second": 200, "as_of": _ENDED, "count": 1_204, "count_is_exact": True,
     "sample": [{"job_id": ID, "status": "SCHEDULED", "operation": "square_sum"}], "matched": 0, "done": 0,
