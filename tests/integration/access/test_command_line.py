@@ -82,7 +82,7 @@ LATER = "jobproc submit square_sum '{\"data\": [1]}' --delay 900 -o id"
             4,
         ),
         ("JOB=$($LATER); jobproc result $JOB --wait 0.1", 9),
-        ("jobproc list | head -c 0; exit ${PIPESTATUS[0]}", 1),
+        ("$LATER >&2; jobproc list | head -c 0; exit ${PIPESTATUS[0]}", 1),
     ],
 )
 def test_the_exit_codes(shell: dict[str, str], tmp_path: Path, command: str, code: int) -> None:

@@ -80,6 +80,7 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
     assert set(response.json()["paths"]) == {
         "/jobs/",
         "/jobs/batch",
+        "/jobs/results",
         "/jobs/{job_id}",
         "/jobs/{job_id}/status",
         "/jobs/{job_id}/result",
@@ -129,6 +130,8 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/usage",
         "/operations",
         "/stats",
+        "/workers",
+        "/me",
         "/livez",
         "/readyz",
     }

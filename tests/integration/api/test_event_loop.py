@@ -120,6 +120,7 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "get_job_logs": [("GET", f"/jobs/{LIVE_ID}/logs", {})],
     "get_job_status": [("GET", f"/jobs/{LIVE_ID}/status", {})],
     "get_job_result": [("GET", f"/jobs/{FINISHED_ID}/result{query}", {}) for query in ("", "?wait=1")],
+    "read_job_results": [("POST", "/jobs/results", {"json": {"job_ids": [FINISHED_ID, *ids(20_000, 999)]}})],
     "stream_job_events": [("GET", f"/jobs/{FINISHED_ID}/events", {})],
     "explain_job": [("GET", f"/jobs/{job_id}/explain", {}) for job_id in (LIVE_ID, FINISHED_ID)],
     "cancel_job": [("POST", f"/jobs/{CANCELLED_ID}/cancel", {})],
