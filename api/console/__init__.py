@@ -1,0 +1,4 @@
+"""The console at /console: pages for a browser that are a client of the public API alone. Start at `site`.
+
+`site` serves the files of `static/`, `shell` makes the HTML of each page. Imports `api.web` alone: no route or service.
+"""

@@ -1,0 +1,59 @@
+// The caller: name, tenant and scopes, from GET /me.
+import { Problem, get, refusals, request } from "./api.js";
+import { createStore } from "./store.js";
+
+/**
+ * @typedef {Object} Caller
+ * @property {string | null} subject
+ * @property {string} tenant
+ * @property {string[]} scopes
+ * @property {boolean} may_submit
+ * @property {string} version
+ * @property {{ kind: string, expires_at?: string } | null} [session]
+ * @property {string | null} [name]
+ */
+/** @typedef {{ caller: Caller | null, signIn: boolean, error: Error | null }} Session */
+
+export const session = createStore(/** @type {Session} */ ({ caller: null, signIn: false, error: null }));
+
+/** Ask who the caller is. A caller that the API does not know is asked to sign in. */
+export async function identify() {
+  try {
+    session.set({ caller: await get("/me"), signIn: false, error: null });
+  } catch (error) {
+    const refused = error instanceof Problem && error.status === 401;
+    session.set({ caller: refused ? null : session.get().caller, signIn: refused, error: refused ? null : /** @type {Error} */ (error) });
+  }
+}
+
+refusals.subscribe(() => {
+  if (!session.get().signIn) session.set({ ...session.get(), signIn: true });
+});
+
+/**
+ * Return true if the caller may do what needs a scope.
+ * @param {string} scope
+ */
+export function may(scope) {
+  return session.get().caller?.scopes.includes(scope) ?? false;
+}
+
+/** Return true if the API takes requests without a key. */
+export function isOpen() {
+  return session.get().caller?.subject === null;
+}
+
+/**
+ * Sign in with an API key. The API answers with a cookie that no script can read. Throws Problem if it refuses the key.
+ * @param {string} key
+ */
+export async function signIn(key) {
+  await request("POST", "/console/session", { body: { api_key: key }, headers: { Authorization: `Bearer ${key}` } });
+  await identify();
+}
+
+/** End the session. */
+export async function signOut() {
+  await request("DELETE", "/console/session");
+  session.set({ caller: null, signIn: true, error: null });
+}
