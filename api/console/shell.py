@@ -25,7 +25,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 _ROUTE = re.compile(r'\{ path: "(?P<path>[^"]*)",.*import\("\./(?P<module>[\w/-]+\.js)"\)')
-_IMPORT = re.compile(r'^\s*(?:import|export)\b[^;"]*?from "(?P<module>\.[^"]+)"|^import "(?P<bare>\.[^"]+)"', re.MULTILINE)
+_IMPORT = re.compile(
+    r'^\s*(?:import|export)\b[^;"]*?from "(?P<module>\.[^"]+)"|^import "(?P<bare>\.[^"]+)"', re.MULTILINE
+)
 _TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>

@@ -40,6 +40,15 @@ export function duration(seconds) {
 }
 
 /**
+ * Return a duration of whole seconds: 4 s, 3 min 20 s.
+ * @param {number} seconds
+ */
+export function whole(seconds) {
+  const rounded = Math.max(0, Math.floor(seconds));
+  return rounded < 60 ? `${rounded} s` : duration(rounded);
+}
+
+/**
  * Return the seconds from one time to another; the second defaults to now by the server's clock.
  * @param {string} from
  * @param {string | null} [to]
@@ -53,9 +62,9 @@ export function secondsBetween(from, to) {
  * @param {string} at
  */
 export function age(at) {
-  const seconds = secondsBetween(at);
-  if (seconds < -1) return `in ${duration(Math.round(-seconds))}`;
-  return seconds < 1 ? "now" : duration(Math.floor(seconds));
+  const seconds = Math.floor(secondsBetween(at));
+  if (seconds < -1) return `in ${whole(-seconds)}`;
+  return seconds < 1 ? "now" : whole(seconds);
 }
 
 /**

@@ -11,6 +11,7 @@ import { createStore } from "./store.js";
  * @property {string} version
  * @property {{ kind: string, expires_at?: string } | null} [session]
  * @property {string | null} [name]
+ * @property {{ name: string, colour: string } | null} [environment]
  */
 /** @typedef {{ caller: Caller | null, signIn: boolean, error: Error | null }} Session */
 

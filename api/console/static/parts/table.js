@@ -9,6 +9,7 @@ import { useKeys } from "./keyboard.js";
  * @property {string} title
  * @property {(row: T) => any} cell
  * @property {boolean} [right] numbers
+ * @property {boolean} [link] its text leads to where the row leads
  * @property {string} [describes] the full title, for a screen reader
  */
 /**
@@ -113,9 +114,9 @@ function Row({ row, table, at, isSelected, toggle }) {
   return html`<tr class=${isSelected ? "selected" : ""} data-state=${state?.(row)} data-id=${id(row)}>
     ${onSelect && html`<td class="select"><input type="checkbox" checked=${isSelected} aria-label=${`Select ${name?.(row) ?? id(row)}`}
       onClick=${(/** @type {MouseEvent} */ event) => toggle(at, event.shiftKey)} /></td>`}
-    ${columns.map(({ key, cell, right }, index) => {
+    ${columns.map(({ key, cell, right, link }, index) => {
       const content = cell(row);
-      return html`<td key=${key} class=${`${key} ${right ? "right" : ""}`}>${index === 0 && href ? html`<a href=${href(row)} data-row-focus>${content}</a>` : content}</td>`;
+      return html`<td key=${key} class=${`${key} ${right ? "right" : ""}`}>${href && (link ?? (index === 0 && !columns.some((column) => column.link))) ? html`<a href=${href(row)} data-row-focus aria-label=${name?.(row)}>${content}</a>` : content}</td>`;
     })}
     ${acts && html`<td class="acts">${acts(row)}</td>`}
   </tr>`;

@@ -1,0 +1,121 @@
+// The rows of a list of jobs: they stay where they are, change in place, and newer ones wait until they are asked for.
+import { useCallback, useEffect, useRef, useState } from "../../html.js";
+import { request } from "../../client/api.js";
+import { useInterval } from "../../client/live.js";
+
+/**
+ * @typedef {Object} JobRow
+ * @property {string} job_id
+ * @property {string} status
+ * @property {string} operation
+ * @property {string} queue
+ * @property {number} priority
+ * @property {string[]} tags
+ * @property {string} created_at
+ * @property {string | null} due_at
+ * @property {string | null} started_at
+ * @property {string | null} finished_at
+ * @property {number} attempt
+ * @property {number} max_attempts
+ * @property {{ type: string, text: string } | null} error
+ * @property {{ fraction: number | null, text: string | null } | null} [progress]
+ * @property {boolean} [gone] it matches the filters no longer
+ */
+/** @typedef {{ jobs: JobRow[], next: string | null, scanned: number, estimated_total: number | null }} JobList */
+/** @typedef {{ key: string, rows: JobRow[], next: string | null, scanned: number, total: number | null, newer: number, newerIsMore: boolean, error: Error | null }} Shown */
+/** @typedef {Record<string, string>} Query */
+
+const SLOW_MS = 300;
+const NEWER_LIMIT = 100;
+/** @type {Shown} */
+const NOTHING = { key: "", rows: [], next: null, scanned: 0, total: null, newer: 0, newerIsMore: false, error: null };
+
+/**
+ * Return the rows of before with what has changed; one that is as before stays the same object, so it is not drawn.
+ * @param {JobRow[]} before
+ * @param {JobRow[]} read
+ * @returns {JobRow[]}
+ */
+export function merged(before, read) {
+  const byId = new Map(read.map((row) => [row.job_id, row]));
+  return before.map((row) => {
+    const next = byId.get(row.job_id) ?? { ...row, gone: true };
+    return JSON.stringify(next) === JSON.stringify(row) ? row : next;
+  });
+}
+
+/**
+ * Return the time after that of a row, as the filter `created_before` takes it: ids have milliseconds.
+ * @param {JobRow} row
+ */
+function justAfter(row) {
+  return new Date(Math.floor(Date.parse(row.created_at)) + 1).toISOString();
+}
+
+/**
+ * Read a page of jobs, and follow it.
+ * @param {Query} filters
+ * @param {Query} options `sort`, `limit` and `cursor`
+ */
+export function useRows(filters, options) {
+  const key = JSON.stringify([filters, options]);
+  const [shown, setShown] = useState(NOTHING);
+  const [slow, setSlow] = useState(false);
+  const latest = useRef(shown);
+  latest.current = shown;
+  const controller = useRef(/** @type {AbortController | null} */ (null));
+  const isNewestFirst = !options.sort && !options.cursor;
+
+  const replace = useCallback(async () => {
+    controller.current?.abort();
+    const own = new AbortController();
+    controller.current = own;
+    try {
+      /** @type {{ data: JobList }} */
+      const { data } = await request("GET", "/jobs", { query: { ...filters, ...options }, signal: own.signal });
+      setShown({ ...NOTHING, key, rows: data.jobs, next: data.next, scanned: data.scanned, total: data.estimated_total });
+    } catch (error) {
+      if (!own.signal.aborted) setShown((before) => ({ ...before, key, error: /** @type {Error} */ (error) }));
+    }
+  }, [key]);
+
+  const follow = useCallback(async () => {
+    const before = latest.current;
+    const first = before.rows[0];
+    if (before.key !== key || before.error || !first) {
+      await replace();
+      return;
+    }
+    const signal = controller.current?.signal;
+    try {
+      // The page as it is shown, and how many came after it: two bounded reads, whatever came meanwhile.
+      const until = isNewestFirst && !filters.created_before ? { created_before: justAfter(first) } : {};
+      /** @type {{ data: JobList }} */
+      const { data } = await request("GET", "/jobs", { query: { ...filters, ...options, ...until }, ...(signal && { signal }) });
+      let newer = 0;
+      let isMore = false;
+      if (isNewestFirst && !filters.created_before) {
+        const after = await request("GET", "/jobs", { query: { ...filters, created_after: justAfter(first), limit: NEWER_LIMIT }, ...(signal && { signal }) });
+        newer = after.data.jobs.length;
+        isMore = after.data.next !== null;
+      }
+      setShown((now) => (now.key === key ? { ...now, rows: merged(now.rows, data.jobs), newer, newerIsMore: isMore } : now));
+    } catch (error) {
+      // The bar says that the API is away; another error is told by the next read.
+      if (!signal?.aborted) console.debug(error);
+    }
+  }, [key, replace]);
+
+  useEffect(() => {
+    void replace();
+    const timer = setTimeout(() => setSlow(true), SLOW_MS);
+    return () => {
+      clearTimeout(timer);
+      setSlow(false);
+      controller.current?.abort();
+    };
+  }, [key]);
+  useInterval(() => void follow());
+  const loading = shown.key !== key;
+  return { shown, loading, slow: loading && slow, replace, follow };
+}

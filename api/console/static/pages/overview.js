@@ -1,0 +1,119 @@
+// The overview: is it well, and if not, where.
+import { html, useMemo } from "../html.js";
+import { request } from "../client/api.js";
+import * as commands from "../client/commands.js";
+import { count, duration, plural, rate } from "../client/format.js";
+import { useRead } from "../client/live.js";
+import { pageUrl } from "../client/router.js";
+import { isOpen } from "../client/session.js";
+import { AsCommand } from "../parts/copy.js";
+import { ErrorMessage } from "../parts/message.js";
+import { Spark, remember } from "../parts/spark.js";
+import { Table } from "../parts/table.js";
+import { FirstJob } from "./jobs/first_job.js";
+
+/** @typedef {{ last_minute: number, last_5_minutes: number, last_15_minutes: number }} Rates */
+/**
+ * @typedef {Object} Queue
+ * @property {string} queue
+ * @property {number} queued
+ * @property {number} running
+ * @property {number} oldest_due_seconds
+ * @property {number} workers_alive
+ * @property {number} accepted_per_second
+ * @property {Rates} succeeded_per_second
+ * @property {Rates} failed_per_second
+ */
+/** @typedef {{ text: any, href: string, link: string }} Finding */
+
+const LATE_S = 60;
+const FAILING_SHARE = 0.1;
+
+/** @param {Queue} queue */
+const done = (queue) => queue.succeeded_per_second.last_minute + queue.failed_per_second.last_minute;
+
+/**
+ * Return what needs a person: queues without workers, late ones, and those whose jobs fail.
+ * @param {Queue[]} queues
+ * @returns {Finding[]}
+ */
+export function findings(queues) {
+  /** @type {Finding[]} */
+  const found = [];
+  for (const queue of queues) {
+    const ended = done(queue);
+    if (queue.queued > 0 && queue.workers_alive === 0) {
+      found.push({ text: html`<b>${queue.queue}</b>: ${plural(queue.queued, "job")} wait, and no worker serves the queue.`, href: pageUrl("jobs", { queue: queue.queue, status: "PENDING" }), link: "see" });
+    } else if (queue.oldest_due_seconds > LATE_S) {
+      const grows = queue.accepted_per_second > ended;
+      const left = ended > queue.accepted_per_second ? queue.queued / (ended - queue.accepted_per_second) : null;
+      found.push({
+        text: html`<b>${queue.queue}</b>: the oldest job has waited ${duration(queue.oldest_due_seconds)}${grows ? " and the queue grows" : ""}. ${plural(queue.workers_alive, "worker process", "worker processes")}, ${rate(ended)}/s end, ${rate(queue.accepted_per_second)}/s come.
+          ${left !== null && ` At these rates it is empty in about ${duration(left)}.`}`,
+        href: pageUrl("jobs", { queue: queue.queue, status: "PENDING", sort: "created" }),
+        link: "see",
+      });
+    }
+    const failed = queue.failed_per_second.last_5_minutes;
+    const all = failed + queue.succeeded_per_second.last_5_minutes;
+    if (all > 0 && failed / all >= FAILING_SHARE) {
+      found.push({ text: html`<b>${queue.queue}</b>: ${Math.round((failed / all) * 100)} % of the jobs that ended in the last 5 minutes have failed.`, href: pageUrl("jobs", { queue: queue.queue, status: "FAILED", sort: "-finished" }), link: "see" });
+    }
+  }
+  return found;
+}
+
+/** @param {{ name: string, value: number | null, at: number, format: (value: number) => string }} props */
+function Figure({ name, value, at, format }) {
+  const history = remember(name, value, at);
+  return html`<div class="figure"><span class="quiet">${name}</span><b>${value === null ? "…" : format(value)}</b><${Spark} values=${history} label=${name} format=${format} /></div>`;
+}
+
+export function Page() {
+  const { data, error, refresh, at, loading } = useRead("/stats", { seconds: 2 });
+  const queues = /** @type {{ queues: Queue[] } | null} */ (data)?.queues ?? null;
+  const bulk = useRead("/bulk-actions", { query: { limit: 20 }, seconds: 2 });
+  const newest = useRead("/jobs", { query: { limit: 1 }, follow: false });
+  /** @param {(queue: Queue) => number} read */
+  const sum = (read) => queues?.reduce((total, queue) => total + read(queue), 0) ?? null;
+  const running = /** @type {any} */ (bulk.data)?.bulk_actions.filter((/** @type {any} */ action) => action.phase === "RUNNING" || action.phase === "UNDOING") ?? [];
+  const needs = queues ? findings(queues) : [];
+  const columns = useMemo(() => /** @type {import("../parts/table.js").Column<Queue>[]} */ ([
+    { key: "queue", title: "Queue", cell: (queue) => queue.queue },
+    { key: "queued", title: "Waiting", right: true, cell: (queue) => html`<${Spark} values=${remember(`waiting ${queue.queue}`, queue.queued, 0)} label=${`Waiting in ${queue.queue}`} format=${count} /> ${count(queue.queued)}` },
+    { key: "running", title: "Running", right: true, cell: (queue) => count(queue.running) },
+    { key: "oldest", title: "Oldest", right: true, describes: "How long the oldest due job has waited", cell: (queue) => duration(queue.oldest_due_seconds) },
+    { key: "workers", title: "Workers", right: true, cell: (queue) => count(queue.workers_alive) },
+    { key: "in", title: "In/s", right: true, cell: (queue) => rate(queue.accepted_per_second) },
+    { key: "done", title: "Done/s", right: true, cell: (queue) => rate(queue.succeeded_per_second.last_minute) },
+    { key: "failed", title: "Failed/s", right: true, cell: (queue) => rate(queue.failed_per_second.last_minute) },
+  ]), []);
+  for (const queue of queues ?? []) remember(`waiting ${queue.queue}`, queue.queued, at);
+  const isEmpty = /** @type {any} */ (newest.data)?.jobs.length === 0;
+  return html`<div class="heading"><h1>Overview</h1><span class="grow"></span>
+      <${AsCommand} commands=${{ curl: commands.curl("GET", "/stats", { isOpen: isOpen() }), cli: commands.cli("stats"), python: commands.pythonCall("print(client.stats())") }} />
+    </div>
+    <${ErrorMessage} error=${error} retry=${refresh} />
+    <div class="figures">
+      <${Figure} name="Waiting" value=${sum((queue) => queue.queued)} at=${at} format=${count} />
+      <${Figure} name="Running" value=${sum((queue) => queue.running)} at=${at} format=${count} />
+      <${Figure} name="Oldest" value=${queues && Math.max(0, ...queues.map((queue) => queue.oldest_due_seconds))} at=${at} format=${duration} />
+      <${Figure} name="In/s" value=${sum((queue) => queue.accepted_per_second)} at=${at} format=${rate} />
+      <${Figure} name="Done/s" value=${sum((queue) => queue.succeeded_per_second.last_minute)} at=${at} format=${rate} />
+      <${Figure} name="Failed/s" value=${sum((queue) => queue.failed_per_second.last_minute)} at=${at} format=${rate} />
+    </div>
+    ${isEmpty && html`<${FirstJob} />`}
+    <section class="needs"><h2>Needs you</h2>
+      ${queues && (needs.length > 0
+        ? html`<ul>${needs.map(({ text, href, link }, index) => html`<li key=${index}>${text} <a href=${href}>${link}</a></li>`)}</ul>`
+        : html`<p>All queues in time, no queue with many failures in the last 5 minutes.</p>`)}
+    </section>
+    ${running.length > 0 && html`<section><h2>Running bulk actions</h2><ul>${running.map((/** @type {any} */ action) => html`<li key=${action.bulk_action_id}>
+      ${action.phase === "UNDOING" ? "undo of " : ""}${action.action} of ${action.count_is_exact ? "" : "about "}${count(action.count)} · ${Math.floor(action.progress * 100)} % · ${count(action.jobs_per_second)}/s
+      <button type="button" onClick=${() => void request("POST", `/bulk-actions/${action.bulk_action_id}/stop`).then(bulk.refresh)}>Stop</button></li>`)}</ul></section>`}
+    <section><h2>Queues</h2>
+      ${queues && queues.length > 0
+        ? html`<${Table} caption="Queues" columns=${columns} rows=${queues} id=${(/** @type {Queue} */ queue) => queue.queue} href=${(/** @type {Queue} */ queue) => pageUrl("jobs", { queue: queue.queue })} />`
+        : loading ? html`<div class="frame-of-rows" aria-busy="true"></div>` : html`<p class="quiet">No queue has jobs or workers.</p>`}
+    </section>`;
+}
