@@ -1,16 +1,15 @@
 """The HTML of the console's pages: one shell, which loads the modules of the page that its path names."""
 
-import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 ENTRY = "main.js"
 ROUTES = "routes.js"
-STYLES = ("styles/tokens.css", "styles/layout.css", "styles/parts.css")
+STYLE = "console.css"
 #: A page may load and run nothing but the files of the console. No script makes code or HTML of text: there is no
 #: policy of Trusted Types, so the browser refuses that.
-CONTENT_SECURITY_POLICY = "; ".join(
+CONTENT_SECURITY_POLICY = "; ".join(  # noqa: FLY002 - a directive a line
     [
         "default-src 'none'",
         "connect-src 'self'",
@@ -25,9 +24,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 _ROUTE = re.compile(r'\{ path: "(?P<path>[^"]*)",.*import\("\./(?P<module>[\w/-]+\.js)"\)')
-_IMPORT = re.compile(
-    r'^\s*(?:import|export)\b[^;"]*?from "(?P<module>\.[^"]+)"|^import "(?P<bare>\.[^"]+)"', re.MULTILINE
-)
 _TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>
@@ -36,7 +32,7 @@ _TEMPLATE = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>jobproc</title>
 <link rel="icon" href="{base}icon.svg" type="image/svg+xml">
-{styles}
+<link rel="stylesheet" href="{base}{style}">
 <script src="{base}theme.js"></script>
 {modules}
 <script type="module" src="{base}{entry}"></script>
@@ -61,38 +57,21 @@ class Route:
         parts = ("[^/]+" if part.startswith(":") else re.escape(part) for part in self.path.split("/"))
         return re.compile("/".join(parts))
 
-    def html(self, version: str, files: Mapping[str, str]) -> str:
+    def html(self, version: str, modules: Mapping[str, list[str]]) -> str:
         """Return the shell of the page. Its URLs are relative, so they hold under any prefix of paths.
 
-        `files`: the names and texts of the static files; `version`: the folder under which they are served.
+        `version`: the folder under which files are served; `modules`: the modules that the module of a page loads.
         """
         depth = self.path.count("/") if self.path else -1
         base = f"{'../' * depth if depth >= 0 else 'console/'}static/{version}/"
         return _TEMPLATE.format(
             base=base,
             entry=ENTRY,
-            styles="\n".join(f'<link rel="stylesheet" href="{base}{name}">' for name in STYLES),
-            modules="\n".join(
-                f'<link rel="modulepreload" href="{base}{name}">' for name in modules_of([ENTRY, self.module], files)
-            ),
+            style=STYLE,
+            modules="\n".join(f'<link rel="modulepreload" href="{base}{name}">' for name in modules[self.module]),
         )
 
 
 def routes(source: str) -> list[Route]:
     """Return the routes in the text of the module `routes.js`, in order."""
     return [Route(found["path"], found["module"]) for found in _ROUTE.finditer(source)]
-
-
-def modules_of(entries: list[str], files: Mapping[str, str]) -> list[str]:
-    """Return the modules that some modules load, themselves included. Imports on demand are not followed."""
-    found: dict[str, None] = {}
-    waiting = list(entries)
-    while waiting:
-        name = waiting.pop(0)
-        if name in found:
-            continue
-        found[name] = None
-        for match in _IMPORT.finditer(files[name]):
-            target = match["module"] or match["bare"]
-            waiting.append(posixpath.normpath(posixpath.join(posixpath.dirname(name), target)))
-    return list(found)

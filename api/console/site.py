@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from api.console.shell import CONTENT_SECURITY_POLICY, ROUTES, Route, routes
+from api.console import modules
+from api.console.shell import CONTENT_SECURITY_POLICY, ENTRY, ROUTES, STYLE, Route, routes
 
 PATH = "/console"
 FOLDER = Path(__file__).parent / "static"
@@ -20,6 +21,10 @@ MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+#: Modules that every page needs, with those that they load: they are joined to one file, by the name of the first.
+CORE = (ENTRY, "parts/table.js", "parts/status.js", "parts/copy.js", "client/commands.js")
+STYLES = ("styles/tokens.css", "styles/layout.css", "styles/parts.css")
+VENDORED = "vendor/"
 _STATIC = "static/"
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _CHECKED = "no-cache"  # a browser asks with the ETag before it uses its copy
@@ -44,28 +49,46 @@ class MemoryFile:
         return Response(self._content, headers=self._headers)
 
 
+def prepared(folder: Path) -> dict[str, str]:
+    """Return the files that browsers get, by name: the core as one module, one style sheet, all without comments."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in MEDIA_TYPES)
+    texts = {path.relative_to(folder).as_posix(): path.read_text() for path in paths}
+    sources = {
+        name: text if name.startswith(VENDORED) else modules.without_comments(text)
+        for name, text in texts.items()
+        if name.endswith(".js")
+    }
+    core = modules.closure(list(CORE), sources)
+    files = {name: modules.against_joined(name, text, ENTRY, core) for name, text in sources.items()}
+    files |= {name: text for name, text in texts.items() if name.endswith(".svg")}
+    files[ENTRY] = modules.joined(core, sources)
+    files[STYLE] = "".join(modules.plain_style(texts[name]) for name in STYLES)
+    return {name: text for name, text in files.items() if name not in core or name == ENTRY}
+
+
 class ConsoleSite:
     """The ASGI app that serves the console."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """Read all files of the folder."""
-        paths = sorted(path for path in folder.rglob("*") if path.suffix in MEDIA_TYPES)
-        contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-        digest = hashlib.sha256(b"".join(name.encode() + content for name, content in contents.items()))
+        texts = prepared(folder)
+        digest = hashlib.sha256("".join(name + text for name, text in texts.items()).encode())
         self.version = digest.hexdigest()[:12]
-        headers = {"Cache-Control": _IMMUTABLE}
         self.files = {
             f"{_STATIC}{self.version}/{name}": MemoryFile(
-                content, MEDIA_TYPES[Path(name).suffix], hashlib.sha256(content).hexdigest()[:32], **headers
+                text.encode(),
+                MEDIA_TYPES[Path(name).suffix],
+                hashlib.sha256(text.encode()).hexdigest()[:32],
+                **{"Cache-Control": _IMMUTABLE},
             )
-            for name, content in contents.items()
+            for name, text in texts.items()
         }
-        texts = {name: content.decode() for name, content in contents.items()}
-        self.routes = routes(texts[ROUTES])
-        self._patterns = [(route.pattern, self._shell(route, texts)) for route in self.routes]
+        self.routes = routes((folder / ROUTES).read_text())
+        loaded = {route.module: modules.closure([ENTRY, route.module], texts) for route in self.routes}
+        self._patterns = [(route.pattern, self._shell(route, loaded)) for route in self.routes]
 
-    def _shell(self, route: Route, texts: dict[str, str]) -> MemoryFile:
-        content = route.html(self.version, texts).encode()
+    def _shell(self, route: Route, loaded: dict[str, list[str]]) -> MemoryFile:
+        content = route.html(self.version, loaded).encode()
         return MemoryFile(
             content,
             "text/html; charset=utf-8",

@@ -1,5 +1,5 @@
 // The shell of the console: navigation, connection, the page of the URL.
-import { html, render, useEffect, useErrorBoundary, useState } from "./html.js";
+import { html, lazy, render, useEffect, useErrorBoundary, useState } from "./html.js";
 import { WARN_FROM_MS, skew } from "./client/clock.js";
 import { connection, outdated, ping } from "./client/connection.js";
 import { clock, duration } from "./client/format.js";
@@ -8,13 +8,14 @@ import { base, go, pageUrl, usePlace } from "./client/router.js";
 import { identify, may, session, signOut } from "./client/session.js";
 import { useStore } from "./client/store.js";
 import { useSecond } from "./client/ticking.js";
-import { Asked, Notice } from "./parts/dialog.js";
-import { KeyHelp, helpShown, setPageKeys, useKeys } from "./parts/keyboard.js";
+import { Asked, Notice } from "./parts/asking.js";
+import { helpShown, setPageKeys, useKeys } from "./parts/keyboard.js";
 import { Empty, ErrorMessage, NoPermission } from "./parts/message.js";
-import { SignIn } from "./parts/sign_in.js";
-import { ThemeSwitch, nextTheme } from "./parts/theme_switch.js";
+import { ThemeSwitch, nextTheme } from "./shell/theme_switch.js";
 import { match, routes } from "./routes.js";
 
+const SIGN_IN = { path: "", title: "Sign in", page: () => import("./shell/sign_in.js") };
+const KeyHelp = lazy(async () => (await import("./shell/key_help.js")).KeyHelp);
 const INTERVALS_S = [1, 2, 5, 10, 30, 60];
 
 setPageKeys(Object.fromEntries(routes.flatMap(({ key, title, path }) => (key ? [[key, { text: `go to ${title.toLowerCase()}`, run: () => go(pageUrl(path)) }]] : []))));
@@ -89,7 +90,7 @@ function Content() {
   useEffect(() => {
     document.title = `${found?.route.title ?? "Nothing here"} · ${caller?.environment?.name ?? "jobproc"}`;
   }, [path, caller]);
-  if (signIn) return html`<${SignIn} />`;
+  if (signIn) return html`<${Loaded} key="sign-in" route=${SIGN_IN} params=${{}} />`;
   if (broken) return html`<${ErrorMessage} error=${broken} /><button type="button" onClick=${reset}>Draw the page again</button>`;
   if (!found) return html`<h1>Nothing here</h1><${Empty} title=${`There is no page ${path}.`}><p><a href=${base}>To the overview</a></p><//>`;
   if (!caller) return error ? html`<h1>${found.route.title}</h1><${ErrorMessage} error=${error} retry=${identify} />` : null;
@@ -98,6 +99,7 @@ function Content() {
 }
 
 function Console() {
+  const helps = useStore(helpShown);
   useKeys({
     "?": { text: "this help", run: () => helpShown.set(true) },
     ".": { text: "follow or pause", run: () => following.set({ ...following.get(), paused: !following.get().paused }) },
@@ -105,7 +107,7 @@ function Console() {
   });
   return html`<a class="skip" href="#content">Skip to the content</a>
     <${Header} /><${ConnectionBar} /><main id="content" tabindex="-1"><${Content} /></main>
-    <${Asked} /><${KeyHelp} /><${Notice} />`;
+    <${Asked} />${helps && html`<${KeyHelp} />`}<${Notice} />`;
 }
 
 const host = document.createElement("div");

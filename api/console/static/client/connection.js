@@ -7,9 +7,11 @@ import { createStore } from "./store.js";
 const RETRY_MS = 1_000;
 const PING_TIMEOUT_MS = 2_500;
 
+const STATIC = "/console/static/";
+const [prefix = "", files = ""] = new URL(import.meta.url).pathname.split(STATIC);
 /** The address of the API: the console is served below it, under any prefix. */
-export const root = new URL("../../../../", import.meta.url);
-export const version = new URL(import.meta.url).pathname.split("/").at(-3) ?? "";
+export const root = new URL(`${prefix}/`, import.meta.url);
+export const version = files.split("/")[0] ?? "";
 
 /** @type {import("./store.js").Store<Connection>} */
 export const connection = createStore({ away: false, since: 0, lastSeen: Date.now(), nextTry: 0 });

@@ -1,5 +1,5 @@
 // The overview: is it well, and if not, where.
-import { html, useMemo } from "../html.js";
+import { html, lazy, useMemo } from "../html.js";
 import { request } from "../client/api.js";
 import * as commands from "../client/commands.js";
 import { count, duration, plural, rate } from "../client/format.js";
@@ -10,7 +10,6 @@ import { AsCommand } from "../parts/copy.js";
 import { ErrorMessage } from "../parts/message.js";
 import { Spark, remember } from "../parts/spark.js";
 import { Table } from "../parts/table.js";
-import { FirstJob } from "./jobs/first_job.js";
 
 /** @typedef {{ last_minute: number, last_5_minutes: number, last_15_minutes: number }} Rates */
 /**
@@ -26,6 +25,7 @@ import { FirstJob } from "./jobs/first_job.js";
  */
 /** @typedef {{ text: any, href: string, link: string }} Finding */
 
+const FirstJob = lazy(async () => (await import("./jobs/first_job.js")).FirstJob);
 const LATE_S = 60;
 const FAILING_SHARE = 0.1;
 

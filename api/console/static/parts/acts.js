@@ -4,7 +4,7 @@ import { Problem, post } from "../client/api.js";
 import * as commands from "../client/commands.js";
 import { plural } from "../client/format.js";
 import { isOpen, may, session } from "../client/session.js";
-import { ask } from "./dialog.js";
+import { ask } from "./asking.js";
 import { word } from "./status.js";
 
 /** @typedef {{ job_id: string, status: string, operation: string, cancel_requested?: boolean }} Job */

@@ -1,43 +1,9 @@
 // Asks before an act: what it will do to how many, and the same as a command.
 import { html, useEffect, useRef, useState } from "../html.js";
 import { hold } from "../client/live.js";
-import { createStore, useStore } from "../client/store.js";
+import { asked, tell } from "./asking.js";
 import { Commands } from "./copy.js";
 import { ErrorMessage } from "./message.js";
-
-/**
- * @typedef {Object} Question
- * @property {string} title
- * @property {any} [text] what the act will do
- * @property {string} button the verb of the act
- * @property {boolean} [danger]
- * @property {() => Promise<string | void>} run the act; returns what to tell
- * @property {import("../client/commands.js").Commands} [commands]
- */
-
-const asked = createStore(/** @type {Question | null} */ (null));
-const NOTICE_MS = 6_000;
-/** What the last act has done. */
-export const notice = createStore("");
-let timer = 0;
-
-/**
- * Tell what an act has done.
- * @param {string} text
- */
-export function tell(text) {
-  clearTimeout(timer);
-  notice.set(text);
-  timer = setTimeout(() => notice.set(""), NOTICE_MS);
-}
-
-/**
- * Ask before an act.
- * @param {Question} question
- */
-export function ask(question) {
-  asked.set(question);
-}
 
 /** A modal dialog of the platform. @param {{ title: string, close: () => void, children?: any, wide?: boolean }} props */
 export function Dialog({ title, close, children, wide = false }) {
@@ -59,14 +25,8 @@ export function Dialog({ title, close, children, wide = false }) {
   </dialog>`;
 }
 
-/** The question that is asked now. */
-export function Asked() {
-  const question = useStore(asked);
-  return question && html`<${Confirm} key=${question} question=${question} />`;
-}
-
-/** @param {{ question: Question }} props */
-function Confirm({ question }) {
+/** @param {{ question: import("./asking.js").Question }} props */
+export function Confirm({ question }) {
   const [error, setError] = useState(/** @type {Error | null} */ (null));
   const [busy, setBusy] = useState(false);
   const close = () => asked.set(null);
@@ -95,10 +55,4 @@ function Confirm({ question }) {
       ${question.commands && html`<details><summary>As command</summary><${Commands} commands=${question.commands} /></details>`}
     </form>
   <//>`;
-}
-
-/** What the last act has done, for people and screen readers. */
-export function Notice() {
-  const text = useStore(notice);
-  return html`<div class="notice" role="status" aria-live="polite" hidden=${text === ""}>${text}</div>`;
 }

@@ -1,7 +1,6 @@
 // Keys: of the page, and after `g` of the pages. They can be turned off, and are silent while one types.
-import { html, useEffect, useRef } from "../html.js";
-import { createStore, useStore } from "../client/store.js";
-import { Dialog } from "./dialog.js";
+import { useEffect, useRef } from "../html.js";
+import { createStore } from "../client/store.js";
 
 /** @typedef {Record<string, { text: string, run: (event: KeyboardEvent) => void }>} Keys */
 
@@ -93,17 +92,11 @@ function run(key, event) {
   }
 }
 
-/** All keys that are listened to now. */
-export function KeyHelp() {
-  const shown = useStore(helpShown);
-  const on = useStore(enabled);
-  if (!shown) return null;
+/** Return the keys that are listened to now, and what each does. */
+export function allKeys() {
   /** @type {Map<string, string>} */
   const rows = new Map();
   for (const layer of layers) for (const [key, { text }] of Object.entries(layer.current)) rows.set(key === "palette" ? "Ctrl K" : key, text);
   for (const [key, { text }] of Object.entries(afterG)) rows.set(`g ${key}`, text);
-  return html`<${Dialog} title="Keys" close=${() => helpShown.set(false)}>
-    <dl class="keys">${[...rows].map(([key, text]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${text}</dd></div>`)}</dl>
-    <label><input type="checkbox" checked=${on} onChange=${() => enableKeys(!on)} /> Keys of one letter are on</label>
-  <//>`;
+  return rows;
 }

@@ -5,7 +5,8 @@ import * as commands from "../../client/commands.js";
 import { member, pretty } from "../../client/exact.js";
 import { isOpen } from "../../client/session.js";
 import { Commands } from "../../parts/copy.js";
-import { Dialog, tell } from "../../parts/dialog.js";
+import { tell } from "../../parts/asking.js";
+import { Dialog } from "../../parts/dialog.js";
 import { parsed } from "../../parts/json.js";
 import { ErrorMessage } from "../../parts/message.js";
 

@@ -11,7 +11,7 @@ import { useStore } from "../../client/store.js";
 import { useStream } from "../../client/streams.js";
 import { askCancel, askRetry, canCancel, canRetry } from "../../parts/acts.js";
 import { AsCommand, Copy, copyText } from "../../parts/copy.js";
-import { tell } from "../../parts/dialog.js";
+import { tell } from "../../parts/asking.js";
 import { Json, parsed } from "../../parts/json.js";
 import { useKeys } from "../../parts/keyboard.js";
 import { Empty, ErrorMessage } from "../../parts/message.js";

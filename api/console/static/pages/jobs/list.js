@@ -9,7 +9,7 @@ import { isOpen, may } from "../../client/session.js";
 import { useStore } from "../../client/store.js";
 import { RowActs, askCancel, askMany, askRetry, canCancel, canRetry } from "../../parts/acts.js";
 import { AsCommand, copyText } from "../../parts/copy.js";
-import { tell } from "../../parts/dialog.js";
+import { tell } from "../../parts/asking.js";
 import { Chips, Filters, filtersOf } from "../../parts/filters.js";
 import { useKeys } from "../../parts/keyboard.js";
 import { Empty, ErrorMessage } from "../../parts/message.js";

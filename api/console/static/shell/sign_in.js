@@ -3,9 +3,9 @@ import { html, useState } from "../html.js";
 import { Problem } from "../client/api.js";
 import { base } from "../client/router.js";
 import { signIn } from "../client/session.js";
-import { ErrorMessage } from "./message.js";
+import { ErrorMessage } from "../parts/message.js";
 
-export function SignIn() {
+export function Page() {
   const [key, setKey] = useState("");
   const [error, setError] = useState(/** @type {Error | null} */ (null));
   const [busy, setBusy] = useState(false);
