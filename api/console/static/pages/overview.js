@@ -5,9 +5,9 @@ import * as commands from "../client/commands.js";
 import { count, duration, plural, rate } from "../client/format.js";
 import { useRead } from "../client/live.js";
 import { pageUrl } from "../client/router.js";
-import { isOpen } from "../client/session.js";
+import { isOpen, may } from "../client/session.js";
 import { AsCommand } from "../parts/copy.js";
-import { ErrorMessage } from "../parts/message.js";
+import { ErrorMessage, NoPermission } from "../parts/message.js";
 import { Spark, remember } from "../parts/spark.js";
 import { Table } from "../parts/table.js";
 
@@ -70,9 +70,9 @@ function Figure({ name, value, at, format }) {
 }
 
 export function Page() {
-  const { data, error, refresh, at, loading } = useRead("/stats", { seconds: 2 });
+  const { data, error, refresh, at, loading } = useRead(may("queues") ? "/stats" : null, { seconds: 2 });
   const queues = /** @type {{ queues: Queue[] } | null} */ (data)?.queues ?? null;
-  const bulk = useRead("/bulk-actions", { query: { limit: 20 }, seconds: 2 });
+  const bulk = useRead(may("bulk") ? "/bulk-actions" : null, { query: { limit: 20 }, seconds: 2 });
   const newest = useRead("/jobs", { query: { limit: 1 }, follow: false });
   /** @param {(queue: Queue) => number} read */
   const sum = (read) => queues?.reduce((total, queue) => total + read(queue), 0) ?? null;
@@ -94,7 +94,8 @@ export function Page() {
       <${AsCommand} commands=${{ curl: commands.curl("GET", "/stats", { isOpen: isOpen() }), cli: commands.cli("stats"), python: commands.pythonCall("print(client.stats())") }} />
     </div>
     <${ErrorMessage} error=${error} retry=${refresh} />
-    <div class="figures">
+    ${!may("queues") && html`<${NoPermission} scope="queues" what="What queues and workers do" />`}
+    <div class="figures" hidden=${!may("queues")}>
       <${Figure} name="Waiting" value=${sum((queue) => queue.queued)} at=${at} format=${count} />
       <${Figure} name="Running" value=${sum((queue) => queue.running)} at=${at} format=${count} />
       <${Figure} name="Oldest" value=${queues && Math.max(0, ...queues.map((queue) => queue.oldest_due_seconds))} at=${at} format=${duration} />
@@ -103,7 +104,7 @@ export function Page() {
       <${Figure} name="Failed/s" value=${sum((queue) => queue.failed_per_second.last_minute)} at=${at} format=${rate} />
     </div>
     ${isEmpty && html`<${FirstJob} />`}
-    <section class="needs"><h2>Needs you</h2>
+    <section class="needs" hidden=${!may("queues")}><h2>Needs you</h2>
       ${queues && (needs.length > 0
         ? html`<ul>${needs.map(({ text, href, link }, index) => html`<li key=${index}>${text} <a href=${href}>${link}</a></li>`)}</ul>`
         : html`<p>All queues in time, no queue with many failures in the last 5 minutes.</p>`)}
@@ -111,7 +112,7 @@ export function Page() {
     ${running.length > 0 && html`<section><h2>Running bulk actions</h2><ul>${running.map((/** @type {any} */ action) => html`<li key=${action.bulk_action_id}>
       ${action.phase === "UNDOING" ? "undo of " : ""}${action.action} of ${action.count_is_exact ? "" : "about "}${count(action.count)} · ${Math.floor(action.progress * 100)} % · ${count(action.jobs_per_second)}/s
       <button type="button" onClick=${() => void request("POST", `/bulk-actions/${action.bulk_action_id}/stop`).then(bulk.refresh)}>Stop</button></li>`)}</ul></section>`}
-    <section><h2>Queues</h2>
+    <section hidden=${!may("queues")}><h2>Queues</h2>
       ${queues && queues.length > 0
         ? html`<${Table} caption="Queues" columns=${columns} rows=${queues} id=${(/** @type {Queue} */ queue) => queue.queue} href=${(/** @type {Queue} */ queue) => pageUrl("jobs", { queue: queue.queue })} />`
         : loading ? html`<div class="frame-of-rows" aria-busy="true"></div>` : html`<p class="quiet">No queue has jobs or workers.</p>`}

@@ -1,5 +1,5 @@
 // The list of jobs. Its URL has the parameters of GET /jobs.
-import { html, useEffect, useMemo, useState } from "../../html.js";
+import { html, lazy, useEffect, useMemo, useState } from "../../html.js";
 import { serverNow } from "../../client/clock.js";
 import * as commands from "../../client/commands.js";
 import { connection } from "../../client/connection.js";
@@ -20,6 +20,8 @@ import { useRows } from "./rows.js";
 
 /** @typedef {import("./rows.js").JobRow} JobRow */
 
+const BulkDraft = lazy(async () => (await import("../bulk/draft.js")).BulkDraft);
+const BulkPanel = lazy(async () => (await import("../bulk/panel.js")).BulkPanel);
 const PAGE_SIZES = ["20", "50", "100", "200"];
 const KEYS = { r: "retry the row", c: "cancel the row", y: "copy the id", Y: "copy the row as a command" };
 
@@ -54,7 +56,9 @@ export function Page() {
   const chosen = shown.rows.filter((row) => selected.has(row.job_id));
   const older = () => next && setQuery({ cursor: next });
   const newer = () => (query.get("cursor") ? history.back() : void replace());
+  const actOnAll = () => setQuery({ act: (query.get("status") ?? "FAILED").split(",").every((state) => state === "FAILED" || state === "CANCELLED") ? "retry" : "cancel", bulk: null });
   useKeys({
+    a: { text: "act on all that match", run: actOnAll },
     n: { text: "show newer jobs", run: () => void replace() },
     "]": { text: "older page", run: () => void older() },
     "[": { text: "newer page", run: newer },
@@ -72,10 +76,12 @@ export function Page() {
   const href = useMemo(() => (/** @type {JobRow} */ row) => pageUrl(`jobs/${row.job_id}`), []);
   if (!loading && !shown.error && shown.rows.length === 0 && !hasFilters && !shown.next) return html`<h1>Jobs</h1><${FirstJob} />`;
   return html`<div class="heading"><h1>Jobs</h1><span class="grow"></span>
-      ${may("bulk") && html`<button type="button" disabled=${away || loading} onClick=${() => setQuery({ act: "retry" })}>Act on all ${shown.total === null ? "" : `${count(shown.total)} `}…</button>`}
+      ${may("bulk") && html`<button type="button" disabled=${away || loading} onClick=${actOnAll}>Act on all ${shown.total === null ? "" : `${count(shown.total)} `}…</button>`}
       <${AsCommand} commands=${commandsOf(filters, options)} />
     </div>
     <${Filters} query=${query} />
+    ${query.get("act") && may("bulk") && html`<${BulkDraft} filters=${filters} act=${query.get("act")} />`}
+    ${query.get("bulk") && html`<${BulkPanel} key=${query.get("bulk")} id=${query.get("bulk")} changed=${follow} />`}
     <${ErrorMessage} error=${shown.error} retry=${replace} />
     ${shown.newer > 0 && html`<button type="button" class="newer" onClick=${() => void replace()}>${count(shown.newer)}${shown.newerIsMore ? " or more" : ""} newer · show</button>`}
     ${shown.rows.length > 0
