@@ -110,6 +110,9 @@ function Console() {
     <${Asked} />${helps && html`<${KeyHelp} />`}<${Notice} />`;
 }
 
+// The icon of the shell has a relative URL, which would follow the place.
+const icon = /** @type {HTMLLinkElement | null} */ (document.querySelector('link[rel="icon"]'));
+if (icon) icon.href = icon.href;
 const host = document.createElement("div");
 host.id = "console";
 document.body.append(host);

@@ -14,6 +14,10 @@ export const routes = [
   { path: "", title: "Overview", nav: "Overview", key: "o", scope: "jobs:read", page: () => import("./pages/overview.js") },
   { path: "jobs", title: "Jobs", nav: "Jobs", key: "j", scope: "jobs:read", page: () => import("./pages/jobs/list.js") },
   { path: "jobs/:id", title: "Job", scope: "jobs:read", page: () => import("./pages/jobs/job.js") },
+  { path: "queues", title: "Queues", nav: "Queues", key: "q", scope: "queues", page: () => import("./pages/queues/list.js") },
+  { path: "queues/:name", title: "Queue", scope: "queues", page: () => import("./pages/queues/queue.js") },
+  { path: "operations", title: "Operations", nav: "Operations", key: "p", scope: "jobs:read", page: () => import("./pages/operations/list.js") },
+  { path: "operations/:name", title: "Operation", scope: "jobs:read", page: () => import("./pages/operations/operation.js") },
   { path: "actions", title: "Bulk actions", nav: "Bulk actions", key: "b", scope: "bulk", page: () => import("./pages/bulk/list.js") },
   { path: "actions/:id", title: "Bulk action", scope: "bulk", page: () => import("./pages/bulk/action.js") },
 ];
