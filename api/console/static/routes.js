@@ -5,7 +5,7 @@
  * @property {string} title
  * @property {string} [nav]
  * @property {string} [key]
- * @property {string} [scope]
+ * @property {import("#api").components["schemas"]["Scope"]} [scope]
  * @property {() => Promise<{ Page: any }>} page
  */
 

@@ -13,8 +13,7 @@ const [prefix = "", files = ""] = new URL(import.meta.url).pathname.split(STATIC
 export const root = new URL(`${prefix}/`, import.meta.url);
 export const version = files.split("/")[0] ?? "";
 
-/** @type {import("./store.js").Store<Connection>} */
-export const connection = createStore({ away: false, since: 0, lastSeen: Date.now(), nextTry: 0 });
+export const connection = createStore(/** @type {Connection} */ ({ away: false, since: 0, lastSeen: Date.now(), nextTry: 0 }));
 /** True once the server has another version of the console than the one that runs here. */
 export const outdated = createStore(false);
 /** Counts how often the API came back: what is shown is read again. */

@@ -23,6 +23,7 @@ export function rate(value) {
 /**
  * Return a duration: 28 ms, 4.2 s, 3 min 20 s, 2 h.
  * @param {number} seconds
+ * @returns {string}
  */
 export function duration(seconds) {
   if (seconds < 0) return `−${duration(-seconds)}`;

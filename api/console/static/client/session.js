@@ -3,15 +3,8 @@ import { Problem, get, refusals, request } from "./api.js";
 import { createStore } from "./store.js";
 
 /**
- * @typedef {Object} Caller
- * @property {string | null} subject
- * @property {string} tenant
- * @property {string[]} scopes
- * @property {boolean} may_submit
- * @property {string} version
- * @property {{ kind: string, expires_at?: string } | null} [session]
- * @property {string | null} [name]
- * @property {{ name: string, colour: string } | null} [environment]
+ * The caller, with members that the API may have besides.
+ * @typedef {import("#api").components["schemas"]["CallerView"] & { session?: { kind: string, expires_at?: string } | null, name?: string | null, environment?: { name: string, colour: string } | null }} Caller
  */
 /** @typedef {{ caller: Caller | null, signIn: boolean, error: Error | null }} Session */
 
@@ -33,7 +26,7 @@ refusals.subscribe(() => {
 
 /**
  * Return true if the caller may do what needs a scope.
- * @param {string} scope
+ * @param {import("#api").components["schemas"]["Scope"]} scope
  */
 export function may(scope) {
   return session.get().caller?.scopes.includes(scope) ?? false;

@@ -11,18 +11,7 @@ import { ErrorMessage, NoPermission } from "../parts/message.js";
 import { Spark, remember } from "../parts/spark.js";
 import { Table } from "../parts/table.js";
 
-/** @typedef {{ last_minute: number, last_5_minutes: number, last_15_minutes: number }} Rates */
-/**
- * @typedef {Object} Queue
- * @property {string} queue
- * @property {number} queued
- * @property {number} running
- * @property {number} oldest_due_seconds
- * @property {number} workers_alive
- * @property {number} accepted_per_second
- * @property {Rates} succeeded_per_second
- * @property {Rates} failed_per_second
- */
+/** @typedef {import("#api").components["schemas"]["QueueView"]} Queue */
 /** @typedef {{ text: any, href: string, link: string }} Finding */
 
 const FirstJob = lazy(async () => (await import("./jobs/first_job.js")).FirstJob);

@@ -11,36 +11,10 @@ import { AsCommand } from "../../parts/copy.js";
 import { ErrorMessage } from "../../parts/message.js";
 import { JobId, Status, Time } from "../../parts/status.js";
 
-/** @typedef {{ job_id: string, status: string, operation: string }} Sample */
+/** @typedef {import("#api").components["schemas"]["SampleJobView"]} Sample */
 /**
- * @typedef {Object} BulkAction
- * @property {string} bulk_action_id
- * @property {string} action
- * @property {string} phase
- * @property {Record<string, any>} filter
- * @property {number | null} priority
- * @property {number} jobs_per_second
- * @property {string} as_of
- * @property {number} count
- * @property {boolean} count_is_exact
- * @property {Sample[]} sample
- * @property {Sample[]} [newest_sample]
- * @property {Sample[]} [random_sample]
- * @property {Record<string, number> | null} [would_skip]
- * @property {number | null} [first]
- * @property {number} matched
- * @property {number} done
- * @property {number} cancels_requested
- * @property {Record<string, number>} skipped
- * @property {number} undone
- * @property {Record<string, number>} not_undone
- * @property {number} progress
- * @property {string} created_at
- * @property {string | null} started_at
- * @property {string} changed_at
- * @property {string | null} error
- * @property {string | null} [created_by]
- * @property {string | null} [started_by]
+ * A bulk action, with members that the API may have besides.
+ * @typedef {import("#api").components["schemas"]["BulkActionView"] & { newest_sample?: Sample[], random_sample?: Sample[], would_skip?: Record<string, number> | null, first?: number | null, created_by?: string | null, started_by?: string | null }} BulkAction
  */
 
 const TYPE_FROM = 1_000;
@@ -54,9 +28,9 @@ const REASONS = /** @type {Record<string, string>} */ ({
 });
 export const ACTIVE = new Set(["RUNNING", "UNDOING"]);
 
-/** @param {Record<string, number> | null | undefined} reasons */
+/** @param {Record<string, number | undefined> | null | undefined} reasons */
 export function reasonsText(reasons) {
-  return Object.entries(reasons ?? {}).filter(([, jobs]) => jobs > 0).map(([reason, jobs]) => `${count(jobs)} ${REASONS[reason] ?? reason}`).join(" · ");
+  return Object.entries(reasons ?? {}).filter(([, jobs]) => jobs).map(([reason, jobs]) => `${count(jobs ?? 0)} ${REASONS[reason] ?? reason}`).join(" · ");
 }
 
 /** @param {BulkAction} action */
@@ -65,7 +39,7 @@ export function title(action) {
   return `${verb} ${action.count_is_exact ? "" : "about "}${plural(action.count, "job")}`;
 }
 
-/** @param {BulkAction["filter"]} filter */
+/** @param {Record<string, any>} filter */
 export function filterText(filter) {
   const words = Object.entries(filter).filter(([, value]) => value !== null && !(Array.isArray(value) && value.length === 0)).map(([name, value]) => `${name}:${Array.isArray(value) ? value.join(",") : value}`);
   return words.join(" ") || "all jobs";

@@ -4,9 +4,9 @@ import { duration, memory, secondsBetween } from "../../client/format.js";
 import { Copy } from "../../parts/copy.js";
 import { Time } from "../../parts/status.js";
 
-/** @typedef {import("./job_view.js").AttemptView} AttemptView */
+/** @typedef {import("#api").components["schemas"]["AttemptView"]} AttemptView */
 
-/** An error with its traceback, copied whole. @param {{ error: import("./job_view.js").FailureView }} props */
+/** An error with its traceback, copied whole. @param {{ error: import("#api").components["schemas"]["FailureView"] }} props */
 export function Failure({ error }) {
   const whole = `${error.type}: ${error.text}${error.traceback ? `\n\n${error.traceback}` : ""}`;
   return html`<div class="failure">
@@ -21,7 +21,7 @@ function orNothing(value, format) {
   return value === null || value === undefined ? "" : format(value);
 }
 
-/** @param {{ job: import("./job_view.js").JobView }} props */
+/** @param {{ job: import("#api").components["schemas"]["JobView"] }} props */
 export function Attempts({ job }) {
   const several = job.runs.length > 0;
   return html`<div class="table-frame"><table>

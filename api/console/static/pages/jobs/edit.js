@@ -10,7 +10,7 @@ import { Dialog } from "../../parts/dialog.js";
 import { parsed } from "../../parts/json.js";
 import { ErrorMessage } from "../../parts/message.js";
 
-/** @param {{ job: import("./job_view.js").JobView, close: () => void, done: () => void }} props */
+/** @param {{ job: import("#api").components["schemas"]["JobView"], close: () => void, done: () => void }} props */
 export function EditAndRetry({ job, close, done }) {
   const [text, setText] = useState(/** @type {string | null} */ (null));
   const [error, setError] = useState(/** @type {Error | null} */ (null));

@@ -23,7 +23,7 @@ import { Runs } from "./runs.js";
 import { Timeline } from "./timeline.js";
 import { Why } from "./why.js";
 
-/** @typedef {import("./job_view.js").JobView} JobView */
+/** @typedef {import("#api").components["schemas"]["JobView"]} JobView */
 
 /** @param {string} id */
 function commandsOf(id) {

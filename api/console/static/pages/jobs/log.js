@@ -6,7 +6,7 @@ import { ErrorMessage } from "../../parts/message.js";
 import { ENDED } from "../../parts/status.js";
 import { useStream } from "../../client/streams.js";
 
-/** @typedef {{ attempt: number, line: number, at: string, level: string, logger: string, message: string, exception: string | null }} Line */
+/** @typedef {import("#api").components["schemas"]["LogLineView"]} Line */
 
 const LIMIT = 200;
 const SHOWN = 2_000;
@@ -17,7 +17,7 @@ function joined(before, more) {
   return [...before, ...more.filter(({ attempt, line }) => !known.has(`${attempt}.${line}`))].slice(-SHOWN);
 }
 
-/** @param {{ job: import("./job_view.js").JobView }} props */
+/** @param {{ job: import("#api").components["schemas"]["JobView"] }} props */
 export function Log({ job }) {
   const [lines, setLines] = useState(/** @type {Line[]} */ ([]));
   const [next, setNext] = useState(/** @type {string | null} */ (null));

@@ -4,24 +4,10 @@ import { request } from "../../client/api.js";
 import { useInterval } from "../../client/live.js";
 
 /**
- * @typedef {Object} JobRow
- * @property {string} job_id
- * @property {string} status
- * @property {string} operation
- * @property {string} queue
- * @property {number} priority
- * @property {string[]} tags
- * @property {string} created_at
- * @property {string | null} due_at
- * @property {string | null} started_at
- * @property {string | null} finished_at
- * @property {number} attempt
- * @property {number} max_attempts
- * @property {{ type: string, text: string } | null} error
- * @property {{ fraction: number | null, text: string | null } | null} [progress]
- * @property {boolean} [gone] it matches the filters no longer
+ * A job of the list; `progress` where the API tells it, `gone` if it matches the filters no longer.
+ * @typedef {import("#api").components["schemas"]["JobSummaryView"] & { progress?: import("#api").components["schemas"]["ProgressView"] | null, gone?: boolean }} JobRow
  */
-/** @typedef {{ jobs: JobRow[], next: string | null, scanned: number, estimated_total: number | null }} JobList */
+/** @typedef {import("#api").components["schemas"]["JobList"]} JobList */
 /** @typedef {{ key: string, rows: JobRow[], next: string | null, scanned: number, total: number | null, newer: number, newerIsMore: boolean, error: Error | null }} Shown */
 /** @typedef {Record<string, string>} Query */
 

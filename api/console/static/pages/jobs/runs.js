@@ -7,7 +7,7 @@ import { ErrorMessage } from "../../parts/message.js";
 import { Time, word } from "../../parts/status.js";
 
 /** @typedef {import("../../client/exact.js").Node} Node */
-/** @typedef {import("./job_view.js").JobView} JobView */
+/** @typedef {import("#api").components["schemas"]["JobView"]} JobView */
 
 /** How a run ended, as a value that can be compared. @param {JobView} job @param {Node | null} node @param {number} run */
 function endOf(job, node, run) {

@@ -12,7 +12,7 @@ const MIN_SHARE = 0.02;
 
 /**
  * Return the times between the states of a job.
- * @param {import("./job_view.js").StateView[]} states
+ * @param {import("#api").components["schemas"]["StateView"][]} states
  * @param {number} now milliseconds since 1970
  * @returns {Segment[]}
  */
@@ -31,7 +31,7 @@ export function segments(states, now) {
   return found;
 }
 
-/** @param {{ job: import("./job_view.js").JobView }} props */
+/** @param {{ job: import("#api").components["schemas"]["JobView"] }} props */
 export function Timeline({ job }) {
   useSecond();
   const parts = segments(job.timeline, serverNow());

@@ -6,14 +6,9 @@ import { pageUrl } from "../../client/router.js";
 import { ErrorMessage } from "../../parts/message.js";
 import { ENDED, Time } from "../../parts/status.js";
 
-/**
- * @typedef {Object} Explanation
- * @property {{ code: string, text: string, until: string | null }[]} reasons
- * @property {{ ahead: number, exact: boolean } | null} position
- * @property {{ earliest: string, latest: string } | null} expected_start
- */
+/** @typedef {import("#api").components["schemas"]["Explanation"]} Explanation */
 
-/** @param {{ job: import("./job_view.js").JobView }} props */
+/** @param {{ job: import("#api").components["schemas"]["JobView"] }} props */
 export function Why({ job }) {
   const ended = ENDED.has(job.status);
   const waits = !ended && job.status !== "IN_PROGRESS";

@@ -9,22 +9,8 @@ import { AsCommand } from "../../parts/copy.js";
 import { Empty, ErrorMessage } from "../../parts/message.js";
 import { Table } from "../../parts/table.js";
 
-/** @typedef {{ p50: number, p95: number, p99: number }} Percentiles */
-/**
- * @typedef {Object} Operation
- * @property {string} name
- * @property {number} version
- * @property {number} oldest_version
- * @property {string} queue
- * @property {string} description
- * @property {string[]} queues
- * @property {import("./fields.js").Schema} input_schema
- * @property {Record<string, any>} output_schema
- * @property {{ max_attempts: number, timeout_seconds: number | null, backoff: any }} defaults
- * @property {string} seen_at
- * @property {number} workers_alive
- * @property {{ jobs: number, execution_seconds: Percentiles, cpu_seconds: Percentiles | null, peak_memory_mebibytes: Percentiles | null } | null} recent
- */
+/** @typedef {import("#api").components["schemas"]["Percentiles"]} Percentiles */
+/** @typedef {import("#api").components["schemas"]["OperationView"]} Operation */
 
 const COLUMNS = /** @type {import("../../parts/table.js").Column<Operation>[]} */ ([
   { key: "name", title: "Operation", link: true, cell: (operation) => operation.name },

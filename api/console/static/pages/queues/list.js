@@ -10,36 +10,25 @@ import { Empty, ErrorMessage } from "../../parts/message.js";
 import { Table } from "../../parts/table.js";
 import { limitsText } from "./limits.js";
 
-/** @typedef {{ per_second: number, burst: number }} RateLimit */
-/**
- * @typedef {Object} Policy
- * @property {boolean} paused
- * @property {string | null} paused_at
- * @property {number | null} concurrency
- * @property {RateLimit | null} rate
- * @property {number | null} key_concurrency
- * @property {RateLimit | null} key_rate
- * @property {boolean} events
- * @property {boolean} managed
- * @property {string} changed_at
- * @property {string | null} changed_by
- */
-/** @typedef {{ name: string, paused: boolean, policy: Policy | null, operators_policy: Policy | null }} Queue */
-/** @typedef {Queue & { stats: any }} Row */
+/** @typedef {import("#api").components["schemas"]["RateLimit"]} RateLimit */
+/** @typedef {import("#api").components["schemas"]["QueuePolicyView"]} Policy */
+/** @typedef {import("#api").components["schemas"]["QueueSummary"]} Queue */
+/** @typedef {import("#api").components["schemas"]["QueueView"]} Stats */
+/** @typedef {Queue & { stats: Stats | null }} Row */
 
 export function Page() {
   const queues = useRead("/queues", { query: { limit: 200 } });
   const stats = useRead("/stats", { seconds: 2 });
   const rows = useMemo(() => {
-    const byName = new Map((/** @type {any} */ (stats.data)?.queues ?? []).map((/** @type {any} */ queue) => [queue.queue, queue]));
+    const byName = new Map((/** @type {import("#api").components["schemas"]["QueueStatsView"] | null} */ (stats.data)?.queues ?? []).map((queue) => [queue.queue, queue]));
     return /** @type {{ queues: Queue[] } | null} */ (queues.data)?.queues.map((queue) => ({ ...queue, stats: byName.get(queue.name) ?? null })) ?? null;
   }, [queues.data, stats.data]);
   const columns = useMemo(() => {
-    /** @param {string} key @param {string} title @param {(stats: any) => string} read @returns {import("../../parts/table.js").Column<Row>} */
+    /** @param {string} key @param {string} title @param {(stats: Stats) => string} read @returns {import("../../parts/table.js").Column<Row>} */
     const figure = (key, title, read) => ({ key, title, right: true, cell: (row) => (row.stats ? read(row.stats) : "") });
     return /** @type {import("../../parts/table.js").Column<Row>[]} */ ([
       { key: "name", title: "Queue", link: true, cell: (row) => row.name },
-      { key: "paused", title: "State", cell: (row) => (row.paused ? html`<b class="paused">paused</b>` : row.stats?.queued > 0 && row.stats.workers_alive === 0 ? html`<b class="problem">no worker</b>` : "open") },
+      { key: "paused", title: "State", cell: (row) => (row.paused ? html`<b class="paused">paused</b>` : row.stats && row.stats.queued > 0 && row.stats.workers_alive === 0 ? html`<b class="problem">no worker</b>` : "open") },
       figure("queued", "Waiting", (queue) => count(queue.queued)),
       figure("running", "Running", (queue) => count(queue.running)),
       figure("oldest", "Oldest", (queue) => duration(queue.oldest_due_seconds)),

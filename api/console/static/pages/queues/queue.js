@@ -14,7 +14,7 @@ import { ErrorMessage } from "../../parts/message.js";
 import { Age, JobId } from "../../parts/status.js";
 import { Limits, limitsText } from "./limits.js";
 
-/** @typedef {import("./list.js").Queue & { queued: number, running: number }} QueueDetail */
+/** @typedef {import("#api").components["schemas"]["QueueDetail"]} QueueDetail */
 
 /** @param {{ params: { name: string } }} props */
 export function Page({ params }) {
@@ -35,8 +35,8 @@ export function Page({ params }) {
   useEffect(() => void read(), [path]);
   useInterval(() => void read());
   const { queue, etag, error } = state;
-  const figures = /** @type {any} */ (stats.data)?.queues.find((/** @type {any} */ item) => item.queue === name);
-  const serving = /** @type {any[]} */ (/** @type {any} */ (workers.data)?.workers ?? []).filter((worker) => worker.alive && worker.queues.includes(name));
+  const figures = /** @type {import("#api").components["schemas"]["QueueStatsView"] | null} */ (stats.data)?.queues.find((item) => item.queue === name);
+  const serving = (/** @type {import("#api").components["schemas"]["WorkerList"] | null} */ (workers.data)?.workers ?? []).filter((worker) => worker.alive && worker.queues.includes(name));
   const verb = queue?.policy?.paused ? "resume" : "pause";
   const askPause = () =>
     ask({
@@ -67,7 +67,7 @@ export function Page({ params }) {
       <${ErrorMessage} error=${workers.error} />
       ${serving.length > 0
         ? html`<div class="table-frame"><table><caption class="hidden">Workers</caption><thead><tr><th scope="col">Worker</th><th scope="col">Host</th><th scope="col" class="right">Jobs</th><th scope="col">Runs</th></tr></thead>
-          <tbody>${serving.map((worker) => html`<tr key=${worker.worker}><td>${worker.worker}</td><td>${worker.host}</td><td class="right">${worker.claimed_jobs}</td><td>${worker.jobs.map((/** @type {any} */ job) => html`<a key=${job.job_id} href=${pageUrl(`jobs/${job.job_id}`)}>${job.operation} <${JobId} id=${job.job_id} /></a> `)}</td></tr>`)}</tbody></table></div>`
+          <tbody>${serving.map((worker) => html`<tr key=${worker.worker}><td>${worker.worker}</td><td>${worker.host}</td><td class="right">${worker.claimed_jobs}</td><td>${worker.jobs.map((job) => html`<a key=${job.job_id} href=${pageUrl(`jobs/${job.job_id}`)}>${job.operation} <${JobId} id=${job.job_id} /></a> `)}</td></tr>`)}</tbody></table></div>`
         : html`<p class="quiet">No worker process serves the queue now.</p>`}
     </section>`}`;
 }
