@@ -25,6 +25,7 @@ TESTS = [
         "operations",
         "chart",
         "clients",
+        "console",
         "e2e",
         "faults",
         "hostile",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 _BLOCK_COMMENT = re.compile(r"/\*\*.*?\*/ ?", re.DOTALL)
 _INDENT_OR_COMMENT = re.compile(r"^[ \t]+(?:// .*)?|^// .*", re.MULTILINE)
 _STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
+_STYLE_SPACE = re.compile(r"\s*([{};,>])\s*")
 _EMPTY_LINES = re.compile(r"\n{2,}")
 #: `import { a, b as c } from "./x.js"`, `import * as a from …`, `import a from …`, each in one statement.
 _IMPORT = re.compile(r'^import ?(?P<what>[^"]*?) ?from ?"(?P<module>\.[^"]+)";\n?', re.MULTILINE)
@@ -28,8 +28,8 @@ def without_comments(source: str) -> str:
 
 
 def plain_style(source: str) -> str:
-    """Return a style sheet without comments and indents."""
-    return _EMPTY_LINES.sub("\n", _INDENT.sub("", _STYLE_COMMENT.sub("", source)))
+    """Return a style sheet without comments and needless spaces."""
+    return _STYLE_SPACE.sub(r"\1", _STYLE_COMMENT.sub("", source)).replace(": ", ":").replace(";}", "}").strip()
 
 
 def imports(source: str) -> list[str]:

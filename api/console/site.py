@@ -13,6 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from api.console import modules
 from api.console.shell import CONTENT_SECURITY_POLICY, ENTRY, ROUTES, STYLE, Route, routes
+from api.web.problem_kinds import METHOD_NOT_ALLOWED
+from api.web.problems import ProblemError
 
 PATH = "/console"
 FOLDER = Path(__file__).parent / "static"
@@ -22,7 +24,7 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 #: Modules that every page needs, with those that they load: they are joined to one file, by the name of the first.
-CORE = (ENTRY, "parts/table.js", "parts/status.js", "parts/copy.js", "client/commands.js")
+CORE = (ENTRY, "parts/table.js", "parts/copy.js")
 STYLES = ("styles/tokens.css", "styles/layout.css", "styles/parts.css")
 VENDORED = "vendor/"
 _STATIC = "static/"
@@ -97,10 +99,11 @@ class ConsoleSite:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a path below /console. Raises HTTPException for one without a page or file, and for another method."""
+        """Serve a path below /console. Raises HTTPException for one without a page or file."""
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/")
         if scope["method"] != "GET":  # ReadMiddleware has made a GET of each HEAD
-            raise HTTPException(405, headers={"Allow": "GET"})
+            await ProblemError(METHOD_NOT_ALLOWED).response({"Allow": "GET"})(scope, receive, send)
+            return
         response = self.response(path, Headers(scope=scope)) if path else RedirectResponse("../console", 307)
         await response(scope, receive, send)
 

@@ -2,8 +2,6 @@
 import { apiUrl } from "./api.js";
 import { root } from "./connection.js";
 
-/** @typedef {{ curl: string, cli: string, python: string }} Commands */
-
 const NAMES_OF_OPTIONS = /** @type {Record<string, string>} */ ({ jobs_per_second: "rate" });
 
 /**

@@ -1,11 +1,10 @@
 // The overview: is it well, and if not, where.
 import { html, lazy, useMemo } from "../html.js";
 import { request } from "../client/api.js";
-import * as commands from "../client/commands.js";
 import { count, duration, plural, rate } from "../client/format.js";
 import { useRead } from "../client/live.js";
 import { pageUrl } from "../client/router.js";
-import { isOpen, may } from "../client/session.js";
+import { may } from "../client/session.js";
 import { AsCommand } from "../parts/copy.js";
 import { ErrorMessage, NoPermission } from "../parts/message.js";
 import { Spark, remember } from "../parts/spark.js";
@@ -80,7 +79,7 @@ export function Page() {
   for (const queue of queues ?? []) remember(`waiting ${queue.queue}`, queue.queued, at);
   const isEmpty = /** @type {any} */ (newest.data)?.jobs.length === 0;
   return html`<div class="heading"><h1>Overview</h1><span class="grow"></span>
-      <${AsCommand} commands=${{ curl: commands.curl("GET", "/stats", { isOpen: isOpen() }), cli: commands.cli("stats"), python: commands.pythonCall("print(client.stats())") }} />
+      <${AsCommand} commands=${{ curl: { method: "GET", path: "/stats" }, cli: "stats", python: "print(client.stats())" }} />
     </div>
     <${ErrorMessage} error=${error} retry=${refresh} />
     ${!may("queues") && html`<${NoPermission} scope="queues" what="What queues and workers do" />`}

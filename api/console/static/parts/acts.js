@@ -3,7 +3,7 @@ import { html } from "../html.js";
 import { Problem, post } from "../client/api.js";
 import * as commands from "../client/commands.js";
 import { plural } from "../client/format.js";
-import { isOpen, may, session } from "../client/session.js";
+import { may, session } from "../client/session.js";
 import { ask } from "./asking.js";
 import { word } from "./status.js";
 
@@ -27,13 +27,13 @@ export function canCancel(job) {
  * Return an act on a job as commands.
  * @param {"cancel" | "retry"} verb
  * @param {string} id
- * @returns {commands.Commands}
+ * @returns {import("./copy.js").Description}
  */
 export function commandsOf(verb, id) {
   return {
-    curl: commands.curl("POST", `/jobs/${id}/${verb}`, { isOpen: isOpen() }),
-    cli: commands.cli(`${verb} ${id}`),
-    python: commands.pythonCall(`client.job(${JSON.stringify(id)}).${verb}()`),
+    curl: { method: "POST", path: `/jobs/${id}/${verb}` },
+    cli: `${verb} ${id}`,
+    python: `client.job(${JSON.stringify(id)}).${verb}()`,
   };
 }
 
@@ -88,9 +88,9 @@ export function askMany(verb, jobs, done) {
     button: verb === "cancel" ? `Cancel ${plural(fitting.length, "job")}` : `Retry ${plural(fitting.length, "job")}`,
     danger: verb === "cancel",
     commands: {
-      curl: ids.map((id) => commands.curl("POST", `/jobs/${id}/${verb}`, { isOpen: isOpen() })).join("\n"),
-      cli: commands.cli(`${verb} ${ids.join(" ")}`),
-      python: commands.pythonCall(`for job_id in ${commands.python(ids)}:\n    client.${verb}(job_id)`),
+      curl: ids.map((id) => ({ method: "POST", path: `/jobs/${id}/${verb}` })),
+      cli: `${verb} ${ids.join(" ")}`,
+      python: `for job_id in ${commands.python(ids)}:\n    client.${verb}(job_id)`,
     },
     run: async () => {
       /** @type {string[]} */

@@ -9,7 +9,7 @@ import { createStore, useStore } from "../client/store.js";
  * @property {string} button the verb of the act
  * @property {boolean} [danger]
  * @property {() => Promise<string | void>} run the act; returns what to tell
- * @property {import("../client/commands.js").Commands} [commands]
+ * @property {import("./commands.js").Description} [commands]
  */
 
 export const asked = createStore(/** @type {Question | null} */ (null));

@@ -1,7 +1,10 @@
 // Copies a text, and shows a view or an act as a command.
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, lazy, useEffect, useRef, useState } from "../html.js";
 import { hold } from "../client/live.js";
 
+/** @typedef {import("./commands.js").Description} Description */
+
+export const Commands = lazy(async () => (await import("./commands.js")).Commands);
 const SHOWN_MS = 1_500;
 
 /**
@@ -36,7 +39,7 @@ export function Copy({ text, label, children }) {
   return html`<button type="button" class="copy" aria-label=${label} title=${label} onClick=${copy}>${copied ? "copied" : (children ?? "copy")}</button>`;
 }
 
-/** The same as curl, command line and Python. @param {{ commands: import("../client/commands.js").Commands, label?: string }} props */
+/** The same as curl, command line and Python. @param {{ commands: Description, label?: string }} props */
 export function AsCommand({ commands, label = "As command" }) {
   const [open, setOpen] = useState(false);
   const details = useRef(/** @type {HTMLDetailsElement | null} */ (null));
@@ -58,12 +61,4 @@ export function AsCommand({ commands, label = "As command" }) {
     <summary data-key="command">${label}</summary>
     ${open && html`<div class="sheet"><${Commands} commands=${commands} /></div>`}
   </details>`;
-}
-
-/** @param {{ commands: import("../client/commands.js").Commands }} props */
-export function Commands({ commands }) {
-  const rows = /** @type {[string, string][]} */ ([["curl", commands.curl], ["CLI", commands.cli], ["Python", commands.python]]);
-  return html`<dl class="commands">
-    ${rows.filter(([, text]) => text).map(([name, text]) => html`<dt>${name}</dt><dd><pre tabindex="0">${text}</pre><${Copy} text=${text} label=${`Copy as ${name}`} /></dd>`)}
-  </dl>`;
 }

@@ -3,7 +3,6 @@ import { html, useState } from "../../html.js";
 import { post } from "../../client/api.js";
 import * as commands from "../../client/commands.js";
 import { setQuery } from "../../client/router.js";
-import { isOpen } from "../../client/session.js";
 import { AsCommand } from "../../parts/copy.js";
 import { ErrorMessage } from "../../parts/message.js";
 
@@ -43,9 +42,8 @@ export function BulkDraft({ filters, act }) {
   return html`<section class="bulk" aria-label="Bulk action">
     <div class="heading"><h2>Act on all that match</h2><span class="grow"></span>
       <${AsCommand} commands=${{
-        curl: commands.curl("POST", "/bulk-actions", { body, isOpen: isOpen() }),
-        cli: commands.cli(`${words} ${options || "--all"}`),
-        python: "",
+        curl: { method: "POST", path: "/bulk-actions", body },
+        cli: `${words} ${options || "--all"}`,
       }} />
       <button type="button" class="plain" aria-label="Close" onClick=${() => setQuery({ act: null })}>✕</button></div>
     <form onSubmit=${submit} class="bar">

@@ -1,10 +1,8 @@
 // Bulk actions, newest first.
 import { html, useMemo } from "../../html.js";
-import * as commands from "../../client/commands.js";
 import { count } from "../../client/format.js";
 import { useRead } from "../../client/live.js";
 import { pageUrl, setQuery, usePlace } from "../../client/router.js";
-import { isOpen } from "../../client/session.js";
 import { AsCommand } from "../../parts/copy.js";
 import { Empty, ErrorMessage } from "../../parts/message.js";
 import { Age } from "../../parts/status.js";
@@ -30,7 +28,7 @@ export function Page() {
   ]), []);
   const next = list?.next && new URL(list.next, location.origin).searchParams.get("cursor");
   return html`<div class="heading"><h1>Bulk actions</h1><span class="grow"></span>
-      <${AsCommand} commands=${{ curl: commands.curl("GET", "/bulk-actions", { isOpen: isOpen() }), cli: commands.cli("actions list"), python: commands.pythonCall("for action in client.bulk_actions():\n    print(action.id)") }} /></div>
+      <${AsCommand} commands=${{ curl: { method: "GET", path: "/bulk-actions" }, cli: "actions list", python: "for action in client.bulk_actions():\n    print(action.id)" }} /></div>
     <${ErrorMessage} error=${error} retry=${refresh} />
     ${list && list.bulk_actions.length > 0
       ? html`<${Table} caption="Bulk actions" columns=${columns} rows=${list.bulk_actions} id=${(/** @type {BulkAction} */ action) => action.bulk_action_id} href=${(/** @type {BulkAction} */ action) => pageUrl(`actions/${action.bulk_action_id}`)} dimmed=${slow} />`

@@ -1,11 +1,10 @@
 // An act on all jobs that match: preview, start, progress, stop, undo. Its state is the server's, its id is in the URL.
 import { html, useState } from "../../html.js";
 import { post } from "../../client/api.js";
-import * as commands from "../../client/commands.js";
 import { clock, count, duration, plural } from "../../client/format.js";
 import { useRead } from "../../client/live.js";
 import { pageUrl } from "../../client/router.js";
-import { isOpen, may } from "../../client/session.js";
+import { may } from "../../client/session.js";
 import { ask, tell } from "../../parts/asking.js";
 import { AsCommand } from "../../parts/copy.js";
 import { ErrorMessage } from "../../parts/message.js";
@@ -65,9 +64,9 @@ export function BulkPanel({ id, changed }) {
   return html`<section class="bulk" aria-label="Bulk action" data-phase=${action.phase}>
     <div class="heading"><h2>${title(action)}</h2><span class="quiet">${filterText(action.filter)}</span><span class="grow"></span>
       <${AsCommand} commands=${{
-        curl: commands.curl("POST", `/bulk-actions/${id}/start`, { body: { count: action.count }, isOpen: isOpen() }),
-        cli: commands.cli(`actions start ${id}`),
-        python: commands.pythonCall(`client.bulk_action(${JSON.stringify(id)}).start()`),
+        curl: { method: "POST", path: `/bulk-actions/${id}/start`, body: { count: action.count } },
+        cli: `actions start ${id}`,
+        python: `client.bulk_action(${JSON.stringify(id)}).start()`,
       }} /></div>
     <${ErrorMessage} error=${failure ?? error} />
     ${action.error && html`<p class="problem">It was stopped by an error: ${action.error}</p>`}
@@ -117,7 +116,7 @@ function Progressing({ action, send }) {
       text: html`<p>${plural(action.done, "job")} were changed. ${action.action === "cancel" ? "Those that were waiting wait again, as they were. Those that were running stay cancelled." : action.action === "retry" ? "Those that have not begun are cancelled. Those that have begun go on." : "Those that still wait get their old priority."}</p>`,
       button: "Undo",
       danger: true,
-      commands: { curl: commands.curl("POST", `/bulk-actions/${action.bulk_action_id}/undo`, { isOpen: isOpen() }), cli: commands.cli(`actions undo ${action.bulk_action_id}`), python: commands.pythonCall(`client.bulk_action(${JSON.stringify(action.bulk_action_id)}).undo()`) },
+      commands: { curl: { method: "POST", path: `/bulk-actions/${action.bulk_action_id}/undo` }, cli: `actions undo ${action.bulk_action_id}`, python: `client.bulk_action(${JSON.stringify(action.bulk_action_id)}).undo()` },
       run: async () => {
         await send("undo");
         tell("The undo has begun.");

@@ -3,7 +3,6 @@ import { html, useEffect, useState } from "../../html.js";
 import { request } from "../../client/api.js";
 import * as commands from "../../client/commands.js";
 import { member, pretty } from "../../client/exact.js";
-import { isOpen } from "../../client/session.js";
 import { Commands } from "../../parts/copy.js";
 import { tell } from "../../parts/asking.js";
 import { Dialog } from "../../parts/dialog.js";
@@ -53,9 +52,8 @@ export function EditAndRetry({ job, close, done }) {
       <${ErrorMessage} error=${error} />
       <footer><button type="button" onClick=${close}>Leave it</button><button type="submit" class="primary" disabled=${busy || !node}>Retry with this input</button></footer>
       <details><summary>As command</summary><${Commands} commands=${{
-        curl: commands.curl("POST", `/jobs/${job.job_id}/retry`, { text: body, isOpen: isOpen() }),
-        cli: commands.cli(`retry ${job.job_id} --input ${commands.quoted(text ?? "")}`),
-        python: "",
+        curl: { method: "POST", path: `/jobs/${job.job_id}/retry`, text: body },
+        cli: `retry ${job.job_id} --input ${commands.quoted(text ?? "")}`,
       }} /></details>
     </form>
   <//>`;

@@ -1,7 +1,6 @@
 // An empty system: three ways to send the first job.
 import { html } from "../../html.js";
 import * as commands from "../../client/commands.js";
-import { isOpen } from "../../client/session.js";
 import { Commands } from "../../parts/copy.js";
 import { Empty } from "../../parts/message.js";
 
@@ -9,9 +8,9 @@ export function FirstJob() {
   const body = { operation: "square_sum", data: [1, 2, 3] };
   return html`<${Empty} title="There are no jobs yet. Send the first one:">
     <${Commands} commands=${{
-      curl: commands.curl("POST", "/jobs/", { body, isOpen: isOpen() }),
-      cli: commands.cli(`submit square_sum ${commands.quoted('{"data": [1, 2, 3]}')} --wait`),
-      python: commands.pythonCall('print(client.submit("square_sum", {"data": [1, 2, 3]}).result(timeout=30))'),
+      curl: { method: "POST", path: "/jobs/", body },
+      cli: `submit square_sum ${commands.quoted('{"data": [1, 2, 3]}')} --wait`,
+      python: 'print(client.submit("square_sum", {"data": [1, 2, 3]}).result(timeout=30))',
     }} />
   <//>`;
 }

@@ -6,7 +6,7 @@ import { connection } from "../../client/connection.js";
 import { member } from "../../client/exact.js";
 import { useRead } from "../../client/live.js";
 import { pageUrl, usePlace } from "../../client/router.js";
-import { isOpen, may } from "../../client/session.js";
+import { may } from "../../client/session.js";
 import { useStore } from "../../client/store.js";
 import { useStream } from "../../client/streams.js";
 import { askCancel, askRetry, canCancel, canRetry } from "../../parts/acts.js";
@@ -28,9 +28,9 @@ import { Why } from "./why.js";
 /** @param {string} id */
 function commandsOf(id) {
   return {
-    curl: commands.curl("GET", `/jobs/${id}`, { isOpen: isOpen() }),
-    cli: commands.cli(`get ${id}`),
-    python: commands.pythonCall(`print(client.job(${JSON.stringify(id)}).details())`),
+    curl: { method: "GET", path: `/jobs/${id}` },
+    cli: `get ${id}`,
+    python: `print(client.job(${JSON.stringify(id)}).details())`,
   };
 }
 

@@ -5,7 +5,7 @@ import * as commands from "../../client/commands.js";
 import { connection } from "../../client/connection.js";
 import { count, plural } from "../../client/format.js";
 import { go, pageUrl, setQuery, usePlace } from "../../client/router.js";
-import { isOpen, may } from "../../client/session.js";
+import { may } from "../../client/session.js";
 import { useStore } from "../../client/store.js";
 import { RowActs, askCancel, askMany, askRetry, canCancel, canRetry } from "../../parts/acts.js";
 import { AsCommand, copyText } from "../../parts/copy.js";
@@ -30,9 +30,9 @@ function commandsOf(filters, options) {
   const { cursor: _, ...rest } = options;
   const given = { ...filters, ...rest };
   return {
-    curl: commands.curl("GET", "/jobs", { query: given, isOpen: isOpen() }),
-    cli: commands.cli(`list ${commands.options(given)}`),
-    python: commands.pythonCall(`for job in client.list(${commands.keywords(given)}):\n    print(job.job_id, job.status)`),
+    curl: { method: "GET", path: "/jobs", query: given },
+    cli: `list ${commands.options(given)}`,
+    python: `for job in client.list(${commands.keywords(given)}):\n    print(job.job_id, job.status)`,
   };
 }
 

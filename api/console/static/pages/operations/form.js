@@ -5,7 +5,6 @@ import * as commands from "../../client/commands.js";
 import { connection } from "../../client/connection.js";
 import { compact, member, pretty } from "../../client/exact.js";
 import { go, pageUrl } from "../../client/router.js";
-import { isOpen } from "../../client/session.js";
 import { useStore } from "../../client/store.js";
 import { tell } from "../../parts/asking.js";
 import { AsCommand } from "../../parts/copy.js";
@@ -107,9 +106,9 @@ export function SubmitForm({ operation, copy }) {
     <p class="bar"><button type="submit" class="primary" disabled=${busy || away}>Submit</button>
       ${away && html`<span class="quiet">There is no connection to the API.</span>`}
       <${AsCommand} commands=${{
-        curl: commands.curl("POST", "/jobs/", { text: body, isOpen: isOpen() }),
-        cli: commands.cli(`submit ${operation.name} ${commands.quoted(input.text)} ${commands.options({ queue: options.queue, delay: options.delay })} ${tags.map((tag) => `--tag ${commands.quoted(tag)}`).join(" ")}`),
-        python: parsed(input.text) ? commands.pythonCall(`job = client.submit(${JSON.stringify(operation.name)}, ${commands.python(JSON.parse(input.text))}${Object.entries(rest).map(([name, value]) => `, ${name}=${commands.python(value)}`).join("")})\nprint(job.result(timeout=30))`) : "",
+        curl: { method: "POST", path: "/jobs/", text: body },
+        cli: `submit ${operation.name} ${commands.quoted(input.text)} ${commands.options({ queue: options.queue, delay: options.delay })} ${tags.map((tag) => `--tag ${commands.quoted(tag)}`).join(" ")}`,
+        python: parsed(input.text) ? `job = client.submit(${JSON.stringify(operation.name)}, ${commands.python(JSON.parse(input.text))}${Object.entries(rest).map(([name, value]) => `, ${name}=${commands.python(value)}`).join("")})\nprint(job.result(timeout=30))` : "",
       }} /></p>
   </form>`;
 }

@@ -1,10 +1,8 @@
 // The operations that can be submitted.
 import { html, useMemo } from "../../html.js";
-import * as commands from "../../client/commands.js";
 import { count, duration } from "../../client/format.js";
 import { useRead } from "../../client/live.js";
 import { pageUrl, setQuery, usePlace } from "../../client/router.js";
-import { isOpen } from "../../client/session.js";
 import { AsCommand } from "../../parts/copy.js";
 import { Empty, ErrorMessage } from "../../parts/message.js";
 import { Table } from "../../parts/table.js";
@@ -30,7 +28,7 @@ export function Page() {
   const operations = /** @type {{ operations: Operation[] } | null} */ (data)?.operations ?? null;
   const rows = useMemo(() => operations?.filter(({ name, description }) => `${name} ${description}`.toLowerCase().includes(find.toLowerCase())) ?? [], [operations, find]);
   return html`<div class="heading"><h1>Operations</h1><input type="search" placeholder="find" aria-label="Find an operation" value=${find} onInput=${(/** @type {any} */ event) => setQuery({ find: event.currentTarget.value }, { replace: true })} /><span class="grow"></span>
-      <${AsCommand} commands=${{ curl: commands.curl("GET", "/operations", { isOpen: isOpen() }), cli: commands.cli("operations list"), python: commands.pythonCall("for operation in client.operations():\n    print(operation.name)") }} /></div>
+      <${AsCommand} commands=${{ curl: { method: "GET", path: "/operations" }, cli: "operations list", python: "for operation in client.operations():\n    print(operation.name)" }} /></div>
     <${ErrorMessage} error=${error} retry=${refresh} />
     ${rows.length > 0
       ? html`<${Table} caption="Operations" columns=${COLUMNS} rows=${rows} id=${(/** @type {Operation} */ operation) => operation.name} href=${(/** @type {Operation} */ operation) => pageUrl(`operations/${encodeURIComponent(operation.name)}`)} dimmed=${slow} />`

@@ -1,10 +1,9 @@
 // An operation: its form, its schemas, its defaults, and what its jobs have used of late.
 import { html, useMemo } from "../../html.js";
-import * as commands from "../../client/commands.js";
 import { duration, memory, plural } from "../../client/format.js";
 import { useRead } from "../../client/live.js";
 import { pageUrl, usePlace } from "../../client/router.js";
-import { isOpen, may, session } from "../../client/session.js";
+import { may, session } from "../../client/session.js";
 import { AsCommand } from "../../parts/copy.js";
 import { Json, parsed } from "../../parts/json.js";
 import { Empty, ErrorMessage } from "../../parts/message.js";
@@ -38,7 +37,7 @@ export function Page({ params }) {
   const canSubmit = may("jobs:write");
   return html`<div class="heading"><h1>${name}</h1><span class="quiet">version ${operation.version}</span><span class="grow"></span>
       <a class="button" href=${pageUrl("jobs", { operation: name })}>Jobs</a>
-      <${AsCommand} commands=${{ curl: commands.curl("GET", "/operations", { isOpen: isOpen() }), cli: commands.cli(`operations get ${name}`), python: "" }} /></div>
+      <${AsCommand} commands=${{ curl: { method: "GET", path: "/operations" }, cli: `operations get ${name}` }} /></div>
     <p>${operation.description}</p>
     ${operation.workers_alive === 0 && html`<p class="problem">No worker process serves ${operation.queue} with this version now: jobs wait.</p>`}
     <section><h2>Submit</h2>

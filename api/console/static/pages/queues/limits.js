@@ -2,7 +2,6 @@
 import { html, useState } from "../../html.js";
 import { request } from "../../client/api.js";
 import * as commands from "../../client/commands.js";
-import { isOpen } from "../../client/session.js";
 import { tell } from "../../parts/asking.js";
 import { AsCommand } from "../../parts/copy.js";
 import { ErrorMessage } from "../../parts/message.js";
@@ -87,9 +86,8 @@ export function Limits({ name, policy, etag, done, disabled }) {
     <${ErrorMessage} error=${error} />
     <p class="bar"><button type="submit" class="primary" disabled=${busy || disabled}>Set the limits</button>
       <${AsCommand} commands=${{
-        curl: commands.curl("PATCH", path, { body: change, isOpen: isOpen() }),
-        cli: commands.cli(`queues edit ${commands.quoted(name)} ${[...NUMBERS, ...RATES].map((names) => cliOption(names, names[0].replace("_", "-"))).join(" ")}`),
-        python: "",
+        curl: { method: "PATCH", path: path, body: change },
+        cli: `queues edit ${commands.quoted(name)} ${[...NUMBERS, ...RATES].map((names) => cliOption(names, names[0].replace("_", "-"))).join(" ")}`,
       }} /></p>
   </form>`;
 }

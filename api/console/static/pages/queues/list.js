@@ -1,10 +1,8 @@
 // The queues: depth, age, workers, rates, and whether they are paused.
 import { html, useMemo } from "../../html.js";
-import * as commands from "../../client/commands.js";
 import { count, duration, rate } from "../../client/format.js";
 import { useRead } from "../../client/live.js";
 import { pageUrl } from "../../client/router.js";
-import { isOpen } from "../../client/session.js";
 import { AsCommand } from "../../parts/copy.js";
 import { Empty, ErrorMessage } from "../../parts/message.js";
 import { Table } from "../../parts/table.js";
@@ -40,7 +38,7 @@ export function Page() {
     ]);
   }, []);
   return html`<div class="heading"><h1>Queues</h1><span class="grow"></span>
-      <${AsCommand} commands=${{ curl: commands.curl("GET", "/queues", { isOpen: isOpen() }), cli: commands.cli("queues list"), python: commands.pythonCall("for queue in client.queues():\n    print(queue)") }} /></div>
+      <${AsCommand} commands=${{ curl: { method: "GET", path: "/queues" }, cli: "queues list", python: "for queue in client.queues():\n    print(queue)" }} /></div>
     <${ErrorMessage} error=${queues.error ?? stats.error} retry=${queues.refresh} />
     ${rows && rows.length > 0
       ? html`<${Table} caption="Queues" columns=${columns} rows=${rows} id=${(/** @type {Row} */ row) => row.name} href=${(/** @type {Row} */ row) => pageUrl(`queues/${encodeURIComponent(row.name)}`)} dimmed=${queues.slow} />`

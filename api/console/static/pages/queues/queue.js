@@ -6,7 +6,7 @@ import { connection } from "../../client/connection.js";
 import { count, duration, rate } from "../../client/format.js";
 import { useInterval, useRead } from "../../client/live.js";
 import { pageUrl } from "../../client/router.js";
-import { isOpen, may } from "../../client/session.js";
+import { may } from "../../client/session.js";
 import { useStore } from "../../client/store.js";
 import { ask } from "../../parts/asking.js";
 import { AsCommand } from "../../parts/copy.js";
@@ -44,7 +44,7 @@ export function Page({ params }) {
       text: html`<p>${verb === "pause" ? `No job of the queue starts any more: ${count(queue?.queued ?? 0)} wait. What runs goes on: ${count(queue?.running ?? 0)} jobs. Resume takes it back.` : `The jobs of the queue start again in their order: ${count(queue?.queued ?? 0)} wait.`}</p>`,
       button: verb === "pause" ? "Pause" : "Resume",
       danger: verb === "pause",
-      commands: { curl: commands.curl("POST", `${path}/${verb}`, { isOpen: isOpen() }), cli: commands.cli(`queues ${verb} ${commands.quoted(name)}`), python: "" },
+      commands: { curl: { method: "POST", path: `${path}/${verb}` }, cli: `queues ${verb} ${commands.quoted(name)}` },
       run: async () => {
         await post(`${path}/${verb}`);
         await read();
@@ -54,7 +54,7 @@ export function Page({ params }) {
   return html`<div class="heading"><h1>${name}</h1>${queue && html`<b class=${queue.paused ? "paused" : "quiet"}>${queue.paused ? "paused" : "open"}</b>`}<span class="grow"></span>
       ${may("queues") && queue && html`<button type="button" class=${verb === "pause" ? "danger" : "primary"} disabled=${away} onClick=${askPause}>${verb === "pause" ? "Pause" : "Resume"}</button>`}
       <a class="button" href=${pageUrl("jobs", { queue: name })}>Jobs</a>
-      <${AsCommand} commands=${{ curl: commands.curl("GET", path, { isOpen: isOpen() }), cli: commands.cli(`queues get ${commands.quoted(name)}`), python: "" }} /></div>
+      <${AsCommand} commands=${{ curl: { method: "GET", path: path }, cli: `queues get ${commands.quoted(name)}` }} /></div>
     <${ErrorMessage} error=${error} retry=${read} />
     ${queue && html`<div class="figures">
       ${[["Waiting", count(queue.queued)], ["Running", count(queue.running)], ...(figures ? [["Oldest", duration(figures.oldest_due_seconds)], ["In/s", rate(figures.accepted_per_second)], ["Done/s", rate(figures.succeeded_per_second.last_minute)], ["Failed/s", rate(figures.failed_per_second.last_minute)]] : [])]
