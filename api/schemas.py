@@ -19,7 +19,7 @@ class JobAccepted(BaseModel):
 
 
 class ValidSubmission(BaseModel):
-    """What a submission would store."""
+    """The job that a submission would store."""
 
     operation: str = Field(description="The name of the operation.", examples=["square_sum"])
     version: int = Field(description="The version of the operation.", examples=[1])

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from api.auth.route import SecuredRoute, public, requires
 from api.schemas import CheckView, LivenessView, ReadinessView
 from api.services import Services, get_services
-from api.views.diagnostics import DiagnosticsView, diagnostics_view
+from api.views.queues.diagnostics import DiagnosticsView, diagnostics_view
 from api.web.problem_kinds import NOT_READY
 from api.web.problems import ProblemError, problem_responses
 from common.broker import redis_client

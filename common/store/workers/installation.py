@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from common.store.workers.leader import NAME
-
 # Of sessions of other roles everyone sees which database they use, and little more.
-_READ = f"""
-SELECT (SELECT holder FROM leaders WHERE name = '{NAME}' AND until > clock_timestamp()),
+_READ = """
+SELECT (SELECT holder FROM leaders WHERE name = 'controller' AND until > clock_timestamp()),
        (SELECT count(*) FROM workers WHERE ended_at IS NULL AND alive_until > clock_timestamp()),
        (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL),
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
@@ -17,7 +15,7 @@ SELECT (SELECT holder FROM leaders WHERE name = '{NAME}' AND until > clock_times
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What the database knows of the running parts."""
+    """The running parts, as the database knows them."""
 
     leader: str | None  #: the name of the leading controller, None if no lease is valid
     workers: int  #: processes whose lease is valid

@@ -71,7 +71,8 @@ class Client(ClientVerbs[Driver]):
     def validate(self, operation: str | OperationCall[..., Any], /, *args: Any, **named: Any) -> ValidSubmission:
         """Validate a job as `submit` does, and submit nothing; return what would be stored."""
         name, job_input, options, _ = submission_of(operation, args, named)
-        return self._run(jobs.validate(name, job_input, options))
+        valid: ValidSubmission = self._run(jobs.validate(name, job_input, options))
+        return valid
 
     def _submit(
         self, operation: str | OperationCall[..., Any], args: tuple[Any, ...], named: dict[str, Any], wait_s: float

@@ -234,7 +234,7 @@ class UsageView(View):
 
 
 class ValidSubmission(View):
-    """What a submission would store."""
+    """The job that a submission would store."""
 
     operation: str
     version: int

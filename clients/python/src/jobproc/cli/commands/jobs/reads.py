@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
+from jobproc.cli.commands.jobs.console import open_page
 from jobproc.cli.commands.jobs.filters import chosen, filters
 from jobproc.cli.commands.jobs.ids import job_id
-from jobproc.cli.commands.system.console import open_page
 from jobproc.cli.exit_codes import OF_STATES
 from jobproc.cli.groups import command, pass_invocation
 from jobproc.cli.invocation import Invocation
