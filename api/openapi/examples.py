@@ -143,6 +143,21 @@ _PREVIEW = {
 _RUNNING = _PREVIEW | {"phase": "RUNNING", "started_at": _ENDED}
 _HALF_DONE = _RUNNING | {"matched": 602, "done": 602, "progress": 0.5}
 _CHECKS = {"database": "answers", "migrations": "at 0004", "clock": "within 5 s of the database's"}
+_DIAGNOSTICS = {
+    "healthy": False,
+    "checks": [
+        *({"name": name, "ok": True, "detail": detail, "todo": None} for name, detail in _CHECKS.items()),
+        {"name": "connections", "ok": True, "detail": "42 of 97 of PostgreSQL are used", "todo": None},
+        {
+            "name": "controller",
+            "ok": False,
+            "detail": "none leads: no schedule fires, and jobs of lost workers stay with them",
+            "todo": "Start a controller: `python -m worker.controller`, or look at the log of its pods.",
+        },
+        {"name": "workers", "ok": True, "detail": "worker processes that are alive: 4", "todo": None},
+        {"name": "broker", "ok": True, "detail": "Redis answers in 0.8 ms", "todo": None},
+    ],
+}
 
 #: By method and path, by status, by name. The examples of problems are in api/web/problems.py.
 RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
@@ -181,6 +196,19 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             "finished": {"job_id": ID, "status": "SUCCESS", "result": 14.0},
             "failed": _FAILED,
             "waiting": {"job_id": ID, "status": "SCHEDULED", "result": None},
+        }
+    },
+    ("post", "/jobs/validate"): {
+        "200": {
+            "valid": {
+                "operation": "square_sum",
+                "version": 1,
+                "queue": "default",
+                "priority": 5,
+                "max_attempts": 3,
+                "timeout_seconds": None,
+                "status": "PENDING",
+            }
         }
     },
     ("post", "/jobs/results"): {
@@ -232,6 +260,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     },
     ("get", "/me"): {"200": {"caller": _CALLER}},
     ("get", "/usage"): {"200": {"usage": _USAGE}},
+    ("get", "/diagnostics"): {"200": {"no controller leads": _DIAGNOSTICS}},
     ("get", "/livez"): {"200": {"alive": {"alive": True}}},
     ("get", "/readyz"): {
         "200": {

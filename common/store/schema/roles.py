@@ -63,6 +63,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "webhook_secrets": "SELECT (endpoint, id, tenant, created_at, expires_at), INSERT, UPDATE (expires_at), DELETE",
         "audit_entries": "SELECT, INSERT",
         "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
+        "leaders": "SELECT",
         "workers": "SELECT",
         "operations": "SELECT",
         "tenants": "SELECT, INSERT, UPDATE",

@@ -81,6 +81,7 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/jobs/",
         "/jobs/batch",
         "/jobs/results",
+        "/jobs/validate",
         "/jobs/{job_id}",
         "/jobs/{job_id}/status",
         "/jobs/{job_id}/result",
@@ -134,6 +135,7 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/me",
         "/livez",
         "/readyz",
+        "/diagnostics",
     }
 
 

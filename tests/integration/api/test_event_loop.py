@@ -198,8 +198,9 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "get_caller": [("GET", "/me", {})],
     "get_liveness": [("GET", "/livez", {})],
     "get_readiness": [("GET", "/readyz", {})],
+    "get_diagnostics": [("GET", "/diagnostics", {})],
 }
-BODIES_OF_SUBMISSIONS = {"submit_job", "submit_batch", "add_batch_jobs"}
+BODIES_OF_SUBMISSIONS = {"submit_job", "validate_job", "submit_batch", "add_batch_jobs"}
 
 
 def _store(database_url: str) -> None:

@@ -11,6 +11,7 @@ OPERATION_IDS = {
     ("get", "/jobs/", "list_jobs"),
     ("post", "/jobs/batch", "submit_batch"),
     ("post", "/jobs/results", "read_job_results"),
+    ("post", "/jobs/validate", "validate_job"),
     ("get", "/jobs/{job_id}", "get_job"),
     ("get", "/jobs/{job_id}/input", "get_job_input"),
     ("get", "/jobs/{job_id}/logs", "get_job_logs"),
@@ -83,6 +84,7 @@ OPERATION_IDS = {
     ("get", "/me", "get_caller"),
     ("get", "/livez", "get_liveness"),
     ("get", "/readyz", "get_readiness"),
+    ("get", "/diagnostics", "get_diagnostics"),
 }
 
 

@@ -48,6 +48,7 @@ ROUTES = {
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/input"): READ,
     ("get", "/jobs/{job_id}/result"): READ | {"too-many-waiting"},
+    ("post", "/jobs/validate"): JSON_BODY | {"unknown-operation", "tenant-draining", "store-unavailable"},
     ("post", "/jobs/results"): JSON_BODY | {"store-unavailable"},
     ("get", "/jobs/{job_id}/events"): READ | {"too-many-waiting"},
     ("get", "/jobs/{job_id}/logs"): READ | {"too-many-waiting"},
@@ -139,4 +140,5 @@ ROUTES = {
     ("get", "/me"): set(),
     ("get", "/livez"): set(),
     ("get", "/readyz"): {"not-ready"},
+    ("get", "/diagnostics"): set(),
 }

@@ -136,6 +136,7 @@ SUCCESSES = {
     ("delete", "/schedules/{schedule_id}"): {"204"},
     **{("post", f"/schedules/{{schedule_id}}/{verb}"): {"200"} for verb in ("pause", "resume")},
     ("post", "/jobs/results"): {"200"},
+    ("post", "/jobs/validate"): {"200"},
     ("post", "/schedules/{schedule_id}/run"): {"202"},
     ("post", "/webhooks/endpoints"): {"201"},
     ("patch", "/webhooks/endpoints/{endpoint_id}"): {"200"},

@@ -126,3 +126,26 @@ def test_the_connection_is_closed(api: Any, jobproc: Callable[..., Any]) -> None
     jobproc("stats")
     assert api.closed == 1
     Invocation().close()  # there is none
+
+
+def test_a_dry_run_prints_what_would_be_stored_and_submits_nothing(api: Any, jobproc: Callable[..., Any]) -> None:
+    api.answer("POST /jobs/validate", {"operation": "mail.send", "queue": "mail", "status": "SCHEDULED"})
+    ended = jobproc("submit", "mail.send", '{"to": "ada"}', "--delay", "60", "--dry-run", "-o", "jsonpath=queue")
+    assert ended == (0, "mail\n", "")
+    body = {"operation": "mail.send", "input": {"to": "ada"}, "delay_seconds": 60}
+    assert api.sent == [("POST /jobs/validate", body)]
+    assert jobproc("submit", "mail.send", "-", "--dry-run").code == 2
+
+
+def test_the_console_opens_on_a_terminal_and_its_url_is_written_elsewhere(
+    api: Any, jobproc: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("click.launch", opened.append)
+    written = jobproc("list", "--status", "failed", "--tag", "nightly", "--web").out
+    assert written.endswith("/console/jobs?status=FAILED&tag=nightly\n")
+    assert jobproc("open").out.endswith("/console\n")
+    assert opened == []
+    jobproc("open", ID, terminal=True)
+    assert [url.rpartition("/console/")[2] for url in opened] == [f"jobs/{ID}"]
+    assert api.sent == []

@@ -128,9 +128,17 @@ def test_a_wrong_file_changes_nothing(api: Any, jobproc: Callable[..., Any], tmp
     assert {request for request, _ in api.sent} <= {"GET /me"}
 
 
+DIAGNOSTICS = {
+    "checks": [
+        {"name": name, "ok": True, "detail": "found", "todo": None} for name in ("database", "broker", "connections")
+    ]
+}
+
+
 def healthy(api: Any) -> None:
     api.answer("GET /readyz", READY, date="Sat, 31 Jan 2026 12:00:01 GMT")
-    api.answer("GET /me", ME)
+    api.answer("GET /me", {**ME, "scopes": ["jobs:read", "admin"]})
+    api.answer("GET /diagnostics", DIAGNOSTICS)
     api.answer("GET /workers", {"workers": [WORKER]})
     api.answer("GET /stats", {"queues": [QUEUE]})
     api.answer("GET /queues", {"queues": [{"name": "mail", "paused": False}], "next": None})
@@ -139,13 +147,19 @@ def healthy(api: Any) -> None:
 def test_a_healthy_system_has_no_findings(api: Any, jobproc: Callable[..., Any]) -> None:
     healthy(api)
     ended = jobproc("doctor", "-o", "id")
-    assert ended == (0, "api\ndatabase\nown clock\naccess\nworkers\nqueue mail\n", "")
+    assert ended == (0, "api\ndatabase\nown clock\naccess\nbroker\nconnections\nworkers\nqueue mail\n", "")
 
 
 @pytest.mark.parametrize(
     ("request_", "body", "check", "todo"),
     [
         ("GET /me", {**ME, "may_submit": False}, "access", "resumes"),
+        (
+            "GET /diagnostics",
+            {"checks": [{"name": "controller", "ok": False, "detail": "none leads", "todo": "Start one."}]},
+            "controller",
+            "Start one.",
+        ),
         ("GET /workers", {"workers": []}, "workers", "start one"),
         ("GET /workers", {"workers": [WORKER, {**WORKER, "worker": 2, "alive": False}]}, "lost workers", "memory"),
         ("GET /stats", {"queues": [{**QUEUE, "queued": 9, "workers_alive": 0}]}, "queue mail", "start a worker"),
@@ -163,6 +177,16 @@ def test_what_is_wrong_is_found_with_what_to_do(
     (line,) = [line for line in ended.out.splitlines() if line.startswith("no ")]
     assert check in line
     assert todo in line
+
+
+def test_the_installation_is_not_asked_for_without_the_scope(api: Any, jobproc: Callable[..., Any]) -> None:
+    healthy(api)
+    for request in ("GET /me", "GET /diagnostics"):
+        api.answers.pop(request)
+    api.answer("GET /me", {**ME, "scopes": ["queues"]})
+    ended = jobproc("doctor", "-o", "table")
+    assert ended.code == 0
+    assert "the scope admin is needed" in ended.out
 
 
 def test_an_api_that_is_not_ready_and_a_paused_queue_are_found(

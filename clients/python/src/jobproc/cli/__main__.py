@@ -38,6 +38,7 @@ COMMANDS = {
     "top": Place("system.top", "top", "Show queues and workers, live."),
     "doctor": Place("system.doctor", "doctor", "Look for what is wrong, and say what to do."),
     "api": Place("system.api", "api", "Send any request to the API."),
+    "open": Place("jobs.console", "open_", "Open the console, or a job in it."),
     "dev": Place("system.dev", "dev", "Run everything on this machine."),
     "login": Place(_SYSTEM, "login", "Store the URL and the key of a profile."),
     "profiles": Place(_SYSTEM, "profiles", "Profiles: list, delete."),

@@ -14,6 +14,7 @@ from jobproc.client.handles.jobs import AsyncJob, JobEvent
 from jobproc.client.handles.workflows import AsyncWorkflow
 from jobproc.client.operations import OperationCall, submission_of
 from jobproc.client.progress_bar import ProgressBar
+from jobproc.client.views.jobs import ValidSubmission
 from jobproc.submission import SubmitOptions
 
 P = ParamSpec("P")
@@ -62,6 +63,20 @@ class AsyncClient(ClientVerbs[AsyncDriver]):
         began_at = self._session.clock()
         job = await self._submit(operation, args, named, wait_s)
         return await job.result(None if timeout is None else max(0.0, began_at + timeout - self._session.clock()))
+
+    @overload
+    async def validate(
+        self, operation: str, job_input: object = jobs.OMITTED, /, **options: Unpack[SubmitOptions]
+    ) -> ValidSubmission: ...
+    @overload
+    async def validate(
+        self, operation: OperationCall[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ValidSubmission: ...
+    async def validate(self, operation: str | OperationCall[..., Any], /, *args: Any, **named: Any) -> ValidSubmission:
+        """Validate a job as `submit` does, and submit nothing; return what would be stored."""
+        name, job_input, options, _ = submission_of(operation, args, named)
+        valid: ValidSubmission = await self._run(jobs.validate(name, job_input, options))
+        return valid
 
     async def _submit(
         self, operation: str | OperationCall[..., Any], args: tuple[Any, ...], named: dict[str, Any], wait_s: float

@@ -14,6 +14,7 @@ from jobproc.client.handles.jobs import Job, JobEvent
 from jobproc.client.handles.workflows import Workflow
 from jobproc.client.operations import OperationCall, submission_of
 from jobproc.client.progress_bar import ProgressBar
+from jobproc.client.views.jobs import ValidSubmission
 from jobproc.submission import SubmitOptions
 
 P = ParamSpec("P")
@@ -60,6 +61,18 @@ class Client(ClientVerbs[Driver]):
         began_at = self._session.clock()
         job = self._submit(operation, args, named, wait_s)
         return job.result(None if timeout is None else max(0.0, began_at + timeout - self._session.clock()))
+
+    @overload
+    def validate(
+        self, operation: str, job_input: object = jobs.OMITTED, /, **options: Unpack[SubmitOptions]
+    ) -> ValidSubmission: ...
+    @overload
+    def validate(self, operation: OperationCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> ValidSubmission: ...
+    def validate(self, operation: str | OperationCall[..., Any], /, *args: Any, **named: Any) -> ValidSubmission:
+        """Validate a job as `submit` does, and submit nothing; return what would be stored."""
+        name, job_input, options, _ = submission_of(operation, args, named)
+        valid: ValidSubmission = self._run(jobs.validate(name, job_input, options))
+        return valid
 
     def _submit(
         self, operation: str | OperationCall[..., Any], args: tuple[Any, ...], named: dict[str, Any], wait_s: float

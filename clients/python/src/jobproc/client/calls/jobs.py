@@ -20,6 +20,7 @@ from jobproc.client.views.jobs import (
     RetryView,
     StatusView,
     SubmittedJob,
+    ValidSubmission,
 )
 from jobproc.client.views.shared import State
 from jobproc.client.views.view import view
@@ -67,6 +68,12 @@ def submit(operation: str, job_input: object, options: Mapping[str, Any], wait_s
     """Submit a job. With `wait_s` the response comes with the end of the job, or when the time is up."""
     key = str(options.get("idempotency_key") or new_key())
     return post("/jobs/", view(SubmittedJob), submission(operation, job_input, options), key=key, wait_s=wait_s)
+
+
+def validate(operation: str, job_input: object, options: Mapping[str, Any]) -> Request[ValidSubmission]:
+    """Validate a job without submitting it; return what would be stored."""
+    body = submission(operation, job_input, options)
+    return post("/jobs/validate", view(ValidSubmission), body, repeatable=True)
 
 
 def job(job_id: str) -> Request[JobView]:

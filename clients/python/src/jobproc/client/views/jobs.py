@@ -231,3 +231,15 @@ class UsageView(View):
     overhead_seconds: float | None
     cpu_seconds: float | None
     peak_memory_mebibytes: float | None
+
+
+class ValidSubmission(View):
+    """The job that a submission would store."""
+
+    operation: str
+    version: int
+    queue: str
+    priority: int
+    max_attempts: int
+    timeout_seconds: float | None
+    status: State
