@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.auth.access import check_scope
 from api.auth.auditing import audit_entry, log_entry
 from api.auth.expensive_read import until_disconnected
 from api.auth.principal import principal_of
@@ -25,7 +26,7 @@ from api.views.bulk_actions import (
     parse_start,
 )
 from api.views.cursors import Cursors
-from api.views.job_list import page_limit
+from api.views.job_list import page_limit, scan_limit
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
     EXPENSIVE_READ_PROBLEMS,
@@ -106,10 +107,12 @@ async def preview_bulk_action(request: Request) -> Response:
     async with services.bodies.json(request) as body:
         new = parse_bulk_action(body, settings)
     caller = principal_of(request)
+    if new.search.input:
+        check_scope(caller, Scope.JOBS_PAYLOAD)  # the filter would tell what is in the inputs
     if new.kind is ActionKind.RETRY:
         caller.check_may_submit()
     limits = PreviewLimits(
-        settings.list_scan_jobs,
+        scan_limit(new.search, settings),
         settings.max_clock_skew_seconds,
         settings.bulk_action_max_previews,
         settings.bulk_action_preview_min_seconds,

@@ -5,11 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.auth.access import check_scope
 from api.auth.expensive_read import ExpensiveReadRoute, until_disconnected
 from api.auth.principal import principal_of
 from api.auth.route import requires
 from api.services import get_services
-from api.views.job_list import JobList, JobListQuery, JobListRequest
+from api.views.job_list import JobList, JobListQuery, JobListRequest, scan_limit
 from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER
 from api.web.problems import problem_responses
 from api.web.responses import JsonResponse
@@ -33,12 +34,16 @@ async def list_jobs(request: Request, query: Annotated[JobListQuery, Query()]) -
     """List jobs that match all filters, newest first by default.
 
     Follow `next` to page through the list. Each job that existed when you began, and that matches throughout, is
-    returned exactly once. A page scans at most JOBPROC_LIST_SCAN_JOBS rows (`scanned`). If few jobs match, a page may
-    be short or even empty; `next` then continues from there.
+    returned exactly once. A page scans at most JOBPROC_LIST_SCAN_JOBS rows (`scanned`), with the filter `input` at
+    most JOBPROC_LIST_SCAN_INPUTS. If few jobs match, a page may be short or even empty; `next` then continues from
+    there.
     """
-    services, tenant = get_services(request), principal_of(request).tenant
-    listing = JobListRequest(query, request, tenant, services.settings)
-    limits = ScanLimits(listing.limit, services.settings.list_scan_jobs, services.settings.max_clock_skew_seconds)
+    services, caller = get_services(request), principal_of(request)
+    settings, tenant = services.settings, caller.tenant
+    listing = JobListRequest(query, request, tenant, settings)
+    if listing.search.input:
+        check_scope(caller, Scope.JOBS_PAYLOAD)  # the filter would tell what is in the inputs
+    limits = ScanLimits(listing.limit, scan_limit(listing.search, settings), settings.max_clock_skew_seconds)
     body = listing.response_body(
         await services.pool.run_sync(
             partial(job_list.page, tenant=tenant, search=listing.search, after=listing.after, limits=limits),

@@ -20,6 +20,7 @@ from common.store.tenancy.only_tenant import is_indexed
 
 MAX_EXPIRED = 1_000  # actions in one transaction
 MAX_DELETED = 10_000  # records in one transaction
+MAX_INPUTS = 500  # rows in one step that compares inputs
 
 # Actions scan by id, from the oldest job on, so never the index by the time of the end.
 _MATCHES = f"SELECT p.n, p.id::text, p.status FROM page p UNION ALL SELECT l.n, l.id::text, NULL {LAST_SCANNED}"
@@ -231,6 +232,8 @@ def _next_matches(
 ) -> tuple[list[str], UUID | None, bool]:
     """Return the next matching jobs, the new position, and True if there are no more."""
     search = action.search
+    if search.input:
+        limits = replace(limits, scanned=min(limits.scanned, MAX_INPUTS))
     arguments = [
         str(argument) if isinstance(argument, UUID) else argument
         for argument in index_scan.scan_arguments(action.tenant, search, action.position, limits)
