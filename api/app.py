@@ -14,7 +14,6 @@ from api.openapi import docs_site, document, pages
 from api.routes import (
     bulk_actions,
     cancel_retry,
-    errors,
     events,
     explain,
     health,
@@ -128,7 +127,6 @@ def create_app(settings: Settings) -> FastAPI:
         events,
         job_logs,
         job_list,
-        errors,
         cancel_retry,
         resource,
         batch_events,

@@ -54,7 +54,7 @@ BEGIN = Statement(
     "uuid, text",
     """
     SELECT kind, phase, filter::text, priority, position::text, locked::text[], skipped::text, not_undone::text,
-           set_config('lock_timeout', $2, true), tenant
+           set_config('lock_timeout', $2, true), tenant, first - done
     FROM bulk_actions WHERE id = $1 AND phase IN ('RUNNING', 'UNDOING') FOR UPDATE SKIP LOCKED
     """,
 )
@@ -147,6 +147,7 @@ class _BulkAction:
     locked: list[str]
     skipped: dict[str, int]
     not_undone: dict[str, int]
+    first_left: int | None  #: jobs that it changes before it stops by itself; None: all
 
 
 def active(connection: WorkerConnection, limit: int) -> list[tuple[str, int]]:
@@ -199,7 +200,7 @@ def expire(connection: WorkerConnection, preview_s: float, keep_s: float) -> int
 
 
 def _from_row(bulk_action_id: str, row: Row) -> _BulkAction:
-    kind, phase, filters, priority, position, locked, skipped, not_undone, _, tenant = row
+    kind, phase, filters, priority, position, locked, skipped, not_undone, _, tenant, first_left = row
     return _BulkAction(
         bulk_action_id,
         tenant,
@@ -211,11 +212,14 @@ def _from_row(bulk_action_id: str, row: Row) -> _BulkAction:
         locked,
         json.loads(skipped),
         json.loads(not_undone),
+        first_left,
     )
 
 
 def _apply(connection: WorkerConnection, action: _BulkAction, limits: ScanLimits) -> Step:
     """Change the jobs whose rows were locked before, then the next matches."""
+    if action.first_left is not None:
+        limits = replace(limits, jobs=max(1, min(limits.jobs, action.first_left)))
     ids, position, is_last = action.locked[: limits.jobs], None, False
     if len(ids) < limits.jobs:
         matches, position, is_last = _next_matches(connection, action, replace(limits, jobs=limits.jobs - len(ids)))
@@ -223,6 +227,8 @@ def _apply(connection: WorkerConnection, action: _BulkAction, limits: ScanLimits
     outcome = _change(connection, action, ids)
     outcome.locked_ids += action.locked[limits.jobs :]
     after = FINAL_PHASES[action.phase] if is_last and not outcome.locked_ids else action.phase
+    if after is Phase.RUNNING and action.first_left is not None and len(outcome.changed_ids) >= action.first_left:
+        after = Phase.STOPPED
     _advance(connection, action, after, position, outcome)
     return Step(action.kind, action.phase, after, outcome)
 

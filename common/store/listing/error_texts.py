@@ -11,9 +11,9 @@ _QUOTED = r"""$$"[^"]*"|(?<![[:alnum:]])'[^']*'|`[^`]*`$$"""
 _NUMBERED = r"$$[[:alnum:]_-]*[0-9][[:alnum:]_-]*([.:,][[:alnum:]_-]*[0-9][[:alnum:]_-]*)*$$"
 
 _WITHOUT_QUOTED = f"regexp_replace(left(coalesce({{text}}, ''), {READ_CHARACTERS}), {_QUOTED}, '#', 'g')"
-#: The normalised text of an error: `#` stands for quotations, numbers and ids. 5,000 texts of 100 characters take 40 ms.
+#: The normalised text of an error: `#` stands for quotations, numbers and ids. 5,000 texts take 40 ms.
 NORMALISED = f"left(regexp_replace({_WITHOUT_QUOTED}, {_NUMBERED}, '#', 'g'), {NORMAL_CHARACTERS})"
 
 #: The id of an error group, of an operation, an error type and a normalised text.
-GROUP_ID = f"""left(encode(sha256(convert_to({{operation}} || chr(10) || {{type}} || chr(10) || {{normalised}}, 'UTF8')),
-    'hex'), {ID_CHARACTERS})"""
+GROUP_ID = f"""left(encode(sha256(convert_to(
+    {{operation}} || chr(10) || {{type}} || chr(10) || {{normalised}}, 'UTF8')), 'hex'), {ID_CHARACTERS})"""

@@ -84,7 +84,10 @@ PAGE_STATEMENTS = {
 #: The last scanned row, where the next page begins; no row if the page is full.
 LAST_SCANNED = "FROM (SELECT * FROM walked ORDER BY n DESC LIMIT 1) l WHERE (SELECT count(*) FROM page) < $11"
 #: Types of the arguments of PAGE_STATEMENTS; by the time of the end there are two more.
-TYPES = "uuid, uuid, text[], text, text, text, timestamptz, timestamptz, text, bigint, bigint, timestamptz, int, text, text, text"
+TYPES = (
+    "uuid, uuid, text[], text, text, text, timestamptz, timestamptz, text, bigint, bigint, timestamptz, int, "
+    "text, text, text"
+)
 TYPES_BY_FINISH = f"{TYPES}, timestamptz, uuid"
 
 _EARLIEST, _LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)

@@ -41,7 +41,9 @@ def fail(storage: Storage, count: int = 1, **columns: str) -> list[str]:
     return sorted(row[0] for row in storage.rows(_FAIL.format(**DEFAULTS | columns, count=count)))
 
 
-def groups(storage: Storage, *, scan_limit: int = 5_000, limit: int = 50, tenant: int = 1, **filters: object) -> ErrorGroups:
+def groups(
+    storage: Storage, *, scan_limit: int = 5_000, limit: int = 50, tenant: int = 1, **filters: object
+) -> ErrorGroups:
     search = ErrorSearch(tenant, **filters)  # type: ignore[arg-type]  # a test's
     return storage.with_pool(
         lambda pool: pool.run_sync(
@@ -81,8 +83,9 @@ def test_a_normalised_text_has_no_numbers_ids_or_quotations(storage: Storage, te
 
 def test_the_cut_of_a_text_does_not_depend_on_the_lengths_of_ids(storage: Storage) -> None:
     for number in ("7", "1" * 60):
-        assert storage.value(f"SELECT {NORMALISED.format(text='%s::text')}", (f"order {number} {'x y ' * 900}",)) == (
-            f"order # {'x y ' * 900}"[:200]
+        assert (
+            storage.value(f"SELECT {NORMALISED.format(text='%s::text')}", (f"order {number} {'x y ' * 900}",))
+            == (f"order # {'x y ' * 900}"[:200])
         )
 
 

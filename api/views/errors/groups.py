@@ -56,7 +56,7 @@ class ErrorGroupLinks(BaseModel):
 
 
 class ErrorGroupView(BaseModel):
-    """The failed jobs of an operation that have the same error type, and the same error text but for ids and numbers."""
+    """The failed jobs of an operation with the same error type, and the same error text but for ids and numbers."""
 
     error_group: str = Field(
         description="The id of the group, for the filter `error_group`. It is the same for the same operation, type "
