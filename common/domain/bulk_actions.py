@@ -66,7 +66,7 @@ FINAL_PHASES = {Phase.RUNNING: Phase.DONE, Phase.UNDOING: Phase.UNDONE}
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What a client asks for with a start."""
+    """The request of a client to start an action."""
 
     count: int | None = None  #: the count of the preview, which it confirms
     first: int | None = None  #: the action stops by itself once it has changed so many jobs in all; None: it goes on

@@ -152,7 +152,7 @@ def _view(row: Record, root: str) -> dict[str, Any]:
 
 
 class BulkActionOutcomes(BaseModel):
-    """What became of the jobs that a bulk action has changed, and what an undo would do now."""
+    """The states of the jobs that a bulk action has changed, and what an undo would do now."""
 
     bulk_action_id: UUID = Field(description="The id of the bulk action.", examples=[EXAMPLE_ID])
     changed: int = Field(description="The number of changed jobs that an undo has not processed.", examples=[1_204])

@@ -1,4 +1,4 @@
-"""What became of the jobs that a bulk action has changed, and what its undo would do now."""
+"""The states of the jobs that a bulk action has changed, and what its undo would do now."""
 
 from dataclasses import dataclass
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What a preview shows: the count, samples of the jobs, and those that the action would leave as they are."""
+"""Previews: the count, samples of the jobs, and the number of those that the action would leave as they are."""
 
 from dataclasses import dataclass
 
@@ -60,7 +60,7 @@ SELECT coalesce(json_agg(s), '[]')::text FROM (SELECT {_SHOWN} FROM page ORDER B
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a scan has found."""
+    """The result of a scan."""
 
     count: int  #: matching jobs among the scanned rows
     scanned: int  #: rows

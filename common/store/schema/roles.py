@@ -51,6 +51,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "cancelled, rev, follow_up_job, cancel_action, retried)",
         "added_parents": "SELECT",
         "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, started_by, first, error)",
+        "bulk_action_jobs": "SELECT",
         "schedules": "SELECT, INSERT, UPDATE, DELETE",
         "schedule_fires": "SELECT, INSERT",
         "queue_policies": "SELECT, INSERT, UPDATE",

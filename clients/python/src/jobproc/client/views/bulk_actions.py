@@ -31,7 +31,7 @@ class BulkActionList(View):
 
 
 class BulkActionOutcomes(View):
-    """What became of the jobs that a bulk action has changed, and what an undo would do now."""
+    """The states of the jobs that a bulk action has changed, and what an undo would do now."""
 
     bulk_action_id: str
     changed: int
