@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from rig.system import System, until
 
-from jobproc import Client, JobFailed
+from jobproc import Client
+from jobproc.client import JobFailed
 from jobproc.client.problems import CountNotConfirmed, PreconditionFailed, ScheduleNotFound
 
 JOB = {"operation": "noop", "input": {"data": [1]}}
