@@ -16,7 +16,7 @@ def test_a_cancel_of_all_that_match_is_previewed_started_and_undone(console: Con
     ids = delayed(console.system, "nightly", 12)
     page = console.open("/jobs?tag=nightly&status=SCHEDULED")
     page.get_by_role("button", name="Act on all").click()
-    page.get_by_label("Act", exact=True).select_option("cancel")
+    page.get_by_role("region", name="Bulk action").locator("select").select_option("cancel")
     page.get_by_role("button", name="Preview").click()
     expect(page).to_have_url(re.compile("bulk="))
     panel = page.get_by_role("region", name="Bulk action")

@@ -170,7 +170,7 @@ def test_a_refused_filter_shows_its_field_and_the_request_id(console: ConsoleVis
     console.picture("refused-filter")
 
 
-def test_a_short_page_goes_on(visit: Callable[..., ConsoleVisitor], system: System) -> None:
+def test_a_short_page_goes_on(system: System, visit: Callable[..., ConsoleVisitor]) -> None:
     system.api(JOBPROC_LIST_SCAN_JOBS="100").worker()
     wanted = system.submit("fail_for_good", 1)
     system.wait(wanted)
