@@ -58,11 +58,12 @@ class ConsoleVisitor(Visitor):
         expect.set_options(timeout=15_000)
 
     def open(self, path: str = "") -> Page:
-        """Open a page, and wait for its heading."""
+        """Open a page, and wait until it has what it shows."""
         response = self.page.goto(f"{self.base}{path}")
         assert response is not None
         assert response.status == 200
         expect(self.page.locator("h1").first).to_be_visible()
+        expect(self.page.locator("[aria-busy]")).to_have_count(0)
         return self.page
 
     def allow(self, pattern: str) -> None:

@@ -10,8 +10,13 @@ export function Dialog({ title, close, children, wide = false, stays = false }) 
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => {
     const release = hold();
+    const before = document.activeElement;
     dialog.current?.showModal();
-    return release;
+    return () => {
+      release();
+      // The platform gives the focus back when a dialog is closed, not when it is taken away.
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
   }, []);
   /** @param {MouseEvent} event */
   const outside = (event) => {

@@ -13,6 +13,8 @@ import { useInterval } from "../../client/live.js";
 
 const SLOW_MS = 300;
 const NEWER_LIMIT = 100;
+const READ_STATES = 20;
+const ENDED = new Set(["SUCCESS", "FAILED", "CANCELLED"]);
 /** @type {Shown} */
 const NOTHING = { key: "", rows: [], next: null, scanned: 0, total: null, newer: 0, newerIsMore: false, error: null };
 
@@ -28,6 +30,18 @@ export function merged(before, read) {
     const next = byId.get(row.job_id) ?? { ...row, gone: true };
     return JSON.stringify(next) === JSON.stringify(row) ? row : next;
   });
+}
+
+/**
+ * Return the rows with the states of those that match no longer, a few at a time: the list does not have them.
+ * @param {JobRow[]} rows
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<JobRow[]>}
+ */
+async function withStates(rows, signal) {
+  const left = rows.filter((row) => row.gone && !ENDED.has(row.status)).slice(0, READ_STATES);
+  const states = new Map(await Promise.all(left.map(async (row) => /** @type {[string, JobRow["status"]]} */ ([row.job_id, (await request("GET", `/jobs/${row.job_id}/status`, signal ? { signal } : {})).data.status]))));
+  return states.size === 0 ? rows : rows.map((row) => (states.has(row.job_id) && states.get(row.job_id) !== row.status ? { ...row, status: states.get(row.job_id) ?? row.status } : row));
 }
 
 /**
@@ -78,6 +92,7 @@ export function useRows(filters, options) {
       const until = isNewestFirst && !filters.created_before ? { created_before: justAfter(first) } : {};
       /** @type {{ data: JobList }} */
       const { data } = await request("GET", "/jobs", { query: { ...filters, ...options, ...until }, ...(signal && { signal }) });
+      const rows = await withStates(merged(latest.current.rows, data.jobs), signal);
       let newer = 0;
       let isMore = false;
       if (isNewestFirst && !filters.created_before) {
@@ -85,7 +100,7 @@ export function useRows(filters, options) {
         newer = after.data.jobs.length;
         isMore = after.data.next !== null;
       }
-      setShown((now) => (now.key === key ? { ...now, rows: merged(now.rows, data.jobs), newer, newerIsMore: isMore } : now));
+      setShown((now) => (now.key === key ? { ...now, rows, newer, newerIsMore: isMore } : now));
     } catch (error) {
       // The bar says that the API is away; another error is told by the next read.
       if (!signal?.aborted) console.debug(error);

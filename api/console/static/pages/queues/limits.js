@@ -47,7 +47,8 @@ export function changeOf(fields) {
   for (const [name] of NUMBERS) change[name] = fields[name] ? Number(fields[name]) : null;
   for (const [name] of RATES) {
     const burst = fields[`${name}.burst`];
-    change[name] = fields[name] ? { per_second: Number(fields[name]), ...(burst && { burst: Number(burst) }) } : null;
+    const perSecond = Number(fields[name]);
+    change[name] = fields[name] ? { per_second: perSecond, burst: burst ? Number(burst) : Math.max(1, Math.ceil(perSecond)) } : null;
   }
   return change;
 }
@@ -82,7 +83,7 @@ export function Limits({ name, policy, etag, done, disabled }) {
   return html`<form onSubmit=${submit} class="fields">
     ${NUMBERS.map(([key, label]) => field(key, label, "1"))}
     ${RATES.map(([key, label]) => html`<span class="bar" key=${key}>${field(key, label, "any")} ${field(`${key}.burst`, "burst", "any")}</span>`)}
-    <p class="quiet">An empty field is no limit. A limit that is lowered lets what runs run on.</p>
+    <p class="quiet">An empty field is no limit; an empty burst is the jobs of one second. A limit that is lowered lets what runs run on.</p>
     <${ErrorMessage} error=${error} />
     <p class="bar"><button type="submit" class="primary" disabled=${busy || disabled}>Set the limits</button>
       <${AsCommand} commands=${{
