@@ -24,10 +24,17 @@ export const routes = [
   { path: "queues/:name", title: "Queue", scope: "queues", page: () => import("./pages/queues/queue.js") },
   { path: "workers", title: "Workers", nav: "Workers", key: "r", scope: "queues", page: () => import("./pages/workers/list.js") },
   { path: "workers/:worker", title: "Worker", scope: "queues", page: () => import("./pages/workers/worker.js") },
+  { path: "schedules", title: "Schedules", nav: "Schedules", key: "s", scope: "schedules", page: () => import("./pages/schedules/list.js") },
+  { path: "schedules/:id", title: "Schedule", scope: "schedules", page: () => import("./pages/schedules/schedule.js") },
   { path: "operations", title: "Operations", nav: "Operations", key: "p", scope: "jobs:read", page: () => import("./pages/operations/list.js") },
   { path: "operations/:name", title: "Operation", scope: "jobs:read", page: () => import("./pages/operations/operation.js") },
   { path: "actions", title: "Bulk actions", nav: "Bulk actions", key: "b", scope: "bulk", page: () => import("./pages/bulk/list.js") },
   { path: "actions/:id", title: "Bulk action", scope: "bulk", page: () => import("./pages/bulk/action.js") },
+  { path: "webhooks", title: "Webhooks", nav: "Webhooks", key: "k", scope: "webhooks", page: () => import("./pages/webhooks/list.js") },
+  { path: "webhooks/:id", title: "Endpoint", scope: "webhooks", page: () => import("./pages/webhooks/endpoint.js") },
+  { path: "keys", title: "API keys", nav: "Keys", key: "y", scope: "keys", page: () => import("./pages/access/keys.js") },
+  { path: "audit", title: "Audit", nav: "Audit", key: "a", scope: "audit", page: () => import("./pages/access/audit.js") },
+  { path: "health", title: "Health", nav: "Health", key: "l", scope: "admin", page: () => import("./pages/health.js") },
 ];
 
 /**

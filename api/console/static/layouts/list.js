@@ -25,6 +25,12 @@ export function Choice({ name, label, choices, none = "any", texts = {} }) {
   </select></label>`;
 }
 
+/** A parameter of the URL that is written. @param {{ name: string, label: string, placeholder?: string }} props */
+export function Typed({ name, label, placeholder = "" }) {
+  const { query } = usePlace();
+  return html`<label>${label} <input type="search" placeholder=${placeholder} value=${query.get(name) ?? ""} onChange=${(/** @type {any} */ event) => setQuery({ [name]: event.currentTarget.value.trim(), cursor: null })} /></label>`;
+}
+
 /** Rows that are not here yet. */
 export function Loading() {
   return html`<div class="frame-of-rows" aria-busy="true"></div>`;
