@@ -1,4 +1,4 @@
-"""Joins the modules of the console to few files for browsers: those of every page, and those of each folder of pages.
+"""Joins the modules of the console to few files for browsers.
 
 The modules run as they are too. Joined and without comments they have half the bytes, and a page needs a few requests
 instead of thirty. A module becomes a function that returns what it exports, so no name can clash.

@@ -25,10 +25,21 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 #: Modules that every page needs, with those that they load: they are joined to one file, by the name of the first.
-CORE = (ENTRY, "parts/table.js", "parts/copy.js")
+CORE = (ENTRY, "parts/table.js", "parts/copy.js", "parts/spark.js")
 STYLES = ("styles/tokens.css", "styles/layout.css", "styles/parts.css")
 VENDORED = "vendor/"
-LAYOUTS = "layouts"
+#: Other modules that are sent as one file, by the starts of their names. Any other folder of pages is a file too.
+TOGETHER = {
+    "parts.js": ("client/", "layouts/", "parts/"),
+    "pages/work.js": ("pages/batches/", "pages/errors/", "pages/workflows/"),
+    "pages/administration.js": (
+        "pages/access/",
+        "pages/health",
+        "pages/schedules/",
+        "pages/webhooks/",
+        "pages/workers/",
+    ),
+}
 SCRIPTS = ("theme.js",)  # run before the page is drawn, as no modules
 _STATIC = "static/"
 _IMMUTABLE = "public, max-age=31536000, immutable"
@@ -57,7 +68,7 @@ class MemoryFile:
 def prepared(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Return the files that browsers get by name, and the file of each module by its name.
 
-    The core is one module, as is each folder of pages; styles are one sheet. None has comments.
+    The modules of the core are one file, as are those of a folder of pages; styles are one sheet. None has comments.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix in MEDIA_TYPES)
     texts = {path.relative_to(folder).as_posix(): path.read_text() for path in paths}
@@ -79,9 +90,12 @@ def prepared(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def home(name: str) -> str:
-    """Return the file of a module that is not of the core: that of its folder of pages, or its own."""
+    """Return the file of a module that is not of the core."""
+    for file, starts in TOGETHER.items():
+        if name.startswith(starts):
+            return file
     folder = name.rpartition("/")[0]
-    return f"{folder}.js" if folder.startswith("pages/") or folder == LAYOUTS else name
+    return f"{folder}.js" if folder.startswith("pages/") else name
 
 
 class ConsoleSite:
