@@ -5,15 +5,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from console.conftest import ConsoleVisitor
+from integration.webhooks.conftest import settings_for
 from playwright.sync_api import expect
 from rig.system import System
-from rig.webhook_receiver import Receiver
+from rig.webhook_receiver import WebhookReceiver
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
+def receiver() -> Iterator[WebhookReceiver]:
+    receiver = WebhookReceiver()
+    yield receiver
+    receiver.close()
 
 
 def test_health_says_what_to_do(console: ConsoleVisitor) -> None:
@@ -82,16 +84,16 @@ def test_the_audit_log_is_filtered_by_the_url(console: ConsoleVisitor) -> None:
 
 
 def test_an_endpoint_is_made_tested_rotated_and_deleted(
-    system: System, visit: Callable[..., ConsoleVisitor], receiver: Receiver
+    system: System, visit: Callable[..., ConsoleVisitor], receiver: WebhookReceiver
 ) -> None:
-    allowed = {"JOBPROC_WEBHOOK_ALLOW_HTTP": "true", "JOBPROC_WEBHOOK_ALLOWED_HOSTS": "127.0.0.1"}
-    system.all(**allowed)
+    system.env.update(settings_for(receiver))
+    system.api().worker(queues="default,webhooks").controller()
     console = visit(system)
     page = console.open("/webhooks")
     expect(page.get_by_text("There is no endpoint yet.")).to_be_visible()
     page.get_by_role("button", name="New endpoint").click()
     form = page.get_by_role("dialog", name="New endpoint")
-    form.get_by_label("URL").fill(receiver.url)
+    form.get_by_label("URL").fill(receiver.url())
     form.get_by_label("Description").fill("receiver")
     form.get_by_label("batch.ended").uncheck()
     assert console.findings() == []
