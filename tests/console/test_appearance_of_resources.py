@@ -51,6 +51,25 @@ def ids(shared: System) -> dict[str, str]:
     }
 
 
+def test_an_empty_system_says_so_on_each_page(system: System, visit: Callable[..., ConsoleVisitor]) -> None:
+    system.api()
+    visitor = visit(system)
+    for path, text in {
+        "/errors": "No job has failed in the last 24 h.",
+        "/workers": "No worker process is alive.",
+        "/workflows": "There is no workflow yet.",
+        "/batches": "There is no batch yet.",
+        "/schedules": "There is no schedule yet.",
+        "/webhooks": "There is no endpoint yet.",
+        "/keys": "There is no API key yet.",
+        "/audit": "Nothing was done yet.",
+    }.items():
+        page = visitor.open(path)
+        expect(page.get_by_text(text)).to_be_visible()
+        assert visitor.findings() == [], path
+    visitor.picture("page-empty")
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_axe_finds_nothing_and_a_narrow_screen_scrolls_in_one_direction(
     console: ConsoleVisitor, ids: dict[str, str], path: str

@@ -7,10 +7,9 @@ from playwright.sync_api import expect
 from rig.system import until
 
 
-def test_a_schedule_is_made_changed_and_deleted(console: ConsoleVisitor) -> None:
+def test_a_schedule_is_made_by_the_form(console: ConsoleVisitor) -> None:
     client = console.system.client
     page = console.open("/schedules")
-    expect(page.get_by_text("There is no schedule yet.")).to_be_visible()
     page.keyboard.press("+")
     form = page.get_by_role("dialog", name="New schedule")
     assert console.findings() == []
@@ -25,28 +24,50 @@ def test_a_schedule_is_made_changed_and_deleted(console: ConsoleVisitor) -> None
     expect(page).to_have_url(re.compile("/schedules/[0-9a-f-]{36}$"))
     expect(page.get_by_role("heading", level=1)).to_have_text("nightly")
     expect(page.locator("section", has_text="Next times").locator("ol li")).to_have_count(5)
-    assert console.findings() == []
-    schedule = client.get("/schedules").json()["schedules"][0]
-    assert schedule["time_zone"] == "Europe/Berlin"
-    path = f"/schedules/{schedule['id']}"
-    assert "9007199254740993" in client.get(path).text
-    client.patch(path, json={"job": {**schedule["job"], "priority": 2}}).raise_for_status()
-    page.reload()
-    page.get_by_role("button", name="Change").click()
-    form = page.get_by_role("dialog", name="Change nightly")
+    response = client.get(f"/schedules/{page.url[-36:]}")
+    assert "9007199254740993" in response.text
+    assert (response.json()["time_zone"], response.json()["job"]["tags"]) == ("Europe/Berlin", ["night", "vip"])
+
+
+def test_a_schedule_is_changed_and_deleted(console: ConsoleVisitor) -> None:
+    client = console.system.client
+    job = {"operation": "square_sum", "data": [1], "priority": 2, "metadata": {"exact": 9007199254740993}}
+    body = {"name": "weekly", "cron": "@weekly", "job": job}
+    path = f"/schedules/{client.post('/schedules', json=body).raise_for_status().json()['id']}"
+    page = console.open(path)
+    page.keyboard.press("e")
+    form = page.get_by_role("dialog", name="Change weekly")
     form.get_by_label("Fires").select_option("every_seconds")
     form.get_by_label("Every, in seconds").fill("7200")
+    form.get_by_label("Tags").fill("slow")
     form.get_by_role("button", name="Change").click()
     expect(form).to_have_count(0)
     expect(page.get_by_text("every 2 h")).to_be_visible()
-    changed = client.get(path).json()
+    response = client.get(path)
+    changed = response.json()
     assert (changed["cron"], changed["every_seconds"], changed["job"]["priority"]) == (None, 7200, 2)
-    assert changed["job"]["tags"] == ["night", "vip"]
+    assert changed["job"]["tags"] == ["slow"]
+    assert "9007199254740993" in response.text
     console.picture("schedule")
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page).to_have_url(re.compile("/schedules$"))
-    assert client.get("/schedules").json()["schedules"] == []
+    assert client.get(path).status_code == 404
+
+
+def test_a_schedule_that_another_one_has_changed_is_not_overwritten(console: ConsoleVisitor) -> None:
+    console.allow("status of 412")
+    client = console.system.client
+    body = {"name": "shared", "cron": "@daily", "job": {"operation": "square_sum", "data": [1]}}
+    path = f"/schedules/{client.post('/schedules', json=body).raise_for_status().json()['id']}"
+    page = console.open(path)
+    page.keyboard.press("e")
+    form = page.get_by_role("dialog", name="Change shared")
+    client.patch(path, json={"jitter_seconds": 5}).raise_for_status()
+    form.get_by_label("Tags").fill("lost")
+    form.get_by_role("button", name="Change").click()
+    expect(form.get_by_role("alert")).to_contain_text("request")
+    assert client.get(path).json()["jitter_seconds"] == 5
 
 
 def test_a_schedule_is_run_paused_and_resumed(console: ConsoleVisitor) -> None:
@@ -54,7 +75,7 @@ def test_a_schedule_is_run_paused_and_resumed(console: ConsoleVisitor) -> None:
     body = {"name": "often", "every_seconds": 3_600, "job": {"operation": "square_sum", "data": [2]}}
     schedule_id = client.post("/schedules", json=body).raise_for_status().json()["id"]
     page = console.open("/schedules")
-    page.keyboard.press("j")
+    page.get_by_role("link", name="often").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text("It has not fired yet.")).to_be_visible()
     page.keyboard.press("r")
