@@ -55,7 +55,7 @@ export function List({ caption, path, member, columns, id, empty, query = {}, cu
   const newer = () => at && history.back();
   useKeys({ "]": { text: "older page", run: () => void older() }, "[": { text: "newer page", run: () => void newer() } });
   const bound = useMemo(() => acts && ((/** @type {any} */ row) => acts(row, refresh)), [refresh, acts]);
-  const isFiltered = at || Object.values(query).some((value) => value);
+  const isFiltered = url.toString() !== "";
   return html`<${ErrorMessage} error=${error} retry=${refresh} />
     ${rows.length > 0
       ? html`<${Table} caption=${caption} columns=${columns} rows=${rows} id=${id} href=${href} name=${name} acts=${bound} state=${state} dimmed=${slow} />`

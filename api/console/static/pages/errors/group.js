@@ -28,7 +28,7 @@ export function Page({ params: { group: id } }) {
     ${query.get("bulk") && html`<${BulkPanel} key=${query.get("bulk")} id=${query.get("bulk")} changed=${refresh} />`}
     <${ErrorMessage} error=${error} retry=${refresh} />
     ${group
-      ? html`<${Figures} rows=${[["Jobs", count(group.count)], ["First", html`<${Age} at=${group.first_at} />`], ["Last", html`<${Age} at=${group.last_at} />`], ["Over time", html`<${Spark} values=${group.counts} label="Failed jobs" format=${count} />`]]} />
+      ? html`<${Figures} rows=${[["Jobs", count(group.count)], ["First", html`<${Age} at=${group.first_at} /> ago`], ["Last", html`<${Age} at=${group.last_at} /> ago`], ["Over time", html`<${Spark} values=${group.counts} label="Failed jobs" format=${count} />`]]} />
         <section class="failure"><h2>Newest text</h2><pre tabindex="0">${group.sample_text}</pre><${Copy} text=${`${group.type}: ${group.sample_text}`} label="Copy the text" />
           <${Facts} rows=${[["Operation", html`<a href=${pageUrl("jobs", { operation: group.operation })}>${group.operation}</a>`], ["Text of the group", group.normalised_text], ["First", html`<${Time} at=${group.first_at} />`], ["Last", html`<${Time} at=${group.last_at} />`]]} /></section>
         <section><h2>Newest jobs</h2><ul class="samples">${group.sample.map((job) => html`<li key=${job}><a href=${pageUrl(`jobs/${job}`)}><${JobId} id=${job} /></a></li>`)}</ul></section>`

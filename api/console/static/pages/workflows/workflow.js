@@ -1,6 +1,6 @@
 // A workflow: its graph, its jobs, a retry of the failed part, cancel.
 import { html } from "../../html.js";
-import { count, plural, whole, secondsBetween } from "../../client/format.js";
+import { count, duration, plural, secondsBetween } from "../../client/format.js";
 import { useRead } from "../../client/live.js";
 import { pageUrl } from "../../client/router.js";
 import { Act, Detail, Facts, Figures, askPost } from "../../layouts/detail.js";
@@ -18,7 +18,7 @@ const COLUMNS = /** @type {import("../../parts/table.js").Column<Job>[]} */ ([
   { key: "operation", title: "Operation", cell: (job) => job.operation },
   { key: "after", title: "Runs after", cell: (job) => `${job.depends_on.slice(0, 5).join(", ")}${job.parents > 5 ? ` and ${count(job.parents - 5)} more` : ""}` },
   { key: "attempt", title: "Attempt", right: true, cell: (job) => job.attempt },
-  { key: "took", title: "Took", right: true, cell: (job) => job.started_at && whole(secondsBetween(job.started_at, job.finished_at)) },
+  { key: "took", title: "Took", right: true, cell: (job) => job.started_at && duration(secondsBetween(job.started_at, job.finished_at)) },
   { key: "error", title: "Error", cell: (job) => job.error_type },
 ]);
 
