@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.openapi import queue_examples, schedule_examples, webhook_examples
+from api.openapi import error_examples, queue_examples, schedule_examples, webhook_examples
 from api.openapi.batch_examples import RESPONSES as BATCH_RESPONSES
 from api.openapi.workflow_examples import RESPONSES as WORKFLOW_RESPONSES
 from api.schemas import EXAMPLE_ID as ID
@@ -124,23 +124,31 @@ _QUEUE = {
     "accepted_per_second": 42.0, "succeeded_per_second": _RATES,
     "failed_per_second": {"last_minute": 0.0, "last_5_minutes": 0.1, "last_15_minutes": 0.0},
 }  # fmt: skip
+_SAMPLE = {"job_id": ID, "status": "SCHEDULED", "operation": "square_sum"}
 _PREVIEW = {
     "bulk_action_id": _OTHER_ID, "action": "cancel", "phase": "PREVIEW",
     "filter": {
         "status": ["BLOCKED", "IN_PROGRESS", "PENDING", "RETRYING", "SCHEDULED"], "operation": None, "queue": None,
         "tag": "nightly", "batch": None, "id_suffix": None, "created_after": None, "created_before": None,
-        "finished_after": None, "finished_before": None, "error": None,
+        "finished_after": None, "finished_before": None, "error": None, "error_group": None, "input": [],
+        "metadata": [],
     },
     "priority": None, "jobs_per_second": 200, "as_of": _ENDED, "count": 1_204, "count_is_exact": True,
-    "sample": [{"job_id": ID, "status": "SCHEDULED", "operation": "square_sum"}], "matched": 0, "done": 0,
+    "sample": [_SAMPLE], "sample_newest": [_SAMPLE], "sample_random": [_SAMPLE], "would_skip": {},
+    "would_skip_is_exact": True, "matched": 0, "done": 0,
     "cancels_requested": 0, "skipped": {}, "undone": 0, "not_undone": {}, "progress": 0.0, "created_at": _ENDED,
-    "started_at": None, "changed_at": _ENDED, "error": None,
+    "created_by": None, "started_at": None, "started_by": None, "changed_at": _ENDED, "first": None,
+    "stop_reason": None, "error": None,
     "links": {
         "self": f"/bulk-actions/{_OTHER_ID}",
-        **{verb: f"/bulk-actions/{_OTHER_ID}/{verb}" for verb in ("start", "stop", "undo")},
+        **{verb: f"/bulk-actions/{_OTHER_ID}/{verb}" for verb in ("outcomes", "start", "stop", "undo")},
     },
 }  # fmt: skip
 _RUNNING = _PREVIEW | {"phase": "RUNNING", "started_at": _ENDED}
+_OUTCOMES = {
+    "bulk_action_id": _OTHER_ID, "changed": 602, "counted": 602, "is_complete": True, "states": {"CANCELLED": 602},
+    "undoable": 602, "not_undoable": {},
+}  # fmt: skip
 _HALF_DONE = _RUNNING | {"matched": 602, "done": 602, "progress": 0.5}
 _CHECKS = {"database": "answers", "migrations": "at 0004", "clock": "within 5 s of the database's"}
 _DIAGNOSTICS = {
@@ -232,14 +240,18 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "200": {"bulk actions": {"bulk_actions": [_PREVIEW], "next": "/bulk-actions?limit=1&cursor=AT2kXq0"}}
     },
     ("get", "/bulk-actions/{bulk_action_id}"): {"200": {"progress": _HALF_DONE}},
+    ("get", "/bulk-actions/{bulk_action_id}/outcomes"): {"200": {"outcomes": _OUTCOMES}},
     ("post", "/bulk-actions/{bulk_action_id}/start"): {"200": {"started": _RUNNING}},
-    ("post", "/bulk-actions/{bulk_action_id}/stop"): {"200": {"stopped": _HALF_DONE | {"phase": "STOPPED"}}},
+    ("post", "/bulk-actions/{bulk_action_id}/stop"): {
+        "200": {"stopped": _HALF_DONE | {"phase": "STOPPED", "stop_reason": "request"}}
+    },
     ("post", "/bulk-actions/{bulk_action_id}/undo"): {
         "200": {"undoing": _HALF_DONE | {"phase": "UNDOING", "progress": 0.0}}
     },
     ("get", "/operations"): {"200": {"operation": {"operations": [_OPERATION]}}},
     ("get", "/stats"): {"200": {"queue": {"queues": [_QUEUE]}}},
     ("get", "/workers"): {"200": {"worker": {"workers": [_WORKER]}}},
+    **error_examples.RESPONSES,
     **queue_examples.RESPONSES,
     **schedule_examples.RESPONSES,
     **webhook_examples.RESPONSES,

@@ -17,7 +17,7 @@ from api.views.cursors import MAX_CURSOR_CHARACTERS, Cursors
 from api.views.filters import FieldErrors, JobFilters
 from api.web.problem_kinds import INVALID_PARAMETER
 from api.web.problems import ProblemError, field_problem
-from common.domain.job_search import UNSUCCESSFUL, ListPosition, Order
+from common.domain.job_search import UNSUCCESSFUL, JobSearch, ListPosition, Order
 from common.domain.states import State
 from common.settings import Settings
 from common.store.listing.index_scan import JobPage, Record
@@ -81,7 +81,7 @@ class JobList(BaseModel):
     )
 
 
-_REPEATABLE = {"status"}
+_REPEATABLE = {"status", "input", "metadata"}
 
 
 class JobListRequest:
@@ -144,6 +144,11 @@ def page_limit(requested: int | None, settings: Settings) -> int:
     return requested
 
 
+def scan_limit(search: JobSearch, settings: Settings) -> int:
+    """Return the largest number of rows that a page or a preview scans. Inputs are larger than other values."""
+    return min(settings.list_scan_inputs, settings.list_scan_jobs) if search.input else settings.list_scan_jobs
+
+
 def _misused_parameters(items: Iterable[tuple[str, str]]) -> FieldErrors:
     known = JobListQuery.model_fields
     counts = Counter(name for name, _ in items)
@@ -157,7 +162,7 @@ def _misused_parameters(items: Iterable[tuple[str, str]]) -> FieldErrors:
 
 def _contradictions(query: JobListQuery) -> FieldErrors:
     statuses, errors = set(query.status), query.contradictions()
-    failed_only = query.error is not None and statuses <= {State.FAILED}
+    failed_only = query.has_error and statuses <= {State.FAILED}
     if query.sort.endswith(Order.FINISHED) and not failed_only and (not statuses or not statuses <= UNSUCCESSFUL):
         reason = "needs a status of FAILED, CANCELLED or both; created and -created sort every list"
         errors.append(("sort", f"{query.sort} {reason}"))

@@ -9,6 +9,7 @@ from rig.system import System
 OPERATION_IDS = {
     ("post", "/jobs/", "submit_job"),
     ("get", "/jobs/", "list_jobs"),
+    ("get", "/errors", "list_errors"),
     ("post", "/jobs/batch", "submit_batch"),
     ("post", "/jobs/results", "read_job_results"),
     ("post", "/jobs/validate", "validate_job"),
@@ -37,6 +38,7 @@ OPERATION_IDS = {
     ("post", "/bulk-actions", "preview_bulk_action"),
     ("get", "/bulk-actions", "list_bulk_actions"),
     ("get", "/bulk-actions/{bulk_action_id}", "get_bulk_action"),
+    ("get", "/bulk-actions/{bulk_action_id}/outcomes", "get_bulk_action_outcomes"),
     ("post", "/bulk-actions/{bulk_action_id}/start", "start_bulk_action"),
     ("post", "/bulk-actions/{bulk_action_id}/stop", "stop_bulk_action"),
     ("post", "/bulk-actions/{bulk_action_id}/undo", "undo_bulk_action"),

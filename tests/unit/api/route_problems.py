@@ -44,6 +44,7 @@ ROUTES = {
     | EXPENSIVE
     | {"unsupported-media-type", "workflow-running", "tenant-draining"},
     ("get", "/jobs/"): {"invalid-parameter"} | EXPENSIVE,
+    ("get", "/errors"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/input"): READ,
@@ -60,6 +61,7 @@ ROUTES = {
     ("post", "/bulk-actions"): JSON_BODY | {"too-many-previews", "tenant-draining"} | EXPENSIVE,
     ("get", "/bulk-actions"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/bulk-actions/{bulk_action_id}"): ACTION,
+    ("get", "/bulk-actions/{bulk_action_id}/outcomes"): ACTION | EXPENSIVE,
     ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION
     | {"wrong-phase", "count-not-confirmed", "quota-exceeded", "quota-too-small", "tenant-draining"}
     | JSON_BODY,

@@ -24,6 +24,7 @@ COMMANDS = {
     "cancel": Place(_BULK, "cancel", "Cancel jobs, by ids or filters."),
     "retry": Place(_BULK, "retry", "Run jobs once more, by ids or filters."),
     "reprioritise": Place(_BULK, "reprioritise", "Change the priority of waiting jobs, by filters."),
+    "errors": Place("jobs.errors", "errors", "Error groups of failed jobs."),
     "actions": Place("jobs.bulk_actions", "actions", "Bulk actions: list, stop, undo."),
     "queues": Place("resources.queues", "queues", "Queues: pause, resume, limits."),
     "operations": Place(_OTHERS, "operations", "Operations: list, schemas."),

@@ -14,6 +14,7 @@ from jobproc.client.errors import JobCancelled, JobFailed, WaitTimeout
 from jobproc.client.views.explanations import Explanation, JobLogView
 from jobproc.client.views.jobs import (
     CancelView,
+    ErrorList,
     JobList,
     JobView,
     ResultView,
@@ -38,11 +39,15 @@ class JobFilter(TypedDict, total=False):
     queue: str
     tag: str
     batch: str  #: id of a batch or a workflow
+    id_suffix: str  #: the end of the id
     created_after: datetime | str
     created_before: datetime | str
     finished_after: datetime | str
     finished_before: datetime | str
     error: str  #: a part of the type or the text of the error
+    error_group: str  #: the id of an error group, from `errors`
+    input: list[str]  #: values in the input, such as `order.id=7`
+    metadata: list[str]  #: values in the metadata, likewise
 
 
 class JobListOptions(JobFilter, total=False):
@@ -127,6 +132,20 @@ def logs(job_id: str, run: int | None = None, attempt: int | None = None) -> Flo
 def page(limit: int | None = None, cursor: str | None = None, **options: Unpack[JobListOptions]) -> Request[JobList]:
     """List a page of jobs, newest first."""
     return get("/jobs/", view(JobList), limit=limit, cursor=cursor, **options)
+
+
+class ErrorFilter(TypedDict, total=False):
+    """The failures that are grouped: those that match all of it."""
+
+    operation: str
+    queue: str
+    finished_after: datetime | str
+    finished_before: datetime | str
+
+
+def errors(limit: int | None = None, **filter_: Unpack[ErrorFilter]) -> Request[ErrorList]:
+    """List the error groups of the newest failures, the largest first, at most `limit`."""
+    return get("/errors", view(ErrorList), limit=limit, **filter_)
 
 
 def jobs(most: int | None = None, **options: Unpack[JobListOptions]) -> Flow[None]:
