@@ -1,6 +1,6 @@
 """The kinds of problems of batches, workflows, bulk actions, schedules, queues and webhooks."""
 
-from api.web import problem_kinds
+from api.web import problem_kinds, session_problem_kinds
 from api.web.problem_kinds import HTTP_ERROR, ProblemKind
 
 BULK_ACTION_NOT_FOUND = ProblemKind("bulk-action-not-found", 404, "No such bulk action", "No bulk action has this id.")
@@ -96,6 +96,6 @@ WEBHOOKS_OFF = ProblemKind(
 #: Every kind, for the reference. HTTP_ERROR only stands in for errors of the framework that have no kind.
 PROBLEM_KINDS = tuple(
     value
-    for value in [*vars(problem_kinds).values(), *vars().copy().values()]
+    for value in [*vars(problem_kinds).values(), *vars(session_problem_kinds).values(), *vars().copy().values()]
     if isinstance(value, ProblemKind) and value is not HTTP_ERROR
 )

@@ -1,0 +1,112 @@
+"""The console sessions that an API process knows, each read anew every few seconds while it is used.
+
+The sessions that requests ask for at a time are read by one statement. So a flood of wrong cookies causes one statement
+after the other, and each process notices within seconds that a session was ended elsewhere.
+"""
+
+import asyncio
+import time
+from typing import NamedTuple
+
+import asyncpg
+
+from common.domain.errors import StoreUnavailable
+from common.domain.tenancy.console_sessions import ConsoleSession
+from common.settings import Settings
+from common.store.connection.asyncpg_pool import DatabasePool
+from common.store.connection.lanes import Lane
+from common.store.tenancy import console_sessions
+from common.store.tenancy.console_sessions import FoundSession, SessionLimits
+from common.telemetry import logs
+
+MAX_KNOWN = 10_000  # sessions of one process; the one that was read first makes room
+PAUSE_S = 1.0  # after a failed read, in which known sessions are believed without another one
+MAX_READ = 1_000  # sessions of one statement; more requests get 503
+
+
+class _Known(NamedTuple):
+    session: ConsoleSession
+    read_at: float  #: time.monotonic() before the read
+    ends_at: float  #: and when it ends unless somebody uses it
+
+
+class KnownSessions:
+    """Finds sessions."""
+
+    def __init__(self, settings: Settings, pool: DatabasePool) -> None:
+        self._pool = pool
+        self._refresh_s = settings.key_refresh_seconds
+        self._outage_s = settings.key_outage_seconds
+        self.limits = SessionLimits(
+            settings.session_idle_seconds, settings.session_max_seconds, settings.max_sessions_per_caller
+        )
+        self._known: dict[bytes, _Known] = {}  # by digest
+        self._failed_at = float("-inf")  # time.monotonic() of the last failed read
+        self._reading: asyncio.Task[None] | None = None
+        self._next: tuple[set[bytes], asyncio.Task[None]] | None = None
+
+    def knows(self, digest: bytes) -> bool:
+        """Return True if a session was valid a moment ago, so that a look-up of it is no guess."""
+        return digest in self._known
+
+    async def find(self, digest: bytes) -> ConsoleSession | None:
+        """Return the session of a digest, as it was a few seconds ago at most; None: it has ended, or never was.
+
+        While the database is away a known session stays valid for JOBPROC_KEY_OUTAGE_SECONDS; then, and if it is not
+        known, this raises StoreUnavailable.
+        """
+        now, known = time.monotonic(), self._known.get(digest)
+        if known is None or (now - known.read_at >= self._refresh_s and now - self._failed_at >= PAUSE_S):
+            try:
+                await self._read(digest)
+            except StoreUnavailable:
+                self._failed_at = time.monotonic()
+                if known is None:
+                    raise
+            else:
+                known = self._known.get(digest)
+        if known is not None and now - known.read_at > self._outage_s:
+            raise StoreUnavailable
+        return None if known is None or now >= known.ends_at else known.session
+
+    def forget(self, digest: bytes) -> None:
+        """Read a session anew before it is believed again, because it was ended."""
+        self._known.pop(digest, None)
+
+    async def _read(self, digest: bytes) -> None:
+        """Read a session, with those that other requests ask for. Raises StoreUnavailable."""
+        if self._next is None:
+            digests: set[bytes] = set()
+            self._next = digests, asyncio.create_task(self._read_all(digests, self._reading))
+        digests, task = self._next
+        if len(digests) >= MAX_READ and digest not in digests:
+            raise StoreUnavailable
+        digests.add(digest)
+        await asyncio.shield(task)
+
+    async def _read_all(self, digests: set[bytes], before: "asyncio.Task[None] | None") -> None:
+        logs.request_id.set(b"")  # one request starts the read, but it serves all
+        if before is not None:
+            await asyncio.wait([before])
+        self._reading, self._next = asyncio.current_task(), None
+        began = time.monotonic()
+
+        async def read(connection: asyncpg.Connection) -> dict[bytes, FoundSession]:
+            return await console_sessions.find(connection, list(digests), self.limits)
+
+        found = await self._pool.run(read, Lane.BY_ID)
+        for digest in digests:
+            self._known.pop(digest, None)  # the newest come last
+            if digest in found and found[digest].left_s > 0:
+                session, left_s = found[digest]
+                self._known[digest] = _Known(session, began, began + left_s)
+        while len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    async def close(self) -> None:
+        """End the reads in progress."""
+        tasks = [task for task in (self._reading, self._next[1] if self._next else None) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
