@@ -7,6 +7,8 @@ from fastapi import Request
 
 from api.auth.access import Access, TokenVerifier
 from api.auth.directory import Directory
+from api.auth.sessions.beginning import ConsoleSessions
+from api.auth.sessions.known_sessions import KnownSessions
 from api.limits.addresses import ClientAddresses
 from api.limits.quotas.quotas import Quotas
 from api.limits.rates.request_limits import RequestLimits
@@ -46,6 +48,8 @@ class Services:
     pool: DatabasePool
     directory: Directory
     access: Access
+    request_limits: RequestLimits
+    sessions: ConsoleSessions
     addresses: ClientAddresses
     windows: SharedWindows
     quotas: Quotas
@@ -75,6 +79,7 @@ class Services:
         directory = Directory(settings, pool)
         windows = SharedWindows(settings)
         request_limits = RequestLimits(settings, windows, metrics.refusals)
+        known_sessions = KnownSessions(settings, pool)
         doorbells = Doorbells(settings, metrics)
         group_commit_class = GroupCommit
         if traces.tracer is not None:
@@ -91,7 +96,9 @@ class Services:
             bodies=bodies,
             pool=pool,
             directory=directory,
-            access=Access(settings, directory, request_limits, _tokens(settings, directory, metrics)),
+            access=Access(settings, directory, request_limits, known_sessions, _tokens(settings, directory, metrics)),
+            request_limits=request_limits,
+            sessions=ConsoleSessions(settings, pool, known_sessions),
             addresses=ClientAddresses(settings.trusted_proxies),
             windows=windows,
             quotas=quotas,
@@ -121,6 +128,7 @@ class Services:
         await self.feed.close()
         await self.doorbells.close()
         await self.access.close()
+        await self.sessions.known.close()
         await self.directory.close()
         await self.quotas.close()
         await self.windows.close()

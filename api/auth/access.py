@@ -3,6 +3,7 @@
 import hmac
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from starlette.types import Scope as AsgiScope
@@ -141,8 +142,6 @@ class Access:
         digest = session_digest(secret)
         if not self._directory.is_fresh:
             await self._directory.refresh()
-        if digest is not None and not self._sessions.knows(digest):
-            await self._limits.check_unknown_key(scope)
         session = None if digest is None else await self._sessions.find(digest)
         if session is None:
             raise unauthenticated("The session has ended; sign in again.")
@@ -161,7 +160,7 @@ class Access:
         if known is None or now >= known.expires_at:
             raise unauthenticated("The API key of the session has expired or was revoked.")
         self._directory.note_use(session.key_id, now)
-        return replace(known.principal, session=session)
+        return of_key_session(known, session)
 
     async def _by_key(self, scope: AsgiScope, token: ApiKeyToken) -> Principal:
         known: KnownKey | None = self._directory.keys.get(token.id)
@@ -177,6 +176,13 @@ class Access:
             raise unauthenticated("The API key has expired or was revoked.")
         self._directory.note_use(token.id, now)
         return known.principal
+
+
+def of_key_session(key: KnownKey, session: ConsoleSession) -> Principal:
+    """Return the caller of a session that began with an API key. It ends with the key, if that is earlier."""
+    if key.expires_at < session.expires_at.timestamp():
+        session = replace(session, expires_at=datetime.fromtimestamp(key.expires_at, UTC))
+    return replace(key.principal, session=session)
 
 
 def check_scope(principal: Principal, needed: Scope) -> None:

@@ -6,8 +6,8 @@ SESSION_NOT_SAME_ORIGIN = ProblemKind(
     "session-not-same-origin",
     403,
     "A session serves the pages of the API alone",
-    "A request with a session cookie needs Sec-Fetch-Site: same-origin, or the Origin of the API. Other clients send an "
-    "API key.",
+    "A request with a session cookie needs Sec-Fetch-Site: same-origin, or the Origin of the API. Other clients send "
+    "an API key.",
 )
 SESSION_NEEDS_KEY = ProblemKind(
     "session-needs-key",

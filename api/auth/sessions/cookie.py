@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from starlette.types import Scope
+from starlette.types import Message, Scope, Send
 
 from api.limits.path_prefix import root_path
 from api.web.problems import ProblemError
@@ -31,6 +31,20 @@ def header(scope: Scope, wanted: bytes) -> bytes | None:
         if name == wanted:
             return value
     return None
+
+
+def for_one_browser(send: Send) -> Send:
+    """Return a `send` for a response that no cache may give to anybody else, or after the end of the session."""
+
+    async def send_privately(message: Message) -> None:
+        """Add the header, unless the response has one for caches."""
+        if message["type"] == "http.response.start" and not any(
+            name == b"cache-control" for name, _ in message["headers"]
+        ):
+            message["headers"] = [*message["headers"], (b"cache-control", b"private, no-cache")]
+        await send(message)
+
+    return send_privately
 
 
 class SessionCookie:

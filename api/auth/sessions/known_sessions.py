@@ -1,7 +1,7 @@
 """The console sessions that an API process knows, each read anew every few seconds while it is used.
 
-The sessions that requests ask for at a time are read by one statement. So a flood of wrong cookies causes one statement
-after the other, and each process notices within seconds that a session was ended elsewhere.
+Each process notices within seconds that a session was ended elsewhere. The sessions that requests ask for meanwhile are
+read by one statement, so a flood of wrong cookies costs twenty statements a second.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from common.store.tenancy.console_sessions import FoundSession, SessionLimits
 from common.telemetry import logs
 
 MAX_KNOWN = 10_000  # sessions of one process; the one that was read first makes room
+READ_INTERVAL_S = 0.05  # between two statements
 PAUSE_S = 1.0  # after a failed read, in which known sessions are believed without another one
 MAX_READ = 1_000  # sessions of one statement; more requests get 503
 
@@ -41,13 +42,10 @@ class KnownSessions:
             settings.session_idle_seconds, settings.session_max_seconds, settings.max_sessions_per_caller
         )
         self._known: dict[bytes, _Known] = {}  # by digest
+        self._read_at = float("-inf")  # time.monotonic() of the last read
         self._failed_at = float("-inf")  # time.monotonic() of the last failed read
         self._reading: asyncio.Task[None] | None = None
         self._next: tuple[set[bytes], asyncio.Task[None]] | None = None
-
-    def knows(self, digest: bytes) -> bool:
-        """Return True if a session was valid a moment ago, so that a look-up of it is no guess."""
-        return digest in self._known
 
     async def find(self, digest: bytes) -> ConsoleSession | None:
         """Return the session of a digest, as it was a few seconds ago at most; None: it has ended, or never was.
@@ -60,7 +58,8 @@ class KnownSessions:
             try:
                 await self._read(digest)
             except StoreUnavailable:
-                self._failed_at = time.monotonic()
+                self._read_at = float("-inf")  # time.monotonic() of the last read
+        self._failed_at = time.monotonic()
                 if known is None:
                     raise
             else:
@@ -88,8 +87,10 @@ class KnownSessions:
         logs.request_id.set(b"")  # one request starts the read, but it serves all
         if before is not None:
             await asyncio.wait([before])
+        if (pause_s := self._read_at + READ_INTERVAL_S - time.monotonic()) > 0:
+            await asyncio.sleep(pause_s)
         self._reading, self._next = asyncio.current_task(), None
-        began = time.monotonic()
+        self._read_at = began = time.monotonic()
 
         async def read(connection: asyncpg.Connection) -> dict[bytes, FoundSession]:
             return await console_sessions.find(connection, list(digests), self.limits)
@@ -109,4 +110,3 @@ class KnownSessions:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-

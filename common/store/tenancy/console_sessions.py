@@ -97,6 +97,8 @@ def _session(row: asyncpg.Record) -> ConsoleSession:
         subject=row["subject"],
         expires_at=row["expires_at"],
         key_id=row["key_id"],
-        scopes=frozenset(Scope(name) for name in row["scopes"] if name in set(Scope)),  # a newer version may have others
+        scopes=frozenset(
+            Scope(name) for name in row["scopes"] if name in set(Scope)
+        ),  # a newer version may have others
         name=row["name"],
     )
