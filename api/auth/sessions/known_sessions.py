@@ -43,7 +43,7 @@ class KnownSessions:
         )
         self._known: dict[bytes, _Known] = {}  # by digest
         self._read_at = float("-inf")  # time.monotonic() of the last read
-        self._failed_at = float("-inf")  # time.monotonic() of the last failed read
+        self._failed_at = float("-inf")  # and of the last one that has failed
         self._reading: asyncio.Task[None] | None = None
         self._next: tuple[set[bytes], asyncio.Task[None]] | None = None
 
@@ -58,8 +58,7 @@ class KnownSessions:
             try:
                 await self._read(digest)
             except StoreUnavailable:
-                self._read_at = float("-inf")  # time.monotonic() of the last read
-        self._failed_at = time.monotonic()
+                self._failed_at = time.monotonic()
                 if known is None:
                     raise
             else:
