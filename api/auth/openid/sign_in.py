@@ -21,7 +21,7 @@ from api.auth.principal import Principal
 from api.auth.sessions.sign_in import SignIn
 from api.web.problem_kinds import ISSUER_UNAVAILABLE
 from api.web.problems import ProblemError
-from api.web.session_problem_kinds import SIGN_IN_REFUSED
+from api.web.resource_problem_kinds import SIGN_IN_REFUSED
 from common.settings import Settings
 from common.settings.access.oidc import checked_url
 from common.telemetry import logs

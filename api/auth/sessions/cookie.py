@@ -13,7 +13,7 @@ from starlette.types import Message, Scope, Send
 
 from api.limits.path_prefix import root_path
 from api.web.problems import ProblemError
-from api.web.session_problem_kinds import SESSION_NEEDS_HTTPS
+from api.web.resource_problem_kinds import SESSION_NEEDS_HTTPS
 from common.server_urls.addresses import is_loopback
 from common.settings import Settings
 

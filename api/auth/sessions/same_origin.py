@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 from api.auth.sessions.cookie import header
 from api.web.problems import ProblemError
-from api.web.session_problem_kinds import SESSION_NOT_SAME_ORIGIN
+from api.web.resource_problem_kinds import SESSION_NOT_SAME_ORIGIN
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

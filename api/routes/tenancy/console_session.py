@@ -11,13 +11,13 @@ from api.views.tenancy.caller import CallerView, SignInView, caller_view
 from api.web.problem_kinds import STORE_UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE
 from api.web.problems import ProblemError, problem_responses
 from api.web.request_body import check_ignored_body
-from api.web.responses import JsonResponse
-from api.web.session_problem_kinds import (
+from api.web.resource_problem_kinds import (
     SESSION_NEEDS_HTTPS,
     SESSION_NEEDS_KEY,
     SESSION_NOT_SAME_ORIGIN,
     SIGN_IN_OFF,
 )
+from api.web.responses import JsonResponse
 from common.domain.tenancy.console_sessions import SessionKind
 from common.settings.access.authentication import Authentication
 

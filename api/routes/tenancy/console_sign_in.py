@@ -15,7 +15,7 @@ from api.limits.path_prefix import root_path
 from api.services import Services, get_services
 from api.web.problem_kinds import INVALID_PARAMETER, TENANT_SUSPENDED
 from api.web.problems import ProblemError, field_problem
-from api.web.session_problem_kinds import SIGN_IN_EXPIRED, SIGN_IN_OFF
+from api.web.resource_problem_kinds import SIGN_IN_EXPIRED, SIGN_IN_OFF
 from common.domain.tenancy.tenants import TenantState
 from common.settings.access.authentication import Authentication
 

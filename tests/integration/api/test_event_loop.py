@@ -196,6 +196,9 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "get_queue_stats": [("GET", "/stats", {})],
     "list_workers": [("GET", "/workers", {})],
     "get_caller": [("GET", "/me", {})],
+    "get_sign_in": [("GET", "/console/session", {})],
+    "create_console_session": [("POST", "/console/session", {})],
+    "end_console_session": [("DELETE", "/console/session", {})],
     "get_liveness": [("GET", "/livez", {})],
     "get_readiness": [("GET", "/readyz", {})],
 }

@@ -81,6 +81,9 @@ OPERATION_IDS = {
     ("get", "/stats", "get_queue_stats"),
     ("get", "/workers", "list_workers"),
     ("get", "/me", "get_caller"),
+    ("get", "/console/session", "get_sign_in"),
+    ("post", "/console/session", "create_console_session"),
+    ("delete", "/console/session", "end_console_session"),
     ("get", "/livez", "get_liveness"),
     ("get", "/readyz", "get_readiness"),
 }
