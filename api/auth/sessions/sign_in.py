@@ -23,7 +23,8 @@ class SignIn(NamedTuple):
     @classmethod
     def new(cls, return_path: str) -> "SignIn":
         """Return a new one, which will lead to a path of the console."""
-        return cls(*(secrets.token_urlsafe(_RANDOM_BYTES) for _ in range(3)), return_path)
+        state, nonce, verifier = (secrets.token_urlsafe(_RANDOM_BYTES) for _ in range(3))
+        return cls(state, nonce, verifier, return_path)
 
     @classmethod
     def parse(cls, text: str) -> "SignIn | None":

@@ -69,7 +69,7 @@ async def create(
 
     It deletes all sessions that have ended, and the oldest ones of the caller beyond its largest number.
     """
-    row = await connection.fetchrow(
+    (row,) = await connection.fetch(
         _CREATE,
         digest,
         new.id,
