@@ -30,7 +30,7 @@ from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
 from api.routes.queues import feed
 from api.routes.queues import resource as queues
-from api.routes.tenancy import audit, caller, keys, tenants, usage
+from api.routes.tenancy import audit, caller, console_session, console_sign_in, keys, tenants, usage
 from api.routes.webhooks import deliveries as webhook_deliveries
 from api.routes.webhooks import endpoints as webhook_endpoints
 from api.routes.workflows import resource as workflow_resource
@@ -144,6 +144,8 @@ def create_app(settings: Settings) -> FastAPI:
         explain,
         operations,
         caller,
+        console_session,
+        console_sign_in,
         usage,
         tenants,
         health,

@@ -7,6 +7,10 @@ from fastapi import Request
 
 from api.auth.access import Access, TokenVerifier
 from api.auth.directory import Directory
+from api.auth.sessions.beginning import ConsoleSessions
+from api.auth.sessions.cookie import SessionCookie
+from api.auth.sessions.known_sessions import KnownSessions
+from api.auth.sessions.sign_in import PersonSignIn
 from api.limits.addresses import ClientAddresses
 from api.limits.quotas.quotas import Quotas
 from api.limits.rates.request_limits import RequestLimits
@@ -46,6 +50,10 @@ class Services:
     pool: DatabasePool
     directory: Directory
     access: Access
+    request_limits: RequestLimits
+    sessions: ConsoleSessions
+    sign_in_cookie: SessionCookie
+    person_sign_in: PersonSignIn | None
     addresses: ClientAddresses
     windows: SharedWindows
     quotas: Quotas
@@ -75,6 +83,8 @@ class Services:
         directory = Directory(settings, pool)
         windows = SharedWindows(settings)
         request_limits = RequestLimits(settings, windows, metrics.refusals)
+        known_sessions = KnownSessions(settings, pool)
+        tokens, person_sign_in = _openid(settings, directory, metrics)
         doorbells = Doorbells(settings, metrics)
         group_commit_class = GroupCommit
         if traces.tracer is not None:
@@ -91,7 +101,11 @@ class Services:
             bodies=bodies,
             pool=pool,
             directory=directory,
-            access=Access(settings, directory, request_limits, _tokens(settings, directory, metrics)),
+            access=Access(settings, directory, request_limits, known_sessions, tokens),
+            request_limits=request_limits,
+            sessions=ConsoleSessions(settings, pool, known_sessions),
+            sign_in_cookie=SessionCookie(settings, "jobproc_sign_in", "Lax"),  # a page of the provider leads back
+            person_sign_in=person_sign_in,
             addresses=ClientAddresses(settings.trusted_proxies),
             windows=windows,
             quotas=quotas,
@@ -120,23 +134,34 @@ class Services:
         await self.batch_watchers.close()
         await self.feed.close()
         await self.doorbells.close()
+        if self.person_sign_in is not None:
+            await self.person_sign_in.close()
         await self.access.close()
+        await self.sessions.known.close()
         await self.directory.close()
         await self.quotas.close()
         await self.windows.close()
         await self.pool.close()
 
 
-def _tokens(settings: Settings, directory: Directory, metrics: ApiMetrics) -> TokenVerifier | None:
-    """Return what verifies tokens, which reads the keys of the provider at once; None if none is configured."""
+def _openid(
+    settings: Settings, directory: Directory, metrics: ApiMetrics
+) -> tuple[TokenVerifier | None, PersonSignIn | None]:
+    """Return what verifies tokens, which reads the keys of the provider at once, and what signs people in.
+
+    None: that is not configured.
+    """
     if not settings.oidc_issuer:
-        return None
+        return None, None
     from api.auth.openid.provider import Provider
+    from api.auth.openid.sign_in import OpenIdSignIn
     from api.auth.openid.tokens import TokenVerification
 
     provider = Provider(settings, metrics.registry)
     provider.refresh()
-    return TokenVerification(settings, directory, provider)
+    tokens = TokenVerification(settings, directory, provider)
+    is_on = settings.console_sign_in and settings.oidc_client_id
+    return tokens, OpenIdSignIn(settings, tokens) if is_on else None
 
 
 def get_services(request: Request) -> Services:

@@ -77,9 +77,10 @@ _USAGE = {
     "schedules": {"limit": 1_000, "used": 3},
 }  # fmt: skip
 _CALLER = {
-    "subject": f"key:{EXAMPLE_KEY_ID}", "tenant": "default", "own_tenant": "default",
-    "scopes": ["jobs:read", "jobs:write"], "may_submit": True, "version": "0.1.0",
+    "subject": f"key:{EXAMPLE_KEY_ID}", "name": "billing", "tenant": "default", "own_tenant": "default",
+    "scopes": ["jobs:read", "jobs:write"], "may_submit": True, "session": None, "version": "0.1.0",
 }  # fmt: skip
+_SESSION = {"kind": "api_key", "expires_at": "2025-11-21T21:52:37.151Z", "idle_seconds": 3_600.0}
 _WORKER = {
     "worker": 4, "host": "jobproc-worker-7f9c", "pid": 17, "alive": True, "started_at": _SUBMITTED,
     "alive_until": _ENDED, "ended_at": None, "busy_since": None, "queues": ["default"], "operations": ["square_sum"],
@@ -271,6 +272,8 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         for verb, state in STATE_AFTER.items()
     },
     ("get", "/me"): {"200": {"caller": _CALLER}},
+    ("get", "/console/session"): {"200": {"key or provider": {"required": True, "ways": ["api_key", "openid"]}}},
+    ("post", "/console/session"): {"201": {"signed in": _CALLER | {"session": _SESSION}}},
     ("get", "/usage"): {"200": {"usage": _USAGE}},
     ("get", "/diagnostics"): {"200": {"no controller leads": _DIAGNOSTICS}},
     ("get", "/livez"): {"200": {"alive": {"alive": True}}},

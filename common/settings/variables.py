@@ -6,7 +6,9 @@ from pydantic.fields import FieldInfo
 
 from common.command_line import Variable
 from common.settings.access.authentication import AccessSettings
+from common.settings.access.console_sessions import ConsoleSessionSettings
 from common.settings.access.oidc import OidcSettings
+from common.settings.access.oidc_sign_in import OidcSignInSettings
 from common.settings.access.rate_limits import RateLimitSettings
 from common.settings.api import ApiSettings
 from common.settings.controller import ControllerSettings
@@ -21,7 +23,10 @@ from common.settings.worker import WorkerSettings
 #: By process: the groups that it reads, and the names of single settings of other groups.
 _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
     "api": (
-        (RequestSettings, ApiSettings, AccessSettings, OidcSettings, RateLimitSettings, SharedSettings),
+        (
+            *(RequestSettings, ApiSettings, AccessSettings, ConsoleSessionSettings, OidcSettings, OidcSignInSettings),
+            *(RateLimitSettings, SharedSettings),
+        ),
         (
             *("partition_days", "partitions_ahead", "queue_count_limit"),
             *("default_max_schedules", "schedule_min_interval_seconds", "schedule_max_job_bytes"),

@@ -61,7 +61,9 @@ def test_a_route_lets_its_own_scope_in(
 
 def test_only_probes_and_pages_are_public(secured: System) -> None:
     public = {route.path.rstrip("/") for route in routes() if route.is_public}
-    assert public == {"/livez", "/readyz", "/jobs/batch"}  # the last: other methods than POST, which get 405
+    sign_in = {f"/console/session{path}" for path in ("", "/start", "/callback")}
+    # The last: other methods than POST, which get 405.
+    assert public == {"/livez", "/readyz", *sign_in, "/jobs/batch"}
     for path in ("/docs", "/docs/glossary", "/openapi.json"):
         assert secured.client.get(path).status_code == 200
 

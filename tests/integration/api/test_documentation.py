@@ -135,6 +135,7 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/stats",
         "/workers",
         "/me",
+        "/console/session",
         "/livez",
         "/readyz",
         "/diagnostics",

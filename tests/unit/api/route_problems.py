@@ -140,6 +140,12 @@ ROUTES = {
     ("get", "/stats"): EXPENSIVE,
     ("get", "/workers"): EXPENSIVE,
     ("get", "/me"): set(),
+    ("get", "/console/session"): set(),
+    ("post", "/console/session"): {
+        *("session-needs-key", "session-needs-https", "session-not-same-origin", "sign-in-off"),
+        *("unsupported-media-type", "store-unavailable"),
+    },
+    ("delete", "/console/session"): {"session-not-same-origin", "unsupported-media-type", "store-unavailable"},
     ("get", "/livez"): set(),
     ("get", "/readyz"): {"not-ready"},
     ("get", "/diagnostics"): set(),

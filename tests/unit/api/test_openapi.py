@@ -122,6 +122,8 @@ SUCCESSES = {
     ("post", "/workflows/{workflow_id}/cancel"): {"200"},
     ("post", "/workflows/{workflow_id}/retry"): {"200"},
     ("post", "/bulk-actions"): {"201"},
+    ("post", "/console/session"): {"201", "204"},
+    ("delete", "/console/session"): {"204"},
     ("post", "/keys"): {"201"},
     ("post", "/keys/{key_id}/rotate"): {"201"},
     ("post", "/keys/{key_id}/revoke"): {"200"},

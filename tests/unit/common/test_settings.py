@@ -14,6 +14,7 @@ from common.settings.renamed import RENAMED
 UNITS = {
     *(
         "seconds",
+        "sessions",
         "milliseconds",
         "hours",
         "days",

@@ -19,6 +19,8 @@ AuditAction = Literal[
     "key.create",
     "key.rotate",
     "key.revoke",
+    "session.create",
+    "session.end",
     "schedule.create",
     "schedule.change",
     "schedule.delete",
@@ -55,6 +57,7 @@ Scope = Literal[
     "audit",
     "admin",
 ]
+SessionKind = Literal["api_key", "openid"]
 TenantState = Literal["ACTIVE", "SUSPENDED", "DRAINING", "REMOVING"]
 
 
@@ -102,10 +105,12 @@ class CallerView(View):
     """The caller of a request, and what it may do."""
 
     subject: str | None
+    name: str | None
     tenant: str
     own_tenant: str
     scopes: list[Scope]
     may_submit: bool
+    session: SessionView | None
     version: str
 
 
@@ -129,6 +134,14 @@ class QuotaView(View):
 
     limit: int | None
     used: int | None
+
+
+class SessionView(View):
+    """The console session of a browser."""
+
+    kind: SessionKind
+    expires_at: str
+    idle_seconds: float
 
 
 class TenantList(View):
