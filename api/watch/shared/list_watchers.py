@@ -196,7 +196,10 @@ class ListClient(SharedClient):
             self.page.last = self.page.last or self._end_of_resumed(self.page)
             return self._changes(page_id(self.page.job_ids), since=0) + self._newer_jobs()
         found = await self.followed.first_page.read()
-        self.page = self._watchers.join(self, tuple(job["id"] for job in found.jobs), found.next)
+        last = found.next
+        if len(found.jobs) == self.followed.key.limit:  # what comes behind it is on the next page, if there is none yet
+            last = ListPosition(found.jobs[-1]["id"], found.jobs[-1]["at"])
+        self.page = self._watchers.join(self, tuple(job["id"] for job in found.jobs), last)
         await rows.read_page(self.page)
         self._watchers.missed_polls = 0
         self._read_number = rows.read_number
