@@ -80,6 +80,13 @@ _CALLER = {
     "subject": f"key:{EXAMPLE_KEY_ID}", "tenant": "default", "own_tenant": "default",
     "scopes": ["jobs:read", "jobs:write"], "may_submit": True, "version": "0.1.0",
 }  # fmt: skip
+_CONSOLE = {
+    "environment": {"name": "prod-eu", "colour": "#c0392b"}, "version": "0.1.0",
+    "links": {
+        "trace": "https://jaeger.example/trace/{trace_id}", "logs": "https://logs.example/search?q={job_id}",
+        "grafana": "https://grafana.example/dashboards",
+    },
+}  # fmt: skip
 _WORKER = {
     "worker": 4, "host": "jobproc-worker-7f9c", "pid": 17, "alive": True, "started_at": _SUBMITTED,
     "alive_until": _ENDED, "ended_at": None, "busy_since": None, "queues": ["default"], "operations": ["square_sum"],
@@ -231,6 +238,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         for verb, state in STATE_AFTER.items()
     },
     ("get", "/me"): {"200": {"caller": _CALLER}},
+    ("get", "/console/settings"): {"200": {"console": _CONSOLE}},
     ("get", "/usage"): {"200": {"usage": _USAGE}},
     ("get", "/livez"): {"200": {"alive": {"alive": True}}},
     ("get", "/readyz"): {

@@ -81,6 +81,7 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/jobs/",
         "/jobs/batch",
         "/jobs/results",
+        "/jobs/events",
         "/jobs/{job_id}",
         "/jobs/{job_id}/status",
         "/jobs/{job_id}/result",
@@ -131,7 +132,9 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/operations",
         "/stats",
         "/workers",
+        "/live",
         "/me",
+        "/console/settings",
         "/livez",
         "/readyz",
     }

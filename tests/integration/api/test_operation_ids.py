@@ -11,6 +11,7 @@ OPERATION_IDS = {
     ("get", "/jobs/", "list_jobs"),
     ("post", "/jobs/batch", "submit_batch"),
     ("post", "/jobs/results", "read_job_results"),
+    ("get", "/jobs/events", "stream_job_list"),
     ("get", "/jobs/{job_id}", "get_job"),
     ("get", "/jobs/{job_id}/input", "get_job_input"),
     ("get", "/jobs/{job_id}/logs", "get_job_logs"),
@@ -80,7 +81,9 @@ OPERATION_IDS = {
     ("get", "/operations", "list_operations"),
     ("get", "/stats", "get_queue_stats"),
     ("get", "/workers", "list_workers"),
+    ("get", "/live", "stream_overview"),
     ("get", "/me", "get_caller"),
+    ("get", "/console/settings", "get_console_settings"),
     ("get", "/livez", "get_liveness"),
     ("get", "/readyz", "get_readiness"),
 }

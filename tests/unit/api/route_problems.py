@@ -44,6 +44,7 @@ ROUTES = {
     | EXPENSIVE
     | {"unsupported-media-type", "workflow-running", "tenant-draining"},
     ("get", "/jobs/"): {"invalid-parameter"} | EXPENSIVE,
+    ("get", "/jobs/events"): {"invalid-parameter", "too-many-waiting"} | EXPENSIVE,
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/input"): READ,
@@ -136,7 +137,9 @@ ROUTES = {
     ("get", "/operations"): EXPENSIVE,
     ("get", "/stats"): EXPENSIVE,
     ("get", "/workers"): EXPENSIVE,
+    ("get", "/live"): {"too-many-waiting"} | EXPENSIVE,
     ("get", "/me"): set(),
+    ("get", "/console/settings"): set(),
     ("get", "/livez"): set(),
     ("get", "/readyz"): {"not-ready"},
 }

@@ -109,6 +109,29 @@ class CallerView(View):
     version: str
 
 
+class ConsoleSettingsView(View):
+    """What a console shows beside the jobs."""
+
+    environment: EnvironmentView
+    links: LinkTemplatesView
+    version: str
+
+
+class EnvironmentView(View):
+    """What tells this installation from others."""
+
+    name: str | None
+    colour: str | None
+
+
+class LinkTemplatesView(View):
+    """URLs of other systems, with places in braces."""
+
+    trace: str | None
+    logs: str | None
+    grafana: str | None
+
+
 class NewApiKeyView(View):
     """A new API key with its secret, which no later response has."""
 
