@@ -26,6 +26,7 @@ _JOB = {
     "job_id": ID, "status": "SUCCESS", "operation": "square_sum", "version": 1, "queue": "default", "priority": 5,
     "input": {"data": [1, 2, 3]}, "input_removed": False, "input_omitted": False, "tags": ["nightly"],
     "metadata": {"order": 4711}, "submitted_by": "key:4fGh7KqLw2Zx",
+    "trace_id": None,
     "created_at": _SUBMITTED, "run_at": None, "due_at": None, "started_at": _STARTED, "finished_at": _ENDED,
     "deadline": None, "run": 0, "attempt": 1, "max_attempts": 3, "timeout_seconds": 300.0,
     "backoff": {"base_seconds": 1.0, "cap_seconds": 60.0}, "keep_seconds": 86_400,

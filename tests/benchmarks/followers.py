@@ -1,4 +1,4 @@
-"""What clients that follow lists cost: `make bench BENCH="--only followers"`. Exits with 1 past a bound.
+"""The cost of clients that follow lists: `make bench BENCH="--only followers"`. Exits with 1 past a bound.
 
 Jobs are submitted at a fixed rate and run, in rounds without and with clients of GET /jobs/events. Those of the first
 kind follow one list from one moment on, those of the second join while jobs come, so that their pages differ. The CPU

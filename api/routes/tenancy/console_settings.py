@@ -1,4 +1,4 @@
-"""What a console shows beside the jobs."""
+"""The name of the installation and its links, for a console."""
 
 from fastapi import APIRouter, Request
 

@@ -1,4 +1,4 @@
-"""GET /console/settings: what tells this installation from others, and its links to other systems."""
+"""GET /console/settings: the name of this installation, and its links to other systems."""
 
 from pydantic import BaseModel, Field
 
@@ -6,7 +6,7 @@ from common.settings import Settings
 
 
 class EnvironmentView(BaseModel):
-    """What tells this installation from others."""
+    """The name by which people know this installation."""
 
     name: str | None = Field(description="JOBPROC_ENVIRONMENT_NAME. Null: it has none.", examples=["prod-eu"])
     colour: str | None = Field(description="JOBPROC_ENVIRONMENT_COLOUR. Null: it has none.", examples=["#c0392b"])
@@ -29,7 +29,7 @@ class LinkTemplatesView(BaseModel):
 
 
 class ConsoleSettingsView(BaseModel):
-    """What a console shows beside the jobs."""
+    """The settings of a console: the name of the installation, and its links to other systems."""
 
     environment: EnvironmentView
     links: LinkTemplatesView

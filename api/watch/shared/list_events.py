@@ -88,7 +88,7 @@ def jobs_of_page_id(text: str) -> tuple[UUID, ...] | None:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
     except ValueError:
         return None
-    if len(raw) % ID_BYTES:
+    if not raw or len(raw) % ID_BYTES:
         return None
     job_ids = tuple(UUID(bytes=raw[start : start + ID_BYTES]) for start in range(0, len(raw), ID_BYTES))
     return job_ids if len(set(job_ids)) == len(job_ids) <= MAX_JOBS else None

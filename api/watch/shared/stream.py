@@ -1,4 +1,4 @@
-"""A stream of what is read once for all of its clients. It has no end: a client resumes it."""
+"""A stream whose events are read once for all of its clients. It has no end: a client resumes it."""
 
 import asyncio
 from abc import abstractmethod
@@ -19,7 +19,7 @@ MAX_MISSED_POLLS = 3  # consecutive failed polls after which a stream ends: its 
 
 
 class SharedClient(WaitingClient):
-    """A client of a stream of what is read once for many."""
+    """A client of such a stream."""
 
     @property
     @abstractmethod

@@ -59,13 +59,13 @@ class LinkSettings(SettingsGroup):
 
     @field_validator("trace_url", "logs_url", "grafana_url")
     @classmethod
-    def _check_url(cls, value: str, info: ValidationInfo) -> str:
+    def _check_link_template(cls, value: str, info: ValidationInfo) -> str:
         value = value.strip()
         return checked_template(value, _PLACES[str(info.field_name)]) if value else value
 
     @field_validator("environment_name")
     @classmethod
-    def _check_name(cls, value: str) -> str:
+    def _check_environment_name(cls, value: str) -> str:
         value = value.strip()
         if not value.isprintable():
             raise ValueError("must have printable characters alone")
@@ -73,7 +73,7 @@ class LinkSettings(SettingsGroup):
 
     @field_validator("environment_colour")
     @classmethod
-    def _check_colour(cls, value: str) -> str:
+    def _check_environment_colour(cls, value: str) -> str:
         value = value.strip()
         if not _COLOUR.fullmatch(value):
             raise ValueError("must be a colour such as #c0392b")

@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 from integration.api.support.documented_examples import Operation, body_examples
+from integration.api.support.endless_streams import ENDLESS, beginning
 from integration.api.support.made_resources import MadeResources
 from rig.system import System, until
 
 JOB = {"data": [1, 2, 3], "operation": "square_sum"}
 LATER = JOB | {"delay_seconds": 1_000}
-ENDLESS = ("/jobs/events", "/live")  # streams
 UNUSED_ID = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
 
 
@@ -43,21 +43,8 @@ class ExampleClient(MadeResources):
     def send(self, operation: Operation, row_id: str = "", **request: Any) -> httpx.Response:
         method, path = operation
         if path in ENDLESS:
-            return self._beginning(path, **request)
+            return beginning(self.system.client, path, **request)
         return self.system.client.request(method, path_of(path, row_id), **request)
-
-    def _beginning(self, path: str, **request: Any) -> httpx.Response:
-        """Return the response of an endless stream as far as its second event."""
-        with self.system.client.stream("GET", path, **request) as response:
-            if response.status_code != 200:
-                response.read()
-                return response
-            text = ""
-            for part in response.iter_text():
-                text += part
-                if text.count("event: ") >= 2:
-                    break
-            return httpx.Response(200, headers={"Content-Type": response.headers["content-type"]}, text=text)
 
     def submit(self, operation: Operation, job: Any, **request: Any) -> httpx.Response:
         """Send a submission: as a job, in a batch, or as the body of a manual retry."""

@@ -110,7 +110,7 @@ class CallerView(View):
 
 
 class ConsoleSettingsView(View):
-    """What a console shows beside the jobs."""
+    """The settings of a console: the name of the installation, and its links to other systems."""
 
     environment: EnvironmentView
     links: LinkTemplatesView
@@ -118,7 +118,7 @@ class ConsoleSettingsView(View):
 
 
 class EnvironmentView(View):
-    """What tells this installation from others."""
+    """The name by which people know this installation."""
 
     name: str | None
     colour: str | None
