@@ -140,6 +140,19 @@ def test_an_empty_list_is_followed_and_resumed(system: System) -> None:
         assert resumed.data("page") == []
 
 
+def test_the_links_of_a_page_begin_with_the_prefix_of_the_api(system: System) -> None:
+    system.api(**FAST, JOBPROC_ROOT_PATH="/teams/jobs")
+    jobs = [system.submit("square_sum", n) for n in range(2)]
+    with open_stream(system.client, "/teams/jobs/jobs/events?limit=1") as reader:
+        until("the page is there", lambda: reader.data("newer"))
+        (page,) = reader.data("page")
+        assert page["next"].startswith("/teams/jobs/jobs?limit=1&cursor=")
+        system.client.post(f"/jobs/{jobs[1]}/cancel").raise_for_status()
+        until("its row has changed", lambda: states(reader)[jobs[1]] == "CANCELLED")
+        for row in (page["jobs"][0], reader.data("jobs")[-1]["jobs"][0]):
+            assert row["links"]["self"] == f"/teams/jobs/jobs/{jobs[1]}"
+
+
 def test_a_request_that_cannot_be_followed_gets_a_problem(
     read_only_system: System, assert_problem: Callable[..., Any]
 ) -> None:

@@ -149,7 +149,7 @@ class AsyncClient(ClientVerbs[AsyncDriver]):
 
     def live(self) -> AsyncIterator[LiveEvent]:
         """Follow the queues, the worker processes and running bulk actions, without an end."""
-        return self._driver.iterate(live(self._session))
+        return self._driver.iterate(live(self._session))  # type: ignore[no-any-return]  # of either driver
 
     def batch(self, batch_id: str = "", /, **options: Unpack[BatchOptions]) -> AsyncBatch:
         """Return a new batch, whose jobs are submitted in a block of `async with`; or a handle of one that exists."""
