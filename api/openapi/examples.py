@@ -26,6 +26,7 @@ _JOB = {
     "job_id": ID, "status": "SUCCESS", "operation": "square_sum", "version": 1, "queue": "default", "priority": 5,
     "input": {"data": [1, 2, 3]}, "input_removed": False, "input_omitted": False, "tags": ["nightly"],
     "metadata": {"order": 4711}, "submitted_by": "key:4fGh7KqLw2Zx",
+    "trace_id": None,
     "created_at": _SUBMITTED, "run_at": None, "due_at": None, "started_at": _STARTED, "finished_at": _ENDED,
     "deadline": None, "run": 0, "attempt": 1, "max_attempts": 3, "timeout_seconds": 300.0,
     "backoff": {"base_seconds": 1.0, "cap_seconds": 60.0}, "keep_seconds": 86_400,
@@ -81,6 +82,13 @@ _CALLER = {
     "scopes": ["jobs:read", "jobs:write"], "may_submit": True, "session": None, "version": "0.1.0",
 }  # fmt: skip
 _SESSION = {"kind": "api_key", "expires_at": "2025-11-21T21:52:37.151Z", "idle_seconds": 3_600.0}
+_CONSOLE = {
+    "environment": {"name": "prod-eu", "colour": "#c0392b"}, "version": "0.1.0",
+    "links": {
+        "trace": "https://jaeger.example/trace/{trace_id}", "logs": "https://logs.example/search?q={job_id}",
+        "grafana": "https://grafana.example/dashboards",
+    },
+}  # fmt: skip
 _WORKER = {
     "worker": 4, "host": "jobproc-worker-7f9c", "pid": 17, "alive": True, "started_at": _SUBMITTED,
     "alive_until": _ENDED, "ended_at": None, "busy_since": None, "queues": ["default"], "operations": ["square_sum"],
@@ -274,6 +282,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("get", "/me"): {"200": {"caller": _CALLER}},
     ("get", "/console/session"): {"200": {"key or provider": {"required": True, "ways": ["api_key", "openid"]}}},
     ("post", "/console/session"): {"201": {"signed in": _CALLER | {"session": _SESSION}}},
+    ("get", "/console/settings"): {"200": {"console": _CONSOLE}},
     ("get", "/usage"): {"200": {"usage": _USAGE}},
     ("get", "/diagnostics"): {"200": {"no controller leads": _DIAGNOSTICS}},
     ("get", "/livez"): {"200": {"alive": {"alive": True}}},

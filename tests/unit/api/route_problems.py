@@ -45,6 +45,7 @@ ROUTES = {
     | {"unsupported-media-type", "workflow-running", "tenant-draining"},
     ("get", "/jobs/"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/errors"): {"invalid-parameter"} | EXPENSIVE,
+    ("get", "/jobs/events"): {"invalid-parameter", "too-many-waiting"} | EXPENSIVE,
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/input"): READ,
@@ -139,6 +140,7 @@ ROUTES = {
     ("get", "/operations"): EXPENSIVE,
     ("get", "/stats"): EXPENSIVE,
     ("get", "/workers"): EXPENSIVE,
+    ("get", "/live"): {"too-many-waiting"} | EXPENSIVE,
     ("get", "/me"): set(),
     ("get", "/console/session"): set(),
     ("post", "/console/session"): {
@@ -146,6 +148,7 @@ ROUTES = {
         *("unsupported-media-type", "store-unavailable"),
     },
     ("delete", "/console/session"): {"session-not-same-origin", "unsupported-media-type", "store-unavailable"},
+    ("get", "/console/settings"): set(),
     ("get", "/livez"): set(),
     ("get", "/readyz"): {"not-ready"},
     ("get", "/diagnostics"): set(),

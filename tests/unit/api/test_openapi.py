@@ -149,7 +149,7 @@ SUCCESSES = {
 }
 
 
-@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if not route[1].endswith("/events")])
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if not route[1].endswith(("/events", "/live"))])
 def test_every_success_has_a_model(document: dict[str, Any], method: str, path: str) -> None:
     responses = document["paths"][path][method]["responses"]
     successes = {status for status in responses if status.startswith("2")}

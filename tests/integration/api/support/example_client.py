@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 from integration.api.support.documented_examples import Operation, body_examples
+from integration.api.support.endless_streams import ENDLESS, beginning
 from integration.api.support.made_resources import MadeResources
 from rig.system import System, until
 
@@ -41,6 +42,8 @@ class ExampleClient(MadeResources):
 
     def send(self, operation: Operation, row_id: str = "", **request: Any) -> httpx.Response:
         method, path = operation
+        if path in ENDLESS:
+            return beginning(self.system.client, path, **request)
         return self.system.client.request(method, path_of(path, row_id), **request)
 
     def submit(self, operation: Operation, job: Any, **request: Any) -> httpx.Response:
@@ -233,7 +236,8 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     "error groups": lambda client, operation: client.request_error_groups(operation),
     "undoing": lambda client, operation: client.send(operation, client.bulk_action("start", "stop")),
     **dict.fromkeys(
-        ("operation", "queue", "worker", "caller", "alive", "ready"), lambda client, operation: client.send(operation)
+        ("operation", "queue", "worker", "caller", "console", "overview", "list", "alive", "ready"),
+        lambda client, operation: client.send(operation),
     ),
     # without a body
     "": lambda client, operation: client.request_unchanged_job(operation),
