@@ -1,5 +1,6 @@
 """GET /jobs/events: a page of the list of jobs as server-sent events."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -192,6 +193,40 @@ def test_lists_and_jobs_beyond_the_limits_are_refused(system: System, assert_pro
             return reader.response.status_code == 200
 
     until("the places are free when nobody looks", is_free)
+
+
+def seconds_of_commits(system: System, commits: int) -> float:
+    """Return how long it takes until the database has committed so many more transactions."""
+
+    def committed() -> int:
+        return int(system.database.value("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"))
+
+    first, began = committed(), time.monotonic()
+    until("the commits", lambda: committed() >= first + commits, 40)
+    return time.monotonic() - began
+
+
+def test_many_clients_cost_one_read_and_none_costs_nothing(system: System) -> None:
+    system.api(**FAST)
+    system.submit("square_sum", 1)
+    path = "/jobs/events?operation=square_sum"
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(open_stream(system.client, path))]
+        until("the page is there", lambda: readers[0].data("newer"))
+        alone_s = seconds_of_commits(system, 60)
+        readers += [stack.enter_context(open_stream(system.client, path)) for _ in range(9)]
+        until("all have it", lambda: all(reader.data("newer") for reader in readers))
+        assert seconds_of_commits(system, 60) > alone_s / 3, "ten times the reads would take a tenth of the time"
+        job_id = system.submit("square_sum", 2)
+        until("all are told", lambda: all(newer(reader)["job_ids"] == [job_id] for reader in readers))
+    looks = [""]
+
+    def is_quiet() -> bool:
+        sql = "SELECT max(state_change)::text FROM pg_stat_activity WHERE usename LIKE '%_api'"
+        looks.append(str(system.database.value(sql)))
+        return looks[-1] == looks[-2]
+
+    until("no statement within ten polls", is_quiet, pause_s=10 * 0.05)
 
 
 def test_a_stream_has_heartbeats_and_ends_with_the_process(system: System) -> None:
