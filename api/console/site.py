@@ -24,7 +24,7 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 #: Modules that every page needs, with those that they load: they are joined to one file, by the name of the first.
-CORE = (ENTRY, "parts/table.js", "parts/copy.js")
+CORE = (ENTRY, "parts/copy.js", "client/streams.js")
 STYLES = ("styles/tokens.css", "styles/layout.css", "styles/parts.css")
 VENDORED = "vendor/"
 _STATIC = "static/"

@@ -85,10 +85,15 @@ def test_axe_finds_nothing_in_what_opens(console: ConsoleVisitor, ids: dict[str,
     page.get_by_text("As command").first.click()
     expect(page.locator(".sheet pre").first).to_be_visible()
     assert console.findings() == []
+    page.keyboard.press("Escape")
+    page.locator("details.caller summary").click()
+    expect(page.get_by_label("Theme")).to_be_visible()
+    assert console.findings() == []
 
 
 def test_the_theme_is_kept_and_keys_can_be_turned_off(console: ConsoleVisitor) -> None:
     page = console.open("/queues")
+    page.locator("details.caller summary").click()
     page.get_by_label("Theme").select_option("dark")
     assert page.evaluate("() => getComputedStyle(document.documentElement).colorScheme") == "dark"
     page.reload()

@@ -6,7 +6,7 @@ import { connection } from "../../client/connection.js";
 import { member } from "../../client/exact.js";
 import { useRead } from "../../client/live.js";
 import { pageUrl, usePlace } from "../../client/router.js";
-import { may } from "../../client/session.js";
+import { may, session } from "../../client/session.js";
 import { useStore } from "../../client/store.js";
 import { useStream } from "../../client/streams.js";
 import { askCancel, askRetry, canCancel, canRetry } from "../../parts/acts.js";
@@ -122,9 +122,24 @@ function Payload({ id, job, node, what }) {
   </section>`;
 }
 
+/**
+ * Return the links of a job to traces and logs, by the templates of the installation.
+ * @param {JobView} job
+ * @returns {[string, string][]}
+ */
+function linksOf(job) {
+  const templates = session.get().settings?.links;
+  /** @param {string} template */
+  const filled = (template) => template.replaceAll("{job_id}", job.job_id).replaceAll("{trace_id}", job.trace_id ?? "");
+  /** @type {[string, string | null | undefined][]} */
+  const all = [["Trace", templates?.trace?.includes("{trace_id}") && !job.trace_id ? null : templates?.trace], ["Logs", templates?.logs]];
+  return all.flatMap(([name, template]) => (template ? [/** @type {[string, string]} */ ([name, filled(template)])] : []));
+}
+
 /** What was submitted, and where the job belongs. @param {{ job: JobView, node: import("../../client/exact.js").Node | null }} props */
 function Facts({ job, node }) {
   const metadata = member(node ?? undefined, "metadata");
+  const outside = linksOf(job);
   const rows = /** @type {[string, any][]} */ ([
     ["Queue", html`<a href=${pageUrl("jobs", { queue: job.queue })}>${job.queue}</a>`],
     ["Priority", job.priority],
@@ -138,6 +153,7 @@ function Facts({ job, node }) {
     ["Concurrency key", job.concurrency_key && html`<code>${job.concurrency_key}</code>`],
     ["Kept", job.keep_seconds !== null && html`${job.keep_seconds} s after its end`],
     ["Run", job.run > 0 && job.run],
+    ["Elsewhere", outside.length > 0 && outside.map(([name, url]) => html`<a key=${name} href=${url} target="_blank" rel="noopener noreferrer">${name}</a> `)],
   ]);
   return html`<section id="links"><h2>Facts</h2>
     <dl class="facts">${rows.filter(([, value]) => value !== null && value !== false).map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>
