@@ -80,7 +80,7 @@ export function Page({ params: { id } }) {
     ${!ended && html`<p><${Progress} progress=${progress ?? job.progress} /></p>`}
     <${Why} job=${job} />
     <section id="timeline"><h2>Timeline</h2><${Timeline} job=${job} /></section>
-    ${job.error && html`<section id="error"><h2>Error</h2><${Failure} error=${job.error} /></section>`}
+    ${job.error && job.status !== "FAILED" && html`<section id="error"><h2>Error</h2><${Failure} error=${job.error} /></section>`}
     ${job.attempts.length > 0 && html`<section id="attempts"><h2>Attempts</h2><${Attempts} job=${job} /></section>`}
     <${Payload} id=${id} job=${job} node=${node} what="input" />
     <${Payload} id=${id} job=${job} node=${node} what="result" />
