@@ -18,6 +18,18 @@ class JobAccepted(BaseModel):
     status: State = Field(description="The state of the job.", examples=[State.PENDING])
 
 
+class ValidSubmission(BaseModel):
+    """The job that a submission would store."""
+
+    operation: str = Field(description="The name of the operation.", examples=["square_sum"])
+    version: int = Field(description="The version of the operation.", examples=[1])
+    queue: str = Field(description="The queue of the job.", examples=["default"])
+    priority: int = Field(description="The priority, 0 (first) to 9.", examples=[5])
+    max_attempts: int = Field(description="The most attempts.", examples=[3])
+    timeout_seconds: float | None = Field(description="The time limit of an attempt. Null: there is none.")
+    status: State = Field(description="The state in which the job would begin.", examples=[State.PENDING])
+
+
 class ErrorView(BaseModel):
     """The error of a job or of an attempt."""
 

@@ -26,12 +26,16 @@ from api.submit.parsing import SubmissionParser
 from api.submit.webhooks.known_endpoints import SubmissionWebhooks
 from api.submit.workflows.ndjson_workflows import NdjsonWorkflows
 from api.telemetry.metrics import ApiMetrics, PoolGauges
+from api.views.job_list import job_row
 from api.views.operations import OperationList, operation_list_cache
 from api.views.queue_stats import queue_stats_cache
+from api.views.queues.live import overview_parts
 from api.views.queues.workers import WorkerList, worker_list_cache
 from api.watch.batch_reader import BatchReader
 from api.watch.batch_watchers import BatchWatchers
 from api.watch.feed.reader import FeedReader
+from api.watch.shared.list_watchers import ListWatchers
+from api.watch.shared.live import LiveReader
 from api.watch.watchers import Watchers
 from api.watch.workflow_graphs import WorkflowGraphs
 from api.web.request_body import RequestBodies
@@ -74,6 +78,8 @@ class Services:
     workflow_graphs: WorkflowGraphs
     webhooks: SubmissionWebhooks
     feed: FeedReader
+    live: LiveReader
+    lists: ListWatchers
 
     @classmethod
     def start(cls, settings: Settings, metrics: ApiMetrics) -> "Services":
@@ -96,6 +102,7 @@ class Services:
         group_commit = group_commit_class(settings, pool, doorbells.ring_soon, metrics)
         backpressure = Backpressure(settings, pool, queue_stats)
         watchers, batches = Watchers(settings, pool, metrics), BatchReader(pool)
+        workers = worker_list_cache(settings, pool)
         return cls(
             settings=settings,
             bodies=bodies,
@@ -116,7 +123,7 @@ class Services:
             queue_stats=queue_stats,
             backpressure=backpressure,
             operation_list=operation_list_cache(pool),
-            worker_list=worker_list_cache(settings, pool),
+            worker_list=workers,
             watchers=watchers,
             ndjson=NdjsonJobs(pool, bodies, parser, group_commit, (backpressure, quotas)),
             ndjson_places=NdjsonPlaces(settings),
@@ -126,13 +133,19 @@ class Services:
             workflow_graphs=WorkflowGraphs(settings, pool),
             webhooks=webhooks,
             feed=FeedReader(settings, pool),
+            live=LiveReader(settings, overview_parts(pool, queue_stats, workers)),
+            lists=ListWatchers(settings, pool, watchers, job_row),
         )
+
+    def drain(self) -> None:
+        """Wake every waiting client, so that it is answered before the process ends."""
+        for waited_for in (self.watchers, self.batch_watchers, self.feed, self.live, self.lists):
+            waited_for.drain()
 
     async def stop(self) -> None:
         """Close the connections and end the background tasks."""
-        await self.watchers.close()
-        await self.batch_watchers.close()
-        await self.feed.close()
+        for waited_for in (self.watchers, self.batch_watchers, self.feed, self.live, self.lists):
+            await waited_for.close()
         await self.doorbells.close()
         if self.person_sign_in is not None:
             await self.person_sign_in.close()

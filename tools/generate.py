@@ -192,7 +192,6 @@ FILES: dict[str, Callable[[], str]] = {
     "common/store/operations/operations.json": operations,
     "docs/reference/openapi.json": openapi,
     "docs/reference/api.md": api,
-    "docs/reference/cli.md": cli,
     "docs/reference/settings.md": settings,
     "docs/reference/server-urls.md": server_urls,
     "docs/reference/errors.md": errors,
@@ -203,6 +202,7 @@ FILES: dict[str, Callable[[], str]] = {
     **reference.FILES,
     **dashboards.FILES,
     **client_files.FILES,
+    "docs/reference/cli.md": cli,  # after the client, which the command line imports
 }
 
 

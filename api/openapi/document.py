@@ -14,7 +14,7 @@ from api.limits.path_prefix import root_path
 from api.openapi.examples import add_examples
 from api.openapi.links import add_links
 from api.submit.request_models import BODIES, REF
-from api.views.bulk_actions import BulkActionBody, BulkActionStartBody
+from api.views.bulk_actions.requests import BulkActionBody, BulkActionStartBody
 from api.views.queues.resource import QueueChange
 from api.views.tenancy.api_keys import ApiKeyBody, ApiKeyRotationBody
 from api.views.tenancy.tenants import TenantBody, TenantChangeBody

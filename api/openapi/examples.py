@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.openapi import queue_examples, schedule_examples, webhook_examples
+from api.openapi import error_examples, queue_examples, schedule_examples, webhook_examples
 from api.openapi.batch_examples import RESPONSES as BATCH_RESPONSES
 from api.openapi.workflow_examples import RESPONSES as WORKFLOW_RESPONSES
 from api.schemas import EXAMPLE_ID as ID
@@ -26,6 +26,7 @@ _JOB = {
     "job_id": ID, "status": "SUCCESS", "operation": "square_sum", "version": 1, "queue": "default", "priority": 5,
     "input": {"data": [1, 2, 3]}, "input_removed": False, "input_omitted": False, "tags": ["nightly"],
     "metadata": {"order": 4711}, "submitted_by": "key:4fGh7KqLw2Zx",
+    "trace_id": None,
     "created_at": _SUBMITTED, "run_at": None, "due_at": None, "started_at": _STARTED, "finished_at": _ENDED,
     "deadline": None, "run": 0, "attempt": 1, "max_attempts": 3, "timeout_seconds": 300.0,
     "backoff": {"base_seconds": 1.0, "cap_seconds": 60.0}, "keep_seconds": 86_400,
@@ -81,6 +82,13 @@ _CALLER = {
     "scopes": ["jobs:read", "jobs:write"], "may_submit": True, "session": None, "version": "0.1.0",
 }  # fmt: skip
 _SESSION = {"kind": "api_key", "expires_at": "2025-11-21T21:52:37.151Z", "idle_seconds": 3_600.0}
+_CONSOLE = {
+    "environment": {"name": "prod-eu", "colour": "#c0392b"}, "version": "0.1.0",
+    "links": {
+        "trace": "https://jaeger.example/trace/{trace_id}", "logs": "https://logs.example/search?q={job_id}",
+        "grafana": "https://grafana.example/dashboards",
+    },
+}  # fmt: skip
 _WORKER = {
     "worker": 4, "host": "jobproc-worker-7f9c", "pid": 17, "alive": True, "started_at": _SUBMITTED,
     "alive_until": _ENDED, "ended_at": None, "busy_since": None, "queues": ["default"], "operations": ["square_sum"],
@@ -125,25 +133,48 @@ _QUEUE = {
     "accepted_per_second": 42.0, "succeeded_per_second": _RATES,
     "failed_per_second": {"last_minute": 0.0, "last_5_minutes": 0.1, "last_15_minutes": 0.0},
 }  # fmt: skip
+_SAMPLE = {"job_id": ID, "status": "SCHEDULED", "operation": "square_sum"}
 _PREVIEW = {
     "bulk_action_id": _OTHER_ID, "action": "cancel", "phase": "PREVIEW",
     "filter": {
         "status": ["BLOCKED", "IN_PROGRESS", "PENDING", "RETRYING", "SCHEDULED"], "operation": None, "queue": None,
         "tag": "nightly", "batch": None, "id_suffix": None, "created_after": None, "created_before": None,
-        "finished_after": None, "finished_before": None, "error": None,
+        "finished_after": None, "finished_before": None, "error": None, "error_group": None, "input": [],
+        "metadata": [],
     },
     "priority": None, "jobs_per_second": 200, "as_of": _ENDED, "count": 1_204, "count_is_exact": True,
-    "sample": [{"job_id": ID, "status": "SCHEDULED", "operation": "square_sum"}], "matched": 0, "done": 0,
+    "sample": [_SAMPLE], "sample_newest": [_SAMPLE], "sample_random": [_SAMPLE], "would_skip": {},
+    "would_skip_is_exact": True, "matched": 0, "done": 0,
     "cancels_requested": 0, "skipped": {}, "undone": 0, "not_undone": {}, "progress": 0.0, "created_at": _ENDED,
-    "started_at": None, "changed_at": _ENDED, "error": None,
+    "created_by": None, "started_at": None, "started_by": None, "changed_at": _ENDED, "first": None,
+    "stop_reason": None, "error": None,
     "links": {
         "self": f"/bulk-actions/{_OTHER_ID}",
-        **{verb: f"/bulk-actions/{_OTHER_ID}/{verb}" for verb in ("start", "stop", "undo")},
+        **{verb: f"/bulk-actions/{_OTHER_ID}/{verb}" for verb in ("outcomes", "start", "stop", "undo")},
     },
 }  # fmt: skip
 _RUNNING = _PREVIEW | {"phase": "RUNNING", "started_at": _ENDED}
+_OUTCOMES = {
+    "bulk_action_id": _OTHER_ID, "changed": 602, "counted": 602, "is_complete": True, "states": {"CANCELLED": 602},
+    "undoable": 602, "not_undoable": {},
+}  # fmt: skip
 _HALF_DONE = _RUNNING | {"matched": 602, "done": 602, "progress": 0.5}
 _CHECKS = {"database": "answers", "migrations": "at 0004", "clock": "within 5 s of the database's"}
+_DIAGNOSTICS = {
+    "healthy": False,
+    "checks": [
+        *({"name": name, "ok": True, "detail": detail, "todo": None} for name, detail in _CHECKS.items()),
+        {"name": "connections", "ok": True, "detail": "42 of 97 of PostgreSQL are used", "todo": None},
+        {
+            "name": "controller",
+            "ok": False,
+            "detail": "none leads: no schedule fires, and jobs of lost workers stay with them",
+            "todo": "Start a controller: `python -m worker.controller`, or look at the log of its pods.",
+        },
+        {"name": "workers", "ok": True, "detail": "worker processes that are alive: 4", "todo": None},
+        {"name": "broker", "ok": True, "detail": "Redis answers in 0.8 ms", "todo": None},
+    ],
+}
 
 #: By method and path, by status, by name. The examples of problems are in api/web/problems.py.
 RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
@@ -184,6 +215,19 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             "waiting": {"job_id": ID, "status": "SCHEDULED", "result": None},
         }
     },
+    ("post", "/jobs/validate"): {
+        "200": {
+            "valid": {
+                "operation": "square_sum",
+                "version": 1,
+                "queue": "default",
+                "priority": 5,
+                "max_attempts": 3,
+                "timeout_seconds": None,
+                "status": "PENDING",
+            }
+        }
+    },
     ("post", "/jobs/results"): {
         "200": {
             "one of two has ended": {
@@ -205,14 +249,18 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "200": {"bulk actions": {"bulk_actions": [_PREVIEW], "next": "/bulk-actions?limit=1&cursor=AT2kXq0"}}
     },
     ("get", "/bulk-actions/{bulk_action_id}"): {"200": {"progress": _HALF_DONE}},
+    ("get", "/bulk-actions/{bulk_action_id}/outcomes"): {"200": {"outcomes": _OUTCOMES}},
     ("post", "/bulk-actions/{bulk_action_id}/start"): {"200": {"started": _RUNNING}},
-    ("post", "/bulk-actions/{bulk_action_id}/stop"): {"200": {"stopped": _HALF_DONE | {"phase": "STOPPED"}}},
+    ("post", "/bulk-actions/{bulk_action_id}/stop"): {
+        "200": {"stopped": _HALF_DONE | {"phase": "STOPPED", "stop_reason": "request"}}
+    },
     ("post", "/bulk-actions/{bulk_action_id}/undo"): {
         "200": {"undoing": _HALF_DONE | {"phase": "UNDOING", "progress": 0.0}}
     },
     ("get", "/operations"): {"200": {"operation": {"operations": [_OPERATION]}}},
     ("get", "/stats"): {"200": {"queue": {"queues": [_QUEUE]}}},
     ("get", "/workers"): {"200": {"worker": {"workers": [_WORKER]}}},
+    **error_examples.RESPONSES,
     **queue_examples.RESPONSES,
     **schedule_examples.RESPONSES,
     **webhook_examples.RESPONSES,
@@ -234,7 +282,9 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("get", "/me"): {"200": {"caller": _CALLER}},
     ("get", "/console/session"): {"200": {"key or provider": {"required": True, "ways": ["api_key", "openid"]}}},
     ("post", "/console/session"): {"201": {"signed in": _CALLER | {"session": _SESSION}}},
+    ("get", "/console/settings"): {"200": {"console": _CONSOLE}},
     ("get", "/usage"): {"200": {"usage": _USAGE}},
+    ("get", "/diagnostics"): {"200": {"no controller leads": _DIAGNOSTICS}},
     ("get", "/livez"): {"200": {"alive": {"alive": True}}},
     ("get", "/readyz"): {
         "200": {

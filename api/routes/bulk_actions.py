@@ -6,26 +6,31 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.auth.access import check_scope
 from api.auth.auditing import audit_entry, log_entry
 from api.auth.expensive_read import until_disconnected
 from api.auth.principal import principal_of
 from api.auth.route import SecuredRoute, requires
 from api.limits.path_prefix import root_path
 from api.services import get_services
-from api.views.bulk_actions import (
-    PATH,
+from api.views.bulk_actions.requests import (
     BulkActionBody,
-    BulkActionList,
     BulkActionListQuery,
     BulkActionStartBody,
-    BulkActionView,
-    bulk_action_body,
-    bulk_action_list_body,
     parse_bulk_action,
     parse_start,
 )
+from api.views.bulk_actions.responses import (
+    PATH,
+    BulkActionList,
+    BulkActionOutcomes,
+    BulkActionView,
+    bulk_action_body,
+    bulk_action_list_body,
+    outcomes_body,
+)
 from api.views.cursors import Cursors
-from api.views.job_list import page_limit
+from api.views.job_list import page_limit, scan_limit
 from api.web.problem_kinds import (
     BODY_PROBLEMS,
     EXPENSIVE_READ_PROBLEMS,
@@ -41,11 +46,11 @@ from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body, json_body
 from api.web.resource_problem_kinds import BULK_ACTION_NOT_FOUND, COUNT_NOT_CONFIRMED, TOO_MANY_PREVIEWS, WRONG_PHASE
 from api.web.responses import JsonResponse
-from common.domain.bulk_actions import ActionKind, ActionRequest, Phase
+from common.domain.bulk_actions import PLAIN_START, ActionKind, ActionRequest, Phase, StartRequest
 from common.domain.errors import OutcomeUnknown, StoreUnavailable
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope
-from common.store.bulk_actions import lifecycle
+from common.store.bulk_actions import lifecycle, outcomes
 from common.store.bulk_actions.lifecycle import PreviewLimits
 from common.store.connection.lanes import Lane
 from common.store.listing.index_scan import Record
@@ -102,14 +107,15 @@ async def preview_bulk_action(request: Request) -> Response:
     (JOBPROC_BULK_ACTION_PREVIEW_MIN_SECONDS); until then the response is 429.
     """
     services = get_services(request)
-    settings = services.settings
+    settings, caller = services.settings, principal_of(request)
     async with services.bodies.json(request) as body:
-        new = parse_bulk_action(body, settings)
-    caller = principal_of(request)
+        new = parse_bulk_action(body, settings, caller.submitted_by)
+    if new.search.input:
+        check_scope(caller, Scope.JOBS_PAYLOAD)  # the filter would tell what is in the inputs
     if new.kind is ActionKind.RETRY:
         caller.check_may_submit()
     limits = PreviewLimits(
-        settings.list_scan_jobs,
+        scan_limit(new.search, settings),
         settings.max_clock_skew_seconds,
         settings.bulk_action_max_previews,
         settings.bulk_action_preview_min_seconds,
@@ -156,6 +162,29 @@ async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     return _respond(request, await _read(request, bulk_action_id))
 
 
+@router.get("/bulk-actions/{bulk_action_id}/outcomes/", include_in_schema=False)
+@router.get(
+    "/bulk-actions/{bulk_action_id}/outcomes",
+    response_model=BulkActionOutcomes,
+    responses=problem_responses(BULK_ACTION_NOT_FOUND, INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS),
+)
+@requires(Scope.BULK)
+async def get_bulk_action_outcomes(bulk_action_id: UUID, request: Request) -> Response:
+    """Retrieve what became of the jobs that a bulk action has changed, and what an undo would do now.
+
+    At most JOBPROC_LIST_SCAN_JOBS jobs are counted, the oldest ones. Jobs that an undo has processed are not counted.
+    """
+    services, tenant = get_services(request), principal_of(request).tenant
+    limit = services.settings.list_scan_jobs
+    found = await services.pool.run_sync(
+        partial(outcomes.read, tenant=tenant, bulk_action_id=bulk_action_id, limit=limit),
+        Lane.EXPENSIVE,
+        partial(until_disconnected, request),
+        tenant,
+    )
+    return JsonResponse(outcomes_body(bulk_action_id, found))
+
+
 @router.post("/bulk-actions/{bulk_action_id}/start/", include_in_schema=False)
 @router.post(
     "/bulk-actions/{bulk_action_id}/start",
@@ -167,16 +196,16 @@ async def get_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
 async def start_bulk_action(bulk_action_id: UUID, request: Request) -> Response:
     """Start a bulk action, or resume a stopped one. The request is safe to repeat.
 
-    A bulk action on all jobs starts only with the `count` of its preview in the body. Any other one may have it.
+    A bulk action on all jobs starts only with the `count` of its preview in the body. Any other one may have it. With
+    `first` it stops by itself once it has changed so many jobs; a later start resumes it.
     """
-    services = get_services(request)
+    services, caller = get_services(request), principal_of(request)
     async with services.bodies.json(request, optional=True) as body:
-        count = parse_start(body)
-    caller = principal_of(request)
+        start = parse_start(body, caller.submitted_by)
     if caller.is_draining and (await _read(request, bulk_action_id))["kind"] == ActionKind.RETRY:
         caller.check_may_submit()
-    await _check_quotas(request, bulk_action_id)
-    row, changed = await _request(request, bulk_action_id, ActionRequest.START, count)
+    await _check_quotas(request, bulk_action_id, start)
+    row, changed = await _request(request, bulk_action_id, ActionRequest.START, start)
     if changed:
         log.info("bulk_action_started", bulk_action_id=str(bulk_action_id), kind=row["kind"])
     return _respond(request, row)
@@ -218,23 +247,24 @@ async def _read(request: Request, bulk_action_id: UUID) -> Record:
     return await get_services(request).pool.run_sync(read, Lane.BY_ID, tenant=tenant)
 
 
-async def _check_quotas(request: Request, bulk_action_id: UUID) -> None:
+async def _check_quotas(request: Request, bulk_action_id: UUID, start: StartRequest) -> None:
     """Refuse the start of a retry of more jobs than the tenant's quotas admit. Reads nothing for others."""
     services, tenant = get_services(request), principal_of(request).tenant
     if await services.quotas.limits_of(tenant) is None:
         return
     row = await _read(request, bulk_action_id)
     if row["kind"] == ActionKind.RETRY and row["phase"] in (Phase.PREVIEW, Phase.STOPPED):
-        await services.quotas.check_bulk_retry(tenant, row["count"] - row["done"], row["jobs_per_second"])
+        jobs = row["count"] if start.first is None else min(row["count"], start.first)
+        await services.quotas.check_bulk_retry(tenant, max(0, jobs - row["done"]), row["jobs_per_second"])
 
 
 async def _request(
-    request: Request, bulk_action_id: UUID, verb: ActionRequest, count: int | None = None
+    request: Request, bulk_action_id: UUID, verb: ActionRequest, start: StartRequest = PLAIN_START
 ) -> tuple[Record, bool]:
     services, tenant = get_services(request), principal_of(request).tenant
     entry = audit_entry(request, _AUDITED[verb], bulk_action_id)
     change = partial(
-        lifecycle.request, tenant=tenant, bulk_action_id=bulk_action_id, verb=verb, entry=entry, count=count
+        lifecycle.request, tenant=tenant, bulk_action_id=bulk_action_id, verb=verb, entry=entry, start=start
     )
     try:
         row, changed = await services.pool.run_sync(change, Lane.BY_ID, tenant=tenant)

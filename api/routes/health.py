@@ -1,4 +1,4 @@
-"""Liveness and readiness probes of an API process."""
+"""Liveness and readiness probes of an API process, and the diagnostics of the installation."""
 
 import asyncio
 import time
@@ -8,15 +8,20 @@ from typing import Any
 import asyncpg
 from fastapi import APIRouter, Request
 
-from api.auth.route import SecuredRoute, public
+from api.auth.route import SecuredRoute, public, requires
 from api.schemas import CheckView, LivenessView, ReadinessView
 from api.services import Services, get_services
+from api.views.queues.diagnostics import DiagnosticsView, diagnostics_view
 from api.web.problem_kinds import NOT_READY
 from api.web.problems import ProblemError, problem_responses
+from common.broker import redis_client
 from common.domain.errors import StoreUnavailable
+from common.domain.tenancy.scopes import Scope
 from common.migrations import head
 from common.store.connection.lanes import Lane
 from common.store.jobs import reads
+from common.store.workers import installation
+from common.store.workers.installation import Installation
 from common.telemetry.exposition import Probe
 
 router = APIRouter(tags=["health"], route_class=SecuredRoute)
@@ -48,6 +53,29 @@ async def get_readiness(request: Request) -> ReadinessView:
     if failed is not None:
         raise ProblemError(NOT_READY, failed, ready=False, checks=[check.model_dump() for check in checks])
     return ReadinessView(ready=True, checks=checks)
+
+
+@router.get("/diagnostics/", include_in_schema=False)
+@router.get("/diagnostics", responses=problem_responses())
+@requires(Scope.ADMIN)
+async def get_diagnostics(request: Request) -> DiagnosticsView:
+    """Check the parts of the installation: database, migrations, clock, connections, controller, workers, broker.
+
+    Each check says what it found and, if it failed, what to do. A part that is away is a failed check of a response
+    with status 200.
+    """
+    services = get_services(request)
+    checks = await _checks(services)
+    return diagnostics_view(
+        checks, await _installation(services) if checks[-1].ok else None, await redis_client.ping(services.settings)
+    )
+
+
+async def _installation(services: Services) -> Installation | None:
+    try:
+        return await services.pool.run(installation.read, Lane.BY_ID)
+    except (StoreUnavailable, asyncpg.PostgresError):
+        return None  # it was there a moment ago; the next request tells
 
 
 def _failed_checks(checks: Sequence[CheckView]) -> str | None:

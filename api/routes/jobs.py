@@ -11,7 +11,7 @@ from api.auth.route import SecuredRoute, public, requires
 from api.limits.path_prefix import root_path
 from api.limits.quotas.quotas import Admission
 from api.routes.batches.submission import accepted_batch, is_atomic, submit_ndjson
-from api.schemas import BatchAccepted, JobAccepted, StatusView
+from api.schemas import BatchAccepted, JobAccepted, StatusView, ValidSubmission
 from api.services import Services, get_services
 from api.submit.batches.bodies import batch_body, make_batch_id, new_batch, parse_jobs
 from api.submit.batches.ndjson import is_ndjson
@@ -21,6 +21,7 @@ from api.submit.documentation import (
     EXISTING_JOB,
     EXISTING_JOBS,
     JOB_PROBLEMS,
+    VALIDATION_PROBLEMS,
     batch_submission_body,
     submission_body,
 )
@@ -92,6 +93,30 @@ async def submit_job(request: Request) -> Response:
                 request, services.watchers, job_id, wait_s, accepted[3], own_watcher
             ) or _accepted(*accepted)
     return _accepted(*await _store(services, tenant, job, key, admission))
+
+
+@router.post("/jobs/validate/", include_in_schema=False)
+@router.post("/jobs/validate", responses=VALIDATION_PROBLEMS, openapi_extra=submission_body(SUBMISSION_SCHEMA))
+@requires(Scope.JOBS_WRITE)
+async def validate_job(request: Request) -> ValidSubmission:
+    """Validate a submission and store nothing. The response has what would be stored.
+
+    The body, the operation, its input and the options are checked as by POST /jobs/. Quotas, unique keys, limits of
+    late queues and rates are not.
+    """
+    services, caller = get_services(request), principal_of(request)
+    caller.check_may_submit()
+    async with services.bodies.json(request) as body:
+        job = await services.parser.parse(body, caller)
+    return ValidSubmission(
+        operation=job.operation,
+        version=job.version,
+        queue=job.queue,
+        priority=job.priority,
+        max_attempts=job.max_attempts,
+        timeout_seconds=None if job.timeout_ms is None else job.timeout_ms / 1_000,
+        status=initial_state(job),
+    )
 
 
 async def _store(

@@ -47,6 +47,10 @@ WORKFLOW_PROBLEMS = problem_responses(*(kind for kind in _SUBMISSION_PROBLEMS if
 ADD_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, BATCH_NOT_FOUND, BATCH_CLOSED, BATCH_FULL, INVALID_PARAMETER)
 # Not found: the job of the request's Idempotency-Key, if it was removed.
 JOB_PROBLEMS = problem_responses(*_SUBMISSION_PROBLEMS, JOB_NOT_FOUND, INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS)
+# Nothing is stored: no job is in the way, and no quota is used.
+VALIDATION_PROBLEMS = problem_responses(
+    *BODY_PROBLEMS, UNKNOWN_OPERATION, TENANT_DRAINING, STORE_UNAVAILABLE, OVERLOADED
+)
 _REPLAYED = {
     "Idempotency-Replayed": {
         "description": "`true` if the response is that of an earlier request with the same Idempotency-Key.",

@@ -97,6 +97,9 @@ def _digest(tenant: int, search: JobSearch | str | None) -> bytes:
         search.order,
         search.descending,
     ]
+    contents = [search.id_suffix, search.error_group, search.input, search.metadata]
+    if any(contents):
+        filters += contents
     times = [search.created_after, search.created_before, search.finished_after, search.finished_before]
     return hashlib.sha256(
         repr(filters + [instant and instant.astimezone(UTC).isoformat() for instant in times]).encode()

@@ -30,7 +30,9 @@ def split_list(value: object) -> object:
     return parts
 
 
-_EXAMPLE_TIME = "2026-01-01T00:00:00+00:00"
+MAX_CONTENTS, MAX_CONTENT_CHARACTERS = 5, 300  # values of an input or metadata that one search compares
+_PATH_VALUE = r"^[^=\x00]+=[^\x00]*$"
+EXAMPLE_TIME = "2026-01-01T00:00:00+00:00"
 
 
 class JobFilters(BaseModel):
@@ -60,16 +62,16 @@ class JobFilters(BaseModel):
     created_after: Timestamp | None = Field(
         None,
         description="Jobs created at this time or later, by the time in their ids. RFC 3339 with an offset.",
-        examples=[_EXAMPLE_TIME],
+        examples=[EXAMPLE_TIME],
     )
     created_before: Timestamp | None = Field(
-        None, description="Jobs created before this time.", examples=[_EXAMPLE_TIME]
+        None, description="Jobs created before this time.", examples=[EXAMPLE_TIME]
     )
     finished_after: Timestamp | None = Field(
-        None, description="Jobs that ended at this time or later.", examples=[_EXAMPLE_TIME]
+        None, description="Jobs that ended at this time or later.", examples=[EXAMPLE_TIME]
     )
     finished_before: Timestamp | None = Field(
-        None, description="Jobs that ended before this time.", examples=[_EXAMPLE_TIME]
+        None, description="Jobs that ended before this time.", examples=[EXAMPLE_TIME]
     )
     error: Annotated[StoredText, Field(min_length=1, max_length=200)] | None = Field(
         None,
@@ -77,11 +79,33 @@ class JobFilters(BaseModel):
         examples=["timeout"],
     )
 
+    error_group: Annotated[str, Field(pattern="^[0-9a-f]{12}$")] | None = Field(
+        None,
+        description="`FAILED` jobs of this group, by its `error_group` in GET /errors. No index has it.",
+        examples=["3f6c2a10b4d8"],
+    )
+    input: list[Annotated[str, Field(pattern=_PATH_VALUE, max_length=MAX_CONTENT_CHARACTERS)]] = Field(
+        [],
+        max_length=MAX_CONTENTS,
+        description="Jobs whose input has a value at a path, as `path=value`: `order.id=7` is the member `id` of the "
+        "member `order`; a number in the path is the index of an array. The value is compared with the text of a "
+        "string, a number or a Boolean, as it was sent. Repeat the parameter for several. Needs the scope "
+        "`jobs:payload`. No index has it: a page looks at JOBPROC_LIST_SCAN_INPUTS jobs, and `next` goes on.",
+        examples=[["order.id=7"]],
+    )
+    metadata: list[Annotated[str, Field(pattern=_PATH_VALUE, max_length=MAX_CONTENT_CHARACTERS)]] = Field(
+        [],
+        max_length=MAX_CONTENTS,
+        description="Jobs whose metadata have a value at a path, as `path=value`; see `input`. No index has it.",
+        examples=[["customer=4711"]],
+    )
+
     def contradictions(self) -> FieldErrors:
         """Return errors for combinations of filters that no job can match."""
         statuses, errors = set(self.status), FieldErrors()
-        if self.error is not None and statuses - {State.FAILED}:
-            errors.append(("error", "only FAILED jobs have an error; use status=FAILED, or no status"))
+        for name in ("error", "error_group"):
+            if getattr(self, name) is not None and statuses - {State.FAILED}:
+                errors.append((name, "only FAILED jobs have an error; use status=FAILED, or no status"))
         for name in ("finished_after", "finished_before"):
             if getattr(self, name) is not None and statuses - TERMINAL:
                 allowed = ", ".join(sorted(TERMINAL))
@@ -92,14 +116,23 @@ class JobFilters(BaseModel):
                 errors.append((f"{order}_after", f"is not before {order}_before"))
         return errors
 
+    @property
+    def has_error(self) -> bool:
+        """True if only FAILED jobs can match."""
+        return self.error is not None or self.error_group is not None
+
     def to_search(self) -> JobSearch:
-        """Return the search for these filters. `error` implies FAILED, `finished_*` imply the finished states."""
+        """Return the search for these filters.
+
+        `error` and `error_group` imply FAILED, `finished_*` imply the finished states.
+        """
         statuses = frozenset(self.status)
-        if not statuses and self.error is not None:
+        if not statuses and self.has_error:
             statuses = frozenset({State.FAILED})
         elif not statuses and (self.finished_after or self.finished_before):
             statuses = TERMINAL
         values = {name: getattr(self, name) for name in JobFilters.model_fields if name != "status"}
+        values |= {"input": tuple(self.input), "metadata": tuple(self.metadata)}
         if self.id_suffix is not None:
             values["id_suffix"] = self.id_suffix.lower()
         return JobSearch(statuses=statuses, **values)

@@ -17,7 +17,7 @@ from api.views.cursors import MAX_CURSOR_CHARACTERS, Cursors
 from api.views.filters import FieldErrors, JobFilters
 from api.web.problem_kinds import INVALID_PARAMETER
 from api.web.problems import ProblemError, field_problem
-from common.domain.job_search import UNSUCCESSFUL, ListPosition, Order
+from common.domain.job_search import UNSUCCESSFUL, JobSearch, ListPosition, Order
 from common.domain.states import State
 from common.settings import Settings
 from common.store.listing.index_scan import JobPage, Record
@@ -81,7 +81,7 @@ class JobList(BaseModel):
     )
 
 
-_REPEATABLE = {"status"}
+_REPEATABLE = {"status", "input", "metadata"}
 
 
 class JobListRequest:
@@ -117,6 +117,10 @@ class JobListRequest:
             estimated_total=page.estimated_total,
         )
 
+    def page_tail(self, page: JobPage) -> str:
+        """Return the members of a page's JSON behind its jobs."""
+        return self.response_body(replace(page, jobs=[])).model_dump_json(exclude={"jobs"})[1:-1]
+
     def link_header(self, next_url: str | None) -> str:
         """Return the value of the Link header (RFC 8288): the first page, and the next one if there is one."""
         links = [f'<{self._url(None)}>; rel="first"']
@@ -144,6 +148,11 @@ def page_limit(requested: int | None, settings: Settings) -> int:
     return requested
 
 
+def scan_limit(search: JobSearch, settings: Settings) -> int:
+    """Return the largest number of rows that a page or a preview scans. Inputs are larger than other values."""
+    return min(settings.list_scan_inputs, settings.list_scan_jobs) if search.input else settings.list_scan_jobs
+
+
 def _misused_parameters(items: Iterable[tuple[str, str]]) -> FieldErrors:
     known = JobListQuery.model_fields
     counts = Counter(name for name, _ in items)
@@ -157,7 +166,7 @@ def _misused_parameters(items: Iterable[tuple[str, str]]) -> FieldErrors:
 
 def _contradictions(query: JobListQuery) -> FieldErrors:
     statuses, errors = set(query.status), query.contradictions()
-    failed_only = query.error is not None and statuses <= {State.FAILED}
+    failed_only = query.has_error and statuses <= {State.FAILED}
     if query.sort.endswith(Order.FINISHED) and not failed_only and (not statuses or not statuses <= UNSUCCESSFUL):
         reason = "needs a status of FAILED, CANCELLED or both; created and -created sort every list"
         errors.append(("sort", f"{query.sort} {reason}"))
@@ -168,6 +177,11 @@ def _raise_if_any(errors: FieldErrors) -> None:
     if errors:
         problem: ProblemError = field_problem(INVALID_PARAMETER, errors, len(errors))
         raise problem
+
+
+def job_row(row: Record, root: str) -> str:
+    """Return the JSON of a job in a list: a JobSummaryView. Its link begins with `root`."""
+    return _summary(row, root + PATH).model_dump_json()
 
 
 def _summary(row: Record, root: str) -> JobSummaryView:

@@ -5,7 +5,9 @@ redis-py imports that SDK for its own metrics if it is installed, which costs 3 
 
 import re
 import sys
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from common.settings import SecretFileError, Settings
@@ -51,6 +53,27 @@ def redis_login(settings: Settings) -> RedisLogin | None:
 def async_client(settings: Settings) -> redis.asyncio.Redis:
     """Return the async client of the API."""
     return redis.asyncio.Redis.from_url(settings.redis_server.url, **client_options(settings), max_connections=20)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAnswer:
+    """The answer of Redis to a ping on a new connection."""
+
+    seconds: float  #: from the first packet of the connection to the answer
+    error: str | None = None  #: why there was none
+
+
+async def ping(settings: Settings) -> BrokerAnswer:
+    """Connect to Redis and ping it. Each step waits for at most JOBPROC_REDIS_TIMEOUT_SECONDS; it raises nothing."""
+    client, began_at = subscriber_client(settings), time.monotonic()
+    try:
+        await client.ping()
+    except (redis.RedisError, OSError) as error:
+        return BrokerAnswer(time.monotonic() - began_at, reason(error, settings.redis_server.tls))
+    else:
+        return BrokerAnswer(time.monotonic() - began_at)
+    finally:
+        await client.aclose()
 
 
 def subscriber_client(settings: Settings) -> redis.asyncio.Redis:

@@ -1,6 +1,6 @@
 """Bulk actions: cancel, retry or reprioritise all jobs that match a filter. Kinds, phases, legal changes of phase."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from common.domain.errors import CountNotConfirmed, WrongPhase
@@ -62,6 +62,35 @@ TRANSITIONS: dict[tuple[Phase, ActionRequest], Phase] = {
 
 #: The phase that follows once the controller has processed every job.
 FINAL_PHASES = {Phase.RUNNING: Phase.DONE, Phase.UNDOING: Phase.UNDONE}
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """The request of a client to start an action."""
+
+    count: int | None = None  #: the count of the preview, which it confirms
+    first: int | None = None  #: the action stops by itself once it has changed so many jobs in all; None: it goes on
+    subject: str | None = None  #: the client; None: callers are not authenticated
+
+
+PLAIN_START = StartRequest()
+
+
+class StopReason(StrEnum):
+    """Why an action is STOPPED. Names are on the wire."""
+
+    FIRST = "first"  #: it has changed as many jobs as its start asked for
+    REQUEST = "request"  #: a client stopped it, or its undo
+    ERROR = "error"  #: PostgreSQL refused a step
+
+
+def stop_reason(phase: Phase, *, first: int | None, done: int, error: str | None) -> StopReason | None:
+    """Return why an action is STOPPED, None in any other phase."""
+    if phase is not Phase.STOPPED:
+        return None
+    if error is not None:
+        return StopReason.ERROR
+    return StopReason.FIRST if first is not None and done >= first else StopReason.REQUEST
 
 
 def next_phase(phase: Phase, verb: ActionRequest) -> Phase:

@@ -61,6 +61,9 @@ class JobSearch:
     finished_after: datetime | None = None
     finished_before: datetime | None = None
     error: str | None = None  #: substring of the error's type or text, ignoring case
+    error_group: str | None = None  #: the id of the group of FAILED jobs
+    input: tuple[str, ...] = ()  #: `path=value` of the input, see `common.store.listing.contents`
+    metadata: tuple[str, ...] = ()  #: `path=value` of the metadata
     as_of: datetime | None = None  #: only jobs that were submitted by then, by the database's clock
     order: Order = Order.CREATED
     descending: bool = True
@@ -68,7 +71,10 @@ class JobSearch:
     @property
     def filters(self) -> frozenset[str]:
         """The names of the filters that are set, without the time of creation, which every table has in its id."""
-        named = ("statuses", "operation", "queue", "tag", "finished_after", "finished_before", "error", "id_suffix")
+        named = (
+            *("statuses", "operation", "queue", "tag", "finished_after", "finished_before", "error", "id_suffix"),
+            *("error_group", "input", "metadata"),
+        )
         return frozenset(name for name in named if getattr(self, name))
 
     @property
@@ -92,7 +98,7 @@ class JobSearch:
         filters = {
             name: value
             for name, value in asdict(self).items()
-            if value is not None and name not in {"order", "descending"}
+            if value is not None and value != () and name not in {"order", "descending"}
         }
         return json.dumps(filters | {"statuses": sorted(self.statuses)}, default=_text)
 
@@ -104,6 +110,7 @@ class JobSearch:
         statuses = frozenset(map(State, filters["statuses"]))
         if "batch" in filters:
             filters["batch"] = UUID(filters["batch"])
+        filters |= {name: tuple(filters[name]) for name in ("input", "metadata") if name in filters}
         return JobSearch(**filters | times | {"statuses": statuses, "descending": False})
 
     def id_range(self, skew_s: float) -> tuple[UUID, UUID]:

@@ -25,6 +25,7 @@ class BulkAction(Base):
             "phase IN ('PREVIEW', 'RUNNING', 'STOPPED', 'DONE', 'UNDOING', 'UNDONE', 'EXPIRED')", name="phase_known"
         ),
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
+        CheckConstraint("first > 0", name="first_positive"),
         CheckConstraint("(kind = 'reprioritise') = (priority IS NOT NULL)", name="reprioritise_has_priority"),
         Index("bulk_actions_active", "id", postgresql_where=text(_ACTIVE)),
         Index("bulk_actions_previews", "tenant", "created_at", postgresql_where=text("phase = 'PREVIEW'")),
@@ -58,6 +59,10 @@ class BulkAction(Base):
     skipped: Mapped[Json]  #: by reason, the number of matching jobs that were not changed
     not_undone: Mapped[Json]  #: by reason, the number of changed jobs that could not be undone
     error: Mapped[str | None]  #: the error that stopped it
+    first: Mapped[int | None]  #: it stops by itself once it has changed so many jobs; None: it goes on
+    preview: Mapped[Json | None]  #: more of the preview: other samples, and what would be skipped
+    created_by: Mapped[str | None]  #: the subject that asked for the preview; None: not authenticated
+    started_by: Mapped[str | None]  #: the subject that started it first
 
 
 class BulkActionJob(Base):

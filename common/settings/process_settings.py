@@ -16,6 +16,8 @@ from common.settings.access.oidc import OidcSettings
 from common.settings.access.oidc_sign_in import OidcSignInSettings
 from common.settings.access.rate_limits import RateLimitSettings
 from common.settings.api import ApiSettings
+from common.settings.console.followed_lists import FollowedListSettings
+from common.settings.console.links import LinkSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import PREFIX, UNPREFIXED, Environment, is_secret, name_of
 from common.settings.migration import MigrationSettings
@@ -46,6 +48,8 @@ class Settings(
     ConsoleSessionSettings,
     RateLimitSettings,
     AccessSettings,
+    LinkSettings,
+    FollowedListSettings,
     ApiSettings,
     RequestSettings,
     SharedSettings,

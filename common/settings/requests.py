@@ -8,7 +8,7 @@ from common.settings.field_types import Bytes, Count, Seconds, SettingsGroup
 
 
 class RequestSettings(SettingsGroup):
-    """TLS of the connections of clients, and limits of what a request may contain."""
+    """TLS of the connections of clients, and limits of what a request may contain, and of what it may scan."""
 
     tls_certificate_file: str = Field(
         "",
@@ -136,4 +136,13 @@ class RequestSettings(SettingsGroup):
     )
     max_metadata_bytes: Count = Field(
         4_096, description="API: largest `metadata` of a job in bytes of JSON; a larger one is refused with 422."
+    )
+    list_scan_inputs: Annotated[int, Field(ge=10, le=1_000_000)] = Field(
+        2_000,
+        description="API: largest number of index rows that a page of GET /jobs or a preview of a bulk action scans if "
+        "it has the filter `input`: each input is read.",
+    )
+    errors_scan_jobs: Annotated[int, Field(ge=100, le=100_000)] = Field(
+        5_000,
+        description="API: largest number of the newest failed and cancelled jobs that one GET /errors groups.",
     )

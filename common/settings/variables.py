@@ -11,6 +11,8 @@ from common.settings.access.oidc import OidcSettings
 from common.settings.access.oidc_sign_in import OidcSignInSettings
 from common.settings.access.rate_limits import RateLimitSettings
 from common.settings.api import ApiSettings
+from common.settings.console.followed_lists import FollowedListSettings
+from common.settings.console.links import LinkSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import SettingsGroup, is_secret, name_of
 from common.settings.migration import MigrationSettings
@@ -24,8 +26,8 @@ from common.settings.worker import WorkerSettings
 _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
     "api": (
         (
-            *(RequestSettings, ApiSettings, AccessSettings, ConsoleSessionSettings, OidcSettings, OidcSignInSettings),
-            *(RateLimitSettings, SharedSettings),
+            *(RequestSettings, ApiSettings, FollowedListSettings, LinkSettings, AccessSettings, ConsoleSessionSettings),
+            *(OidcSettings, OidcSignInSettings, RateLimitSettings, SharedSettings),
         ),
         (
             *("partition_days", "partitions_ahead", "queue_count_limit"),

@@ -19,6 +19,7 @@ EVENTS = {
     "bulk_action_done": "A bulk action has processed all matching jobs.",
     "bulk_action_failed": "PostgreSQL refused a step of a bulk action; the step is rolled back and the action stopped.",
     "bulk_action_started": "A client started a bulk action; the controller works through its jobs.",
+    "bulk_action_first_done": "A bulk action has changed as many jobs as its start asked for, and waits for another.",
     "bulk_action_stopped": "A client stopped a bulk action.",
     "bulk_action_undoing": "A client undoes a bulk action.",
     "bulk_action_undone": "A bulk action was undone, as far as possible.",

@@ -70,7 +70,7 @@ MUTANTS = (
         "a submission is answered before its commit",
         "api/routes/jobs.py",
         "await services.group_commit.submit(job, tenant)\n        return _accepted(",
-        "job.__class__.kept = asyncio.create_task(services.group_commit.submit(job, tenant))\n"
+        "job.__class__.kept = __import__('asyncio').create_task(services.group_commit.submit(job, tenant))\n"
         "        return _accepted(",
         ("api_killed", "postgres_killed"),
         ("nothing is lost", "an accepted job can be read"),

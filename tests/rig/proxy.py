@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -50,6 +51,7 @@ class Proxy:
         self._links: set[_Link] = set()
         self._silent = False
         self._swallows = False
+        self._swallows_from: re.Pattern[bytes] | None = None
         self._delay_s = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -91,9 +93,12 @@ class Proxy:
         """Reset every connection, after these last bytes to its client; new connections work at once."""
         self._do(self._reset(last))
 
-    def swallow(self) -> None:
-        """Forward requests and discard the server's responses, until healed."""
-        self._do(self._set(swallows=True))
+    def swallow(self, first: bytes = b"") -> None:
+        """Forward requests and discard the server's responses, until healed.
+
+        `first`: a regular expression; the responses are discarded from the first request on that has such a part.
+        """
+        self._do(self._set(swallows=not first, swallows_from=re.compile(first) if first else None))
 
     def delay(self, seconds: float) -> None:
         """Delay all data by `seconds`."""
@@ -119,9 +124,16 @@ class Proxy:
             self._server = await asyncio.start_server(self._accept, HOST, self.port, ssl=self._tls)
 
     async def _set(
-        self, *, silent: bool = False, flows: bool = True, swallows: bool = False, delay_s: float = 0.0
+        self,
+        *,
+        silent: bool = False,
+        flows: bool = True,
+        swallows: bool = False,
+        delay_s: float = 0.0,
+        swallows_from: re.Pattern[bytes] | None = None,
     ) -> None:
         self._silent, self._swallows, self._delay_s = silent, swallows, delay_s
+        self._swallows_from = swallows_from
         if flows:
             self._flows.set()
         else:
@@ -168,6 +180,8 @@ class Proxy:
             await self._flows.wait()
             if self._delay_s:
                 await asyncio.sleep(self._delay_s)
+            if not responses and self._swallows_from and self._swallows_from.search(data):
+                self._swallows = True
             if link.dropped or (responses and self._swallows):
                 continue
             sink.write(data)

@@ -111,5 +111,7 @@ class BulkActions:
         self._change_notifications.publish(step.outcome.changed_ids)
         if step.after is Phase.DONE:
             log.info("bulk_action_done", bulk_action_id=bulk_action_id, kind=step.kind)
+        elif step.after is Phase.STOPPED:
+            log.info("bulk_action_first_done", bulk_action_id=bulk_action_id, kind=step.kind)
         elif step.after is Phase.UNDONE:
             log.info("bulk_action_undone", bulk_action_id=bulk_action_id, kind=step.kind)

@@ -1,16 +1,17 @@
 """Bulk actions as clients see them: preview, read, start, stop, undo. The changes of jobs are in steps.py."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from common.domain.bulk_actions import (
+    PLAIN_START,
     ActionKind,
     ActionRequest,
     Phase,
+    StartRequest,
     check_confirmation,
     is_on_all_jobs,
     next_phase,
@@ -18,33 +19,30 @@ from common.domain.bulk_actions import (
 from common.domain.errors import BulkActionNotFound, TooManyPreviews
 from common.domain.job_search import JobSearch, ListPosition, ScanIndex
 from common.domain.tenancy.audit import AuditEntry
+from common.store.bulk_actions import previews
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan
-from common.store.listing.index_scan import PAGE_STATEMENTS, Record, ScanLimits
+from common.store.listing.index_scan import Record, ScanLimits
 from common.store.tenancy import audit
 from common.store.tenancy.only_tenant import is_indexed
 
-SAMPLE = 10  # jobs shown with a preview
-
-_COUNT = f"""
-SELECT (SELECT count(*) FROM page), (SELECT coalesce(max(n), 0) FROM walked),
-       (SELECT coalesce(json_agg(s), '[]') FROM (
-           SELECT id AS job_id, status, operation FROM page LIMIT {SAMPLE}) s)::text
-"""
 _COLUMNS = """id, kind, phase, filter::text, priority, jobs_per_second, as_of, created_at, started_at, changed_at,
     count, count_is_exact, sample::text, matched, done, cancels_requested, skipped::text, undone,
-    not_undone::text, error"""
+    not_undone::text, error, first, preview::text, created_by, started_by"""
 # A repeat after a lost answer returns what was stored.
 _INSERT = f"""
 INSERT INTO bulk_actions (
-    id, kind, filter, priority, jobs_per_second, as_of, count, count_is_exact, sample, tenant, skipped, not_undone)
-VALUES ($1, $2, $3::text::json, $4, $5, $6, $7, $8, $9::text::json, $10, '{{}}', '{{}}')
+    id, kind, filter, priority, jobs_per_second, as_of, count, count_is_exact, sample, tenant, skipped, not_undone,
+    preview, created_by)
+VALUES ($1, $2, $3::text::json, $4, $5, $6, $7, $8, $9::text::json, $10, '{{}}', '{{}}', $11::text::json, $12)
 ON CONFLICT (id) DO UPDATE SET error = bulk_actions.error
 RETURNING {_COLUMNS}
 """
 _READ = f"SELECT {_COLUMNS} FROM bulk_actions WHERE id = $1 AND tenant = $2"
 _PAGE = f"SELECT {_COLUMNS} FROM bulk_actions WHERE tenant = $3 AND id < $1 ORDER BY id DESC LIMIT $2"
-_LOCK = "SELECT phase, kind, filter::text, count FROM bulk_actions WHERE id = $1 AND tenant = $2 FOR UPDATE"
+_LOCK = (
+    "SELECT phase, kind, filter::text, count, done, first FROM bulk_actions WHERE id = $1 AND tenant = $2 FOR UPDATE"
+)
 # Where previews are at their limit, the oldest give way to the new one, if they are old enough. A preview that is being
 # started does not. Previews at the same time may exceed the limit.
 _MAKE_ROOM = """
@@ -62,8 +60,9 @@ FROM previews
 """
 _CHANGE = """
 UPDATE bulk_actions
-SET phase = $2, changed_at = clock_timestamp(), error = NULL,
-    started_at = CASE $2 WHEN 'RUNNING' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END
+SET phase = $2, changed_at = CASE phase WHEN $2 THEN changed_at ELSE clock_timestamp() END, error = NULL, first = $4,
+    started_at = CASE $2 WHEN 'RUNNING' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
+    started_by = CASE WHEN $2 = 'RUNNING' AND started_at IS NULL THEN $5 ELSE started_by END
 WHERE id = $1 AND tenant = $3
 """
 _TABLES = {
@@ -84,6 +83,7 @@ class NewBulkAction:
     search: JobSearch
     priority: int | None  #: new priority of the jobs; None: not a REPRIORITISE
     jobs_per_second: int  #: highest rate
+    created_by: str | None = None  #: the subject of the client; None: callers are not authenticated
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +111,15 @@ def preview(connection: Connection, tenant: int, new: NewBulkAction, limits: Pre
     search = replace(
         new.search, as_of=connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one(), descending=False
     )
-    arguments = index_scan.scan_arguments(
-        tenant, search, None, ScanLimits(limits.scanned, limits.scanned, limits.skew_s)
-    )
-    count, scanned, sample = connection.exec_driver_sql(
-        PAGE_STATEMENTS[search.index, False, is_indexed(tenant)] + _COUNT, arguments
-    ).one()
-    exact = scanned < limits.scanned
-    if not exact:
-        count = max(count, round(count / scanned * _estimated_scan_rows(connection, tenant, search, arguments)))
-    values = (new.id, new.kind, search.to_json(), new.priority, new.jobs_per_second, search.as_of, count, exact, sample)
-    return dict(connection.exec_driver_sql(_INSERT, (*values, tenant)).mappings().one())
+    scan_limits = ScanLimits(limits.scanned, limits.scanned, limits.skew_s)
+    found = previews.scan(connection, tenant, search, new.kind, new.priority, scan_limits)
+    count = found.count
+    if not found.is_complete:
+        rows = _estimated_scan_rows(connection, tenant, search, scan_limits)
+        count = max(count, round(count / found.scanned * rows))
+    values = (new.id, new.kind, search.to_json(), new.priority, new.jobs_per_second, search.as_of, count)
+    shown = (found.is_complete, found.sample, tenant, found.details, new.created_by)
+    return dict(connection.exec_driver_sql(_INSERT, (*values, *shown)).mappings().one())
 
 
 def read(connection: Connection, tenant: int, bulk_action_id: UUID) -> Record:
@@ -151,29 +149,34 @@ def request(
     bulk_action_id: UUID,
     verb: ActionRequest,
     entry: AuditEntry,
-    count: int | None = None,
+    start: StartRequest = PLAIN_START,
 ) -> tuple[Record, bool]:
-    """Start, stop or undo a tenant's action. Return it, and True if its phase changed.
+    """Start, stop or undo a tenant's action. Return it, and True if its phase, or the limit of its start, changed.
 
-    Stores the audit entry if the phase changed. `count`: the count of the preview, which a start confirms. Waits for a
-    step in progress. Needs a transaction; safe to repeat. Raises BulkActionNotFound, WrongPhase or CountNotConfirmed.
+    Stores the audit entry if so. `start`: what a start asks for. Waits for a step in progress. Needs a transaction;
+    safe to repeat. Raises BulkActionNotFound, WrongPhase or CountNotConfirmed.
     """
     locked = connection.exec_driver_sql(_LOCK, (bulk_action_id, tenant)).one_or_none()
     if locked is None:
         raise BulkActionNotFound
-    before, kind, filters, preview_count = locked
+    before, kind, filters, preview_count, done, first = locked
     after = next_phase(Phase(before), verb)
+    new_first = first if verb is ActionRequest.STOP else start.first
     if verb is ActionRequest.START:
+        if new_first is not None and done >= new_first:
+            after = Phase.STOPPED
         is_on_all = is_on_all_jobs(ActionKind(kind), JobSearch.from_json(filters))
-        check_confirmation(Phase(before), is_on_all=is_on_all, preview_count=preview_count, count=count)
-    if after != before:
-        connection.exec_driver_sql(_CHANGE, (bulk_action_id, after, tenant))
+        check_confirmation(Phase(before), is_on_all=is_on_all, preview_count=preview_count, count=start.count)
+    has_changed = after != before or new_first != first
+    if has_changed:
+        connection.exec_driver_sql(_CHANGE, (bulk_action_id, after, tenant, new_first, start.subject))
         audit.record_sync(connection, entry)
-    return read(connection, tenant, bulk_action_id), after != before
+    return read(connection, tenant, bulk_action_id), has_changed
 
 
-def _estimated_scan_rows(connection: Connection, tenant: int, search: JobSearch, arguments: Sequence[object]) -> int:
+def _estimated_scan_rows(connection: Connection, tenant: int, search: JobSearch, limits: ScanLimits) -> int:
     """Return the planner's estimate of all rows that the scan would read."""
+    arguments = index_scan.scan_arguments(tenant, search, None, limits)
     indexed = is_indexed(tenant)
     scan = index_scan.scan(search.index, descending=False, indexed=indexed).replace("$13", "$3").replace("$6", "$4")
     ids, tag = tuple(arguments[:2]), [] if search.tag is None else [search.tag]

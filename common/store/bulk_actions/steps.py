@@ -20,6 +20,7 @@ from common.store.tenancy.only_tenant import is_indexed
 
 MAX_EXPIRED = 1_000  # actions in one transaction
 MAX_DELETED = 10_000  # records in one transaction
+MAX_INPUTS = 500  # rows in one step that compares inputs
 
 # Actions scan by id, from the oldest job on, so never the index by the time of the end.
 _MATCHES = f"SELECT p.n, p.id::text, p.status FROM page p UNION ALL SELECT l.n, l.id::text, NULL {LAST_SCANNED}"
@@ -53,7 +54,7 @@ BEGIN = Statement(
     "uuid, text",
     """
     SELECT kind, phase, filter::text, priority, position::text, locked::text[], skipped::text, not_undone::text,
-           set_config('lock_timeout', $2, true), tenant
+           set_config('lock_timeout', $2, true), tenant, first - done
     FROM bulk_actions WHERE id = $1 AND phase IN ('RUNNING', 'UNDOING') FOR UPDATE SKIP LOCKED
     """,
 )
@@ -146,6 +147,7 @@ class _BulkAction:
     locked: list[str]
     skipped: dict[str, int]
     not_undone: dict[str, int]
+    first_left: int | None  #: jobs that it changes before it stops by itself; None: all
 
 
 def active(connection: WorkerConnection, limit: int) -> list[tuple[str, int]]:
@@ -198,7 +200,7 @@ def expire(connection: WorkerConnection, preview_s: float, keep_s: float) -> int
 
 
 def _from_row(bulk_action_id: str, row: Row) -> _BulkAction:
-    kind, phase, filters, priority, position, locked, skipped, not_undone, _, tenant = row
+    kind, phase, filters, priority, position, locked, skipped, not_undone, _, tenant, first_left = row
     return _BulkAction(
         bulk_action_id,
         tenant,
@@ -210,11 +212,14 @@ def _from_row(bulk_action_id: str, row: Row) -> _BulkAction:
         locked,
         json.loads(skipped),
         json.loads(not_undone),
+        first_left,
     )
 
 
 def _apply(connection: WorkerConnection, action: _BulkAction, limits: ScanLimits) -> Step:
     """Change the jobs whose rows were locked before, then the next matches."""
+    if action.first_left is not None:
+        limits = replace(limits, jobs=max(1, min(limits.jobs, action.first_left)))
     ids, position, is_last = action.locked[: limits.jobs], None, False
     if len(ids) < limits.jobs:
         matches, position, is_last = _next_matches(connection, action, replace(limits, jobs=limits.jobs - len(ids)))
@@ -222,6 +227,8 @@ def _apply(connection: WorkerConnection, action: _BulkAction, limits: ScanLimits
     outcome = _change(connection, action, ids)
     outcome.locked_ids += action.locked[limits.jobs :]
     after = FINAL_PHASES[action.phase] if is_last and not outcome.locked_ids else action.phase
+    if after is Phase.RUNNING and action.first_left is not None and len(outcome.changed_ids) >= action.first_left:
+        after = Phase.STOPPED
     _advance(connection, action, after, position, outcome)
     return Step(action.kind, action.phase, after, outcome)
 
@@ -231,6 +238,8 @@ def _next_matches(
 ) -> tuple[list[str], UUID | None, bool]:
     """Return the next matching jobs, the new position, and True if there are no more."""
     search = action.search
+    if search.input:
+        limits = replace(limits, scanned=min(limits.scanned, MAX_INPUTS))
     arguments = [
         str(argument) if isinstance(argument, UUID) else argument
         for argument in index_scan.scan_arguments(action.tenant, search, action.position, limits)

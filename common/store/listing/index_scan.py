@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from common.domain.job_search import JobSearch, ListPosition, Order, ScanIndex
+from common.store.listing import contents
+from common.store.listing.error_texts import GROUP_ID, NORMALISED
 from common.store.tenancy.only_tenant import INDEXED
 
 Record = dict[str, Any]
@@ -23,10 +25,13 @@ SCANS = {
         WHERE tenant = $13 AND tag = $6 AND id BETWEEN $1 AND $2 ORDER BY id {to}""",
     ScanIndex.FINISHED: """SELECT id, finished_at AS at FROM outcomes
         WHERE tenant = $13 AND status <> 'SUCCESS' AND finished_at >= $7 AND finished_at < $8
-          AND (finished_at, id) {beyond} ($15, $16) AND id BETWEEN $1 AND $2
+          AND (finished_at, id) {beyond} ($17, $18) AND id BETWEEN $1 AND $2
         ORDER BY finished_at {to}, id {to}""",
 }
 _TAGGED = "($6::text IS NULL OR (SELECT $6 = ANY (j.tags) FROM jobs j WHERE j.id = w.id))"
+_GROUP_ID = GROUP_ID.format(
+    operation="s.operation", type="s.error_type", normalised=NORMALISED.format(text="s.error_text")
+)
 
 # `walked` yields a row when `page` asks for one, so a full page ends the scan.
 _PAGE = """
@@ -46,6 +51,8 @@ page AS MATERIALIZED (
       AND ($9::text IS NULL OR strpos(lower(s.error_type || ' ' || s.error_text), lower($9)) > 0)
       AND ($12::timestamptz IS NULL OR s.created_at <= $12)
       AND ($14::text IS NULL OR right(w.id::text, length($14)) = $14)
+      AND ($15::text IS NULL OR s.error_type IS NOT NULL AND {group_id} = $15)
+      AND ($16::text IS NULL OR {contents})
       AND {tagged}
     LIMIT $11)
 """
@@ -67,6 +74,8 @@ PAGE_STATEMENTS = {
     (index, descending, indexed): _PAGE.format(
         scan=scan(index, descending=descending, indexed=indexed),
         tagged="true" if index is ScanIndex.TAGGED else _TAGGED,
+        group_id=_GROUP_ID,
+        contents=contents.matches("$16"),
     )
     for index in SCANS
     for descending in (False, True)
@@ -75,7 +84,10 @@ PAGE_STATEMENTS = {
 #: The last scanned row, where the next page begins; no row if the page is full.
 LAST_SCANNED = "FROM (SELECT * FROM walked ORDER BY n DESC LIMIT 1) l WHERE (SELECT count(*) FROM page) < $11"
 #: Types of the arguments of PAGE_STATEMENTS; by the time of the end there are two more.
-TYPES = "uuid, uuid, text[], text, text, text, timestamptz, timestamptz, text, bigint, bigint, timestamptz, int, text"
+TYPES = (
+    "uuid, uuid, text[], text, text, text, timestamptz, timestamptz, text, bigint, bigint, timestamptz, int, "
+    "text, text, text"
+)
 TYPES_BY_FINISH = f"{TYPES}, timestamptz, uuid"
 
 _EARLIEST, _LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
@@ -138,6 +150,8 @@ def scan_arguments(
         search.as_of,
         tenant,
         search.id_suffix,
+        search.error_group,
+        contents.conditions(search.input, search.metadata),
     )
     if not by_finish:
         return arguments

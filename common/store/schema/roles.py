@@ -50,7 +50,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "batches": "SELECT, INSERT, UPDATE (place, closed_at, ended_at, cancelled_at, jobs, numbers, failed, "
         "cancelled, rev, follow_up_job, cancel_action, retried)",
         "added_parents": "SELECT",
-        "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, error)",
+        "bulk_actions": "SELECT, INSERT, UPDATE (phase, changed_at, started_at, started_by, first, error)",
+        "bulk_action_jobs": "SELECT",
         "schedules": "SELECT, INSERT, UPDATE, DELETE",
         "schedule_fires": "SELECT, INSERT",
         "queue_policies": "SELECT, INSERT, UPDATE",
@@ -63,6 +64,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "webhook_secrets": "SELECT (endpoint, id, tenant, created_at, expires_at), INSERT, UPDATE (expires_at), DELETE",
         "audit_entries": "SELECT, INSERT",
         "api_keys": "SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, changed_in)",
+        "leaders": "SELECT",
         "console_sessions": "SELECT, INSERT, UPDATE (used_at), DELETE",
         "workers": "SELECT",
         "operations": "SELECT",

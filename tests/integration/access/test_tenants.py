@@ -36,6 +36,7 @@ OF_A_JOB: list[tuple[str, str, Any]] = [
 ]
 OF_A_BULK_ACTION: list[tuple[str, str, Any]] = [
     ("GET", "/bulk-actions/{}", None),
+    ("GET", "/bulk-actions/{}/outcomes", None),
     ("POST", "/bulk-actions/{}/start", None),
     ("POST", "/bulk-actions/{}/stop", None),
     ("POST", "/bulk-actions/{}/undo", None),

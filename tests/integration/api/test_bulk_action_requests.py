@@ -209,7 +209,7 @@ def test_a_preview_shows_filter_count_sample_and_location(read_only_system: Syst
         True,
         [],
     )
-    assert {name: value for name, value in action["filter"].items() if value is not None} == {
+    assert {name: value for name, value in action["filter"].items() if value not in (None, [])} == {
         "status": ["FAILED"],
         "error": "boom",
         "created_before": INSTANT,

@@ -81,6 +81,8 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/jobs/",
         "/jobs/batch",
         "/jobs/results",
+        "/jobs/validate",
+        "/jobs/events",
         "/jobs/{job_id}",
         "/jobs/{job_id}/status",
         "/jobs/{job_id}/result",
@@ -99,8 +101,10 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/workflows",
         "/workflows/{workflow_id}",
         *(f"/workflows/{{workflow_id}}/{part}" for part in ("jobs", "cancel", "retry")),
+        "/errors",
         "/bulk-actions",
         "/bulk-actions/{bulk_action_id}",
+        "/bulk-actions/{bulk_action_id}/outcomes",
         "/bulk-actions/{bulk_action_id}/start",
         "/bulk-actions/{bulk_action_id}/stop",
         "/bulk-actions/{bulk_action_id}/undo",
@@ -131,10 +135,13 @@ def test_the_document_is_served_as_json(read_only_system: System) -> None:
         "/operations",
         "/stats",
         "/workers",
+        "/live",
         "/me",
         "/console/session",
+        "/console/settings",
         "/livez",
         "/readyz",
+        "/diagnostics",
     }
 
 

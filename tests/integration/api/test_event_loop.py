@@ -129,7 +129,11 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         ("GET", f"/jobs?limit={PAGE}", {}),
         ("GET", f"/jobs?limit={PAGE}&status=FAILED&sort=-finished&error=%F0%9F%98%80", {}),
         ("GET", f"/jobs?limit={PAGE}&tag=0{'t' * 63}", {}),
+        ("GET", f"/jobs?limit={PAGE}&metadata=key={'v' * 290}", {}),
+        ("GET", f"/jobs?limit={PAGE}&error_group=0123456789ab", {}),
     ],
+    "list_errors": [("GET", f"/errors?limit={PAGE}", {})],
+    "stream_job_list": [("GET", f"/jobs/events?limit={PAGE}&sort={sort}", {}) for sort in ("created", "-created")],
     "create_batch": [("POST", "/batches", {"json": {"follow_up": {**JOB, "data": [1] * 10_000}}})],
     "list_batches": [("GET", f"/batches?limit={PAGE}{query}", {}) for query in ("", "&status=OPEN")],
     "get_batch": [("GET", f"/batches/{BATCH_IDS[0]}{query}", {}) for query in ("", "?wait=1")],
@@ -148,6 +152,7 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     ],
     "list_bulk_actions": [("GET", f"/bulk-actions?limit={PAGE}", {})],
     "get_bulk_action": [("GET", f"/bulk-actions/{ACTION_IDS[0]}", {})],
+    "get_bulk_action_outcomes": [("GET", f"/bulk-actions/{ACTION_IDS[0]}/outcomes", {})],
     "start_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/start", {})],
     "stop_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/stop", {})],
     "undo_bulk_action": [("POST", f"/bulk-actions/{ACTION_IDS[0]}/undo", {})],
@@ -195,14 +200,17 @@ REQUESTS: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "list_operations": [("GET", "/operations", {})],
     "get_queue_stats": [("GET", "/stats", {})],
     "list_workers": [("GET", "/workers", {})],
+    "stream_overview": [("GET", "/live", {})],
+    "get_console_settings": [("GET", "/console/settings", {})],
     "get_caller": [("GET", "/me", {})],
     "get_sign_in": [("GET", "/console/session", {})],
     "create_console_session": [("POST", "/console/session", {})],
     "end_console_session": [("DELETE", "/console/session", {})],
     "get_liveness": [("GET", "/livez", {})],
     "get_readiness": [("GET", "/readyz", {})],
+    "get_diagnostics": [("GET", "/diagnostics", {})],
 }
-BODIES_OF_SUBMISSIONS = {"submit_job", "submit_batch", "add_batch_jobs"}
+BODIES_OF_SUBMISSIONS = {"submit_job", "validate_job", "submit_batch", "add_batch_jobs"}
 
 
 def _store(database_url: str) -> None:

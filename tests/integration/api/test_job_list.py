@@ -281,7 +281,7 @@ def test_the_examples_of_the_howto_work(read_only_system: System) -> None:
         (ROOT / "docs" / "howto" / "list-jobs.md").read_text(),
         re.MULTILINE,
     )
-    assert len(examples) == 6
+    assert len(examples) == 9
     for path in examples:
         response = read_only_system.client.get(path)
         assert response.status_code == (404 if path.startswith("/jobs/") else 200), response.text

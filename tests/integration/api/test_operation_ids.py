@@ -9,8 +9,11 @@ from rig.system import System
 OPERATION_IDS = {
     ("post", "/jobs/", "submit_job"),
     ("get", "/jobs/", "list_jobs"),
+    ("get", "/errors", "list_errors"),
     ("post", "/jobs/batch", "submit_batch"),
     ("post", "/jobs/results", "read_job_results"),
+    ("post", "/jobs/validate", "validate_job"),
+    ("get", "/jobs/events", "stream_job_list"),
     ("get", "/jobs/{job_id}", "get_job"),
     ("get", "/jobs/{job_id}/input", "get_job_input"),
     ("get", "/jobs/{job_id}/logs", "get_job_logs"),
@@ -36,6 +39,7 @@ OPERATION_IDS = {
     ("post", "/bulk-actions", "preview_bulk_action"),
     ("get", "/bulk-actions", "list_bulk_actions"),
     ("get", "/bulk-actions/{bulk_action_id}", "get_bulk_action"),
+    ("get", "/bulk-actions/{bulk_action_id}/outcomes", "get_bulk_action_outcomes"),
     ("post", "/bulk-actions/{bulk_action_id}/start", "start_bulk_action"),
     ("post", "/bulk-actions/{bulk_action_id}/stop", "stop_bulk_action"),
     ("post", "/bulk-actions/{bulk_action_id}/undo", "undo_bulk_action"),
@@ -80,12 +84,15 @@ OPERATION_IDS = {
     ("get", "/operations", "list_operations"),
     ("get", "/stats", "get_queue_stats"),
     ("get", "/workers", "list_workers"),
+    ("get", "/live", "stream_overview"),
     ("get", "/me", "get_caller"),
     ("get", "/console/session", "get_sign_in"),
     ("post", "/console/session", "create_console_session"),
     ("delete", "/console/session", "end_console_session"),
+    ("get", "/console/settings", "get_console_settings"),
     ("get", "/livez", "get_liveness"),
     ("get", "/readyz", "get_readiness"),
+    ("get", "/diagnostics", "get_diagnostics"),
 }
 
 

@@ -45,6 +45,7 @@ def check_all_links(client: httpx.Client, prefix: str) -> None:
     answers = [*actions, client.get(f"{prefix}/jobs/{job_id}"), client.get(f"{prefix}/jobs?limit=1")]
     answers += [
         client.get(f"{prefix}/bulk-actions?limit=1"),
+        client.get(f"{prefix}/errors"),
         client.get(actions[0].headers["location"]),
     ]
     found = {link for answer in answers for link in links(answer.raise_for_status().json())}

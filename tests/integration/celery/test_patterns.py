@@ -81,6 +81,15 @@ def parent(folder):
     return [stamp.delay(folder, "by a task").id, len(group(add.si(1, number) for number in range(3)))]
 
 
+@shared_task(bind=True, max_retries=1)
+def canvases(self):
+    sums = group(add.si(1, number) for number in range(3)).apply_async()
+    ids = [sums.id, (add.si(1, 1) | add.s(2)).apply_async().id]
+    if self.request.retries == 0:
+        raise self.retry(exc=ConnectionError("away"), countdown=0.1)
+    return ids
+
+
 @shared_task
 def waits(folder):
     return stamp.delay(folder, "x").get(timeout=1)
@@ -247,3 +256,12 @@ def test_a_task_submits_others_once_and_does_not_wait_for_them(tasks: ModuleType
     assert steps == 3
     with pytest.raises(JobFailed, match="make a chain"):
         tasks.waits.delay(str(tmp_path)).get(timeout=20)
+
+
+def test_an_attempt_that_is_repeated_submits_its_canvases_once(system: System, tasks: ModuleType) -> None:
+    count = "SELECT count(*) FROM jobs WHERE operation = 'celery_patterns.add'"
+    before = system.database.value(count)
+    batch, last = tasks.canvases.delay().get(timeout=20)
+    assert AsyncResult(last).get(timeout=20) == 4
+    assert batch
+    assert system.database.value(count) == before + 5

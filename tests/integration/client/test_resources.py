@@ -6,6 +6,7 @@ import pytest
 from rig.system import System, until
 
 from jobproc import Client
+from jobproc.client import JobFailed
 from jobproc.client.problems import CountNotConfirmed, PreconditionFailed, ScheduleNotFound
 
 JOB = {"operation": "noop", "input": {"data": [1]}}
@@ -83,6 +84,30 @@ def test_a_bulk_action_is_previewed_started_and_undone(client: Client) -> None:
         client.request("POST", f"/bulk-actions/{every.id}/start")
 
 
+def test_a_bulk_action_stops_after_the_first_jobs(client: Client) -> None:
+    for _ in range(3):
+        client.submit("noop", {"data": [1]}, delay_seconds=1_000, tags=["canary"], metadata={"a": "b,c"})
+    action = client.bulk.cancel(metadata=["a=b,c"], tag="canary").preview()
+    assert (action.count, action.view.would_skip, len(action.view.sample_newest)) == (3, {}, 3)
+    action.start(first=1)
+    stopped = action.wait(timeout=20)
+    assert (stopped.phase, stopped.done, stopped.stop_reason) == ("STOPPED", 1, "first")
+    assert action.outcomes().undoable == 1
+    action.start()
+    assert action.wait(timeout=20).done == 3
+    assert client.bulk.outcomes(action.id).states == {"CANCELLED": 3}
+    assert len(list(client.list(metadata=["a=b,c"], tag="canary"))) == 3
+
+
+def test_error_groups_are_listed(client: Client) -> None:
+    job = client.submit("fail_for_good", {"data": [1]})
+    with pytest.raises(JobFailed):
+        job.result(timeout=20)
+    found = client.errors(operation="fail_for_good")
+    (group,) = [group for group in found.errors if job.id in group.sample]
+    assert job.id in {item.job_id for item in client.list(error_group=group.error_group)}
+
+
 def test_a_batch_is_kept_open_added_to_and_cancelled(client: Client) -> None:
     batch_id = client.batches.create().batch_id
     client.batches.add(batch_id, [JOB, {**JOB, "delay_seconds": 1_000}])
@@ -133,6 +158,14 @@ def test_the_change_feed_is_followed(client: Client) -> None:
         if (change.job_id, change.status) == (job.id, "SUCCESS"):
             break
     assert change.number > after
+
+
+def test_the_overview_is_followed(client: Client) -> None:
+    events = client.live()
+    parts = {event.name: event for event in (next(events) for _ in range(4))}
+    assert list(parts) == ["hello", "stats", "workers", "bulk_actions"]
+    assert parts["hello"].version and parts["workers"].alive == 2
+    assert "default" in {queue.queue for queue in parts["stats"].queues}
 
 
 def test_logs_operations_and_statistics_are_read(client: Client) -> None:

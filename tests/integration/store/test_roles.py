@@ -34,7 +34,7 @@ FORBIDDEN = {
         "UPDATE workers SET ended_at = now()",
         f"ALTER ROLE {ROLE_PREFIX}_controller PASSWORD 'x'",
         "UPDATE bulk_actions SET filter = '{}'",
-        "SELECT FROM bulk_action_jobs",
+        "DELETE FROM bulk_action_jobs",
         "UPDATE schedule_fires SET job = NULL",
         "SELECT secret FROM webhook_secrets",
         "UPDATE webhook_secrets SET secret = ''",

@@ -28,7 +28,7 @@ from common.store.schema.row_security import ALL, OWN, TABLES, WITHOUT_TENANT
 
 DENIED = psycopg2.errors.InsufficientPrivilege
 VIEW = "job_states"
-NOT_READ = ("bulk_action_jobs", "stored_bytes", "webhook_sweeps")  # by the API
+NOT_READ = ("stored_bytes", "webhook_sweeps")  # by the API
 OURS, THEIRS = 7, 8
 #: One row of each table for a tenant, by a superuser, whom no policy stops.
 ROWS = """

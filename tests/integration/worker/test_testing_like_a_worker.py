@@ -27,6 +27,7 @@ NOT_IN_A_TEST = {
     *("tell_facts", "await_facts", "hand_out", "await_hand_out", "hand_out_slowly"),  # return ids of jobs
     "await_stubborn",  # never ends when it is cancelled
     *("flow_split", "flow_split_await", "flow_diamond"),  # add jobs to the workflow, which these jobs have not
+    *("flow_submit", "flow_submit_await"),  # submit to the API, which these workers do not know
 }
 NUMBERS: dict[str, list[list[float]]] = {
     "noop": [[1, 2]],

@@ -44,10 +44,13 @@ ROUTES = {
     | EXPENSIVE
     | {"unsupported-media-type", "workflow-running", "tenant-draining"},
     ("get", "/jobs/"): {"invalid-parameter"} | EXPENSIVE,
+    ("get", "/errors"): {"invalid-parameter"} | EXPENSIVE,
+    ("get", "/jobs/events"): {"invalid-parameter", "too-many-waiting"} | EXPENSIVE,
     ("get", "/jobs/{job_id}"): READ,
     ("get", "/jobs/{job_id}/status"): READ,
     ("get", "/jobs/{job_id}/input"): READ,
     ("get", "/jobs/{job_id}/result"): READ | {"too-many-waiting"},
+    ("post", "/jobs/validate"): JSON_BODY | {"unknown-operation", "tenant-draining", "store-unavailable"},
     ("post", "/jobs/results"): JSON_BODY | {"store-unavailable"},
     ("get", "/jobs/{job_id}/events"): READ | {"too-many-waiting"},
     ("get", "/jobs/{job_id}/logs"): READ | {"too-many-waiting"},
@@ -59,6 +62,7 @@ ROUTES = {
     ("post", "/bulk-actions"): JSON_BODY | {"too-many-previews", "tenant-draining"} | EXPENSIVE,
     ("get", "/bulk-actions"): {"invalid-parameter"} | EXPENSIVE,
     ("get", "/bulk-actions/{bulk_action_id}"): ACTION,
+    ("get", "/bulk-actions/{bulk_action_id}/outcomes"): ACTION | EXPENSIVE,
     ("post", "/bulk-actions/{bulk_action_id}/start"): ACTION
     | {"wrong-phase", "count-not-confirmed", "quota-exceeded", "quota-too-small", "tenant-draining"}
     | JSON_BODY,
@@ -136,6 +140,7 @@ ROUTES = {
     ("get", "/operations"): EXPENSIVE,
     ("get", "/stats"): EXPENSIVE,
     ("get", "/workers"): EXPENSIVE,
+    ("get", "/live"): {"too-many-waiting"} | EXPENSIVE,
     ("get", "/me"): set(),
     ("get", "/console/session"): set(),
     ("post", "/console/session"): {
@@ -143,6 +148,8 @@ ROUTES = {
         *("unsupported-media-type", "store-unavailable"),
     },
     ("delete", "/console/session"): {"session-not-same-origin", "unsupported-media-type", "store-unavailable"},
+    ("get", "/console/settings"): set(),
     ("get", "/livez"): set(),
     ("get", "/readyz"): {"not-ready"},
+    ("get", "/diagnostics"): set(),
 }

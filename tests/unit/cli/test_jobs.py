@@ -99,6 +99,55 @@ def test_lines_of_stdin_become_jobs(api: Any, jobproc: Callable[..., Any], monke
     assert api.headers[0]["Idempotency-Key"]
 
 
+def test_a_bulk_action_stops_after_the_first_jobs_and_says_how_to_go_on(api: Any, jobproc: Callable[..., Any]) -> None:
+    preview = {**ACTION, "would_skip": {"input_removed": 1}, "would_skip_is_exact": False}
+    api.answer("POST /bulk-actions", preview, 201)
+    api.answer("POST /bulk-actions/a-1/start", {**ACTION, "phase": "RUNNING"})
+    api.answer("GET /bulk-actions/a-1", {**DONE, "phase": "STOPPED", "stop_reason": "first"})
+    ended = jobproc("retry", "--error-group", "3f6c2a10b4d8", "--first", "1", "--yes", "-o", "id")
+    assert (ended.code, ended.out) == (0, "a-1\n")
+    assert ended.err == (
+        "retry: 2 jobs, at most 100 a second, such as\n"
+        f"  {ID}  FAILED  mail.send\n"
+        "at least 1 would be skipped: input_removed\n"
+        "1 jobs are changed, 1 skipped; to take it back: jobproc actions undo a-1\n"
+        "it has stopped after them; to go on: jobproc actions start a-1\n"
+    )
+    assert api.sent[0][1] == {"action": "retry", "filter": {"error_group": "3f6c2a10b4d8"}}
+    assert api.sent[1][1] == {"count": 2, "first": 1}
+
+
+def test_values_of_inputs_and_metadata_repeat_their_parameter(api: Any, jobproc: Callable[..., Any]) -> None:
+    api.answer("GET /jobs/", {"jobs": [], "next": None})
+    api.answer("POST /bulk-actions", ACTION, 201)
+    given = ("--has-input", "order.id=7", "--has-input", "name=a,b", "--has-metadata", "customer=1")
+    jobproc("list", *given, "--limit", "7")
+    sent = "limit=7&input=name%3Da%2Cb&input=order.id%3D7&metadata=customer%3D1"
+    assert api.sent == [(f"GET /jobs/?{sent}", None)]
+    jobproc("retry", *given, "--dry-run")
+    filter_ = {"input": ["order.id=7", "name=a,b"], "metadata": ["customer=1"]}
+    assert api.sent[1] == ("POST /bulk-actions", {"action": "retry", "filter": filter_})
+
+
+def test_error_groups_are_listed(api: Any, jobproc: Callable[..., Any]) -> None:
+    group = {
+        "error_group": "3f6c2a10b4d8", "operation": "mail.send", "type": "OSError", "normalised_text": "no # here",
+        "count": 3_614, "first_at": "2026-01-31T11:00:00Z", "last_at": "2026-01-31T11:58:00Z",
+    }  # fmt: skip
+    found = {"errors": [group], "groups_total": 3, "is_complete": False, "since": "2026-01-31T11:00:00Z"}
+    api.answer("GET /errors", found)
+    ended = jobproc("errors", "list", "--operation", "mail.send", "--limit", "1", terminal=True)
+    assert ended.out == (
+        "GROUP         COUNT  OPERATION  TYPE     TEXT       FIRST    LAST\n"
+        "3f6c2a10b4d8  3614   mail.send  OSError  no # here  1 h ago  2 min ago\n"
+    )
+    assert ended.err == (
+        "these are the newest failures, since 2026-01-31T11:00:00Z; older ones are not counted\n"
+        "2 smaller groups are not shown\n"
+    )
+    assert api.sent == [("GET /errors?limit=1&operation=mail.send", None)]
+
+
 def test_a_job_is_watched_until_it_has_ended(api: Any, jobproc: Callable[..., Any]) -> None:
     lines = ["event: status", 'data: {"status": "IN_PROGRESS", "attempt": 1}', ""]
     progress = '{"status": "IN_PROGRESS", "attempt": 1, "progress": {"fraction": 0.5, "text": "half"}}'
@@ -126,3 +175,26 @@ def test_the_connection_is_closed(api: Any, jobproc: Callable[..., Any]) -> None
     jobproc("stats")
     assert api.closed == 1
     Invocation().close()  # there is none
+
+
+def test_a_dry_run_prints_what_would_be_stored_and_submits_nothing(api: Any, jobproc: Callable[..., Any]) -> None:
+    api.answer("POST /jobs/validate", {"operation": "mail.send", "queue": "mail", "status": "SCHEDULED"})
+    ended = jobproc("submit", "mail.send", '{"to": "ada"}', "--delay", "60", "--dry-run", "-o", "jsonpath=queue")
+    assert ended == (0, "mail\n", "")
+    body = {"operation": "mail.send", "input": {"to": "ada"}, "delay_seconds": 60}
+    assert api.sent == [("POST /jobs/validate", body)]
+    assert jobproc("submit", "mail.send", "-", "--dry-run").code == 2
+
+
+def test_the_console_opens_on_a_terminal_and_its_url_is_written_elsewhere(
+    api: Any, jobproc: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("click.launch", opened.append)
+    written = jobproc("list", "--status", "failed", "--tag", "nightly", "--web").out
+    assert written.endswith("/console/jobs?status=FAILED&tag=nightly\n")
+    assert jobproc("open").out.endswith("/console\n")
+    assert opened == []
+    jobproc("open", ID, terminal=True)
+    assert [url.rpartition("/console/")[2] for url in opened] == [f"jobs/{ID}"]
+    assert api.sent == []

@@ -126,3 +126,15 @@ def test_an_object_on_a_terminal_is_a_line_a_member(jobproc: Callable[..., Any])
 
 def test_an_object_in_a_pipe_is_a_line(jobproc: Callable[..., Any]) -> None:
     assert jobproc("get", ID).out == NDJSON
+
+
+def test_a_jsonpath_finds_in_each_item_texts_as_they_are(jobproc: Callable[..., Any]) -> None:
+    ids = jobproc("list", "-o", "id").out
+    assert jobproc("list", "-o", "jsonpath=$.job_id").out == ids
+    assert jobproc("list", "-o", "jsonpath=.job_id").out == ids
+    attempts = jobproc("list", "-o", "jsonpath=$['attempt','nothing']").out.splitlines()
+    assert all(line.isdigit() for line in attempts)
+    assert jobproc("list", "-o", "jsonpath=$.nothing").out == ""
+    wrong = jobproc("list", "-o", "jsonpath=$[")
+    assert wrong.code == 2
+    assert "jsonpath=$[" in wrong.err

@@ -1,6 +1,7 @@
 """Commands about the system: profiles, raw requests, files, the doctor."""
 
 import io
+import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -128,9 +129,17 @@ def test_a_wrong_file_changes_nothing(api: Any, jobproc: Callable[..., Any], tmp
     assert {request for request, _ in api.sent} <= {"GET /me"}
 
 
+DIAGNOSTICS = {
+    "checks": [
+        {"name": name, "ok": True, "detail": "found", "todo": None} for name in ("database", "broker", "connections")
+    ]
+}
+
+
 def healthy(api: Any) -> None:
     api.answer("GET /readyz", READY, date="Sat, 31 Jan 2026 12:00:01 GMT")
-    api.answer("GET /me", ME)
+    api.answer("GET /me", {**ME, "scopes": ["jobs:read", "admin"]})
+    api.answer("GET /diagnostics", DIAGNOSTICS)
     api.answer("GET /workers", {"workers": [WORKER]})
     api.answer("GET /stats", {"queues": [QUEUE]})
     api.answer("GET /queues", {"queues": [{"name": "mail", "paused": False}], "next": None})
@@ -139,13 +148,19 @@ def healthy(api: Any) -> None:
 def test_a_healthy_system_has_no_findings(api: Any, jobproc: Callable[..., Any]) -> None:
     healthy(api)
     ended = jobproc("doctor", "-o", "id")
-    assert ended == (0, "api\ndatabase\nown clock\naccess\nworkers\nqueue mail\n", "")
+    assert ended == (0, "api\ndatabase\nown clock\naccess\nbroker\nconnections\nworkers\nqueue mail\n", "")
 
 
 @pytest.mark.parametrize(
     ("request_", "body", "check", "todo"),
     [
         ("GET /me", {**ME, "may_submit": False}, "access", "resumes"),
+        (
+            "GET /diagnostics",
+            {"checks": [{"name": "controller", "ok": False, "detail": "none leads", "todo": "Start one."}]},
+            "controller",
+            "Start one.",
+        ),
         ("GET /workers", {"workers": []}, "workers", "start one"),
         ("GET /workers", {"workers": [WORKER, {**WORKER, "worker": 2, "alive": False}]}, "lost workers", "memory"),
         ("GET /stats", {"queues": [{**QUEUE, "queued": 9, "workers_alive": 0}]}, "queue mail", "start a worker"),
@@ -163,6 +178,16 @@ def test_what_is_wrong_is_found_with_what_to_do(
     (line,) = [line for line in ended.out.splitlines() if line.startswith("no ")]
     assert check in line
     assert todo in line
+
+
+def test_the_installation_is_not_asked_for_without_the_scope(api: Any, jobproc: Callable[..., Any]) -> None:
+    healthy(api)
+    for request in ("GET /me", "GET /diagnostics"):
+        api.answers.pop(request)
+    api.answer("GET /me", {**ME, "scopes": ["queues"]})
+    ended = jobproc("doctor", "-o", "table")
+    assert ended.code == 0
+    assert "the scope admin is needed" in ended.out
 
 
 def test_an_api_that_is_not_ready_and_a_paused_queue_are_found(
@@ -190,13 +215,19 @@ def test_completion(api: Any, jobproc: Callable[..., Any], shell: str) -> None:
     assert "_JOBPROC_COMPLETE" in jobproc("completion", shell).out
 
 
+def live_lines(**parts: Any) -> list[str]:
+    """Return the lines of a stream with these events."""
+    events = [(f"event: {name}", f"data: {json.dumps(data)}", "") for name, data in parts.items()]
+    return [line for lines in events for line in lines]
+
+
 def test_top_draws_queues_and_running_jobs_and_leaves_the_terminal_as_it_was(
     api: Any, jobproc: Callable[..., Any]
 ) -> None:
     job = {"job_id": "j-1", "operation": "mail.send", "attempt": 1, "claimed_at": "2026-01-31T11:59:00Z"}
-    worker = {**WORKER, "host": "a", "pid": 7, "busy_since": "2026-01-31T11:59:00Z", "jobs": [job]}
-    api.answer("GET /stats", {"queues": [QUEUE, {**QUEUE, "queue": "late", "queued": 1_204}]})
-    api.answer("GET /workers", {"workers": [worker, {**WORKER, "busy_since": None, "jobs": []}]})
+    stats = {"queues": [QUEUE, {**QUEUE, "queue": "late", "queued": 1_204}]}
+    workers = {"alive": 2, "busy": 1, "claimed_jobs": 1, "jobs": [{"worker": 1, "host": "a", "pid": 7, **job}]}
+    api.answer("GET /live", live_lines(stats=stats, workers=workers))
     ended = jobproc("top", "--times", "1", terminal=True)
     assert ended.code == 0
     assert ended.out.startswith("\x1b[?1049h")
@@ -208,8 +239,8 @@ def test_top_draws_queues_and_running_jobs_and_leaves_the_terminal_as_it_was(
 
 
 def test_top_shows_a_failure_and_goes_on(api: Any, jobproc: Callable[..., Any]) -> None:
-    api.refuse("GET /stats", 403, "scope-missing", "The key needs a scope.")
-    ended = jobproc("top", "--times", "2", "--interval", "0.2", terminal=True)
+    api.refuse("GET /live", 403, "scope-missing", "The key needs a scope.")
+    ended = jobproc("top", "--times", "2", terminal=True)
     assert ended.code == 0
     assert ended.out.count("The key needs a scope.") == 2
     assert jobproc("top").code == 2

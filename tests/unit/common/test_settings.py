@@ -27,7 +27,18 @@ UNITS = {
         "port",
     ),
     *("connections", "partitions", "clients", "submissions", "concurrency", "limit", "percent", "fields", "requests"),
-    *("bodies", "containers", "claims", "previews", "lines", "keys", "schedules", "tenants", "authentications"),
+    *(
+        "bodies",
+        "containers",
+        "claims",
+        "previews",
+        "lines",
+        "lists",
+        "keys",
+        "schedules",
+        "tenants",
+        "authentications",
+    ),
     *("dependencies", "webhooks", "failures", "changes"),
 }
 

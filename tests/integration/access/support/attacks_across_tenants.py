@@ -102,6 +102,19 @@ def lists_show_jobs_of_others(scene: Scene) -> None:
 
 
 @attack
+def error_groups_and_values_of_others(scene: Scene) -> None:
+    failed = scene.victim.submit(operation="fail_for_good", metadata={"secret": 4711})
+    scene.victim.wait(failed)
+    (group,) = scene.victim.client.get("/errors?operation=fail_for_good").json()["errors"]
+    assert scene.attacker.client.get("/errors").json()["errors"] == []
+    for query in (f"error_group={group['error_group']}", "metadata=secret=4711", "input=data.0=1"):
+        assert failed not in scene.attacker.client.get(f"/jobs/?{query}").text
+        filter_ = dict([query.split("=", 1)])
+        body = {"action": "retry", "filter": {k: v if k == "error_group" else [v] for k, v in filter_.items()}}
+        assert failed not in scene.attacker.client.post("/bulk-actions", json=body).raise_for_status().text
+
+
+@attack
 def a_stolen_cursor(scene: Scene) -> None:
     for _ in range(2):
         scene.victim.submit(delay_seconds=3_600)

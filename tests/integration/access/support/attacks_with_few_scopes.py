@@ -44,6 +44,16 @@ def a_reader_sees_a_payload(scene: Scene) -> None:
 
 
 @attack
+def a_reader_guesses_an_input_by_a_filter(scene: Scene) -> None:
+    with with_scopes(scene, Scope.JOBS_READ, Scope.BULK) as client:
+        for value in ("1", "2"):
+            refused(client.get(f"/jobs/?input=data.0={value}"), 403)
+            body = {"action": "retry", "filter": {"input": [f"data.0={value}"]}}
+            refused(client.post("/bulk-actions", json=body), 403)
+        assert client.get("/jobs/?metadata=a=1").status_code == 200
+
+
+@attack
 def a_canceller_prepares_a_bulk_cancel(scene: Scene) -> None:
     with with_scopes(scene, Scope.JOBS_CANCEL) as client:
         refused(client.post("/bulk-actions", json={"action": "cancel", "filter": {}, "all": True}), 403)
@@ -52,7 +62,16 @@ def a_canceller_prepares_a_bulk_cancel(scene: Scene) -> None:
 @attack
 def a_caller_without_scopes_does_anything(scene: Scene) -> None:
     with client_of(scene.system, new_key(scene.system.database, [], scene.victim.tenant)) as client:
-        for path in ("/jobs/", f"/jobs/{scene.ended}", "/stats", "/operations", "/keys", "/audit", "/bulk-actions"):
+        for path in (
+            "/jobs/",
+            f"/jobs/{scene.ended}",
+            "/stats",
+            "/operations",
+            "/keys",
+            "/audit",
+            "/bulk-actions",
+            "/errors",
+        ):
             refused(client.get(path), 403)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 from integration.api.support.documented_examples import Operation, body_examples
+from integration.api.support.endless_streams import ENDLESS, beginning
 from integration.api.support.made_resources import MadeResources
 from rig.system import System, until
 
@@ -41,6 +42,8 @@ class ExampleClient(MadeResources):
 
     def send(self, operation: Operation, row_id: str = "", **request: Any) -> httpx.Response:
         method, path = operation
+        if path in ENDLESS:
+            return beginning(self.system.client, path, **request)
         return self.system.client.request(method, path_of(path, row_id), **request)
 
     def submit(self, operation: Operation, job: Any, **request: Any) -> httpx.Response:
@@ -161,6 +164,17 @@ class ExampleClient(MadeResources):
         self.bulk_action()
         return self.send(operation, json=body)
 
+    def request_outcomes(self, operation: Operation) -> httpx.Response:
+        """Request the outcomes of a bulk action that has changed a job."""
+        action_id = self.bulk_action("start")
+        until("a job is cancelled", lambda: self.system.client.get(f"/bulk-actions/{action_id}").json()["done"])
+        return self.send(operation, action_id)
+
+    def request_error_groups(self, operation: Operation) -> httpx.Response:
+        """List error groups once a job has failed."""
+        self.job("FAILED", operation="fail_for_good")
+        return self.send(operation)
+
     def request_progress(self, operation: Operation) -> httpx.Response:
         """Request the status of a job that has reported its progress."""
         (self.system.folder / "go").unlink(missing_ok=True)
@@ -218,9 +232,12 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
         ("progress", "stopped"), lambda client, operation: client.send(operation, client.bulk_action("start"))
     ),
     "started": lambda client, operation: client.send(operation, client.bulk_action()),
+    "outcomes": lambda client, operation: client.request_outcomes(operation),
+    "error groups": lambda client, operation: client.request_error_groups(operation),
     "undoing": lambda client, operation: client.send(operation, client.bulk_action("start", "stop")),
     **dict.fromkeys(
-        ("operation", "queue", "worker", "caller", "alive", "ready"), lambda client, operation: client.send(operation)
+        ("operation", "queue", "worker", "caller", "console", "overview", "list", "alive", "ready"),
+        lambda client, operation: client.send(operation),
     ),
     # without a body
     "": lambda client, operation: client.request_unchanged_job(operation),

@@ -33,6 +33,7 @@ def running(folder: Path, worker_id: str, packages: dict[str, str], queues: str 
             write_package(code, module, text)
         system.env["PYTHONPATH"] = f"{system.env['PYTHONPATH']}:{code}:{Path(__file__).parent}"
         system.env["JOBPROC_API_URL"] = f"http://127.0.0.1:{system.port}"
+        system.env["JOBPROC_URL"] = system.env["JOBPROC_API_URL"]  # of the client, by which tasks submit a canvas
         system.env["JOBPROC_PROGRESS_MIN_INTERVAL_SECONDS"] = "0.05"
         sys.path[:0] = [str(code), str(Path(__file__).parent)]
         client: Client | None = None

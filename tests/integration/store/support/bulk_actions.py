@@ -9,13 +9,14 @@ from integration.store.support.cancel_retry import an_entry
 from integration.store.support.storage import Storage
 from sqlalchemy import Connection
 
-from common.domain.bulk_actions import STATES_CHANGED_BY, ActionKind, ActionRequest, Phase
+from common.domain.bulk_actions import STATES_CHANGED_BY, ActionKind, ActionRequest, Phase, StartRequest
 from common.domain.job import new_job_id
 from common.domain.job_search import JobSearch
 from common.domain.states import State
 from common.domain.tenancy.audit import AuditAction
-from common.store.bulk_actions import changes, lifecycle, steps
+from common.store.bulk_actions import changes, lifecycle, outcomes, steps
 from common.store.bulk_actions.lifecycle import NewBulkAction, PreviewLimits
+from common.store.bulk_actions.outcomes import ChangedJobs
 from common.store.bulk_actions.steps import Step
 from common.store.connection.lanes import Lane
 from common.store.connection.psycopg2_session import WorkerConnection
@@ -37,7 +38,7 @@ LIMITS = PreviewLimits(scanned=20_000, skew_s=SKEW_S, previews=1_000, protected_
 
 
 def _parsed(action: Record) -> Record:
-    return action | {name: json.loads(action[name]) for name in ("sample", "skipped", "not_undone")}
+    return action | {name: json.loads(action[name]) for name in ("sample", "skipped", "not_undone", "preview")}
 
 
 class ActionDriver:
@@ -73,9 +74,12 @@ class ActionDriver:
         assert self.request(str(preview["id"]), ActionRequest.START, preview["count"])["phase"] == "RUNNING"
         return str(preview["id"])
 
-    def request(self, bulk_action_id: str, verb: ActionRequest, count: int | None = None) -> Record:
+    def request(
+        self, bulk_action_id: str, verb: ActionRequest, count: int | None = None, first: int | None = None
+    ) -> Record:
+        start = StartRequest(count, first, "key:tester")
         entry, action_id = an_entry(AuditAction(f"bulk_action.{verb}"), bulk_action_id), UUID(bulk_action_id)
-        action, _ = self.call(lambda connection: lifecycle.request(connection, 1, action_id, verb, entry, count))
+        action, _ = self.call(lambda connection: lifecycle.request(connection, 1, action_id, verb, entry, start))
         return _parsed(action)
 
     def read(self, bulk_action_id: str) -> Record:
@@ -85,6 +89,10 @@ class ActionDriver:
         self, bulk_action_id: str, max_jobs: int = 100, *, max_scanned: int = 1_000, lock_s: float = 10
     ) -> Step | None:
         return steps.run_step(self.connection, bulk_action_id, ScanLimits(max_jobs, max_scanned, SKEW_S), lock_s)
+
+    def outcomes(self, bulk_action_id: str, limit: int = 1_000) -> ChangedJobs:
+        """Return what became of the jobs of a bulk action."""
+        return self.call(lambda connection: outcomes.read(connection, 1, UUID(bulk_action_id), limit))
 
     def finish(self, bulk_action_id: str, max_jobs: int = 100) -> Record:
         """Run steps until the phase has none. Returns the bulk action."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import count
 from types import FrameType
 from typing import Any
 
@@ -58,12 +59,19 @@ class Request:
 
 NO_REQUEST = Request()
 _context: ContextVar[Context | None] = ContextVar("jobproc_celery_context", default=None)
+_canvases: ContextVar[Iterator[int]] = ContextVar("jobproc_celery_canvases")  #: numbers those of the running attempt
 _request: ContextVar[Request] = ContextVar("jobproc_celery_request", default=NO_REQUEST)
 
 
 def context_in_use() -> Context | None:
     """Return the Context of the running attempt; None: no attempt runs."""
     return _context.get()
+
+
+def next_canvas_key() -> str | None:
+    """Return the idempotency key of the next canvas, the same in each attempt; None: no attempt runs."""
+    context = _context.get()
+    return None if context is None else f"{context.job_id}.canvas.{next(_canvases.get())}"
 
 
 def request_in_use() -> Request:
@@ -113,13 +121,14 @@ def declare(
     def call(value: TaskInput, context: Context) -> Any:
         """Run an attempt."""
         request = _request_of(value, context)
-        tokens = _context.set(context), _request.set(request)
+        tokens = _context.set(context), _request.set(request), _canvases.set(count(1))
         try:
             with soft_time_limit(limits.soft_time_limit):
                 result = run(request)
         finally:
             _context.reset(tokens[0])
             _request.reset(tokens[1])
+            _canvases.reset(tokens[2])
         return None if limits.ignore_result else result
 
     made = TaskOperation(

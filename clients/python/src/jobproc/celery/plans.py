@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobproc.celery.attempts import First, context_in_use
+from jobproc.celery.attempts import First, context_in_use, next_canvas_key
 from jobproc.celery.configuration import client_in_use, zero_is_first
 from jobproc.celery.errors import NotMapped
 from jobproc.celery.options import operation_name, submission_options
@@ -59,16 +59,16 @@ class Plan:
         return name
 
     def submit(self, result: First) -> AsyncResult | GroupResult:
-        """Submit all jobs or none, and return the handle of a result."""
+        """Submit all jobs or none, and return the handle of a result. An attempt that is repeated submits them once."""
         if not self.jobs:
             return GroupResult("", [])
-        client = client_in_use()
+        client, key = client_in_use(), next_canvas_key()
         if any("depends_on" in job for job in self.jobs):
-            accepted = client.workflows.submit(self.jobs)
+            accepted = client.workflows.submit(self.jobs, None, key)
             submitted, job_ids = accepted.workflow_id, accepted.job_ids
         else:
             jobs = [{name: value for name, value in job.items() if name != "name"} for job in self.jobs]
-            batch = client.batches.submit(jobs)
+            batch = client.batches.submit(jobs, None, key)
             submitted, job_ids = batch.batch_id, batch.job_ids
         return self._handle(result, submitted, dict(zip([job["name"] for job in self.jobs], job_ids, strict=True)))
 

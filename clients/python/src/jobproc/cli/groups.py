@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from jobproc.cli.invocation import FORMATS, Invocation
+from jobproc.cli.invocation import FORMATS, JSONPATH, Invocation
 
 
 class Place(NamedTuple):
@@ -15,6 +15,14 @@ class Place(NamedTuple):
     module: str  #: in `jobproc.cli.commands`; the command is called `command` there, or as `name` says
     name: str
     help: str
+
+
+class Format(click.Choice[str]):
+    """A form of the output: one of a list, or a JSONPath."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the form."""
+        return str(value) if str(value).startswith(JSONPATH) else super().convert(value, param, ctx)
 
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -30,7 +38,7 @@ def common_options() -> list[click.Parameter]:
         return click.Option(names, expose_value=False, callback=_store, **facts)
 
     return [
-        option("-o", "--output", type=click.Choice(FORMATS), help="The form of the output."),
+        option("-o", "--output", type=Format(FORMATS), help="The form of the output; also jsonpath=$.a.b[0]."),
         option("--no-color", is_flag=True, help="No colours, as with NO_COLOR."),
         option("--profile", metavar="NAME", help="The profile of the connection."),
         option("--url", metavar="URL", help="The base URL of the API."),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobproc.cli.output.columns import Column
 
 FORMATS = ("table", "json", "ndjson", "yaml", "id")
+JSONPATH = "jsonpath="  #: and the path: a form of the output, too
 
 
 class Invocation:

@@ -6,6 +6,7 @@ from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from jobproc.client.arguments import WINDOW_JOBS, Arguments, ClientVerbs, session_of, total_of
 from jobproc.client.calls import bulk_actions, jobs
+from jobproc.client.calls.reads import LiveEvent, live
 from jobproc.client.connection.drivers import Driver
 from jobproc.client.connection.retries import RetryPolicy
 from jobproc.client.handles.batches import Batch, BatchOptions
@@ -14,6 +15,7 @@ from jobproc.client.handles.jobs import Job, JobEvent
 from jobproc.client.handles.workflows import Workflow
 from jobproc.client.operations import OperationCall, submission_of
 from jobproc.client.progress_bar import ProgressBar
+from jobproc.client.views.jobs import ValidSubmission
 from jobproc.submission import SubmitOptions
 
 P = ParamSpec("P")
@@ -60,6 +62,18 @@ class Client(ClientVerbs[Driver]):
         began_at = self._session.clock()
         job = self._submit(operation, args, named, wait_s)
         return job.result(None if timeout is None else max(0.0, began_at + timeout - self._session.clock()))
+
+    @overload
+    def validate(
+        self, operation: str, job_input: object = jobs.OMITTED, /, **options: Unpack[SubmitOptions]
+    ) -> ValidSubmission: ...
+    @overload
+    def validate(self, operation: OperationCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> ValidSubmission: ...
+    def validate(self, operation: str | OperationCall[..., Any], /, *args: Any, **named: Any) -> ValidSubmission:
+        """Validate a job as `submit` does, and submit nothing; return what would be stored."""
+        name, job_input, options, _ = submission_of(operation, args, named)
+        valid: ValidSubmission = self._run(jobs.validate(name, job_input, options))
+        return valid
 
     def _submit(
         self, operation: str | OperationCall[..., Any], args: tuple[Any, ...], named: dict[str, Any], wait_s: float
@@ -140,6 +154,10 @@ class Client(ClientVerbs[Driver]):
     def events(self, job_id: str) -> Iterator[JobEvent]:
         """Follow a job until it has ended; an interrupted stream is resumed."""
         return self.job(job_id).events()
+
+    def live(self) -> Iterator[LiveEvent]:
+        """Follow the queues, the worker processes and running bulk actions, without an end."""
+        return self._driver.iterate(live(self._session))  # type: ignore[no-any-return]  # of either driver
 
     def batch(self, batch_id: str = "", /, **options: Unpack[BatchOptions]) -> Batch:
         """Return a new batch, whose jobs are submitted in a block of `with`; or a handle of one that exists."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobproc.cli.invocation import JSONPATH, usage
 from jobproc.cli.output.columns import COLOURS, Column, is_time, member_of, plain, text_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def write_list(invocation: "Invocation", items: Iterable[Thing], columns: list[C
             lines = (str(item[key]) for item in items)
         case "ndjson":
             lines = map(compact, items)
+        case path if path.startswith(JSONPATH):
+            lines = chain.from_iterable(map(finder(path), items))
         case other:
             write_text(PRINTED[other](list(items)))
             return
@@ -47,6 +50,10 @@ def write_object(invocation: "Invocation", thing: Thing, key: str) -> None:
 
 def write_value(invocation: "Invocation", value: Any) -> None:
     """Write any JSON value; as a table it is indented JSON."""
+    if invocation.format.startswith(JSONPATH):
+        for line in finder(invocation.format)(value):
+            write_text(line)
+        return
     write_text(PRINTED.get(invocation.format, compact)(value))
 
 
@@ -72,6 +79,22 @@ def yaml(value: Any) -> str:
     plain_value = json.loads(json.dumps(value))  # views are dictionaries of a class of their own
     text: str = library.safe_dump(plain_value, sort_keys=False, allow_unicode=True)
     return text.rstrip("\n").removesuffix("\n...")
+
+
+def finder(form: str) -> Callable[[Any], Iterator[str]]:
+    """Return a function that yields what a JSONPath (RFC 9535) finds in a value: texts as they are, else JSON."""
+    import jsonpath
+
+    text = form.removeprefix(JSONPATH)
+    try:
+        path = jsonpath.compile(text if text.startswith("$") else f"$.{text.lstrip('.')}")
+    except jsonpath.JSONPathError as error:
+        usage(f"-o {form}: {error}")
+
+    def find(value: Any) -> Iterator[str]:
+        return (found if isinstance(found, str) else compact(found) for found in path.findall(value))
+
+    return find
 
 
 PRINTED: dict[str, Callable[[Any], str]] = {"json": indented, "yaml": yaml, "table": indented}

@@ -7,7 +7,7 @@ from jobproc.client.calls.paging import all_pages
 from jobproc.client.connection.request import Request, get, post, segment
 from jobproc.client.connection.steps import Flow, Pause
 from jobproc.client.errors import WaitTimeout
-from jobproc.client.views.bulk_actions import BulkActionList, BulkActionView
+from jobproc.client.views.bulk_actions import BulkActionList, BulkActionOutcomes, BulkActionView
 from jobproc.client.views.view import view
 
 RESTING = frozenset({"STOPPED", "DONE", "UNDONE", "EXPIRED"})
@@ -35,9 +35,17 @@ def bulk_actions(most: int | None = None) -> Flow[None]:
     return all_pages(page(), lambda view: view.bulk_actions, most)
 
 
-def start(bulk_action_id: str, count: int | None = None) -> Request[BulkActionView]:
-    """Start a bulk action, or go on with a stopped one. `count`: that of the preview, where it must be confirmed."""
-    body = {} if count is None else {"count": count}
+def outcomes(bulk_action_id: str) -> Request[BulkActionOutcomes]:
+    """Retrieve the states of the jobs that a bulk action has changed, and what an undo would do now."""
+    return get(f"/bulk-actions/{segment(bulk_action_id)}/outcomes", view(BulkActionOutcomes))
+
+
+def start(bulk_action_id: str, count: int | None = None, first: int | None = None) -> Request[BulkActionView]:
+    """Start a bulk action, or go on with a stopped one.
+
+    `count`: that of the preview, where it must be confirmed. `first`: it stops once it has changed so many jobs in all.
+    """
+    body = {name: value for name, value in (("count", count), ("first", first)) if value is not None}
     return post(f"/bulk-actions/{segment(bulk_action_id)}/start", view(BulkActionView), body, repeatable=True)
 
 

@@ -14,12 +14,14 @@ from jobproc.client.errors import JobCancelled, JobFailed, WaitTimeout
 from jobproc.client.views.explanations import Explanation, JobLogView
 from jobproc.client.views.jobs import (
     CancelView,
+    ErrorList,
     JobList,
     JobView,
     ResultView,
     RetryView,
     StatusView,
     SubmittedJob,
+    ValidSubmission,
 )
 from jobproc.client.views.shared import State
 from jobproc.client.views.view import view
@@ -37,11 +39,15 @@ class JobFilter(TypedDict, total=False):
     queue: str
     tag: str
     batch: str  #: id of a batch or a workflow
+    id_suffix: str  #: the end of the id
     created_after: datetime | str
     created_before: datetime | str
     finished_after: datetime | str
     finished_before: datetime | str
     error: str  #: a part of the type or the text of the error
+    error_group: str  #: the id of an error group, from `errors`
+    input: list[str]  #: values in the input, such as `order.id=7`
+    metadata: list[str]  #: values in the metadata, likewise
 
 
 class JobListOptions(JobFilter, total=False):
@@ -67,6 +73,12 @@ def submit(operation: str, job_input: object, options: Mapping[str, Any], wait_s
     """Submit a job. With `wait_s` the response comes with the end of the job, or when the time is up."""
     key = str(options.get("idempotency_key") or new_key())
     return post("/jobs/", view(SubmittedJob), submission(operation, job_input, options), key=key, wait_s=wait_s)
+
+
+def validate(operation: str, job_input: object, options: Mapping[str, Any]) -> Request[ValidSubmission]:
+    """Validate a job without submitting it; return what would be stored."""
+    body = submission(operation, job_input, options)
+    return post("/jobs/validate", view(ValidSubmission), body, repeatable=True)
 
 
 def job(job_id: str) -> Request[JobView]:
@@ -120,6 +132,20 @@ def logs(job_id: str, run: int | None = None, attempt: int | None = None) -> Flo
 def page(limit: int | None = None, cursor: str | None = None, **options: Unpack[JobListOptions]) -> Request[JobList]:
     """List a page of jobs, newest first."""
     return get("/jobs/", view(JobList), limit=limit, cursor=cursor, **options)
+
+
+class ErrorFilter(TypedDict, total=False):
+    """The failures that are grouped: those that match all of it."""
+
+    operation: str
+    queue: str
+    finished_after: datetime | str
+    finished_before: datetime | str
+
+
+def errors(limit: int | None = None, **filter_: Unpack[ErrorFilter]) -> Request[ErrorList]:
+    """List the error groups of the newest failures, the largest first, at most `limit`."""
+    return get("/errors", view(ErrorList), limit=limit, **filter_)
 
 
 def jobs(most: int | None = None, **options: Unpack[JobListOptions]) -> Flow[None]:

@@ -13,6 +13,7 @@ T = TypeVar("T")
 Query = Mapping[str, Any]
 JSON_HEADERS = {"Content-Type": "application/json"}
 IDEMPOTENCY_KEY = "Idempotency-Key"
+REPEATED = frozenset({"input", "metadata"})  # parameters whose values may have commas
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,14 @@ def segment(value: object) -> str:
 
 
 def encoded_query(query: Query) -> str:
-    """Return a query as text: None is left out, several values are separated by commas."""
-    return urlencode({name: _text(value) for name, value in query.items() if value is not None})
+    """Return a query as text: None is left out, several values are separated by commas, or repeat the parameter."""
+    given = {name: value for name, value in query.items() if value is not None}
+    repeated = [(name, _text(item)) for name in given.keys() & REPEATED for item in _items(given[name])]
+    return urlencode([(name, _text(given[name])) for name in given if name not in REPEATED] + sorted(repeated))
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return [value] if isinstance(value, str) else value
 
 
 def _text(value: object) -> str:

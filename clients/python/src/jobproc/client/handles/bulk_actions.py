@@ -11,7 +11,7 @@ from jobproc.client.connection.request import Request
 from jobproc.client.connection.session import Session
 from jobproc.client.connection.steps import Flow
 from jobproc.client.connection.verbs import D, Resource, Thing, items, verb
-from jobproc.client.views.bulk_actions import BulkActionView, SampleJobView
+from jobproc.client.views.bulk_actions import BulkActionOutcomes, BulkActionView, SampleJobView
 
 A = TypeVar("A")
 
@@ -37,8 +37,11 @@ class BulkActionHandle(Thing[D], Generic[D]):
         self.view = (yield call) if isinstance(call, Request) else (yield from call)
         return self.view
 
-    def _start(self) -> Any:
-        return self._run(self._changed(bulk_actions.start(self.id, self.count)))
+    def _start(self, first: int | None) -> Any:
+        return self._run(self._changed(bulk_actions.start(self.id, self.count, first)))
+
+    def _outcomes(self) -> Any:
+        return self._run(bulk_actions.outcomes(self.id))
 
     def _stop(self) -> Any:
         return self._run(self._changed(bulk_actions.stop(self.id)))
@@ -53,9 +56,16 @@ class BulkActionHandle(Thing[D], Generic[D]):
 class BulkAction(BulkActionHandle[Driver]):
     """A bulk action."""
 
-    def start(self) -> BulkActionView:
-        """Start it, for the jobs that were counted; or go on after a stop."""
-        return cast("BulkActionView", self._start())
+    def start(self, first: int | None = None) -> BulkActionView:
+        """Start it, for the jobs that were counted; or go on after a stop.
+
+        `first`: it stops by itself once it has changed so many jobs in all.
+        """
+        return cast("BulkActionView", self._start(first))
+
+    def outcomes(self) -> BulkActionOutcomes:
+        """Retrieve the states of the jobs that it has changed, and what an undo would do now."""
+        return cast("BulkActionOutcomes", self._outcomes())
 
     def stop(self) -> BulkActionView:
         """Stop it; no further job is changed."""
@@ -73,9 +83,16 @@ class BulkAction(BulkActionHandle[Driver]):
 class AsyncBulkAction(BulkActionHandle[AsyncDriver]):
     """A bulk action, for `AsyncClient`."""
 
-    async def start(self) -> BulkActionView:
-        """Start it, for the jobs that were counted; or go on after a stop."""
-        return cast("BulkActionView", await self._start())
+    async def start(self, first: int | None = None) -> BulkActionView:
+        """Start it, for the jobs that were counted; or go on after a stop.
+
+        `first`: it stops by itself once it has changed so many jobs in all.
+        """
+        return cast("BulkActionView", await self._start(first))
+
+    async def outcomes(self) -> BulkActionOutcomes:
+        """Retrieve the states of the jobs that it has changed, and what an undo would do now."""
+        return cast("BulkActionOutcomes", await self._outcomes())
 
     async def stop(self) -> BulkActionView:
         """Stop it; no further job is changed."""
@@ -108,6 +125,7 @@ class BulkActionVerbs(Resource[D], Generic[D, A]):
     """The verbs of a client about bulk actions: `cancel`, `retry` and `reprioritise` begin one."""
 
     get = verb(bulk_actions.bulk_action)
+    outcomes = verb(bulk_actions.outcomes)
     stop = verb(bulk_actions.stop)
     undo = verb(bulk_actions.undo)
     page = verb(bulk_actions.page)

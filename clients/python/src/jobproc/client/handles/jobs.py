@@ -133,6 +133,7 @@ class JobVerbs(Resource[D]):
     logs = items(jobs.logs, LogLineView)
     list = items(jobs.jobs, JobSummaryView)
     page = verb(jobs.page)
+    errors = verb(jobs.errors)
     operations = verb(reads.operations)
     stats = verb(reads.stats)
     usage = verb(reads.usage)

@@ -114,6 +114,29 @@ class CallerView(View):
     version: str
 
 
+class ConsoleSettingsView(View):
+    """The settings of a console: the name of the installation, and its links to other systems."""
+
+    environment: EnvironmentView
+    links: LinkTemplatesView
+    version: str
+
+
+class EnvironmentView(View):
+    """The name by which people know this installation."""
+
+    name: str | None
+    colour: str | None
+
+
+class LinkTemplatesView(View):
+    """URLs of other systems, with places in braces."""
+
+    trace: str | None
+    logs: str | None
+    grafana: str | None
+
+
 class NewApiKeyView(View):
     """A new API key with its secret, which no later response has."""
 

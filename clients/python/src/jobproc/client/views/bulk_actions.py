@@ -10,12 +10,14 @@ from jobproc.client.views.view import View
 ActionKind = Literal["cancel", "retry", "reprioritise"]
 Phase = Literal["PREVIEW", "RUNNING", "STOPPED", "DONE", "UNDOING", "UNDONE", "EXPIRED"]
 SkipReason = Literal["moved_on", "input_removed", "unique_conflict", "unchanged", "was_running", "removed"]
+StopReason = Literal["first", "request", "error"]
 
 
 class BulkActionLinks(View):
     """Links to a bulk action and to the requests about it, as paths."""
 
     self: str
+    outcomes: str
     start: str
     stop: str
     undo: str
@@ -26,6 +28,18 @@ class BulkActionList(View):
 
     bulk_actions: list[BulkActionView]
     next: str | None
+
+
+class BulkActionOutcomes(View):
+    """The states of the jobs that a bulk action has changed, and what an undo would do now."""
+
+    bulk_action_id: str
+    changed: int
+    counted: int
+    is_complete: bool
+    states: dict[str, int]
+    undoable: int
+    not_undoable: dict[str, int]
 
 
 class BulkActionView(View):
@@ -41,6 +55,10 @@ class BulkActionView(View):
     count: int
     count_is_exact: bool
     sample: list[SampleJobView]
+    sample_newest: list[SampleJobView]
+    sample_random: list[SampleJobView]
+    would_skip: dict[str, int]
+    would_skip_is_exact: bool
     matched: int
     done: int
     cancels_requested: int
@@ -49,8 +67,12 @@ class BulkActionView(View):
     not_undone: dict[str, int]
     progress: float
     created_at: str
+    created_by: str | None
     started_at: str | None
+    started_by: str | None
     changed_at: str
+    first: int | None
+    stop_reason: StopReason | None
     error: str | None
     links: BulkActionLinks
 
@@ -69,6 +91,9 @@ class JobFilters(View):
     finished_after: str | None
     finished_before: str | None
     error: str | None
+    error_group: str | None
+    input: list[str]
+    metadata: list[str]
 
 
 class SampleJobView(View):

@@ -41,6 +41,40 @@ class EndedJobView(View):
     result_omitted: bool
 
 
+class ErrorGroupLinks(View):
+    """Links to the jobs of an error group, as paths."""
+
+    jobs: str
+
+
+class ErrorGroupView(View):
+    """The failed jobs of an operation with the same error type, and the same error text but for ids and numbers."""
+
+    error_group: str
+    operation: str
+    type: str
+    normalised_text: str
+    count: int
+    first_at: str
+    last_at: str
+    counts: list[int]
+    sample_text: str
+    sample: list[str]
+    links: ErrorGroupLinks
+
+
+class ErrorList(View):
+    """The largest error groups among the newest failures of a tenant."""
+
+    errors: list[ErrorGroupView]
+    groups_total: int
+    failed: int
+    scanned: int
+    is_complete: bool
+    since: str | None
+    until: str
+
+
 class FailureView(View):
     """The error of a job or of an attempt, with its traceback."""
 
@@ -116,6 +150,7 @@ class JobView(View):
     metadata: dict[str, Any] | None
     concurrency_key: str | None
     submitted_by: str | None
+    trace_id: str | None
     created_at: str
     run_at: str | None
     due_at: str | None
@@ -231,3 +266,15 @@ class UsageView(View):
     overhead_seconds: float | None
     cpu_seconds: float | None
     peak_memory_mebibytes: float | None
+
+
+class ValidSubmission(View):
+    """The job that a submission would store."""
+
+    operation: str
+    version: int
+    queue: str
+    priority: int
+    max_attempts: int
+    timeout_seconds: float | None
+    status: State

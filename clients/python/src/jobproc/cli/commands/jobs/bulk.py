@@ -26,6 +26,7 @@ def bulk_options(function: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--all", "is_all", is_flag=True, help="All jobs, without a filter."),
         click.option("--rate", type=int, metavar="N", help="At most N jobs a second."),
+        click.option("--first", type=click.IntRange(min=1), metavar="N", help="Stop after N jobs; you go on with it."),
         click.option("--dry-run", is_flag=True, help="Count the jobs, and change nothing."),
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
     )
@@ -78,7 +79,7 @@ def reprioritise(invocation: Invocation, priority: int, **options: Any) -> int:
 def each(invocation: Invocation, ids: tuple[str, ...], options: dict[str, Any], change: Callable[[str], Any]) -> int:
     """Change jobs one by one; a refused one does not stop the others. Return the exit code of the last failure."""
     if chosen(options) or any(options.values()):
-        usage("ids or filters are expected, not both; --all, --rate, --dry-run and --yes are for filters")
+        usage("ids or filters are expected, not both; --all, --rate, --first, --dry-run and --yes are for filters")
     code = ExitCode.DONE
     for text in ids:
         try:
@@ -105,19 +106,26 @@ def act(invocation: Invocation, action: str, options: dict[str, Any], priority: 
     invocation.say(f"{action}: {about}{view.count:,} jobs, at most {view.jobs_per_second:,} a second, such as")
     for job in view.sample[:5]:
         invocation.say(f"  {job.job_id}  {job.status}  {plain(job.operation)}")
+    for reason, number in sorted(view.get("would_skip", {}).items()):
+        invocation.say(f"{'' if view.would_skip_is_exact else 'at least '}{number:,} would be skipped: {reason}")
     if options["dry_run"] or not view.count:
         invocation.write(view, "bulk_action_id")
         return ExitCode.DONE
-    if not invocation.confirm(f"{action} {about}{view.count:,} jobs?", yes=options["yes"]):
+    first = options["first"]
+    which = "" if first is None else f"the first {first:,} of "
+    if not invocation.confirm(f"{action} {which}{about}{view.count:,} jobs?", yes=options["yes"]):
         invocation.say("nothing is changed")
         return ExitCode.FAILED
     id_ = view.bulk_action_id
-    invocation.client.send(bulk_actions.start(id_, view.count))
+    invocation.client.send(bulk_actions.start(id_, view.count, first))
     invocation.goes_on = f"the action (`jobproc actions stop {id_}` stops it)"
     done = progress(invocation, id_)
     invocation.write(done, "bulk_action_id")
     skipped = sum(done.skipped.values())
     invocation.say(f"{done.done:,} jobs are changed, {skipped:,} skipped; to take it back: jobproc actions undo {id_}")
+    if done.get("stop_reason") == "first":
+        invocation.say(f"it has stopped after them; to go on: jobproc actions start {id_}")
+        return ExitCode.DONE
     return ExitCode.DONE if done.phase in {"DONE", "UNDONE"} else ExitCode.FAILED
 
 

@@ -31,6 +31,14 @@ def get(invocation: Invocation, id_: str) -> None:
     invocation.write(invocation.client.bulk.get(id_), "bulk_action_id")
 
 
+@actions.command("outcomes")
+@click.argument("id_", metavar="ID")
+@pass_invocation
+def outcomes(invocation: Invocation, id_: str) -> None:
+    """Show the states of the jobs that a bulk action has changed, and what an undo would do now."""
+    invocation.write(invocation.client.bulk.outcomes(id_), "bulk_action_id")
+
+
 @actions.command("stop")
 @click.argument("id_", metavar="ID")
 @pass_invocation
@@ -41,10 +49,11 @@ def stop(invocation: Invocation, id_: str) -> None:
 
 @actions.command("start")
 @click.argument("id_", metavar="ID")
+@click.option("--first", type=click.IntRange(min=1), metavar="N", help="Stop once N jobs in all are changed.")
 @pass_invocation
-def start(invocation: Invocation, id_: str) -> None:
+def start(invocation: Invocation, id_: str, first: int | None) -> None:
     """Go on with a bulk action that was stopped, or start a previewed one."""
-    invocation.client.bulk_action(id_).start()
+    invocation.client.bulk_action(id_).start(first)
     invocation.goes_on = f"the action (`jobproc actions stop {id_}` stops it)"
     invocation.write(progress(invocation, id_), "bulk_action_id")
 

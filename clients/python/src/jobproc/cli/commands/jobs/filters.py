@@ -59,11 +59,20 @@ FILTERS: tuple[tuple[str, Any, str], ...] = (
     ("finished_after", Instant(is_past=True), "Finished at or after a time, or 2h ago."),
     ("finished_before", Instant(is_past=True), "Finished before a time, or 2h ago."),
     ("error", str, "A part of the type or the text of the error."),
+    ("error_group", str, "The id of an error group, from `errors list`."),
+)
+#: Filters that may be given several times.
+VALUES: tuple[tuple[str, str], ...] = (
+    ("input", "A value in the input, such as order.id=7; may be repeated."),
+    ("metadata", "A value in the metadata, such as customer=4711; may be repeated."),
 )
 
 
 def filters(function: F) -> F:
     """Give a command the options of the filters."""
+    for name, text in reversed(VALUES):
+        option = click.option(f"--has-{name}", metavar="PATH=VALUE", multiple=True, help=text)
+        function = option(function)
     for name, kind, text in reversed(FILTERS):
         function = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(function)
     return function
@@ -72,4 +81,5 @@ def filters(function: F) -> F:
 def chosen(options: dict[str, Any]) -> dict[str, Any]:
     """Take the filters that are given out of the options of a command."""
     named = {name: options.pop(name, None) for name, _, _ in FILTERS}
+    named |= {name: list(options.pop(f"has_{name}", None) or ()) or None for name, _ in VALUES}
     return {name: value for name, value in named.items() if value is not None}

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from jobproc.cli.commands.jobs.console import open_page
 from jobproc.cli.commands.jobs.filters import chosen, filters
 from jobproc.cli.commands.jobs.ids import job_id
 from jobproc.cli.exit_codes import OF_STATES
@@ -96,12 +97,16 @@ def logs(invocation: Invocation, id_: str, run: int | None, attempt: int | None,
 @click.option("--sort", type=click.Choice(("-created", "created", "-finished", "finished")), help="Default: -created.")
 @click.option("--limit", type=int, default=LIMIT, show_default=True, help="The most jobs.")
 @click.option("--all", "is_all", is_flag=True, help="All jobs that match, page by page.")
+@click.option("--web", is_flag=True, help="Open the list in the console instead.")
 @pass_invocation
-def list_(invocation: Invocation, sort: str | None, limit: int, *, is_all: bool, **options: Any) -> None:
+def list_(invocation: Invocation, sort: str | None, limit: int, *, is_all: bool, web: bool, **options: Any) -> None:
     """List jobs, newest first.
 
     The filters are those of the API: all of them must match.
     """
     query = chosen(options) | ({"sort": sort} if sort else {})
+    if web:
+        open_page(invocation, "jobs", query)
+        return
     found = invocation.client.list(None if is_all else limit, **query)
     invocation.write_list(found, COLUMNS, "job_id")

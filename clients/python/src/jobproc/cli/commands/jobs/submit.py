@@ -40,6 +40,7 @@ class Seconds(click.ParamType[float]):
     "--wait", type=Seconds(), is_flag=False, flag_value=FOREVER, metavar="[SECONDS]", help="Wait, and print the result."
 )
 @click.option("--follow", is_flag=True, help="Print each new state and progress, then the result.")
+@click.option("--dry-run", is_flag=True, help="Validate the job, submit nothing, and print what would be stored.")
 @click.option("-p", "--priority", type=click.IntRange(0, 9), help="0, first, to 9.")
 @click.option("--queue", help="One of the queues that the operation allows.")
 @click.option("--delay", "delay_seconds", type=float, metavar="SECONDS", help="Start so much later.")
@@ -62,6 +63,7 @@ def submit(  # noqa: PLR0913 - an option each
     metadata: str | None,
     *,
     follow: bool,
+    dry_run: bool,
     **options: Any,
 ) -> int | None:
     """Submit a job.
@@ -70,16 +72,15 @@ def submit(  # noqa: PLR0913 - an option each
     at all. The exit code of --wait and --follow is the fate of the job: 0 SUCCESS, 3 FAILED, 4 CANCELLED; 9 if the
     seconds are up.
     """
-    given = {name: value for name, value in options.items() if value not in (None, ())}
-    if unique is not None:
-        given["unique"] = {"key": unique}
-    if metadata is not None:
-        given["metadata"] = value_of(metadata, "--metadata")
+    given = given_options(options, unique, metadata)
     if data == STDIN:
-        if follow or wait is not None or "idempotency_key" in given:
-            usage("--wait, --follow and --idempotency-key are for one job, not for lines of stdin")
+        if follow or wait is not None or dry_run or "idempotency_key" in given:
+            usage("--wait, --follow, --dry-run and --idempotency-key are for one job, not for lines of stdin")
         return submit_lines(invocation, operation, given)
     job_input = jobs.OMITTED if data is None else value_of(data, "DATA")
+    if dry_run:
+        invocation.write(invocation.client.send(jobs.validate(operation, job_input, given)), "operation")
+        return None
     accepted = invocation.client.send(jobs.submit(operation, job_input, given))
     id_: str = accepted.job_id
     if not follow and wait is None:
@@ -91,6 +92,16 @@ def submit(  # noqa: PLR0913 - an option each
         if code := follow_job(invocation, id_):
             return code
     return print_result(invocation, id_, None if wait in (None, FOREVER) else wait)
+
+
+def given_options(options: dict[str, Any], unique: str | None, metadata: str | None) -> dict[str, Any]:
+    """Return the options of a submission that are given."""
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if unique is not None:
+        given["unique"] = {"key": unique}
+    if metadata is not None:
+        given["metadata"] = value_of(metadata, "--metadata")
+    return given
 
 
 def submit_lines(invocation: Invocation, operation: str, options: dict[str, Any]) -> int:

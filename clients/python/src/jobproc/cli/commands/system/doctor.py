@@ -17,6 +17,7 @@ from jobproc.cli.invocation import Invocation, usage
 from jobproc.cli.output.columns import columns
 from jobproc.client.connection.request import get
 from jobproc.client.errors import ApiError
+from jobproc.client.views.view import View, view
 from jobproc.errors import JobprocError
 
 COLUMNS = columns("ok", "check", "found", "todo", todo="WHAT TO DO")
@@ -66,6 +67,16 @@ def access(invocation: Invocation) -> Iterator[Finding]:
     who = caller.subject or "no key is needed"
     todo = "" if caller.may_submit else "the tenant is suspended or draining: an operator resumes it"
     yield Finding(bool(caller.may_submit), "access", f"{who}, tenant {caller.tenant}: {', '.join(caller.scopes)}", todo)
+
+
+def installation(invocation: Invocation) -> Iterator[Finding]:
+    """Yield the parts of the installation that readiness does not need, if the caller may ask."""
+    if "admin" not in invocation.client.caller().scopes:
+        yield Finding(True, "installation", "broker, controller and connections: not asked, the scope admin is needed")
+        return
+    for check in invocation.client.send(get("/diagnostics", view(View))).checks:
+        if check.name in {"broker", "connections", "controller"}:
+            yield Finding(bool(check.ok), check.name, check.detail, check.todo or "")
 
 
 def queues(invocation: Invocation) -> Iterator[Finding]:
@@ -135,14 +146,14 @@ def kubectl(kind: str, namespace: str, *, may_lack: bool = False) -> list[dict[s
     return list(json.loads(result.stdout)["items"])
 
 
-CHECKS: tuple[Callable[[Invocation], Iterator[Finding]], ...] = (readiness, access, workers, queues)
+CHECKS: tuple[Callable[[Invocation], Iterator[Finding]], ...] = (readiness, access, installation, workers, queues)
 
 
 @command("doctor")
 @click.option("--cluster", "namespace", metavar="NAMESPACE", help="Also the pods of a namespace, by kubectl.")
 @pass_invocation
 def doctor(invocation: Invocation, namespace: str | None) -> int:
-    """Look for what is wrong: API, database, migrations, clocks, workers, queues. Each finding has what to do.
+    """Look for what is wrong: API, database, broker, clocks, workers, queues. Each finding has what to do.
 
     The exit code is 10 if something is wrong.
     """

@@ -5,8 +5,8 @@ phase: expand
 
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 # Small: at most some sessions of each caller. A request with a cookie reads one row each few seconds.
 CONSOLE_SESSIONS = """
