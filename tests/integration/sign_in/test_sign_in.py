@@ -108,12 +108,12 @@ def test_the_provider_may_be_away(signed: System, tmp_path: Path) -> None:
     system = System(tmp_path, signed.database.url, signed.env["REDIS_URL"])
     try:
         system.api(**settings(system, own))
-        with browser_of(system) as browser:
+        with browser_of(system) as browser, browser_of(system) as visitor:
             assert browser.get(back_from_provider(browser)).status_code == 303
             late = back_from_provider(browser)
             own.close()
-            until("the outage is noticed", lambda: browser.get(START).status_code == 503)
-            page = browser.get(START, headers=PAGE)
+            until("the outage is noticed", lambda: visitor.get(START).status_code == 503)
+            page = visitor.get(START, headers=PAGE)
             assert page.headers["content-type"].startswith("text/html")
             assert "The OpenID provider is unavailable" in page.text
             answer = browser.get(late)
