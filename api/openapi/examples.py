@@ -159,6 +159,10 @@ _OUTCOMES = {
     "undoable": 602, "not_undoable": {},
 }  # fmt: skip
 _HALF_DONE = _RUNNING | {"matched": 602, "done": 602, "progress": 0.5}
+_VALID = {
+    "operation": "square_sum", "version": 1, "queue": "default", "priority": 5, "max_attempts": 3,
+    "timeout_seconds": None, "status": "PENDING",
+}  # fmt: skip
 _CHECKS = {"database": "answers", "migrations": "at 0004", "clock": "within 5 s of the database's"}
 _DIAGNOSTICS = {
     "healthy": False,
@@ -213,19 +217,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             "waiting": {"job_id": ID, "status": "SCHEDULED", "result": None},
         }
     },
-    ("post", "/jobs/validate"): {
-        "200": {
-            "valid": {
-                "operation": "square_sum",
-                "version": 1,
-                "queue": "default",
-                "priority": 5,
-                "max_attempts": 3,
-                "timeout_seconds": None,
-                "status": "PENDING",
-            }
-        }
-    },
+    ("post", "/jobs/validate"): {"200": {"valid": _VALID}},
     ("post", "/jobs/results"): {
         "200": {
             "one of two has ended": {

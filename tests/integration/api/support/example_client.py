@@ -12,8 +12,7 @@ from integration.api.support.made_resources import MadeResources
 from rig.system import System, until
 
 JOB = {"data": [1, 2, 3], "operation": "square_sum"}
-BAD_COUNT = {"count": "x"}
-LATER = JOB | {"delay_seconds": 1_000}
+LATER, BAD_COUNT = JOB | {"delay_seconds": 1_000}, {"count": "x"}
 UNUSED_ID = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
 
 
