@@ -100,9 +100,7 @@ class DrainingServer(uvicorn.Server):
         for server in self.servers:
             server.close()
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        self._services().watchers.drain()
-        self._services().batch_watchers.drain()
-        self._services().feed.drain()
+        self._services().drain()
         end = time.monotonic() + self._drain_s
         connections = self.server_state.connections
         while connections and time.monotonic() < end and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event

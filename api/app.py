@@ -29,9 +29,9 @@ from api.routes import (
 from api.routes.batches import events as batch_events
 from api.routes.batches import resource
 from api.routes.health import EventLoopProbes
-from api.routes.queues import feed
+from api.routes.queues import feed, live
 from api.routes.queues import resource as queues
-from api.routes.tenancy import audit, caller, keys, tenants, usage
+from api.routes.tenancy import audit, caller, console_session, console_settings, console_sign_in, keys, tenants, usage
 from api.routes.webhooks import deliveries as webhook_deliveries
 from api.routes.webhooks import endpoints as webhook_endpoints
 from api.routes.workflows import resource as workflow_resource
@@ -123,11 +123,11 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(TracingMiddleware)
     exception_handlers.install(app, cors)
     for module in (
+        job_list,  # before `jobs`, whose path /jobs/{job_id} matches /jobs/events too
         jobs,
         job_payload,
         events,
         job_logs,
-        job_list,
         cancel_retry,
         resource,
         batch_events,
@@ -144,7 +144,11 @@ def create_app(settings: Settings) -> FastAPI:
         audit,
         explain,
         operations,
+        live,
         caller,
+        console_session,
+        console_sign_in,
+        console_settings,
         usage,
         tenants,
         health,

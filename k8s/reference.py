@@ -33,7 +33,7 @@ OWN |= {name_of(field) for field in MigrationSettings.model_fields if field != "
 #: Their place is a Secret, not the values of a release.
 OWN |= set(secret_variables())
 #: Those of `authentication`, `oidc`, `worker.apiKey` and `api.tls`.
-OWN |= {name_of(field) for field in ("authentication", "unauthenticated_network")}
+OWN |= {name_of(field) for field in ("authentication", "unauthenticated_network", "console_sign_in")}
 OWN |= {name_of(f"tls_{field}_file") for field in ("certificate", "key", "client_ca")}
 OWN |= {
     name_of(f"oidc_{field}")
@@ -45,6 +45,9 @@ OWN |= {
         "default_tenant",
         "scopes_claims",
         "scopes_mapping",
+        "client_id",
+        "redirect_url",
+        "sign_in_scope",
         "ca_file",
     )
 }

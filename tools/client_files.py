@@ -20,7 +20,14 @@ JSON = "application/json"
 REF = "#/components/schemas/"
 SHARED = "shared"
 #: Modules of views that are not called as the tag of their paths; None: the client has no verbs for them.
-MODULES = {"keys": "access", "tenants": "access", "audit": "access", "operations": "queues", "health": None}
+MODULES = {
+    "keys": "access",
+    "tenants": "access",
+    "audit": "access",
+    "operations": "queues",
+    "health": None,
+    "console": None,
+}
 EXPLANATIONS = ("/jobs/{job_id}/explain", "/jobs/{job_id}/logs")
 TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 #: By status: the class of errors on which those of a problem build, and the module that has them.

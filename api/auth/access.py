@@ -2,18 +2,22 @@
 
 import hmac
 import time
-from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from starlette.types import Scope as AsgiScope
 
 from api.auth.directory import Directory, KnownKey
 from api.auth.principal import ANYONE, Principal
+from api.auth.sessions.cookie import SessionCookie, header
+from api.auth.sessions.known_sessions import KnownSessions
+from api.auth.sessions.same_origin import check_same_origin
 from api.limits.rates.request_limits import RequestLimits
 from api.web.problem_kinds import SCOPE_MISSING, TENANT_NOT_FOUND, TENANT_REMOVING, TENANT_SUSPENDED, UNAUTHENTICATED
 from api.web.problems import ProblemError
 from common.domain.tenancy.api_keys import ApiKeyToken, digest_of
+from common.domain.tenancy.console_sessions import ConsoleSession, session_digest
 from common.domain.tenancy.scopes import Scope
 from common.domain.tenancy.tenants import TenantState
 from common.settings import Settings
@@ -44,12 +48,19 @@ class Access:
     """Authenticates requests and compares their scopes with that of the route."""
 
     def __init__(
-        self, settings: Settings, directory: Directory, limits: RequestLimits, tokens: TokenVerifier | None = None
+        self,
+        settings: Settings,
+        directory: Directory,
+        limits: RequestLimits,
+        sessions: KnownSessions,
+        tokens: TokenVerifier | None = None,
     ) -> None:
         """`tokens`: None if no OpenID provider is configured."""
         self._is_off = settings.authentication is Authentication.OFF
         self._directory = directory
         self._limits = limits
+        self._sessions = sessions
+        self._cookie = SessionCookie(settings) if settings.console_sign_in else None
         self._tokens = tokens
 
     async def admit(self, scope: AsgiScope, needed: Scope | None) -> Principal:
@@ -68,7 +79,7 @@ class Access:
             await limits.check_caller(scope, principal.tenant, principal.subject)
         if needed is not None:
             check_scope(principal, needed)
-        name = _header(scope, _TENANT_HEADER)
+        name = header(scope, _TENANT_HEADER)
         return principal if name is None else await self._across(principal, name)
 
     async def _across(self, principal: Principal, name: bytes) -> Principal:
@@ -93,13 +104,17 @@ class Access:
             await self._tokens.close()
 
     async def _authenticated(self, scope: AsgiScope) -> Principal:
-        credential = _credential(scope)
-        key = ApiKeyToken.parse(credential)
-        if key is None and self._tokens is None:
-            raise unauthenticated("The Authorization header has no API key.")
-        if not self._directory.is_fresh:
-            await self._directory.refresh()
-        principal = await (self._by_token(credential) if key is None else self._by_key(scope, key))
+        authorization = header(scope, b"authorization")
+        if authorization is None:
+            principal = await self._by_cookie(scope)
+        else:
+            credential = _credential(authorization)
+            key = ApiKeyToken.parse(credential)
+            if key is None and self._tokens is None:
+                raise unauthenticated("The Authorization header has no API key.")
+            if not self._directory.is_fresh:
+                await self._directory.refresh()
+            principal = await (self._by_token(credential) if key is None else self._by_key(scope, key))
         tenant = self._directory.tenants.get(principal.tenant)
         if tenant is None:
             raise unauthenticated("The tenant of the caller does not exist.")
@@ -115,6 +130,37 @@ class Access:
             return await self._tokens.principal(token)
         except InvalidToken as error:
             raise unauthenticated(str(error), 'error="invalid_token"') from error
+
+    async def _by_cookie(self, scope: AsgiScope) -> Principal:
+        """Return the caller of a request without an Authorization header. Raises ProblemError."""
+        secret = None if self._cookie is None else self._cookie.value(scope)
+        if secret is None:
+            raise unauthenticated(
+                "The request has no Authorization header; send `Authorization: Bearer` and an API key."
+            )
+        check_same_origin(scope)
+        digest = session_digest(secret)
+        if not self._directory.is_fresh:
+            await self._directory.refresh()
+        session = None if digest is None else await self._sessions.find(digest)
+        if session is None:
+            raise unauthenticated("The session has ended; sign in again.")
+        return await self._of_session(session)
+
+    async def _of_session(self, session: ConsoleSession) -> Principal:
+        if session.key_id is None:
+            tenant = self._directory.tenants.get(session.tenant)
+            if tenant is None or self._tokens is None:
+                raise unauthenticated("The tenant or the OpenID provider of the session does not exist any more.")
+            return Principal(
+                tenant.id, tenant.name, session.scopes, session.subject, name=session.name, session=session
+            )
+        known = self._directory.keys.get(session.key_id) or await self._directory.look_for(session.key_id)
+        now = time.time()
+        if known is None or now >= known.expires_at:
+            raise unauthenticated("The API key of the session has expired or was revoked.")
+        self._directory.note_use(session.key_id, now)
+        return of_key_session(known, session)
 
     async def _by_key(self, scope: AsgiScope, token: ApiKeyToken) -> Principal:
         known: KnownKey | None = self._directory.keys.get(token.id)
@@ -132,6 +178,13 @@ class Access:
         return known.principal
 
 
+def of_key_session(key: KnownKey, session: ConsoleSession) -> Principal:
+    """Return the caller of a session that began with an API key. It ends with the key, if that is earlier."""
+    if key.expires_at < session.expires_at.timestamp():
+        session = replace(session, expires_at=datetime.fromtimestamp(key.expires_at, UTC))
+    return replace(key.principal, session=session)
+
+
 def check_scope(principal: Principal, needed: Scope) -> None:
     """Raise ProblemError if the caller lacks a scope."""
     if needed not in principal.scopes:
@@ -144,24 +197,12 @@ def unauthenticated(detail: str, *parameters: str) -> ProblemError:
     return ProblemError(UNAUTHENTICATED, detail, headers={"WWW-Authenticate": challenge})
 
 
-def _credential(scope: AsgiScope) -> str:
-    """Return the credential of a request. Raises ProblemError if it has none."""
-    value = _header(scope, b"authorization")
-    if value is None:
-        raise unauthenticated("The request has no Authorization header; send `Authorization: Bearer` and an API key.")
+def _credential(value: bytes) -> str:
+    """Return the credential in an Authorization header. Raises ProblemError if it has none."""
     text = value.decode("latin-1")
     if len(value) <= MAX_CREDENTIAL_BYTES and text[: len(_SCHEME)].lower() == _SCHEME:
         return text[len(_SCHEME) :].strip()
     raise unauthenticated("The Authorization header must be `Bearer` and an API key or a token.")
-
-
-def _header(scope: AsgiScope, wanted: bytes) -> bytes | None:
-    """Return the first value of a header; None: the request does not have it."""
-    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    for name, value in headers:
-        if name == wanted:
-            return value
-    return None
 
 
 def _scope_missing(needed: Scope, principal: Principal) -> ProblemError:

@@ -110,7 +110,7 @@ class Directory:
         """Know a key that this process has created or changed, at once."""
         tenant = self.tenants.get(key.tenant)
         if tenant is not None:
-            principal = Principal(key.tenant, tenant.name, key.scopes, f"key:{key.id}")
+            principal = Principal(key.tenant, tenant.name, key.scopes, f"key:{key.id}", name=key.name)
             self.keys[key.id] = KnownKey(key.digest, principal, _end(key))
 
     def learn_tenant(self, tenant: Tenant) -> None:

@@ -7,6 +7,7 @@ from fastapi import Request
 
 from api.web.problem_kinds import TENANT_DRAINING
 from api.web.problems import ProblemError
+from common.domain.tenancy.console_sessions import ConsoleSession
 from common.domain.tenancy.scopes import ALL_SCOPES, Scope
 from common.domain.tenancy.tenants import DEFAULT_TENANT, DEFAULT_TENANT_NAME
 
@@ -24,6 +25,8 @@ class Principal:
     subject: str  #: `key:` and the id of an API key, or the subject of a token; at most 255 characters
     is_draining: bool = False  #: its tenant submits nothing new
     own_tenant: str | None = None  #: of an operator who acts for another tenant; None: the caller acts for its own
+    name: str | None = None  #: of the API key, or of the person who has signed in; None: it has none
+    session: ConsoleSession | None = None  #: of the browser that sent the request; None: it sent a key or a token
 
     @property
     def submitted_by(self) -> str | None:

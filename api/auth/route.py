@@ -9,6 +9,7 @@ from starlette.types import Scope as AsgiScope
 
 from api.auth.access import Access
 from api.auth.principal import SCOPE_KEY
+from api.auth.sessions.cookie import for_one_browser
 from api.limits.rates.request_limits import with_headers
 from api.web.problems import ProblemError
 from common.domain.tenancy.scopes import Scope
@@ -60,9 +61,11 @@ class SecuredRoute(APIRoute):
         if not self.is_public:
             access = cast("Access", scope["app"].state.services.access)
             try:
-                scope[SCOPE_KEY] = await access.admit(scope, self.required_scope)
+                scope[SCOPE_KEY] = caller = await access.admit(scope, self.required_scope)
             except ProblemError as problem:
                 await problem.response()(scope, receive, send)
                 return
             send = with_headers(scope, send)
+            if caller.session is not None:
+                send = for_one_browser(send)
         await super().handle(scope, receive, send)

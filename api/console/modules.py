@@ -57,10 +57,26 @@ def joined(file: str, names: list[str], files: Mapping[str, str], homes: Mapping
             if homes[target] != file:
                 taken.setdefault(homes[target], {})[identifier(target)] = None
     heads = [f'import{{{",".join(objects)}}}from"{_relative(file, other)}";\n' for other, objects in taken.items()]
+    used = _used(files)
     parts = [
-        f"const {identifier(name)}=(()=>{{\n{_as_function(name, files[name], file, homes)}\n}})();\n" for name in names
+        f"const {identifier(name)}=(()=>{{\n{_as_function(name, files[name], file, homes, used.get(name))}\n}})();\n"
+        for name in names
     ]
     return "".join([*heads, *parts, f"export{{{','.join(map(identifier, names))}}};\n"])
+
+
+def _used(files: Mapping[str, str]) -> dict[str, set[str] | None]:
+    """Return the exports of each module that others import by name. None: one takes the module as a whole."""
+    used: dict[str, set[str] | None] = {}
+    for name, source in files.items():
+        for found in _IMPORT.finditer(source):
+            names = used.setdefault(resolved(name, found["module"]), set())
+            if not found["what"].startswith("{"):
+                used[resolved(name, found["module"])] = None
+            elif names is not None:
+                names.update(item.strip().partition(" as ")[0] for item in found["what"].strip("{} ").split(","))
+        used.update({resolved(name, found["module"]): None for found in _DYNAMIC.finditer(source)})
+    return used
 
 
 def identifier(name: str) -> str:
@@ -74,8 +90,11 @@ def _relative(file: str, other: str) -> str:
     return path if path.startswith(".") else f"./{path}"
 
 
-def _as_function(name: str, source: str, file: str, homes: Mapping[str, str]) -> str:
-    """Return the body of a function that runs a module and returns its exports. `file`: the file that it is in."""
+def _as_function(name: str, source: str, file: str, homes: Mapping[str, str], used: set[str] | None) -> str:
+    """Return the body of a function that runs a module and returns its exports.
+
+    `file`: the file that it is in; `used`: the exports that others import, None for all.
+    """
     exports: dict[str, str] = {found: found for found in _DECLARED_NAME.findall(source)}
     for found in _LISTED.finditer(source):
         for item in filter(None, (part.strip() for part in found["names"].split(","))):
@@ -86,7 +105,11 @@ def _as_function(name: str, source: str, file: str, homes: Mapping[str, str]) ->
     body = _DEFAULT.sub("const $default=", _LISTED.sub("", _DECLARED.sub("", source)))
     body = _IMPORT.sub(lambda found: _binding(found["what"], identifier(resolved(name, found["module"]))), body)
     body = _DYNAMIC.sub(lambda found: _loading(resolved(name, found["module"]), file, homes), body)
-    members = ",".join(public if public == local else f"{public}:{local}" for public, local in exports.items())
+    members = ",".join(
+        public if public == local else f"{public}:{local}"
+        for public, local in exports.items()
+        if used is None or public in used
+    )
     return f"{body.rstrip()}\nreturn{{{members}}}"
 
 

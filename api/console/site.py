@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from api.console import modules
-from api.console.minify import plain_module, plain_style
+from api.console.minification import plain_module, plain_style
 from api.console.shell import CONTENT_SECURITY_POLICY, ENTRY, ROUTES, STYLE, Route, routes
 from api.web.problem_kinds import METHOD_NOT_ALLOWED
 from api.web.problems import ProblemError
@@ -25,7 +25,7 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 #: Modules that every page needs, with those that they load: they are joined to one file, by the name of the first.
-CORE = (ENTRY, "parts/table.js", "parts/copy.js", "parts/spark.js")
+CORE = (ENTRY, "client/streams.js", "parts/copy.js", "parts/spark.js", "parts/table.js")
 STYLES = ("styles/tokens.css", "styles/layout.css", "styles/parts.css")
 VENDORED = "vendor/"
 #: Other modules that are sent as one file, by the starts of their names. Any other folder of pages is a file too.

@@ -26,6 +26,7 @@ _JOB = {
     "job_id": ID, "status": "SUCCESS", "operation": "square_sum", "version": 1, "queue": "default", "priority": 5,
     "input": {"data": [1, 2, 3]}, "input_removed": False, "input_omitted": False, "tags": ["nightly"],
     "metadata": {"order": 4711}, "submitted_by": "key:4fGh7KqLw2Zx",
+    "trace_id": None,
     "created_at": _SUBMITTED, "run_at": None, "due_at": None, "started_at": _STARTED, "finished_at": _ENDED,
     "deadline": None, "run": 0, "attempt": 1, "max_attempts": 3, "timeout_seconds": 300.0,
     "backoff": {"base_seconds": 1.0, "cap_seconds": 60.0}, "keep_seconds": 86_400,
@@ -77,8 +78,16 @@ _USAGE = {
     "schedules": {"limit": 1_000, "used": 3},
 }  # fmt: skip
 _CALLER = {
-    "subject": f"key:{EXAMPLE_KEY_ID}", "tenant": "default", "own_tenant": "default",
-    "scopes": ["jobs:read", "jobs:write"], "may_submit": True, "version": "0.1.0",
+    "subject": f"key:{EXAMPLE_KEY_ID}", "name": "billing", "tenant": "default", "own_tenant": "default",
+    "scopes": ["jobs:read", "jobs:write"], "may_submit": True, "session": None, "version": "0.1.0",
+}  # fmt: skip
+_SESSION = {"kind": "api_key", "expires_at": "2025-11-21T21:52:37.151Z", "idle_seconds": 3_600.0}
+_CONSOLE = {
+    "environment": {"name": "prod-eu", "colour": "#c0392b"}, "version": "0.1.0",
+    "links": {
+        "trace": "https://jaeger.example/trace/{trace_id}", "logs": "https://logs.example/search?q={job_id}",
+        "grafana": "https://grafana.example/dashboards",
+    },
 }  # fmt: skip
 _WORKER = {
     "worker": 4, "host": "jobproc-worker-7f9c", "pid": 17, "alive": True, "started_at": _SUBMITTED,
@@ -150,6 +159,10 @@ _OUTCOMES = {
     "undoable": 602, "not_undoable": {},
 }  # fmt: skip
 _HALF_DONE = _RUNNING | {"matched": 602, "done": 602, "progress": 0.5}
+_VALID = {
+    "operation": "square_sum", "version": 1, "queue": "default", "priority": 5, "max_attempts": 3,
+    "timeout_seconds": None, "status": "PENDING",
+}  # fmt: skip
 _CHECKS = {"database": "answers", "migrations": "at 0004", "clock": "within 5 s of the database's"}
 _DIAGNOSTICS = {
     "healthy": False,
@@ -157,15 +170,13 @@ _DIAGNOSTICS = {
         *({"name": name, "ok": True, "detail": detail, "todo": None} for name, detail in _CHECKS.items()),
         {"name": "connections", "ok": True, "detail": "42 of 97 of PostgreSQL are used", "todo": None},
         {
-            "name": "controller",
-            "ok": False,
+            "name": "controller", "ok": False,
             "detail": "none leads: no schedule fires, and jobs of lost workers stay with them",
             "todo": "Start a controller: `python -m worker.controller`, or look at the log of its pods.",
         },
-        {"name": "workers", "ok": True, "detail": "worker processes that are alive: 4", "todo": None},
         {"name": "broker", "ok": True, "detail": "Redis answers in 0.8 ms", "todo": None},
     ],
-}
+}  # fmt: skip
 
 #: By method and path, by status, by name. The examples of problems are in api/web/problems.py.
 RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
@@ -206,19 +217,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             "waiting": {"job_id": ID, "status": "SCHEDULED", "result": None},
         }
     },
-    ("post", "/jobs/validate"): {
-        "200": {
-            "valid": {
-                "operation": "square_sum",
-                "version": 1,
-                "queue": "default",
-                "priority": 5,
-                "max_attempts": 3,
-                "timeout_seconds": None,
-                "status": "PENDING",
-            }
-        }
-    },
+    ("post", "/jobs/validate"): {"200": {"valid": _VALID}},
     ("post", "/jobs/results"): {
         "200": {
             "one of two has ended": {
@@ -271,6 +270,9 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         for verb, state in STATE_AFTER.items()
     },
     ("get", "/me"): {"200": {"caller": _CALLER}},
+    ("get", "/console/session"): {"200": {"key or provider": {"required": True, "ways": ["api_key", "openid"]}}},
+    ("post", "/console/session"): {"201": {"signed in": _CALLER | {"session": _SESSION}}},
+    ("get", "/console/settings"): {"200": {"console": _CONSOLE}},
     ("get", "/usage"): {"200": {"usage": _USAGE}},
     ("get", "/diagnostics"): {"200": {"no controller leads": _DIAGNOSTICS}},
     ("get", "/livez"): {"200": {"alive": {"alive": True}}},

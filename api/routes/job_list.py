@@ -1,4 +1,4 @@
-"""List jobs, and the error groups of failed ones."""
+"""List jobs, follow a page of the list, and list the error groups of failed ones."""
 
 from functools import partial
 from typing import Annotated
@@ -13,8 +13,11 @@ from api.limits.path_prefix import root_path
 from api.services import get_services
 from api.views.errors.groups import ErrorList, ErrorListQuery, error_list
 from api.views.job_list import JobList, JobListQuery, JobListRequest, page_limit, scan_limit
-from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER
-from api.web.problems import problem_responses
+from api.watch.shared import list_events
+from api.watch.shared.stream import SharedStream
+from api.watch.shared.watched_list import ListKey
+from api.web.problem_kinds import EXPENSIVE_READ_PROBLEMS, INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS
+from api.web.problems import field_problem, problem_responses
 from api.web.responses import JsonResponse
 from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
@@ -27,6 +30,10 @@ _LINK = {
     "schema": {"type": "string"},
 }
 _RESPONSES = {**problem_responses(INVALID_PARAMETER, *EXPENSIVE_READ_PROBLEMS), 200: {"headers": {"Link": _LINK}}}
+_STREAM_RESPONSES = {
+    **problem_responses(INVALID_PARAMETER, TOO_MANY_WAITING_CLIENTS, *EXPENSIVE_READ_PROBLEMS),
+    **list_events.RESPONSES,
+}
 
 
 @router.get("/jobs", include_in_schema=False)
@@ -82,3 +89,34 @@ async def list_errors(request: Request, query: Annotated[ErrorListQuery, Query()
         tenant,
     )
     return JsonResponse(error_list(found, root_path(request.scope)).model_dump_json().encode())
+
+
+@router.get("/jobs/events/", include_in_schema=False)
+@router.get(
+    "/jobs/events",
+    response_class=Response,
+    responses=_STREAM_RESPONSES,
+    openapi_extra={"parameters": [list_events.LAST_EVENT_ID_PARAMETER]},
+)
+@requires(Scope.JOBS_READ)
+async def stream_job_list(request: Request, query: Annotated[JobListQuery, Query()]) -> Response:
+    """Follow a page of the list of jobs as server-sent events: its rows as they change, and the jobs that come before.
+
+    The parameters are those of GET /jobs, with a `limit` of at most 200. The page keeps its jobs. A list is read once
+    a second for all clients that follow it, and within JOBPROC_LIST_SCAN_JOBS; one that takes long is read less often.
+    """
+    services, caller = get_services(request), principal_of(request)
+    tenant = caller.tenant
+    listing = JobListRequest(query, request, tenant, services.settings)
+    if listing.search.input:
+        check_scope(caller, Scope.JOBS_PAYLOAD)  # as in the list
+    if listing.limit > list_events.MAX_JOBS:
+        raise field_problem(
+            INVALID_PARAMETER, [("limit", f"is more than {list_events.MAX_JOBS}, of a followed page")], 1
+        )
+    scan_jobs = scan_limit(listing.search, services.settings)
+    key = ListKey(tenant, listing.search, listing.after, listing.limit, root_path(request.scope), scan_jobs)
+    watch = partial(
+        services.lists.watch, request, key, listing.page_tail, list_events.resumed_jobs(request, listing.limit)
+    )
+    return SharedStream(request, watch, services.watchers, services.settings)

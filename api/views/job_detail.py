@@ -38,6 +38,7 @@ def response_body(row: Record, root: str = "") -> bytes:
         "tags": row["tags"] or [],
         "metadata": _stored_json(row["metadata"]),
         "submitted_by": row["submitted_by"],
+        "trace_id": row["trace_id"],
         "created_at": row["created_at"],
         "run_at": row["run_at"],
         "due_at": row["due_at"],

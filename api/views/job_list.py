@@ -117,6 +117,10 @@ class JobListRequest:
             estimated_total=page.estimated_total,
         )
 
+    def page_tail(self, page: JobPage) -> str:
+        """Return the members of a page's JSON behind its jobs."""
+        return self.response_body(replace(page, jobs=[])).model_dump_json(exclude={"jobs"})[1:-1]
+
     def link_header(self, next_url: str | None) -> str:
         """Return the value of the Link header (RFC 8288): the first page, and the next one if there is one."""
         links = [f'<{self._url(None)}>; rel="first"']
@@ -173,6 +177,11 @@ def _raise_if_any(errors: FieldErrors) -> None:
     if errors:
         problem: ProblemError = field_problem(INVALID_PARAMETER, errors, len(errors))
         raise problem
+
+
+def job_row(row: Record, root: str) -> str:
+    """Return the JSON of a job in a list: a JobSummaryView. Its link begins with `root`."""
+    return _summary(row, root + PATH).model_dump_json()
 
 
 def _summary(row: Record, root: str) -> JobSummaryView:

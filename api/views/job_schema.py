@@ -159,6 +159,10 @@ class JobView(BaseModel):
         "callers were not authenticated.",
         examples=["key:4fGh7KqLw2Zx"],
     )
+    trace_id: str | None = Field(
+        description="The id of the trace of its submission, 32 hexadecimal digits. Null: it was not traced.",
+        examples=["0af7651916cd43dd8448eb211c80319c"],
+    )
     created_at: datetime
     run_at: datetime | None = Field(description="The submitted earliest start. Null: immediately.")
     due_at: datetime | None = Field(

@@ -5,12 +5,13 @@ A process reads one batch at a time for all of its streams, so they take one con
 
 import asyncio
 import re
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import UUID
 
 import orjson
-from fastapi import Request, Response
-from starlette.types import Receive, Scope, Send
+from fastapi import Request
+from starlette.types import Send
 
 from api.auth.expensive_read import until_disconnected
 from api.watch.batch_reader import BatchReader
@@ -28,7 +29,6 @@ from common.domain.batches import progress, state_of
 from common.settings import Settings
 from common.store.batches import reads
 from common.store.batches.reads import Record
-from common.telemetry.metrics import EVENTS
 
 _ID = re.compile(r"\d{1,10}(\.\d{1,10}){4}")
 _EXAMPLE = """retry: 1000
@@ -58,7 +58,7 @@ LAST_EVENT_ID_PARAMETER = last_event_id_parameter(
 )
 
 
-class BatchStream(EventsResponse):
+class BatchStream(EventsResponse[None, Record]):
     """Streams the progress of a batch until it has ended, the client leaves, the time is up or the process drains."""
 
     def __init__(
@@ -70,19 +70,15 @@ class BatchStream(EventsResponse):
         self._reader = reader
         self._last_id = last_event_id(request, _ID)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream. Raises TooManyWaitingClients, BatchNotFound or StoreUnavailable before anything is sent."""
-        with self._watchers.slot(self._request, EVENTS), self._watchers.count_waiting(scope, EVENTS):
-            row = await self._reader.read_in_turn(*self._batch)
-            if reads.has_ended(row) and _event_id(row) == self._last_id:
-                await Response(status_code=204)(scope, receive, send)
-                return
-            await self._begin(send)
-            if await self._send_events(row, send):
-                await send({"type": "http.response.body", "body": b""})
+    def _watch(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
-    async def _send_events(self, row: Record, send: Send) -> bool:
-        """Send events and heartbeats. Return False if the client has disconnected."""
+    async def _first(self, _watched: None, /) -> Record | None:
+        """Return the batch. Raises BatchNotFound or StoreUnavailable."""
+        row = await self._reader.read_in_turn(*self._batch)
+        return None if reads.has_ended(row) and _event_id(row) == self._last_id else row
+
+    async def _send_events(self, _watched: None, row: Record, send: Send, /) -> bool:
         loop, heartbeat_s = asyncio.get_running_loop(), self._settings.event_heartbeat_seconds
         end_s, quiet_since_s = loop.time() + self._settings.event_stream_max_seconds, loop.time()
         while True:

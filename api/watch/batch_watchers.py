@@ -7,8 +7,8 @@ from uuid import UUID
 
 from fastapi import Request
 
-from api.auth.expensive_read import until_disconnected
 from api.watch.batch_reader import BatchReader
+from api.watch.shared.poller import Poller, first_of
 from api.watch.watchers import Watchers
 from common.domain.errors import StoreUnavailable
 from common.settings import Settings
@@ -28,11 +28,10 @@ class BatchWatchers:
 
     def __init__(self, settings: Settings, pool: DatabasePool, reader: BatchReader, watchers: Watchers) -> None:
         """`watchers`: has the slots of waiting clients."""
-        self._interval_s = settings.wait_poll_seconds
         self._pool = pool
         self._reader, self._watchers = reader, watchers
         self._waiting: dict[_Key, set[asyncio.Event]] = {}
-        self._poller: asyncio.Task[None] | None = None
+        self._poller = Poller(settings.wait_poll_seconds, self._poll_all)
         self.is_draining = False  #: the process shuts down: no client waits any longer
 
     async def when_ended(self, request: Request, tenant: int, row: Record, wait_s: float) -> Record:
@@ -56,8 +55,7 @@ class BatchWatchers:
         if self.is_draining:
             event.set()
         self._waiting.setdefault(key, set()).add(event)
-        if self._poller is None:
-            self._poller = asyncio.create_task(self._poll_until_idle())
+        self._poller.start()
         try:
             yield event
         finally:
@@ -65,16 +63,11 @@ class BatchWatchers:
             if not self._waiting[key]:
                 del self._waiting[key]
 
-    async def _poll_until_idle(self) -> None:
-        logs.request_id.set(b"")  # one request starts the task, but it serves all
-        try:
-            while self._waiting:
-                keys = list(self._waiting)
-                for start in range(0, len(keys), MAX_IDS):
-                    await self._poll(keys[start : start + MAX_IDS])
-                await asyncio.sleep(self._interval_s)
-        finally:
-            self._poller = None
+    async def _poll_all(self) -> bool:
+        keys = list(self._waiting)
+        for start in range(0, len(keys), MAX_IDS):
+            await self._poll(keys[start : start + MAX_IDS])
+        return bool(keys)
 
     async def _poll(self, keys: list[_Key]) -> None:
         try:
@@ -97,17 +90,4 @@ class BatchWatchers:
 
     async def close(self) -> None:
         """Stop polling."""
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.gather(self._poller, return_exceptions=True)
-
-
-async def first_of(event: asyncio.Event, request: Request) -> bool:
-    """Wait for an event. Return False if the client disconnects first."""
-    left, woken = asyncio.ensure_future(until_disconnected(request)), asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait({left, woken}, return_when=asyncio.FIRST_COMPLETED)
-        return woken.done()
-    finally:
-        left.cancel()
-        woken.cancel()
+        await self._poller.close()

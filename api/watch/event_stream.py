@@ -25,7 +25,6 @@ from api.watch.watcher import Watcher
 from api.watch.watchers import Watchers
 from common.settings import Settings
 from common.store.jobs.reads import JobSnapshot
-from common.telemetry.metrics import EVENTS
 
 _ID = re.compile(r"\d{1,5}\.\d{1,10}")
 _EXAMPLE = """retry: 1000
@@ -61,8 +60,6 @@ LAST_EVENT_ID_PARAMETER = last_event_id_parameter(
 
 class EventStream(JobStream[JobSnapshot]):
     """Streams the events of a job."""
-
-    waits_for = EVENTS
 
     def __init__(self, request: Request, job_id: UUID, watchers: Watchers, settings: Settings) -> None:
         super().__init__(request, job_id, watchers, settings)

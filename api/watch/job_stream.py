@@ -2,6 +2,7 @@
 
 import re
 from abc import abstractmethod
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
@@ -13,8 +14,10 @@ from api.watch.watchers import Watchers
 from api.web.problem_kinds import INVALID_PARAMETER
 from api.web.problems import field_problem
 from common.settings import Settings
+from common.telemetry.metrics import EVENTS
 
 T = TypeVar("T")
+W = TypeVar("W")
 RETRY_MS = 1_000  # delay before a disconnected client reconnects
 LAST_EVENT_ID = "Last-Event-ID"
 MEDIA_TYPE = "text/event-stream"
@@ -44,10 +47,14 @@ def last_event_id(request: Request, form: re.Pattern[str]) -> str | None:
     return event_id or None
 
 
-class EventsResponse(Response):
-    """A response that is a stream of server-sent events."""
+class EventsResponse(Response, Generic[W, T]):
+    """Streams server-sent events until there are no more, the client leaves, the time is up or the process drains.
+
+    A W is what the client watches meanwhile, a T what the stream begins with.
+    """
 
     media_type = MEDIA_TYPE
+    waits_for: ClassVar[str] = EVENTS  #: the kind of slot that a client of it occupies
 
     def __init__(self, request: Request, watchers: Watchers, settings: Settings) -> None:
         """`watchers`: has the slots of waiting clients."""
@@ -57,46 +64,50 @@ class EventsResponse(Response):
         self._watchers = watchers
         self._settings = settings
 
-    async def _begin(self, send: Send) -> None:
-        """Send the head, and how soon a client is to reconnect."""
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await send_text(send, f"retry: {RETRY_MS}\n\n")
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream.
+
+        Raises TooManyWaitingClients, or what `_watch` and `_first` raise, before anything is sent.
+        """
+        with (
+            self._watchers.slot(self._request, self.waits_for),
+            self._watchers.count_waiting(scope, self.waits_for),
+            self._watch() as watched,
+        ):
+            first = await self._first(watched)
+            if first is None:
+                await Response(status_code=204)(scope, receive, send)
+                return
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send_text(send, f"retry: {RETRY_MS}\n\n")
+            if await self._send_events(watched, first, send):
+                await send({"type": "http.response.body", "body": b""})
+
+    @abstractmethod
+    def _watch(self) -> AbstractContextManager[W]:
+        """Watch what the events are about, during a block."""
+
+    @abstractmethod
+    async def _first(self, watched: W, /) -> T | None:
+        """Return what the stream begins with. None: the client has had the last event, and no more will follow."""
+
+    @abstractmethod
+    async def _send_events(self, watched: W, first: T, send: Send, /) -> bool:
+        """Send events and heartbeats. Return False if the client has disconnected."""
 
 
-class JobStream(EventsResponse, Generic[T]):
-    """Streams events until the job has ended, the client leaves, the time is up or the process drains.
+class JobStream(EventsResponse[Watcher, T]):
+    """Streams events until the job has ended.
 
     A T is what it sends events about: a snapshot of the job, for example.
     """
-
-    waits_for: ClassVar[str]  #: the kind of slot that a client of it occupies
 
     def __init__(self, request: Request, job_id: UUID, watchers: Watchers, settings: Settings) -> None:
         super().__init__(request, watchers, settings)
         self._job_id = job_id
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream. Raises TooManyWaitingClients, or what `_first` raises, before anything is sent."""
-        with (
-            self._watchers.slot(self._request, self.waits_for),
-            self._watchers.count_waiting(scope, self.waits_for),
-            self._watchers.watch(self._request, self._job_id, on_every_change=True) as watcher,
-        ):
-            first = await self._first(watcher)
-            if first is None:
-                await Response(status_code=204)(scope, receive, send)
-                return
-            await self._begin(send)
-            if await self._send_events(watcher, first, send):
-                await send({"type": "http.response.body", "body": b""})
-
-    @abstractmethod
-    async def _first(self, watcher: Watcher, /) -> T | None:
-        """Return what the stream begins with. None: the job has ended, and the client has had the last event."""
-
-    @abstractmethod
-    async def _send_events(self, watcher: Watcher, first: T, send: Send, /) -> bool:
-        """Send events and heartbeats. Return False if the client has disconnected."""
+    def _watch(self) -> AbstractContextManager[Watcher]:
+        return self._watchers.watch(self._request, self._job_id, on_every_change=True)
 
 
 async def send_text(send: Send, text: str) -> None:

@@ -1,10 +1,43 @@
-"""A waiting client, and the job that it waits for."""
+"""A waiting client, and the job that it waits for, if it waits for one."""
 
 import asyncio
 
 from fastapi import Request
 
 from common.store.jobs.reads import JobSnapshot
+
+
+class WaitingClient:
+    """A client that waits: a task that sleeps until it is woken, the time is up, or the client leaves."""
+
+    __slots__ = ("_limit", "_request", "woken")
+
+    def __init__(self, request: Request) -> None:
+        """`request`: that of the client, whose body was read."""
+        self._request = request
+        self._limit: asyncio.Timeout | None = None
+        self.woken = False
+
+    def wake(self) -> None:
+        """End the current pause of the client, or its next one."""
+        self.woken = True
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(0)
+
+    async def pause(self, seconds: float) -> bool:
+        """Sleep until the client is woken or the time is up. Return False if the client has disconnected."""
+        try:
+            # One task and one timer a client: the task waits for the disconnect, and waking moves the timeout to now.
+            async with asyncio.timeout(seconds) as self._limit:
+                if self.woken:
+                    return True
+                while (await self._request.receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            return True
+        finally:
+            self._limit = None
+        return False
 
 
 class WatchedJob:
@@ -23,19 +56,16 @@ class WatchedJob:
         self.is_missing = False  #: the last poll found no such job
 
 
-class Watcher:
-    """A client that waits for a job: a task that sleeps until it is woken, the time is up, or the client leaves."""
+class Watcher(WaitingClient):
+    """A client that waits for a job."""
 
     __slots__ = (
-        "_limit",
-        "_request",
         "has_failed",
         "has_polled",
         "job",
         "last_revision",
         "on_every_change",
         "since_poll",
-        "woken",
     )
 
     def __init__(self, request: Request, job: WatchedJob, since_poll: int, *, on_every_change: bool) -> None:
@@ -43,21 +73,13 @@ class Watcher:
 
         With `on_every_change` the first poll and every change wake the client, else only the end of the job.
         """
-        self._request = request
-        self._limit: asyncio.Timeout | None = None
+        super().__init__(request)
         self.job = job
         self.since_poll = since_poll
         self.on_every_change = on_every_change
         self.last_revision: tuple[int, int, str] | None = None  #: run, revision and status that last woke the client
-        self.woken = False
         self.has_polled = False  #: a poll has succeeded since the client began to wait
         self.has_failed = False  #: a poll failed before any succeeded
-
-    def wake(self) -> None:
-        """End the current pause of the client, or its next one."""
-        self.woken = True
-        if self._limit is not None and not self._limit.expired():
-            self._limit.reschedule(0)
 
     def poll_failed(self) -> None:
         """Take note of a failed poll. It wakes a client that has no snapshot yet."""
@@ -78,18 +100,3 @@ class Watcher:
         self.last_revision = revision
         self.wake()
         return not self.on_every_change and snapshot is not None
-
-    async def pause(self, seconds: float) -> bool:
-        """Sleep until the client is woken or the time is up. Return False if the client has disconnected."""
-        try:
-            # One task and one timer a client: the task waits for the disconnect, and waking moves the timeout to now.
-            async with asyncio.timeout(seconds) as self._limit:
-                if self.woken:
-                    return True
-                while (await self._request.receive())["type"] != "http.disconnect":
-                    pass
-        except TimeoutError:
-            return True
-        finally:
-            self._limit = None
-        return False

@@ -94,12 +94,16 @@ class Watchers:
         if limit is not None:
             if waits_for == RESULT:
                 self._metrics.long_polls.labels("rejected").inc()
-            self._metrics.refusals.count(_REASONS[waits_for, limit], address)
-            raise TooManyWaitingClients
+            raise self.refused(request, _REASONS[waits_for, limit])
         try:
             yield
         finally:
             places.free(address)
+
+    def refused(self, request: Request, reason: str) -> TooManyWaitingClients:
+        """Count a client that is refused for a reason; return what to raise."""
+        self._metrics.refusals.count(reason, self._addresses.of_request(request.scope))
+        return TooManyWaitingClients()
 
     def count_waiting(self, scope: Scope, waits_for: str) -> AbstractContextManager[None]:
         """Count a client in the gauge of waiting clients during the block."""

@@ -6,7 +6,7 @@ schema (tests/migrations), and the columns in the SQL with the models (tests/uni
 Imports SQLAlchemy alone.
 """
 
-from common.models.access import ApiKeyRow, AuditRow
+from common.models.access import ApiKeyRow, AuditRow, ConsoleSessionRow
 from common.models.base import Base
 from common.models.batches import AddedParents, Batch
 from common.models.bulk_actions import BulkAction, BulkActionJob
@@ -29,6 +29,7 @@ __all__ = [
     "BulkAction",
     "BulkActionJob",
     "ConcurrencyKeyRow",
+    "ConsoleSessionRow",
     "Deadline",
     "Expiry",
     "Feed",

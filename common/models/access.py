@@ -1,4 +1,4 @@
-"""API keys, and the audit log."""
+"""API keys, console sessions, and the audit log."""
 
 from datetime import datetime
 from uuid import UUID
@@ -32,6 +32,27 @@ class ApiKeyRow(Base):
     created_by: Mapped[str]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     digest: Mapped[bytes]  #: SHA-256 of the secret
+
+
+class ConsoleSessionRow(Base):
+    """A browser that has signed in. Its end deletes the row; a sign-in deletes those of which nobody took the end."""
+
+    __tablename__ = "console_sessions"
+    __table_args__ = (
+        CheckConstraint("octet_length(digest) = 32", name="digest_size"),
+        Index("console_sessions_tenant_subject", "tenant", "subject", "created_at"),
+    )
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)  #: SHA-256 of the secret in the cookie
+    id: Mapped[UUID]  #: its name in the audit log
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    used_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))  #: within a minute
+    expires_at: Mapped[datetime]
+    tenant: Mapped[int] = mapped_column(Integer)
+    subject: Mapped[str]
+    key_id: Mapped[str | None]  #: of the API key; None: an OpenID provider has signed in
+    name: Mapped[str | None]  #: of the person
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))  #: those at the sign-in at a provider; {}: of an API key
 
 
 class AuditRow(Base):

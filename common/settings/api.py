@@ -14,9 +14,9 @@ _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _PREFIX = re.compile(r"(/(?!\.+(/|$))[A-Za-z0-9._~-]+)*")
 #: First segments of the API's own paths. A prefix that began with one could not be told from them.
 OWN_SEGMENTS = (
-    "audit", "batches", "bulk-actions", "console", "diagnostics", "docs", "errors", "events", "jobs", "keys", "livez",
-    "me", "openapi.json", "operations", "queues", "readyz", "schedules", "stats", "tenants", "usage", "webhooks",
-    "workers", "workflows",
+    "audit", "batches", "bulk-actions", "console", "diagnostics", "docs", "errors", "events", "jobs", "keys", "live",
+    "livez", "me", "openapi.json", "operations", "queues", "readyz", "schedules", "stats", "tenants", "usage",
+    "webhooks", "workers", "workflows",
 )  # fmt: skip
 
 

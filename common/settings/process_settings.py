@@ -11,9 +11,13 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsC
 from common.domain.errors import StartupError
 from common.server_urls import masked_url
 from common.settings.access.authentication import AccessSettings
+from common.settings.access.console_sessions import ConsoleSessionSettings
 from common.settings.access.oidc import OidcSettings
+from common.settings.access.oidc_sign_in import OidcSignInSettings
 from common.settings.access.rate_limits import RateLimitSettings
 from common.settings.api import ApiSettings
+from common.settings.console.followed_lists import FollowedListSettings
+from common.settings.console.links import LinkSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import PREFIX, UNPREFIXED, Environment, is_secret, name_of
 from common.settings.migration import MigrationSettings
@@ -39,9 +43,13 @@ class Settings(
     ScheduleSettings,
     ControllerSettings,
     WorkerSettings,
+    OidcSignInSettings,
     OidcSettings,
+    ConsoleSessionSettings,
     RateLimitSettings,
     AccessSettings,
+    LinkSettings,
+    FollowedListSettings,
     ApiSettings,
     RequestSettings,
     SharedSettings,
@@ -63,7 +71,7 @@ class Settings(
             problems.append(f"{PREFIX}TLS_CLIENT_CA_FILE needs {PREFIX}TLS_CERTIFICATE_FILE")
         if self.failpoints and self.environment is Environment.PRODUCTION:
             problems.append(f"{PREFIX}FAILPOINTS is for tests; {PREFIX}ENVIRONMENT is production")
-        problems += self.oidc_problems()
+        problems += self.oidc_problems() + self.oidc_sign_in_problems(self.oidc_issuer)
         if problems:
             raise ValueError("; ".join(problems))
         return self

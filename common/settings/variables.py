@@ -6,9 +6,13 @@ from pydantic.fields import FieldInfo
 
 from common.command_line import Variable
 from common.settings.access.authentication import AccessSettings
+from common.settings.access.console_sessions import ConsoleSessionSettings
 from common.settings.access.oidc import OidcSettings
+from common.settings.access.oidc_sign_in import OidcSignInSettings
 from common.settings.access.rate_limits import RateLimitSettings
 from common.settings.api import ApiSettings
+from common.settings.console.followed_lists import FollowedListSettings
+from common.settings.console.links import LinkSettings
 from common.settings.controller import ControllerSettings
 from common.settings.field_types import SettingsGroup, is_secret, name_of
 from common.settings.migration import MigrationSettings
@@ -21,7 +25,10 @@ from common.settings.worker import WorkerSettings
 #: By process: the groups that it reads, and the names of single settings of other groups.
 _READ: dict[str, tuple[tuple[type[SettingsGroup], ...], tuple[str, ...]]] = {
     "api": (
-        (RequestSettings, ApiSettings, AccessSettings, OidcSettings, RateLimitSettings, SharedSettings),
+        (
+            *(RequestSettings, ApiSettings, FollowedListSettings, LinkSettings, AccessSettings, ConsoleSessionSettings),
+            *(OidcSettings, OidcSignInSettings, RateLimitSettings, SharedSettings),
+        ),
         (
             *("partition_days", "partitions_ahead", "queue_count_limit"),
             *("default_max_schedules", "schedule_min_interval_seconds", "schedule_max_job_bytes"),

@@ -47,8 +47,8 @@ EVENTS = {
     "a second at most: `count` is the number since the last line, `list` and `reason` the last one's.",
     "issuer_keys_read": "The keys of the OpenID provider were read: for the first time, with other keys than before, "
     "or after an outage. `keys` are their ids, `unused` is the number of those that sign no tokens here.",
-    "issuer_unavailable": "The keys of the OpenID provider could not be read; those that are known stay valid for a "
-    "while. Logged once for each reason of an outage.",
+    "issuer_unavailable": "A document of the OpenID provider could not be read; `reason` has its URL. Known keys stay "
+    "valid for a while, which is logged once for each reason of an outage; meanwhile nobody can sign in there.",
     "job_logs_failed": "Lines of job logs could not be stored for an unexpected reason; the next try follows.",
     "job_logs_refused": "PostgreSQL refused `lines` lines of job logs; they are dropped.",
     "job_cancel_requested": "A process was told to cancel the job that it runs; after the grace it is killed.",
@@ -115,6 +115,7 @@ EVENTS = {
     "schema_ready": "The database has the schema that this process needs.",
     "serving_failed": "A process met an unexpected error between two jobs; the jobs that it held were released.",
     "settle_failed": "PostgreSQL refused a batch of results; they are stored one by one.",
+    "sign_in_refused": "A person came back from the OpenID provider and could not be signed in: `reason`.",
     "starting": "A process starts; shows every setting that differs from its default, with passwords masked.",
     "startup_waiting": "A process waits at its start for PostgreSQL, its schema or its rights; `reason` says for what, "
     "`ends_after_s` for how long at most (none: without limit). Logged once for each reason.",

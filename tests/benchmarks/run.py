@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from common.command_line import command_line
-from tests.benchmarks import fairness, growth, laps, limits, pressure, throughput
+from tests.benchmarks import fairness, followers, growth, laps, limits, pressure, throughput
 
 #: Modules by the value of --only. `--only growth --help` describes one and lists its options.
 KINDS: Mapping[str, Callable[[Sequence[str]], int]] = {
@@ -14,6 +14,7 @@ KINDS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "pressure": pressure.main,
     "limits": limits.main,
     "fairness": fairness.main,
+    "followers": followers.main,
 }
 
 

@@ -142,6 +142,10 @@ def test_without_authentication_there_is_no_key_and_the_api_is_told_twice() -> N
             "A token would have no tenant: set oidc.tenantClaim or oidc.defaultTenant.",
             ("oidc.issuer=https://id", "oidc.audiences={a}", "oidc.tenantClaim="),
         ),
+        (
+            "Browsers would have no way to the OpenID provider and back: set oidc.issuer and oidc.redirectUrl",
+            ("oidc.clientId=console",),
+        ),
         ("additional properties 'JOBPROC_AUTHENTICATION' not allowed", ("settings.JOBPROC_AUTHENTICATION=off",)),
         ("additional properties 'JOBPROC_API_KEY' not allowed", ("settings.JOBPROC_API_KEY=x",)),
         ("additional properties 'JOBPROC_FIRST_API_KEY' not allowed", ("settings.JOBPROC_FIRST_API_KEY=x",)),
@@ -162,8 +166,14 @@ def test_the_values_of_an_openid_provider_are_settings_of_the_api_alone() -> Non
         "JOBPROC_OIDC_TENANT_MAPPING": '{"group-acme":"acme"}',
         "JOBPROC_OIDC_SCOPES_CLAIMS": "scope,realm_access.roles",
         "JOBPROC_OIDC_SCOPES_MAPPING": '{"job-operators":["jobs:read","jobs:cancel","bulk"]}',
+        "JOBPROC_OIDC_CLIENT_ID": "jobs-console",
+        "JOBPROC_OIDC_CLIENT_SECRET": from_secret("jobs-oidc", "client-secret"),
+        "JOBPROC_OIDC_REDIRECT_URL": "https://jobs.example.org/console/session/callback",
+        "JOBPROC_OIDC_SIGN_IN_SCOPE": "openid profile",
         "JOBPROC_OIDC_CA_FILE": "/etc/jobproc/oidc/ca.crt",
     }
+    pod = {"schema", "api"}  # the containers of the pod of the API
+    assert with_variable(release, "JOBPROC_OIDC_CLIENT_SECRET").keys() == pod
     assert json.loads(variables["JOBPROC_OIDC_SCOPES_MAPPING"])
     assert with_variable(release, "JOBPROC_OIDC_ISSUER").keys() == {"api"}
     if "oidc_issuer" in Settings.model_fields:
@@ -174,6 +184,11 @@ def test_the_values_of_an_openid_provider_are_settings_of_the_api_alone() -> Non
         if pod["spec"].get("volumes")
     }
     assert {name for name, found in mounts.items() if found} == {"jobproc-api"}
+
+
+def test_browsers_may_sign_in_unless_the_values_say_no() -> None:
+    assert "JOBPROC_CONSOLE_SIGN_IN" not in api(render("default"))
+    assert api(render("default", "authentication.consoleSignIn=false"))["JOBPROC_CONSOLE_SIGN_IN"] == "false"
 
 
 def test_every_test_in_a_cluster_runs_with_authentication() -> None:

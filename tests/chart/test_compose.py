@@ -94,6 +94,8 @@ def test_authentication_is_on_and_each_part_knows_only_its_own_key() -> None:
     assert first == {**dict.fromkeys(PARTS, ""), "migrate": "${JOBPROC_FIRST_API_KEY:-}"}
     own = {name: settings[name].get("JOBPROC_API_KEY") for name in PARTS}
     assert own == {**dict.fromkeys(PARTS, ""), "worker": None}
+    client = {name: settings[name]["JOBPROC_OIDC_CLIENT_SECRET"] for name in PARTS}
+    assert client == {**dict.fromkeys(PARTS, ""), "api": "${JOBPROC_OIDC_CLIENT_SECRET:-}"}
 
 
 @pytest.mark.parametrize("name", ["api", "controller"])

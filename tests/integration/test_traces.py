@@ -227,6 +227,8 @@ def test_the_clients_trace_and_its_sampling_decision_are_continued(system: Syste
     assert {span.trace for span in spans} == {TRACE}
     assert only(spans, "process noop").attributes["messaging.message.id"] == job_id
     assert system.database.rows("SELECT trace IS NULL FROM jobs ORDER BY id") == [(True,), (False,)]
+    traces = [system.job(job["job_id"])["trace_id"] for job in system.client.get("/jobs").json()["jobs"]]
+    assert traces == [TRACE, None], "a client finds the trace of a job that was sampled"
     assert not any(b"2718281" in body for body in collector.bodies)
 
 

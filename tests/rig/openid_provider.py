@@ -7,6 +7,7 @@ One person, ada, who agrees to everything that a client asks for.
 
 import argparse
 import os
+import re
 import threading
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,13 +25,16 @@ from werkzeug.serving import make_server
 from rig.issuer import AUDIENCE, DISCOVERY, JWKS
 
 ROBOT, ROBOT_SECRET, APP = "robot", "robot-secret", "app"
+CONSOLE, CONSOLE_SECRET = "console", "console: secret/+"
 REDIRECT = "http://127.0.0.1/callback"
 _SCOPES = {"openid", "jobs:read", "jobs:write", "keys", "admin"}
-_TENANTS = {ROBOT: "acme", APP: "default"}
+_TENANTS = {ROBOT: "acme", APP: "default", CONSOLE: "default"}
+_SECRETS = {ROBOT: ROBOT_SECRET, CONSOLE: CONSOLE_SECRET}
+_CALLBACK = re.compile(r"https?://[^/?#]+/([a-z/]+/)?console/session/callback")
 
 
 class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
-    """A client: `robot` with a secret, or the public `app` of people."""
+    """A client: `robot` and `console` with a secret, or the public `app` of people."""
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
@@ -46,16 +50,16 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
         return " ".join(name for name in (scope or "").split() if name in _SCOPES)
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        return redirect_uri == REDIRECT
+        return redirect_uri == REDIRECT or (self.client_id == CONSOLE and bool(_CALLBACK.fullmatch(redirect_uri)))
 
     def check_client_secret(self, client_secret: str) -> bool:
-        return self.client_id == ROBOT and client_secret == ROBOT_SECRET
+        return _SECRETS.get(self.client_id) == client_secret
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return method == ("client_secret_basic" if self.client_id == ROBOT else "none")
+        return method == ("client_secret_basic" if self.client_id in _SECRETS else "none")
 
     def check_response_type(self, response_type: str) -> bool:
-        return self.client_id == APP and response_type == "code"
+        return self.client_id != ROBOT and response_type == "code"
 
     def check_grant_type(self, grant_type: str) -> bool:
         return grant_type == ("client_credentials" if self.client_id == ROBOT else "authorization_code")
@@ -75,17 +79,19 @@ class Code(AuthorizationCodeMixin):  # type: ignore[misc]  # Authlib has no type
         self.client_id: str = request.client.client_id
         self.user: Ada = request.user
         self.scope: str = request.payload.scope
+        self.redirect_uri: str = request.payload.redirect_uri or REDIRECT
+        self.nonce: str | None = request.payload.data.get("nonce")
         self.code_challenge = request.payload.data.get("code_challenge")
         self.code_challenge_method = request.payload.data.get("code_challenge_method")
 
     def get_redirect_uri(self) -> str:
-        return REDIRECT
+        return self.redirect_uri
 
     def get_scope(self) -> str:
         return self.scope
 
-    def get_nonce(self) -> None:
-        return None
+    def get_nonce(self) -> str | None:
+        return self.nonce
 
     def get_auth_time(self) -> None:
         return None
@@ -162,7 +168,7 @@ class OpenIdProvider:
         codes = self._codes
 
         class CodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no types
-            TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
+            TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "none")
 
             def save_authorization_code(self, code: str, request: Any) -> None:
                 codes[code] = Code(request)
@@ -194,7 +200,7 @@ class OpenIdProvider:
                 return False
 
             def generate_user_info(self, user: Ada, scope: str) -> UserInfo:
-                return UserInfo(sub="ada")
+                return UserInfo(sub="ada", name="Ada Lovelace")
 
         return OpenId()
 

@@ -1,14 +1,16 @@
 """Reads the JSON documents of an OpenID provider, each with a limit of time and size.
 
-A thread and the standard library do: there are two documents in ten minutes. No redirect is followed.
+A thread and the standard library do: there are two documents in ten minutes, and one at each sign-in of a person. No
+redirect is followed.
 """
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -20,11 +22,34 @@ from common.settings.access.oidc import checked_url
 from common.settings.field_types import name_of
 
 MAX_DOCUMENT_BYTES = 262_144
+_REFUSALS = (400, 401)
+_CODE = re.compile(r"[a-z_]{1,64}")
 _HEADERS = {"Accept": "application/json", "User-Agent": "jobproc"}
 
 
 class FetchError(Exception):
     """A document could not be read. The message is for the log."""
+
+
+class RequestRefused(FetchError):
+    """The provider has refused a form (RFC 6749, 5.2). `code`: its error code; empty: it named none."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Form(NamedTuple):
+    """A form that is sent to the provider."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+class _WrongStatus(ValueError):
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"status {status}")
+        self.status, self.body = status, body
 
 
 class Documents:
@@ -35,10 +60,10 @@ class Documents:
         self._timeout_s = timeout_s
         self._tls = trusted(ca_file)
 
-    async def read(self, url: str) -> dict[str, Any]:
-        """Return a JSON object. Raises FetchError."""
+    async def read(self, url: str, form: Form | None = None) -> dict[str, Any]:
+        """Return a JSON object, by GET; or as the answer to a form, by POST. Raises FetchError."""
         try:
-            fetch = _Fetch(checked_url(url), self._timeout_s, self._tls)
+            fetch = _Fetch(checked_url(url), self._timeout_s, self._tls, form)
         except ValueError as error:
             raise FetchError(f"{url}: the URL {error}") from error
         try:
@@ -46,17 +71,38 @@ class Documents:
                 body = await asyncio.to_thread(fetch.run)
         except TimeoutError as error:
             raise FetchError(f"{url}: no document within {self._timeout_s:g} s") from error
+        except _WrongStatus as error:
+            if form is None or error.status not in _REFUSALS:
+                raise FetchError(f"{url}: {error}") from error
+            raise RequestRefused(f"{url}: {error}", _error_code(error.body)) from error
         except (OSError, HTTPException, ValueError) as error:
             raise FetchError(f"{url}: {error or type(error).__name__}") from error
         finally:
             fetch.end()
         try:
-            document = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+            return _object(body)
         except ValueError as error:
-            raise FetchError(f"{url}: no JSON: {error}") from error
-        if not isinstance(document, dict):
-            raise FetchError(f"{url}: no JSON object")
-        return document
+            raise FetchError(f"{url}: {error}") from error
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError."""
+    try:
+        document = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+    except ValueError as error:
+        raise ValueError(f"no JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - as for other bodies that are no JSON object
+    return document
+
+
+def _error_code(body: bytes) -> str:
+    """Return the error code in a refusal; empty: it has none."""
+    try:
+        code = _object(body).get("error")
+    except ValueError:
+        return ""
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 
 def trusted(ca_file: str) -> ssl.SSLContext:
@@ -70,8 +116,8 @@ def trusted(ca_file: str) -> ssl.SSLContext:
 class _Fetch:
     """One request, in a thread. `end` makes the thread return."""
 
-    def __init__(self, url: str, timeout_s: float, tls: ssl.SSLContext) -> None:
-        self._url = url
+    def __init__(self, url: str, timeout_s: float, tls: ssl.SSLContext, form: Form | None) -> None:
+        self._url, self._form = url, form
         parts = urlsplit(url)
         assert parts.hostname is not None  # noqa: S101 - a checked URL has one
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -97,11 +143,14 @@ class _Fetch:
             self._socket = self._connection.sock  # a response that ends the connection takes it from there
             if self._has_ended:
                 raise TimeoutError
-            self._connection.request("GET", self._target, headers=_HEADERS)
+            if self._form is None:
+                self._connection.request("GET", self._target, headers=_HEADERS)
+            else:
+                self._connection.request("POST", self._target, self._form.body, {**_HEADERS, **self._form.headers})
             response = self._connection.getresponse()
-            if response.status != 200:  # noqa: PLR2004 - OK
-                raise ValueError(f"status {response.status}")
             body = response.read(MAX_DOCUMENT_BYTES + 1)
+            if response.status != 200:  # noqa: PLR2004 - OK
+                raise _WrongStatus(response.status, body)
             if len(body) > MAX_DOCUMENT_BYTES:
                 raise ValueError(f"more than {MAX_DOCUMENT_BYTES} bytes")
             if response.length:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 from jwt import PyJWK
 from prometheus_client import CollectorRegistry
@@ -32,7 +33,7 @@ class Provider:
         self._cache_s = settings.oidc_jwks_cache_seconds
         self._interval_s = settings.oidc_jwks_min_interval_seconds
         self._outage_s = settings.oidc_jwks_outage_seconds
-        self._documents = Documents(settings.oidc_fetch_timeout_seconds, settings.oidc_ca_file)
+        self.documents = Documents(settings.oidc_fetch_timeout_seconds, settings.oidc_ca_file)
         self._keys: KeySet | None = None
         self._read_at = float("-inf")  # time.monotonic() of the last successful read
         self._tried_at = float("-inf")  # and of the start of the last one
@@ -89,22 +90,31 @@ class Provider:
     async def _read_keys(self) -> KeySet:
         url = self._jwks_url or await self._discovered_url()
         try:
-            return KeySet(await self._documents.read(url), self._algorithms)
+            return KeySet(await self.documents.read(url), self._algorithms)
         except ValueError as error:
             raise FetchError(f"{url}: {error}") from error
 
     async def _discovered_url(self) -> str:
+        return member_of(await self.discovery(), "jwks_uri")
+
+    async def discovery(self) -> dict[str, Any]:
+        """Return the discovery document of the provider. Raises FetchError."""
         url = self._issuer.rstrip("/") + DISCOVERY_PATH
-        document = await self._documents.read(url)
+        document = await self.documents.read(url)
         if document.get("issuer") != self._issuer:
             raise FetchError(f"{url}: the document is of another issuer")
-        jwks_url = document.get("jwks_uri")
-        if not isinstance(jwks_url, str):
-            raise FetchError(f"{url}: no jwks_uri")
-        return jwks_url
+        return document
 
     async def close(self) -> None:
         """End a read in progress."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+
+
+def member_of(discovery: dict[str, Any], name: str) -> str:
+    """Return a URL of a discovery document. Raises FetchError."""
+    url = discovery.get(name)
+    if not isinstance(url, str):
+        raise FetchError(f"{discovery['issuer']}{DISCOVERY_PATH}: no {name}")
+    return url

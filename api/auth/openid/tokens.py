@@ -3,6 +3,7 @@
 import hashlib
 import re
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jiter
@@ -20,7 +21,7 @@ from jwt.utils import base64url_decode
 
 from api.auth.access import InvalidToken
 from api.auth.directory import Directory
-from api.auth.openid.claims import ClaimReader, check_types
+from api.auth.openid.claims import ClaimReader, Claims, check_types
 from api.auth.openid.provider import Provider
 from api.auth.principal import Principal
 from common.settings import Settings
@@ -51,7 +52,7 @@ class TokenVerification:
 
     def __init__(self, settings: Settings, directory: Directory, provider: Provider) -> None:
         self._issuer = settings.oidc_issuer
-        self._audiences = settings.audiences
+        self.audiences = settings.audiences
         self._algorithms = settings.algorithms
         self._leeway_s = settings.oidc_leeway_seconds
         self._max_s = settings.oidc_max_token_seconds
@@ -84,6 +85,11 @@ class TokenVerification:
 
     async def _verified(self, token: str) -> tuple[Principal, float]:
         """Verify a token. Return its caller, and when it expires in Unix seconds."""
+        claims = await self.claims(token, self.audiences)
+        return self.principal_of(claims), claims["exp"]
+
+    async def claims(self, token: str, audiences: Sequence[str]) -> dict[str, Any]:
+        """Return the claims of a token for one of these audiences. Raises as `principal`."""
         if not _FORM.fullmatch(token):
             raise InvalidToken("The Authorization header has neither an API key nor a signed token (JWT).")
         head, body, _ = token.split(".")
@@ -95,7 +101,7 @@ class TokenVerification:
                 token,
                 key,
                 [algorithm],
-                audience=self._audiences,
+                audience=audiences,
                 issuer=self._issuer,
                 leeway=self._leeway_s,
                 options={"require": _REQUIRED},
@@ -104,11 +110,15 @@ class TokenVerification:
             raise InvalidToken(next(text for kind, text in _SENTENCES if isinstance(error, kind))) from error
         if claims["exp"] - time.time() > self._max_s + self._leeway_s:
             raise InvalidToken("The token expires too late.")
+        return dict(claims)
+
+    def principal_of(self, claims: Claims) -> Principal:
+        """Return the caller that the claims of a verified access token name. Raises InvalidToken."""
         caller = self._claims.caller(claims)
         tenant = self._directory.tenants_by_name.get(caller.tenant_name)
         if tenant is None:
             raise InvalidToken("The tenant of the token does not exist.")
-        return Principal(tenant.id, tenant.name, caller.scopes, caller.subject), claims["exp"]
+        return Principal(tenant.id, tenant.name, caller.scopes, caller.subject)
 
     def _key_of(self, header: dict[str, Any]) -> tuple[str, str]:
         """Return the id of the key and the algorithm that a header names. Where it says to find a key is ignored."""

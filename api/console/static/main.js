@@ -3,19 +3,21 @@ import { html, lazy, render, useEffect, useErrorBoundary, useState } from "./htm
 import { WARN_FROM_MS, skew } from "./client/clock.js";
 import { connection, outdated, ping } from "./client/connection.js";
 import { clock, duration } from "./client/format.js";
-import { following } from "./client/live.js";
+import { following, useInterval } from "./client/live.js";
 import { base, go, pageUrl, usePlace } from "./client/router.js";
-import { identify, may, session, signOut } from "./client/session.js";
+import { identify, may, session } from "./client/session.js";
 import { useStore } from "./client/store.js";
 import { useSecond } from "./client/ticking.js";
 import { Asked, Notice } from "./parts/asking.js";
-import { helpShown, setPageKeys, useKeys } from "./parts/keyboard.js";
+import { helpShown, paletteShown, setPageKeys, useKeys } from "./parts/keyboard.js";
 import { Empty, ErrorMessage, NoPermission } from "./parts/message.js";
-import { ThemeSwitch, nextTheme } from "./shell/theme_switch.js";
 import { match, routes } from "./routes.js";
 
 const SIGN_IN = { path: "", title: "Sign in", page: () => import("./shell/sign_in.js") };
 const KeyHelp = lazy(async () => (await import("./shell/key_help.js")).KeyHelp);
+const Palette = lazy(async () => (await import("./shell/palette.js")).Palette);
+const CallerSheet = lazy(async () => (await import("./shell/caller.js")).CallerSheet);
+const IDENTIFY_S = 30;
 const INTERVALS_S = [1, 2, 5, 10, 30, 60];
 
 setPageKeys(Object.fromEntries(routes.flatMap(({ key, title, path }) => (key ? [[key, { text: `go to ${title.toLowerCase()}`, run: () => go(pageUrl(path)) }]] : []))));
@@ -47,21 +49,19 @@ function Following() {
 
 function Header() {
   const { path } = usePlace();
-  const { caller } = useStore(session);
+  const { caller, settings } = useStore(session);
+  const [open, setOpen] = useState(false);
+  const environment = settings?.environment;
   return html`<header class="shell">
     <a class="brand" href=${base}>jobproc</a>
-    ${caller?.environment && html`<span class="environment" style=${{ "--environment": caller.environment.colour }}>${caller.environment.name}</span>`}
+    ${environment?.name && html`<span class="environment" style=${environment.colour ? { borderColor: environment.colour } : {}}>${environment.name}</span>`}
     <nav aria-label="Pages">${routes.filter(({ nav, scope }) => nav && (!scope || !caller || may(scope))).map((route) => html`<a key=${route.path} href=${pageUrl(route.path)}
       aria-current=${(route.path === "" ? path === "" : path === route.path || path.startsWith(`${route.path}/`)) ? "page" : null}>${route.nav}</a>`)}</nav>
     <span class="grow"></span>
     <${Following} />
-    <${ThemeSwitch} />
+    <button type="button" title="Go to ( Ctrl K )" onClick=${() => paletteShown.set(true)}>Go to…</button>
     <button type="button" class="plain" aria-label="Keys" title="Keys ( ? )" onClick=${() => helpShown.set(true)}>?</button>
-    ${caller && html`<details class="caller"><summary>${caller.name ?? caller.subject ?? "anyone"}</summary><div class="sheet">
-      <dl><dt>Tenant</dt><dd>${caller.tenant}</dd><dt>Scopes</dt><dd>${caller.scopes.join(", ")}</dd><dt>API</dt><dd>${caller.version}</dd></dl>
-      <p><a href=${`${base}/docs/`}>Documentation</a> · <a href=${base.replace(/console$/, "docs")} target="_blank" rel="noopener">API</a></p>
-      ${caller.subject !== null && html`<button type="button" onClick=${() => void signOut()}>Sign out</button>`}
-    </div></details>`}
+    ${caller && html`<details class="caller" onToggle=${(/** @type {any} */ event) => setOpen(event.currentTarget.open)}><summary>${caller.name ?? caller.subject ?? "anyone"}</summary>${open && html`<${CallerSheet} />`}</details>`}
   </header>`;
 }
 
@@ -84,12 +84,12 @@ function Loaded({ route, params }) {
 
 function Content() {
   const { path } = usePlace();
-  const { caller, signIn, error } = useStore(session);
+  const { caller, settings, signIn, error } = useStore(session);
   const [broken, reset] = useErrorBoundary();
   const found = match(path);
   useEffect(() => {
-    document.title = `${found?.route.title ?? "Nothing here"} · ${caller?.environment?.name ?? "jobproc"}`;
-  }, [path, caller]);
+    document.title = `${found?.route.title ?? "Nothing here"} · ${settings?.environment.name || "jobproc"}`;
+  }, [path, settings]);
   if (signIn) return html`<${Loaded} key="sign-in" route=${SIGN_IN} params=${{}} />`;
   if (broken) return html`<${ErrorMessage} error=${broken} /><button type="button" onClick=${reset}>Draw the page again</button>`;
   if (!found) return html`<h1>Nothing here</h1><${Empty} title=${`There is no page ${path}.`}><p><a href=${base}>To the overview</a></p><//>`;
@@ -99,15 +99,17 @@ function Content() {
 }
 
 function Console() {
+  useInterval(() => void identify(), IDENTIFY_S);
   const helps = useStore(helpShown);
+  const palette = useStore(paletteShown);
   useKeys({
     "?": { text: "this help", run: () => helpShown.set(true) },
     ".": { text: "follow or pause", run: () => following.set({ ...following.get(), paused: !following.get().paused }) },
-    t: { text: "theme", run: nextTheme },
+    t: { text: "theme", run: () => void import("./shell/theme_switch.js").then(({ nextTheme }) => nextTheme()) },
   });
   return html`<a class="skip" href="#content">Skip to the content</a>
     <${Header} /><${ConnectionBar} /><main id="content" tabindex="-1"><${Content} /></main>
-    <${Asked} />${helps && html`<${KeyHelp} />`}<${Notice} />`;
+    ${palette && html`<${Palette} />`}<${Asked} />${helps && html`<${KeyHelp} />`}<${Notice} />`;
 }
 
 // The icon of the shell has a relative URL, which would follow the place.

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from api.watch.shared.poller import Poller
 from common.domain.errors import FeedExpired, StoreUnavailable
 from common.settings import Settings
 from common.store.connection.asyncpg_pool import DatabasePool
@@ -76,11 +77,10 @@ class FeedReader:
     """The change feeds of tenants, for requests and waiting clients."""
 
     def __init__(self, settings: Settings, pool: DatabasePool) -> None:
-        self._interval_s = settings.wait_poll_seconds
         self._pool = pool
         self._tails: dict[int, _Tail] = {}
         self._reads = asyncio.Semaphore(MAX_READS)
-        self._poller: asyncio.Task[None] | None = None
+        self._poller = Poller(settings.wait_poll_seconds, self._poll_all)
         self.is_draining = False  #: the process shuts down: no client waits any longer
 
     async def number(self, tenant: int) -> int:
@@ -117,8 +117,7 @@ class FeedReader:
         tail.waiting.add(event)
         if self.is_draining:
             event.set()
-        if self._poller is None:
-            self._poller = asyncio.create_task(self._poll_until_idle())
+        self._poller.start()
         try:
             yield event
         finally:
@@ -133,15 +132,11 @@ class FeedReader:
         if tail is not None and not tail.waiting and not tail.numbering.locked():
             del self._tails[tenant]
 
-    async def _poll_until_idle(self) -> None:
-        logs.request_id.set(b"")  # one request starts the task, but it serves all
-        try:
-            while tenants := [tenant for tenant, tail in self._tails.items() if tail.waiting]:
-                for tenant in tenants:
-                    await self._poll(tenant)
-                await asyncio.sleep(self._interval_s)
-        finally:
-            self._poller = None
+    async def _poll_all(self) -> bool:
+        tenants = [tenant for tenant, tail in self._tails.items() if tail.waiting]
+        for tenant in tenants:
+            await self._poll(tenant)
+        return bool(tenants)
 
     async def _poll(self, tenant: int) -> None:
         tail = self._tails.get(tenant)
@@ -180,6 +175,4 @@ class FeedReader:
 
     async def close(self) -> None:
         """Stop polling."""
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.gather(self._poller, return_exceptions=True)
+        await self._poller.close()

@@ -2,13 +2,13 @@
 
 import asyncio
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
-from api.watch.batch_watchers import first_of
 from api.watch.feed.reader import FeedFilter, FeedReader
 from api.watch.job_stream import (
     MEDIA_TYPE,
@@ -17,11 +17,11 @@ from api.watch.job_stream import (
     last_event_id_parameter,
     send_text,
 )
+from api.watch.shared.poller import first_of
 from api.watch.watchers import Watchers
 from common.domain.errors import FeedExpired, StoreUnavailable
 from common.settings import Settings
 from common.store.feed.reads import FeedChange
-from common.telemetry.metrics import EVENTS
 
 _ID = re.compile(r"\d{1,18}")
 STREAM_CHANGES = 200  # in one message
@@ -103,27 +103,21 @@ async def wait_for_changes(request: Request, client: FeedClient, limit: int, wai
                 return []
 
 
-class FeedStream(EventsResponse):
+class FeedStream(EventsResponse[asyncio.Event, list[FeedChange]]):
     """Streams changes until the client leaves, the time is up or the process drains."""
 
     def __init__(self, request: Request, client: FeedClient, watchers: Watchers, settings: Settings) -> None:
         super().__init__(request, watchers, settings)
         self._client = client
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's arguments
-        """Send the stream. Raises TooManyWaitingClients, FeedExpired or StoreUnavailable before anything is sent."""
-        client = self._client
-        with (
-            self._watchers.slot(self._request, EVENTS),
-            self._watchers.count_waiting(scope, EVENTS),
-            client.reader.wait(client.tenant) as event,
-        ):
-            changes = await client.next(STREAM_CHANGES)
-            await self._begin(send)
-            if await self._send_changes(event, changes, send):
-                await send({"type": "http.response.body", "body": b""})
+    def _watch(self) -> AbstractContextManager[asyncio.Event]:
+        return self._client.reader.wait(self._client.tenant)
 
-    async def _send_changes(self, event: asyncio.Event, changes: list[FeedChange], send: Send) -> bool:
+    async def _first(self, _event: asyncio.Event, /) -> list[FeedChange]:
+        """Return the next changes. Raises FeedExpired or StoreUnavailable."""
+        return await self._client.next(STREAM_CHANGES)
+
+    async def _send_events(self, event: asyncio.Event, changes: list[FeedChange], send: Send, /) -> bool:
         """Send changes, and where the client is while none match. Return False if the client has disconnected."""
         loop, client = asyncio.get_running_loop(), self._client
         heartbeat_s, end_s = self._settings.event_heartbeat_seconds, loop.time()

@@ -16,6 +16,9 @@
 {{- define "jobproc.authenticationEnv" -}}
 {{- if .Values.authentication.enabled }}
 - {name: JOBPROC_AUTHENTICATION, value: required}
+{{- if not .Values.authentication.consoleSignIn }}
+- {name: JOBPROC_CONSOLE_SIGN_IN, value: "false"}
+{{- end }}
 {{- $oidc := .Values.oidc }}
 {{- if $oidc.issuer }}
 - {name: JOBPROC_OIDC_ISSUER, value: {{ $oidc.issuer | quote }}}
@@ -30,6 +33,11 @@
 {{- end }}
 {{- with $oidc.scopesMapping }}
 - {name: JOBPROC_OIDC_SCOPES_MAPPING, value: {{ toJson . | quote }}}
+{{- end }}
+{{- if $oidc.clientId }}
+- {name: JOBPROC_OIDC_CLIENT_ID, value: {{ $oidc.clientId | quote }}}
+- {name: JOBPROC_OIDC_REDIRECT_URL, value: {{ $oidc.redirectUrl | quote }}}
+- {name: JOBPROC_OIDC_SIGN_IN_SCOPE, value: {{ join " " $oidc.signInScopes | quote }}}
 {{- end }}
 {{- if $oidc.ca.configMap }}
 - {name: JOBPROC_OIDC_CA_FILE, value: /etc/jobproc/oidc/ca.crt}

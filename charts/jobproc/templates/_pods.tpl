@@ -113,7 +113,7 @@ env: {{- include "jobproc.env" (merge (dict "withoutRedis" true) .) | trim | nin
 
 {{/* "true" for a variable of jobproc that a key of a Secret gives and that jobproc reads from a file too. */}}
 {{- define "jobproc.isSecret" -}}
-{{- $names := list "DATABASE_URL" "REDIS_URL" "PGPASSWORD" "JOBPROC_CURSOR_KEY" "JOBPROC_WEBHOOK_ENCRYPTION_KEY" }}
+{{- $names := list "DATABASE_URL" "REDIS_URL" "PGPASSWORD" "JOBPROC_CURSOR_KEY" "JOBPROC_WEBHOOK_ENCRYPTION_KEY" "JOBPROC_OIDC_CLIENT_SECRET" }}
 {{- if and (dig "valueFrom" "secretKeyRef" "" .) (or (has .name $names) (regexMatch "^JOBPROC_.*_PASSWORD$" .name)) }}true{{ end }}
 {{- end }}
 
@@ -152,6 +152,11 @@ env: {{- include "jobproc.env" (merge (dict "withoutRedis" true) .) | trim | nin
 {{- if or (eq .component "api") (and (eq .component "worker") (has "webhooks" (.config.queues | default list))) }}
 {{- with .root.Values.webhooks.encryptionKey.existingSecret }}
 {{- include "jobproc.fromSecret" (dict "name" "JOBPROC_WEBHOOK_ENCRYPTION_KEY" "secret" . "key" $.root.Values.webhooks.encryptionKey.key) }}
+{{- end }}
+{{- end }}
+{{- if and (eq .component "api") .root.Values.authentication.enabled .root.Values.oidc.clientId }}
+{{- with .root.Values.oidc.clientSecret.existingSecret }}
+{{- include "jobproc.fromSecret" (dict "name" "JOBPROC_OIDC_CLIENT_SECRET" "secret" . "key" $.root.Values.oidc.clientSecret.key) }}
 {{- end }}
 {{- end }}
 {{- with .config.extraEnv }}{{ toYaml . | nindent 0 }}{{ end }}

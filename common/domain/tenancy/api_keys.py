@@ -25,7 +25,7 @@ class ApiKeyToken:
     @classmethod
     def generate(cls) -> "ApiKeyToken":
         """Return a new token with 256 bits of chance from the operating system."""
-        return cls(_random(ID_CHARACTERS), _random(SECRET_CHARACTERS))
+        return cls(random_text(ID_CHARACTERS), random_text(SECRET_CHARACTERS))
 
     @classmethod
     def parse(cls, text: str) -> "ApiKeyToken | None":
@@ -65,5 +65,6 @@ def digest_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("ascii")).digest()
 
 
-def _random(characters: int) -> str:
+def random_text(characters: int) -> str:
+    """Return letters and digits by chance from the operating system."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(characters))

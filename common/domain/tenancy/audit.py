@@ -21,6 +21,8 @@ class AuditAction(StrEnum):
     KEY_CREATE = "key.create"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
+    SESSION_CREATE = "session.create"
+    SESSION_END = "session.end"
     SCHEDULE_CREATE = "schedule.create"
     SCHEDULE_CHANGE = "schedule.change"
     SCHEDULE_DELETE = "schedule.delete"

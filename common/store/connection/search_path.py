@@ -15,6 +15,7 @@ TABLES = (
     "bulk_action_jobs",
     "bulk_actions",
     "concurrency_keys",
+    "console_sessions",
     "deadlines",
     "expiries",
     "feed_changes",

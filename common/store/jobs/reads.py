@@ -70,6 +70,7 @@ SELECT s.id, s.queue, s.operation, s.status, s.rev, s.run, s.priority, s.attempt
        {_INPUT_INLINE} AS input, j.input IS NOT NULL AS has_input,
        j.deadline, j.retry_base_s, j.retry_cap_s, j.keep_s, j.version, j.tags,
        j.metadata::text AS metadata, j.unique_key, j.unique_while, j.concurrency_key, j.submitted_by, j.webhook,
+       CASE WHEN j.trace LIKE '%-01' THEN split_part(j.trace, '-', 2) END AS trace_id,
        statement_timestamp() AS now, j.parents IS NOT NULL AS has_parents, {PARENTS_ENDED_AT} AS parents_ended_at,
        coalesce((SELECT l.cancel_requested FROM live l WHERE l.id = $2), false) AS cancel_requested,
        (SELECT json_agg(a ORDER BY a.run, a.attempt) FROM (

@@ -20,6 +20,7 @@ WITHOUT_TENANT: Mapping[str, str] = {
     "leaders": "the locks of controllers",
     "tenants": "the tenants themselves: each API process keeps all of them in memory",
     "api_keys": "each API process keeps all keys in memory, to find the tenant of a caller",
+    "console_sessions": "a session is found by its secret, before the tenant of its caller is known",
     "tenant_usage": "each API process keeps in memory what all tenants use, as it does the tenants",
     "usage_counts": "when all tenants were counted; it has rows of none",
 }

@@ -138,7 +138,8 @@ DELETE_TENANT = Statement(
     "delete_tenant",
     "int",
     f"""
-    WITH api AS (DELETE FROM api_keys WHERE tenant = $1)
+    WITH api AS (DELETE FROM api_keys WHERE tenant = $1),
+    browsers AS (DELETE FROM console_sessions WHERE tenant = $1)
     DELETE FROM tenants WHERE id = $1 AND id <> {DEFAULT_TENANT} AND state = 'REMOVING' RETURNING true
     """,
 )

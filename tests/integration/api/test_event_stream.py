@@ -1,77 +1,23 @@
 """GET /jobs/{id}/events: states and progress of a job as server-sent events."""
 
-import contextlib
-import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from rig.event_streams import Stream, open_stream
 from rig.scrape import MetricsPage
 from rig.system import System, until
 
 UNKNOWN = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
 
 
-@dataclass
-class Stream:
-    """A stream, read by its own thread."""
-
-    response: httpx.Response
-    events: list[dict[str, Any]] = field(default_factory=list)
-    heartbeats: int = 0
-    ended: bool = False
-
-    def disconnect(self) -> None:
-        """Close the connection while the thread reads from it."""
-        with contextlib.suppress(OSError):
-            self.response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-
-    def read(self) -> None:
-        """Read to the end. `ended` is True if the API ended the stream in order."""
-        with contextlib.suppress(httpx.TransportError):
-            self._read()
-            self.ended = True
-
-    def _read(self) -> None:
-        event: dict[str, Any] = {}
-        for line in self.response.iter_lines():
-            if not line and event:
-                if "data" in event:
-                    self.events.append({**event, "data": json.loads(event["data"])})
-                event = {}
-            elif line == ":":
-                self.heartbeats += 1
-            elif line:
-                name, _, value = line.partition(": ")
-                event[name] = value
-
-    @property
-    def states(self) -> list[str]:
-        return [event["data"]["status"] for event in self.events if event["event"] == "status"]
-
-
 @contextmanager
 def stream(system: System, job_id: str, last_event_id: str | None = None) -> Iterator[Stream]:
-    headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
-    with (
-        httpx.Client(base_url=system.client.base_url, timeout=30) as client,
-        client.stream("GET", f"/jobs/{job_id}/events", headers=headers) as response,
-    ):
-        reader = Stream(response)
-        thread = threading.Thread(target=reader.read)
-        if response.status_code == 200:
-            thread.start()
-        try:
-            yield reader
-        finally:
-            if response.status_code == 200:
-                reader.disconnect()
-                thread.join(30)
+    with open_stream(system.client, f"/jobs/{job_id}/events", last_event_id) as reader:
+        yield reader
 
 
 def test_a_stream_has_states_and_progress_and_ends_with_the_job(system: System) -> None:

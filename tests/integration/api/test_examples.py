@@ -55,6 +55,12 @@ ELSEWHERE = {
     "tenant-draining": "tests/integration/access/test_tenant_administration.py",
     "webhooks-off": "tests/integration/webhooks/test_endpoints.py",
     "issuer-unavailable": "tests/integration/openid/test_sign_in.py",
+    "key or provider": "tests/integration/sign_in/test_sign_in.py",
+    "signed in": "tests/integration/access/test_console_sessions.py",
+    "session-needs-key": "tests/integration/access/test_console_sessions.py",
+    "session-needs-https": "tests/integration/access/test_session_origins.py",
+    "session-not-same-origin": "tests/integration/access/test_session_origins.py",
+    "sign-in-off": "tests/integration/access/test_console_sessions.py",
 }
 
 

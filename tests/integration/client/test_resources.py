@@ -160,6 +160,14 @@ def test_the_change_feed_is_followed(client: Client) -> None:
     assert change.number > after
 
 
+def test_the_overview_is_followed(client: Client) -> None:
+    events = client.live()
+    parts = {event.name: event for event in (next(events) for _ in range(4))}
+    assert list(parts) == ["hello", "stats", "workers", "bulk_actions"]
+    assert parts["hello"].version and parts["workers"].alive == 2
+    assert "default" in {queue.queue for queue in parts["stats"].queues}
+
+
 def test_logs_operations_and_statistics_are_read(client: Client) -> None:
     job = client.submit("say", {"data": [1]})
     job.result(timeout=15)

@@ -1,6 +1,7 @@
 """Commands about the system: profiles, raw requests, files, the doctor."""
 
 import io
+import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -214,13 +215,19 @@ def test_completion(api: Any, jobproc: Callable[..., Any], shell: str) -> None:
     assert "_JOBPROC_COMPLETE" in jobproc("completion", shell).out
 
 
+def live_lines(**parts: Any) -> list[str]:
+    """Return the lines of a stream with these events."""
+    events = [(f"event: {name}", f"data: {json.dumps(data)}", "") for name, data in parts.items()]
+    return [line for lines in events for line in lines]
+
+
 def test_top_draws_queues_and_running_jobs_and_leaves_the_terminal_as_it_was(
     api: Any, jobproc: Callable[..., Any]
 ) -> None:
     job = {"job_id": "j-1", "operation": "mail.send", "attempt": 1, "claimed_at": "2026-01-31T11:59:00Z"}
-    worker = {**WORKER, "host": "a", "pid": 7, "busy_since": "2026-01-31T11:59:00Z", "jobs": [job]}
-    api.answer("GET /stats", {"queues": [QUEUE, {**QUEUE, "queue": "late", "queued": 1_204}]})
-    api.answer("GET /workers", {"workers": [worker, {**WORKER, "busy_since": None, "jobs": []}]})
+    stats = {"queues": [QUEUE, {**QUEUE, "queue": "late", "queued": 1_204}]}
+    workers = {"alive": 2, "busy": 1, "claimed_jobs": 1, "jobs": [{"worker": 1, "host": "a", "pid": 7, **job}]}
+    api.answer("GET /live", live_lines(stats=stats, workers=workers))
     ended = jobproc("top", "--times", "1", terminal=True)
     assert ended.code == 0
     assert ended.out.startswith("\x1b[?1049h")
@@ -232,8 +239,8 @@ def test_top_draws_queues_and_running_jobs_and_leaves_the_terminal_as_it_was(
 
 
 def test_top_shows_a_failure_and_goes_on(api: Any, jobproc: Callable[..., Any]) -> None:
-    api.refuse("GET /stats", 403, "scope-missing", "The key needs a scope.")
-    ended = jobproc("top", "--times", "2", "--interval", "0.2", terminal=True)
+    api.refuse("GET /live", 403, "scope-missing", "The key needs a scope.")
+    ended = jobproc("top", "--times", "2", terminal=True)
     assert ended.code == 0
     assert ended.out.count("The key needs a scope.") == 2
     assert jobproc("top").code == 2

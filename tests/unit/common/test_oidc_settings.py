@@ -84,3 +84,36 @@ def test_a_bad_value_is_explained(bare: pytest.MonkeyPatch, name: str, value: st
     assert sentence in str(caught.value)
     assert f"JOBPROC_OIDC_{name}" in str(caught.value)
     assert "password" not in str(caught.value)
+
+
+CLIENT = {"CLIENT_ID": "console", "REDIRECT_URL": "https://jobs.example/console/session/callback"}
+
+
+def test_a_client_needs_an_id_and_the_url_to_come_back_to(bare: pytest.MonkeyPatch) -> None:
+    settings = read(bare, **CLIENT, SIGN_IN_PARAMETERS='{"audience": "https://jobproc.example/"}')
+    assert settings.oidc_sign_in_scope == "openid"
+    assert settings.sign_in_parameters == {"audience": "https://jobproc.example/"}
+    assert read(bare, REDIRECT_URL="http://127.0.0.1:8000/teams/jobs/console/session/callback").oidc_client_id
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("ISSUER", "", "JOBPROC_OIDC_CLIENT_ID needs JOBPROC_OIDC_ISSUER"),
+        ("REDIRECT_URL", "", "JOBPROC_OIDC_REDIRECT_URL is required with JOBPROC_OIDC_CLIENT_ID"),
+        ("REDIRECT_URL", "http://jobs.example/console/session/callback", "must begin with https://"),
+        ("REDIRECT_URL", "https://jobs.example/console", "must end with /console/session/callback"),
+        ("REDIRECT_URL", "https://jobs.example/?a=/console/session/callback", "must end with"),
+        ("SIGN_IN_SCOPE", "profile", "must have openid"),
+        ("SIGN_IN_PARAMETERS", "[]", "must be a JSON object"),
+        ("SIGN_IN_PARAMETERS", '{"prompt": 1}', "each value must be a text"),
+        ("SIGN_IN_PARAMETERS", '{"redirect_uri": "https://evil.example"}', "the API sets redirect_uri itself"),
+        ("SIGN_IN_SECONDS", "1", "JOBPROC_OIDC_SIGN_IN_SECONDS"),
+    ],
+)
+def test_a_bad_setting_of_the_client_ends_the_start(
+    bare: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    with pytest.raises(StartupError) as caught:
+        read(bare, **{**CLIENT, name: value})
+    assert sentence in str(caught.value)

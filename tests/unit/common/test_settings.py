@@ -14,6 +14,7 @@ from common.settings.renamed import RENAMED
 UNITS = {
     *(
         "seconds",
+        "sessions",
         "milliseconds",
         "hours",
         "days",
@@ -26,8 +27,19 @@ UNITS = {
         "port",
     ),
     *("connections", "partitions", "clients", "submissions", "concurrency", "limit", "percent", "fields", "requests"),
-    *("bodies", "containers", "claims", "previews", "lines", "keys", "schedules", "tenants", "authentications"),
-    *("dependencies", "webhooks", "failures", "changes"),
+    *(
+        "bodies",
+        "containers",
+        "claims",
+        "previews",
+        "lines",
+        "lists",
+        "keys",
+        "schedules",
+        "tenants",
+        "authentications",
+    ),
+    *("dependencies", "webhooks", "failures", "changes", "inputs"),
 }
 
 

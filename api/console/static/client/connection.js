@@ -16,6 +16,8 @@ export const version = files.split("/")[0] ?? "";
 export const connection = createStore(/** @type {Connection} */ ({ away: false, since: 0, lastSeen: Date.now(), nextTry: 0 }));
 /** True once the server has another version of the console than the one that runs here. */
 export const outdated = createStore(false);
+/** Counts the open streams: they tell at once that the API is away. */
+export const openStreams = createStore(0);
 /** Counts how often the API came back: what is shown is read again. */
 export const returns = createStore(0);
 

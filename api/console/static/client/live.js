@@ -1,7 +1,7 @@
 // What is shown follows the system: read again in an interval, and never while nobody looks.
 import { useCallback, useEffect, useRef, useState } from "../html.js";
 import { Unreachable, request } from "./api.js";
-import { checkVersion, connection, ping, returns } from "./connection.js";
+import { checkVersion, connection, openStreams, ping, returns } from "./connection.js";
 import { createStore, useStore } from "./store.js";
 
 /** @typedef {{ interval: number, paused: boolean }} Following */
@@ -12,6 +12,7 @@ import { createStore, useStore } from "./store.js";
 
 const DEFAULT_S = 5;
 const PING_MS = 900;
+const PING_BESIDE_STREAM_MS = 5_000;
 const VERSION_MS = 60_000;
 const SLOW_MS = 300;
 
@@ -37,7 +38,7 @@ export function isStill() {
 
 setInterval(() => {
   const { away, lastSeen } = connection.get();
-  if (!document.hidden && !away && Date.now() - lastSeen > PING_MS) void ping();
+  if (!document.hidden && !away && Date.now() - lastSeen > (openStreams.get() > 0 ? PING_BESIDE_STREAM_MS : PING_MS)) void ping();
 }, PING_MS);
 setInterval(() => {
   if (!document.hidden && !connection.get().away) void checkVersion();

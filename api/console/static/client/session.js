@@ -2,21 +2,20 @@
 import { Problem, get, refusals, request } from "./api.js";
 import { createStore } from "./store.js";
 
-/**
- * The caller, with members that the API may have besides.
- * @typedef {import("#api").components["schemas"]["CallerView"] & { session?: { kind: string, expires_at?: string } | null, name?: string | null, environment?: { name: string, colour: string } | null }} Caller
- */
-/** @typedef {{ caller: Caller | null, signIn: boolean, error: Error | null }} Session */
+/** @typedef {import("#api").components["schemas"]["CallerView"]} Caller */
+/** @typedef {import("#api").components["schemas"]["ConsoleSettingsView"]} Settings */
+/** @typedef {{ caller: Caller | null, settings: Settings | null, signIn: boolean, error: Error | null }} Session */
 
-export const session = createStore(/** @type {Session} */ ({ caller: null, signIn: false, error: null }));
+export const session = createStore(/** @type {Session} */ ({ caller: null, settings: null, signIn: false, error: null }));
 
-/** Ask who the caller is. A caller that the API does not know is asked to sign in. */
+/** Ask who the caller is, and what the installation is called. A caller that the API does not know is asked to sign in. */
 export async function identify() {
   try {
-    session.set({ caller: await get("/me"), signIn: false, error: null });
+    const [caller, settings] = await Promise.all([get("/me"), get("/console/settings")]);
+    session.set({ caller, settings, signIn: false, error: null });
   } catch (error) {
     const refused = error instanceof Problem && error.status === 401;
-    session.set({ caller: refused ? null : session.get().caller, signIn: refused, error: refused ? null : /** @type {Error} */ (error) });
+    session.set({ ...session.get(), signIn: refused, error: refused ? null : /** @type {Error} */ (error) });
   }
 }
 
@@ -42,12 +41,12 @@ export function isOpen() {
  * @param {string} key
  */
 export async function signIn(key) {
-  await request("POST", "/console/session", { body: { api_key: key }, headers: { Authorization: `Bearer ${key}` } });
+  await request("POST", "/console/session", { headers: { Authorization: `Bearer ${key}` } });
   await identify();
 }
 
 /** End the session. */
 export async function signOut() {
   await request("DELETE", "/console/session");
-  session.set({ caller: null, signIn: true, error: null });
+  session.set({ caller: null, settings: null, signIn: true, error: null });
 }

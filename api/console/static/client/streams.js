@@ -1,7 +1,8 @@
 // Streams of server-sent events. A hidden page has none, and one that ends is opened again after a while.
 import { useEffect, useRef, useState } from "../html.js";
 import { apiUrl } from "./api.js";
-import { connection, lost, seen } from "./connection.js";
+import { connection, openStreams, ping, seen } from "./connection.js";
+import { following } from "./live.js";
 import { useStore } from "./store.js";
 
 const AGAIN_MS = 1_000;
@@ -12,19 +13,21 @@ const REFUSED_MS = 15_000;
  * @param {string | null} path null: nothing is followed
  * @param {Record<string, (data: any) => void>} handlers by the name of the event
  * @param {import("./api.js").Options["query"]} [query]
- * @returns {boolean} true while the stream is open
+ * @returns {"connecting" | "open" | "refused"} refused: the API has no place for it, or no such stream
  */
 export function useStream(path, handlers, query = {}) {
   const latest = useRef(handlers);
   latest.current = handlers;
-  const [open, setOpen] = useState(false);
+  const [state, setState] = useState(/** @type {"connecting" | "open" | "refused"} */ ("connecting"));
   const { away } = useStore(connection);
-  const url = path === null ? null : apiUrl(path, query).href;
+  const { paused } = useStore(following);
+  const url = path === null || paused ? null : apiUrl(path, query).href;
   useEffect(() => {
     if (url === null || away) return;
     /** @type {EventSource | null} */
     let source = null;
     let timer = 0;
+    let isCounted = false;
     const start = () => {
       clearTimeout(timer);
       if (document.hidden || source) return;
@@ -34,12 +37,15 @@ export function useStream(path, handlers, query = {}) {
       own.onopen = () => {
         opened = true;
         seen();
-        setOpen(true);
+        isCounted = true;
+        openStreams.set(openStreams.get() + 1);
+        setState("open");
       };
       own.onerror = () => {
         stop();
-        // A stream that was open and breaks is the first to know that the API is away.
-        if (opened) lost();
+        // A stream that was open and ends is the first to know that the API is away.
+        if (opened) void ping();
+        setState(opened ? "connecting" : "refused");
         timer = setTimeout(start, opened ? AGAIN_MS : REFUSED_MS);
       };
       for (const name of Object.keys(latest.current)) {
@@ -50,12 +56,14 @@ export function useStream(path, handlers, query = {}) {
       }
     };
     const stop = () => {
+      if (isCounted) openStreams.set(openStreams.get() - 1);
+      isCounted = false;
       source?.close();
       source = null;
-      setOpen(false);
     };
     const changed = () => (document.hidden ? stop() : start());
     document.addEventListener("visibilitychange", changed);
+    setState("connecting");
     start();
     return () => {
       document.removeEventListener("visibilitychange", changed);
@@ -63,5 +71,5 @@ export function useStream(path, handlers, query = {}) {
       stop();
     };
   }, [url, away]);
-  return open;
+  return state;
 }

@@ -9,12 +9,10 @@ import { STATES, Status } from "./status.js";
 /** @typedef {Record<string, string>} Values */
 
 /** The filters that the API has; each is a parameter of the URL. */
-export const FILTERS = ["operation", "queue", "tag", "error", "batch", "id_suffix", "created_after", "created_before", "finished_after", "finished_before", "error_group"];
+export const FILTERS = ["operation", "queue", "tag", "error", "batch", "id_suffix", "created_after", "created_before", "finished_after", "finished_before", "error_group", "input", "metadata"];
 const SPANS = /** @type {[string, string, number][]} */ ([["1h", "last hour", 3_600], ["24h", "last 24 h", 86_400], ["7d", "last 7 days", 604_800]]);
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const END_OF_ID = /^…?([0-9a-f-]{8,35})$/i;
-/** Members of metadata and input are filters too, where the API has them. */
-const NESTED = /^(metadata|input)\..+/;
 
 /** Operations and queues by name, for suggestions. */
 const known = createStore(/** @type {{ operation: string[], queue: string[] }} */ ({ operation: [], queue: [] }));
@@ -43,7 +41,6 @@ export function filtersOf(query, now) {
     const value = query.get(name);
     if (value) filters[name] = value;
   }
-  for (const [name, value] of query) if (NESTED.test(name) && value) filters[name] = value;
   const span = SPANS.find(([name]) => name === query.get("since"));
   if (span && !filters.created_after) filters.created_after = new Date(now - span[2] * 1_000).toISOString();
   return filters;
@@ -62,7 +59,7 @@ export function readFilter(text) {
   const colon = trimmed.indexOf(":");
   const name = trimmed.slice(0, colon).trim();
   const value = trimmed.slice(colon + 1).trim().replace(/^"(.*)"$/, "$1");
-  if (colon > 0 && value && (FILTERS.includes(name) || NESTED.test(name))) return { name, value };
+  if (colon > 0 && value && FILTERS.includes(name)) return { name, value };
   if (colon > 0) return { problem: FILTERS.includes(name) ? `${name} needs a value: ${name}:…` : `There is no filter ${name}. There are ${FILTERS.slice(0, 6).join(", ")} and times.` };
   return { problem: `Write a filter as name:value, such as tag:${trimmed || "nightly"}, or paste the id of a job.` };
 }
@@ -107,7 +104,7 @@ export function Filters({ query }) {
     </div>
     <form class="bar" onSubmit=${add} role="search">
       <input ref=${input} type="search" list="filter-suggestions" aria-label="Add a filter, or open a job by its id" aria-describedby="filter-problem"
-        placeholder="tag:nightly, error:…, an id    ( / )" value=${text} autocomplete="off" spellcheck=${false} onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)} />
+        placeholder="tag:nightly, error:…, input:order.id=7, an id    ( / )" value=${text} autocomplete="off" spellcheck=${false} onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)} />
       <datalist id="filter-suggestions">${suggestions.map((value) => html`<option key=${value} value=${value} />`)}</datalist>
       <label>Created <select value=${query.get("since") ?? ""} onChange=${(/** @type {any} */ event) => setQuery({ since: event.currentTarget.value, cursor: null })}>
         <option value="">any time</option>
@@ -124,7 +121,7 @@ export function Filters({ query }) {
 
 /** The filters in force, each of which can be taken away. @param {{ query: URLSearchParams, withStates?: boolean }} props */
 export function Chips({ query, withStates = false }) {
-  const names = [...query.keys()].filter((name) => FILTERS.includes(name) || NESTED.test(name) || (withStates && (name === "status" || name === "since")));
+  const names = [...query.keys()].filter((name) => FILTERS.includes(name) || (withStates && (name === "status" || name === "since")));
   return html`<span class="chips">${names.map((name) => html`<span class="chip" key=${name}>
     ${name}:${query.get(name)}
     <button type="button" class="plain" aria-label=${`Remove the filter ${name}`} onClick=${() => setQuery({ [name]: null, cursor: null })}>✕</button>

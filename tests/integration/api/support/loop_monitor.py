@@ -58,7 +58,11 @@ def monitored_api(database_url: str, redis_url: str) -> Iterator[LoopMonitor]:
     """Serve the API on asyncio's own loop, whose callbacks are Python objects, and measure it."""
     port = free_port()
     config = uvicorn.Config(
-        create_app(settings_from(database_url, redis_url)), port=port, http="httptools", ws="none", log_config=None
+        create_app(settings_from(database_url, redis_url, JOBPROC_EVENT_STREAM_MAX_SECONDS="0.5")),
+        port=port,
+        http="httptools",
+        ws="none",
+        log_config=None,
     )
     server = uvicorn.Server(config)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client, pytest.MonkeyPatch.context() as patch:

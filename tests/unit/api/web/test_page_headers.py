@@ -23,7 +23,9 @@ _NAMES = (
 )
 FIELDS = frozenset(_NAMES.split())
 #: Fields that a page neither sets nor needs, by reason.
-BROWSERS_SET = {"accept-encoding", "content-length", "host", "origin", "sec-fetch-site", "transfer-encoding", "upgrade"}
+BROWSERS_SET = {
+    *("accept-encoding", "content-length", "cookie", "host", "origin", "sec-fetch-site", "transfer-encoding", "upgrade")
+}
 #: Of requests to the OpenID provider.
 TO_OTHERS = {"accept", "user-agent"}
 PROXIES_SET = {"forwarded", "x-forwarded-for", "x-forwarded-prefix", "x-accel-buffering"}
@@ -31,6 +33,7 @@ BIND_BROWSERS = {
     "content-security-policy",
     "cross-origin-resource-policy",
     "referrer-policy",
+    "set-cookie",
     "x-content-type-options",
     "x-frame-options",
 }

@@ -14,8 +14,8 @@ export function BulkDraft({ filters, act }) {
   const [priority, setPriority] = useState("5");
   const [error, setError] = useState(/** @type {Error | null} */ (null));
   const [busy, setBusy] = useState(false);
-  const { status, ...rest } = filters;
-  const filter = { ...rest, ...(status && { status: status.split(",") }) };
+  const { status, input, metadata, ...rest } = filters;
+  const filter = { ...rest, ...(status && { status: status.split(",") }), ...(input && { input: [input] }), ...(metadata && { metadata: [metadata] }) };
   const body = {
     action: act,
     filter,

@@ -11,10 +11,8 @@ import { ErrorMessage } from "../../parts/message.js";
 import { JobId, Status, Time } from "../../parts/status.js";
 
 /** @typedef {import("#api").components["schemas"]["SampleJobView"]} Sample */
-/**
- * A bulk action, with members that the API may have besides.
- * @typedef {import("#api").components["schemas"]["BulkActionView"] & { newest_sample?: Sample[], random_sample?: Sample[], would_skip?: Record<string, number> | null, first?: number | null, created_by?: string | null, started_by?: string | null }} BulkAction
- */
+/** @typedef {import("#api").components["schemas"]["BulkActionView"]} BulkAction */
+/** @typedef {import("#api").components["schemas"]["BulkActionOutcomes"]} Outcomes */
 
 const TYPE_FROM = 1_000;
 const REASONS = /** @type {Record<string, string>} */ ({
@@ -95,11 +93,11 @@ function Preview({ action, start }) {
   };
   return html`<form onSubmit=${submit}>
     <p>${action.count_is_exact ? "" : "About "}${plural(action.count, "job matches", "jobs match")}${action.count_is_exact ? ", exactly" : " (an estimate: more rows than one preview reads)"}, as of ${clock(action.as_of)}: later ones stay untouched.</p>
-    ${action.would_skip && reasonsText(action.would_skip) && html`<p>Would be left alone: ${reasonsText(action.would_skip)}.</p>`}
+    ${reasonsText(action.would_skip) && html`<p>Would be left alone${action.would_skip_is_exact ? "" : ", as far as was looked"}: ${reasonsText(action.would_skip)}.</p>`}
     <p>At ${count(action.jobs_per_second)} jobs/s it takes about ${duration(action.count / action.jobs_per_second)}. ${action.action === "cancel" ? "An undo restores those that were waiting, as they were." : action.action === "retry" ? "An undo cancels those that have not begun by then." : "An undo restores the priorities."}</p>
-    <${Samples} name="Ten oldest" jobs=${action.sample} /><${Samples} name="Ten newest" jobs=${action.newest_sample} /><${Samples} name="Ten by chance" jobs=${action.random_sample} />
+    <${Samples} name="Ten oldest" jobs=${action.sample} /><${Samples} name="Ten newest" jobs=${action.sample_newest} /><${Samples} name="Ten by chance" jobs=${action.sample_random} />
     <p class="bar">
-      ${action.first !== undefined && html`<label>First <input inputmode="numeric" pattern="[0-9]*" size="6" value=${first} onInput=${(/** @type {any} */ event) => setFirst(event.currentTarget.value)} /> then wait for me</label>`}
+      <label>First <input inputmode="numeric" pattern="[0-9]*" size="6" value=${first} onInput=${(/** @type {any} */ event) => setFirst(event.currentTarget.value)} /> then wait for me</label>
       ${isTyped && action.count > 0 && html`<label>Type ${action.count} to start <input value=${typed} size="10" autocomplete="off" onInput=${(/** @type {any} */ event) => setTyped(event.currentTarget.value)} /></label>`}
       <button type="submit" class=${action.action === "cancel" ? "danger" : "primary"} disabled=${!ready}>Start</button>
     </p>
@@ -110,10 +108,13 @@ function Preview({ action, start }) {
 function Progressing({ action, send }) {
   const undoing = action.phase === "UNDOING" || action.phase === "UNDONE";
   const left = action.phase === "RUNNING" && action.count > action.matched ? (action.count - action.matched) / action.jobs_per_second : null;
+  const read = useRead(action.done > 0 && !undoing ? `/bulk-actions/${action.bulk_action_id}/outcomes` : null, { seconds: 3 });
+  const outcomes = undoing ? null : /** @type {Outcomes | null} */ (read.data);
   const askUndo = () =>
     ask({
       title: "Undo this bulk action",
-      text: html`<p>${plural(action.done, "job")} were changed. ${action.action === "cancel" ? "Those that were waiting wait again, as they were. Those that were running stay cancelled." : action.action === "retry" ? "Those that have not begun are cancelled. Those that have begun go on." : "Those that still wait get their old priority."}</p>`,
+      text: html`${outcomes && html`<p><b>An undo takes back ${outcomes.is_complete ? "" : "at least "}${count(outcomes.undoable)} of ${count(outcomes.changed)} now.</b> ${reasonsText(outcomes.not_undoable) && `It leaves ${reasonsText(outcomes.not_undoable)}.`}</p>`}
+        <p>${plural(action.done, "job")} were changed. ${action.action === "cancel" ? "Those that were waiting wait again, as they were. Those that were running stay cancelled." : action.action === "retry" ? "Those that have not begun are cancelled. Those that have begun go on." : "Those that still wait get their old priority."}</p>`,
       button: "Undo",
       danger: true,
       commands: { curl: { method: "POST", path: `/bulk-actions/${action.bulk_action_id}/undo` }, cli: `actions undo ${action.bulk_action_id}`, python: `client.bulk_action(${JSON.stringify(action.bulk_action_id)}).undo()` },
@@ -126,6 +127,8 @@ function Progressing({ action, send }) {
   return html`<p class="bar"><progress max="1" value=${action.progress} aria-label="Progress of the bulk action"></progress> ${Math.floor(action.progress * 100)} % · <b>${action.phase.toLowerCase()}</b>
       ${left !== null && html`<span class="quiet">· ${count(action.jobs_per_second)}/s · about ${duration(left)} left</span>`}</p>
     <p>${plural(action.done, "job")} ${verb}${action.cancels_requested > 0 ? `, ${count(action.cancels_requested)} of them were running and were asked to stop` : ""}. ${reasonsText(action.skipped) && `Left alone: ${reasonsText(action.skipped)}.`}</p>
+    ${outcomes && html`<p>Of ${outcomes.is_complete ? "these" : `the oldest ${count(outcomes.counted)} of these`}: ${Object.entries(outcomes.states).map(([state, jobs], index) => html`${index > 0 && " · "}${count(jobs ?? 0)} <${Status} state=${state} />`)}. An undo would take back ${outcomes.is_complete ? "" : "at least "}${count(outcomes.undoable)} of ${count(outcomes.changed)} now.</p>`}
+    ${action.stop_reason === "first" && html`<p><b>It waits for you: the first ${count(action.first ?? 0)} jobs are changed.</b></p>`}
     ${undoing && html`<p>${plural(action.undone, "change")} taken back. ${reasonsText(action.not_undone) && `Not taken back: ${reasonsText(action.not_undone)}.`}</p>`}
     ${action.started_at && html`<p class="quiet">started <${Time} at=${action.started_at} />${action.started_by ? ` by ${action.started_by}` : ""}</p>`}
     ${may("bulk") && html`<p class="bar">

@@ -6,7 +6,7 @@ import { connection } from "../../client/connection.js";
 import { member } from "../../client/exact.js";
 import { useRead } from "../../client/live.js";
 import { pageUrl, usePlace } from "../../client/router.js";
-import { may } from "../../client/session.js";
+import { may, session } from "../../client/session.js";
 import { useStore } from "../../client/store.js";
 import { useStream } from "../../client/streams.js";
 import { askCancel, askRetry, canCancel, canRetry } from "../../parts/acts.js";
@@ -80,14 +80,19 @@ export function Page({ params: { id } }) {
     ${!ended && html`<p><${Progress} progress=${progress ?? job.progress} /></p>`}
     <${Why} job=${job} />
     <section id="timeline"><h2>Timeline</h2><${Timeline} job=${job} /></section>
-    ${job.error && html`<section id="error"><h2>Error</h2><${Failure} error=${job.error} /></section>`}
+    ${job.error && job.status !== "FAILED" && html`<section id="error"><h2>Error</h2><${Failure} error=${job.error} /></section>`}
     ${job.attempts.length > 0 && html`<section id="attempts"><h2>Attempts</h2><${Attempts} job=${job} /></section>`}
     <${Payload} id=${id} job=${job} node=${node} what="input" />
     <${Payload} id=${id} job=${job} node=${node} what="result" />
     ${job.runs.length > 0 && html`<section id="runs"><h2>Runs</h2><${Runs} job=${job} node=${node} /></section>`}
-    <section id="logs"><h2>Log</h2><${Log} job=${job} /></section>
+    <section id="logs"><h2>Log</h2>${may("jobs:payload") ? html`<${Log} job=${job} />` : html`<${Hidden} what="Logs need" />`}</section>
     <${Facts} job=${job} node=${node} />
     ${edits && html`<${EditAndRetry} job=${job} close=${() => setEdits(false)} done=${refresh} />`}`;
+}
+
+/** @param {{ what: string }} props */
+function Hidden({ what }) {
+  return html`<${Empty} title="Hidden by your role."><p>${what} the scope <code>jobs:payload</code>.</p><//>`;
 }
 
 /**
@@ -112,7 +117,7 @@ function Payload({ id, job, node, what }) {
   const title = what === "input" ? "Input" : "Result";
   return html`<section id=${what}><h2>${title}</h2>
     ${hidden
-      ? html`<${Empty} title="Hidden by your role."><p>Inputs and results need the scope <code>jobs:payload</code>.</p><//>`
+      ? html`<${Hidden} what="Inputs and results need" />`
       : omitted && !whole
         ? html`<p>It is too large to be shown at once. <button type="button" onClick=${load}>Load it</button> <a href=${job.links[what]} download=${`${id}.${what}.json`}>Download</a></p>`
         : what === "input" && job.input_removed
@@ -122,9 +127,24 @@ function Payload({ id, job, node, what }) {
   </section>`;
 }
 
+/**
+ * Return the links of a job to traces and logs, by the templates of the installation.
+ * @param {JobView} job
+ * @returns {[string, string][]}
+ */
+function linksOf(job) {
+  const templates = session.get().settings?.links;
+  /** @param {string} template */
+  const filled = (template) => template.replaceAll("{job_id}", job.job_id).replaceAll("{trace_id}", job.trace_id ?? "");
+  /** @type {[string, string | null | undefined][]} */
+  const all = [["Trace", templates?.trace?.includes("{trace_id}") && !job.trace_id ? null : templates?.trace], ["Logs", templates?.logs]];
+  return all.flatMap(([name, template]) => (template ? [/** @type {[string, string]} */ ([name, filled(template)])] : []));
+}
+
 /** What was submitted, and where the job belongs. @param {{ job: JobView, node: import("../../client/exact.js").Node | null }} props */
 function Facts({ job, node }) {
   const metadata = member(node ?? undefined, "metadata");
+  const outside = linksOf(job);
   const rows = /** @type {[string, any][]} */ ([
     ["Queue", html`<a href=${pageUrl("jobs", { queue: job.queue })}>${job.queue}</a>`],
     ["Priority", job.priority],
@@ -138,6 +158,7 @@ function Facts({ job, node }) {
     ["Concurrency key", job.concurrency_key && html`<code>${job.concurrency_key}</code>`],
     ["Kept", job.keep_seconds !== null && html`${job.keep_seconds} s after its end`],
     ["Run", job.run > 0 && job.run],
+    ["Elsewhere", outside.length > 0 && outside.map(([name, url]) => html`<a key=${name} href=${url} target="_blank" rel="noopener noreferrer">${name}</a> `)],
   ]);
   return html`<section id="links"><h2>Facts</h2>
     <dl class="facts">${rows.filter(([, value]) => value !== null && value !== false).map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>

@@ -1,22 +1,25 @@
 // The rows of a list of jobs: they stay where they are, change in place, and newer ones wait until they are asked for.
 import { useCallback, useEffect, useRef, useState } from "../../html.js";
 import { request } from "../../client/api.js";
-import { useInterval } from "../../client/live.js";
+import { isStill, useInterval } from "../../client/live.js";
+import { useStream } from "../../client/streams.js";
 
 /**
  * A job of the list; `progress` where the API tells it, `gone` if it matches the filters no longer.
  * @typedef {import("#api").components["schemas"]["JobSummaryView"] & { progress?: import("#api").components["schemas"]["ProgressView"] | null, gone?: boolean }} JobRow
  */
 /** @typedef {import("#api").components["schemas"]["JobList"]} JobList */
-/** @typedef {{ key: string, rows: JobRow[], next: string | null, scanned: number, total: number | null, newer: number, newerIsMore: boolean, error: Error | null }} Shown */
+/** @typedef {{ key: string, rows: JobRow[], next: string | null, scanned: number, total: number | null, newer: number, newerIsMore: boolean, base: number, error: Error | null }} Shown */
 /** @typedef {Record<string, string>} Query */
 
 const SLOW_MS = 300;
 const NEWER_LIMIT = 100;
 const READ_STATES = 20;
+const FLUSH_MS = 250;
+const MAX_WAITING = 500;
 const ENDED = new Set(["SUCCESS", "FAILED", "CANCELLED"]);
 /** @type {Shown} */
-const NOTHING = { key: "", rows: [], next: null, scanned: 0, total: null, newer: 0, newerIsMore: false, error: null };
+const NOTHING = { key: "", rows: [], next: null, scanned: 0, total: null, newer: 0, newerIsMore: false, base: 0, error: null };
 
 /**
  * Return the rows of before with what has changed; one that is as before stays the same object, so it is not drawn.
@@ -28,6 +31,24 @@ export function merged(before, read) {
   const byId = new Map(read.map((row) => [row.job_id, row]));
   return before.map((row) => {
     const next = byId.get(row.job_id) ?? { ...row, gone: true };
+    return JSON.stringify(next) === JSON.stringify(row) ? row : next;
+  });
+}
+
+/**
+ * Return the rows of before with those that have changed.
+ * @param {JobRow[]} before
+ * @param {JobRow[]} read
+ * @param {Query} filters
+ * @returns {JobRow[]}
+ */
+function changed(before, read, filters) {
+  const byId = new Map(read.map((row) => [row.job_id, row]));
+  const states = filters.status?.split(",") ?? null;
+  return before.map((row) => {
+    const found = byId.get(row.job_id);
+    if (!found) return row;
+    const next = states && !states.includes(found.status) ? { ...found, gone: true } : found;
     return JSON.stringify(next) === JSON.stringify(row) ? row : next;
   });
 }
@@ -116,7 +137,31 @@ export function useRows(filters, options) {
       controller.current?.abort();
     };
   }, [key]);
-  useInterval(() => void follow());
+  /** What was pushed while nothing may be changed: it is shown afterwards. */
+  const waiting = useRef(/** @type {((before: Shown) => Shown)[]} */ ([]));
+  const flush = () => {
+    if (isStill() || waiting.current.length === 0) return;
+    const changes = waiting.current.splice(0);
+    if (changes.length > MAX_WAITING) void follow();
+    else setShown((before) => (before.key === key ? changes.reduce((now, next) => next(now), before) : before));
+  };
+  useEffect(() => {
+    const timer = setInterval(flush, FLUSH_MS);
+    return () => clearInterval(timer);
+  }, [key]);
+  /** @param {(before: Shown) => Shown} next */
+  const change = (next) => {
+    if (waiting.current.length <= MAX_WAITING) waiting.current.push(next);
+    flush();
+  };
+  const state = useStream(shown.key === key && !shown.error ? "/jobs/events" : null, {
+    page: (/** @type {JobList} */ page) => change((before) => ({ ...before, rows: changed(before.rows, page.jobs, filters), base: page.jobs.filter(({ job_id: id }) => !before.rows.some((row) => row.job_id === id)).length })),
+    jobs: (/** @type {{ jobs: JobRow[], removed: string[] }} */ event) => change((before) => ({ ...before, rows: changed(before.rows, event.jobs, filters).map((row) => (event.removed.includes(row.job_id) ? { ...row, gone: true } : row)) })),
+    newer: (/** @type {{ count: number, more: boolean }} */ event) => change((before) => ({ ...before, newer: isNewestFirst ? event.count + before.base : 0, newerIsMore: event.more })),
+  }, { ...filters, ...options });
+  useInterval(() => {
+    if (state !== "open" || shown.rows.length === 0) void follow();
+  });
   const loading = shown.key !== key;
   return { shown, loading, slow: loading && slow, replace, follow };
 }

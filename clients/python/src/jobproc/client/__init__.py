@@ -4,6 +4,7 @@ It needs the extra `jobproc[client]`. Imports only the submission options of the
 """
 
 from jobproc.client.async_client import AsyncClient
+from jobproc.client.calls.reads import LiveEvent
 from jobproc.client.client import Client
 from jobproc.client.connection.retries import RetryPolicy
 from jobproc.client.errors import ApiError, ClientError, JobCancelled, JobFailed, WaitTimeout
@@ -29,6 +30,7 @@ __all__ = [
     "JobCancelled",
     "JobEvent",
     "JobFailed",
+    "LiveEvent",
     "RemoteOperation",
     "RetryPolicy",
     "WaitTimeout",

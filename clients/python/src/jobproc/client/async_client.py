@@ -6,6 +6,7 @@ from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from jobproc.client.arguments import WINDOW_JOBS, Arguments, ClientVerbs, session_of, total_of
 from jobproc.client.calls import bulk_actions, jobs
+from jobproc.client.calls.reads import LiveEvent, live
 from jobproc.client.connection.drivers import AsyncDriver
 from jobproc.client.connection.retries import RetryPolicy
 from jobproc.client.handles.batches import AsyncBatch, BatchOptions
@@ -160,6 +161,10 @@ class AsyncClient(ClientVerbs[AsyncDriver]):
     def events(self, job_id: str) -> AsyncIterator[JobEvent]:
         """Follow a job until it has ended; an interrupted stream is resumed."""
         return self.job(job_id).events()
+
+    def live(self) -> AsyncIterator[LiveEvent]:
+        """Follow the queues, the worker processes and running bulk actions, without an end."""
+        return self._driver.iterate(live(self._session))  # type: ignore[no-any-return]  # of either driver
 
     def batch(self, batch_id: str = "", /, **options: Unpack[BatchOptions]) -> AsyncBatch:
         """Return a new batch, whose jobs are submitted in a block of `async with`; or a handle of one that exists."""

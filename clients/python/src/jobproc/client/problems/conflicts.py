@@ -89,3 +89,7 @@ class TooManyWebhookEndpoints(Conflict):
 
 class WebhooksOff(Conflict):
     """Webhooks are off."""
+
+
+class SignInOff(Conflict):
+    """Browsers cannot sign in this way."""

@@ -81,3 +81,23 @@ class QuotaTooSmall(Forbidden):
 
 class HeadTooLarge(InvalidRequest):
     """The header of the request is too large."""
+
+
+class SessionNotSameOrigin(Forbidden):
+    """A session serves the pages of the API alone."""
+
+
+class SessionNeedsKey(Forbidden):
+    """A session begins with an API key."""
+
+
+class SessionNeedsHttps(Forbidden):
+    """A session needs https."""
+
+
+class SignInExpired(InvalidRequest):
+    """The sign-in has to begin again."""
+
+
+class SignInRefused(Forbidden):
+    """The sign-in was refused."""

@@ -19,6 +19,8 @@ AuditAction = Literal[
     "key.create",
     "key.rotate",
     "key.revoke",
+    "session.create",
+    "session.end",
     "schedule.create",
     "schedule.change",
     "schedule.delete",
@@ -55,6 +57,7 @@ Scope = Literal[
     "audit",
     "admin",
 ]
+SessionKind = Literal["api_key", "openid"]
 TenantState = Literal["ACTIVE", "SUSPENDED", "DRAINING", "REMOVING"]
 
 
@@ -102,11 +105,36 @@ class CallerView(View):
     """The caller of a request, and what it may do."""
 
     subject: str | None
+    name: str | None
     tenant: str
     own_tenant: str
     scopes: list[Scope]
     may_submit: bool
+    session: SessionView | None
     version: str
+
+
+class ConsoleSettingsView(View):
+    """The settings of a console: the name of the installation, and its links to other systems."""
+
+    environment: EnvironmentView
+    links: LinkTemplatesView
+    version: str
+
+
+class EnvironmentView(View):
+    """The name by which people know this installation."""
+
+    name: str | None
+    colour: str | None
+
+
+class LinkTemplatesView(View):
+    """URLs of other systems, with places in braces."""
+
+    trace: str | None
+    logs: str | None
+    grafana: str | None
 
 
 class NewApiKeyView(View):
@@ -129,6 +157,14 @@ class QuotaView(View):
 
     limit: int | None
     used: int | None
+
+
+class SessionView(View):
+    """The console session of a browser."""
+
+    kind: SessionKind
+    expires_at: str
+    idle_seconds: float
 
 
 class TenantList(View):

@@ -150,6 +150,7 @@ class JobView(View):
     metadata: dict[str, Any] | None
     concurrency_key: str | None
     submitted_by: str | None
+    trace_id: str | None
     created_at: str
     run_at: str | None
     due_at: str | None

@@ -13,6 +13,10 @@ _EXPRESSION = re.compile(r"/(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/[a-z]*")
 _WORD = re.compile(r"[\w$]+")
 _TEMPLATE_TEXT = re.compile(r"(?:[^`\\$]|\\.|\$(?!\{))*", re.DOTALL)
 _TEMPLATE_INDENT = re.compile(r"\n\s*")
+_BREAK = re.compile(r"\n(?=<)|(?<=>)\n|^\n(?=$)")
+_END_TAG = re.compile(r"</\w+>")
+#: A sign that ends something, and the sign before it that is not needed then: no statement here is empty.
+_NEEDLESS = frozenset({"};", "},", "],", "),"})
 #: Words before which and after which an expression begins, so `/` does not divide.
 _BEFORE_VALUE = frozenset({"return", "typeof", "case", "in", "of", "await", "yield"})
 _AFTER_VALUE = re.compile(r"[\w$)\]}`\"']")
@@ -49,6 +53,8 @@ def _joined(parts: list[str]) -> str:
             after = parts[at + 1][0] if at + 1 < len(parts) else "\n"
             if not (_is_word(before) and _is_word(after)) and not (before in "+-" and after == before):
                 continue
+        if kept and piece + kept[-1] in _NEEDLESS:
+            kept.pop()
         kept.append(piece)
     return "".join(kept)
 
@@ -72,7 +78,7 @@ def _next(source: str, at: int, last: str) -> tuple[str, int]:
     if found := _COMMENT.match(source, at):
         return ("\n" if found[0].startswith("//") else " "), found.end()
     if source[at] == "`":
-        return _template(source, at)
+        return _template(source, at, is_html=last == "html")
     is_value = last == "" or last in _BEFORE_VALUE or not _AFTER_VALUE.match(last[-1])
     patterns = (_SPACE, _STRING, _WORD, _EXPRESSION) if is_value else (_SPACE, _STRING, _WORD)
     for pattern in patterns:
@@ -81,13 +87,17 @@ def _next(source: str, at: int, last: str) -> tuple[str, int]:
     return source[at], at + 1
 
 
-def _template(source: str, at: int) -> tuple[str, int]:
-    """Return the template that begins at a place, and the place after it. Indents in it are one space."""
+def _template(source: str, at: int, *, is_html: bool) -> tuple[str, int]:
+    """Return the template that begins at a place, and the place after it, without indents.
+
+    `is_html`: it is one of htm, which ignores spaces with a line break around elements and the names of end tags.
+    """
     parts = ["`"]
     at += 1
     while True:
         end = _TEMPLATE_TEXT.match(source, at).end()  # type: ignore[union-attr]  # it matches nothing too
-        parts.append(_TEMPLATE_INDENT.sub("\n", source[at:end]))
+        text = _TEMPLATE_INDENT.sub("\n", source[at:end])
+        parts.append(_END_TAG.sub("<//>", _BREAK.sub("", text)) if is_html else text)
         at = end
         if source[at] == "`":
             return "".join(parts) + "`", at + 1
