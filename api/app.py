@@ -9,6 +9,7 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from api.console import site as console
 from api.limits.path_prefix import PathPrefix
 from api.openapi import docs_site, document, pages
 from api.routes import (
@@ -155,5 +156,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     pages.install(app, settings.oidc_issuer)
     docs_site.install(app, settings.docs_folder)
+    if settings.console:
+        console.install(app)
     document.install(app, settings.oidc_issuer)
     return app

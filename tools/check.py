@@ -25,6 +25,7 @@ TESTS = [
         "operations",
         "chart",
         "clients",
+        "console",
         "e2e",
         "faults",
         "hostile",
@@ -71,9 +72,10 @@ STEPS = {
     ],
     "workflows": [PYTHON, "-m", "tools.workflows"],
     "documentation site": [PYTHON, "-m", "tools.site", "--check"],
+    "types of the console": [PYTHON, "-m", "tools.console"],
     "advisories": [PYTHON, "-m", "tools.advisories"],
 }
-SUMMARISED = {"unit tests", "advisories"}  # their last line is printed even if they passed
+SUMMARISED = {"unit tests", "types of the console", "advisories"}  # their last line is printed even if they passed
 
 
 def run(step: str) -> tuple[str, bool, float, str]:

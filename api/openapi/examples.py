@@ -159,6 +159,10 @@ _OUTCOMES = {
     "undoable": 602, "not_undoable": {},
 }  # fmt: skip
 _HALF_DONE = _RUNNING | {"matched": 602, "done": 602, "progress": 0.5}
+_VALID = {
+    "operation": "square_sum", "version": 1, "queue": "default", "priority": 5, "max_attempts": 3,
+    "timeout_seconds": None, "status": "PENDING",
+}  # fmt: skip
 _CHECKS = {"database": "answers", "migrations": "at 0004", "clock": "within 5 s of the database's"}
 _DIAGNOSTICS = {
     "healthy": False,
@@ -166,15 +170,13 @@ _DIAGNOSTICS = {
         *({"name": name, "ok": True, "detail": detail, "todo": None} for name, detail in _CHECKS.items()),
         {"name": "connections", "ok": True, "detail": "42 of 97 of PostgreSQL are used", "todo": None},
         {
-            "name": "controller",
-            "ok": False,
+            "name": "controller", "ok": False,
             "detail": "none leads: no schedule fires, and jobs of lost workers stay with them",
             "todo": "Start a controller: `python -m worker.controller`, or look at the log of its pods.",
         },
-        {"name": "workers", "ok": True, "detail": "worker processes that are alive: 4", "todo": None},
         {"name": "broker", "ok": True, "detail": "Redis answers in 0.8 ms", "todo": None},
     ],
-}
+}  # fmt: skip
 
 #: By method and path, by status, by name. The examples of problems are in api/web/problems.py.
 RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
@@ -215,19 +217,7 @@ RESPONSES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             "waiting": {"job_id": ID, "status": "SCHEDULED", "result": None},
         }
     },
-    ("post", "/jobs/validate"): {
-        "200": {
-            "valid": {
-                "operation": "square_sum",
-                "version": 1,
-                "queue": "default",
-                "priority": 5,
-                "max_attempts": 3,
-                "timeout_seconds": None,
-                "status": "PENDING",
-            }
-        }
-    },
+    ("post", "/jobs/validate"): {"200": {"valid": _VALID}},
     ("post", "/jobs/results"): {
         "200": {
             "one of two has ended": {

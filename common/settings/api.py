@@ -90,6 +90,7 @@ class ApiSettings(SettingsGroup):
         description="API: folder of the documentation site that it serves at /console/docs; in the image /app/docs. "
         "Empty or not there: none is served.",
     )
+    console: bool = Field(True, description="API: serve the console at /console. False: it is not there.")
     root_path: str = Field(
         "",
         description="API: path under which a proxy serves the API, such as `/jobproc`; the proxy may remove it from "

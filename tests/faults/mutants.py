@@ -132,7 +132,7 @@ MUTANTS = (
         " CASE WHEN NOT cancel_requested THEN error_text END,",
         "'FAILED', error_type, error_text,",
         ("redis_flushed",),
-        ("a cancel holds",),
+        ("a cancel holds", "a bulk action is complete"),
     ),
     Mutant(
         "a success counts although its job was cancelled",
@@ -141,7 +141,7 @@ MUTANTS = (
         "           CASE WHEN cancel_requested THEN NULL ELSE result END,",
         "'SUCCESS', result,",
         ("redis_flushed",),
-        ("a cancel holds",),
+        ("a cancel holds", "a bulk action is complete"),
     ),
     Mutant(
         "a running job is cancelled like a waiting one",

@@ -26,7 +26,7 @@ def states(reader: Stream) -> dict[str, str]:
 
 def newer(reader: Stream) -> dict[str, Any]:
     """Return the newest event about gained jobs; empty before the first."""
-    return (reader.data("newer") or [{}])[-1]
+    return dict((reader.data("newer") or [{}])[-1])
 
 
 def test_a_stream_has_the_page_its_changed_rows_and_newer_jobs(system: System) -> None:

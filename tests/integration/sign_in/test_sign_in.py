@@ -14,9 +14,11 @@ from integration.sign_in.support.answers import (
     settings,
 )
 from rig.browsers import SESSION, browser_of, cookie_of
-from rig.keys import REQUIRED
+from rig.keys import REQUIRED, bearer
 from rig.openid_provider import OpenIdProvider
+from rig.sign_in import robot_token
 from rig.system import System, until
+from rig.tenants import new_tenant
 
 
 def test_a_person_signs_in_and_out(signed: System, browser: httpx.Client) -> None:
@@ -40,6 +42,16 @@ def test_a_person_signs_in_and_out(signed: System, browser: httpx.Client) -> Non
     assert browser.get("/me", headers={"Cookie": f"jobproc_session={secret}"}).status_code == 401
     audited = signed.database.rows("SELECT action, details FROM audit_entries WHERE subject = 'user:ada' ORDER BY id")
     assert audited[-2:] == [("session.create", {"kind": "openid"}), ("session.end", {})]
+
+
+def test_a_token_begins_no_session_that_would_outlive_it(
+    signed: System, browser: httpx.Client, provider: OpenIdProvider
+) -> None:
+    new_tenant(signed.database, "acme")
+    with httpx.Client(base_url=provider.url) as client:
+        token = robot_token(client, "jobs:read")
+    until("the tenant is known", lambda: browser.get("/jobs/", headers=bearer(token)).status_code == 200)
+    assert kind(browser.post(SESSION, headers=bearer(token))) == (403, "session-needs-key")
 
 
 def test_the_ways_to_sign_in_have_the_provider(signed: System) -> None:
@@ -96,12 +108,12 @@ def test_the_provider_may_be_away(signed: System, tmp_path: Path) -> None:
     system = System(tmp_path, signed.database.url, signed.env["REDIS_URL"])
     try:
         system.api(**settings(system, own))
-        with browser_of(system) as browser:
+        with browser_of(system) as browser, browser_of(system) as visitor:
             assert browser.get(back_from_provider(browser)).status_code == 303
             late = back_from_provider(browser)
             own.close()
-            until("the outage is noticed", lambda: browser.get(START).status_code == 503)
-            page = browser.get(START, headers=PAGE)
+            until("the outage is noticed", lambda: visitor.get(START).status_code == 503)
+            page = visitor.get(START, headers=PAGE)
             assert page.headers["content-type"].startswith("text/html")
             assert "The OpenID provider is unavailable" in page.text
             answer = browser.get(late)

@@ -27,7 +27,7 @@ from common.settings import Settings
 )
 def test_an_invalid_setting_is_refused_with_what_was_expected(name: str, value: str, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason.replace("{", r"\{").replace("}", r"\}")):
-        Settings(**{name: value})
+        Settings.model_validate({name: value})
 
 
 def test_links_have_places_and_a_name_has_a_colour() -> None:

@@ -46,6 +46,7 @@ def test_every_setting_whose_name_is_that_of_a_secret_is_one() -> None:
     named = {field for field in Settings.model_fields if re.search(r"password|secret|token|_key$|_url$", field)}
     others = {
         "api_url",
+        *("trace_url", "logs_url", "grafana_url"),
         "oidc_jwks_url",
         "oidc_redirect_url",
         "oidc_max_token_seconds",

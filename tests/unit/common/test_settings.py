@@ -39,7 +39,7 @@ UNITS = {
         "tenants",
         "authentications",
     ),
-    *("dependencies", "webhooks", "failures", "changes"),
+    *("dependencies", "webhooks", "failures", "changes", "inputs"),
 }
 
 

@@ -71,6 +71,26 @@ def the_key_in_a_cookie(scene: Scene) -> None:
 
 
 @attack
+def the_key_in_the_cookie_of_a_session(scene: Scene) -> None:
+    secret = scene.token.rpartition("_")[2]
+    for value in (scene.token, secret, f"{scene.key_id}.{secret}", f"Bearer {scene.token}"):
+        for name in ("jobproc_session", "__Host-jobproc_session"):
+            refused(scene.get(Cookie=f"{name}={value}", Sec_Fetch_Site="same-origin"))
+
+
+@attack
+def the_stored_digest_as_the_cookie_of_a_session(scene: Scene) -> None:
+    begun = scene.system.client.post("/console/session", headers=bearer(scene.token))
+    assert begun.status_code == 201
+    scene.system.client.cookies.clear()
+    digest = scene.system.database.value(
+        "SELECT encode(digest, 'hex') FROM console_sessions ORDER BY created_at DESC LIMIT 1"
+    )
+    for value in (digest, digest[:43], begun.json()["session"]["expires_at"]):
+        refused(scene.get(Cookie=f"jobproc_session={value}", Sec_Fetch_Site="same-origin"))
+
+
+@attack
 def the_key_in_the_body(scene: Scene) -> None:
     refused(scene.system.client.post("/jobs/", json=LATER | {"api_key": scene.token}))
 

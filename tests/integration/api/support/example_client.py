@@ -12,7 +12,7 @@ from integration.api.support.made_resources import MadeResources
 from rig.system import System, until
 
 JOB = {"data": [1, 2, 3], "operation": "square_sum"}
-LATER = JOB | {"delay_seconds": 1_000}
+LATER, BAD_COUNT = JOB | {"delay_seconds": 1_000}, {"count": "x"}
 UNUSED_ID = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
 
 
@@ -288,9 +288,7 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     "job-not-found": lambda client, operation: client.send(operation, str(uuid.uuid4())),
     ("/jobs/", "job-not-found"): lambda client, operation: client.repeat_request_of_removed_job(operation),
     "bulk-action-not-found": lambda client, operation: client.send(operation, str(uuid.uuid4())),
-    ("/bulk-actions/{bulk_action_id}/start", "invalid-body"): lambda client, operation: client.send(
-        operation, client.bulk_action(), json={"count": "x"}
-    ),
+    ("/bulk-actions/{bulk_action_id}/start", "invalid-body"): lambda c, o: c.send(o, c.bulk_action(), json=BAD_COUNT),
     "wrong-phase": lambda client, operation: client.send(
         operation, client.edit(client.bulk_action(), "UPDATE bulk_actions SET phase = 'EXPIRED' WHERE id = %s")
     ),
