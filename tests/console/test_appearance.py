@@ -137,3 +137,27 @@ def test_a_prefix_of_paths_changes_nothing(system: System, visit: Callable[..., 
     page.reload()
     expect(page.locator(".heading .status")).to_have_text("success")
     assert all("/teams/jobs/" in url for url in visitor.requested)
+
+
+def test_the_palette_goes_to_pages_operations_and_jobs(console: ConsoleVisitor, ids: dict[str, str]) -> None:
+    page = console.open()
+    page.keyboard.press("Control+k")
+    dialog = page.get_by_role("dialog", name="Go to")
+    expect(dialog.get_by_role("option").first).to_be_visible()
+    assert console.findings() == []
+    page.keyboard.type("square_sum")
+    expect(dialog.get_by_role("option")).to_contain_text(["square_sum"])
+    console.picture("palette")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("square_sum")
+    page.keyboard.press("Control+k")
+    page.keyboard.type(ids["failed"])
+    page.keyboard.press("Enter")
+    expect(page.locator(".heading .status")).to_have_text("failed")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("retry")
+    expect(dialog.get_by_role("option").first).to_contain_text("retry")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="Retry fail_for_good")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)

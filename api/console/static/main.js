@@ -3,19 +3,21 @@ import { html, lazy, render, useEffect, useErrorBoundary, useState } from "./htm
 import { WARN_FROM_MS, skew } from "./client/clock.js";
 import { connection, outdated, ping } from "./client/connection.js";
 import { clock, duration } from "./client/format.js";
-import { following } from "./client/live.js";
+import { following, useInterval } from "./client/live.js";
 import { base, go, pageUrl, usePlace } from "./client/router.js";
 import { identify, may, session } from "./client/session.js";
 import { useStore } from "./client/store.js";
 import { useSecond } from "./client/ticking.js";
 import { Asked, Notice } from "./parts/asking.js";
-import { helpShown, setPageKeys, useKeys } from "./parts/keyboard.js";
+import { helpShown, paletteShown, setPageKeys, useKeys } from "./parts/keyboard.js";
 import { Empty, ErrorMessage, NoPermission } from "./parts/message.js";
 import { match, routes } from "./routes.js";
 
 const SIGN_IN = { path: "", title: "Sign in", page: () => import("./shell/sign_in.js") };
 const KeyHelp = lazy(async () => (await import("./shell/key_help.js")).KeyHelp);
+const Palette = lazy(async () => (await import("./shell/palette.js")).Palette);
 const CallerSheet = lazy(async () => (await import("./shell/caller.js")).CallerSheet);
+const IDENTIFY_S = 30;
 const INTERVALS_S = [1, 2, 5, 10, 30, 60];
 
 setPageKeys(Object.fromEntries(routes.flatMap(({ key, title, path }) => (key ? [[key, { text: `go to ${title.toLowerCase()}`, run: () => go(pageUrl(path)) }]] : []))));
@@ -57,6 +59,7 @@ function Header() {
       aria-current=${(route.path === "" ? path === "" : path === route.path || path.startsWith(`${route.path}/`)) ? "page" : null}>${route.nav}</a>`)}</nav>
     <span class="grow"></span>
     <${Following} />
+    <button type="button" title="Go to ( Ctrl K )" onClick=${() => paletteShown.set(true)}>Go to…</button>
     <button type="button" class="plain" aria-label="Keys" title="Keys ( ? )" onClick=${() => helpShown.set(true)}>?</button>
     ${caller && html`<details class="caller" onToggle=${(/** @type {any} */ event) => setOpen(event.currentTarget.open)}><summary>${caller.name ?? caller.subject ?? "anyone"}</summary>${open && html`<${CallerSheet} />`}</details>`}
   </header>`;
@@ -96,7 +99,9 @@ function Content() {
 }
 
 function Console() {
+  useInterval(() => void identify(), IDENTIFY_S);
   const helps = useStore(helpShown);
+  const palette = useStore(paletteShown);
   useKeys({
     "?": { text: "this help", run: () => helpShown.set(true) },
     ".": { text: "follow or pause", run: () => following.set({ ...following.get(), paused: !following.get().paused }) },
@@ -104,7 +109,7 @@ function Console() {
   });
   return html`<a class="skip" href="#content">Skip to the content</a>
     <${Header} /><${ConnectionBar} /><main id="content" tabindex="-1"><${Content} /></main>
-    <${Asked} />${helps && html`<${KeyHelp} />`}<${Notice} />`;
+    ${palette && html`<${Palette} />`}<${Asked} />${helps && html`<${KeyHelp} />`}<${Notice} />`;
 }
 
 // The icon of the shell has a relative URL, which would follow the place.

@@ -88,11 +88,13 @@ function useOverview() {
 
 export function Page() {
   const { queues, running, at, error, loading } = useOverview();
-  const newest = useRead("/jobs", { query: { limit: 1 }, follow: false });
+  const [hasJobs, setHasJobs] = useState(false);
+  const newest = /** @type {import("#api").components["schemas"]["JobList"] | null} */ (useRead(hasJobs ? null : "/jobs", { query: { limit: 1 } }).data);
+  if (newest && newest.jobs.length > 0 && !hasJobs) setHasJobs(true);
   /** @param {(queue: Queue) => number} read */
   const sum = (read) => queues?.reduce((total, queue) => total + read(queue), 0) ?? null;
   const needs = queues ? findings(queues) : [];
-  const isEmpty = /** @type {any} */ (newest.data)?.jobs.length === 0;
+  const isEmpty = newest !== null && !hasJobs;
   return html`<div class="heading"><h1>Overview</h1><span class="grow"></span>
       <${AsCommand} commands=${{ curl: { method: "GET", path: "/stats" }, cli: "stats", python: "print(client.stats())" }} />
     </div>

@@ -11,6 +11,7 @@ const STORED = "jobproc.keys";
 const layers = [];
 export const enabled = createStore(localStorage.getItem(STORED) !== "off");
 export const helpShown = createStore(false);
+export const paletteShown = createStore(false);
 /** @type {Keys} */
 let afterG = {};
 let prefixUntil = 0;
@@ -56,7 +57,8 @@ function isTyping(target) {
 addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing) return;
   if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
-    run("palette", event);
+    event.preventDefault();
+    paletteShown.set(!paletteShown.get());
     return;
   }
   if (isTyping(event.target)) {
@@ -80,6 +82,14 @@ addEventListener("keydown", (event) => {
   run(event.key, event);
 });
 
+/**
+ * Do what a key does.
+ * @param {string} key
+ */
+export function press(key) {
+  run(key, new KeyboardEvent("keydown", { key }));
+}
+
 /** @param {string} key @param {KeyboardEvent} event */
 function run(key, event) {
   for (const layer of [...layers].reverse()) {
@@ -95,8 +105,8 @@ function run(key, event) {
 /** Return the keys that are listened to now, and what each does. */
 export function allKeys() {
   /** @type {Map<string, string>} */
-  const rows = new Map();
-  for (const layer of layers) for (const [key, { text }] of Object.entries(layer.current)) rows.set(key === "palette" ? "Ctrl K" : key, text);
+  const rows = new Map([["Ctrl K", "palette"]]);
+  for (const layer of layers) for (const [key, { text }] of Object.entries(layer.current)) rows.set(key, text);
   for (const [key, { text }] of Object.entries(afterG)) rows.set(`g ${key}`, text);
   return rows;
 }

@@ -88,7 +88,7 @@ export function Table(props) {
     <caption class="hidden">${caption}</caption>
     <thead><tr>
       ${onSelect && html`<th class="select"><input type="checkbox" aria-label="Select all rows of the page" checked=${rows.length > 0 && selected?.size === rows.length} onChange=${all} /></th>`}
-      ${columns.map(({ key, title, right, describes }) => html`<th key=${key} scope="col" class=${right ? "right" : ""} title=${describes}>${title}</th>`)}
+      ${columns.map(({ key, title, right, describes }) => html`<th key=${key} scope="col" class=${`${key} ${right ? "right" : ""}`} title=${describes}>${title}</th>`)}
       ${acts && html`<th scope="col"><span class="hidden">Acts</span></th>`}
     </tr></thead>
     <tbody ref=${body}>

@@ -108,7 +108,8 @@ function Preview({ action, start }) {
 function Progressing({ action, send }) {
   const undoing = action.phase === "UNDOING" || action.phase === "UNDONE";
   const left = action.phase === "RUNNING" && action.count > action.matched ? (action.count - action.matched) / action.jobs_per_second : null;
-  const outcomes = /** @type {Outcomes | null} */ (useRead(action.done > 0 && !undoing ? `/bulk-actions/${action.bulk_action_id}/outcomes` : null, { seconds: 3 }).data);
+  const read = useRead(action.done > 0 && !undoing ? `/bulk-actions/${action.bulk_action_id}/outcomes` : null, { seconds: 3 });
+  const outcomes = undoing ? null : /** @type {Outcomes | null} */ (read.data);
   const askUndo = () =>
     ask({
       title: "Undo this bulk action",

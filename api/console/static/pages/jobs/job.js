@@ -80,14 +80,19 @@ export function Page({ params: { id } }) {
     ${!ended && html`<p><${Progress} progress=${progress ?? job.progress} /></p>`}
     <${Why} job=${job} />
     <section id="timeline"><h2>Timeline</h2><${Timeline} job=${job} /></section>
-    ${job.error && html`<section id="error"><h2>Error</h2><${Failure} error=${job.error} /></section>`}
+    ${job.error && job.status !== "FAILED" && html`<section id="error"><h2>Error</h2><${Failure} error=${job.error} /></section>`}
     ${job.attempts.length > 0 && html`<section id="attempts"><h2>Attempts</h2><${Attempts} job=${job} /></section>`}
     <${Payload} id=${id} job=${job} node=${node} what="input" />
     <${Payload} id=${id} job=${job} node=${node} what="result" />
     ${job.runs.length > 0 && html`<section id="runs"><h2>Runs</h2><${Runs} job=${job} node=${node} /></section>`}
-    <section id="logs"><h2>Log</h2><${Log} job=${job} /></section>
+    <section id="logs"><h2>Log</h2>${may("jobs:payload") ? html`<${Log} job=${job} />` : html`<${Hidden} what="Logs need" />`}</section>
     <${Facts} job=${job} node=${node} />
     ${edits && html`<${EditAndRetry} job=${job} close=${() => setEdits(false)} done=${refresh} />`}`;
+}
+
+/** @param {{ what: string }} props */
+function Hidden({ what }) {
+  return html`<${Empty} title="Hidden by your role."><p>${what} the scope <code>jobs:payload</code>.</p><//>`;
 }
 
 /**
@@ -112,7 +117,7 @@ function Payload({ id, job, node, what }) {
   const title = what === "input" ? "Input" : "Result";
   return html`<section id=${what}><h2>${title}</h2>
     ${hidden
-      ? html`<${Empty} title="Hidden by your role."><p>Inputs and results need the scope <code>jobs:payload</code>.</p><//>`
+      ? html`<${Hidden} what="Inputs and results need" />`
       : omitted && !whole
         ? html`<p>It is too large to be shown at once. <button type="button" onClick=${load}>Load it</button> <a href=${job.links[what]} download=${`${id}.${what}.json`}>Download</a></p>`
         : what === "input" && job.input_removed

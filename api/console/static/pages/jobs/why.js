@@ -5,6 +5,7 @@ import { useRead } from "../../client/live.js";
 import { pageUrl } from "../../client/router.js";
 import { ErrorMessage } from "../../parts/message.js";
 import { ENDED, Time } from "../../parts/status.js";
+import { Failure } from "./attempts.js";
 
 /** @typedef {import("#api").components["schemas"]["Explanation"]} Explanation */
 
@@ -16,9 +17,9 @@ export function Why({ job }) {
   const explanation = /** @type {Explanation | null} */ (data);
   if (job.status === "FAILED" && job.error) {
     const runs = new Set(job.attempts.map(({ run }) => run)).size;
-    return html`<section class="why failed" aria-label="Why it failed">
+    return html`<section class="why failed" id="error" aria-label="Why it failed">
       <h2>Why it failed</h2>
-      <p><b>${job.error.type}</b> ${job.error.text.split("\n")[0]}</p>
+      <${Failure} error=${job.error} />
       <p class="quiet">${plural(job.attempts.filter(({ outcome }) => outcome !== "released").length, "attempt")}${runs > 1 ? ` in ${runs} runs` : ""} · <a href=${pageUrl("jobs", { status: "FAILED", operation: job.operation, error: job.error.type })}>jobs that failed alike</a></p>
     </section>`;
   }

@@ -26,7 +26,7 @@ export function Page() {
     const figure = (key, title, read) => ({ key, title, right: true, cell: (row) => (row.stats ? read(row.stats) : "") });
     return /** @type {import("../../parts/table.js").Column<Row>[]} */ ([
       { key: "name", title: "Queue", link: true, cell: (row) => row.name },
-      { key: "paused", title: "State", cell: (row) => (row.paused ? html`<b class="paused">paused</b>` : row.stats && row.stats.queued > 0 && row.stats.workers_alive === 0 ? html`<b class="problem">no worker</b>` : "open") },
+      { key: "state", title: "State", cell: (row) => (row.paused ? html`<b class="paused">paused</b>` : row.stats && row.stats.queued > 0 && row.stats.workers_alive === 0 ? html`<b class="problem">no worker</b>` : "open") },
       figure("queued", "Waiting", (queue) => count(queue.queued)),
       figure("running", "Running", (queue) => count(queue.running)),
       figure("oldest", "Oldest", (queue) => duration(queue.oldest_due_seconds)),
