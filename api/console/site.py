@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from api.console import modules
+from api.console.minify import plain_module, plain_style
 from api.console.shell import CONTENT_SECURITY_POLICY, ENTRY, ROUTES, STYLE, Route, routes
 from api.web.problem_kinds import METHOD_NOT_ALLOWED
 from api.web.problems import ProblemError
@@ -24,9 +25,22 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 #: Modules that every page needs, with those that they load: they are joined to one file, by the name of the first.
-CORE = (ENTRY, "parts/copy.js", "client/streams.js")
+CORE = (ENTRY, "parts/table.js", "parts/copy.js", "parts/spark.js", "client/streams.js")
 STYLES = ("styles/tokens.css", "styles/layout.css", "styles/parts.css")
 VENDORED = "vendor/"
+#: Other modules that are sent as one file, by the starts of their names. Any other folder of pages is a file too.
+TOGETHER = {
+    "parts.js": ("client/", "layouts/", "parts/"),
+    "pages/work.js": ("pages/batches/", "pages/errors/", "pages/workflows/"),
+    "pages/administration.js": (
+        "pages/access/",
+        "pages/health",
+        "pages/schedules/",
+        "pages/webhooks/",
+        "pages/workers/",
+    ),
+}
+SCRIPTS = ("theme.js",)  # run before the page is drawn, as no modules
 _STATIC = "static/"
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _CHECKED = "no-cache"  # a browser asks with the ETag before it uses its copy
@@ -51,21 +65,37 @@ class MemoryFile:
         return Response(self._content, headers=self._headers)
 
 
-def prepared(folder: Path) -> dict[str, str]:
-    """Return the files that browsers get, by name: the core as one module, one style sheet, all without comments."""
+def prepared(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the files that browsers get by name, and the file of each module by its name.
+
+    The modules of the core are one file, as are those of a folder of pages; styles are one sheet. None has comments.
+    """
     paths = sorted(path for path in folder.rglob("*") if path.suffix in MEDIA_TYPES)
     texts = {path.relative_to(folder).as_posix(): path.read_text() for path in paths}
+    files = {name: text for name, text in texts.items() if name.endswith(".svg")}
+    files |= {name: plain_module(texts[name]) for name in SCRIPTS}
+    files[STYLE] = "".join(plain_style(texts[name]) for name in STYLES)
     sources = {
-        name: text if name.startswith(VENDORED) else modules.without_comments(text)
+        name: text if name.startswith(VENDORED) else plain_module(text)
         for name, text in texts.items()
-        if name.endswith(".js")
+        if name.endswith(".js") and name not in SCRIPTS
     }
     core = modules.closure(list(CORE), sources)
-    files = {name: modules.against_joined(name, text, ENTRY, core) for name, text in sources.items()}
-    files |= {name: text for name, text in texts.items() if name.endswith(".svg")}
-    files[ENTRY] = modules.joined(core, sources)
-    files[STYLE] = "".join(modules.plain_style(texts[name]) for name in STYLES)
-    return {name: text for name, text in files.items() if name not in core or name == ENTRY}
+    homes = {name: ENTRY if name in core else home(name) for name in sources}
+    for file in dict.fromkeys(homes.values()):
+        own = list(CORE) if file == ENTRY else [name for name in sources if homes[name] == file]
+        names = [name for name in modules.closure(own, sources) if homes[name] == file]
+        files[file] = modules.joined(file, names, sources, homes)
+    return files, homes
+
+
+def home(name: str) -> str:
+    """Return the file of a module that is not of the core."""
+    for file, starts in TOGETHER.items():
+        if name.startswith(starts):
+            return file
+    folder = name.rpartition("/")[0]
+    return f"{folder}.js" if folder.startswith("pages/") else name
 
 
 class ConsoleSite:
@@ -73,7 +103,7 @@ class ConsoleSite:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """Read all files of the folder."""
-        texts = prepared(folder)
+        texts, self.homes = prepared(folder)
         digest = hashlib.sha256("".join(name + text for name, text in texts.items()).encode())
         self.version = digest.hexdigest()[:12]
         self.files = {
@@ -86,7 +116,7 @@ class ConsoleSite:
             for name, text in texts.items()
         }
         self.routes = routes((folder / ROUTES).read_text())
-        loaded = {route.module: modules.closure([ENTRY, route.module], texts) for route in self.routes}
+        loaded = {route.module: modules.closure([ENTRY, self.homes[route.module]], texts) for route in self.routes}
         self._patterns = [(route.pattern, self._shell(route, loaded)) for route in self.routes]
 
     def _shell(self, route: Route, loaded: dict[str, list[str]]) -> MemoryFile:

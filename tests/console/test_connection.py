@@ -64,7 +64,7 @@ def test_an_update_asks_for_a_reload(shared: System, visit: Callable[..., Consol
 def test_a_module_of_an_older_console_asks_for_a_reload(console: ConsoleVisitor) -> None:
     console.allow("status of 404")
     page = console.open("/jobs")
-    page.route("**/pages/queues/list.js", lambda route: route.fulfill(status=404))
+    page.route("**/pages/queues.js", lambda route: route.fulfill(status=404))
     page.get_by_role("link", name="Queues").click()
     expect(page.get_by_role("alert").filter(has_text="could not be loaded")).to_be_visible()
 

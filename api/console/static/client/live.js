@@ -7,7 +7,7 @@ import { createStore, useStore } from "./store.js";
 /** @typedef {{ interval: number, paused: boolean }} Following */
 /**
  * @template T
- * @typedef {{ data: T | null, text: string, error: Error | null, loading: boolean, slow: boolean, at: number, refresh: () => Promise<void> }} Read
+ * @typedef {{ data: T | null, text: string, error: Error | null, loading: boolean, slow: boolean, at: number, etag: string, refresh: () => Promise<void> }} Read
  */
 
 const DEFAULT_S = 5;
@@ -81,7 +81,7 @@ export function useInterval(read, seconds) {
 export function useRead(path, options = {}) {
   const { query = {}, seconds, follow = true } = options;
   const key = JSON.stringify([path, query]);
-  const [state, setState] = useState(/** @type {{ key: string, data: T | null, text: string, error: Error | null, at: number }} */ ({ key: "", data: null, text: "", error: null, at: 0 }));
+  const [state, setState] = useState(/** @type {{ key: string, data: T | null, text: string, error: Error | null, at: number, etag: string }} */ ({ key: "", data: null, text: "", error: null, at: 0, etag: "" }));
   const [slow, setSlow] = useState(false);
   const controller = useRef(/** @type {AbortController | null} */ (null));
   const refresh = useCallback(async () => {
@@ -91,7 +91,7 @@ export function useRead(path, options = {}) {
     controller.current = own;
     try {
       const answer = await request("GET", path, { query, signal: own.signal });
-      setState({ key, data: /** @type {T} */ (answer.data), text: answer.text, error: null, at: Date.now() });
+      setState({ key, data: /** @type {T} */ (answer.data), text: answer.text, error: null, at: Date.now(), etag: answer.headers.get("ETag") ?? "" });
     } catch (error) {
       if (own.signal.aborted) return;
       // While the API is away, what was read stays; the bar above says so.
@@ -111,5 +111,5 @@ export function useRead(path, options = {}) {
     if (follow) void refresh();
   }, seconds);
   const loading = path !== null && state.key !== key;
-  return { data: state.data, text: state.text, error: state.key === key ? state.error : null, loading, slow: loading && slow, at: state.at, refresh };
+  return { data: state.data, text: state.text, error: state.key === key ? state.error : null, loading, slow: loading && slow, at: state.at, etag: state.etag, refresh };
 }

@@ -5,8 +5,8 @@ import { asked, tell } from "./asking.js";
 import { Commands } from "./copy.js";
 import { ErrorMessage } from "./message.js";
 
-/** A modal dialog of the platform. @param {{ title: string, close: () => void, children?: any, wide?: boolean }} props */
-export function Dialog({ title, close, children, wide = false }) {
+/** A modal dialog of the platform. @param {{ title: string, close: () => void, children?: any, wide?: boolean, stays?: boolean }} props `stays`: only a button closes it */
+export function Dialog({ title, close, children, wide = false, stays = false }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => {
     const release = hold();
@@ -20,9 +20,13 @@ export function Dialog({ title, close, children, wide = false }) {
   }, []);
   /** @param {MouseEvent} event */
   const outside = (event) => {
-    if (event.target === dialog.current) close();
+    if (event.target === dialog.current && !stays) close();
   };
-  return html`<dialog ref=${dialog} class=${wide ? "wide" : ""} aria-label=${title} onClose=${close} onClick=${outside}>
+  /** @param {Event} event */
+  const cancel = (event) => {
+    if (stays) event.preventDefault();
+  };
+  return html`<dialog ref=${dialog} class=${wide ? "wide" : ""} aria-label=${title} onClose=${close} onCancel=${cancel} onClick=${outside}>
     <div class="dialog">
       <header><h2>${title}</h2><button type="button" class="plain" aria-label="Close" onClick=${close}>✕</button></header>
       ${children}
