@@ -25,7 +25,7 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 #: Modules that every page needs, with those that they load: they are joined to one file, by the name of the first.
-CORE = (ENTRY, "client/streams.js", "parts/copy.js", "parts/spark.js", "parts/table.js")
+CORE = (ENTRY, "parts/table.js", "parts/copy.js", "parts/spark.js", "client/streams.js")
 STYLES = ("styles/tokens.css", "styles/layout.css", "styles/parts.css")
 VENDORED = "vendor/"
 #: Other modules that are sent as one file, by the starts of their names. Any other folder of pages is a file too.
