@@ -82,7 +82,8 @@ def test_a_reader_sees_no_act_and_learns_which_scope_a_link_needs(
         expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
     expect(page.get_by_role("link", name="Submit a copy")).to_have_count(0)
     expect(page.get_by_role("link", name="Logs")).to_have_attribute("href", f"https://logs.example/search?q={job_id}")
-    expect(page.get_by_role("navigation").get_by_role("link")).to_have_text(["Overview", "Jobs", "Operations"])
+    shown = ["Overview", "Jobs", "Errors", "Workflows", "Batches", "Operations"]
+    expect(page.get_by_role("navigation").get_by_role("link")).to_have_text(shown)
     page.goto(f"{visitor.base}/queues")
     expect(page.get_by_text("This page needs the scope queues.")).to_be_visible()
     visitor.picture("no-permission")
