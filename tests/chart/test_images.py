@@ -67,7 +67,7 @@ print(json.dumps({
 def test_an_image_contains_its_part_compiled_and_no_build_tools(part: str, image: Callable[[str], str]) -> None:
     contents = json.loads(docker("run", "--rm", "--entrypoint", "python", image(part), "-c", INSPECTION))
     sdk = [name for name in contents["folders"] if name.startswith("jobproc")]
-    assert sorted({*contents["folders"]} - {*sdk}) == sorted([part, "common"])
+    assert {*contents["folders"]} - {*sdk} == {part, "common", *({"docs"} if part == "api" else ())}
     assert len(sdk) == (2 if part == "worker" else 0), "its package and its metadata"
     expected = {"common", "celery", *{"api": ("api", "fastapi"), "worker": ("worker",)}[part]}
     assert {module for module, importable in contents["modules"].items() if importable} == expected
@@ -127,10 +127,12 @@ def test_a_container_serves_on_a_read_only_root_and_ends_on_sigterm(
 def test_an_edit_of_the_code_replaces_the_last_layer_only(
     part: str, image: Callable[[str], str], tmp_path: Path
 ) -> None:
-    for source in ("api", "worker", "common", "clients"):
+    for source in ("api", "worker", "common", "clients", "docs", "tools"):
         shutil.copytree(ROOT / source, tmp_path / source)
-    for file in (f"Dockerfile.{part}", ".dockerignore"):
+    for file in (f"Dockerfile.{part}", ".dockerignore", "mkdocs.yml", *(path.name for path in ROOT.glob("*.md"))):
         shutil.copy(ROOT / file, tmp_path)
+    (tmp_path / "charts" / "jobproc").mkdir(parents=True)
+    shutil.copy(ROOT / "charts" / "jobproc" / "README.md", tmp_path / "charts" / "jobproc")
     edited = tmp_path / "common" / "settings" / "__init__.py"
     edited.write_text(edited.read_text() + "# edited\n")
     before = inspect(image(part))["RootFS"]["Layers"]
