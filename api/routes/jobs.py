@@ -21,6 +21,7 @@ from api.submit.documentation import (
     EXISTING_JOB,
     EXISTING_JOBS,
     JOB_PROBLEMS,
+    VALIDATION_BODY,
     VALIDATION_PROBLEMS,
     batch_submission_body,
     submission_body,
@@ -96,7 +97,7 @@ async def submit_job(request: Request) -> Response:
 
 
 @router.post("/jobs/validate/", include_in_schema=False)
-@router.post("/jobs/validate", responses=VALIDATION_PROBLEMS, openapi_extra=submission_body(SUBMISSION_SCHEMA))
+@router.post("/jobs/validate", responses=VALIDATION_PROBLEMS, openapi_extra=VALIDATION_BODY)
 @requires(Scope.JOBS_WRITE)
 async def validate_job(request: Request) -> ValidSubmission:
     """Validate a submission and store nothing. The response has what would be stored.

@@ -104,6 +104,7 @@ def submission_body(schema: dict[str, Any], *parameters: dict[str, Any]) -> dict
     }
 
 
+VALIDATION_BODY = {"requestBody": submission_body(SUBMISSION_SCHEMA)["requestBody"]}
 BATCH_SCHEMA = {
     "type": "array",
     "items": SUBMISSION_SCHEMA,

@@ -128,7 +128,8 @@ def test_an_image_runs_as_a_numeric_user_other_than_root(part: str) -> None:
 
 def test_the_sdk_is_built_by_packages_with_hashes_and_installed_beside_the_code_of_the_worker() -> None:
     (run,) = arguments_of("worker", "RUN", "sdk")
-    build, install = run.split(" && ")
+    build, install, without_programs = run.split(" && ")
+    assert without_programs == "rm -r /app/bin"
     assert "--require-hashes -r /sdk/build.lock" in build
     assert all(option in install for option in ("--no-build-isolation", "--no-deps", "--target /app", " /sdk"))
     assert "--from=sdk /app/ /app/" in arguments_of("worker", "COPY", "code")

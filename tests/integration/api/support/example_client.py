@@ -191,7 +191,7 @@ Provoke = Callable[[ExampleClient, Operation], httpx.Response]
 #: By the name of an example, or by path and name where a route needs its own way to it.
 PROVOKED: dict[str | tuple[str, str], Provoke] = {
     # successes
-    "stored": lambda client, operation: client.submit(operation, JOB),
+    **dict.fromkeys(("stored", "valid"), lambda client, operation: client.submit(operation, JOB)),
     "scheduled": lambda client, operation: client.submit(operation, LATER),
     "finished": lambda client, operation: client.send(
         operation,
@@ -236,7 +236,7 @@ PROVOKED: dict[str | tuple[str, str], Provoke] = {
     "error groups": lambda client, operation: client.request_error_groups(operation),
     "undoing": lambda client, operation: client.send(operation, client.bulk_action("start", "stop")),
     **dict.fromkeys(
-        ("operation", "queue", "worker", "caller", "console", "overview", "list", "alive", "ready"),
+        ("operation", "queue", "worker", "caller", "console", "overview", "list", "alive", "ready", "installation"),
         lambda client, operation: client.send(operation),
     ),
     # without a body
