@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from integration.api.support.endless_streams import ENDLESS, beginning
 from rig.system import System
 
 UNKNOWN = "019aa5d4-7b1c-7c3e-9d41-0b8b3f6c2a10"
@@ -27,6 +28,10 @@ def test_every_path_responds_the_same_with_and_without_a_trailing_slash(read_onl
     } <= set(paths)
     for path in (path.replace("{job_id}", UNKNOWN).rstrip("/") for path in paths):
         for method in ("GET", "POST"):
+            if method == "GET" and path in ENDLESS:
+                bare, slashed = (beginning(read_only_system.client, url) for url in (path, path + "/"))
+                assert (bare.status_code, slashed.status_code) == (200, 200), path
+                continue
             bare, slashed = (read_only_system.client.request(method, url, json=[]) for url in (path, path + "/"))
             # The URLs of the page /docs are relative, so from /docs/ they begin one level higher.
             text = bare.text.replace('"./', '"../').replace("'./", "'../") if path == "/docs" else bare.text
