@@ -153,6 +153,7 @@ def install(app: FastAPI) -> None:
     site = ConsoleSite()
 
     async def overview(request: Request) -> Response:
+        """Send the page of the overview."""
         return site.response("", request.headers)
 
     app.add_api_route(PATH, overview, include_in_schema=False)
