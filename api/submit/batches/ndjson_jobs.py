@@ -143,7 +143,7 @@ class NdjsonJobs(NdjsonIntake):
             first_id = batch_job_id(batch_id, 1)
 
             async def insert() -> bool:
-            """Insert the jobs of a part."""
+                """Insert the jobs of a part."""
                 nonlocal first_id
                 if new is None:
                     first_id = batch_job_id(batch_id, await self.reserve(caller.tenant, batch_id, checked.jobs))
