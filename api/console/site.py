@@ -16,6 +16,7 @@ from api.console.minification import plain_module, plain_style
 from api.console.shell import CONTENT_SECURITY_POLICY, ENTRY, ROUTES, STYLE, Route, routes
 from api.web.problem_kinds import METHOD_NOT_ALLOWED
 from api.web.problems import ProblemError
+from api.web.responses import MemoryFile
 
 PATH = "/console"
 FOLDER = Path(__file__).parent / "static"
@@ -46,23 +47,9 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 _CHECKED = "no-cache"  # a browser asks with the ETag before it uses its copy
 
 
-class MemoryFile:
-    """A file in memory, compressed once."""
-
-    def __init__(self, content: bytes, media_type: str, etag: str, **headers: str) -> None:
-        self.compressed = gzip.compress(content, mtime=0)
-        self._content = content
-        self._etag = f'"{etag}"'
-        self._headers = {"Content-Type": media_type, "ETag": self._etag, "Vary": "Accept-Encoding", **headers}
-
-    def response(self, request: Headers) -> Response:
-        """Return the response to a GET with these headers."""
-        tags = {tag.strip().removeprefix("W/") for tag in request.get("if-none-match", "").split(",")}
-        if self._etag in tags:
-            return Response(status_code=304, headers=self._headers)
-        if "gzip" in request.get("accept-encoding", ""):  # ReadMiddleware has removed a refused one
-            return Response(self.compressed, headers={**self._headers, "Content-Encoding": "gzip"})
-        return Response(self._content, headers=self._headers)
+def _file(text: str, media_type: str, etag: str, **headers: str) -> MemoryFile:
+    fields = {"Content-Type": media_type, "ETag": f'"{etag}"', "Vary": "Accept-Encoding", **headers}
+    return MemoryFile(gzip.compress(text.encode(), mtime=0), True, fields)
 
 
 def prepared(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
@@ -107,8 +94,8 @@ class ConsoleSite:
         digest = hashlib.sha256("".join(name + text for name, text in texts.items()).encode())
         self.version = digest.hexdigest()[:12]
         self.files = {
-            f"{_STATIC}{self.version}/{name}": MemoryFile(
-                text.encode(),
+            f"{_STATIC}{self.version}/{name}": _file(
+                text,
                 MEDIA_TYPES[Path(name).suffix],
                 hashlib.sha256(text.encode()).hexdigest()[:32],
                 **{"Cache-Control": _IMMUTABLE},
@@ -120,11 +107,11 @@ class ConsoleSite:
         self._patterns = [(route.pattern, self._shell(route, loaded)) for route in self.routes]
 
     def _shell(self, route: Route, loaded: dict[str, list[str]]) -> MemoryFile:
-        content = route.html(self.version, loaded).encode()
-        return MemoryFile(
-            content,
+        text = route.html(self.version, loaded)
+        return _file(
+            text,
             "text/html; charset=utf-8",
-            f"{self.version}-{hashlib.sha256(content).hexdigest()[:12]}",  # the console compares the version in it
+            f"{self.version}-{hashlib.sha256(text.encode()).hexdigest()[:12]}",  # the console compares its version
             **{"Cache-Control": _CHECKED, "Content-Security-Policy": CONTENT_SECURITY_POLICY},
         )
 

@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import mimetypes
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -17,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from api.openapi.pages import inline_hashes
+from api.web.responses import MemoryFile
 
 PATH = "/console/docs"
 INDEX = "index.html"
@@ -27,42 +27,22 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 _CHECKED = "no-cache"  # a browser asks with the ETag before it uses its copy
 
 
-@dataclass(frozen=True, slots=True)
-class SiteFile:
-    """A file of the site as it is sent."""
-
-    body: bytes
-    is_compressed: bool
-    headers: dict[str, str]
-
-    @classmethod
-    def read(cls, path: Path) -> "SiteFile":
-        """Read a file, compressed if it is text: `make docs` has stored that beside it."""
-        content = path.read_bytes()
-        media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        headers = {
-            "Content-Type": f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type,
-            "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
-            "Cache-Control": _IMMUTABLE if _HASHED_NAME.fullmatch(path.name) else _CHECKED,
-            "Vary": "Accept-Encoding",
-        }
-        if path.suffix == ".html":
-            headers["Content-Security-Policy"] = content_security_policy(content.decode())
-        if not media_type.startswith(_TEXT):
-            return cls(content, False, headers)
-        stored = Path(f"{path}.gz")
-        return cls(stored.read_bytes() if stored.exists() else gzip.compress(content, mtime=0), True, headers)
-
-    def response(self, request: Headers) -> Response:
-        """Return the response to a GET with these headers."""
-        tags = {tag.strip().removeprefix("W/") for tag in request.get("if-none-match", "").split(",")}
-        if self.headers["ETag"] in tags:
-            return Response(status_code=304, headers=self.headers)
-        if not self.is_compressed:
-            return Response(self.body, headers=self.headers)
-        if "gzip" in request.get("accept-encoding", ""):  # ReadMiddleware has removed a refused one
-            return Response(self.body, headers={**self.headers, "Content-Encoding": "gzip"})
-        return Response(gzip.decompress(self.body), headers=self.headers)
+def read_file(path: Path) -> MemoryFile:
+    """Read a file, compressed if it is text: `make docs` has stored that beside it."""
+    content = path.read_bytes()
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    headers = {
+        "Content-Type": f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type,
+        "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+        "Cache-Control": _IMMUTABLE if _HASHED_NAME.fullmatch(path.name) else _CHECKED,
+        "Vary": "Accept-Encoding",
+    }
+    if path.suffix == ".html":
+        headers["Content-Security-Policy"] = content_security_policy(content.decode())
+    if not media_type.startswith(_TEXT):
+        return MemoryFile(content, False, headers)
+    stored = Path(f"{path}.gz")
+    return MemoryFile(stored.read_bytes() if stored.exists() else gzip.compress(content, mtime=0), True, headers)
 
 
 class DocsSite:
@@ -71,7 +51,7 @@ class DocsSite:
     def __init__(self, folder: Path) -> None:
         """Read all files of the folder."""
         paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".gz"]
-        self._files = {path.relative_to(folder).as_posix(): SiteFile.read(path) for path in paths}
+        self._files = {path.relative_to(folder).as_posix(): read_file(path) for path in paths}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a file. Raises HTTPException for a path without one, and for another method than GET."""

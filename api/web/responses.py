@@ -1,7 +1,9 @@
-"""JSON responses, and conditional requests with ETag and If-None-Match (RFC 9110, 8.8 and 13.1)."""
+"""JSON responses, files from memory, and conditional requests with ETag and If-None-Match (RFC 9110, 8.8, 13.1)."""
 
+import gzip
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
@@ -67,3 +69,22 @@ def conditional(request: Request, revision: JobRevision, body: bytes, etag_suffi
     unchanged = Response(status_code=304)
     unchanged.raw_headers += headers
     return unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFile:
+    """A file that is sent from memory. One that is compressed is kept in that form alone."""
+
+    body: bytes
+    is_compressed: bool  #: by gzip
+    headers: dict[str, str]  #: with its ETag
+
+    def response(self, request: Mapping[str, str]) -> Response:
+        """Return the response to a GET with these headers."""
+        if self.headers["ETag"] in _TAG.findall(request.get("if-none-match", "")):
+            return Response(status_code=304, headers=self.headers)
+        if not self.is_compressed:
+            return Response(self.body, headers=self.headers)
+        if "gzip" in request.get("accept-encoding", ""):  # ReadMiddleware has removed a refused one
+            return Response(self.body, headers={**self.headers, "Content-Encoding": "gzip"})
+        return Response(gzip.decompress(self.body), headers=self.headers)

@@ -23,7 +23,7 @@ def site() -> ConsoleSite:
 
 def sizes(site: ConsoleSite) -> dict[str, int]:
     """Return the compressed bytes of each file, by its name without the version."""
-    return {name.split("/", 2)[2]: len(file.compressed) for name, file in site.files.items()}
+    return {name.split("/", 2)[2]: len(file.body) for name, file in site.files.items()}
 
 
 def test_the_console_is_small(site: ConsoleSite) -> None:
@@ -73,7 +73,7 @@ def test_a_file_is_sent_as_it_is_to_a_client_without_gzip(shared: System, site: 
     name = next(name for name in site.files if name.endswith(ENTRY))
     plain = shared.client.get(f"/console/{name}", headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in plain.headers
-    assert plain.content == gzip.decompress(site.files[name].compressed)
+    assert plain.content == gzip.decompress(site.files[name].body)
     assert plain.headers["content-type"] == "text/javascript; charset=utf-8"
 
 
@@ -113,7 +113,7 @@ def test_the_console_is_off_by_a_setting(system: System) -> None:
 
 def test_the_first_page_is_small(site: ConsoleSite) -> None:
     found = sizes(site)
-    texts = {name.split("/", 2)[2]: gzip.decompress(file.compressed).decode() for name, file in site.files.items()}
+    texts = {name.split("/", 2)[2]: gzip.decompress(file.body).decode() for name, file in site.files.items()}
     loaded = closure([ENTRY, "pages/overview.js"], texts)
     first = {name: found[name] for name in (*loaded, STYLE, "theme.js", "icon.svg")}
     assert sum(first.values()) <= MAX_FIRST_PAGE_BYTES, first
