@@ -42,6 +42,8 @@ def if_match_parameter(thing: str, example: str) -> dict[str, Any]:
 
 
 Headers = tuple[tuple[bytes, bytes], ...]
+#: The header of responses that no cache may store, such as those with a secret.
+NO_STORE = (b"cache-control", b"no-store")
 
 
 class JsonResponse(Response):

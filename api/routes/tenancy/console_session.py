@@ -17,14 +17,13 @@ from api.web.resource_problem_kinds import (
     SESSION_NOT_SAME_ORIGIN,
     SIGN_IN_OFF,
 )
-from api.web.responses import JsonResponse
+from api.web.responses import NO_STORE, JsonResponse
 from common.domain.tenancy.console_sessions import SessionKind
 from common.settings.access.authentication import Authentication
 
 router = APIRouter(tags=["console"], route_class=SecuredRoute)
 PATH = "/console/session"
 _KEY_SUBJECT = "key:"
-_NO_STORE = (b"cache-control", b"no-store")
 _NOTHING_TO_DO = {"description": "The API authenticates nobody, so nobody needs to sign in. Has no body."}
 
 
@@ -79,7 +78,7 @@ async def create_console_session(request: Request) -> Response:
     session, cookie = await services.sessions.begin(request, known.principal, key_id, is_secure=is_secure)
     signed_in = of_key_session(known, session)
     view = caller_view(signed_in, request.app.version, services.settings.session_idle_seconds)
-    return JsonResponse(view.model_dump_json().encode(), 201, [_NO_STORE, cookie])
+    return JsonResponse(view.model_dump_json().encode(), 201, [NO_STORE, cookie])
 
 
 @router.delete(f"{PATH}/", status_code=204, include_in_schema=False)
@@ -99,5 +98,5 @@ async def end_console_session(request: Request) -> Response:
     if caller.session is not None:
         await services.sessions.end(request, caller.session)
     response = Response(status_code=204)
-    response.raw_headers += [_NO_STORE, *services.sessions.cookie.clear(request.scope)]
+    response.raw_headers += [NO_STORE, *services.sessions.cookie.clear(request.scope)]
     return response

@@ -16,11 +16,11 @@ from api.services import Services, get_services
 from api.web.problem_kinds import INVALID_PARAMETER, TENANT_SUSPENDED
 from api.web.problems import ProblemError, field_problem
 from api.web.resource_problem_kinds import SIGN_IN_EXPIRED, SIGN_IN_OFF
+from api.web.responses import NO_STORE
 from common.domain.tenancy.tenants import TenantState
 from common.settings.access.authentication import Authentication
 
 router = APIRouter(tags=["console"], route_class=SecuredRoute)
-_NO_STORE = (b"cache-control", b"no-store")
 _SERVED = (TenantState.ACTIVE, TenantState.DRAINING)
 
 
@@ -94,5 +94,5 @@ def _return_path(request: Request) -> str:
 
 def _redirect(url: str, *headers: tuple[bytes, bytes]) -> Response:
     response = Response(status_code=303)
-    response.raw_headers += [(b"location", url.encode("ascii")), _NO_STORE, *headers]
+    response.raw_headers += [(b"location", url.encode("ascii")), NO_STORE, *headers]
     return response

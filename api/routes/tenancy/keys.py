@@ -36,7 +36,7 @@ from api.web.problem_kinds import (
 )
 from api.web.problems import problem_responses
 from api.web.request_body import check_ignored_body, json_body
-from api.web.responses import JsonResponse
+from api.web.responses import NO_STORE, JsonResponse
 from common.domain.tenancy.audit import AuditAction
 from common.domain.tenancy.scopes import Scope
 from common.store.connection.lanes import Lane
@@ -50,7 +50,6 @@ _ROTATE_PROBLEMS = {
 }
 _REVOKE_PROBLEMS = problem_responses(KEY_NOT_FOUND, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE, STORE_UNAVAILABLE)
 _KeyIdInPath = Annotated[KeyId, Path()]
-_NO_STORE = (b"cache-control", b"no-store")
 
 
 @router.post("/keys/", status_code=201, include_in_schema=False)
@@ -79,7 +78,7 @@ async def create_key(request: Request) -> Response:
     key = await change_audited(services.pool, entry, lambda connection: key_changes.create(connection, new, limit))
     services.directory.learn(key)
     view = new_key_view(key, caller.tenant_name, new.token.text)
-    return JsonResponse(view.model_dump_json().encode(), 201, [_NO_STORE])
+    return JsonResponse(view.model_dump_json().encode(), 201, [NO_STORE])
 
 
 @router.get("/keys/", include_in_schema=False)
@@ -124,7 +123,7 @@ async def rotate_key(key_id: _KeyIdInPath, request: Request) -> Response:
     for key in (rotation.old, rotation.new):
         services.directory.learn(key)
     view = new_key_view(rotation.new, caller.tenant_name, rotation.token.text)
-    return JsonResponse(view.model_dump_json().encode(), 201, [_NO_STORE])
+    return JsonResponse(view.model_dump_json().encode(), 201, [NO_STORE])
 
 
 @router.post("/keys/{key_id}/revoke/", include_in_schema=False)

@@ -48,7 +48,7 @@ from api.web.problem_kinds import (
 from api.web.problems import ProblemError, problem_responses, validated
 from api.web.request_body import check_ignored_body, json_body
 from api.web.resource_problem_kinds import ENDPOINT_DISABLED, ENDPOINT_NOT_FOUND, TOO_MANY_ENDPOINTS, WEBHOOKS_OFF
-from api.web.responses import JsonResponse, etag_header, if_match_parameter
+from api.web.responses import NO_STORE, JsonResponse, etag_header, if_match_parameter
 from common import secret_encryption
 from common.domain.states import State
 from common.domain.tenancy.audit import AuditAction
@@ -62,7 +62,6 @@ from common.store.webhooks.endpoints import NewEndpoint, SecretTimes
 from common.store.webhooks.records import StoredEndpoint
 
 router = APIRouter(tags=["webhooks"], route_class=SecuredRoute)
-_NO_STORE = (b"cache-control", b"no-store")
 _ETAG = etag_header("endpoint")
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": _ETAG}}}
 _LOCATION = {"description": "The path of the endpoint.", "schema": {"type": "string"}}
@@ -109,7 +108,7 @@ async def create_webhook_endpoint(request: Request) -> Response:
     )
     services.webhooks.forget(caller.tenant)
     root = root_path(request.scope)
-    headers = [etag(endpoint), _NO_STORE, (b"location", f"{root}{PATH}/{endpoint_id}".encode("ascii"))]
+    headers = [etag(endpoint), NO_STORE, (b"location", f"{root}{PATH}/{endpoint_id}".encode("ascii"))]
     return JsonResponse(endpoint_body(endpoint, times, root, secret), 201, headers)
 
 
@@ -232,7 +231,7 @@ async def rotate_webhook_secret(endpoint_id: UUID, request: Request) -> Response
         lambda connection: (_with_secrets(connection, rotate(connection)), True),
     )
     body_ = endpoint_body(endpoint, times, root_path(request.scope), secret)
-    return JsonResponse(body_, 200, [etag(endpoint), _NO_STORE])
+    return JsonResponse(body_, 200, [etag(endpoint), NO_STORE])
 
 
 @router.post("/webhooks/endpoints/{endpoint_id}/test/", status_code=202, include_in_schema=False)
