@@ -138,7 +138,7 @@ class OidcSettings(SettingsGroup):
     @field_validator("oidc_tenant_mapping")
     @classmethod
     def _check_tenant_mapping(cls, value: str) -> str:
-        for tenant in _object(value).values():
+        for tenant in json_object(value).values():
             if not isinstance(tenant, str) or not is_tenant_name(tenant):
                 raise ValueError("each value must be the name of a tenant")
         return value
@@ -146,7 +146,7 @@ class OidcSettings(SettingsGroup):
     @field_validator("oidc_scopes_mapping")
     @classmethod
     def _check_scopes_mapping(cls, value: str) -> str:
-        for scopes in _object(value).values():
+        for scopes in json_object(value).values():
             if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
                 raise ValueError("each value must be a list of scopes")
             parsed_scopes(scopes)
@@ -188,14 +188,14 @@ class OidcSettings(SettingsGroup):
     @property
     def tenant_by_value(self) -> dict[str, str]:
         """The mapping of `oidc_tenant_mapping`; empty: the claim has the name."""
-        return _object(self.oidc_tenant_mapping)
+        return json_object(self.oidc_tenant_mapping)
 
     @property
     def scopes_by_value(self) -> dict[str, frozenset[Scope]]:
         """The scopes that each value of the claims gives."""
         if not self.oidc_scopes_mapping:
             return {scope.value: frozenset({scope}) for scope in Scope if scope is not Scope.ADMIN}
-        return {value: parsed_scopes(scopes) for value, scopes in _object(self.oidc_scopes_mapping).items()}
+        return {value: parsed_scopes(scopes) for value, scopes in json_object(self.oidc_scopes_mapping).items()}
 
     @property
     def default_scopes(self) -> frozenset[Scope]:
@@ -207,7 +207,7 @@ def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
     """Return the JSON object of a text, an empty one of an empty text. Raises ValueError for another text."""
     try:
         value = json.loads(text) if text.strip() else {}

@@ -1,12 +1,11 @@
 """Settings of the sign-in of browsers at the OpenID provider (authorization code with PKCE)."""
 
-import json
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from common.settings.access.oidc import checked_url
+from common.settings.access.oidc import checked_url, json_object
 from common.settings.field_types import PREFIX, Secret, SettingsGroup
 
 CALLBACK_PATH = "/console/session/callback"
@@ -67,7 +66,7 @@ class OidcSignInSettings(SettingsGroup):
     @field_validator("oidc_sign_in_parameters")
     @classmethod
     def _check_parameters(cls, value: str) -> str:
-        parameters = _parameters(value)
+        parameters = json_object(value)
         if not all(isinstance(text, str) for text in parameters.values()):
             raise ValueError("each value must be a text")
         if own := sorted(OWN_PARAMETERS & parameters.keys()):
@@ -88,14 +87,4 @@ class OidcSignInSettings(SettingsGroup):
     @property
     def sign_in_parameters(self) -> dict[str, str]:
         """The parameters of `oidc_sign_in_parameters`."""
-        return _parameters(self.oidc_sign_in_parameters)
-
-
-def _parameters(text: str) -> dict[str, str]:
-    try:
-        value = json.loads(text) if text.strip() else {}
-    except ValueError as error:
-        raise ValueError(f"must be a JSON object: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError("must be a JSON object")  # noqa: TRY004 - Pydantic reports ValueError
-    return value
+        return json_object(self.oidc_sign_in_parameters)
