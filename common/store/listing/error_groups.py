@@ -7,11 +7,10 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping
 
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
-from common.store.listing.error_texts import GROUP_ID, NORMALISED
+from common.store.listing.error_texts import GROUP_ID, NORMALISED, SHOWN_CHARACTERS
 
 SAMPLE = 10  # ids of jobs that a group shows
 BUCKETS = 24  # counts over time that a group shows
-SHOWN_CHARACTERS = 200  # of an error text, as in a list of jobs
 
 # A job that has been retried since is FAILED no more, or is in the scan with its newest outcome. The scan reads
 # `outcomes_unsuccessful_finished_at` from its newest entry down, and ends after $6 rows.

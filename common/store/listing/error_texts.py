@@ -1,5 +1,6 @@
 """Error texts without what differs from job to job, and the id of the error group that a failed job belongs to."""
 
+SHOWN_CHARACTERS = 200  # of an error text in a list
 READ_CHARACTERS = 1_000  # of an error text; cut before the replacement, so that each text costs little
 NORMAL_CHARACTERS = 200  # of the normalised text: an id of another length before them must not move the cut
 ID_CHARACTERS = 12  # 48 bits: a tenant has a few thousand groups at most

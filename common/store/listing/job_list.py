@@ -7,13 +7,17 @@ from sqlalchemy import Connection
 from common.domain.job_search import JobSearch, ListPosition
 from common.store.connection.statement import SET_INDEX_SCAN_PLANS
 from common.store.listing import estimates, index_scan
+from common.store.listing.error_texts import SHOWN_CHARACTERS
 from common.store.listing.index_scan import LAST_SCANNED, PAGE_STATEMENTS, JobPage, ScanLimits
 from common.store.tenancy.only_tenant import is_indexed
 
+#: The columns of a job in a list, of a row of `job_states` or of a page of them.
+SHOWN = f"""{{row}}.status, {{row}}.operation, {{row}}.queue, {{row}}.priority, {{row}}.created_at, {{row}}.due_at,
+       {{row}}.started_at, {{row}}.finished_at, {{row}}.attempt, {{row}}.max_attempts, {{row}}.error_type,
+       left({{row}}.error_text, {SHOWN_CHARACTERS}) AS error_text,
+       (SELECT j.tags FROM jobs j WHERE j.id = {{row}}.id) AS tags"""
 _PAGE = f"""
-SELECT p.n, p.id, p.at, p.status, p.operation, p.queue, p.priority, p.created_at, p.due_at, p.started_at, p.finished_at,
-       p.attempt, p.max_attempts, p.error_type, left(p.error_text, 200) AS error_text,
-       (SELECT j.tags FROM jobs j WHERE j.id = p.id) AS tags
+SELECT p.n, p.id, p.at, {SHOWN.format(row="p")}
 FROM page p
 UNION ALL
 SELECT l.n, l.id, l.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL

@@ -8,13 +8,12 @@ import asyncpg
 
 from common.store.connection.caller import for_caller
 from common.store.listing.index_scan import Record
+from common.store.listing.job_list import SHOWN
 
 # OFFSET 0 keeps the look-up by id: it prunes partitions.
 _CHANGED = for_caller(
-    """
-SELECT d.id, coalesce(s.run, -1) AS run, coalesce(s.rev, -1) AS rev, s.status, s.operation, s.queue, s.priority,
-       s.created_at, s.due_at, s.started_at, s.finished_at, s.attempt, s.max_attempts, s.error_type,
-       left(s.error_text, 200) AS error_text, (SELECT j.tags FROM jobs j WHERE j.id = s.id) AS tags
+    f"""
+SELECT d.id, coalesce(s.run, -1) AS run, coalesce(s.rev, -1) AS rev, {SHOWN.format(row="s")}
 FROM unnest($2::uuid[], $3::int[], $4::int[], $5::text[]) AS d(id, run, rev, status)
 LEFT JOIN LATERAL (
     SELECT * FROM job_states WHERE job_states.id = d.id AND job_states.tenant = $1 OFFSET 0) s ON true
