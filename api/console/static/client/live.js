@@ -45,6 +45,31 @@ setInterval(() => {
 }, VERSION_MS);
 
 /**
+ * Load what a key names: at once, and by `refresh`. A load that a later one replaces is aborted.
+ * `slow` is true once the first load has taken long.
+ * @param {string} key
+ * @param {(signal: AbortSignal) => Promise<void>} read
+ */
+export function useLoad(key, read) {
+  const [slow, setSlow] = useState(false);
+  const controller = useRef(/** @type {AbortController | null} */ (null));
+  const refresh = useCallback(() => {
+    controller.current?.abort();
+    return read((controller.current = new AbortController()).signal);
+  }, [key]);
+  useEffect(() => {
+    void refresh();
+    const timer = setTimeout(() => setSlow(true), SLOW_MS);
+    return () => {
+      clearTimeout(timer);
+      setSlow(false);
+      controller.current?.abort();
+    };
+  }, [key]);
+  return { refresh, slow, controller };
+}
+
+/**
  * Call a function in the interval of the reads, and when the API has come back or the page is shown again.
  * @param {() => void} read
  * @param {number} [seconds] an interval of its own
@@ -82,34 +107,20 @@ export function useRead(path, options = {}) {
   const { query = {}, seconds, follow = true } = options;
   const key = JSON.stringify([path, query]);
   const [state, setState] = useState(/** @type {{ key: string, data: T | null, text: string, error: Error | null, at: number, etag: string }} */ ({ key: "", data: null, text: "", error: null, at: 0, etag: "" }));
-  const [slow, setSlow] = useState(false);
-  const controller = useRef(/** @type {AbortController | null} */ (null));
-  const refresh = useCallback(async () => {
+  const { refresh, slow } = useLoad(key, async (signal) => {
     if (path === null) return;
-    controller.current?.abort();
-    const own = new AbortController();
-    controller.current = own;
     try {
-      const answer = await request("GET", path, { query, signal: own.signal });
+      const answer = await request("GET", path, { query, signal });
       setState({ key, data: /** @type {T} */ (answer.data), text: answer.text, error: null, at: Date.now(), etag: answer.headers.get("ETag") ?? "" });
     } catch (error) {
-      if (own.signal.aborted) return;
+      if (signal.aborted) return;
       // While the API is away, what was read stays; the bar above says so.
       setState((before) => ({ ...before, key, data: before.key === key || error instanceof Unreachable ? before.data : null, error: /** @type {Error} */ (error) }));
     }
-  }, [key]);
-  useEffect(() => {
-    void refresh();
-    const timer = setTimeout(() => setSlow(true), SLOW_MS);
-    return () => {
-      clearTimeout(timer);
-      setSlow(false);
-      controller.current?.abort();
-    };
-  }, [key]);
+  });
   useInterval(() => {
     if (follow) void refresh();
   }, seconds);
   const loading = path !== null && state.key !== key;
-  return { data: state.data, text: state.text, error: state.key === key ? state.error : null, loading, slow: loading && slow, at: state.at, etag: state.etag, refresh };
+  return { ...state, error: state.key === key ? state.error : null, loading, slow: loading && slow, refresh };
 }

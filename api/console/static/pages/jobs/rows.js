@@ -1,7 +1,7 @@
 // The rows of a list of jobs: they stay where they are, change in place, and newer ones wait until they are asked for.
 import { useCallback, useEffect, useRef, useState } from "../../html.js";
 import { request } from "../../client/api.js";
-import { isStill, useInterval } from "../../client/live.js";
+import { isStill, useInterval, useLoad } from "../../client/live.js";
 import { useStream } from "../../client/streams.js";
 
 /**
@@ -12,7 +12,6 @@ import { useStream } from "../../client/streams.js";
 /** @typedef {{ key: string, rows: JobRow[], next: string | null, scanned: number, total: number | null, newer: number, newerIsMore: boolean, base: number, error: Error | null }} Shown */
 /** @typedef {Record<string, string>} Query */
 
-const SLOW_MS = 300;
 const NEWER_LIMIT = 100;
 const READ_STATES = 20;
 const FLUSH_MS = 250;
@@ -81,24 +80,19 @@ function justAfter(row) {
 export function useRows(filters, options) {
   const key = JSON.stringify([filters, options]);
   const [shown, setShown] = useState(NOTHING);
-  const [slow, setSlow] = useState(false);
   const latest = useRef(shown);
   latest.current = shown;
-  const controller = useRef(/** @type {AbortController | null} */ (null));
   const isNewestFirst = !options.sort && !options.cursor;
 
-  const replace = useCallback(async () => {
-    controller.current?.abort();
-    const own = new AbortController();
-    controller.current = own;
+  const { refresh: replace, slow, controller } = useLoad(key, async (signal) => {
     try {
       /** @type {{ data: JobList }} */
-      const { data } = await request("GET", "/jobs", { query: { ...filters, ...options }, signal: own.signal });
+      const { data } = await request("GET", "/jobs", { query: { ...filters, ...options }, signal });
       setShown({ ...NOTHING, key, rows: data.jobs, next: data.next, scanned: data.scanned, total: data.estimated_total });
     } catch (error) {
-      if (!own.signal.aborted) setShown((before) => ({ ...before, key, error: /** @type {Error} */ (error) }));
+      if (!signal.aborted) setShown((before) => ({ ...before, key, error: /** @type {Error} */ (error) }));
     }
-  }, [key]);
+  });
 
   const follow = useCallback(async () => {
     const before = latest.current;
@@ -128,15 +122,6 @@ export function useRows(filters, options) {
     }
   }, [key, replace]);
 
-  useEffect(() => {
-    void replace();
-    const timer = setTimeout(() => setSlow(true), SLOW_MS);
-    return () => {
-      clearTimeout(timer);
-      setSlow(false);
-      controller.current?.abort();
-    };
-  }, [key]);
   /** What was pushed while nothing may be changed: it is shown afterwards. */
   const waiting = useRef(/** @type {((before: Shown) => Shown)[]} */ ([]));
   const flush = () => {
