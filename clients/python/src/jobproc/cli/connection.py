@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from jobproc.client import Client
@@ -37,8 +38,9 @@ class Connection(Client):
         """Return the worker processes."""
         return list(self.send(get("/workers", view(View))).workers)
 
+    @cached_property
     def caller(self) -> View:
-        """Return the caller, as the API sees it."""
+        """The caller, as the API sees it. It is read once."""
         found: View = self.send(get("/me", view(View)))
         return found
 

@@ -130,7 +130,7 @@ def apply(invocation: Invocation, file: str, *, diff: bool, yes: bool) -> int:
     does not name stay as they are.
     """
     wanted = read(file)
-    tenant = str(invocation.client.caller().tenant)
+    tenant = str(invocation.client.caller.tenant)
     changes = [
         *schedule_changes(invocation, wanted.get("schedules", []), tenant),
         *queue_changes(invocation, wanted.get("queues", []), tenant),

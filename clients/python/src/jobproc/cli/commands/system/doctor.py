@@ -63,7 +63,7 @@ def readiness(invocation: Invocation) -> Iterator[Finding]:
 
 def access(invocation: Invocation) -> Iterator[Finding]:
     """Yield who the caller is."""
-    caller = invocation.client.caller()
+    caller = invocation.client.caller
     who = caller.subject or "no key is needed"
     todo = "" if caller.may_submit else "the tenant is suspended or draining: an operator resumes it"
     yield Finding(bool(caller.may_submit), "access", f"{who}, tenant {caller.tenant}: {', '.join(caller.scopes)}", todo)
@@ -71,7 +71,7 @@ def access(invocation: Invocation) -> Iterator[Finding]:
 
 def installation(invocation: Invocation) -> Iterator[Finding]:
     """Yield the parts of the installation that readiness does not need, if the caller may ask."""
-    if "admin" not in invocation.client.caller().scopes:
+    if "admin" not in invocation.client.caller.scopes:
         yield Finding(True, "installation", "broker, controller and connections: not asked, the scope admin is needed")
         return
     for check in invocation.client.send(get("/diagnostics", view(View))).checks:

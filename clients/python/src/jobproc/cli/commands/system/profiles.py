@@ -76,7 +76,7 @@ def login(invocation: Invocation, url_: str | None, name: str | None, ca_file: s
     }
     values = {member: value for member, value in values.items() if value}
     with Connection(**values) as client:
-        caller = client.caller()
+        caller = client.caller
     file = config_file()
     write(file, {**read(file), name: values})
     who = caller.subject or "a caller without a key"

@@ -30,5 +30,5 @@ def version(invocation: Invocation, *, server: bool) -> None:
     """Print the version."""
     from jobproc.client.connection.session import VERSION
 
-    versions = {"client": VERSION} | ({"server": invocation.client.caller().version} if server else {})
+    versions = {"client": VERSION} | ({"server": invocation.client.caller.version} if server else {})
     invocation.write(versions, "client")
