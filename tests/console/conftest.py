@@ -1,6 +1,5 @@
 """The console in Chromium: a running system with jobs, a page that must neither complain nor break its policy."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from importlib.resources import files
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from rig.browser import CHROMIUM, MISSING, Visitor, launched
-from rig.databases import database
+from rig.lasting_systems import lasting_system
 from rig.project_files import ROOT
 from rig.system import System
 
@@ -37,14 +36,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[System]:
     """Run an API, a worker of two processes and a controller for all tests of a file."""
-    number = REDIS_NUMBER + (int(worker_id.removeprefix("gw")) if worker_id != "master" else 0)
-    with database() as url:
-        system = System(tmp_path_factory.mktemp("system"), url, f"{os.environ['JOBPROC_TESTS_REDIS']}/{number}")
-        try:
-            yield system.all(JOBPROC_PROGRESS_MIN_INTERVAL_SECONDS="0.05")
-        finally:
-            print("\n".join(system.show_logs()))
-            system.close()
+    with lasting_system(tmp_path_factory.mktemp("system"), worker_id, REDIS_NUMBER) as system:
+        yield system.all(JOBPROC_PROGRESS_MIN_INTERVAL_SECONDS="0.05")
 
 
 class ConsoleVisitor(Visitor):

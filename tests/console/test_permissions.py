@@ -1,13 +1,12 @@
 """Sign-in by a key, what scopes hide, payloads that are hidden, and the name of the installation."""
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
 from console.conftest import ConsoleVisitor
 from playwright.sync_api import Page, expect
-from rig.databases import database
 from rig.keys import REQUIRED, bearer, new_key
+from rig.lasting_systems import lasting_system
 from rig.system import System, until
 
 REDIS_NUMBER = 56
@@ -22,15 +21,10 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[System]:
     """Run a system that takes no request without a key; its client has one for everything."""
-    number = REDIS_NUMBER + (int(worker_id.removeprefix("gw")) if worker_id != "master" else 0)
-    with database() as url:
-        system = System(tmp_path_factory.mktemp("guarded"), url, f"{os.environ['JOBPROC_TESTS_REDIS']}/{number}")
-        try:
-            system.all(**SETTINGS)
-            system.client.headers.update(bearer(new_key(system.database)))
-            yield system
-        finally:
-            system.close()
+    with lasting_system(tmp_path_factory.mktemp("guarded"), worker_id, REDIS_NUMBER) as system:
+        system.all(**SETTINGS)
+        system.client.headers.update(bearer(new_key(system.database)))
+        yield system
 
 
 def sign_in(visitor: ConsoleVisitor, key: str, path: str = "") -> Page:

@@ -1,6 +1,5 @@
 """Sign-in to a running API with tokens of a conforming OpenID provider: robots, people, rotation, outage."""
 
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +8,9 @@ import httpx
 import pytest
 from joserfc.jwk import KeySet
 from rig import sign_in
-from rig.databases import database
 from rig.issuer import AUDIENCE, DISCOVERY
 from rig.keys import REQUIRED, bearer, new_key
+from rig.lasting_systems import lasting_system
 from rig.openid_provider import OpenIdProvider
 from rig.openid_provider import new_key as new_signing_key
 from rig.system import System, until
@@ -29,21 +28,15 @@ def provider() -> Iterator[OpenIdProvider]:
 @pytest.fixture(scope="module")
 def signed(provider: OpenIdProvider, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[System]:
     """Run an API whose OpenID provider is the test's."""
-    number = 10 + (int(worker_id.removeprefix("gw")) if worker_id != "master" else 0)
-    with database() as url:
-        system = System(tmp_path_factory.mktemp("signed"), url, f"{os.environ['JOBPROC_TESTS_REDIS']}/{number}")
+    with lasting_system(tmp_path_factory.mktemp("signed"), worker_id, 10) as system:
         system.database.rows("INSERT INTO tenants (name) VALUES ('acme')")
-        try:
-            yield system.api(
-                **REQUIRED,
-                JOBPROC_OIDC_ISSUER=provider.url,
-                JOBPROC_OIDC_AUDIENCES=AUDIENCE,
-                JOBPROC_OIDC_JWKS_CACHE_SECONDS="0.2",
-                JOBPROC_OIDC_JWKS_MIN_INTERVAL_SECONDS="0.1",
-            ).worker()
-        finally:
-            print("\n".join(system.show_logs()))
-            system.close()
+        yield system.api(
+            **REQUIRED,
+            JOBPROC_OIDC_ISSUER=provider.url,
+            JOBPROC_OIDC_AUDIENCES=AUDIENCE,
+            JOBPROC_OIDC_JWKS_CACHE_SECONDS="0.2",
+            JOBPROC_OIDC_JWKS_MIN_INTERVAL_SECONDS="0.1",
+        ).worker()
 
 
 def robot_token(provider: OpenIdProvider, scope: str = "jobs:read jobs:write") -> str:

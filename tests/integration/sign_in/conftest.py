@@ -1,13 +1,12 @@
 """An API whose browsers sign in at the test's OpenID provider, for all tests of a file."""
 
-import os
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from integration.sign_in.support.answers import settings
 from rig.browsers import browser_of
-from rig.databases import database
+from rig.lasting_systems import lasting_system
 from rig.openid_provider import OpenIdProvider
 from rig.system import System
 
@@ -22,14 +21,8 @@ def provider() -> Iterator[OpenIdProvider]:
 @pytest.fixture(scope="module")
 def signed(provider: OpenIdProvider, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[System]:
     """Run an API whose browsers sign in at the test's provider."""
-    number = 10 + (int(worker_id.removeprefix("gw")) if worker_id != "master" else 0)
-    with database() as url:
-        system = System(tmp_path_factory.mktemp("console"), url, f"{os.environ['JOBPROC_TESTS_REDIS']}/{number}")
-        try:
-            yield system.api(**settings(system, provider))
-        finally:
-            print("\n".join(system.show_logs()))
-            system.close()
+    with lasting_system(tmp_path_factory.mktemp("console"), worker_id, 10) as system:
+        yield system.api(**settings(system, provider))
 
 
 @pytest.fixture
