@@ -1,10 +1,14 @@
-"""A system that all tests of a file share, for tests that are quick and cause no faults."""
+"""A system, and an OpenID provider, that all tests of a file share, for tests that are quick and cause no faults."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from rig.lasting_systems import lasting_system
 from rig.system import System
+
+if TYPE_CHECKING:
+    from rig.openid_provider import OpenIdProvider
 
 REDIS_NUMBER = 40  # first database number in the session's Redis; single tests use lower ones
 
@@ -18,3 +22,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator
             JOBPROC_MAX_RESULT_BYTES="2000",
             JOBPROC_MAX_ERROR_CHARACTERS="300",
         )
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator["OpenIdProvider"]:
+    """Run an OpenID provider for all tests of a file."""
+    from rig.openid_provider import OpenIdProvider  # few tests need it
+
+    provider = OpenIdProvider()
+    yield provider
+    provider.close()

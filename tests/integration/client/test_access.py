@@ -1,7 +1,6 @@
 """The ways to an API: keys, tokens of a provider, base paths behind nginx, an authority of one's own, a proxy."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ from jobproc.client.errors import ConnectionFailed
 from jobproc.client.problems import ScopeMissing, Unauthenticated
 
 PREFIX = "/teams/jobs"
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[OpenIdProvider]:
-    provider = OpenIdProvider()
-    yield provider
-    provider.close()
 
 
 def test_keys_and_tokens_are_sent(system: System, provider: OpenIdProvider, monkeypatch: pytest.MonkeyPatch) -> None:

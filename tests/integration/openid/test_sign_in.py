@@ -19,13 +19,6 @@ JOB = {"data": [1, 2, 3], "operation": "square_sum"}
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[OpenIdProvider]:
-    provider = OpenIdProvider()
-    yield provider
-    provider.close()
-
-
-@pytest.fixture(scope="module")
 def signed(provider: OpenIdProvider, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[System]:
     """Run an API whose OpenID provider is the test's."""
     with lasting_system(tmp_path_factory.mktemp("signed"), worker_id, 10) as system:

@@ -12,13 +12,6 @@ from rig.system import System
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[OpenIdProvider]:
-    provider = OpenIdProvider()
-    yield provider
-    provider.close()
-
-
-@pytest.fixture(scope="module")
 def signed(provider: OpenIdProvider, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[System]:
     """Run an API whose browsers sign in at the test's provider."""
     with lasting_system(tmp_path_factory.mktemp("console"), worker_id, 10) as system:
